@@ -1,0 +1,2 @@
+//! The JSON hub protocol.
+pub(crate) mod reader;

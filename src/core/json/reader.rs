@@ -1,0 +1,380 @@
+//! A strict pull reader for JSON (RFC 8259), one pass, no allocation.
+//!
+//! The browser package decodes payloads with the browser's own `JSON.parse`, so all it needs of JSON in Rust is
+//! this: 20 kB (gzip) less than a general parser. Payloads that Rust code asks for go to serde_json.
+
+use std::borrow::Cow;
+
+use crate::core::ProtocolError;
+
+/// How deep values may nest. serde_json has the same limit; System.Text.Json stops at 64.
+const MAX_DEPTH: u32 = 128;
+
+type Result<T> = std::result::Result<T, ProtocolError>;
+
+pub(crate) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    fn error<T>(&self, reason: &'static str) -> Result<T> {
+        Err(ProtocolError::Json { offset: self.at, reason })
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip_white(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
+            self.at += 1;
+        }
+    }
+
+    fn next_is(&mut self, wanted: u8) -> bool {
+        self.skip_white();
+        let is = self.byte() == Some(wanted);
+        self.at += usize::from(is);
+        is
+    }
+
+    fn slice(&self, from: usize) -> &'a str {
+        self.text.get(from..self.at).unwrap_or_default()
+    }
+
+    /// Nothing but white space may follow.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        self.skip_white();
+        if self.at == self.text.len() { Ok(()) } else { self.error("something follows the value") }
+    }
+
+    /// Reads an object; `field` gets each name and each value's text, in order, doubles and all.
+    pub(crate) fn object(&mut self, mut field: impl FnMut(&str, &'a str) -> Result<()>) -> Result<()> {
+        if !self.next_is(b'{') {
+            return self.error("expected an object");
+        }
+        if self.next_is(b'}') {
+            return Ok(());
+        }
+        loop {
+            self.skip_white();
+            let name = self.string_token()?;
+            if !self.next_is(b':') {
+                return self.error("expected a colon");
+            }
+            let name = unescape(name)?;
+            let value = self.value()?;
+            field(&name, value)?;
+            if self.next_is(b'}') {
+                return Ok(());
+            }
+            if !self.next_is(b',') {
+                return self.error("expected a comma or the end of the object");
+            }
+        }
+    }
+
+    /// Reads an array; `item` gets each value's text.
+    pub(crate) fn array(&mut self, mut item: impl FnMut(&'a str) -> Result<()>) -> Result<()> {
+        if !self.next_is(b'[') {
+            return self.error("expected an array");
+        }
+        if self.next_is(b']') {
+            return Ok(());
+        }
+        loop {
+            item(self.value()?)?;
+            if self.next_is(b']') {
+                return Ok(());
+            }
+            if !self.next_is(b',') {
+                return self.error("expected a comma or the end of the array");
+            }
+        }
+    }
+
+    /// Checks one value of any kind and returns its text, without white space around it.
+    pub(crate) fn value(&mut self) -> Result<&'a str> {
+        self.skip_white();
+        let start = self.at;
+        // One bit a level: whether it is an object.
+        let (mut objects, mut depth) = (0_u128, 0_u32);
+        loop {
+            // Here a value has to begin.
+            self.skip_white();
+            match self.byte() {
+                Some(open @ (b'{' | b'[')) => {
+                    if depth == MAX_DEPTH {
+                        return self.error("nested too deeply");
+                    }
+                    self.at += 1;
+                    let object = open == b'{';
+                    if !self.next_is(if object { b'}' } else { b']' }) {
+                        depth += 1;
+                        objects = (objects << 1) | u128::from(object);
+                        if object {
+                            self.member_name()?;
+                        }
+                        continue;
+                    }
+                }
+                Some(b'"') => {
+                    self.string_token()?;
+                }
+                Some(b't') => self.word("true")?,
+                Some(b'f') => self.word("false")?,
+                Some(b'n') => self.word("null")?,
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                _ => return self.error("expected a value"),
+            }
+            // Here a value has ended; close what it was the last of.
+            loop {
+                if depth == 0 {
+                    return Ok(self.slice(start));
+                }
+                let object = objects & 1 == 1;
+                if self.next_is(b',') {
+                    if object {
+                        self.member_name()?;
+                    }
+                    break;
+                }
+                if !self.next_is(if object { b'}' } else { b']' }) {
+                    return self.error("expected a comma or a closing bracket");
+                }
+                depth -= 1;
+                objects >>= 1;
+            }
+        }
+    }
+
+    fn member_name(&mut self) -> Result<()> {
+        self.skip_white();
+        self.string_token()?;
+        if self.next_is(b':') { Ok(()) } else { self.error("expected a colon") }
+    }
+
+    fn word(&mut self, word: &'static str) -> Result<()> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        if !rest.starts_with(word) {
+            return self.error("expected a value");
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<()> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.byte() {
+            self.at += 1;
+        }
+        if self.at > start { Ok(()) } else { self.error("expected a digit") }
+    }
+
+    fn number(&mut self) -> Result<()> {
+        if self.byte() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.byte() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.byte() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.byte() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// Reads a string with its quotes; escapes are checked, not yet decoded.
+    fn string_token(&mut self) -> Result<&'a str> {
+        let start = self.at;
+        if self.byte() != Some(b'"') {
+            return self.error("expected a string");
+        }
+        self.at += 1;
+        loop {
+            self.at += plain_length(self.text.as_bytes().get(self.at..).unwrap_or_default());
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(self.slice(start));
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    match self.byte() {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+                        Some(b'u') => {
+                            let digits = self.text.as_bytes().get(self.at + 1..self.at + 5);
+                            if !digits.is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit)) {
+                                return self.error("expected four hexadecimal digits");
+                            }
+                            self.at += 5;
+                        }
+                        _ => return self.error("unknown escape"),
+                    }
+                }
+                Some(_) => return self.error("a control character in a string"),
+                None => return self.error("the string does not end"),
+            }
+        }
+    }
+}
+
+/// The number of bytes before the first quote, backslash or control character, eight at a time.
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    let mut done = 0;
+    for chunk in bytes.chunks_exact(8) {
+        let word = <[u8; 8]>::try_from(chunk).map_or(0, u64::from_le_bytes);
+        let quote = word ^ (ONES * u64::from(b'"'));
+        let backslash = word ^ (ONES * u64::from(b'\\'));
+        // The classic test for a byte below n; bytes of 0x80 and above are masked out.
+        let found = (word.wrapping_sub(ONES * 0x20) & !word)
+            | (quote.wrapping_sub(ONES) & !quote)
+            | (backslash.wrapping_sub(ONES) & !backslash);
+        if found & HIGH != 0 {
+            return done + (found & HIGH).trailing_zeros() as usize / 8;
+        }
+        done += 8;
+    }
+    let rest = bytes.get(done..).unwrap_or_default();
+    done + rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20).unwrap_or(rest.len())
+}
+
+/// The text of a string value, or `None` if the value is of another kind.
+pub(crate) fn as_string(value: &str) -> Result<Option<Cow<'_, str>>> {
+    if value.starts_with('"') { unescape(value).map(Some) } else { Ok(None) }
+}
+
+/// The value of an integer, or `None` if the value is of another kind or out of range.
+pub(crate) fn as_integer(value: &str) -> Option<i64> {
+    value.parse().ok()
+}
+
+/// Decodes a string token that [`Reader`] has checked.
+fn unescape(token: &str) -> Result<Cow<'_, str>> {
+    let inner = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Ok(Cow::Borrowed(inner));
+    }
+    let mut out = String::with_capacity(inner.len());
+    let mut parts = inner.split('\\');
+    out.push_str(parts.next().unwrap_or_default());
+    let mut surrogate = None;
+    while let Some(part) = parts.next() {
+        let code = part.as_bytes().first().copied();
+        let rest = part.get(1..).unwrap_or_default();
+        if code == Some(b'u') {
+            let unit = rest.get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok()).unwrap_or_default();
+            let after = rest.get(4..).unwrap_or_default();
+            match (surrogate.take(), unit) {
+                (None, 0xd800..=0xdbff) if after.is_empty() => {
+                    surrogate = Some(unit);
+                    continue;
+                }
+                (high, unit) => {
+                    let units = high.into_iter().chain([unit]);
+                    for decoded in char::decode_utf16(units) {
+                        out.push(decoded.map_err(|_| ProtocolError::Message("half of a surrogate pair"))?);
+                    }
+                }
+            }
+            out.push_str(after);
+            continue;
+        }
+        if surrogate.is_some() {
+            break;
+        }
+        match code {
+            // An escaped backslash: `split` made two parts of it.
+            None => {
+                out.push('\\');
+                out.push_str(parts.next().unwrap_or_default());
+                continue;
+            }
+            Some(b'b') => out.push('\u{8}'),
+            Some(b'f') => out.push('\u{c}'),
+            Some(b'n') => out.push('\n'),
+            Some(b'r') => out.push('\r'),
+            Some(b't') => out.push('\t'),
+            Some(other) => out.push(char::from(other)),
+        }
+        out.push_str(rest);
+    }
+    if surrogate.is_some() {
+        return Err(ProtocolError::Message("half of a surrogate pair"));
+    }
+    Ok(Cow::Owned(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(text: &str) -> Result<&str> {
+        let mut reader = Reader::new(text);
+        let value = reader.value()?;
+        reader.end()?;
+        Ok(value)
+    }
+
+    #[test]
+    fn values_are_found_whole() {
+        for text in
+            ["{}", "[]", "[[],{}]", "{\"a\":[1,{\"b\":null}],\"c\":\"]}\"}", "-0.5e+3", "\"\\u00e9\\\"\"", "true"]
+        {
+            assert_eq!(whole(text), Ok(text));
+            assert_eq!(whole(&format!(" \n{text}\t ")), Ok(text));
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        for text in [
+            "", "{", "[1,]", "{\"a\"}", "{\"a\":1,}", "{a:1}", "01", "1.", "-", "tru", "[1 2]", "\"\\x\"", "\"\\u12\"",
+            "\"\n\"", "\"", "[}", "{]", "1 2", "nul", "+1", ".5", "1e", "'a'",
+        ] {
+            assert!(whole(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        assert!(whole(&nested(128)).is_ok());
+        assert!(whole(&nested(129)).is_err());
+        assert!(whole(&"[".repeat(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn escapes() {
+        for (token, text) in [
+            (r#""a\\b""#, "a\\b"),
+            (r#""\\\\n""#, "\\\\n"),
+            (r#""\\u0041\u0041""#, "\\u0041A"),
+            (r#""\ud83d\ude00!""#, "\u{1f600}!"),
+            (r#""\/\b\f\n\r\t\"""#, "/\u{8}\u{c}\n\r\t\""),
+            (r#""\\\"""#, "\\\""),
+        ] {
+            assert_eq!(as_string(token).map(|t| t.map(Cow::into_owned)), Ok(Some(text.to_owned())), "{token}");
+        }
+        for token in [r#""\ud83d""#, r#""\ud83dx""#, r#""\ude00""#, r#""\ud83d\n""#, r#""\ud83d\ud83d""#] {
+            assert!(as_string(token).is_err(), "{token}");
+        }
+    }
+}

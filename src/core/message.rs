@@ -1,0 +1,91 @@
+//! The nine messages of the hub protocol, whoever sends them and however they are encoded.
+//!
+//! A message borrows from the bytes it was read from. Its payloads (arguments, items, results) are of type `P`,
+//! which the core carries without looking inside: a slice of JSON for Rust, a JavaScript value in the browser
+//! package.
+//!
+//! Source: [HubProtocol.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/HubProtocol.md).
+
+use std::borrow::Cow;
+
+/// Headers of a message; most messages have none.
+pub type Headers<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+/// One message of the hub protocol.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HubMessage<'a, P> {
+    /// Type 1: calls a method; with an id, its end is reported back in a completion.
+    Invocation(Invocation<'a, P>),
+    /// Type 2: one item of a stream.
+    StreamItem {
+        /// Headers of the message.
+        headers: Headers<'a>,
+        /// The invocation or upload that the item belongs to.
+        invocation_id: Cow<'a, str>,
+        /// The item.
+        item: P,
+    },
+    /// Type 3: an invocation or a stream has ended.
+    Completion {
+        /// Headers of the message.
+        headers: Headers<'a>,
+        /// What has ended.
+        invocation_id: Cow<'a, str>,
+        /// How it ended.
+        outcome: Outcome<'a, P>,
+    },
+    /// Type 4: calls a method that answers with a stream. It always has an id.
+    StreamInvocation(Invocation<'a, P>),
+    /// Type 5: the caller no longer wants what it called.
+    CancelInvocation {
+        /// Headers of the message.
+        headers: Headers<'a>,
+        /// The invocation to cancel.
+        invocation_id: Cow<'a, str>,
+    },
+    /// Type 6: keeps the connection alive.
+    Ping,
+    /// Type 7: the sender closes the connection.
+    Close {
+        /// Why, if it is because of an error.
+        error: Option<Cow<'a, str>>,
+        /// Whether the other side may reconnect by itself.
+        allow_reconnect: bool,
+    },
+    /// Type 8 (stateful reconnect): everything up to this message was received.
+    Ack {
+        /// The last message received.
+        sequence_id: i64,
+    },
+    /// Type 9 (stateful reconnect): the number of the message that comes next.
+    Sequence {
+        /// The next message's number.
+        sequence_id: i64,
+    },
+}
+
+/// A call of a method.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Invocation<'a, P> {
+    /// Headers of the message.
+    pub headers: Headers<'a>,
+    /// Names the call when its caller waits for its end.
+    pub invocation_id: Option<Cow<'a, str>>,
+    /// The method.
+    pub target: Cow<'a, str>,
+    /// The list of arguments.
+    pub arguments: P,
+    /// Ids of the streams that the caller uploads with this call.
+    pub stream_ids: Vec<Cow<'a, str>>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome<'a, P> {
+    /// Without a value.
+    Void,
+    /// With a value, which may be null.
+    Value(P),
+    /// With an error.
+    Error(Cow<'a, str>),
+}

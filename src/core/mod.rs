@@ -1,0 +1,63 @@
+//! The sans-I/O core: what SignalR is, without a socket, a clock, a task or a platform.
+//!
+//! From bytes to calls:
+//!
+//! 1. [`url`] reads a hub's address, [`negotiate`] turns it into requests and answers into a transport to open,
+//!    [`token`] looks into client tokens.
+//! 2. [`handshake`] opens the hub protocol, [`framing`] cuts the stream into messages, [`json`] reads and writes
+//!    a [`message`].
+//! 3. [`hub`] keeps the calls of one connection, [`keepalive`] its timers.
+//! 4. [`session`] drives a client's connection through all of this.
+//!
+//! State machines have one shape: `handle_…(now, input)` takes what happened, `poll_…()` gives what is to be done.
+//! Time is an argument: a [`Moment`] is the time since an epoch of the driver's own, from a clock that never goes
+//! back. The same lines run natively, in the browser, in the tests with their virtual clock and in the fuzzers.
+//!
+//! Everything that comes from the network is bounded in length, depth and count, and ends in a `Result`.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable)]
+
+pub mod framing;
+pub mod handshake;
+pub mod hub;
+pub mod json;
+pub mod keepalive;
+pub mod message;
+pub mod negotiate;
+pub mod session;
+pub mod token;
+pub mod url;
+
+/// A moment in monotonic time, as the time since an epoch of the driver's own.
+pub type Moment = std::time::Duration;
+
+/// A message that breaks the hub protocol. The connection it came on has to be closed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// The text is not JSON, or not in the place it has to be.
+    #[error("malformed JSON at byte {offset}: {reason}")]
+    Json {
+        /// Where in the message.
+        offset: usize,
+        /// What is wrong there.
+        reason: &'static str,
+    },
+    /// The JSON is well-formed, but it is no hub message.
+    #[error("invalid hub message: {0}")]
+    Message(&'static str),
+    /// The peer sent more than the receiver's limit for one message.
+    #[error("a message of more than {limit} bytes arrived; raise the limit if such messages are expected")]
+    TooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The stream ended in the middle of a message.
+    #[error("the stream ended in the middle of a message")]
+    Incomplete,
+    /// The first message is not an answer to the handshake.
+    #[error("expected a handshake response from the server")]
+    NotAHandshake,
+    /// A text protocol got a binary message, or the other way round.
+    #[error("a {0} message arrived on a connection that agreed on the other kind")]
+    WrongKind(&'static str),
+}

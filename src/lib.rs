@@ -1,0 +1,18 @@
+//! SignalR for Rust, in the browser and on the server.
+//!
+//! (The crate documentation follows with the client.)
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
+
+#[macro_use]
+mod platform;
+
+pub mod core;
+
+native_only! {
+    #[cfg(feature = "service")]
+    pub mod service;
+
+    #[cfg(feature = "local")]
+    pub mod local;
+}

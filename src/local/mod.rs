@@ -1,0 +1,1 @@
+//! An Azure SignalR Service with its own Entra authority, for one machine.

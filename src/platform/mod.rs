@@ -1,0 +1,12 @@
+//! Sockets, fetch, timers and tasks, under the same names on both targets. This is the one file that looks at the
+//! target.
+
+cfg_if::cfg_if! {
+    if #[cfg(all(target_family = "wasm", target_os = "unknown"))] {
+        /// Items that exist natively only.
+        macro_rules! native_only { ($($item:item)*) => {} }
+    } else {
+        /// Items that exist natively only.
+        macro_rules! native_only { ($($item:item)*) => { $($item)* } }
+    }
+}

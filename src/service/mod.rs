@@ -1,0 +1,1 @@
+//! Azure SignalR Service for Rust services.
