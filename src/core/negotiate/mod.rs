@@ -1,7 +1,7 @@
 //! Negotiate: from a hub's URL to a transport to open.
 //!
 //! 1. [`Negotiation::request`] says what to POST, and with which token.
-//! 2. [`Negotiation::handle_response`] reads the answer ([`NegotiateResponse`]). A redirect (Azure SignalR Service)
+//! 2. [`Negotiation::handle_answer`] reads the answer ([`NegotiateResponse`]). A redirect (Azure SignalR Service)
 //!    leads back to 1, at most [`REQUEST_LIMIT`] times.
 //! 3. [`TransportChoice`] walks the transports that the server offers, in the server's order, and remembers why it
 //!    passed one over.
@@ -114,6 +114,17 @@ pub struct NegotiateRequest {
     pub token: Option<AccessToken>,
 }
 
+/// What came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NegotiateAnswer<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// What `Retry-After` asks for.
+    pub retry_after: Option<Duration>,
+    /// The body; more than [`RESPONSE_LIMIT`] bytes need not be read.
+    pub body: &'a [u8],
+}
+
 /// What an answer leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Negotiated {
@@ -177,12 +188,12 @@ impl Negotiation {
     ///
     /// # Errors
     /// See [`NegotiateError`].
-    pub fn handle_response(&mut self, status: u16, body: &[u8]) -> Result<Negotiated, NegotiateError> {
+    pub fn handle_answer(&mut self, answer: NegotiateAnswer<'_>) -> Result<Negotiated, NegotiateError> {
         self.requests += 1;
-        if status != 200 {
-            return Err(NegotiateError::Status { status, retry_after: None });
+        if answer.status != 200 {
+            return Err(NegotiateError::Status { status: answer.status, retry_after: answer.retry_after });
         }
-        let response = NegotiateResponse::parse(body)?;
+        let response = NegotiateResponse::parse(answer.body)?;
         if let Some(error) = response.error {
             return Err(NegotiateError::Refused(error));
         }
@@ -257,6 +268,10 @@ pub fn user_agent(name: &str, version: &str, os: &str, runtime: &str, runtime_ve
 mod tests {
     use super::*;
 
+    fn ok(body: &[u8]) -> NegotiateAnswer<'_> {
+        NegotiateAnswer { status: 200, retry_after: None, body }
+    }
+
     fn start(url: &str) -> Negotiation {
         Negotiation::new(HubUrl::parse(url).unwrap(), Some("app".into()), false)
     }
@@ -287,12 +302,12 @@ mod tests {
     fn redirects_carry_url_and_token_on() {
         let mut negotiation = start("https://app/chat");
         let redirect = br#"{"url":"https://svc/client/?hub=chat","accessToken":"svc"}"#;
-        assert_eq!(negotiation.handle_response(200, redirect), Ok(Negotiated::Redirect));
+        assert_eq!(negotiation.handle_answer(ok(redirect)), Ok(Negotiated::Redirect));
         let request = negotiation.request();
         assert_eq!(request.url.to_text(), "https://svc/client/negotiate?hub=chat&negotiateVersion=1");
         assert_eq!(request.token, Some("svc".into()));
         let answer = br#"{"negotiateVersion":1,"connectionId":"c","connectionToken":"t+/=","availableTransports":[]}"#;
-        let Ok(Negotiated::Done(response)) = negotiation.handle_response(200, answer) else { panic!() };
+        let Ok(Negotiated::Done(response)) = negotiation.handle_answer(ok(answer)) else { panic!() };
         assert_eq!(negotiation.connect_url(&response).to_text(), "https://svc/client/?hub=chat&id=t%2B/=");
         assert!(negotiation.has_redirected_token());
     }
@@ -305,12 +320,12 @@ mod tests {
             (br#"{"url":"https://b/x"}"#, "one"),
             (br#"{"url":"https://c/x","accessToken":"two"}"#, "two"),
         ] {
-            assert_eq!(negotiation.handle_response(200, body), Ok(Negotiated::Redirect));
+            assert_eq!(negotiation.handle_answer(ok(body)), Ok(Negotiated::Redirect));
             assert_eq!(negotiation.request().token, Some(token.into()));
         }
         // A token without a URL counts as well.
         let body = br#"{"connectionId":"c","availableTransports":[],"accessToken":"three"}"#;
-        assert!(matches!(negotiation.handle_response(200, body), Ok(Negotiated::Done(_))));
+        assert!(matches!(negotiation.handle_answer(ok(body)), Ok(Negotiated::Done(_))));
         assert_eq!(negotiation.token(), Some(&"three".into()));
     }
 
@@ -319,14 +334,17 @@ mod tests {
         let mut negotiation = start("http://a/x");
         let redirect = br#"{"url":"http://a/x"}"#;
         for _ in 1..REQUEST_LIMIT {
-            assert_eq!(negotiation.handle_response(200, redirect), Ok(Negotiated::Redirect));
+            assert_eq!(negotiation.handle_answer(ok(redirect)), Ok(Negotiated::Redirect));
         }
-        assert_eq!(negotiation.handle_response(200, redirect), Err(NegotiateError::RedirectLimit));
+        assert_eq!(negotiation.handle_answer(ok(redirect)), Err(NegotiateError::RedirectLimit));
     }
 
     #[test]
     fn each_bad_answer_has_its_error() {
-        let answer = |status, body: &str| start("https://app/chat").handle_response(status, body.as_bytes());
+        let answer = |status, body: &str| {
+            let answer = NegotiateAnswer { status, ..ok(body.as_bytes()) };
+            start("https://app/chat").handle_answer(answer)
+        };
         assert!(matches!(answer(200, "<!doctype html>"), Err(NegotiateError::NotJson(_))));
         assert!(matches!(answer(200, ""), Err(NegotiateError::NotJson(_))));
         assert!(matches!(answer(200, "{\"connectionId\":\"a\",\"avail"), Err(NegotiateError::NotJson(_))));
