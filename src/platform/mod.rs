@@ -8,5 +8,9 @@ cfg_if::cfg_if! {
     } else {
         /// Items that exist natively only.
         macro_rules! native_only { ($($item:item)*) => { $($item)* } }
+
+        mod native;
+        #[allow(unused_imports, reason = "which of them are used depends on the features")]
+        pub(crate) use native::*;
     }
 }

@@ -1,1 +1,3 @@
 //! Azure SignalR Service for Rust services.
+
+mod jwt;

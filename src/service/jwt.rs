@@ -1,0 +1,284 @@
+//! HS256 JSON Web Tokens, as Azure SignalR Service takes them.
+//!
+//! A [`Key`] is expanded into its MAC state once and then signs and verifies without keying again. Signing serves
+//! client tokens and REST tokens; verifying is what the embedded local service does with them.
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sha2::Sha256;
+
+/// More than any HTTP server takes as one header; nothing longer is looked at.
+const MAX_TOKEN_LENGTH: usize = 16 * 1024;
+
+/// A symmetric key, ready to sign. It keeps the expanded state only, not the key's text.
+#[derive(Clone)]
+pub(crate) struct Key {
+    mac: Hmac<Sha256>,
+    /// The encoded header with the dot that follows it.
+    header: String,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+/// When a token is issued and when it ends, in seconds since the Unix epoch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Validity {
+    pub(crate) issued_at: u64,
+    pub(crate) expires_at: u64,
+}
+
+/// Why a token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TokenError {
+    #[error("the token is no JSON Web Token")]
+    Malformed,
+    #[error("the token is not signed with HS256")]
+    Algorithm,
+    #[error("the signature of the token is wrong")]
+    Signature,
+    #[error("the token has no expiry")]
+    NoExpiry,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    #[error("the token is meant for another audience")]
+    Audience,
+}
+
+impl Key {
+    /// The service takes the UTF-8 bytes of a key's text and never decodes them from base64.
+    pub(crate) fn new(text: &str, id: Option<&str>) -> Self {
+        let mut header = br#"{"alg":"HS256","typ":"JWT""#.to_vec();
+        if let Some(id) = id {
+            header.extend_from_slice(br#","kid":"#);
+            write_json(&mut header, id);
+        }
+        header.push(b'}');
+        let mut header = Base64UrlUnpadded::encode_string(&header);
+        header.push('.');
+        let mac = Hmac::new_from_slice(text.as_bytes()).expect("HMAC takes keys of any length");
+        Self { mac, header }
+    }
+
+    /// Signs a token: the given claims in their order, then `nbf`, `exp`, `iat` and `aud`, as the official SDK
+    /// orders them. The caller keeps names from occurring twice.
+    pub(crate) fn sign<K, V>(
+        &self,
+        claims: impl IntoIterator<Item = (K, V)>,
+        validity: Validity,
+        audience: &str,
+    ) -> String
+    where
+        K: AsRef<str>,
+        V: Serialize,
+    {
+        let mut payload = Vec::with_capacity(256);
+        payload.push(b'{');
+        for (name, value) in claims {
+            write_json(&mut payload, name.as_ref());
+            payload.push(b':');
+            write_json(&mut payload, &value);
+            payload.push(b',');
+        }
+        let Validity { issued_at, expires_at } = validity;
+        let times = format!(r#""nbf":{issued_at},"exp":{expires_at},"iat":{issued_at},"aud":"#);
+        payload.extend_from_slice(times.as_bytes());
+        write_json(&mut payload, audience);
+        payload.push(b'}');
+
+        let mut token = self.header.clone();
+        token.push_str(&Base64UrlUnpadded::encode_string(&payload));
+        let signature = self.mac.clone().chain_update(token.as_bytes()).finalize().into_bytes();
+        token.push('.');
+        token.push_str(&Base64UrlUnpadded::encode_string(&signature));
+        token
+    }
+
+    /// Checks a token's signature (in constant time), times and audience, in this order, and gives its claims.
+    /// `now` is in seconds since the Unix epoch. `aud` may be a text or a list; one accepted entry is enough.
+    pub(crate) fn verify(
+        &self,
+        token: &str,
+        now: u64,
+        accepts_audience: impl Fn(&str) -> bool,
+    ) -> Result<Map<String, Value>, TokenError> {
+        let (signed, header, payload, signature) = split(token)?;
+        if decode_object(header)?.get("alg").and_then(Value::as_str) != Some("HS256") {
+            return Err(TokenError::Algorithm);
+        }
+        let signature = Base64UrlUnpadded::decode_vec(signature).map_err(|_| TokenError::Malformed)?;
+        self.mac
+            .clone()
+            .chain_update(signed.as_bytes())
+            .verify_slice(&signature)
+            .map_err(|_| TokenError::Signature)?;
+        let claims = decode_object(payload)?;
+        let time = |name: &str| claims.get(name).map(|v| v.as_f64().ok_or(TokenError::Malformed)).transpose();
+        let now = now as f64;
+        if now >= time("exp")?.ok_or(TokenError::NoExpiry)? {
+            return Err(TokenError::Expired);
+        }
+        if time("nbf")?.is_some_and(|not_before| now < not_before) {
+            return Err(TokenError::NotYetValid);
+        }
+        let accepted = match claims.get("aud") {
+            Some(Value::String(audience)) => accepts_audience(audience),
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).any(accepts_audience),
+            _ => false,
+        };
+        if accepted { Ok(claims) } else { Err(TokenError::Audience) }
+    }
+}
+
+/// The `kid` of a token's header, to find the key that has to verify it. Nothing is verified yet.
+pub(crate) fn key_id(token: &str) -> Result<Option<String>, TokenError> {
+    let (_, header, ..) = split(token)?;
+    Ok(decode_object(header)?.get("kid").and_then(Value::as_str).map(str::to_owned))
+}
+
+/// The signed part, the header, the payload and the signature of a token.
+fn split(token: &str) -> Result<(&str, &str, &str, &str), TokenError> {
+    if token.len() > MAX_TOKEN_LENGTH {
+        return Err(TokenError::Malformed);
+    }
+    let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+    let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
+    if payload.contains('.') {
+        return Err(TokenError::Malformed);
+    }
+    Ok((signed, header, payload, signature))
+}
+
+fn decode_object(part: &str) -> Result<Map<String, Value>, TokenError> {
+    let bytes = Base64UrlUnpadded::decode_vec(part).map_err(|_| TokenError::Malformed)?;
+    serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed)
+}
+
+fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    let start = out.len();
+    if serde_json::to_writer(&mut *out, value).is_err() {
+        // Texts and lists of texts always serialize; anything else becomes null rather than broken JSON.
+        out.truncate(start);
+        out.extend_from_slice(b"null");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000;
+    const HOUR: Validity = Validity { issued_at: NOW, expires_at: NOW + 3600 };
+    const AUDIENCE: &str = "https://h/client/?hub=chat";
+    const NONE: [(&str, &str); 0] = [];
+
+    fn claims() -> Vec<(&'static str, Value)> {
+        vec![("asrs.s.uid", "a\"b\\ü\u{1}".into()), ("role", serde_json::json!(["a", "b"]))]
+    }
+
+    fn parts(token: &str) -> (String, String) {
+        let text = |part| {
+            let bytes: Option<Vec<u8>> = Base64UrlUnpadded::decode_vec(part).ok();
+            bytes.and_then(|b| String::from_utf8(b).ok()).unwrap_or_default()
+        };
+        let mut parts = token.split('.').map(text);
+        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+    }
+
+    #[test]
+    fn header_and_payload_have_the_order_of_the_official_sdk() {
+        let (header, payload) = parts(&Key::new("k", Some("id\"1")).sign(claims(), HOUR, AUDIENCE));
+        assert_eq!(header, r#"{"alg":"HS256","typ":"JWT","kid":"id\"1"}"#);
+        let expected = concat!(
+            r#"{"asrs.s.uid":"a\"b\\ü\u0001","role":["a","b"],"nbf":1700000000,"exp":1700003600,"#,
+            r#""iat":1700000000,"aud":"https://h/client/?hub=chat"}"#
+        );
+        assert_eq!(payload, expected);
+        assert_eq!(parts(&Key::new("k", None).sign(NONE, HOUR, "x")).0, r#"{"alg":"HS256","typ":"JWT"}"#);
+    }
+
+    #[test]
+    fn jsonwebtoken_agrees_with_what_is_signed() {
+        // Keys below, at and above the block size of SHA-256, and a payload of every remainder of three.
+        for key_length in [1, 32, 64, 65, 200] {
+            for length in [0, 1, 2, 3, 767, 768, 769, 2000] {
+                let key = "k".repeat(key_length);
+                let value = "x".repeat(length);
+                let token = Key::new(&key, Some("kid")).sign([("v", &value)], HOUR, AUDIENCE);
+                let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+                validation.set_audience(&[AUDIENCE]);
+                validation.validate_exp = false;
+                let decoded = jsonwebtoken::decode::<Value>(
+                    &token,
+                    &jsonwebtoken::DecodingKey::from_secret(key.as_bytes()),
+                    &validation,
+                );
+                let decoded = decoded.map(|d| (d.header.kid, d.claims["v"].clone()));
+                assert_eq!(decoded.ok(), Some((Some("kid".to_owned()), Value::from(value))));
+            }
+        }
+    }
+
+    #[test]
+    fn what_jsonwebtoken_signs_is_verified() {
+        let key = Key::new("secret", None);
+        let sign = |claims: Value, algorithm| {
+            let header = jsonwebtoken::Header { kid: Some("k1".into()), ..jsonwebtoken::Header::new(algorithm) };
+            jsonwebtoken::encode(&header, &claims, &jsonwebtoken::EncodingKey::from_secret(b"secret"))
+                .expect("jsonwebtoken signs")
+        };
+        let hs256 = |claims| sign(claims, jsonwebtoken::Algorithm::HS256);
+        let verify = |token: &str| key.verify(token, NOW, |a| a == AUDIENCE);
+
+        let good = hs256(serde_json::json!({"exp": NOW + 1, "nbf": NOW, "aud": ["other", AUDIENCE], "x": 1}));
+        assert_eq!(verify(&good).map(|c| c.get("x").cloned()), Ok(Some(1.into())));
+        assert_eq!(key_id(&good), Ok(Some("k1".to_owned())));
+
+        for (claims, error) in [
+            (serde_json::json!({"exp": NOW, "aud": AUDIENCE}), TokenError::Expired),
+            (serde_json::json!({"exp": NOW + 9, "nbf": NOW + 1, "aud": AUDIENCE}), TokenError::NotYetValid),
+            (serde_json::json!({"aud": AUDIENCE}), TokenError::NoExpiry),
+            (serde_json::json!({"exp": "soon", "aud": AUDIENCE}), TokenError::Malformed),
+            (serde_json::json!({"exp": NOW + 9, "aud": "other"}), TokenError::Audience),
+            (serde_json::json!({"exp": NOW + 9}), TokenError::Audience),
+        ] {
+            assert_eq!(verify(&hs256(claims)), Err(error));
+        }
+        let claims = serde_json::json!({"exp": NOW + 9, "aud": AUDIENCE});
+        assert_eq!(verify(&sign(claims, jsonwebtoken::Algorithm::HS512)), Err(TokenError::Algorithm));
+    }
+
+    #[test]
+    fn changed_and_malformed_tokens_are_refused() {
+        let key = Key::new("secret", None);
+        let token = key.sign([("role", "user")], HOUR, AUDIENCE);
+        assert!(key.verify(&token, NOW, |_| true).is_ok());
+        assert_eq!(Key::new("other", None).verify(&token, NOW, |_| true), Err(TokenError::Signature));
+
+        let forged = Key::new("other", None).sign([("role", "admin")], HOUR, AUDIENCE);
+        let (forged, _) = forged.rsplit_once('.').expect("three parts");
+        let (_, signature) = token.rsplit_once('.').expect("three parts");
+        let refused = key.verify(&format!("{forged}.{signature}"), NOW, |_| true);
+        assert_eq!(refused, Err(TokenError::Signature));
+
+        let none = Base64UrlUnpadded::encode_string(br#"{"alg":"none"}"#);
+        let payload = token.split('.').nth(1).expect("three parts");
+        assert_eq!(key.verify(&format!("{none}.{payload}."), NOW, |_| true), Err(TokenError::Algorithm));
+
+        for text in ["", ".", "..", "a.b.c", "a.b.c.d", &token[1..], &format!("{token}="), &"a".repeat(20_000)] {
+            assert!(key.verify(text, NOW, |_| true).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_key_does_not_show_itself() {
+        assert_eq!(format!("{:?}", Key::new("secret", Some("id"))), "Key(…)");
+    }
+}
