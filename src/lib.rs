@@ -13,6 +13,9 @@ native_only! {
     #[cfg(feature = "service")]
     pub mod service;
 
+    #[cfg(feature = "axum")]
+    pub use service::axum;
+
     #[cfg(feature = "local")]
     pub mod local;
 }

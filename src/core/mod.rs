@@ -16,6 +16,8 @@
 //! Everything that comes from the network is bounded in length, depth and count, and ends in a `Result`.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable)]
 
+#[cfg(any(feature = "client", feature = "service"))]
+pub mod arguments;
 pub mod framing;
 pub mod handshake;
 pub mod hub;

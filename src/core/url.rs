@@ -160,6 +160,12 @@ pub fn encode_component(text: &str) -> String {
     encode(text, |b| b.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&b))
 }
 
+/// Percent-encodes everything but RFC 3986's unreserved characters, as .NET's `Uri.EscapeDataString` does.
+#[must_use]
+pub fn encode_data(text: &str) -> String {
+    encode(text, |b| b.is_ascii_alphanumeric() || b"-_.~".contains(&b))
+}
+
 /// Encodes what can't stand in a query value. The official clients put connection tokens into the query as they
 /// are; whatever a server can mean by that survives here, and what would break the query does not.
 pub(crate) fn encode_query_value(text: &str) -> String {
@@ -239,6 +245,7 @@ mod tests {
     #[test]
     fn encoding() {
         assert_eq!(encode_component("a b/ü&=+~"), "a%20b%2F%C3%BC%26%3D%2B~");
+        assert_eq!(encode_data("a b/ü!~*'()-_."), "a%20b%2F%C3%BC%21~%2A%27%28%29-_.");
         assert_eq!(encode_query_value("ab-_/==:+&# \u{e9}"), "ab-_/==:%2B%26%23%20%C3%A9");
     }
 }

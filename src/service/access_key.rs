@@ -1,0 +1,102 @@
+//! The keys that sign client tokens: the resource's own, or a temporary one in exchange for an Entra token.
+//!
+//! `GET {server endpoint}/api/v1/auth/accessKey` with the Entra token gives `{"KeyId", "AccessKey"}`, valid for
+//! 90 minutes.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::{
+    cache::{Cache, Fresh},
+    error::{Operation, ServiceError},
+    jwt, random, rest,
+    secret::Secret,
+};
+
+/// The first renewal is due 55 minutes after the exchange, as in the official SDK, and at most 5 later, so that the
+/// replicas of a service do not renew all at once.
+const REFRESH_AFTER: Duration = Duration::from_secs(55 * 60);
+const JITTER: Duration = Duration::from_secs(5 * 60);
+/// The service takes a key for 90 minutes; the rest is for clocks and for tokens on their way.
+const USABLE_FOR: Duration = Duration::from_secs(85 * 60);
+
+const OPERATION: Operation = Operation::ExchangeAccessKey;
+
+#[derive(Debug, Clone)]
+pub(super) enum SigningKeys {
+    Fixed(Arc<jwt::Key>),
+    Exchanged(Cache<Arc<jwt::Key>>),
+}
+
+impl SigningKeys {
+    pub(super) async fn current(&self) -> Result<Arc<jwt::Key>, ServiceError> {
+        match self {
+            Self::Fixed(key) => Ok(Arc::clone(key)),
+            Self::Exchanged(cache) => Ok(cache.lease().await?.value),
+        }
+    }
+
+    /// Exchanges anew, unless there is no exchange.
+    pub(super) async fn renew(&self) -> Result<(), ServiceError> {
+        if let Self::Exchanged(cache) = self {
+            let lease = cache.lease().await?;
+            cache.renew(&lease).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What an exchange needs.
+#[derive(Clone)]
+pub(super) struct Exchange {
+    pub(super) client: reqwest::Client,
+    /// `{server endpoint}/api/v1/auth/accessKey`.
+    pub(super) url: reqwest::Url,
+    pub(super) tokens: Cache<Arc<Secret>>,
+    pub(super) timeout: Duration,
+}
+
+impl Exchange {
+    pub(super) fn into_keys(self) -> SigningKeys {
+        SigningKeys::Exchanged(Cache::new("access key", move || {
+            let exchange = self.clone();
+            async move { exchange.fetch().await }
+        }))
+    }
+
+    async fn fetch(&self) -> Result<Fresh<Arc<jwt::Key>>, ServiceError> {
+        let token = self.tokens.lease().await?;
+        let mut answer = self.request(&token.value).await;
+        if matches!(answer, Err(ServiceError::Unauthorized(_))) {
+            let token = self.tokens.renew(&token).await?;
+            answer = self.request(&token.value).await;
+        }
+        Ok(Fresh {
+            value: Arc::new(answer?),
+            refresh_after: REFRESH_AFTER + random::up_to(JITTER),
+            usable_for: USABLE_FOR,
+        })
+    }
+
+    async fn request(&self, token: &Secret) -> Result<jwt::Key, ServiceError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(rename = "KeyId")]
+            key_id: String,
+            #[serde(rename = "AccessKey")]
+            access_key: Secret,
+        }
+        let request = self.client.get(self.url.clone());
+        let response = rest::send(request, OPERATION, token.expose(), self.timeout).await?;
+        let body = Zeroizing::new(rest::read(response, OPERATION, self.timeout).await?);
+        let answer: Option<Answer> = serde_json::from_slice(&body).ok();
+        let answer = answer.filter(|a| !a.key_id.is_empty() && !a.access_key.is_empty());
+        let answer = answer.ok_or(ServiceError::InvalidResponse {
+            operation: OPERATION,
+            reason: "KeyId or AccessKey is missing",
+        })?;
+        Ok(jwt::Key::new(answer.access_key.expose(), Some(&answer.key_id)))
+    }
+}

@@ -1,0 +1,187 @@
+//! A cache of one value that is fetched over the network and ages: an Entra token, an access key.
+//!
+//! - Single flight: however many callers wait, one request is under way. It runs in a task of its own, so that a
+//!   caller that goes away does not take it along.
+//! - Renewed in the background when due, while callers keep getting the value at hand.
+//! - Stale if error: a failed renewal changes nothing until the value really ends.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::error::{CredentialError, ServiceError};
+
+type BoxFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
+type Fetch<T> = Box<dyn Fn() -> BoxFuture<Result<Fresh<T>, ServiceError>> + Send + Sync>;
+type Flight<T> = watch::Receiver<Option<Result<Lease<T>, ServiceError>>>;
+
+/// How long a failed background renewal is left alone, at least and at most.
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// A value just fetched.
+pub(super) struct Fresh<T> {
+    pub(super) value: T,
+    /// When to fetch the next one in the background.
+    pub(super) refresh_after: Duration,
+    /// When it must not be used any more.
+    pub(super) usable_for: Duration,
+}
+
+/// A value from the cache. The generation tells a renewal which value was found wanting.
+#[derive(Clone)]
+pub(super) struct Lease<T> {
+    pub(super) value: T,
+    generation: u64,
+}
+
+struct Entry<T> {
+    lease: Lease<T>,
+    refresh_at: Instant,
+    expires_at: Instant,
+}
+
+struct State<T> {
+    entry: Option<Entry<T>>,
+    flight: Option<Flight<T>>,
+    fetched: u64,
+}
+
+struct Inner<T> {
+    what: &'static str,
+    fetch: Fetch<T>,
+    state: Mutex<State<T>>,
+}
+
+pub(super) struct Cache<T>(Arc<Inner<T>>);
+
+impl<T> Clone for Cache<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> fmt::Debug for Cache<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cache({})", self.0.what)
+    }
+}
+
+impl<T> Inner<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Cache<T> {
+    /// `what` is for logs. `fetch` has to end by itself: nothing here limits its time.
+    pub(super) fn new<F>(what: &'static str, fetch: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Fresh<T>, ServiceError>> + Send + 'static,
+    {
+        let state = State { entry: None, flight: None, fetched: 0 };
+        Self(Arc::new(Inner { what, fetch: Box::new(move || Box::pin(fetch())), state: Mutex::new(state) }))
+    }
+
+    /// The value at hand, or the next one when there is none.
+    pub(super) async fn lease(&self) -> Result<Lease<T>, ServiceError> {
+        let flight = {
+            let mut state = self.0.state();
+            let now = Instant::now();
+            match &state.entry {
+                Some(entry) if now < entry.expires_at => {
+                    let lease = entry.lease.clone();
+                    if now >= entry.refresh_at {
+                        self.board(&mut state);
+                    }
+                    return Ok(lease);
+                }
+                _ => self.board(&mut state),
+            }
+        };
+        wait(flight).await
+    }
+
+    /// A newer value than the one given, which did not work. Whoever comes second gets what the first one fetched.
+    pub(super) async fn renew(&self, stale: &Lease<T>) -> Result<Lease<T>, ServiceError> {
+        let flight = {
+            let mut state = self.0.state();
+            match &state.entry {
+                Some(entry) if entry.lease.generation != stale.generation => return Ok(entry.lease.clone()),
+                _ => self.board(&mut state),
+            }
+        };
+        wait(flight).await
+    }
+
+    /// Joins the fetch under way, or starts one.
+    fn board(&self, state: &mut State<T>) -> Flight<T> {
+        if let Some(flight) = &state.flight {
+            return flight.clone();
+        }
+        let (sender, flight) = watch::channel(None);
+        state.flight = Some(flight.clone());
+        let mut landing = Landing { inner: Arc::clone(&self.0), landed: false };
+        tokio::spawn(async move {
+            let result = (landing.inner.fetch)().await;
+            let result = landing.arrive(result);
+            sender.send_replace(Some(result));
+        });
+        flight
+    }
+}
+
+async fn wait<T: Clone>(mut flight: Flight<T>) -> Result<Lease<T>, ServiceError> {
+    match flight.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(result)) => result.clone(),
+        _ => Err(CredentialError::Cancelled.into()),
+    }
+}
+
+/// The end of a fetch. It clears the way for the next one even when this one panics.
+struct Landing<T> {
+    inner: Arc<Inner<T>>,
+    landed: bool,
+}
+
+impl<T: Clone> Landing<T> {
+    fn arrive(&mut self, result: Result<Fresh<T>, ServiceError>) -> Result<Lease<T>, ServiceError> {
+        let mut state = self.inner.state();
+        let now = Instant::now();
+        state.flight = None;
+        self.landed = true;
+        match result {
+            Ok(Fresh { value, refresh_after, usable_for }) => {
+                state.fetched += 1;
+                let lease = Lease { value, generation: state.fetched };
+                let entry = Entry {
+                    lease: lease.clone(),
+                    refresh_at: now + refresh_after,
+                    expires_at: now + usable_for,
+                };
+                state.entry = Some(entry);
+                tracing::debug!(what = self.inner.what, usable_for_s = usable_for.as_secs(), "fetched");
+                Ok(lease)
+            }
+            Err(error) => {
+                if let Some(entry) = &mut state.entry {
+                    let remaining = entry.expires_at.saturating_duration_since(now);
+                    entry.refresh_at = now + (remaining / 8).clamp(RETRY_AFTER.0, RETRY_AFTER.1);
+                }
+                tracing::warn!(what = self.inner.what, %error, "could not be fetched");
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<T> Drop for Landing<T> {
+    fn drop(&mut self) {
+        if !self.landed {
+            self.inner.state().flight = None;
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! One Azure SignalR Service resource and how to authenticate to it.
+
+use std::net::Ipv4Addr;
+
+use reqwest::Url;
+
+use super::{
+    connection_string::{Auth, AuthKind, ConnectionString, ConnectionStringError, parse_url},
+    credential::{Credential, DEFAULT_SCOPE, Kind},
+    entra::ClientSecret,
+};
+
+/// Why an endpoint cannot be used as it is described.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// The connection string is wrong.
+    #[error(transparent)]
+    ConnectionString(#[from] ConnectionStringError),
+    /// The URL is not absolute, not http or https, or has a user, a query or a fragment.
+    #[error("the {what} is not an absolute http or https URL")]
+    InvalidUrl {
+        /// What the URL is for.
+        what: &'static str,
+    },
+    /// Tokens would travel in clear text. Use https; plain http is possible on this machine only.
+    #[error("the {what} must use https; plain http is possible on this machine only")]
+    InsecureUrl {
+        /// What the URL is for.
+        what: &'static str,
+    },
+    /// The authority is not the origin of an https URL, such as `https://login.microsoftonline.com`.
+    #[error("the authority must be an address such as https://login.microsoftonline.com, without a path")]
+    InvalidAuthority,
+    /// A part of the credential is empty or has characters that it cannot have.
+    #[error("the {what} of the credential is not valid")]
+    InvalidCredential {
+        /// The part.
+        what: &'static str,
+    },
+    /// A connection string cannot carry everything this kind of credential needs. Make the credential yourself and
+    /// pass it to [`ServiceEndpoint::new`]; the text names one that fits.
+    #[error("the connection string asks for {}; {}", Described(*.kind), UseInstead(*.kind))]
+    UnsupportedCredential {
+        /// What it asks for.
+        kind: AuthKind,
+    },
+}
+
+struct Described(AuthKind);
+
+impl std::fmt::Display for Described {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            AuthKind::AccessKey => "an access key",
+            AuthKind::ClientSecret => "a client secret",
+            AuthKind::ClientCertificate => "a client certificate",
+            AuthKind::ManagedIdentity => "a managed identity",
+            AuthKind::DefaultAzureCredential => "the default credential of the environment",
+        })
+    }
+}
+
+struct UseInstead(AuthKind);
+
+impl std::fmt::Display for UseInstead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let credential = match self.0 {
+            AuthKind::ClientCertificate => "ClientCertificateCredential",
+            AuthKind::ManagedIdentity => "ManagedIdentityCredential",
+            _ => "ManagedIdentityCredential, WorkloadIdentityCredential or DeveloperToolsCredential",
+        };
+        write!(f, "pass a {credential} of azure_identity to ServiceEndpoint::new, or use a ClientSecret")
+    }
+}
+
+/// One Azure SignalR Service resource: its address and a credential for it.
+///
+/// ```
+/// use hubwire::service::{AccessKey, ClientSecret, ServiceEndpoint};
+///
+/// # let secret = String::new() + "s";
+/// # let key = String::new() + "k";
+/// let with_entra = ServiceEndpoint::new(
+///     "https://contoso.service.signalr.net",
+///     ClientSecret::new("contoso.onmicrosoft.com", "11111111-2222-3333-4444-555555555555", secret),
+/// )?;
+/// let with_key = ServiceEndpoint::new("https://contoso.service.signalr.net", AccessKey::new(key))?;
+/// let from_setting =
+///     ServiceEndpoint::from_connection_string("Endpoint=http://localhost;Port=8888;AccessKey=abc;Version=1.0;")?;
+/// # Ok::<(), hubwire::service::EndpointError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ServiceEndpoint {
+    endpoint: Url,
+    client_endpoint: Option<Url>,
+    server_endpoint: Option<Url>,
+    scope: String,
+    pub(super) credential: Credential,
+}
+
+impl ServiceEndpoint {
+    /// An endpoint by its address, such as `https://contoso.service.signalr.net`, and a credential: an
+    /// [`AccessKey`](super::AccessKey), a [`ClientSecret`] or any `Arc<dyn TokenCredential>`.
+    ///
+    /// # Errors
+    /// When the address is not an https URL (or an http URL of this machine), or the credential is incomplete.
+    pub fn new(url: &str, credential: impl Into<Credential>) -> Result<Self, EndpointError> {
+        let endpoint = checked_url(url.trim_end_matches('/'), "endpoint")?;
+        Self::with(endpoint, credential.into())
+    }
+
+    /// An endpoint from a connection string, as the Azure portal shows it.
+    ///
+    /// An access key and `AuthType=azure.app` with a client secret work. Other kinds of credential need more than a
+    /// connection string says; pass them to [`new`](Self::new).
+    ///
+    /// # Errors
+    /// See [`EndpointError`].
+    pub fn from_connection_string(text: &str) -> Result<Self, EndpointError> {
+        let parsed = ConnectionString::parse(text)?;
+        let kind = parsed.auth_kind();
+        let credential = match parsed.auth {
+            Auth::AccessKey(key) => key.into(),
+            Auth::ClientSecret { tenant_id, client_id, secret } => {
+                ClientSecret::new(tenant_id, client_id, secret.expose()).into()
+            }
+            Auth::ClientCertificate { .. } | Auth::ManagedIdentity { .. } | Auth::Default => {
+                return Err(EndpointError::UnsupportedCredential { kind });
+            }
+        };
+        let secure = |url: Option<Url>, what| match url {
+            Some(url) if !is_secure(&url) => Err(EndpointError::InsecureUrl { what }),
+            url => Ok(url),
+        };
+        if !is_secure(&parsed.endpoint) {
+            return Err(EndpointError::InsecureUrl { what: "endpoint" });
+        }
+        let mut endpoint = Self::with(parsed.endpoint, credential)?;
+        endpoint.client_endpoint = secure(parsed.client_endpoint, "client endpoint")?;
+        endpoint.server_endpoint = secure(parsed.server_endpoint, "server endpoint")?;
+        Ok(endpoint)
+    }
+
+    fn with(endpoint: Url, credential: Credential) -> Result<Self, EndpointError> {
+        match &credential.0 {
+            Kind::AccessKey(key) if key.secret().is_empty() => {
+                return Err(EndpointError::InvalidCredential { what: "access key" });
+            }
+            Kind::ClientSecret(secret) => secret.check()?,
+            Kind::AccessKey(_) | Kind::Token(_) => {}
+        }
+        Ok(Self {
+            endpoint,
+            client_endpoint: None,
+            server_endpoint: None,
+            scope: DEFAULT_SCOPE.to_owned(),
+            credential,
+        })
+    }
+
+    /// Sends clients to another address, such as that of a reverse proxy, which may have a path.
+    ///
+    /// # Errors
+    /// When the address is not an https URL (or an http URL of this machine).
+    pub fn with_client_endpoint(self, url: &str) -> Result<Self, EndpointError> {
+        Ok(Self { client_endpoint: Some(checked_url(url, "client endpoint")?), ..self })
+    }
+
+    /// Sends this program's own requests to another address than the endpoint's.
+    ///
+    /// # Errors
+    /// When the address is not an https URL (or an http URL of this machine).
+    pub fn with_server_endpoint(self, url: &str) -> Result<Self, EndpointError> {
+        Ok(Self { server_endpoint: Some(checked_url(url, "server endpoint")?), ..self })
+    }
+
+    /// Asks Entra for tokens of another scope than `https://signalr.azure.com/.default`.
+    #[must_use]
+    pub fn with_scope(self, scope: impl Into<String>) -> Self {
+        Self { scope: scope.into(), ..self }
+    }
+
+    /// Scheme, host and port; the scheme's own port is left out.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.endpoint.origin().ascii_serialization()
+    }
+
+    pub(super) fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// What the audience of every token starts with: `scheme://host/`, from the endpoint even behind a proxy, and
+    /// without the port.
+    pub(super) fn audience_base(&self) -> String {
+        format!("{}://{}/", self.endpoint.scheme(), self.endpoint.host_str().unwrap_or_default())
+    }
+
+    /// Where clients go; it ends in a slash.
+    pub(super) fn client_base(&self) -> String {
+        with_slash(self.client_endpoint.as_ref().unwrap_or(&self.endpoint))
+    }
+
+    /// Where this program's requests go; it ends in a slash.
+    pub(super) fn server_base(&self) -> String {
+        with_slash(self.server_url())
+    }
+
+    pub(super) fn server_url(&self) -> &Url {
+        self.server_endpoint.as_ref().unwrap_or(&self.endpoint)
+    }
+}
+
+fn with_slash(url: &Url) -> String {
+    format!("{}/", url.as_str().trim_end_matches('/'))
+}
+
+fn checked_url(text: &str, what: &'static str) -> Result<Url, EndpointError> {
+    let url = parse_url(text.trim()).ok_or(EndpointError::InvalidUrl { what })?;
+    if is_secure(&url) { Ok(url) } else { Err(EndpointError::InsecureUrl { what }) }
+}
+
+/// Whether tokens may be sent there: anywhere with https, with plain http to this machine only.
+pub(super) fn is_secure(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    url.scheme() == "https"
+        || host == "localhost"
+        || host == "[::1]"
+        || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+}

@@ -1,0 +1,346 @@
+//! What can go wrong while talking to Microsoft Entra ID and Azure SignalR Service.
+
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+/// The error behind an error.
+pub(super) type Cause = Arc<dyn Error + Send + Sync>;
+
+/// What was being done at the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Exchanging an Entra token for a temporary access key, which signs client tokens.
+    ExchangeAccessKey,
+    /// Sending a message to clients.
+    Send,
+    /// Adding a connection or a user to a group, or removing it.
+    ManageGroup,
+}
+
+impl Operation {
+    /// The built-in roles of which an application needs one for this.
+    ///
+    /// Source: [Azure built-in roles](https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/web-and-mobile).
+    #[must_use]
+    pub fn roles(self) -> [&'static str; 2] {
+        match self {
+            Self::ExchangeAccessKey => ["SignalR App Server", "SignalR Service Owner"],
+            Self::Send | Self::ManageGroup => ["SignalR REST API Owner", "SignalR Service Owner"],
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ExchangeAccessKey => "exchanging the Entra token for an access key",
+            Self::Send => "sending a message",
+            Self::ManageGroup => "changing a group",
+        })
+    }
+}
+
+/// An answer of the service that says no.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    pub(super) operation: Operation,
+    pub(super) status: u16,
+    pub(super) error_code: Option<String>,
+    pub(super) message: Option<String>,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// What was being done.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The header `x-ms-error-code`, such as `Error.Connection.NotExisted`.
+    #[must_use]
+    pub fn error_code(&self) -> Option<&str> {
+        self.error_code.as_deref()
+    }
+
+    /// The service's own words, cut to a few hundred characters.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// How long the service wants to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Azure SignalR Service answered {} with status {}", self.operation, self.status)?;
+        if let Some(code) = &self.error_code {
+            write!(f, " ({code})")?;
+        }
+        if let Some(message) = &self.message {
+            write!(f, " and \"{message}\"")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a call of the service failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// No Entra token could be had, so nothing was sent to the service.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// Status 401. With an access key: take the current key, and check that local authentication is not disabled.
+    /// With Entra: the application has to belong to the tenant of the SignalR resource.
+    #[error(
+        "{0}: the credential was not accepted; check the access key and that local authentication is not disabled, \
+         or with Entra the tenant and the scope, and that the application has the role {roles} on the SignalR \
+         resource (an assignment takes up to 30 minutes to work)",
+        roles = Roles(.0.operation)
+    )]
+    Unauthorized(Refusal),
+    /// Status 403. Assign one of the roles that the text names, on the SignalR resource, to the application that
+    /// the credential belongs to; or let this machine through the resource's network access control.
+    #[error(
+        "{0}: the application needs the role {roles} on the SignalR resource (an assignment takes up to 30 minutes \
+         to work), and the network access control of the resource must allow REST API calls from here",
+        roles = Roles(.0.operation)
+    )]
+    Forbidden(Refusal),
+    /// Status 404. Without an error code the endpoint is not one of Azure SignalR Service.
+    #[error(
+        "{0}: check the endpoint's address; with an error code, the connection, user or group does not exist"
+    )]
+    NotFound(Refusal),
+    /// Status 400: an argument is wrong, and sending it again does not help.
+    #[error("{0}: an argument is not valid")]
+    BadRequest(Refusal),
+    /// Status 429: too much at once. Try again after [`Refusal::retry_after`].
+    #[error("{0}: slow down and try again later")]
+    Throttled(Refusal),
+    /// Any other status. From 500 on the fault is with the service; try again later.
+    #[error("{0}")]
+    Failed(Refusal),
+    /// The service cannot be reached. Check the address, the network and the proxy settings.
+    #[error(
+        "no connection to Azure SignalR Service for {operation}; check the endpoint's address and the network"
+    )]
+    Connection {
+        /// What was being done.
+        operation: Operation,
+        /// What the HTTP client says.
+        #[source]
+        source: Cause,
+    },
+    /// The service did not answer in time. Whether the request was carried out is not known.
+    #[error("Azure SignalR Service did not answer {operation} within {after:?}")]
+    Timeout {
+        /// What was being done.
+        operation: Operation,
+        /// The limit.
+        after: Duration,
+    },
+    /// The service answered with something that is no answer to the request. Check the endpoint's address.
+    #[error("Azure SignalR Service gave no valid answer to {operation}: {reason}")]
+    InvalidResponse {
+        /// What was being done.
+        operation: Operation,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The name of a hub, group, user, connection or method is not possible.
+    #[error("the name of the {what} is not valid: {reason}")]
+    InvalidName {
+        /// What it names.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// An argument of a call does not serialize to JSON.
+    #[error("the arguments do not serialize to JSON")]
+    Arguments(#[source] Arc<serde_json::Error>),
+    /// The service takes tokens of up to 4 096 characters. Leave claims out: those that take most are named.
+    #[error("the client token would have {length} of at most 4096 characters; the largest claims are {}", Largest(.largest))]
+    TokenTooLong {
+        /// The token's length in characters.
+        length: usize,
+        /// The largest claims, by name and length of their JSON, the largest first.
+        largest: Vec<(String, usize)>,
+    },
+    /// Claims under `asrs.s.` are the service's own: they set the user id, the transports, the expiry.
+    #[error("the claim {name} is reserved for the service; use the options for what it controls")]
+    ReservedClaim {
+        /// The claim.
+        name: String,
+    },
+    /// The lifetime of a client token is zero or beyond the year 9999.
+    #[error("the lifetime of a client token must be more than zero and end before the year 10000")]
+    InvalidLifetime,
+}
+
+impl ServiceError {
+    /// The HTTP status that the service answered with, if it answered.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.refusal().map(Refusal::status)
+    }
+
+    /// The service's answer, if there was one.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Unauthorized(refusal)
+            | Self::Forbidden(refusal)
+            | Self::NotFound(refusal)
+            | Self::BadRequest(refusal)
+            | Self::Throttled(refusal)
+            | Self::Failed(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed later with nothing changed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Credential(error) => error.is_retryable(),
+            Self::Throttled(_) | Self::Connection { .. } | Self::Timeout { .. } => true,
+            Self::Failed(refusal) => refusal.status >= 500 || refusal.status == 408,
+            _ => false,
+        }
+    }
+}
+
+impl From<Refusal> for ServiceError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.status {
+            400 => Self::BadRequest(refusal),
+            401 => Self::Unauthorized(refusal),
+            403 => Self::Forbidden(refusal),
+            404 => Self::NotFound(refusal),
+            429 => Self::Throttled(refusal),
+            _ => Self::Failed(refusal),
+        }
+    }
+}
+
+/// Why a credential gave no Entra token.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialError {
+    /// Entra knows the application but does not accept its secret. Make a new one if it has expired, and use its
+    /// *value*: the portal also shows an id.
+    #[error(
+        "Microsoft Entra ID refused the client secret of application {client_id} ({}): the secret is wrong or has \
+         expired; use the value of the secret, not its id",
+        Codes(.error, .code)
+    )]
+    InvalidClientSecret {
+        /// The application.
+        client_id: String,
+        /// The OAuth error, such as `invalid_client`.
+        error: Option<String>,
+        /// Entra's code, such as `AADSTS7000215`.
+        code: Option<String>,
+    },
+    /// Entra refused the request for another reason; its codes are documented at
+    /// [AADSTS error codes](https://learn.microsoft.com/entra/identity-platform/reference-error-codes).
+    #[error(
+        "Microsoft Entra ID refused a token to application {client_id} with status {status} ({}); check the tenant \
+         id, the client id and the scope",
+        Codes(.error, .code)
+    )]
+    Refused {
+        /// The application.
+        client_id: String,
+        /// The HTTP status.
+        status: u16,
+        /// The OAuth error, such as `unauthorized_client`.
+        error: Option<String>,
+        /// Entra's code, such as `AADSTS700016`.
+        code: Option<String>,
+    },
+    /// Entra answered with a fault of its own, and did so again when asked again. Try later.
+    #[error("Microsoft Entra ID is not available, it answered with status {status}")]
+    Unavailable {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The authority cannot be reached. Check its address, the network and the proxy settings.
+    #[error("no connection to the Entra authority; check its address and the network")]
+    Connection(#[source] Cause),
+    /// There was no token in time.
+    #[error("the credential gave no token within {after:?}")]
+    Timeout {
+        /// The limit.
+        after: Duration,
+    },
+    /// The answer holds no token that could be used: it is empty or has expired.
+    #[error(
+        "the credential gave no usable token; check that the authority's address is one of Microsoft Entra ID"
+    )]
+    UnusableToken,
+    /// The application's own credential failed, or could not be set up.
+    #[error("the credential gave no token")]
+    Other(#[source] Cause),
+    /// The request for a token ended without a result: it panicked or its runtime was shut down.
+    #[error("the request for a token was broken off")]
+    Cancelled,
+}
+
+impl CredentialError {
+    /// Whether the same request may succeed later with nothing changed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::Connection(_) | Self::Timeout { .. } | Self::Cancelled
+        )
+    }
+}
+
+struct Roles(Operation);
+
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, second] = self.0.roles();
+        write!(f, "\"{first}\" or \"{second}\"")
+    }
+}
+
+struct Largest<'a>(&'a [(String, usize)]);
+
+impl fmt::Display for Largest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, length)) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{name} ({length})")?;
+        }
+        Ok(())
+    }
+}
+
+struct Codes<'a>(&'a Option<String>, &'a Option<String>);
+
+impl fmt::Display for Codes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let codes = [self.0, self.1].map(Option::as_deref);
+        match codes {
+            [Some(error), Some(code)] => write!(f, "{error}, {code}"),
+            [Some(one), None] | [None, Some(one)] => f.write_str(one),
+            [None, None] => f.write_str("no error code"),
+        }
+    }
+}
