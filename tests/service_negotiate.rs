@@ -5,7 +5,10 @@ mod fakes;
 
 use std::time::Duration;
 
-use axum::{Router, http::HeaderMap};
+use axum::{
+    Router,
+    http::{HeaderMap, StatusCode, request::Parts},
+};
 use fakes::{ACCESS_KEY, EXCHANGE, Fake, Seen, all_well, entra_error, nobody, reply, verified};
 use hubwire::service::{
     AccessKey, ClientSecret, HubClient, NegotiateOptions, NegotiateRejection, NegotiateService,
@@ -116,7 +119,7 @@ async fn a_token_that_is_too_long_names_its_largest_claims() {
         match hub().negotiate(with(length)).await {
             Ok(access) => longest = access.access_token.len(),
             Err(ServiceError::TokenTooLong { length, .. }) => {
-                assert!(length > 4096 && longest >= 4093 && longest <= 4096, "{longest}, {length}");
+                assert!(length > 4096 && (4093..=4096).contains(&longest), "{longest}, {length}");
                 return;
             }
             Err(error) => panic!("{error}"),
@@ -254,7 +257,7 @@ async fn a_handler_may_reject_with_any_status() {
         Some("big") => Ok(NegotiateOptions::anonymous().claim("x", "x".repeat(4000))),
         Some("asrs") => Ok(NegotiateOptions::anonymous().claim("asrs.s.uid", "root")),
         Some("forbidden") => Err(NegotiateRejection::forbidden()),
-        _ => Err(NegotiateRejection::new(axum::http::StatusCode::IM_A_TEAPOT, "No \"tea\".")),
+        _ => Err(NegotiateRejection::new(StatusCode::IM_A_TEAPOT, "No \"tea\".")),
     });
     let app = App::start(router).await;
     let answer = app.call("POST", "/negotiate?ok", &[]).await;
@@ -305,10 +308,9 @@ async fn trouble_behind_the_endpoint_is_told_without_details() {
 
 #[tokio::test]
 async fn other_origins_are_let_in_one_by_one() {
-    let service =
-        NegotiateService::new(hub(), |_: &axum::http::request::Parts| NegotiateOptions::anonymous())
-            .allow_origin("https://app.example.com/")
-            .allow_origin("http://localhost:3000");
+    let service = NegotiateService::new(hub(), |_: &Parts| NegotiateOptions::anonymous())
+        .allow_origin("https://app.example.com/")
+        .allow_origin("http://localhost:3000");
     let app = App::start(hubwire::axum::negotiate_service("/chat", service)).await;
     let target = "/chat/negotiate";
     for origin in ["https://app.example.com", "http://localhost:3000"] {

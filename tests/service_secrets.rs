@@ -9,7 +9,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use axum::body::Body;
+use axum::{
+    body::Body,
+    http::{Request, request::Parts},
+};
 use fakes::{
     ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, entra_error, exchanged, key, reply, token,
 };
@@ -95,9 +98,8 @@ async fn everything(client: &ServiceClient, out: &mut Capture, tokens: &mut Vec<
     ] {
         note(result.map_or_else(|error| texts(&error), |()| String::new()));
     }
-    let mut endpoint = NegotiateService::new(hub, |_: &axum::http::request::Parts| options());
-    let request =
-        axum::http::Request::post(format!("/chat/negotiate?room={QUERY_SECRET}")).body(Body::empty());
+    let mut endpoint = NegotiateService::new(hub, |_: &Parts| options());
+    let request = Request::post(format!("/chat/negotiate?room={QUERY_SECRET}")).body(Body::empty());
     let answer = endpoint.call(request.unwrap()).await.unwrap();
     note(format!("{endpoint:?}"));
     if answer.status() == 200 {

@@ -17,63 +17,63 @@ use hubwire::service::{AccessKey, ClientSecret, Credential, ServiceClient, Servi
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Notify};
 
-pub const TOKEN: &str = "/tenant-1/oauth2/v2.0/token";
-pub const EXCHANGE: &str = "/api/v1/auth/accessKey";
-pub const ACCESS_KEY: &str = "access-key-of-the-resource-0123456789";
-pub const CLIENT_SECRET: &str = "client secret ~ &+=/%";
+pub(crate) const TOKEN: &str = "/tenant-1/oauth2/v2.0/token";
+pub(crate) const EXCHANGE: &str = "/api/v1/auth/accessKey";
+pub(crate) const ACCESS_KEY: &str = "access-key-of-the-resource-0123456789";
+pub(crate) const CLIENT_SECRET: &str = "client secret ~ &+=/%";
 
 /// A request as the server got it.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    pub method: String,
-    pub target: String,
-    pub headers: HeaderMap,
-    pub body: String,
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
     /// Which request to this path it is, from 1.
-    pub nth: usize,
+    pub(crate) nth: usize,
 }
 
 impl Seen {
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    pub fn bearer(&self) -> &str {
+    pub(crate) fn bearer(&self) -> &str {
         self.header("authorization").strip_prefix("Bearer ").unwrap_or_default()
     }
 }
 
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
     /// Answers only when this is notified.
-    pub gate: Option<Arc<Notify>>,
+    pub(crate) gate: Option<Arc<Notify>>,
 }
 
-pub fn reply(status: u16, body: impl ToString) -> Reply {
+pub(crate) fn reply(status: u16, body: impl ToString) -> Reply {
     Reply { status, headers: Vec::new(), body: body.to_string(), gate: None }
 }
 
 impl Reply {
-    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }
 
     /// Waits for the gate, for ever if nobody opens it.
-    pub fn behind(mut self, gate: &Arc<Notify>) -> Self {
+    pub(crate) fn behind(mut self, gate: &Arc<Notify>) -> Self {
         self.gate = Some(Arc::clone(gate));
         self
     }
 }
 
 /// A token as Entra gives it.
-pub fn token(text: &str, expires_in: u64) -> Reply {
+pub(crate) fn token(text: &str, expires_in: u64) -> Reply {
     reply(
         200,
         json!({"token_type": "Bearer", "expires_in": expires_in, "ext_expires_in": expires_in, "access_token": text}),
@@ -81,7 +81,7 @@ pub fn token(text: &str, expires_in: u64) -> Reply {
 }
 
 /// A refusal as Entra gives it, with the escapes in its description that real ones have.
-pub fn entra_error(status: u16, error: &str, code: u64) -> Reply {
+pub(crate) fn entra_error(status: u16, error: &str, code: u64) -> Reply {
     reply(
         status,
         json!({
@@ -94,16 +94,16 @@ pub fn entra_error(status: u16, error: &str, code: u64) -> Reply {
 }
 
 /// A temporary access key.
-pub fn key(n: usize) -> Reply {
+pub(crate) fn key(n: usize) -> Reply {
     reply(200, json!({"KeyId": format!("key-{n}"), "AccessKey": exchanged(n)}))
 }
 
-pub fn exchanged(n: usize) -> String {
+pub(crate) fn exchanged(n: usize) -> String {
     format!("exchanged-access-key-{n}-0123456789")
 }
 
 /// Everything well: tokens for an hour, keys by number, 202 for the rest.
-pub fn all_well(seen: &Seen) -> Reply {
+pub(crate) fn all_well(seen: &Seen) -> Reply {
     match seen.path() {
         TOKEN => token(&format!("entra-token-{}", seen.nth), 3599),
         EXCHANGE => key(seen.nth),
@@ -116,13 +116,13 @@ struct Log {
     changed: Notify,
 }
 
-pub struct Fake {
-    pub url: String,
+pub(crate) struct Fake {
+    pub(crate) url: String,
     log: Arc<Log>,
 }
 
 impl Fake {
-    pub async fn start(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let log = Arc::new(Log { seen: Mutex::default(), changed: Notify::new() });
         let (script, shared) = (Arc::new(script), Arc::clone(&log));
         let app = Router::new().fallback(move |request: Request| {
@@ -162,24 +162,24 @@ impl Fake {
         Self { url, log }
     }
 
-    pub fn seen(&self, path: &str) -> Vec<Seen> {
+    pub(crate) fn seen(&self, path: &str) -> Vec<Seen> {
         self.log.seen.lock().unwrap().iter().filter(|s| s.path() == path).cloned().collect()
     }
 
-    pub fn count(&self, path: &str) -> usize {
+    pub(crate) fn count(&self, path: &str) -> usize {
         self.seen(path).len()
     }
 
-    pub fn all(&self) -> Vec<Seen> {
+    pub(crate) fn all(&self) -> Vec<Seen> {
         self.log.seen.lock().unwrap().clone()
     }
 
-    pub fn last(&self) -> Seen {
+    pub(crate) fn last(&self) -> Seen {
         self.all().pop().expect("a request")
     }
 
     /// Waits until a path has been asked for that many times.
-    pub async fn wait_for(&self, path: &str, count: usize) {
+    pub(crate) async fn wait_for(&self, path: &str, count: usize) {
         let enough = async {
             loop {
                 let changed = self.log.changed.notified();
@@ -195,39 +195,39 @@ impl Fake {
         assert!(waited.is_ok(), "{path} was asked for {} times, not {count}", self.count(path));
     }
 
-    pub fn client_secret(&self) -> ClientSecret {
+    pub(crate) fn client_secret(&self) -> ClientSecret {
         ClientSecret::new("tenant-1", "app-1", CLIENT_SECRET).authority(&self.url)
     }
 
-    pub fn client(&self, credential: impl Into<Credential>) -> ServiceClient {
+    pub(crate) fn client(&self, credential: impl Into<Credential>) -> ServiceClient {
         let endpoint = ServiceEndpoint::new(&self.url, credential).unwrap();
         ServiceClient::builder().endpoint(endpoint).build().unwrap()
     }
 
-    pub fn entra_client(&self) -> ServiceClient {
+    pub(crate) fn entra_client(&self) -> ServiceClient {
         self.client(self.client_secret())
     }
 
-    pub fn key_client(&self) -> ServiceClient {
+    pub(crate) fn key_client(&self) -> ServiceClient {
         self.client(AccessKey::new(ACCESS_KEY))
     }
 }
 
 /// An address of this machine where nobody listens.
-pub async fn nobody() -> String {
+pub(crate) async fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
 /// Lets time pass on tokio's clock only.
-pub async fn advance(minutes: u64) {
+pub(crate) async fn advance(minutes: u64) {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(minutes * 60)).await;
     tokio::time::resume();
 }
 
 /// The header and the claims of a token, whose signature must be of this key.
-pub fn verified(token: &str, key: &str) -> (Value, Value) {
+pub(crate) fn verified(token: &str, key: &str) -> (Value, Value) {
     let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
     validation.validate_aud = false;
     let key = jsonwebtoken::DecodingKey::from_secret(key.as_bytes());
