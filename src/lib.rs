@@ -10,6 +10,9 @@ mod platform;
 pub mod core;
 
 native_only! {
+    #[cfg(feature = "client")]
+    mod client;
+
     #[cfg(feature = "service")]
     pub mod service;
 
@@ -19,3 +22,19 @@ native_only! {
     #[cfg(feature = "local")]
     pub mod local;
 }
+
+browser_only! {
+    #[cfg(any(feature = "client", feature = "js"))]
+    mod client;
+}
+
+#[cfg(feature = "client")]
+pub use crate::{
+    client::{CallError, ConnectionState, Handler, HubConnection, HubConnectionBuilder, Subscription},
+    core::{
+        arguments::Arguments,
+        negotiate::NegotiateError,
+        session::{ConnectionError, ConnectionInfo, TransportError},
+        token::{AccessToken, ClientToken, TokenError},
+    },
+};

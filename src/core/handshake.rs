@@ -128,7 +128,8 @@ mod tests {
         assert_eq!(out, b"{\"protocol\":\"json\",\"version\":1}\x1e");
         let record = std::str::from_utf8(&out[..out.len() - 1]).unwrap_or_default();
         assert_eq!(HandshakeRequest::parse(record), Ok(request));
-        for bad in ["{}", "{\"protocol\":1,\"version\":1}", "{\"protocol\":\"json\",\"version\":\"1\"}", "x"] {
+        for bad in ["{}", "{\"protocol\":1,\"version\":1}", "{\"protocol\":\"json\",\"version\":\"1\"}", "x"]
+        {
             assert!(HandshakeRequest::parse(bad).is_err(), "{bad}");
         }
     }

@@ -78,10 +78,13 @@ impl<T> HubMachine<T> {
             HubMessage::CancelInvocation { invocation_id, .. } => HubEvent::CancelInvocation(invocation_id),
             HubMessage::Completion { invocation_id, outcome, .. } => match self.take(&invocation_id) {
                 // An empty error text is none.
-                Some(call) => HubEvent::Completed(call, match outcome {
-                    Outcome::Error(error) if error.is_empty() => Outcome::Void,
-                    outcome => outcome,
-                }),
+                Some(call) => HubEvent::Completed(
+                    call,
+                    match outcome {
+                        Outcome::Error(error) if error.is_empty() => Outcome::Void,
+                        outcome => outcome,
+                    },
+                ),
                 None => HubEvent::None,
             },
             HubMessage::StreamItem { invocation_id, .. } => match self.take(&invocation_id) {
@@ -118,7 +121,8 @@ mod tests {
         let mut hub = HubMachine::default();
         let ids: Vec<_> = ["void", "value", "error", "item", "gone", "closed"].map(|c| hub.begin(c)).to_vec();
         let text: Vec<_> = ids.iter().map(u64::to_string).collect();
-        for (n, outcome) in [Outcome::Void, Outcome::Value("null"), Outcome::Error("no".into())].into_iter().enumerate()
+        for (n, outcome) in
+            [Outcome::Void, Outcome::Value("null"), Outcome::Error("no".into())].into_iter().enumerate()
         {
             let call = ["void", "value", "error"][n];
             assert_eq!(
@@ -127,7 +131,8 @@ mod tests {
             );
             assert_eq!(hub.handle_message(completion(&text[n], outcome)), HubEvent::None);
         }
-        let item = HubMessage::StreamItem { headers: vec![], invocation_id: text[3].as_str().into(), item: "1" };
+        let item =
+            HubMessage::StreamItem { headers: vec![], invocation_id: text[3].as_str().into(), item: "1" };
         assert_eq!(hub.handle_message(item), HubEvent::UnexpectedItem("item"));
         assert_eq!(hub.abandon(ids[4]), Some("gone"));
         assert_eq!(hub.abandon(ids[4]), None);
@@ -143,6 +148,9 @@ mod tests {
             assert_eq!(hub.handle_message(completion(id, Outcome::Void)), HubEvent::None, "{id}");
         }
         assert_eq!(hub.pending(), 1);
-        assert_eq!(hub.handle_message(completion("0", Outcome::Error("".into()))), HubEvent::Completed((), Outcome::Void));
+        assert_eq!(
+            hub.handle_message(completion("0", Outcome::Error("".into()))),
+            HubEvent::Completed((), Outcome::Void)
+        );
     }
 }

@@ -14,7 +14,13 @@
 //! back. The same lines run natively, in the browser, in the tests with their virtual clock and in the fuzzers.
 //!
 //! Everything that comes from the network is bounded in length, depth and count, and ends in a `Result`.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable
+)]
 
 #[cfg(any(feature = "client", feature = "service"))]
 pub mod arguments;

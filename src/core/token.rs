@@ -147,7 +147,13 @@ impl ClientToken {
         let header = decode(TokenPart::Header, header)?;
         let claims = decode(TokenPart::Claims, claims)?;
         let date = |name| numeric_date(&claims, name);
-        Ok(Self { expires_at: date("exp")?, issued_at: date("iat")?, not_before: date("nbf")?, header, claims })
+        Ok(Self {
+            expires_at: date("exp")?,
+            issued_at: date("iat")?,
+            not_before: date("nbf")?,
+            header,
+            claims,
+        })
     }
 
     /// The signature algorithm (`alg`), such as `HS256`.
@@ -309,7 +315,10 @@ mod tests {
         assert_eq!(token.algorithm().as_deref(), Some("HS256"));
         assert_eq!(token.key_id().as_deref(), Some("key-1"));
         assert_eq!(token.hub().as_deref(), Some("chat"));
-        assert_eq!((token.expires_at(), token.issued_at(), token.not_before()), (Some(100), Some(10), Some(10)));
+        assert_eq!(
+            (token.expires_at(), token.issued_at(), token.not_before()),
+            (Some(100), Some(10), Some(10))
+        );
         assert_eq!(token.user_id().as_deref(), Some("first"));
         assert_eq!(token.roles(), ["reader", "writer"]);
         assert_eq!(token.claim("n"), Some(r#"{"a":[1]}"#));
@@ -343,7 +352,8 @@ mod tests {
         assert_eq!(parse("_w.e30.x"), Err(TokenError::Utf8(TokenPart::Header)));
         assert!(matches!(token("{}", "[]"), Err(TokenError::Json { part: TokenPart::Claims, .. })));
         assert!(matches!(token("{", "{}"), Err(TokenError::Json { part: TokenPart::Header, .. })));
-        for bad in [r#"{"exp":"1"}"#, r#"{"exp":1e3}"#, r#"{"exp":null}"#, r#"{"exp":99999999999999999999}"#] {
+        for bad in [r#"{"exp":"1"}"#, r#"{"exp":1e3}"#, r#"{"exp":null}"#, r#"{"exp":99999999999999999999}"#]
+        {
             assert_eq!(token("{}", bad), Err(TokenError::Claim("exp")), "{bad}");
         }
         let long = "x".repeat(LIMIT + 1);

@@ -92,7 +92,9 @@ impl<'a> Fields<'a> {
                 self.required_id()?;
                 HubMessage::StreamInvocation(self.invocation()?)
             }
-            5 => HubMessage::CancelInvocation { headers: self.headers()?, invocation_id: self.required_id()? },
+            5 => {
+                HubMessage::CancelInvocation { headers: self.headers()?, invocation_id: self.required_id()? }
+            }
             6 => HubMessage::Ping,
             7 => HubMessage::Close { error: self.error()?, allow_reconnect: self.allow_reconnect()? },
             8 => HubMessage::Ack { sequence_id: self.sequence_id()? },
@@ -136,7 +138,9 @@ impl<'a> Fields<'a> {
     fn error(&self) -> Result<Option<Cow<'a, str>>, ProtocolError> {
         match self.error {
             None | Some("null") => Ok(None),
-            Some(value) => Ok(Some(as_string(value)?.ok_or(ProtocolError::Message("`error` is not a string"))?)),
+            Some(value) => {
+                Ok(Some(as_string(value)?.ok_or(ProtocolError::Message("`error` is not a string"))?))
+            }
         }
     }
 
@@ -347,7 +351,8 @@ mod tests {
 
     #[test]
     fn envelope_in_any_order() {
-        let record = r#" { "arguments" : [1, {"target":"no"}], "extra":[[]], "target":"\u0041dd", "type":1 } "#;
+        let record =
+            r#" { "arguments" : [1, {"target":"no"}], "extra":[[]], "target":"\u0041dd", "type":1 } "#;
         assert_eq!(
             parse(record),
             Ok(Some(HubMessage::Invocation(Invocation {

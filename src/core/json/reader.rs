@@ -335,9 +335,15 @@ mod tests {
 
     #[test]
     fn values_are_found_whole() {
-        for text in
-            ["{}", "[]", "[[],{}]", "{\"a\":[1,{\"b\":null}],\"c\":\"]}\"}", "-0.5e+3", "\"\\u00e9\\\"\"", "true"]
-        {
+        for text in [
+            "{}",
+            "[]",
+            "[[],{}]",
+            "{\"a\":[1,{\"b\":null}],\"c\":\"]}\"}",
+            "-0.5e+3",
+            "\"\\u00e9\\\"\"",
+            "true",
+        ] {
             assert_eq!(whole(text), Ok(text));
             assert_eq!(whole(&format!(" \n{text}\t ")), Ok(text));
         }
@@ -346,8 +352,29 @@ mod tests {
     #[test]
     fn what_is_no_json_is_refused() {
         for text in [
-            "", "{", "[1,]", "{\"a\"}", "{\"a\":1,}", "{a:1}", "01", "1.", "-", "tru", "[1 2]", "\"\\x\"", "\"\\u12\"",
-            "\"\n\"", "\"", "[}", "{]", "1 2", "nul", "+1", ".5", "1e", "'a'",
+            "",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "01",
+            "1.",
+            "-",
+            "tru",
+            "[1 2]",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\n\"",
+            "\"",
+            "[}",
+            "{]",
+            "1 2",
+            "nul",
+            "+1",
+            ".5",
+            "1e",
+            "'a'",
         ] {
             assert!(whole(text).is_err(), "{text:?}");
         }
@@ -371,7 +398,11 @@ mod tests {
             (r#""\/\b\f\n\r\t\"""#, "/\u{8}\u{c}\n\r\t\""),
             (r#""\\\"""#, "\\\""),
         ] {
-            assert_eq!(as_string(token).map(|t| t.map(Cow::into_owned)), Ok(Some(text.to_owned())), "{token}");
+            assert_eq!(
+                as_string(token).map(|t| t.map(Cow::into_owned)),
+                Ok(Some(text.to_owned())),
+                "{token}"
+            );
         }
         for token in [r#""\ud83d""#, r#""\ud83dx""#, r#""\ude00""#, r#""\ud83d\n""#, r#""\ud83d\ud83d""#] {
             assert!(as_string(token).is_err(), "{token}");

@@ -14,7 +14,9 @@ mod response;
 mod transport;
 
 pub use self::response::{AvailableTransport, NegotiateResponse};
-pub use self::transport::{SkipReason, SkippedTransport, Transport, TransferFormat, TransportChoice, Transports};
+pub use self::transport::{
+    SkipReason, SkippedTransport, TransferFormat, Transport, TransportChoice, Transports,
+};
 
 use std::fmt;
 use std::time::Duration;
@@ -46,16 +48,22 @@ pub enum NegotiateError {
     },
     /// The answer is not JSON. Something other than a SignalR server answers there: a login page, a proxy, the
     /// index page of a web app.
-    #[error("the negotiate answer is not JSON ({0}); check that the URL is a SignalR hub and that no login page or proxy answers in its place")]
+    #[error(
+        "the negotiate answer is not JSON ({0}); check that the URL is a SignalR hub and that no login page or proxy answers in its place"
+    )]
     NotJson(ProtocolError),
     /// The answer is JSON, but a property is missing or of the wrong kind.
     #[error("the negotiate answer is not valid: {0}")]
     Invalid(&'static str),
     /// The properties are there in another case. JavaScript and .NET clients need camelCase as well.
-    #[error("the negotiate answer has `{0}`; SignalR needs camelCase names (`url`, `accessToken`), so set the server's JSON serializer to camelCase")]
+    #[error(
+        "the negotiate answer has `{0}`; SignalR needs camelCase names (`url`, `accessToken`), so set the server's JSON serializer to camelCase"
+    )]
     WrongCase(String),
     /// The server is one of ASP.NET SignalR, not of ASP.NET Core SignalR. The protocols have nothing in common.
-    #[error("the server speaks the old ASP.NET SignalR protocol; only ASP.NET Core SignalR and Azure SignalR Service can be connected to")]
+    #[error(
+        "the server speaks the old ASP.NET SignalR protocol; only ASP.NET Core SignalR and Azure SignalR Service can be connected to"
+    )]
     LegacyServer,
     /// The server refuses, in its own words.
     #[error("the server refuses the connection: {0}")]
@@ -256,7 +264,9 @@ pub fn with_token_in_query(url: &HubUrl, token: Option<&AccessToken>) -> HubUrl 
 #[must_use]
 pub fn user_agent(name: &str, version: &str, os: &str, runtime: &str, runtime_version: &str) -> String {
     let minor = version.match_indices('.').nth(1).and_then(|(at, _)| version.get(..at)).unwrap_or(version);
-    let or = |text: &str, unknown: &'static str| if text.is_empty() { unknown.to_owned() } else { text.to_owned() };
+    let or = |text: &str, unknown: &'static str| {
+        if text.is_empty() { unknown.to_owned() } else { text.to_owned() }
+    };
     format!(
         "{name}/{minor} ({version}; {}; {runtime}; {})",
         or(os, "Unknown OS"),
@@ -285,7 +295,11 @@ mod tests {
             ("https://h/?", false, "https://h/negotiate?negotiateVersion=1"),
             ("https://h/a?q=1/0", false, "https://h/a/negotiate?q=1/0&negotiateVersion=1"),
             ("https://h/a?negotiateVersion=42", false, "https://h/a/negotiate?negotiateVersion=42"),
-            ("https://h/a?NegotiateVersion=2", false, "https://h/a/negotiate?NegotiateVersion=2&negotiateVersion=1"),
+            (
+                "https://h/a?NegotiateVersion=2",
+                false,
+                "https://h/a/negotiate?NegotiateVersion=2&negotiateVersion=1",
+            ),
             ("https://h/a", true, "https://h/a/negotiate?negotiateVersion=1&useStatefulReconnect=true"),
             (
                 "https://h/a?useStatefulReconnect=false",
@@ -306,7 +320,8 @@ mod tests {
         let request = negotiation.request();
         assert_eq!(request.url.to_text(), "https://svc/client/negotiate?hub=chat&negotiateVersion=1");
         assert_eq!(request.token, Some("svc".into()));
-        let answer = br#"{"negotiateVersion":1,"connectionId":"c","connectionToken":"t+/=","availableTransports":[]}"#;
+        let answer =
+            br#"{"negotiateVersion":1,"connectionId":"c","connectionToken":"t+/=","availableTransports":[]}"#;
         let Ok(Negotiated::Done(response)) = negotiation.handle_answer(ok(answer)) else { panic!() };
         assert_eq!(negotiation.connect_url(&response).to_text(), "https://svc/client/?hub=chat&id=t%2B/=");
         assert!(negotiation.has_redirected_token());
@@ -348,10 +363,16 @@ mod tests {
         assert!(matches!(answer(200, "<!doctype html>"), Err(NegotiateError::NotJson(_))));
         assert!(matches!(answer(200, ""), Err(NegotiateError::NotJson(_))));
         assert!(matches!(answer(200, "{\"connectionId\":\"a\",\"avail"), Err(NegotiateError::NotJson(_))));
-        assert_eq!(answer(200, "{\"error\":\"no\",\"url\":\"x\"}"), Err(NegotiateError::Refused("no".into())));
+        assert_eq!(
+            answer(200, "{\"error\":\"no\",\"url\":\"x\"}"),
+            Err(NegotiateError::Refused("no".into()))
+        );
         assert_eq!(answer(200, "{\"ProtocolVersion\":\"1.4\"}"), Err(NegotiateError::LegacyServer));
         assert_eq!(answer(200, "{\"Url\":\"https://a\"}"), Err(NegotiateError::WrongCase("Url".into())));
-        assert_eq!(answer(200, "{\"url\":\"/relative\"}"), Err(NegotiateError::RedirectUrl(UrlError::Scheme)));
+        assert_eq!(
+            answer(200, "{\"url\":\"/relative\"}"),
+            Err(NegotiateError::RedirectUrl(UrlError::Scheme))
+        );
         assert_eq!(answer(200, "{\"url\":\"http://h/\"}"), Err(NegotiateError::InsecureRedirect));
         let unasked = "{\"connectionId\":\"a\",\"useStatefulReconnect\":true,\"availableTransports\":[]}";
         assert_eq!(answer(200, unasked), Err(NegotiateError::UnaskedStatefulReconnect));
@@ -367,6 +388,9 @@ mod tests {
             user_agent("hubwire", "3.1.3-build.10", "", "Browser", "4"),
             "hubwire/3.1 (3.1.3-build.10; Unknown OS; Browser; 4)"
         );
-        assert_eq!(user_agent("x", "1.0", "Linux", "Rust", ""), "x/1.0 (1.0; Linux; Rust; Unknown Runtime Version)");
+        assert_eq!(
+            user_agent("x", "1.0", "Linux", "Rust", ""),
+            "x/1.0 (1.0; Linux; Rust; Unknown Runtime Version)"
+        );
     }
 }

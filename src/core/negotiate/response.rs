@@ -54,7 +54,10 @@ impl NegotiateResponse {
             return Err(NegotiateError::TooLong);
         }
         let body = std::str::from_utf8(body).map_err(|e| {
-            NegotiateError::NotJson(ProtocolError::Json { offset: e.valid_up_to(), reason: "the text is not UTF-8" })
+            NegotiateError::NotJson(ProtocolError::Json {
+                offset: e.valid_up_to(),
+                reason: "the text is not UTF-8",
+            })
         })?;
         // A byte order mark is not JSON, yet some servers send one.
         let body = body.strip_prefix('\u{feff}').unwrap_or(body);
@@ -64,7 +67,9 @@ impl NegotiateResponse {
         let read = reader.object(|name, value| {
             let mut fault = |reason| invalid = Some(reason);
             match name {
-                "connectionId" => response.connection_id = text(value, "`connectionId` is not a string", &mut fault)?,
+                "connectionId" => {
+                    response.connection_id = text(value, "`connectionId` is not a string", &mut fault)?
+                }
                 "connectionToken" => {
                     response.connection_token =
                         text(value, "`connectionToken` is not a string", &mut fault)?.map(AccessToken::from);
@@ -168,7 +173,9 @@ fn transports(
             Ok(())
         })?;
         match (name, formats) {
-            (Some(transport), Some(transfer_formats)) => all.push(AvailableTransport { transport, transfer_formats }),
+            (Some(transport), Some(transfer_formats)) => {
+                all.push(AvailableTransport { transport, transfer_formats })
+            }
             _ => fault("an available transport lacks `transport` or `transferFormats`"),
         }
         Ok(())

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::core::ProtocolError;
 use crate::core::negotiate::{NegotiateError, SkippedTransport};
-use crate::core::url::HubUrl;
+use crate::core::url::{HubUrl, UrlError};
 
 /// What a platform reports when a request or a socket fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,9 @@ impl std::error::Error for TransportError {}
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionError {
+    /// The hub's URL is none.
+    #[error("the hub's URL is not valid: {0}")]
+    InvalidUrl(UrlError),
     /// The URL is `http` and its host is not this machine. Tokens and messages would travel in clear text.
     #[error("refusing to connect to {0} without TLS; use https, or allow plain http in the options")]
     InsecureUrl(HubUrl),
@@ -107,6 +110,12 @@ pub enum ConnectionError {
     /// This side stopped the connection.
     #[error("the connection was stopped")]
     Stopped,
+    /// The connection is started already; stop it first.
+    #[error("the connection is started already; stop it first")]
+    AlreadyStarted,
+    /// There is no connection: it is not up yet, or has ended.
+    #[error("there is no connection; start it, or wait until it is up")]
+    NotConnected,
 }
 
 impl ConnectionError {

@@ -253,7 +253,8 @@ impl<T> Session<T> {
         if !matches!(self.phase, Phase::Negotiating(_)) {
             return;
         }
-        let Phase::Negotiating(mut negotiation) = std::mem::replace(&mut self.phase, Phase::Disconnected) else {
+        let Phase::Negotiating(mut negotiation) = std::mem::replace(&mut self.phase, Phase::Disconnected)
+        else {
             return;
         };
         let url = negotiation.url().clone();
@@ -320,7 +321,9 @@ impl<T> Session<T> {
             Ok(Some((record, rest))) => {
                 match HandshakeResponse::parse(&record) {
                     Err(error) => self.handle_protocol_error(error),
-                    Ok(HandshakeResponse { error: Some(error) }) => self.fail(ConnectionError::Handshake(error)),
+                    Ok(HandshakeResponse { error: Some(error) }) => {
+                        self.fail(ConnectionError::Handshake(error))
+                    }
                     Ok(HandshakeResponse { error: None }) => self.connected(now),
                 }
                 rest
@@ -335,7 +338,8 @@ impl<T> Session<T> {
     fn connected(&mut self, now: Moment) {
         let options = &self.options;
         let keep_alive = KeepAlive::new(now, options.keep_alive_interval, options.server_timeout);
-        if let Phase::Handshaking(info, _) = std::mem::replace(&mut self.phase, Phase::Connected(keep_alive)) {
+        if let Phase::Handshaking(info, _) = std::mem::replace(&mut self.phase, Phase::Connected(keep_alive))
+        {
             self.effects.push_back(Effect::Connected(info));
             // A server arms its own timeout at the client's first ping.
             self.effects.push_back(Effect::SendPing);

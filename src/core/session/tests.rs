@@ -72,7 +72,10 @@ fn the_whole_way_up() {
         }]
     );
     bench.session.handle_open(bench.now, Ok(()));
-    assert_eq!(bench.effects(), [Effect::SendHandshake(b"{\"protocol\":\"json\",\"version\":1}\x1e".to_vec())]);
+    assert_eq!(
+        bench.effects(),
+        [Effect::SendHandshake(b"{\"protocol\":\"json\",\"version\":1}\x1e".to_vec())]
+    );
     assert!(bench.session.is_handshaking());
     assert_eq!(bench.session.handle_handshake(bench.now, b"{"), b"");
     assert_eq!(bench.session.handle_handshake(bench.now, b"}\x1e{\"type\":6}\x1e"), b"{\"type\":6}\x1e");
@@ -124,7 +127,10 @@ fn each_step_has_its_limit() {
         assert_eq!(bench.effects(), []);
         bench.session.handle_timeout(limit * SECOND);
         let (error, _) = bench.end();
-        assert!(matches!(&error, ConnectionError::Timeout { limit: l, .. } if *l == limit * SECOND), "{error}");
+        assert!(
+            matches!(&error, ConnectionError::Timeout { limit: l, .. } if *l == limit * SECOND),
+            "{error}"
+        );
         assert!(error.is_retryable());
     }
 }
@@ -174,7 +180,8 @@ fn every_pending_call_ends_with_the_connection() {
         |b| b.session.handle_protocol_error(ProtocolError::Incomplete),
         |b| b.session.handle_timeout(30 * SECOND),
         |b| {
-            let close: HubMessage<'_, &str> = HubMessage::Close { error: Some("bye".into()), allow_reconnect: true };
+            let close: HubMessage<'_, &str> =
+                HubMessage::Close { error: Some("bye".into()), allow_reconnect: true };
             assert_eq!(b.session.handle_message(close), HubEvent::None);
         },
     ];
@@ -235,7 +242,10 @@ fn no_transport_tells_why_for_each() {
             {"transport":"LongPolling","transferFormats":["Text"]}]}"#,
     );
     let text = bench.end().0.to_string();
-    assert!(text.contains("CarrierPigeon: it is not known") && text.contains("LongPolling: it is not"), "{text}");
+    assert!(
+        text.contains("CarrierPigeon: it is not known") && text.contains("LongPolling: it is not"),
+        "{text}"
+    );
 }
 
 #[test]

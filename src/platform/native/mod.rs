@@ -1,4 +1,30 @@
 //! The native side: tokio, reqwest and rustls.
 
+#[cfg(feature = "client")]
+mod http;
+#[cfg(feature = "client")]
+mod task;
 #[cfg(any(feature = "client", feature = "service"))]
 pub(crate) mod tls;
+#[cfg(feature = "client")]
+mod web_socket;
+
+#[cfg(feature = "client")]
+pub(crate) use self::{
+    http::{HttpClient, absolute_url},
+    task::{BoxFuture, MaybeSend, MaybeSync, now, sleep, spawn},
+    web_socket::{Frame, WebSocket},
+};
+
+/// How a client names its operating system, as .NET does.
+#[cfg(feature = "client")]
+pub(crate) const OS: &str = match std::env::consts::OS.as_bytes() {
+    b"windows" => "Windows NT",
+    b"macos" => "macOS",
+    b"linux" => "Linux",
+    _ => std::env::consts::OS,
+};
+#[cfg(feature = "client")]
+pub(crate) const RUNTIME: &str = "Rust";
+#[cfg(feature = "client")]
+pub(crate) const USER_AGENT_HEADER: &str = "User-Agent";

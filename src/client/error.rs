@@ -1,0 +1,24 @@
+use crate::core::session::ConnectionError;
+
+/// Why a call did not work out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The server's method failed. ASP.NET Core sends details of exceptions other than `HubException` only with
+    /// `EnableDetailedErrors`.
+    #[error("the server answered with an error: {0}")]
+    Server(String),
+    /// There is no connection, or it ended before the call did. Whether the server has carried the call out is not
+    /// known in the latter case.
+    #[error("the call ended with the connection: {0}")]
+    Connection(#[from] ConnectionError),
+    /// An argument can't be written as JSON.
+    #[error("an argument can't be serialized: {0}")]
+    Arguments(#[source] serde_json::Error),
+    /// The result is not what was asked for. To ignore a result, ask for a `serde::de::IgnoredAny`.
+    #[error("the result is of another type than asked for: {0}")]
+    Result(#[source] serde_json::Error),
+    /// The server's method returns a stream, which has no single result.
+    #[error("the server's method returns a stream, not a single result")]
+    NotAStream,
+}

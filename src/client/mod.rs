@@ -1,0 +1,30 @@
+//! The client: connections over any hub protocol and on either platform.
+//!
+//! `connection` is what users' handles share, `driver` the task that does what the session machine of the core
+//! asks for. Both are written once, over a `codec`. On top of them: the typed Rust client (`builder`,
+//! `hub_connection`, `handler`, and `json`, its codec), and the JavaScript one in `js`.
+
+mod codec;
+mod connection;
+mod driver;
+
+pub use self::connection::ConnectionState;
+
+#[cfg(feature = "client")]
+mod builder;
+#[cfg(feature = "client")]
+mod error;
+#[cfg(feature = "client")]
+mod handler;
+#[cfg(feature = "client")]
+mod hub_connection;
+#[cfg(feature = "client")]
+mod json;
+
+#[cfg(feature = "client")]
+pub use self::{
+    builder::HubConnectionBuilder,
+    error::CallError,
+    handler::{Handler, Subscription},
+    hub_connection::HubConnection,
+};

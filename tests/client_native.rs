@@ -1,0 +1,136 @@
+//! The client on tokio, against the ASP.NET Core reference hub.
+
+mod suite;
+mod support;
+
+use std::time::Duration;
+
+use hubwire::{ConnectionError, HubConnection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+macro_rules! against_the_reference_hub {
+    ($($name:ident$(($($argument:expr),*))?;)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                let Some(base) = support::reference_hub(stringify!($name)) else { return };
+                tokio::time::timeout(Duration::from_secs(60), suite::$name(base $($(, $argument)*)?))
+                    .await
+                    .expect("nothing hangs");
+            }
+        )*
+    };
+}
+
+against_the_reference_hub! {
+    calls;
+    pushes;
+    handlers_are_on_their_own(true);
+    chat;
+    redirects;
+    restart;
+    the_server_goes_away;
+    faults;
+    silence_and_handshakes;
+    stops;
+}
+
+#[tokio::test]
+async fn access_tokens() {
+    let Some(base) = support::reference_hub("access_tokens") else { return };
+    let token = |query: &str| {
+        let url = format!("{base}/token?{query}");
+        async move { get(&url).await }
+    };
+    let good = token("user=erin").await;
+    let hub = HubConnection::builder(format!("{base}/secure"))
+        .with_access_token(move || {
+            let token = good.clone();
+            async move { Ok::<_, std::io::Error>(token) }
+        })
+        .with_header("X-Test", "from a header")
+        .connect()
+        .await
+        .expect("connects");
+    let who: serde_json::Value = hub.invoke("WhoAmI", ()).await.unwrap();
+    assert_eq!(who["user"], "erin");
+    assert_eq!(hub.invoke::<String>("Header", ("X-Test",)).await.unwrap(), "from a header");
+    assert!(hub.invoke::<String>("Header", ("User-Agent",)).await.unwrap().starts_with("hubwire/"));
+    // The token went into a header, where no log of a proxy has it.
+    assert_eq!(hub.invoke::<String>("Query", ("access_token",)).await.unwrap(), "");
+
+    let expired = token("user=erin&ttl=-60").await;
+    let error = HubConnection::builder(format!("{base}/secure"))
+        .with_access_token(move || std::future::ready(Ok::<_, std::io::Error>(expired.clone())))
+        .connect()
+        .await
+        .expect_err("expired");
+    assert_eq!(error.status(), Some(401), "{error}");
+    assert!(error.to_string().contains("get a new one"), "{error}");
+
+    let error = HubConnection::builder(format!("{base}/secure"))
+        .with_access_token(|| std::future::ready(Err::<String, _>("the vault is locked")))
+        .connect()
+        .await
+        .expect_err("no token");
+    assert_eq!(error, ConnectionError::AccessToken("the vault is locked".into()));
+}
+
+/// What a GET answers, by hand: the reference hub is on this machine.
+async fn get(url: &str) -> String {
+    let mut connection = tokio::net::TcpStream::connect(url.split('/').nth(2).unwrap()).await.unwrap();
+    let path = url.splitn(4, '/').nth(3).unwrap();
+    let request = format!("GET /{path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    answer.split("\r\n\r\n").nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_last_handle_takes_the_connection_with_it() {
+    let Some(base) = support::reference_hub("the_last_handle") else { return };
+    let watcher = HubConnection::builder(format!("{base}/hub")).connect().await.unwrap();
+    let hub = HubConnection::builder(format!("{base}/hub")).connect().await.unwrap();
+    let id = hub.connection_id().unwrap();
+    let clone = hub.clone();
+    drop(hub);
+    assert_eq!(clone.invoke::<i32>("Add", (1, 2)).await.unwrap(), 3);
+    drop(clone);
+    let gone = async {
+        loop {
+            let connections: serde_json::Value =
+                serde_json::from_str(&get(&format!("{base}/connections")).await).unwrap();
+            if connections["ended"].get(&id).is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the server sees it go");
+    watcher.stop().await;
+}
+
+#[test]
+fn there_is_no_runtime() {
+    let hub = HubConnection::builder("http://127.0.0.1:9/hub").build().unwrap();
+    let started = poll_once(hub.start());
+    assert!(matches!(started, Err(ConnectionError::Transport(_))), "{started:?}");
+}
+
+/// Polls a future that is ready at once.
+fn poll_once<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("the future waits for a runtime that is not there"),
+    }
+}
+
+#[test]
+fn handles_can_be_shared_between_threads() {
+    fn shared<T: Clone + Send + Sync + 'static>() {}
+    shared::<HubConnection>();
+    shared::<ConnectionError>();
+}

@@ -1,0 +1,277 @@
+//! What a client has to do against an ASP.NET Core hub, the same lines on tokio and in a browser.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::time::Duration;
+
+use futures_channel::mpsc;
+use futures_util::StreamExt;
+use hubwire::{CallError, ConnectionError, ConnectionState, HubConnection, NegotiateError};
+use serde::{Deserialize, Serialize};
+
+async fn connect(url: String) -> HubConnection {
+    HubConnection::builder(url).connect().await.expect("connects")
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Point {
+    x: i32,
+    y: f64,
+    label: Option<String>,
+}
+
+/// Calls, results of every shape, an error of the server, and a clean stop.
+pub(crate) async fn calls(base: &str) {
+    let hub = connect(format!("{base}/ws")).await;
+    assert_eq!(hub.state(), ConnectionState::Connected);
+    assert!(hub.connection_id().is_some_and(|id| !id.is_empty()));
+
+    assert_eq!(hub.invoke::<i32>("Add", (1, 2)).await.unwrap(), 3);
+    hub.invoke::<()>("Void", ()).await.unwrap();
+    hub.invoke::<()>("TaskVoid", ()).await.unwrap();
+    assert_eq!(hub.invoke::<Option<String>>("NullResult", ()).await.unwrap(), None);
+    assert_eq!(hub.invoke::<String>("named.otherwise", ()).await.unwrap(), "renamed");
+    assert_eq!(hub.invoke::<u64>("EchoULong", (u64::MAX,)).await.unwrap(), u64::MAX);
+    let text = "\u{1e}\"\\\u{1f600}\n";
+    assert_eq!(hub.invoke::<String>("EchoString", (text,)).await.unwrap(), text);
+    let point = Point { x: -1, y: 0.5, label: None };
+    assert_eq!(hub.invoke::<Point>("EchoPoint", (&point,)).await.unwrap(), point);
+    assert_eq!(hub.invoke::<String>("LargeString", (1_000_000,)).await.unwrap().len(), 1_000_000);
+
+    let error = hub.invoke::<()>("HubError", ("not today",)).await.unwrap_err();
+    assert!(matches!(&error, CallError::Server(text) if text.contains("not today")), "{error}");
+    assert!(matches!(hub.invoke::<()>("Throw", ()).await, Err(CallError::Server(_))));
+    assert!(matches!(hub.invoke::<()>("NoSuchMethod", ()).await, Err(CallError::Server(_))));
+    assert!(matches!(hub.invoke::<u8>("EchoString", ("text",)).await, Err(CallError::Result(_))));
+    // None of them did the connection any harm.
+    assert_eq!(hub.invoke::<i32>("Add", (20, 22)).await.unwrap(), 42);
+
+    hub.stop().await;
+    assert_eq!(hub.state(), ConnectionState::Disconnected);
+    let after = hub.invoke::<i32>("Add", (1, 2)).await;
+    assert!(matches!(after, Err(CallError::Connection(ConnectionError::NotConnected))), "{after:?}");
+    assert_eq!(hub.closed().await, ConnectionError::NotConnected);
+}
+
+/// Handlers before and after connecting, several for one method, in order, and removed again.
+pub(crate) async fn pushes(base: &str) {
+    let (sender, mut received) = mpsc::unbounded();
+    let (early, late, doubled) = (sender.clone(), sender.clone(), sender);
+    let hub = HubConnection::builder(format!("{base}/ws"))
+        .on("numbers", move |n: u32| early.unbounded_send(n).unwrap())
+        .connect()
+        .await
+        .expect("connects");
+    hub.send("PushNumbers", ("Numbers", 1000)).await.unwrap();
+    for n in 0..1000 {
+        assert_eq!(received.next().await, Some(n));
+    }
+
+    let (late_sender, mut lately) = mpsc::unbounded();
+    hub.on("Later", move |text: String, count: u8| late_sender.unbounded_send((text, count)).unwrap());
+    // One argument more than the handler takes.
+    hub.invoke::<()>("Push", ("Later", ("hello", 7, true))).await.unwrap();
+    assert_eq!(lately.next().await, Some(("hello".to_owned(), 7)));
+
+    let second = hub.on("NUMBERS", move |n: u32| doubled.unbounded_send(n + 100).unwrap());
+    hub.send("PushNumbers", ("Numbers", 1)).await.unwrap();
+    let mut both = [received.next().await, received.next().await];
+    both.sort_unstable();
+    assert_eq!(both, [Some(0), Some(100)]);
+    second.unsubscribe();
+
+    // An argument of the wrong type loses that one call, and nothing else.
+    hub.on("Numbers", move |n: u32| late.unbounded_send(n + 200).unwrap());
+    hub.invoke::<()>("Push", ("Numbers", ("text",))).await.unwrap();
+    hub.send("PushNumbers", ("Numbers", 1)).await.unwrap();
+    let mut both = [received.next().await, received.next().await];
+    both.sort_unstable();
+    assert_eq!(both, [Some(0), Some(200)]);
+    hub.stop().await;
+}
+
+/// A handler that panics or takes its time holds nothing up. (Browsers can't catch a panic.)
+pub(crate) async fn handlers_are_on_their_own(base: &str, panics: bool) {
+    let (sender, mut received) = mpsc::unbounded();
+    let hub = HubConnection::builder(format!("{base}/ws"))
+        .on("Numbers", move |n: u32| {
+            assert!(!panics || n != 1, "a panic on purpose");
+            sender.unbounded_send(n).unwrap();
+        })
+        .connect()
+        .await
+        .expect("connects");
+    hub.send("PushNumbers", ("Numbers", 3)).await.unwrap();
+    let wanted: &[u32] = if panics { &[0, 2] } else { &[0, 1, 2] };
+    for n in wanted {
+        assert_eq!(received.next().await, Some(*n));
+    }
+    assert_eq!(hub.invoke::<i32>("Add", (1, 1)).await.unwrap(), 2);
+}
+
+/// Two clients in one room.
+pub(crate) async fn chat(base: &str) {
+    let (sender, mut received) = mpsc::unbounded();
+    let alice = HubConnection::builder(format!("{base}/chat"))
+        .on("ReceiveMessage", move |user: String, text: String| sender.unbounded_send((user, text)).unwrap())
+        .connect()
+        .await
+        .expect("connects");
+    let bob = connect(format!("{base}/chat")).await;
+    bob.send("SendMessage", ("bob", "hello, alice")).await.unwrap();
+    assert_eq!(received.next().await, Some(("bob".to_owned(), "hello, alice".to_owned())));
+    bob.stop().await;
+    alice.stop().await;
+}
+
+/// Redirects, as Azure SignalR Service makes them.
+pub(crate) async fn redirects(base: &str) {
+    for (path, user) in [
+        ("/redirect/secure?user=carol", Some("carol")),
+        ("/redirect/query", Some("redirected")),
+        ("/redirect/plain", None),
+        ("/redirect/chain/20", Some("chained")),
+        ("/redirect/kept", Some("kept")),
+    ] {
+        let hub = connect(format!("{base}{path}")).await;
+        let who: std::collections::HashMap<String, Option<String>> = hub.invoke("WhoAmI", ()).await.unwrap();
+        assert_eq!(who["user"].as_deref(), user, "{path}");
+        assert_eq!(who["connectionId"], hub.connection_id(), "{path}");
+        hub.stop().await;
+    }
+}
+
+/// The same connection, started again.
+pub(crate) async fn restart(base: &str) {
+    let hub = connect(format!("{base}/redirect/secure?user=dave")).await;
+    let first = hub.connection_id();
+    assert_eq!(hub.start().await, Err(ConnectionError::AlreadyStarted));
+    hub.stop().await;
+    hub.stop().await;
+    hub.start().await.expect("starts again");
+    assert_ne!(hub.connection_id(), first);
+    assert_eq!(hub.invoke::<i32>("Add", (1, 2)).await.unwrap(), 3);
+    hub.stop().await;
+}
+
+/// The server or the network goes away while calls are pending.
+pub(crate) async fn the_server_goes_away(base: &str) {
+    for method in ["Drop", "Close"] {
+        let hub = connect(format!("{base}/parallel")).await;
+        let (slow, closed, sent) =
+            futures_util::join!(hub.invoke::<String>("Slow", (60_000,)), hub.closed(), hub.send(method, ()));
+        sent.unwrap();
+        assert!(
+            matches!(closed, ConnectionError::Transport(_) | ConnectionError::ServerClosed { .. }),
+            "{closed:?}"
+        );
+        let Err(CallError::Connection(error)) = slow else { panic!("{method}: {slow:?}") };
+        assert_eq!(error, closed);
+        assert_eq!(hub.state(), ConnectionState::Disconnected);
+    }
+}
+
+/// Every broken negotiate, and what is said about it.
+pub(crate) async fn faults(base: &str) {
+    type Check = fn(&ConnectionError) -> bool;
+    let rows: [(&str, Check); 15] = [
+        (
+            "/fault/error",
+            |e| matches!(cause(e), Some(NegotiateError::Refused(text)) if text == "the server says no"),
+        ),
+        ("/fault/legacy", |e| matches!(cause(e), Some(NegotiateError::LegacyServer))),
+        ("/fault/html", |e| matches!(cause(e), Some(NegotiateError::NotJson(_)))),
+        ("/fault/empty", |e| matches!(cause(e), Some(NegotiateError::NotJson(_)))),
+        ("/fault/truncated", |e| matches!(cause(e), Some(NegotiateError::NotJson(_)))),
+        (
+            "/fault/no-transports",
+            |e| matches!(e, ConnectionError::NoTransport { skipped } if skipped.is_empty()),
+        ),
+        (
+            "/fault/unknown-transport",
+            |e| matches!(e, ConnectionError::NoTransport { skipped } if skipped.len() == 1),
+        ),
+        ("/fault/dead-transports", |e| matches!(e, ConnectionError::Transport(_))),
+        ("/fault/status/404", |e| e.status() == Some(404) && e.to_string().contains("no SignalR hub")),
+        ("/fault/status/503", |e| e.status() == Some(503) && e.is_retryable()),
+        ("/fault/endless", |e| matches!(cause(e), Some(NegotiateError::TooLong))),
+        ("/fault/cut", |e| matches!(e, ConnectionError::NegotiateRequest { .. })),
+        ("/redirect/loop", |e| matches!(cause(e), Some(NegotiateError::RedirectLimit))),
+        ("/redirect/expired", |e| e.status() == Some(401) && e.to_string().contains("expired")),
+        ("/redirect/nowhere", |e| matches!(e, ConnectionError::NegotiateRequest { .. })),
+    ];
+    for (path, check) in rows {
+        let error = HubConnection::builder(format!("{base}{path}")).connect().await.expect_err(path);
+        assert!(check(&error), "{path}: {error:?}");
+    }
+}
+
+fn cause(error: &ConnectionError) -> Option<&NegotiateError> {
+    if let ConnectionError::Negotiate { source, .. } = error { Some(source) } else { None }
+}
+
+/// Limits of time, and a handshake that goes wrong.
+pub(crate) async fn silence_and_handshakes(base: &str) {
+    let second = Duration::from_secs(1);
+    let raw = |path: &str| {
+        HubConnection::builder(format!("{base}{path}"))
+            .with_skip_negotiation(true)
+            .with_handshake_timeout(second)
+            .with_server_timeout(second)
+    };
+    let error = HubConnection::builder(format!("{base}/fault/slow/60000"))
+        .with_request_timeout(second)
+        .connect()
+        .await
+        .expect_err("too slow");
+    assert!(matches!(error, ConnectionError::Timeout { limit, .. } if limit == second), "{error:?}");
+    let error = raw("/silent?handshake=false").connect().await.expect_err("no handshake");
+    assert!(matches!(error, ConnectionError::Timeout { limit, .. } if limit == second), "{error:?}");
+
+    let hub = raw("/silent?handshake=true").connect().await.expect("connects");
+    assert_eq!(hub.connection_id(), None);
+    let (call, closed) = futures_util::join!(hub.invoke::<()>("Anything", ()), hub.closed());
+    assert_eq!(closed, ConnectionError::ServerTimeout { limit: second });
+    assert!(matches!(call, Err(CallError::Connection(ConnectionError::ServerTimeout { .. }))));
+
+    // {"error":"wrong protocol"} and its separator.
+    let error =
+        raw("/pieces?frame=eyJlcnJvciI6Indyb25nIHByb3RvY29sIn0e").connect().await.expect_err("refused");
+    assert_eq!(error, ConnectionError::Handshake("wrong protocol".into()));
+    // {"type":6} and its separator.
+    let error = raw("/pieces?frame=eyJ0eXBlIjo2fR4=").connect().await.expect_err("no handshake");
+    assert!(matches!(error, ConnectionError::Protocol(_)), "{error:?}");
+    // The handshake and {"type":7,"error":"bye"} in one frame.
+    let hub =
+        raw("/pieces?frame=e30eeyJ0eXBlIjo3LCJlcnJvciI6ImJ5ZSJ9Hg==").connect().await.expect("connects");
+    let closed = hub.closed().await;
+    assert!(
+        matches!(&closed, ConnectionError::ServerClosed { error: Some(text), .. } if text == "bye")
+            || closed == ConnectionError::NotConnected,
+        "{closed:?}"
+    );
+}
+
+/// Stopping and dropping at any moment.
+pub(crate) async fn stops(base: &str) {
+    let hub = HubConnection::builder(format!("{base}/fault/slow/60000")).build().unwrap();
+    let (started, ()) = futures_util::join!(hub.start(), hub.stop());
+    assert_eq!(started, Err(ConnectionError::Stopped));
+
+    let hub = connect(format!("{base}/parallel")).await;
+    let (slow, ()) = futures_util::join!(hub.invoke::<String>("Slow", (60_000,)), hub.stop());
+    assert!(matches!(slow, Err(CallError::Connection(ConnectionError::Stopped))), "{slow:?}");
+
+    // A call that is dropped does not disturb the others.
+    let hub = connect(format!("{base}/parallel")).await;
+    let slow = Box::pin(hub.invoke::<String>("Slow", (60_000,)));
+    let quick = Box::pin(hub.invoke::<i32>("Add", (2, 2)));
+    let futures_util::future::Either::Right((sum, slow)) = futures_util::future::select(slow, quick).await
+    else {
+        panic!("the slow call was the quicker one");
+    };
+    assert_eq!(sum.unwrap(), 4);
+    drop(slow);
+    assert_eq!(hub.invoke::<i32>("Add", (3, 3)).await.unwrap(), 6);
+}

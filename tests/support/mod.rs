@@ -1,0 +1,48 @@
+//! The reference hub: an ASP.NET Core SignalR server to test against.
+//!
+//! It is found in the folder that `HUBWIRE_REFERENCE_DIR` names, else beside the project. A folder that is named
+//! but does not work is an error; where there is none, tests say loudly that they are skipped.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+/// The reference folder, if there is one.
+pub(crate) fn reference_dir() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("HUBWIRE_REFERENCE_DIR") {
+        let dir = PathBuf::from(named);
+        assert!(dir.is_dir(), "HUBWIRE_REFERENCE_DIR names {}, which is no folder", dir.display());
+        return Some(dir);
+    }
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/reference");
+    beside.is_dir().then_some(beside)
+}
+
+/// The address of the reference hub, started once for a test binary. `None`, and a loud line, where there is no
+/// reference folder.
+pub(crate) fn reference_hub(test: &str) -> Option<&'static str> {
+    // The hub ends when its standard input does, so when this process does, however that comes about.
+    static HUB: OnceLock<Option<(Child, String)>> = OnceLock::new();
+    let hub = HUB.get_or_init(|| {
+        let dir = reference_dir()?;
+        let mut child = Command::new(dir.join("run"))
+            .arg("hub")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the reference hub starts");
+        let stdout = child.stdout.take().expect("a pipe");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("the reference hub says where it is");
+        let said: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
+        let url = said["url"].as_str().expect("an address").to_owned();
+        Some((child, url))
+    });
+    if hub.is_none() {
+        eprintln!("SKIPPED: {test}: no reference hub; HUBWIRE_REFERENCE_DIR names its folder");
+    }
+    hub.as_ref().map(|(_, url)| url.as_str())
+}
