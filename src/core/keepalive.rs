@@ -1,1 +1,110 @@
-//! keepalive
+//! The two timers of a connection: when to send a ping, and when to give the peer up.
+//!
+//! Either end has them. Every message sent puts the next ping off, every byte received puts the end off. Defaults
+//! are those of the official clients and servers: a ping after [`DEFAULT_INTERVAL`] without a send, the end after
+//! [`DEFAULT_TIMEOUT`] without a receipt.
+
+use std::time::Duration;
+
+use crate::core::Moment;
+
+/// A ping goes out when nothing else was sent for this long.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The peer is given up when nothing was received for this long.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a timer asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Send a ping.
+    Ping,
+    /// Nothing came from the peer for too long: close the connection.
+    PeerTimeout,
+}
+
+/// The timers of one connection. Order of calls: [`handle_sent`](Self::handle_sent) and
+/// [`handle_received`](Self::handle_received) as it happens; [`handle_timeout`](Self::handle_timeout) at
+/// [`poll_timeout`](Self::poll_timeout), until it returns `None`.
+#[derive(Debug, Clone)]
+pub struct KeepAlive {
+    interval: Duration,
+    timeout: Duration,
+    next_ping: Moment,
+    deadline: Moment,
+}
+
+impl KeepAlive {
+    /// Starts both timers.
+    #[must_use]
+    pub fn new(now: Moment, interval: Duration, timeout: Duration) -> Self {
+        Self {
+            interval,
+            timeout,
+            next_ping: now.saturating_add(interval),
+            deadline: now.saturating_add(timeout),
+        }
+    }
+
+    /// How long the peer may be silent.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Something was sent.
+    pub fn handle_sent(&mut self, now: Moment) {
+        self.next_ping = now.saturating_add(self.interval);
+    }
+
+    /// Something was received.
+    pub fn handle_received(&mut self, now: Moment) {
+        self.deadline = now.saturating_add(self.timeout);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Moment {
+        self.next_ping.min(self.deadline)
+    }
+
+    /// What is due now. A ping counts as sent.
+    pub fn handle_timeout(&mut self, now: Moment) -> Option<Due> {
+        if now >= self.deadline {
+            return Some(Due::PeerTimeout);
+        }
+        if now >= self.next_ping {
+            self.handle_sent(now);
+            return Some(Due::Ping);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn pings_follow_silence_and_the_end_follows_the_peers() {
+        let mut timers = KeepAlive::new(Moment::ZERO, 15 * SECOND, 30 * SECOND);
+        assert_eq!(timers.handle_timeout(14 * SECOND), None);
+        timers.handle_sent(10 * SECOND);
+        assert_eq!(timers.poll_timeout(), 25 * SECOND);
+        assert_eq!(timers.handle_timeout(25 * SECOND), Some(Due::Ping));
+        assert_eq!(timers.handle_timeout(25 * SECOND), None);
+        timers.handle_received(26 * SECOND);
+        assert_eq!(timers.handle_timeout(40 * SECOND), Some(Due::Ping));
+        assert_eq!(timers.poll_timeout(), 55 * SECOND);
+        assert_eq!(timers.handle_timeout(56 * SECOND), Some(Due::PeerTimeout));
+    }
+
+    #[test]
+    fn endless_intervals_do_not_overflow() {
+        let mut timers = KeepAlive::new(SECOND, Duration::MAX, Duration::MAX);
+        timers.handle_received(2 * SECOND);
+        assert_eq!(timers.handle_timeout(100 * SECOND), None);
+    }
+}

@@ -1,0 +1,354 @@
+//! Negotiate: from a hub's URL to a transport to open.
+//!
+//! 1. [`Negotiation::request`] says what to POST, and with which token.
+//! 2. [`Negotiation::handle_response`] reads the answer ([`NegotiateResponse`]). A redirect (Azure SignalR Service)
+//!    leads back to 1, at most [`REQUEST_LIMIT`] times.
+//! 3. [`TransportChoice`] walks the transports that the server offers, in the server's order, and remembers why it
+//!    passed one over.
+//! 4. [`Negotiation::connect_url`] is where the chosen transport opens.
+//!
+//! Source: [TransportProtocols.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/TransportProtocols.md)
+//! and the official clients.
+
+mod response;
+mod transport;
+
+pub use self::response::{AvailableTransport, NegotiateResponse};
+pub use self::transport::{SkipReason, SkippedTransport, Transport, TransferFormat, TransportChoice, Transports};
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::core::ProtocolError;
+use crate::core::token::AccessToken;
+use crate::core::url::{HubUrl, UrlError, encode_component, encode_query_value};
+
+/// The highest negotiate version there is.
+pub const VERSION: u32 = 1;
+
+/// How many negotiate requests one start makes, redirects included, before it gives up.
+pub const REQUEST_LIMIT: u32 = 100;
+
+/// The longest negotiate answer that is read, in bytes.
+pub const RESPONSE_LIMIT: usize = 1024 * 1024;
+
+/// Why negotiating failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NegotiateError {
+    /// The server answered with another status than 200.
+    #[error("{}", StatusHint(*.status))]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// What `Retry-After` asks for, if the server sent it.
+        retry_after: Option<Duration>,
+    },
+    /// The answer is not JSON. Something other than a SignalR server answers there: a login page, a proxy, the
+    /// index page of a web app.
+    #[error("the negotiate answer is not JSON ({0}); check that the URL is a SignalR hub and that no login page or proxy answers in its place")]
+    NotJson(ProtocolError),
+    /// The answer is JSON, but a property is missing or of the wrong kind.
+    #[error("the negotiate answer is not valid: {0}")]
+    Invalid(&'static str),
+    /// The properties are there in another case. JavaScript and .NET clients need camelCase as well.
+    #[error("the negotiate answer has `{0}`; SignalR needs camelCase names (`url`, `accessToken`), so set the server's JSON serializer to camelCase")]
+    WrongCase(String),
+    /// The server is one of ASP.NET SignalR, not of ASP.NET Core SignalR. The protocols have nothing in common.
+    #[error("the server speaks the old ASP.NET SignalR protocol; only ASP.NET Core SignalR and Azure SignalR Service can be connected to")]
+    LegacyServer,
+    /// The server refuses, in its own words.
+    #[error("the server refuses the connection: {0}")]
+    Refused(String),
+    /// Redirects did not end.
+    #[error("negotiate was redirected {REQUEST_LIMIT} times; two servers may be redirecting to each other")]
+    RedirectLimit,
+    /// The server redirects to something that is no URL.
+    #[error("the server redirects to an invalid URL: {0}")]
+    RedirectUrl(UrlError),
+    /// The server redirects from https to http. The token would travel in clear text.
+    #[error("the server redirects from https to http, which is refused; use an https endpoint")]
+    InsecureRedirect,
+    /// Stateful reconnect was not asked for, but the server switched it on.
+    #[error("the server switched on stateful reconnect, which was not asked for")]
+    UnaskedStatefulReconnect,
+    /// The answer is longer than [`RESPONSE_LIMIT`].
+    #[error("the negotiate answer is longer than {RESPONSE_LIMIT} bytes")]
+    TooLong,
+}
+
+impl NegotiateError {
+    /// The HTTP status, if the server answered with one that is not 200.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        if let Self::Status { status, .. } = self { Some(*status) } else { None }
+    }
+}
+
+/// Says what a status of negotiate means for the caller.
+struct StatusHint(u16);
+
+impl fmt::Display for StatusHint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "negotiate was answered with status {}", self.0)?;
+        f.write_str(match self.0 {
+            301 | 302 | 303 | 307 | 308 => ": HTTP redirects are not followed; use the final URL",
+            401 => ": the access token is missing, expired or not meant for this server; get a new one",
+            403 => ": the access token is valid, but its user may not connect",
+            404 => ": there is no SignalR hub at this URL, or a proxy hides it",
+            405 => ": the endpoint does not take POST; negotiate needs it",
+            413 => ": the access token is too long; carry fewer claims in it",
+            429 => ": too many requests or connections; try again later",
+            500..=599 => ": the server failed; try again later or see its log",
+            _ => "",
+        })
+    }
+}
+
+/// What to POST for negotiate. There is no body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NegotiateRequest {
+    /// Where.
+    pub url: HubUrl,
+    /// The bearer token, if there is one.
+    pub token: Option<AccessToken>,
+}
+
+/// What an answer leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Negotiated {
+    /// Ask again: [`Negotiation::request`] now names the redirect's target.
+    Redirect,
+    /// The server that hosts the connection has answered.
+    Done(NegotiateResponse),
+}
+
+/// One negotiation, from the hub's URL through all redirects.
+///
+/// A redirect holds for this negotiation only: the next start begins at the hub's URL again, with a token of the
+/// caller's, and never sends a redirect's token back to the app server.
+#[derive(Debug, Clone)]
+pub struct Negotiation {
+    url: HubUrl,
+    token: Option<AccessToken>,
+    redirected_token: bool,
+    stateful: bool,
+    requests: u32,
+}
+
+impl Negotiation {
+    /// Begins at a hub's URL. Stateful reconnect is asked for when `stateful` is set or the URL has
+    /// `useStatefulReconnect=true`.
+    #[must_use]
+    pub fn new(url: HubUrl, token: Option<AccessToken>, stateful: bool) -> Self {
+        let stateful = match url.parameter("useStatefulReconnect") {
+            Some("true") => true,
+            Some(_) => false,
+            None => stateful,
+        };
+        Self { url, token, redirected_token: false, stateful, requests: 0 }
+    }
+
+    /// The request to make now.
+    #[must_use]
+    pub fn request(&self) -> NegotiateRequest {
+        NegotiateRequest { url: negotiate_url(&self.url, self.stateful), token: self.token.clone() }
+    }
+
+    /// The server that is being talked to: the hub's URL, or where it redirected to.
+    #[must_use]
+    pub fn url(&self) -> &HubUrl {
+        &self.url
+    }
+
+    /// The token for that server.
+    #[must_use]
+    pub fn token(&self) -> Option<&AccessToken> {
+        self.token.as_ref()
+    }
+
+    /// Whether the token came with a redirect. The caller's own token provider must then stay out of it.
+    #[must_use]
+    pub fn has_redirected_token(&self) -> bool {
+        self.redirected_token
+    }
+
+    /// Takes the answer to [`request`](Self::request).
+    ///
+    /// # Errors
+    /// See [`NegotiateError`].
+    pub fn handle_response(&mut self, status: u16, body: &[u8]) -> Result<Negotiated, NegotiateError> {
+        self.requests += 1;
+        if status != 200 {
+            return Err(NegotiateError::Status { status, retry_after: None });
+        }
+        let response = NegotiateResponse::parse(body)?;
+        if let Some(error) = response.error {
+            return Err(NegotiateError::Refused(error));
+        }
+        if let Some(token) = &response.access_token {
+            self.token = Some(token.clone());
+            self.redirected_token = true;
+        }
+        if let Some(target) = &response.url {
+            let target = HubUrl::parse(target).map_err(NegotiateError::RedirectUrl)?;
+            if self.url.is_https() && !target.is_https() {
+                return Err(NegotiateError::InsecureRedirect);
+            }
+            if self.requests >= REQUEST_LIMIT {
+                return Err(NegotiateError::RedirectLimit);
+            }
+            self.url = target;
+            return Ok(Negotiated::Redirect);
+        }
+        if response.use_stateful_reconnect && !self.stateful {
+            return Err(NegotiateError::UnaskedStatefulReconnect);
+        }
+        Ok(Negotiated::Done(response))
+    }
+
+    /// Where a transport opens the connection that the answer describes. The token is not in it.
+    #[must_use]
+    pub fn connect_url(&self, response: &NegotiateResponse) -> HubUrl {
+        match response.transport_id() {
+            Some(id) => self.url.with_parameter("id", &encode_query_value(id)),
+            None => self.url.clone(),
+        }
+    }
+}
+
+/// Where to negotiate for a hub: `/negotiate` after its path, its query kept, and what it lacks added.
+#[must_use]
+pub fn negotiate_url(hub: &HubUrl, stateful: bool) -> HubUrl {
+    let mut url = hub.join("negotiate");
+    if hub.parameter("negotiateVersion").is_none() {
+        url = url.with_parameter("negotiateVersion", "1");
+    }
+    if stateful && hub.parameter("useStatefulReconnect").is_none() {
+        url = url.with_parameter("useStatefulReconnect", "true");
+    }
+    url
+}
+
+/// A transport's URL with the token in its query, for a browser, which can't set headers on sockets and event
+/// streams.
+#[must_use]
+pub fn with_token_in_query(url: &HubUrl, token: Option<&AccessToken>) -> HubUrl {
+    match token {
+        Some(token) => url.with_parameter("access_token", &encode_component(token.secret())),
+        None => url.clone(),
+    }
+}
+
+/// The text by which a client names itself to a server, in the official clients' form:
+/// `NAME/MAJOR.MINOR (VERSION; OS; RUNTIME; RUNTIME VERSION)`.
+#[must_use]
+pub fn user_agent(name: &str, version: &str, os: &str, runtime: &str, runtime_version: &str) -> String {
+    let minor = version.match_indices('.').nth(1).and_then(|(at, _)| version.get(..at)).unwrap_or(version);
+    let or = |text: &str, unknown: &'static str| if text.is_empty() { unknown.to_owned() } else { text.to_owned() };
+    format!(
+        "{name}/{minor} ({version}; {}; {runtime}; {})",
+        or(os, "Unknown OS"),
+        or(runtime_version, "Unknown Runtime Version")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(url: &str) -> Negotiation {
+        Negotiation::new(HubUrl::parse(url).unwrap(), Some("app".into()), false)
+    }
+
+    #[test]
+    fn urls() {
+        for (hub, stateful, wanted) in [
+            ("https://h/hub", false, "https://h/hub/negotiate?negotiateVersion=1"),
+            ("https://h/hub/", false, "https://h/hub/negotiate?negotiateVersion=1"),
+            ("https://h", false, "https://h/negotiate?negotiateVersion=1"),
+            ("https://h/?", false, "https://h/negotiate?negotiateVersion=1"),
+            ("https://h/a?q=1/0", false, "https://h/a/negotiate?q=1/0&negotiateVersion=1"),
+            ("https://h/a?negotiateVersion=42", false, "https://h/a/negotiate?negotiateVersion=42"),
+            ("https://h/a?NegotiateVersion=2", false, "https://h/a/negotiate?NegotiateVersion=2&negotiateVersion=1"),
+            ("https://h/a", true, "https://h/a/negotiate?negotiateVersion=1&useStatefulReconnect=true"),
+            (
+                "https://h/a?useStatefulReconnect=false",
+                true,
+                "https://h/a/negotiate?useStatefulReconnect=false&negotiateVersion=1",
+            ),
+        ] {
+            let negotiation = Negotiation::new(HubUrl::parse(hub).unwrap(), None, stateful);
+            assert_eq!(negotiation.request().url.to_text(), wanted);
+        }
+    }
+
+    #[test]
+    fn redirects_carry_url_and_token_on() {
+        let mut negotiation = start("https://app/chat");
+        let redirect = br#"{"url":"https://svc/client/?hub=chat","accessToken":"svc"}"#;
+        assert_eq!(negotiation.handle_response(200, redirect), Ok(Negotiated::Redirect));
+        let request = negotiation.request();
+        assert_eq!(request.url.to_text(), "https://svc/client/negotiate?hub=chat&negotiateVersion=1");
+        assert_eq!(request.token, Some("svc".into()));
+        let answer = br#"{"negotiateVersion":1,"connectionId":"c","connectionToken":"t+/=","availableTransports":[]}"#;
+        let Ok(Negotiated::Done(response)) = negotiation.handle_response(200, answer) else { panic!() };
+        assert_eq!(negotiation.connect_url(&response).to_text(), "https://svc/client/?hub=chat&id=t%2B/=");
+        assert!(negotiation.has_redirected_token());
+    }
+
+    #[test]
+    fn a_token_stays_when_a_later_hop_names_none() {
+        let mut negotiation = start("https://app/chat");
+        for (body, token) in [
+            (&br#"{"url":"https://a/x","accessToken":"one"}"#[..], "one"),
+            (br#"{"url":"https://b/x"}"#, "one"),
+            (br#"{"url":"https://c/x","accessToken":"two"}"#, "two"),
+        ] {
+            assert_eq!(negotiation.handle_response(200, body), Ok(Negotiated::Redirect));
+            assert_eq!(negotiation.request().token, Some(token.into()));
+        }
+        // A token without a URL counts as well.
+        let body = br#"{"connectionId":"c","availableTransports":[],"accessToken":"three"}"#;
+        assert!(matches!(negotiation.handle_response(200, body), Ok(Negotiated::Done(_))));
+        assert_eq!(negotiation.token(), Some(&"three".into()));
+    }
+
+    #[test]
+    fn redirects_end() {
+        let mut negotiation = start("http://a/x");
+        let redirect = br#"{"url":"http://a/x"}"#;
+        for _ in 1..REQUEST_LIMIT {
+            assert_eq!(negotiation.handle_response(200, redirect), Ok(Negotiated::Redirect));
+        }
+        assert_eq!(negotiation.handle_response(200, redirect), Err(NegotiateError::RedirectLimit));
+    }
+
+    #[test]
+    fn each_bad_answer_has_its_error() {
+        let answer = |status, body: &str| start("https://app/chat").handle_response(status, body.as_bytes());
+        assert!(matches!(answer(200, "<!doctype html>"), Err(NegotiateError::NotJson(_))));
+        assert!(matches!(answer(200, ""), Err(NegotiateError::NotJson(_))));
+        assert!(matches!(answer(200, "{\"connectionId\":\"a\",\"avail"), Err(NegotiateError::NotJson(_))));
+        assert_eq!(answer(200, "{\"error\":\"no\",\"url\":\"x\"}"), Err(NegotiateError::Refused("no".into())));
+        assert_eq!(answer(200, "{\"ProtocolVersion\":\"1.4\"}"), Err(NegotiateError::LegacyServer));
+        assert_eq!(answer(200, "{\"Url\":\"https://a\"}"), Err(NegotiateError::WrongCase("Url".into())));
+        assert_eq!(answer(200, "{\"url\":\"/relative\"}"), Err(NegotiateError::RedirectUrl(UrlError::Scheme)));
+        assert_eq!(answer(200, "{\"url\":\"http://h/\"}"), Err(NegotiateError::InsecureRedirect));
+        let unasked = "{\"connectionId\":\"a\",\"useStatefulReconnect\":true,\"availableTransports\":[]}";
+        assert_eq!(answer(200, unasked), Err(NegotiateError::UnaskedStatefulReconnect));
+        for status in [201, 204, 302, 401, 403, 404, 500] {
+            assert_eq!(answer(status, "{}").map_err(|e| e.status()), Err(Some(status)));
+        }
+        assert!(answer(401, "").unwrap_err().to_string().contains("get a new one"));
+    }
+
+    #[test]
+    fn user_agents() {
+        assert_eq!(
+            user_agent("hubwire", "3.1.3-build.10", "", "Browser", "4"),
+            "hubwire/3.1 (3.1.3-build.10; Unknown OS; Browser; 4)"
+        );
+        assert_eq!(user_agent("x", "1.0", "Linux", "Rust", ""), "x/1.0 (1.0; Linux; Rust; Unknown Runtime Version)");
+    }
+}

@@ -1,0 +1,214 @@
+use std::fmt;
+use std::ops::BitOr;
+
+use crate::core::negotiate::AvailableTransport;
+
+/// A way to carry messages over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// One socket, text and binary.
+    WebSockets,
+    /// An event stream down, POSTs up; text only.
+    ServerSentEvents,
+    /// One GET at a time down, POSTs up; text and binary.
+    LongPolling,
+}
+
+impl Transport {
+    /// The transport of this name, as the wire writes it.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::WebSockets, Self::ServerSentEvents, Self::LongPolling].into_iter().find(|t| t.name() == name)
+    }
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebSockets => "WebSockets",
+            Self::ServerSentEvents => "ServerSentEvents",
+            Self::LongPolling => "LongPolling",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A set of transports, with the bits of the official `HttpTransportType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transports(u8);
+
+impl Transports {
+    /// None at all.
+    pub const NONE: Self = Self(0);
+    /// All three.
+    pub const ALL: Self = Self(7);
+
+    /// Whether a transport is in the set.
+    #[must_use]
+    pub fn contains(self, transport: Transport) -> bool {
+        self.0 & Self::from(transport).0 != 0
+    }
+}
+
+impl From<Transport> for Transports {
+    fn from(transport: Transport) -> Self {
+        Self(match transport {
+            Transport::WebSockets => 1,
+            Transport::ServerSentEvents => 2,
+            Transport::LongPolling => 4,
+        })
+    }
+}
+
+impl BitOr for Transports {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// What kind of messages a hub protocol needs carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferFormat {
+    /// JSON.
+    Text,
+    /// MessagePack.
+    Binary,
+}
+
+impl TransferFormat {
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "Text",
+            Self::Binary => "Binary",
+        }
+    }
+}
+
+/// Why a transport that the server offers was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// This client does not know it.
+    #[error("it is not known to this client")]
+    Unknown,
+    /// The caller's options leave it out.
+    #[error("it is disabled by the client's options")]
+    Disabled,
+    /// It does not carry the protocol's kind of messages.
+    #[error("it does not support the transfer format {}", .0.name())]
+    Format(TransferFormat),
+    /// The environment lacks it: no WebSocket, no EventSource.
+    #[error("it is not available in this environment")]
+    Environment,
+    /// It was tried, and could not be opened.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A transport that was not taken, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkippedTransport {
+    /// Its name on the wire.
+    pub transport: String,
+    /// Why it was not taken.
+    pub reason: SkipReason,
+}
+
+impl fmt::Display for SkippedTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.transport, self.reason)
+    }
+}
+
+/// What a client can and may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransportChoice {
+    /// What the caller allows.
+    pub allowed: Transports,
+    /// What the environment has.
+    pub available: Transports,
+    /// What the protocol needs.
+    pub format: TransferFormat,
+}
+
+impl TransportChoice {
+    /// Judges one offer.
+    ///
+    /// # Errors
+    /// The reason to pass it over.
+    pub fn judge(&self, offer: &AvailableTransport) -> Result<Transport, SkipReason> {
+        let transport = Transport::from_name(&offer.transport).ok_or(SkipReason::Unknown)?;
+        if !self.allowed.contains(transport) {
+            Err(SkipReason::Disabled)
+        } else if !offer.transfer_formats.iter().any(|format| format == self.format.name()) {
+            Err(SkipReason::Format(self.format))
+        } else if !self.available.contains(transport) {
+            Err(SkipReason::Environment)
+        } else {
+            Ok(transport)
+        }
+    }
+
+    /// The first offer, in the server's order, that can be used; every one before it goes to `skipped`.
+    pub fn choose(
+        &self,
+        offers: impl IntoIterator<Item = AvailableTransport>,
+        skipped: &mut Vec<SkippedTransport>,
+    ) -> Option<Transport> {
+        for offer in offers {
+            match self.judge(&offer) {
+                Ok(transport) => return Some(transport),
+                Err(reason) => skipped.push(SkippedTransport { transport: offer.transport, reason }),
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_order_decides_and_every_skip_has_its_reason() {
+        let offer = |transport: &str, formats: &[&str]| AvailableTransport {
+            transport: transport.to_owned(),
+            transfer_formats: formats.iter().map(|&f| f.to_owned()).collect(),
+        };
+        let choice = TransportChoice {
+            allowed: Transports::from(Transport::ServerSentEvents) | Transport::LongPolling.into(),
+            available: Transport::LongPolling.into(),
+            format: TransferFormat::Binary,
+        };
+        let mut skipped = Vec::new();
+        let chosen = choice.choose(
+            [
+                offer("CarrierPigeon", &["Text"]),
+                offer("WebSockets", &["Text", "Binary"]),
+                offer("ServerSentEvents", &["Text"]),
+                offer("ServerSentEvents", &["Binary"]),
+                offer("LongPolling", &["Text", "Binary"]),
+            ],
+            &mut skipped,
+        );
+        assert_eq!(chosen, Some(Transport::LongPolling));
+        let reasons: Vec<_> = skipped.into_iter().map(|s| s.reason).collect();
+        assert_eq!(
+            reasons,
+            [
+                SkipReason::Unknown,
+                SkipReason::Disabled,
+                SkipReason::Format(TransferFormat::Binary),
+                SkipReason::Environment
+            ]
+        );
+    }
+}
