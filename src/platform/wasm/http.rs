@@ -11,12 +11,16 @@ use crate::core::url::{HubUrl, UrlError};
 use crate::platform::HttpResponse;
 
 #[derive(Clone)]
-pub(crate) struct HttpClient;
+pub(crate) struct HttpClient {
+    credentials: RequestCredentials,
+}
 
 impl HttpClient {
     #[allow(clippy::unnecessary_wraps, reason = "natively TLS may not be there")]
-    pub(crate) fn new() -> Result<Self, TransportError> {
-        Ok(Self)
+    pub(crate) fn new(with_credentials: bool) -> Result<Self, TransportError> {
+        let credentials =
+            if with_credentials { RequestCredentials::Include } else { RequestCredentials::SameOrigin };
+        Ok(Self { credentials })
     }
 
     /// POSTs without a body and reads at most `limit` bytes of the answer, and one more if there are more. A
@@ -32,8 +36,7 @@ impl HttpClient {
         let mut request = RequestBuilder::new(&url.to_text())
             .method(gloo_net::http::Method::POST)
             .mode(RequestMode::Cors)
-            // Sticky sessions need cookies.
-            .credentials(RequestCredentials::Include)
+            .credentials(self.credentials)
             .abort_signal(Some(&abort.0.signal()));
         for (name, value) in &headers {
             request = request.header(name, value);
@@ -44,7 +47,11 @@ impl HttpClient {
         let response = request.send().await.map_err(|_| unreachable_server())?;
         let retry_after = response.headers().get("Retry-After").and_then(|value| value.parse().ok());
         let body = read(&response, limit).await.map_err(|e| describe(&e))?;
-        Ok(HttpResponse { status: response.status(), retry_after: retry_after.map(Duration::from_secs), body })
+        Ok(HttpResponse {
+            status: response.status(),
+            retry_after: retry_after.map(Duration::from_secs),
+            body,
+        })
     }
 }
 

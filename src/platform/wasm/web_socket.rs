@@ -105,8 +105,7 @@ impl WebSocket {
         });
         socket.set_onclose(Some(on_close.as_ref().unchecked_ref()));
 
-        let opened =
-            Self { socket, inbox, _on_open: on_open, _on_message: on_message, _on_close: on_close };
+        let opened = Self { socket, inbox, _on_open: on_open, _on_message: on_message, _on_close: on_close };
         poll_fn(|cx| {
             let mut inbox = opened.inbox.borrow_mut();
             if inbox.open {
