@@ -3,6 +3,10 @@
 //! (The crate documentation follows with the client.)
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(feature = "client"),
+    allow(unreachable_pub, reason = "nothing public leads to the client's types")
+)]
 
 #[macro_use]
 mod platform;
@@ -26,6 +30,9 @@ native_only! {
 browser_only! {
     #[cfg(any(feature = "client", feature = "js"))]
     mod client;
+
+    #[cfg(feature = "js")]
+    mod js;
 }
 
 #[cfg(feature = "client")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::HubConnection;
-use crate::client::connection::{Connection, TokenProvider};
+use crate::client::connection::{Connection, ConnectionSettings};
 use crate::client::handler::{Handler, Handlers};
 use crate::core::session::{ConnectionError, SessionOptions};
 use crate::core::token::AccessToken;
@@ -16,8 +16,7 @@ use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync};
 #[must_use = "a builder does nothing until `connect` or `build`"]
 pub struct HubConnectionBuilder {
     options: Result<SessionOptions, UrlError>,
-    headers: Vec<(String, String)>,
-    token_provider: Option<TokenProvider>,
+    settings: ConnectionSettings,
     handlers: Arc<Handlers>,
 }
 
@@ -25,8 +24,11 @@ impl HubConnectionBuilder {
     pub(super) fn new(url: &str) -> Self {
         Self {
             options: platform::absolute_url(url).map(SessionOptions::new),
-            headers: Vec::new(),
-            token_provider: None,
+            settings: ConnectionSettings {
+                headers: Vec::new(),
+                with_credentials: true,
+                token_provider: None,
+            },
             handlers: Arc::default(),
         }
     }
@@ -59,21 +61,29 @@ impl HubConnectionBuilder {
         T: Into<String>,
         E: fmt::Display,
     {
-        self.token_provider = Some(Arc::new(move || -> BoxFuture<Result<Option<AccessToken>, String>> {
-            let token = provider();
-            Box::pin(async move {
-                match token.await {
-                    Ok(token) => Ok(Some(AccessToken::from(token.into()))),
-                    Err(error) => Err(error.to_string()),
-                }
-            })
-        }));
+        self.settings.token_provider =
+            Some(Arc::new(move || -> BoxFuture<Result<Option<AccessToken>, String>> {
+                let token = provider();
+                Box::pin(async move {
+                    match token.await {
+                        Ok(token) => Ok(Some(AccessToken::from(token.into()))),
+                        Err(error) => Err(error.to_string()),
+                    }
+                })
+            }));
         self
     }
 
     /// A header for every HTTP request. In a browser, headers do not reach the WebSocket itself.
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
+        self.settings.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Whether a browser sends cookies along to another origin, which sticky sessions need. Natively there are no
+    /// cookies. Default: on.
+    pub fn with_credentials(mut self, include: bool) -> Self {
+        self.settings.with_credentials = include;
         self
     }
 
@@ -125,8 +135,7 @@ impl HubConnectionBuilder {
         let options = self.options.map_err(ConnectionError::InvalidUrl)?;
         let handlers = self.handlers;
         let callee = Box::new(Arc::clone(&handlers));
-        let connection =
-            Connection::new(options, self.headers, self.token_provider, handlers.backlog(), callee);
+        let connection = Connection::new(options, self.settings, handlers.backlog(), callee);
         Ok(HubConnection::new(connection, handlers))
     }
 

@@ -74,11 +74,20 @@ impl<F: Fn() -> BoxFuture<Result<Option<AccessToken>, String>> + MaybeSend + May
     }
 }
 
+/// What the platform needs to know, and the session machine does not.
+#[derive(Clone)]
+pub(crate) struct ConnectionSettings {
+    /// Headers of the user's for every HTTP request.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Whether a browser sends cookies along to another origin.
+    pub(crate) with_credentials: bool,
+    pub(crate) token_provider: Option<TokenProvider>,
+}
+
 /// What a driver and the users' handles share.
 pub(crate) struct Connection<C: Codec> {
     pub(super) callee: Box<dyn Callee<C>>,
-    pub(super) token_provider: Option<TokenProvider>,
-    pub(super) headers: Vec<(String, String)>,
+    pub(super) settings: ConnectionSettings,
     pub(super) backlog: Arc<Backlog>,
     shared: Mutex<Shared<C>>,
 }
@@ -98,18 +107,16 @@ pub(super) struct Shared<C: Codec> {
 impl<C: Codec> Connection<C> {
     pub(crate) fn new(
         mut options: SessionOptions,
-        headers: Vec<(String, String)>,
-        token_provider: Option<TokenProvider>,
+        settings: ConnectionSettings,
         backlog: Arc<Backlog>,
         callee: Box<dyn Callee<C>>,
     ) -> Arc<Self> {
         options.protocol = HandshakeRequest { protocol: C::NAME.to_owned(), version: 1 };
         options.transports.format = C::FORMAT;
-        options.has_token_provider = token_provider.is_some();
+        options.has_token_provider = settings.token_provider.is_some();
         Arc::new(Self {
             callee,
-            token_provider,
-            headers,
+            settings,
             backlog,
             shared: Mutex::new(Shared {
                 session: Session::new(options),
@@ -306,6 +313,7 @@ pub(crate) struct Backlog {
     waker: Mutex<Option<Waker>>,
 }
 
+#[cfg(feature = "client")]
 impl Backlog {
     pub(crate) fn add(&self) {
         self.waiting.fetch_add(1, Ordering::AcqRel);
@@ -316,7 +324,9 @@ impl Backlog {
             wake(self.waker.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
+}
 
+impl Backlog {
     /// Whether too many wait. If so, `waker` is woken when that has changed.
     pub(super) fn is_full(&self, waker: &Waker) -> bool {
         if self.waiting.load(Ordering::Acquire) < HANDLER_HIGH_WATER {
@@ -334,6 +344,12 @@ pub(crate) struct StopOnDrop<C: Codec>(pub(crate) Arc<Connection<C>>);
 impl<C: Codec> Drop for StopOnDrop<C> {
     fn drop(&mut self) {
         self.0.request_stop();
+    }
+}
+
+impl<C: Codec> fmt::Debug for StopOnDrop<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("state", &self.0.state()).finish_non_exhaustive()
     }
 }
 

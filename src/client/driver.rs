@@ -78,7 +78,7 @@ impl<C: Codec> Driver<C> {
     async fn perform(&mut self, effect: Effect<Box<dyn Caller<C>>>) {
         match effect {
             Effect::FetchToken => {
-                let provider = self.connection.token_provider.clone();
+                let provider = self.connection.settings.token_provider.clone();
                 self.job = Some(Box::pin(async move {
                     Done::Token(match provider {
                         Some(provider) => provider.provide().await,
@@ -138,7 +138,7 @@ impl<C: Codec> Driver<C> {
     fn http(&mut self) -> Result<HttpClient, TransportError> {
         let http = match self.http.take() {
             Some(http) => http,
-            None => HttpClient::new()?,
+            None => HttpClient::new(self.connection.settings.with_credentials)?,
         };
         self.http = Some(http.clone());
         Ok(http)
@@ -148,7 +148,7 @@ impl<C: Codec> Driver<C> {
     fn headers(&self) -> Vec<(String, String)> {
         let agent = user_agent("hubwire", env!("CARGO_PKG_VERSION"), platform::OS, platform::RUNTIME, "");
         let ours = [(platform::USER_AGENT_HEADER, agent), ("X-Requested-With", "XMLHttpRequest".to_owned())];
-        let theirs = &self.connection.headers;
+        let theirs = &self.connection.settings.headers;
         ours.into_iter()
             .filter(|(name, _)| !theirs.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)))
             .map(|(name, value)| (name.to_owned(), value))

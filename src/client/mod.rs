@@ -4,11 +4,22 @@
 //! asks for. Both are written once, over a `codec`. On top of them: the typed Rust client (`builder`,
 //! `hub_connection`, `handler`, and `json`, its codec), and the JavaScript one in `js`.
 
+#![allow(
+    clippy::arc_with_non_send_sync,
+    reason = "the same lines serve threads natively, and a browser without"
+)]
+
 mod codec;
 mod connection;
 mod driver;
 
-pub use self::connection::ConnectionState;
+browser_only! {
+    #[cfg(feature = "js")]
+    pub(crate) use self::{
+        codec::Codec,
+        connection::{CallEnd, Callee, Caller, Connection, ConnectionSettings, StopOnDrop, TokenProvider},
+    };
+}
 
 #[cfg(feature = "client")]
 mod builder;
@@ -24,6 +35,7 @@ mod json;
 #[cfg(feature = "client")]
 pub use self::{
     builder::HubConnectionBuilder,
+    connection::ConnectionState,
     error::CallError,
     handler::{Handler, Subscription},
     hub_connection::HubConnection,

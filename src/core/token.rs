@@ -171,7 +171,13 @@ impl ClientToken {
     /// Whom the token is for (`aud`); the first, if it names several.
     #[must_use]
     pub fn audience(&self) -> Option<Cow<'_, str>> {
-        texts(&self.claims, "aud").into_iter().next()
+        self.audiences().into_iter().next()
+    }
+
+    /// Everyone whom the token is for.
+    #[must_use]
+    pub fn audiences(&self) -> Vec<Cow<'_, str>> {
+        texts(&self.claims, "aud")
     }
 
     /// The hub that the audience of an Azure SignalR Service token names.

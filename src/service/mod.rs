@@ -16,6 +16,7 @@ pub mod axum;
 mod cache;
 mod client;
 mod connection_string;
+mod cors;
 mod credential;
 mod endpoint;
 mod entra;

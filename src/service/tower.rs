@@ -9,15 +9,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{self, HeaderName},
-    request::Parts,
-};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use serde_json::json;
 use tower_service::Service;
 
 use super::{
+    cors::Cors,
     error::ServiceError,
     hub::HubClient,
     negotiate::{ClientAccess, NegotiateOptions},
@@ -88,7 +85,7 @@ impl From<NegotiateOptions> for Result<NegotiateOptions, NegotiateRejection> {
 pub struct NegotiateService<F> {
     hub: HubClient,
     handler: Arc<F>,
-    origins: Arc<Vec<String>>,
+    cors: Arc<Cors>,
 }
 
 impl<F> NegotiateService<F> {
@@ -98,7 +95,7 @@ impl<F> NegotiateService<F> {
         F: Fn(&Parts) -> R + Send + Sync + 'static,
         R: Into<Result<NegotiateOptions, NegotiateRejection>>,
     {
-        Self { hub, handler: Arc::new(handler), origins: Arc::default() }
+        Self { hub, handler: Arc::new(handler), cors: Arc::default() }
     }
 
     /// Lets pages of another origin negotiate, such as `https://app.example.com`, with cookies. May be called
@@ -106,16 +103,15 @@ impl<F> NegotiateService<F> {
     /// not use it together with a CORS layer.
     #[must_use]
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
-        let origin = origin.into();
-        Arc::make_mut(&mut self.origins).push(origin.trim_end_matches('/').to_owned());
+        Arc::make_mut(&mut self.cors).allow(&origin.into());
         self
     }
 }
 
 impl<F> Clone for NegotiateService<F> {
     fn clone(&self) -> Self {
-        let Self { hub, handler, origins } = self;
-        Self { hub: hub.clone(), handler: Arc::clone(handler), origins: Arc::clone(origins) }
+        let Self { hub, handler, cors } = self;
+        Self { hub: hub.clone(), handler: Arc::clone(handler), cors: Arc::clone(cors) }
     }
 }
 
@@ -123,7 +119,7 @@ impl<F> fmt::Debug for NegotiateService<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NegotiateService")
             .field("hub", &self.hub)
-            .field("origins", &self.origins)
+            .field("cors", &self.cors)
             .finish_non_exhaustive()
     }
 }
@@ -144,18 +140,15 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // The body of a negotiate request is empty, or means nothing.
         let (parts, _) = request.into_parts();
-        let origin = allowed_origin(&self.origins, &parts.headers);
-        let early = match parts.method {
-            Method::POST => None,
-            Method::OPTIONS if !self.origins.is_empty() => Some(preflight(origin.is_some(), &parts.headers)),
-            _ => Some(method_not_allowed(!self.origins.is_empty())),
+        let negotiated = match parts.method {
+            Method::POST => (self.handler)(&parts).into().map_err(|no| error(no.status, &no.message)),
+            Method::OPTIONS if self.cors.is_on() => Err(match self.cors.preflight(&parts.headers) {
+                Some(response) => response,
+                None => error(StatusCode::FORBIDDEN, "Pages of this origin may not negotiate."),
+            }),
+            _ => Err(method_not_allowed(self.cors.is_on())),
         };
-        let vary = !self.origins.is_empty();
-        let negotiated = match early {
-            Some(response) => Err(response),
-            None => (self.handler)(&parts).into().map_err(|no| error(no.status, &no.message)),
-        };
-        let hub = self.hub.clone();
+        let (hub, cors) = (self.hub.clone(), Arc::clone(&self.cors));
         Box::pin(async move {
             let mut response = match negotiated {
                 Err(response) => response,
@@ -167,14 +160,7 @@ where
                     }
                 }
             };
-            let headers = response.headers_mut();
-            if vary {
-                headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-            }
-            if let Some(origin) = origin {
-                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-                headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-            }
+            cors.apply(&parts.headers, response.headers_mut());
             Ok(response)
         })
     }
@@ -185,28 +171,6 @@ fn carry_on(options: NegotiateOptions, parts: &Parts) -> NegotiateOptions {
         return options;
     }
     options.original_request(parts.uri.path(), parts.uri.query().unwrap_or_default())
-}
-
-/// The request's origin, if it is one of those allowed.
-fn allowed_origin(origins: &[String], headers: &HeaderMap) -> Option<HeaderValue> {
-    let origin = headers.get(header::ORIGIN)?;
-    origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
-}
-
-fn preflight(allowed: bool, headers: &HeaderMap) -> Response<String> {
-    if !allowed {
-        return error(StatusCode::FORBIDDEN, "Pages of this origin may not negotiate.");
-    }
-    let mut response = Response::new(String::new());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let out = response.headers_mut();
-    out.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-    out.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    // SignalR clients send `x-signalr-user-agent` and whatever headers the page sets.
-    if let Some(wanted) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-        out.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
-    }
-    response
 }
 
 fn method_not_allowed(cross_origin: bool) -> Response<String> {
@@ -249,13 +213,12 @@ fn error(status: StatusCode, message: &str) -> Response<String> {
 }
 
 fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<String> {
-    const NO_SNIFF: HeaderName = header::X_CONTENT_TYPE_OPTIONS;
     let mut response = Response::new(body.to_string());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // The answer holds a token.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(NO_SNIFF, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -1,2 +1,51 @@
-//! Build tool.
-fn main() {}
+//! The build tool: `cargo xtask package | demo | test | bench | fmt`.
+
+mod bench;
+mod browser;
+mod checks;
+mod command;
+mod demo;
+mod format;
+mod package;
+mod program;
+mod report;
+mod sizes;
+mod step;
+mod test;
+mod tools;
+mod wasm;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  package            build the npm package and its tarball in target/npm
+  demo [--port N]    build the package and the chat page, then run the demo server
+  test               everything that has to hold: format, lints, docs, tests, browser, npm package
+  bench [ARGS]       run the benchmarks; ARGS go to them
+  fmt                format the Rust sources
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (name, rest) = arguments.split_first().map_or(("", &[][..]), |(name, rest)| (name.as_str(), rest));
+    let result = match (name, rest) {
+        ("package", []) => package::package().map(drop),
+        ("demo", _) => demo::demo(rest),
+        ("test", []) => test::test(),
+        ("bench", _) => bench::bench(rest),
+        ("fmt", []) => format::format(),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -13,7 +13,8 @@ pub(crate) struct HttpClient {
 }
 
 impl HttpClient {
-    pub(crate) fn new() -> Result<Self, TransportError> {
+    /// There are no cookies here, and so no credentials in a browser's sense.
+    pub(crate) fn new(_with_credentials: bool) -> Result<Self, TransportError> {
         // A WebSocket needs HTTP/1.1, which the build leaves as the only choice.
         let client = tls::http_client_builder()
             .map_err(|e| TransportError::new(format!("TLS can't be set up: {e}")))?

@@ -3,7 +3,7 @@
 //! A [`Key`] is expanded into its MAC state once and then signs and verifies without keying again. Signing serves
 //! client tokens and REST tokens; verifying is what the embedded local service does with them.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
@@ -41,7 +41,7 @@ impl Key {
             write_json(&mut header, id);
         }
         header.push(b'}');
-        let mut header = Base64UrlUnpadded::encode_string(&header);
+        let mut header = BASE64.encode(&header);
         header.push('.');
         let mac = Hmac::new_from_slice(text.as_bytes()).expect("HMAC takes keys of any length");
         Self { mac, header }
@@ -73,11 +73,13 @@ impl Key {
         write_json(&mut payload, audience);
         payload.push(b'}');
 
-        let mut token = self.header.clone();
-        token.push_str(&Base64UrlUnpadded::encode_string(&payload));
+        // Room for the payload in base64, and the 43 characters of the signature behind its dot.
+        let mut token = String::with_capacity(self.header.len() + payload.len().div_ceil(3) * 4 + 44);
+        token.push_str(&self.header);
+        BASE64.encode_string(&payload, &mut token);
         let signature = self.mac.clone().chain_update(token.as_bytes()).finalize().into_bytes();
         token.push('.');
-        token.push_str(&Base64UrlUnpadded::encode_string(&signature));
+        BASE64.encode_string(signature, &mut token);
         token
     }
 }
@@ -110,10 +112,8 @@ mod tests {
     }
 
     fn parts(token: &str) -> (String, String) {
-        let text = |part| {
-            let bytes: Option<Vec<u8>> = Base64UrlUnpadded::decode_vec(part).ok();
-            bytes.and_then(|b| String::from_utf8(b).ok()).unwrap_or_default()
-        };
+        let text =
+            |part| BASE64.decode(part).ok().and_then(|b| String::from_utf8(b).ok()).unwrap_or_default();
         let mut parts = token.split('.').map(text);
         (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
     }
@@ -195,7 +195,7 @@ mod tests {
         let refused = key.verify(&format!("{forged}.{signature}"), NOW, |_| true);
         assert_eq!(refused, Err(TokenError::Signature));
 
-        let none = Base64UrlUnpadded::encode_string(br#"{"alg":"none"}"#);
+        let none = BASE64.encode(br#"{"alg":"none"}"#);
         let payload = token.split('.').nth(1).expect("three parts");
         assert_eq!(key.verify(&format!("{none}.{payload}."), NOW, |_| true), Err(TokenError::Algorithm));
 

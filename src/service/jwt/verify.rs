@@ -1,6 +1,6 @@
 //! Verifying tokens: what the service does with those that [`sign`](Key::sign) makes.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use hmac::Mac;
 use serde_json::{Map, Value};
 
@@ -41,7 +41,7 @@ impl Key {
         if decode_object(header)?.get("alg").and_then(Value::as_str) != Some("HS256") {
             return Err(TokenError::Algorithm);
         }
-        let signature = Base64UrlUnpadded::decode_vec(signature).map_err(|_| TokenError::Malformed)?;
+        let signature = BASE64.decode(signature).map_err(|_| TokenError::Malformed)?;
         self.mac
             .clone()
             .chain_update(signed.as_bytes())
@@ -85,6 +85,6 @@ fn split(token: &str) -> Result<(&str, &str, &str, &str), TokenError> {
 }
 
 fn decode_object(part: &str) -> Result<Map<String, Value>, TokenError> {
-    let bytes = Base64UrlUnpadded::decode_vec(part).map_err(|_| TokenError::Malformed)?;
+    let bytes = BASE64.decode(part).map_err(|_| TokenError::Malformed)?;
     serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed)
 }

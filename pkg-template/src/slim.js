@@ -1,0 +1,3 @@
+// The package without its WebAssembly module: the application hands it in, see `initialize`.
+export * from "./api.js";
+export { initialize } from "./module.js";

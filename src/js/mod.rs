@@ -1,0 +1,10 @@
+//! What the npm package is made of: a thin layer of exports over the client. Payloads stay JavaScript values.
+//! The package's own JavaScript (`pkg-template/src`) gives them the shape that users know.
+
+mod codec;
+mod connection;
+mod error;
+mod parse;
+
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();

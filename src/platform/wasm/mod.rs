@@ -1,0 +1,17 @@
+//! The browser side: fetch by gloo-net, sockets by web-sys, and the event loop.
+
+mod http;
+mod task;
+mod web_socket;
+
+pub(crate) use self::{
+    http::{HttpClient, absolute_url},
+    task::{BoxFuture, MaybeSend, MaybeSync, now, sleep, spawn},
+    web_socket::{Frame, WebSocket},
+};
+
+/// Browsers tell no operating system that could be relied on.
+pub(crate) const OS: &str = "";
+pub(crate) const RUNTIME: &str = "Browser";
+/// Browsers don't let a page set `User-Agent`.
+pub(crate) const USER_AGENT_HEADER: &str = "X-SignalR-User-Agent";

@@ -1,0 +1,213 @@
+//! No secret may show up in `Debug`, `Display`, errors or logs.
+#![cfg(feature = "axum")]
+
+mod fakes;
+
+use std::{
+    error::Error,
+    io::Write,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    body::Body,
+    http::{Request, request::Parts},
+};
+use fakes::{
+    ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, entra_error, exchanged, key, reply, token,
+};
+use hubwire::service::{
+    AccessKey, ConnectionString, Credential, NegotiateOptions, NegotiateService, ServiceClient,
+    ServiceEndpoint, ServiceError,
+};
+use serde_json::json;
+use tower_service::Service;
+use tracing_subscriber::fmt::MakeWriter;
+
+const ENTRA_TOKEN: &str = "marked-entra-token";
+const QUERY_SECRET: &str = "marked-query-secret";
+const CLAIM_SECRET: &str = "marked-claim-value";
+
+#[derive(Clone, Default)]
+struct Capture(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Capture {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Capture {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// An error with everything behind it, as `Display` and as `Debug`.
+fn texts(error: &dyn Error) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(&format!(" {source} {source:?}"));
+        next = source.source();
+    }
+    text
+}
+
+fn form_encoded(text: &str) -> String {
+    let encode = |b: u8| match b {
+        b'a'..=b'z' => char::from(b).to_string(),
+        b' ' => "+".to_owned(),
+        b => format!("%{b:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+fn options() -> NegotiateOptions {
+    NegotiateOptions::for_user("alice")
+        .claim("private", CLAIM_SECRET)
+        .original_request("/chat/negotiate", format!("room={QUERY_SECRET}"))
+}
+
+/// Makes every call and collects all that comes out of it but the tokens that are asked for.
+async fn everything(client: &ServiceClient, out: &mut Capture, tokens: &mut Vec<String>) {
+    let mut note = |text: String| out.write_all(text.as_bytes()).unwrap();
+    let hub = client.hub("chat").unwrap();
+    note(format!("{client:?} {hub:?} {:?} {:?}", hub.all(), hub.group("g")));
+    match hub.negotiate(options()).await {
+        Ok(access) => {
+            note(format!("{access:?}"));
+            tokens.push(access.access_token);
+        }
+        Err(error) => note(texts(&error)),
+    }
+    for result in [
+        hub.all().send("m", ("x",)).await,
+        hub.user("u").send("m", ()).await,
+        hub.group("g").add_connection("c").await,
+        client.refresh_access_key().await,
+        hub.negotiate(options().claim("asrs.s.uid", CLAIM_SECRET)).await.map(drop),
+        hub.negotiate(options().claim("long", format!("{CLAIM_SECRET}{}", "x".repeat(4000)))).await.map(drop),
+    ] {
+        note(result.map_or_else(|error| texts(&error), |()| String::new()));
+    }
+    let mut endpoint = NegotiateService::new(hub, |_: &Parts| options());
+    let request = Request::post(format!("/chat/negotiate?room={QUERY_SECRET}")).body(Body::empty());
+    let answer = endpoint.call(request.unwrap()).await.unwrap();
+    note(format!("{endpoint:?}"));
+    if answer.status() == 200 {
+        let body: serde_json::Value = serde_json::from_str(answer.body()).unwrap();
+        tokens.push(body["accessToken"].as_str().unwrap().to_owned());
+    } else {
+        note(answer.into_body());
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_is_secret_is_shown() {
+    let mut out = Capture::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(out.clone())
+        .with_ansi(false)
+        .finish();
+    // Background tasks log on this thread too, since the runtime has no other.
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let well = Fake::start(|seen: &Seen| match seen.path() {
+        TOKEN => token(ENTRA_TOKEN, 3599),
+        EXCHANGE => key(1),
+        _ => reply(202, ""),
+    })
+    .await;
+    // Answers that give back whatever they got.
+    let echo = Fake::start(|seen: &Seen| match seen.path() {
+        TOKEN => token(ENTRA_TOKEN, 3599),
+        EXCHANGE if seen.nth == 1 => key(1),
+        _ => reply(
+            400,
+            json!({"message": format!("you sent {} with {}", seen.header("authorization"), seen.body)}),
+        ),
+    })
+    .await;
+    let refusing = Fake::start(|seen: &Seen| match seen.path() {
+        TOKEN => entra_error(401, "invalid_client", 7_000_215),
+        _ => reply(403, ""),
+    })
+    .await;
+    let leaking = Fake::start(|seen: &Seen| {
+        reply(400, json!({"error": seen.body, "error_description": seen.body, "error_codes": ["x"]}))
+    })
+    .await;
+    let broken = Fake::start(|seen: &Seen| match seen.path() {
+        TOKEN => token(ENTRA_TOKEN, 3599),
+        EXCHANGE => reply(200, json!({"KeyId": "k", "AccessKey": [exchanged(1)]})),
+        _ => reply(500, ""),
+    })
+    .await;
+
+    let mut tokens = Vec::new();
+    for fake in [&well, &echo, &refusing, &leaking, &broken] {
+        for credential in [Credential::from(fake.client_secret()), AccessKey::new(ACCESS_KEY).into()] {
+            let shown = format!("{credential:?}");
+            out.write_all(shown.as_bytes()).unwrap();
+            let endpoint = ServiceEndpoint::new(&fake.url, credential).unwrap();
+            let builder = ServiceClient::builder().endpoint(endpoint);
+            out.write_all(format!("{builder:?}").as_bytes()).unwrap();
+            everything(&builder.build().unwrap(), &mut out, &mut tokens).await;
+        }
+    }
+    for text in [
+        format!("Endpoint=https://a;AccessKey={ACCESS_KEY};Version=2"),
+        format!("Endpoint=https://a;AccessKey={ACCESS_KEY};{ACCESS_KEY}=1;{ACCESS_KEY}=2"),
+        format!("AccessKey={ACCESS_KEY}"),
+        format!("Endpoint={ACCESS_KEY};AccessKey=1"),
+        format!("Endpoint=https://a;Port={ACCESS_KEY};AccessKey=1"),
+        format!("Endpoint=https://a;AuthType={ACCESS_KEY};AccessKey={ACCESS_KEY}"),
+        format!("Endpoint=https://a;AuthType=azure.msi;ClientSecret={CLIENT_SECRET}"),
+        format!("Endpoint=https://a;AuthType=azure.app;ClientId=c;TenantId=t;ClientSecret={CLIENT_SECRET}"),
+    ] {
+        let shown = match ConnectionString::parse(&text) {
+            Ok(parsed) => format!("{parsed:?} {:?}", ServiceEndpoint::from_connection_string(&text)),
+            Err(error) => texts(&error),
+        };
+        out.write_all(shown.as_bytes()).unwrap();
+    }
+
+    let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+    for part in [
+        "Entra token",
+        "could not be fetched",
+        "Azure SignalR Service answered",
+        "AADSTS7000215",
+        "ClientSecret",
+    ] {
+        assert!(text.contains(part), "the capture works: {part}");
+    }
+    assert!(tokens.len() >= 4);
+    let mut secrets = tokens;
+    // What a request was signed with, and every bearer token that was sent.
+    for fake in [&well, &echo, &refusing, &leaking, &broken] {
+        secrets
+            .extend(fake.all().iter().map(|seen| seen.bearer().to_owned()).filter(|token| !token.is_empty()));
+    }
+    secrets.extend([ACCESS_KEY, CLIENT_SECRET, ENTRA_TOKEN, QUERY_SECRET, CLAIM_SECRET].map(str::to_owned));
+    secrets.extend([exchanged(1), form_encoded(CLIENT_SECRET)]);
+    for secret in secrets {
+        let found = text.find(&secret);
+        let around = found.map(|at| &text[at.saturating_sub(300)..(at + secret.len()).min(text.len())]);
+        assert_eq!(around, None);
+    }
+}
+
+#[test]
+fn errors_are_small_enough_to_return() {
+    assert!(size_of::<ServiceError>() <= 128, "{}", size_of::<ServiceError>());
+}

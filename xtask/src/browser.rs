@@ -1,0 +1,45 @@
+//! Chromium and its driver, for everything that has to run in a browser.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::command::{command, find_program, output, run};
+
+/// A browser and its driver.
+pub(crate) struct Browser {
+    /// The browser's program.
+    pub(crate) chromium: PathBuf,
+    /// The WebDriver server.
+    pub(crate) driver: PathBuf,
+}
+
+impl Browser {
+    /// Finds Chromium; on Debian as root it is installed when it is missing.
+    pub(crate) fn ensure() -> Result<Self> {
+        if let Some(browser) = Self::find() {
+            return Ok(browser);
+        }
+        let root = output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+        if root && find_program("apt-get").is_some() {
+            let apt = || {
+                let mut apt = command("apt-get");
+                apt.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
+                apt
+            };
+            run(apt().arg("update"))?;
+            run(apt().args(["install", "--yes", "--no-install-recommends", "chromium", "chromium-driver"]))?;
+        }
+        Self::find()
+            .context("there is no Chromium; install it with its driver (Debian: chromium, chromium-driver)")
+    }
+
+    fn find() -> Option<Self> {
+        let named = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|file| file.is_file());
+        let chromium = named("CHROMIUM").or_else(|| {
+            ["chromium", "chromium-browser", "google-chrome"].iter().find_map(|name| find_program(name))
+        })?;
+        let driver = named("CHROMEDRIVER").or_else(|| find_program("chromedriver"))?;
+        Some(Self { chromium, driver })
+    }
+}

@@ -1,0 +1,98 @@
+//! `cargo xtask package`: the npm package, from the crate and `pkg-template`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use base64ct::{Base64, Encoding};
+
+use crate::{
+    command::{cargo, command, output, root, target_dir},
+    sizes,
+    step::step,
+    tools, wasm,
+};
+
+/// Builds the package and gives its tarball.
+pub(crate) fn package() -> Result<PathBuf> {
+    let out = target_dir().join("npm");
+    let folder = out.join("hubwire");
+    let work = out.join("work");
+    step("set up: wasm target, JavaScript tools", || {
+        tools::ensure_wasm_target()?;
+        tools::ensure_node_modules()
+    })?;
+    let module = step("compile the wasm module", wasm::compile)?;
+    step("generate the JavaScript bindings", || {
+        for dir in [&folder, &work] {
+            if dir.exists() {
+                fs::remove_dir_all(dir)?;
+            }
+        }
+        fs::create_dir_all(folder.join("src/generated"))?;
+        wasm::bind(&module, &work)?;
+        fs::copy(work.join("bindings.js"), folder.join("src/generated/bindings.js"))?;
+        Ok(())
+    })?;
+    step("optimise the wasm module", || {
+        wasm::optimise(&work.join("bindings_bg.wasm"), &folder.join("hubwire.wasm"))
+    })?;
+    let tarball = step("assemble the npm package", || {
+        assemble(&folder)?;
+        let list =
+            output(command("npm").args(["pack", "--json", "--pack-destination"]).arg(&out).arg(&folder))?;
+        let list: serde_json::Value = serde_json::from_str(&list).context("npm pack printed no JSON")?;
+        // A list of packages up to npm 11, an object by package name later.
+        let name = list[0]["filename"].as_str().or_else(|| list["hubwire"]["filename"].as_str());
+        let tarball = out.join(name.context("npm pack named no file")?);
+        println!("{}", tarball.display());
+        Ok(tarball)
+    })?;
+    step("size of the package", || sizes::check(&folder, &work))?;
+    Ok(tarball)
+}
+
+fn assemble(folder: &Path) -> Result<()> {
+    let template = root().join("pkg-template");
+    copy_all(&template.join("src"), &folder.join("src"))?;
+    for file in ["index.d.ts", "slim.d.ts", "README.md"] {
+        fs::copy(template.join(file), folder.join(file)).with_context(|| format!("pkg-template/{file}"))?;
+    }
+    for file in ["LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"] {
+        fs::copy(root().join(file), folder.join(file)).with_context(|| file.to_owned())?;
+    }
+    let wasm = fs::read(folder.join("hubwire.wasm"))?;
+    let text = format!("export default \"{}\";\n", Base64::encode_string(&wasm));
+    fs::write(folder.join("src/generated/embedded.js"), text)?;
+
+    let mut manifest = fs::read_to_string(template.join("package.json.in"))?;
+    let crate_manifest = crate_manifest()?;
+    for key in ["name", "version", "description", "license"] {
+        let value = crate_manifest[key].as_str().with_context(|| format!("Cargo.toml has no {key}"))?;
+        manifest = manifest.replace(&format!("@{key}@"), value);
+    }
+    Ok(fs::write(folder.join("package.json"), manifest)?)
+}
+
+fn crate_manifest() -> Result<serde_json::Value> {
+    let metadata = output(cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
+    packages.into_iter().find(|package| package["name"] == "hubwire").context("cargo metadata has no hubwire")
+}
+
+fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

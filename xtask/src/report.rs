@@ -1,0 +1,155 @@
+//! What `cargo xtask test` counts: tests by what their runners print, every other step as one check.
+
+use std::{process::Command, sync::Mutex};
+
+use anyhow::Result;
+
+use crate::{command::run_lines, step::step};
+
+/// How many tests passed, failed and were skipped.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Tally {
+    /// Reads one line of a test runner. Returns whether it is worth showing: the sums of scripts are not, so that
+    /// only one line in the whole output looks like the result.
+    fn read(&mut self, line: &str) -> bool {
+        if let Some(counts) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) {
+            for part in counts.1.split("; ") {
+                match part.split_once(' ') {
+                    Some((n, "passed")) => self.passed += n.parse().unwrap_or(0),
+                    Some((n, "failed")) => self.failed += n.parse().unwrap_or(0),
+                    Some((n, "ignored")) => self.skipped += n.parse().unwrap_or(0),
+                    _ => {}
+                }
+            }
+            return true;
+        }
+        // A test that can't run says so itself; its runner takes it for passed.
+        if line.starts_with("SKIPPED") {
+            self.skipped += 1;
+            self.passed = self.passed.wrapping_sub(1);
+            return true;
+        }
+        let Some(sums) = sums(line) else { return true };
+        self.passed = self.passed.wrapping_add(sums.passed);
+        self.failed += sums.failed;
+        false
+    }
+}
+
+/// Reads `3 passed, 0 failed`.
+fn sums(line: &str) -> Option<Tally> {
+    let (passed, failed) = line.split_once(" passed, ")?;
+    Some(Tally {
+        passed: passed.parse().ok()?,
+        failed: failed.strip_suffix(" failed")?.parse().ok()?,
+        skipped: 0,
+    })
+}
+
+/// Collects the outcome of all steps.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    tally: Tally,
+    failures: Vec<String>,
+}
+
+impl Report {
+    /// A step that counts as one check. Gives its value when it went well.
+    pub(crate) fn check<T>(&mut self, title: &str, work: impl FnOnce() -> Result<T>) -> Option<T> {
+        match step(title, work) {
+            Ok(value) => {
+                self.tally.passed += 1;
+                Some(value)
+            }
+            Err(error) => {
+                self.fail(&format!("{error:#}"));
+                None
+            }
+        }
+    }
+
+    /// A step that runs tests, each of which counts.
+    pub(crate) fn tests(&mut self, title: &str, command: impl FnOnce() -> Result<Command>) {
+        let tally = Mutex::new(Tally::default());
+        let result = step(title, || {
+            run_lines(&mut command()?, |line| tally.lock().is_ok_and(|mut tally| tally.read(line)))
+        });
+        let tally = tally.into_inner().unwrap_or_default();
+        self.tally.passed = self.tally.passed.wrapping_add(tally.passed);
+        self.tally.failed += tally.failed;
+        self.tally.skipped += tally.skipped;
+        match result {
+            Ok(()) if tally == Tally::default() => self.fail(&format!("the step \"{title}\" ran no test")),
+            Ok(()) => {}
+            // Something that is no test went wrong, such as a compiler error.
+            Err(error) if tally.failed == 0 => self.fail(&format!("{error:#}")),
+            Err(error) => self.say(&format!("{error:#}")),
+        }
+    }
+
+    /// Something that could not run here, and why.
+    pub(crate) fn skip(&mut self, what: &str, why: &str) {
+        println!("\nSKIPPED: {what}: {why}");
+        self.tally.skipped += 1;
+    }
+
+    /// Something that failed without being a step.
+    pub(crate) fn fail(&mut self, what: &str) {
+        self.tally.failed += 1;
+        self.say(what);
+    }
+
+    fn say(&mut self, what: &str) {
+        println!("FAILED: {what}");
+        self.failures.push(what.to_owned());
+    }
+
+    /// Prints what failed and the sums. Returns whether all is well.
+    pub(crate) fn finish(self) -> bool {
+        println!();
+        for failure in &self.failures {
+            println!("FAILED: {failure}");
+        }
+        let Tally { passed, failed, skipped } = self.tally;
+        if skipped == 0 {
+            println!("{passed} passed, {failed} failed");
+        } else {
+            println!("{passed} passed, {failed} failed, {skipped} skipped");
+        }
+        failed == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runners_are_understood() {
+        let mut tally = Tally::default();
+        for (line, shown) in [
+            ("running 4 tests", true),
+            ("SKIPPED client_reference: HUBWIRE_REFERENCE_DIR is not set", true),
+            ("test a ... ok", true),
+            (
+                "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+                true,
+            ),
+            (
+                "test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s",
+                true,
+            ),
+            ("7 passed, 2 failed", false),
+            ("all passed, none failed", true),
+        ] {
+            assert_eq!(tally.read(line), shown, "{line}");
+        }
+        assert_eq!(tally, Tally { passed: 11, failed: 3, skipped: 2 });
+    }
+}

@@ -1,0 +1,15 @@
+//! One step of a command: a heading before, its duration after, its name in what went wrong.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+/// Runs one step.
+pub(crate) fn step<T>(title: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    println!("\n== {title}");
+    let start = Instant::now();
+    let result = work();
+    let outcome = if result.is_ok() { "done" } else { "FAILED" };
+    println!("== {title}: {outcome} after {:.1} s", start.elapsed().as_secs_f64());
+    result.with_context(|| format!("the step \"{title}\" failed"))
+}

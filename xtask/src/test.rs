@@ -1,0 +1,178 @@
+//! `cargo xtask test`: everything that has to hold, in one run. Later steps run even when earlier ones failed.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    browser::Browser,
+    checks,
+    command::{cargo, command, output, root, run, target_dir},
+    demo, format,
+    package::package,
+    program::Program,
+    report::Report,
+    tools::{self, WASM},
+};
+
+/// Runs all checks and tests, and prints the sums.
+pub(crate) fn test() -> Result<()> {
+    let mut report = Report::default();
+    let browser = browser(&mut report);
+    report.check("set up: wasm target, JavaScript tools", || {
+        tools::ensure_wasm_target()?;
+        tools::ensure_node_modules()
+    });
+
+    report.check("format", format::check);
+    report.check("conditions on the target stand in one file", checks::target_conditions);
+    report.check("the wasm build has none of the server's crates", checks::wasm_dependencies);
+    report.check("the wasm build has none of the server's code", checks::wasm_code);
+    licences(&mut report);
+    lints(&mut report);
+
+    report.tests("native tests", || {
+        let mut tests = cargo();
+        tests.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+        Ok(tests)
+    });
+    match Program::reference_hub() {
+        Ok(hub) => {
+            if hub.is_none() {
+                report.skip("everything against the reference hub", "HUBWIRE_REFERENCE_DIR is not set");
+            }
+            if let Some(browser) = &browser {
+                report.tests("browser tests", || browser_tests(browser, hub.as_ref()));
+            }
+        }
+        Err(error) => report.fail(&format!("the reference hub does not start: {error:#}")),
+    }
+    npm(&mut report, browser.as_ref());
+
+    if !report.finish() {
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+/// Whether a missing tool is a failure, as it is in continuous integration.
+fn no_skip() -> bool {
+    ["CI", "HUBWIRE_NO_SKIP"]
+        .iter()
+        .any(|name| std::env::var(name).is_ok_and(|value| !["", "0", "false"].contains(&value.as_str())))
+}
+
+fn browser(report: &mut Report) -> Option<Browser> {
+    match Browser::ensure() {
+        Ok(browser) => Some(browser),
+        Err(error) if no_skip() => {
+            report.fail(&format!("{error:#}"));
+            None
+        }
+        Err(error) => {
+            report.skip("everything in a browser", &format!("{error:#}"));
+            None
+        }
+    }
+}
+
+fn licences(report: &mut Report) {
+    if output(cargo().args(["deny", "--version"])).is_err() {
+        // An extra for those who have it; `cargo install` would take minutes.
+        println!("\nNOT CHECKED: licences and bans of deny.toml: cargo-deny is not installed");
+        return;
+    }
+    report.check("licences, bans, sources", || {
+        run(cargo().args(["deny", "--all-features", "check", "bans", "licenses", "sources"]))
+    });
+}
+
+fn lints(report: &mut Report) {
+    let clippy =
+        |arguments: &[&str]| run(cargo().arg("clippy").args(arguments).args(["--", "-D", "warnings"]));
+    report.check("clippy, native, every feature", || {
+        clippy(&["--workspace", "--all-features", "--all-targets"])
+    });
+    report.check("clippy, wasm, client and its tests", || {
+        let tests = browser_test_names()?;
+        clippy(&[&["--target", WASM, "--lib"][..], &test_arguments(&tests)].concat())
+    });
+    report.check("clippy, wasm, npm exports", || {
+        clippy(&["--target", WASM, "--lib", "--no-default-features", "--features", "js"])
+    });
+    report.check("documentation", || {
+        let mut doc = cargo();
+        doc.args(["doc", "--workspace", "--all-features", "--no-deps", "--document-private-items"]);
+        run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    });
+}
+
+/// The integration tests that run in a browser: their names end in `_browser`.
+fn browser_test_names() -> Result<Vec<String>> {
+    let files = format::tracked(&["tests/*_browser.rs"])?;
+    let names: Vec<String> =
+        files.iter().filter_map(|file| Path::new(file).file_stem()?.to_str().map(str::to_owned)).collect();
+    if names.is_empty() {
+        bail!("there is no tests/*_browser.rs");
+    }
+    Ok(names)
+}
+
+fn test_arguments(names: &[String]) -> Vec<&str> {
+    names.iter().flat_map(|name| ["--test", name]).collect()
+}
+
+fn browser_tests(browser: &Browser, hub: Option<&Program>) -> Result<Command> {
+    let names = browser_test_names()?;
+    let mut tests = cargo();
+    tests.args(["test", "--target", WASM, "--no-fail-fast"]).args(test_arguments(&names));
+    tests
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", tools::wasm_test_runner()?)
+        .env("CHROMEDRIVER", &browser.driver)
+        .env("WASM_BINDGEN_TEST_TIMEOUT", "180");
+    if let Some(hub) = hub {
+        // Read at compile time: a page has no environment.
+        tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
+    }
+    Ok(tests)
+}
+
+fn npm(report: &mut Report, browser: Option<&Browser>) {
+    let node = |script: &str, arguments: &[&Path]| {
+        let mut node = command("node");
+        node.arg(root().join(script)).args(arguments);
+        if let Some(browser) = browser {
+            node.env("HUBWIRE_CHROMIUM", &browser.chromium);
+        }
+        node
+    };
+    let Some(tarball) = report.check("npm package", package) else { return };
+    let folder = target_dir().join("npm/hubwire");
+    report.check("the npm package's module has none of the server's code", || {
+        checks::npm_module(&folder.join("hubwire.wasm"))
+    });
+    report.tests("the npm package's JavaScript", || Ok(node("tests/npm/run.mjs", &[&folder])));
+    report
+        .tests("npm package in other people's projects", || Ok(node("tests/packaging/run.mjs", &[&tarball])));
+
+    let Some(server) = report.check("demo", || {
+        demo::build_page(&tarball)?;
+        run(&mut demo::build_server())?;
+        Program::start(command(demo::server()).args(["--port", "0"]))
+            .context("the demo server does not start")
+    }) else {
+        return;
+    };
+    report.tests("chat between the official client and this package", || {
+        let mut tests = node("tests/interop/run.mjs", &[&tarball]);
+        tests.env("HUBWIRE_DEMO_URL", &server.url);
+        Ok(tests)
+    });
+    if browser.is_some() {
+        report.tests("chat in the demo's page", || {
+            let mut tests = node("www-demo/e2e/run.mjs", &[&target_dir().join("e2e")]);
+            tests.env("HUBWIRE_DEMO_URL", &server.url);
+            Ok(tests)
+        });
+    }
+}

@@ -1,0 +1,66 @@
+//! The tools a step needs, fetched when they are missing.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{cargo, command, find_program, output, root, run, target_dir};
+
+/// The browser's target.
+pub(crate) const WASM: &str = "wasm32-unknown-unknown";
+
+/// Adds the wasm target to the toolchain, unless its standard library is there.
+pub(crate) fn ensure_wasm_target() -> Result<()> {
+    let sysroot = output(command("rustc").args(["--print", "sysroot"]))?;
+    if PathBuf::from(sysroot.trim()).join("lib/rustlib").join(WASM).join("lib").is_dir() {
+        return Ok(());
+    }
+    run(command("rustup").args(["target", "add", WASM])).with_context(|| {
+        format!("the Rust standard library for {WASM} is missing; install it with your toolchain")
+    })
+}
+
+/// Installs the JavaScript tools as `package-lock.json` says, unless that was done before.
+pub(crate) fn ensure_node_modules() -> Result<()> {
+    let lock = std::fs::read(root().join("package-lock.json"))?;
+    let stamp = root().join("node_modules/.hubwire-lock");
+    if std::fs::read(&stamp).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    run(command("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))
+        .context("install Node.js 20 or newer with npm")?;
+    Ok(std::fs::write(stamp, lock)?)
+}
+
+/// The version of a package in `Cargo.lock`.
+pub(crate) fn locked_version(package: &str) -> Result<String> {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock"))?;
+    lock.split("[[package]]")
+        .find(|entry| entry.contains(&format!("name = \"{package}\"\n")))
+        .and_then(|entry| entry.split("version = \"").nth(1)?.split('"').next())
+        .map(str::to_owned)
+        .with_context(|| format!("{package} is not in Cargo.lock"))
+}
+
+/// The runner of wasm tests, in the version of the wasm-bindgen crate.
+pub(crate) fn wasm_test_runner() -> Result<PathBuf> {
+    const RUNNER: &str = "wasm-bindgen-test-runner";
+    let version = locked_version("wasm-bindgen")?;
+    let tools = target_dir().join("tools");
+    let own = tools.join("bin").join(RUNNER);
+    for runner in
+        [Some(own.clone()), find_program(RUNNER)].into_iter().flatten().filter(|file| file.is_file())
+    {
+        if output(command(&runner).arg("--version")).is_ok_and(|text| text.trim().ends_with(&version)) {
+            return Ok(runner);
+        }
+    }
+    // Without --locked: the lock file of that package may name versions that were taken back.
+    let mut install = cargo();
+    install.args(["install", "--force", "wasm-bindgen-cli", "--version", &version, "--root"]).arg(&tools);
+    run(install.env("CARGO_TARGET_DIR", tools.join("build")))?;
+    if !own.is_file() {
+        bail!("wasm-bindgen-cli {version} brought no {RUNNER}");
+    }
+    Ok(own)
+}
