@@ -37,12 +37,9 @@ const MAX_TOKEN_LENGTH: usize = 4096;
 /// The bit of WebSockets in the transport mask of the claim `asrs.s.htt`.
 const WEB_SOCKETS: u64 = 1;
 
-pub(super) fn routes() -> Router<Arc<Service>> {
+pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
     let open = get(open);
-    Router::new()
-        .route("/client/negotiate", post(negotiate))
-        .route("/client", open.clone())
-        .route("/client/", open)
+    router.route("/client/negotiate", post(negotiate)).route("/client", open.clone()).route("/client/", open)
 }
 
 /// A client that has shown a good token.

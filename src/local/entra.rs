@@ -159,8 +159,8 @@ impl Authority {
     }
 }
 
-pub(super) fn routes() -> Router<Arc<Service>> {
-    Router::new().route("/{tenant}/oauth2/v2.0/token", post(token))
+pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
+    router.route("/{tenant}/oauth2/v2.0/token", post(token))
 }
 
 async fn token(State(service): State<Arc<Service>>, Path(tenant): Path<String>, form: Bytes) -> Response {

@@ -36,7 +36,7 @@ use std::{
     time::Duration,
 };
 
-use axum::serve::ListenerExt;
+use axum::{Router, extract::DefaultBodyLimit, serve::ListenerExt};
 use tokio::{net::TcpListener, sync::watch, time};
 
 pub use auth::Role;
@@ -244,18 +244,25 @@ impl LocalServiceBuilder {
             timeouts,
             stop: stopped.clone(),
         });
-        tokio::spawn(serve(listener, service, stopped));
+        tokio::spawn(serve(listener, router(service), stopped));
         tracing::info!(%origin, "the local service has started");
         Ok(LocalService { origin, port, access_key, connections, stop })
     }
 }
 
-async fn serve(listener: TcpListener, service: Arc<Service>, stop: watch::Receiver<bool>) {
-    let router = entra::routes()
-        .merge(client::routes())
-        .merge(rest::routes())
+fn router(service: Arc<Service>) -> Router {
+    // axum has to be told that the colon of `:send` is none of its old captures.
+    let mut router = Router::new().without_v07_checks();
+    for add in [entra::add_routes, client::add_routes, rest::add_routes, rest::add_v1_routes] {
+        router = add(router);
+    }
+    router
+        .layer(DefaultBodyLimit::max(rest::MAX_BODY))
         .layer(axum::middleware::from_fn(cors::allow))
-        .with_state(service);
+        .with_state(service)
+}
+
+async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<bool>) {
     let listener = listener.tap_io(|stream| {
         // Without it, small messages wait for the acknowledgement of the ones before.
         if let Err(error) = stream.set_nodelay(true) {

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration, time::Instant};
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request, State, ws::Utf8Bytes},
+    extract::{FromRequest, FromRequestParts, Path, Request, State, ws::Utf8Bytes},
     http::{HeaderMap, StatusCode, Uri, header::CONTENT_TYPE, request::Parts},
     response::IntoResponse,
     routing::{delete, get, head, post, put},
@@ -33,19 +33,14 @@ use crate::{
 const API_VERSIONS: [&str; 4] = ["2022-06-01", "2022-11-01", "2023-07-01", "2024-12-01"];
 
 /// Azure takes bodies of 1 MB.
-const MAX_BODY: usize = 1024 * 1024;
+pub(super) const MAX_BODY: usize = 1024 * 1024;
 
 /// `:generateToken` without `minutesToExpire`.
 const DEFAULT_TOKEN_MINUTES: u64 = 60;
 
-pub(super) fn routes() -> Router<Arc<Service>> {
-    Router::new().merge(current_routes()).merge(v1_routes()).layer(DefaultBodyLimit::max(MAX_BODY))
-}
-
 #[rustfmt::skip]
-fn current_routes() -> Router<Arc<Service>> {
-    Router::new()
-        .without_v07_checks()
+pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
+    router
         .route("/api/health", head(health))
         .route("/api/auth/accessKey", get(exchange_key))
         .route("/api/hubs/{hub}/:generateToken", post(generate_token))
@@ -68,8 +63,8 @@ fn current_routes() -> Router<Arc<Service>> {
 
 /// The first version, which SDKs for Azure Functions and older servers still use.
 #[rustfmt::skip]
-fn v1_routes() -> Router<Arc<Service>> {
-    Router::new()
+pub(super) fn add_v1_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
+    router
         .route("/api/v1/health", head(health))
         .route("/api/v1/auth/accessKey", get(exchange_key))
         .route("/api/v1/hubs/{hub}", post(send_to_all))
