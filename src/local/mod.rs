@@ -1,1 +1,318 @@
 //! An Azure SignalR Service with its own Entra authority, for one machine.
+//!
+//! [`LocalService`] runs in the process that starts it and listens on the loopback interface only. One port serves
+//! what in Azure are two services:
+//!
+//! - **the Entra authority**: `POST /{tenant}/oauth2/v2.0/token` gives client-credential tokens to the
+//!   [`EntraApplication`]s it was told about;
+//! - **the client endpoint**: `POST /client/negotiate` and the WebSocket at `/client/`, with the JSON protocol;
+//! - **the REST API**: messages, groups and connections, the exchange of an Entra token for a temporary access key,
+//!   and `:generateToken`.
+//!
+//! Tokens are checked for signature, audience, expiry and role, and what is refused says why. It works in serverless
+//! mode without an upstream: a client that invokes a hub method gets an error in its completion.
+//!
+//! It is a service for development and tests: it has no TLS, keeps everything in memory, and lets every web page
+//! call it. To outgrow one machine, put the connection string of an
+//! [Azure SignalR Service](https://learn.microsoft.com/azure/azure-signalr/signalr-overview) where this one's is.
+
+mod auth;
+mod client;
+mod connections;
+mod cors;
+mod entra;
+mod error;
+mod keys;
+mod negotiated;
+mod outbox;
+mod query;
+mod rest;
+mod socket;
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, extract::DefaultBodyLimit, serve::ListenerExt};
+use tokio::{net::TcpListener, sync::watch, time};
+
+pub use auth::Role;
+pub use entra::EntraApplication;
+
+use crate::{core::keepalive, service::secret::Secret};
+use connections::Connections;
+use keys::KeyRing;
+use negotiated::Negotiated;
+
+/// How long a stopping service waits for its clients to take their leave.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running local service. It stops when it is dropped.
+///
+/// ```
+/// use hubwire::local::{EntraApplication, LocalService, Role};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), hubwire::local::LocalError> {
+/// let application = EntraApplication::new("tenant-id", "client-id", "client-secret")
+///     .with_role(Role::SignalRAppServer)
+///     .with_role(Role::RestApiOwner);
+/// let local = LocalService::builder().application(application).start().await?;
+///
+/// println!("service: {}", local.endpoint());
+/// println!("Entra authority: {}", local.authority());
+/// local.stop().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "the service stops when it is dropped"]
+pub struct LocalService {
+    origin: String,
+    port: u16,
+    access_key: Secret,
+    connections: Arc<Connections>,
+    stop: watch::Sender<bool>,
+}
+
+/// What every request handler and connection shares.
+#[derive(Debug)]
+struct Service {
+    origin: String,
+    keys: KeyRing,
+    entra: entra::Authority,
+    connections: Arc<Connections>,
+    negotiated: Negotiated,
+    timeouts: Timeouts,
+    /// Turns true, or loses its sender, when the service stops.
+    stop: watch::Receiver<bool>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Timeouts {
+    handshake: Duration,
+    keep_alive: Duration,
+    client: Duration,
+}
+
+impl LocalService {
+    /// The port of the official emulator. A service on this port with the default key is what existing emulator
+    /// connection strings mean.
+    pub const EMULATOR_PORT: u16 = 8888;
+
+    /// The access key of the official emulator, which is public and the default here too.
+    ///
+    /// Source: [Azure SignalR Local Emulator](https://learn.microsoft.com/azure/azure-signalr/signalr-howto-emulator).
+    pub const EMULATOR_ACCESS_KEY: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ABCDEFGH";
+
+    /// Starts to describe a service; without further calls it has a free port and the emulator's key.
+    pub fn builder() -> LocalServiceBuilder {
+        LocalServiceBuilder {
+            port: 0,
+            access_key: Secret::new(Self::EMULATOR_ACCESS_KEY),
+            applications: Vec::new(),
+            token_lifetime: Duration::from_secs(3600),
+            timeouts: Timeouts {
+                handshake: Duration::from_secs(15),
+                keep_alive: keepalive::DEFAULT_INTERVAL,
+                client: keepalive::DEFAULT_TIMEOUT,
+            },
+        }
+    }
+
+    /// The address of the service: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.origin
+    }
+
+    /// The authority host to give to Entra credentials. It is the same address as the endpoint.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.origin
+    }
+
+    /// The port that the service listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The connection string with the access key, in the emulator's form. It is a secret when the key is.
+    #[must_use]
+    pub fn connection_string(&self) -> String {
+        let (port, key) = (self.port, self.access_key.expose());
+        format!("Endpoint=http://127.0.0.1;Port={port};AccessKey={key};Version=1.0;")
+    }
+
+    /// Stops: sends every client a Close message that allows it to reconnect, and waits until all have left, for
+    /// ten seconds at most. The port is free afterwards.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        if time::timeout(STOP_TIMEOUT, self.stop.closed()).await.is_err() {
+            self.connections.cut_all();
+            if time::timeout(STOP_TIMEOUT, self.stop.closed()).await.is_err() {
+                tracing::warn!("requests to the local service are still open after it has stopped");
+            }
+        }
+    }
+}
+
+/// Describes a [`LocalService`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct LocalServiceBuilder {
+    port: u16,
+    access_key: Secret,
+    applications: Vec<EntraApplication>,
+    token_lifetime: Duration,
+    timeouts: Timeouts,
+}
+
+impl LocalServiceBuilder {
+    /// The port to listen on. Default: any free port. The official emulator uses [`LocalService::EMULATOR_PORT`].
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The access key. Default: [`LocalService::EMULATOR_ACCESS_KEY`].
+    pub fn access_key(mut self, key: impl Into<String>) -> Self {
+        self.access_key = Secret::new(key);
+        self
+    }
+
+    /// Registers an application with the Entra authority. It can be called for several.
+    pub fn application(mut self, application: EntraApplication) -> Self {
+        self.applications.push(application);
+        self
+    }
+
+    /// How long Entra tokens are valid, in whole seconds. Default: one hour. With zero they are expired when they
+    /// are issued, which is of use in tests.
+    pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.token_lifetime = lifetime;
+        self
+    }
+
+    /// How long a new connection may take for its handshake. Default: 15 seconds. A client token can ask for
+    /// another time with its claim `asrs.s.cht`.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.handshake = timeout;
+        self
+    }
+
+    /// A client gets a ping when nothing else was sent to it for this long. Default: 15 seconds.
+    pub fn keep_alive_interval(mut self, interval: Duration) -> Self {
+        self.timeouts.keep_alive = interval;
+        self
+    }
+
+    /// A client that sends nothing, or takes nothing, for this long is given up. Default: 30 seconds.
+    pub fn client_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.client = timeout;
+        self
+    }
+
+    /// Starts the service on the current tokio runtime.
+    ///
+    /// # Errors
+    /// See [`LocalError`].
+    pub async fn start(self) -> Result<LocalService, LocalError> {
+        let Self { port, access_key, applications, token_lifetime, timeouts } = self;
+        if access_key.is_empty() || access_key.expose().contains(';') {
+            return Err(LocalError::InvalidAccessKey);
+        }
+        let entra = entra::Authority::new(applications, token_lifetime)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listen = |source| LocalError::Listen { port, source };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let port = listener.local_addr().map_err(listen)?.port();
+        let origin = format!("http://127.0.0.1:{port}");
+
+        let (stop, stopped) = watch::channel(false);
+        let connections = Arc::new(Connections::default());
+        let service = Arc::new(Service {
+            origin: origin.clone(),
+            keys: KeyRing::new(access_key.expose()),
+            entra,
+            connections: connections.clone(),
+            negotiated: Negotiated::default(),
+            timeouts,
+            stop: stopped.clone(),
+        });
+        tokio::spawn(serve(listener, router(service), stopped));
+        tracing::info!(%origin, "the local service has started");
+        Ok(LocalService { origin, port, access_key, connections, stop })
+    }
+}
+
+fn router(service: Arc<Service>) -> Router {
+    // axum has to be told that the colon of `:send` is none of its old captures.
+    let mut router = Router::new().without_v07_checks();
+    for add in [entra::add_routes, client::add_routes, rest::add_routes, rest::add_v1_routes] {
+        router = add(router);
+    }
+    router
+        .layer(DefaultBodyLimit::max(rest::MAX_BODY))
+        .layer(axum::middleware::from_fn(cors::allow))
+        .with_state(service)
+}
+
+async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<bool>) {
+    let listener = listener.tap_io(|stream| {
+        // Without it, small messages wait for the acknowledgement of the ones before.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY is not available");
+        }
+    });
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stopped(stop.clone()));
+    let overdue = async {
+        stopped(stop).await;
+        time::sleep(STOP_TIMEOUT).await;
+    };
+    tokio::select! {
+        _ = serving => {}
+        () = overdue => {}
+    }
+}
+
+/// Waits until the service stops, be it by [`LocalService::stop`] or by being dropped.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stopping| *stopping).await;
+}
+
+/// Why a [`LocalService`] can't start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// The port is taken or not allowed: choose another, or none for any free one.
+    #[error("the local service can't listen on port {port} of 127.0.0.1; choose another port")]
+    Listen {
+        /// The port that was asked for; 0 for any.
+        port: u16,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The access key is empty or has a `;` in it: no connection string could carry it.
+    #[error("the access key must not be empty and must not contain a semicolon")]
+    InvalidAccessKey,
+    /// Two applications have the same client id in the same tenant: register each once.
+    #[error("the application {client_id} is registered twice in one tenant")]
+    DuplicateApplication {
+        /// The client id.
+        client_id: String,
+    },
+    /// The operating system has no random numbers to give.
+    #[error("the operating system gives no random numbers")]
+    Random(#[source] io::Error),
+}
+
+impl From<getrandom::Error> for LocalError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Random(error.into())
+    }
+}

@@ -27,7 +27,7 @@ pub(crate) mod jwt;
 mod negotiate;
 mod random;
 mod rest;
-mod secret;
+pub(crate) mod secret;
 mod tower;
 
 use std::time::SystemTime;
@@ -43,6 +43,6 @@ pub use negotiate::{ClientAccess, NegotiateOptions};
 pub use tower::{NegotiateRejection, NegotiateService};
 
 /// Seconds since the Unix epoch.
-fn unix_now() -> u64 {
+pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }

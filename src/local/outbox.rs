@@ -1,0 +1,109 @@
+//! What waits to be sent to one client.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::extract::ws::Utf8Bytes;
+use tokio::sync::{Notify, mpsc};
+
+/// How many bytes may wait for one client. A client that falls further behind is cut off.
+const LIMIT: usize = 16 * 1024 * 1024;
+
+/// What a queued message costs besides its text.
+const OVERHEAD: usize = 64;
+
+/// One thing for the connection's task to do.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    /// Send this.
+    Message(Utf8Bytes),
+    /// Send this Close message and end.
+    Close(Utf8Bytes),
+}
+
+impl Outgoing {
+    fn cost(&self) -> usize {
+        let (Self::Message(text) | Self::Close(text)) = self;
+        text.len() + OVERHEAD
+    }
+}
+
+/// The sending half of a client's queue, which is bounded by the bytes in it.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    queue: mpsc::UnboundedSender<Outgoing>,
+    waiting: AtomicUsize,
+    cut: Notify,
+}
+
+impl Outbox {
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
+        let (queue, outgoing) = mpsc::unbounded_channel();
+        (Self { queue, waiting: AtomicUsize::new(0), cut: Notify::new() }, outgoing)
+    }
+
+    /// Queues a message. If there is no room, the connection is cut: dropping single messages would leave the
+    /// client with gaps that it can't know of.
+    pub(super) fn push(&self, outgoing: Outgoing) {
+        let cost = outgoing.cost();
+        if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > LIMIT {
+            self.waiting.fetch_sub(cost, Ordering::Relaxed);
+            self.cut();
+            return;
+        }
+        // An error means that the connection has just ended.
+        let _ = self.queue.send(outgoing);
+    }
+
+    /// Tells the queue that its connection has sent these.
+    pub(super) fn sent(&self, outgoing: &[Outgoing]) {
+        self.waiting.fetch_sub(outgoing.iter().map(Outgoing::cost).sum(), Ordering::Relaxed);
+    }
+
+    /// Ends the connection at once, without a Close message.
+    pub(super) fn cut(&self) {
+        self.cut.notify_one();
+    }
+
+    /// Waits until the connection is cut.
+    pub(super) async fn was_cut(&self) {
+        self.cut.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future,
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use super::*;
+
+    fn is_cut(outbox: &Outbox) -> bool {
+        pin!(outbox.was_cut()).poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
+    }
+
+    #[test]
+    fn a_full_queue_cuts_the_connection() {
+        let (outbox, mut outgoing) = Outbox::new();
+        let text = Utf8Bytes::from("x".repeat(LIMIT / 2 - OVERHEAD));
+        for _ in 0..2 {
+            outbox.push(Outgoing::Message(text.clone()));
+        }
+        assert!(!is_cut(&outbox));
+        outbox.sent(&[outgoing.try_recv().expect("the first message")]);
+        outbox.push(Outgoing::Message(text));
+        assert!(!is_cut(&outbox));
+        outbox.push(Outgoing::Message("x".into()));
+        assert!(is_cut(&outbox));
+        assert_eq!(std::iter::from_fn(|| outgoing.try_recv().ok()).count(), 2);
+    }
+
+    #[test]
+    fn a_message_larger_than_the_queue_cuts_the_connection() {
+        let (outbox, _outgoing) = Outbox::new();
+        outbox.push(Outgoing::Message("x".repeat(LIMIT).into()));
+        assert!(is_cut(&outbox));
+    }
+}
