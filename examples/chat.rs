@@ -1,0 +1,56 @@
+//! Chats in a hub from a terminal.
+//!
+//! `cargo run --example chat -- http://127.0.0.1:5080/chat NAME` joins the room of `cargo xtask demo`.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use hubwire::HubConnection;
+use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match chat().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn chat() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(url), Some(name)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: chat URL NAME".into());
+    };
+    let user = hubwire::core::url::encode_component(&name);
+
+    let hub = HubConnection::builder(format!("{url}?user={user}"))
+        .on("ReceiveMessage", |user: String, text: String| println!("{user}: {text}"))
+        .connect()
+        .await?;
+    println!("connected as {name}; type a line to send it, an end of file to leave");
+
+    // Azure SignalR Service in serverless mode has no hub of the server's to call: what a client says is posted to
+    // the app server, which publishes it through the hub. (reqwest is built here without a TLS provider of its own.)
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let app = reqwest::Client::new();
+
+    let mut lines = BufReader::new(stdin()).lines();
+    loop {
+        tokio::select! {
+            line = lines.next_line() => match line? {
+                Some(text) if !text.trim().is_empty() => {
+                    let message = serde_json::json!({ "user": name, "text": text });
+                    app.post(format!("{url}/messages")).json(&message).send().await?.error_for_status()?;
+                }
+                Some(_) => {}
+                None => break,
+            },
+            reason = hub.closed() => return Err(reason.into()),
+        }
+    }
+    hub.stop().await;
+    Ok(())
+}
