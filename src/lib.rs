@@ -43,5 +43,6 @@ pub use crate::{
         negotiate::NegotiateError,
         session::{ConnectionError, ConnectionInfo, TransportError},
         token::{AccessToken, ClientToken, TokenError},
+        url::{HubUrl, UrlError},
     },
 };

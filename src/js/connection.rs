@@ -99,7 +99,7 @@ impl WasmConnection {
     /// Connects.
     pub fn start(&self) -> Promise {
         let (connection, callbacks) = (Arc::clone(&self.connection.0), self.callbacks.clone());
-        wasm_bindgen_futures::future_to_promise(async move {
+        promise(async move {
             connection.start(JsJson::default()).await.map_err(|error| connection_error(&error))?;
             let Some(info) = connection.info() else { return Ok(JsValue::UNDEFINED) };
             let mut message = format!("Connected to {} by {}.", info.url, info.transport);
@@ -117,7 +117,7 @@ impl WasmConnection {
     /// Stops, and waits until the connection is down.
     pub fn stop(&self) -> Promise {
         let connection = Arc::clone(&self.connection.0);
-        wasm_bindgen_futures::future_to_promise(async move {
+        promise(async move {
             connection.stop().await;
             Ok(JsValue::UNDEFINED)
         })
@@ -127,7 +127,7 @@ impl WasmConnection {
     pub fn send(&self, target: String, arguments: &JsValue) -> Promise {
         let connection = Arc::clone(&self.connection.0);
         let arguments = json_stringify(arguments);
-        wasm_bindgen_futures::future_to_promise(async move {
+        promise(async move {
             connection.send(&target, arguments?.into()).await.map_err(|error| connection_error(&error))?;
             Ok(JsValue::UNDEFINED)
         })
@@ -138,7 +138,7 @@ impl WasmConnection {
         let (sender, receiver) = oneshot::channel();
         let call = json_stringify(arguments)
             .map(|arguments| self.connection.0.invoke(target, arguments.into(), Box::new(Waiting(sender))));
-        wasm_bindgen_futures::future_to_promise(async move {
+        promise(async move {
             let call = call?;
             let result = receiver.await;
             drop(call);
@@ -173,6 +173,12 @@ impl WasmConnection {
         }
         object.into()
     }
+}
+
+/// One promise from whatever future: the machinery behind it is then there once.
+fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
+    let future: BoxFuture<Result<JsValue, JsValue>> = Box::pin(future);
+    wasm_bindgen_futures::future_to_promise(future)
 }
 
 /// Tells the end of a connection that was up. The official client tells no error when it was asked to stop.

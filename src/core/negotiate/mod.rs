@@ -249,6 +249,24 @@ pub fn negotiate_url(hub: &HubUrl, stateful: bool) -> HubUrl {
     url
 }
 
+/// Where to renew the authentication of a connection (.NET 11): `/refresh` after the hub's path, its query kept.
+/// The connection is named by the header `X-SignalR-Connection-Token`.
+#[must_use]
+pub fn refresh_url(hub: &HubUrl) -> HubUrl {
+    hub.join("refresh")
+}
+
+/// When to renew an authentication of this lifetime: `lead` before its end, or after half of it if that is later.
+/// `None` where no lifetime is known.
+#[must_use]
+pub fn refresh_delay(lifetime_seconds: Option<i64>, lead: Duration) -> Option<Duration> {
+    // JavaScript's timers end at 2^31 - 1 milliseconds, and the official clients all keep to that.
+    const LONGEST: Duration = Duration::from_millis(2_147_483_647);
+    let lifetime = u64::try_from(lifetime_seconds?).ok().filter(|&seconds| seconds > 0)?;
+    let lifetime = Duration::from_secs(lifetime);
+    Some(lifetime.saturating_sub(lead).max(lifetime / 2).min(LONGEST))
+}
+
 /// A transport's URL with the token in its query, for a browser, which can't set headers on sockets and event
 /// streams.
 #[must_use]

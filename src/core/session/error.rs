@@ -80,7 +80,7 @@ pub enum ConnectionError {
     #[error("the connection failed: {0}")]
     Transport(TransportError),
     /// A step of connecting took too long.
-    #[error("{step} took longer than {} s", .limit.as_secs_f32())]
+    #[error("{step} took longer than {}", Seconds(*.limit))]
     Timeout {
         /// Which step.
         step: &'static str,
@@ -94,7 +94,7 @@ pub enum ConnectionError {
     #[error("the server broke the hub protocol: {0}")]
     Protocol(ProtocolError),
     /// Nothing came from the server for too long; it or the network is gone.
-    #[error("nothing came from the server for {} s; it or the network is gone", .limit.as_secs_f32())]
+    #[error("nothing came from the server for {}; it or the network is gone", Seconds(*.limit))]
     ServerTimeout {
         /// The limit (`server_timeout`).
         limit: Duration,
@@ -157,5 +157,17 @@ impl fmt::Display for Reasons<'_> {
             write!(f, "{} {skipped}", if n == 0 { ":" } else { ";" })?;
         }
         Ok(())
+    }
+}
+
+/// A duration in seconds, without the 12 kB (wasm) that formatting a floating-point number takes.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.subsec_millis() {
+            0 => write!(f, "{} s", self.0.as_secs()),
+            milliseconds => write!(f, "{}.{milliseconds:03} s", self.0.as_secs()),
+        }
     }
 }

@@ -51,6 +51,8 @@ pub struct SessionOptions {
     pub transports: TransportChoice,
     /// Open a WebSocket at the hub's URL without negotiate. There is no connection id then, and no redirect.
     pub skip_negotiation: bool,
+    /// Whether to ask for stateful reconnect.
+    pub use_stateful_reconnect: bool,
     /// Whether there is an access token provider to ask.
     pub has_token_provider: bool,
     /// Whether plain http to other machines is allowed.
@@ -78,6 +80,7 @@ impl SessionOptions {
                 format: TransferFormat::Text,
             },
             skip_negotiation: false,
+            use_stateful_reconnect: false,
             has_token_provider: false,
             insecure_http: false,
             keep_alive_interval: keepalive::DEFAULT_INTERVAL,
@@ -243,7 +246,7 @@ impl<T> Session<T> {
             };
             return self.open(now, info, url);
         }
-        let negotiation = Negotiation::new(url, token, false);
+        let negotiation = Negotiation::new(url, token, self.options.use_stateful_reconnect);
         let request = negotiation.request();
         self.enter(now, Phase::Negotiating(negotiation), Effect::Negotiate(request));
     }

@@ -1,0 +1,49 @@
+//! The client in headless Chromium, against the ASP.NET Core reference hub: the same bodies as on tokio.
+//!
+//! The hub has to run already; `HUBWIRE_TEST_HUB_URL` names it when this is compiled.
+
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
+
+mod suite;
+
+use hubwire::{ConnectionError, HubConnection, NegotiateError, UrlError};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+macro_rules! against_the_reference_hub {
+    ($($name:ident$(($($argument:expr),*))?;)*) => {
+        $(
+            #[wasm_bindgen_test]
+            async fn $name() {
+                let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else {
+                    wasm_bindgen_test::console_log!("SKIPPED: {}: no reference hub", stringify!($name));
+                    return;
+                };
+                suite::$name(base $($(, $argument)*)?).await;
+            }
+        )*
+    };
+}
+
+against_the_reference_hub! {
+    calls;
+    pushes;
+    handlers_are_on_their_own(false);
+    chat;
+    redirects;
+    restart;
+    the_server_goes_away;
+    faults;
+    silence_and_handshakes;
+    stops;
+}
+
+/// A relative URL means the page's own server, which is no hub here.
+#[wasm_bindgen_test]
+async fn relative_urls() {
+    let error = HubConnection::builder("no-such-hub").connect().await.expect_err("no hub");
+    let ConnectionError::Negotiate { url, source } = &error else { panic!("{error:?}") };
+    assert!(url.is_loopback() && url.path().ends_with("no-such-hub"), "{url}");
+    assert!(matches!(source, NegotiateError::Status { .. }), "{source:?}");
+    let error = HubConnection::builder("ftp://example.com/hub").connect().await.expect_err("no URL");
+    assert_eq!(error, ConnectionError::InvalidUrl(UrlError::Scheme));
+}

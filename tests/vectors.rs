@@ -1,0 +1,492 @@
+//! Runs a folder of vectors: cases of the official clients' behaviour, as data.
+//!
+//! The folder is the one that `HUBWIRE_VECTORS_DIR` names, else `vectors` in the reference folder. Cases of the
+//! profiles `all`, `net11`, `core` and `derived` have to hold; `js`, `dotnet` and `disputed` are where the official
+//! clients differ from each other, and are only reported.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use hubwire::core::framing::TextFraming;
+use hubwire::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
+use hubwire::core::message::{Headers, HubMessage, Invocation, Outcome};
+use hubwire::core::negotiate::{
+    NegotiateAnswer, NegotiateResponse, TransferFormat, Transport, TransportChoice, Transports,
+    negotiate_url, refresh_delay, refresh_url, user_agent, with_token_in_query,
+};
+use hubwire::core::session::{Effect, Session, SessionOptions};
+use hubwire::core::{ProtocolError, json};
+use hubwire::{AccessToken, HubUrl};
+use serde_json::{Map, Value, json as value};
+
+/// Why a case falls short.
+type Verdict = Result<(), String>;
+
+fn folder(test: &str) -> Option<PathBuf> {
+    let folder = match std::env::var_os("HUBWIRE_VECTORS_DIR") {
+        Some(named) => Some(PathBuf::from(named)),
+        None => support::reference_dir().map(|dir| dir.join("vectors")),
+    };
+    if folder.is_none() {
+        eprintln!("SKIPPED: {test}: no vectors; HUBWIRE_VECTORS_DIR or HUBWIRE_REFERENCE_DIR names them");
+    }
+    folder
+}
+
+/// Runs one file of the folder; a folder need not have every file.
+fn run(name: &str, check: fn(&Value) -> Verdict) {
+    let Some(folder) = folder(name) else { return };
+    let path = folder.join(format!("{name}.json"));
+    if !path.exists() {
+        println!("{name}: the folder {} has no such file", folder.display());
+        return;
+    }
+    let cases: Vec<Value> = read(&path);
+    let (mut held, mut must, mut agreed, mut may) = (0, 0, 0, 0);
+    for case in &cases {
+        let differing = matches!(case["profile"].as_str(), Some("js" | "dotnet" | "disputed"));
+        let verdict = check(case);
+        if let Err(reason) = &verdict {
+            println!("{name}: {} [{}]: {reason}", case["name"], case["profile"]);
+        }
+        let (count, of) = if differing { (&mut agreed, &mut may) } else { (&mut held, &mut must) };
+        *of += 1;
+        *count += usize::from(verdict.is_ok());
+    }
+    let others = if may > 0 {
+        format!(", and {agreed} of {may} where the official clients differ")
+    } else {
+        String::new()
+    };
+    println!("{name}: {held} of {must}{others}");
+    assert_eq!(held, must, "{name}: cases that must hold do not");
+}
+
+fn read(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).expect("a readable file");
+    serde_json::from_str(&text).expect("a list of cases")
+}
+
+fn same(got: &Value, wanted: &Value) -> Verdict {
+    if got == wanted { Ok(()) } else { Err(format!("got {got}, wanted {wanted}")) }
+}
+
+/// `error: true` wants an error, anything else its `expect`.
+fn outcome(case: &Value, got: Result<Value, String>) -> Verdict {
+    match (case["error"].as_bool() == Some(true), got) {
+        (true, Err(_)) => Ok(()),
+        (true, Ok(got)) => Err(format!("accepted as {got}")),
+        (false, Ok(got)) => same(&got, &case["expect"]),
+        (false, Err(error)) => Err(format!("refused: {error}")),
+    }
+}
+
+fn text<'a>(from: &'a Value, name: &str) -> &'a str {
+    from[name].as_str().unwrap_or_default()
+}
+
+#[test]
+fn json_hub_protocol() {
+    run("json-hub-protocol", |case| {
+        let wire = text(case, "wire");
+        let direction = text(case, "direction");
+        if direction != "write" {
+            outcome(case, parse_json(wire).map_err(|error| error.to_string()))?;
+        }
+        if direction != "parse" {
+            let message =
+                &case["expect"].as_array().or(case["input"].as_array()).ok_or("no message to write")?[0];
+            let written = write_json(message);
+            let record = written.strip_suffix('\u{1e}').ok_or("no separator at the end")?;
+            let comparable = |record: &str| -> Result<Value, String> {
+                let mut message: Value = serde_json::from_str(record).map_err(|e| e.to_string())?;
+                // Absent and false are the same.
+                if let Some(message) = message.as_object_mut() {
+                    message.retain(|name, value| name != "allowReconnect" || value != &Value::Bool(false));
+                }
+                Ok(message)
+            };
+            same(&comparable(record)?, &comparable(wire.trim_end_matches('\u{1e}'))?)?;
+        }
+        Ok(())
+    });
+}
+
+fn parse_json(wire: &str) -> Result<Value, ProtocolError> {
+    let mut framing = TextFraming::default();
+    let mut all = Vec::new();
+    framing.feed(wire.as_bytes(), |record| {
+        all.extend(json::parse(record)?.map(|message| plain(&message)));
+        Ok(())
+    })?;
+    framing.finish()?;
+    Ok(Value::Array(all))
+}
+
+/// A message in the vectors' own form.
+fn plain(message: &HubMessage<'_, &str>) -> Value {
+    let payload = |json: &str| serde_json::from_str::<Value>(json).expect("payloads are JSON");
+    let with_headers = |mut value: Value, headers: &Headers<'_>| {
+        if !headers.is_empty() {
+            let headers: Map<_, _> =
+                headers.iter().map(|(k, v)| (k.to_string(), v.as_ref().into())).collect();
+            value["headers"] = headers.into();
+        }
+        value
+    };
+    let call = |kind: &str, call: &Invocation<'_, &str>| {
+        let mut value = value!({"type": kind, "target": call.target, "arguments": payload(call.arguments)});
+        if let Some(id) = &call.invocation_id {
+            value["invocationId"] = id.as_ref().into();
+        }
+        if !call.stream_ids.is_empty() {
+            value["streamIds"] = call.stream_ids.iter().map(|id| Value::from(id.as_ref())).collect();
+        }
+        with_headers(value, &call.headers)
+    };
+    match message {
+        HubMessage::Invocation(invocation) => call("Invocation", invocation),
+        HubMessage::StreamInvocation(invocation) => call("StreamInvocation", invocation),
+        HubMessage::StreamItem { headers, invocation_id, item } => with_headers(
+            value!({"type": "StreamItem", "invocationId": invocation_id, "item": payload(item)}),
+            headers,
+        ),
+        HubMessage::Completion { headers, invocation_id, outcome } => {
+            let mut value = value!({"type": "Completion", "invocationId": invocation_id});
+            let kind = match outcome {
+                Outcome::Void => "void",
+                Outcome::Value(result) => {
+                    value["result"] = payload(result);
+                    "value"
+                }
+                Outcome::Error(error) => {
+                    value["error"] = error.as_ref().into();
+                    "error"
+                }
+            };
+            value["resultKind"] = kind.into();
+            with_headers(value, headers)
+        }
+        HubMessage::CancelInvocation { headers, invocation_id } => {
+            with_headers(value!({"type": "CancelInvocation", "invocationId": invocation_id}), headers)
+        }
+        HubMessage::Ping => value!({"type": "Ping"}),
+        HubMessage::Close { error, allow_reconnect } => {
+            let mut value = value!({"type": "Close", "allowReconnect": allow_reconnect});
+            if let Some(error) = error {
+                value["error"] = error.as_ref().into();
+            }
+            value
+        }
+        HubMessage::Ack { sequence_id } => value!({"type": "Ack", "sequenceId": sequence_id}),
+        HubMessage::Sequence { sequence_id } => value!({"type": "Sequence", "sequenceId": sequence_id}),
+    }
+}
+
+fn write_json(message: &Value) -> String {
+    let id = message["invocationId"].as_str().unwrap_or_default();
+    let headers: Headers<'_> = message["headers"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.into(), value.as_str().unwrap_or_default().into()))
+        .collect();
+    let arguments = message["arguments"].to_string();
+    let (item, result) = (message["item"].to_string(), message["result"].to_string());
+    let call = || Invocation {
+        headers: headers.clone(),
+        invocation_id: message["invocationId"].as_str().map(Into::into),
+        target: text(message, "target").into(),
+        arguments: arguments.as_str(),
+        stream_ids: message["streamIds"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|id| Some(id.as_str()?.into()))
+            .collect(),
+    };
+    let sequence_id = message["sequenceId"].as_i64().unwrap_or_default();
+    let headers = headers.clone();
+    let written = match text(message, "type") {
+        "Invocation" => HubMessage::Invocation(call()),
+        "StreamInvocation" => HubMessage::StreamInvocation(call()),
+        "StreamItem" => HubMessage::StreamItem { headers, invocation_id: id.into(), item: item.as_str() },
+        "Completion" => HubMessage::Completion {
+            headers,
+            invocation_id: id.into(),
+            outcome: match text(message, "resultKind") {
+                "void" => Outcome::Void,
+                "error" => Outcome::Error(text(message, "error").into()),
+                _ => Outcome::Value(result.as_str()),
+            },
+        },
+        "CancelInvocation" => HubMessage::CancelInvocation { headers, invocation_id: id.into() },
+        "Ping" => HubMessage::Ping,
+        "Close" => HubMessage::Close {
+            error: message["error"].as_str().map(Into::into),
+            allow_reconnect: message["allowReconnect"].as_bool().unwrap_or_default(),
+        },
+        "Ack" => HubMessage::Ack { sequence_id },
+        "Sequence" => HubMessage::Sequence { sequence_id },
+        other => panic!("the vectors have a message of the unknown type {other:?}"),
+    };
+    let mut out = Vec::new();
+    json::write(&mut out, &written);
+    String::from_utf8(out).expect("JSON is text")
+}
+
+#[test]
+fn handshake() {
+    run("handshake", |case| {
+        if text(case, "direction") != "parse" {
+            let input = &case["input"];
+            let request = HandshakeRequest {
+                protocol: text(input, "protocol").to_owned(),
+                version: input["version"].as_i64().unwrap_or_default(),
+            };
+            let mut out = Vec::new();
+            request.write(&mut out);
+            let written = String::from_utf8(out).expect("JSON is text");
+            let parsed = |wire: &str| serde_json::from_str::<Value>(wire.trim_end_matches('\u{1e}'));
+            let (got, wanted) = (parsed(&written), parsed(text(case, "wire")));
+            return same(&got.map_err(|e| e.to_string())?, &wanted.map_err(|e| e.to_string())?);
+        }
+        let hex = case["wireHex"].as_str();
+        let wire = match hex {
+            Some(hex) => bytes(hex),
+            None => text(case, "wire").as_bytes().to_vec(),
+        };
+        let parse = || -> Result<Value, String> {
+            let fed =
+                HandshakeBuffer::default().feed(&wire).map_err(|e| e.to_string())?.map(|(record, rest)| {
+                    let rest = rest.to_vec();
+                    (record, rest)
+                });
+            let (record, rest) = fed.ok_or("the record has no end")?;
+            let response = HandshakeResponse::parse(&record).map_err(|e| e.to_string())?;
+            let rest = match hex {
+                _ if rest.is_empty() => Value::Null,
+                Some(_) => rest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
+                None => String::from_utf8_lossy(&rest).into(),
+            };
+            let rest_name = if case["expect"].get("restHex").is_some() { "restHex" } else { "rest" };
+            Ok(value!({"error": response.error, rest_name: rest}))
+        };
+        outcome(case, parse())
+    });
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("hex"), 16).expect("hex"))
+        .collect()
+}
+
+#[test]
+fn negotiate() {
+    run("negotiate", |case| {
+        let input = &case["input"];
+        let url = |name: &str| HubUrl::parse(text(input, name)).map_err(|e| e.to_string());
+        let token = input["accessToken"].as_str().map(AccessToken::from);
+        let any_of = |got: String| -> Verdict {
+            let alternatives = case["alternatives"].as_array().into_iter().flatten();
+            if std::iter::once(&case["expect"]).chain(alternatives).any(|wanted| wanted == &got) {
+                Ok(())
+            } else {
+                Err(format!("got {got}, wanted {}", case["expect"]))
+            }
+        };
+        match text(case, "kind") {
+            "negotiateUrl" => match url("hubUrl") {
+                Ok(hub) => {
+                    let stateful = input["useStatefulReconnect"].as_bool().unwrap_or_default();
+                    any_of(negotiate_url(&hub, stateful).to_text())
+                }
+                Err(error) => outcome(case, Err(error)),
+            },
+            "webSocketUrl" => {
+                let connect = url("connectUrl")?;
+                let in_query = text(input, "platform") == "browser";
+                any_of(
+                    with_token_in_query(&connect, token.as_ref().filter(|_| in_query)).to_web_socket_text(),
+                )
+            }
+            "sseUrl" => any_of(with_token_in_query(&url("connectUrl")?, token.as_ref()).to_text()),
+            "refreshUrl" => {
+                any_of(refresh_url(&url("hubUrl")?).to_text())?;
+                let header = value!({"X-SignalR-Connection-Token": text(input, "connectionToken")});
+                same(&header, case.get("expectHeader").unwrap_or(&header))
+            }
+            "refreshDelay" => {
+                let lead = input["refreshBeforeExpirationSeconds"].as_u64().unwrap_or(300);
+                let delay = refresh_delay(
+                    input["tokenLifetimeSeconds"].as_i64(),
+                    std::time::Duration::from_secs(lead),
+                );
+                let seconds = delay.map(|delay| delay.as_secs_f64());
+                if seconds == case["expect"].as_f64() {
+                    Ok(())
+                } else {
+                    Err(format!("got {seconds:?}, wanted {}", case["expect"]))
+                }
+            }
+            "userAgent" => any_of(user_agent(
+                "Microsoft SignalR",
+                text(input, "version"),
+                text(input, "os"),
+                text(input, "runtime"),
+                text(input, "runtimeVersion"),
+            )),
+            "response" => {
+                let parsed =
+                    NegotiateResponse::parse(text(input, "body").as_bytes()).map_err(|e| e.to_string());
+                outcome(case, parsed.map(|response| response_like(&response, &case["expect"])))
+            }
+            "start" => start(case),
+            "negotiateRequest" => negotiate_request(case),
+            other => Err(format!("the kind {other:?} is not known")),
+        }
+    });
+}
+
+/// The properties that the case names, and none that it does not.
+fn response_like(response: &NegotiateResponse, wanted: &Value) -> Value {
+    let transports: Vec<_> = response
+        .available_transports
+        .iter()
+        .map(|t| value!({"transport": t.transport, "transferFormats": t.transfer_formats}))
+        .collect();
+    let token = |token: &Option<AccessToken>| token.as_ref().map(|token| token.secret().to_owned());
+    let all = value!({
+        "connectionId": response.connection_id,
+        "connectionToken": token(&response.connection_token),
+        "negotiateVersion": response.negotiate_version,
+        "availableTransports": transports,
+        "url": response.url,
+        "accessToken": token(&response.access_token),
+        "error": response.error,
+        "useStatefulReconnect": response.use_stateful_reconnect,
+        "tokenLifetimeSeconds": response.token_lifetime_seconds,
+    });
+    let named = |name: &String| wanted.get(name).is_some();
+    Value::Object(
+        all.as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(k, _)| named(k))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
+    )
+}
+
+/// Drives the session machine, as in a browser, against the case's answers.
+fn start(case: &Value) -> Verdict {
+    let input = &case["input"];
+    let mut options = SessionOptions::new(HubUrl::parse(text(input, "hubUrl")).map_err(|e| e.to_string())?);
+    options.insecure_http = true;
+    options.skip_negotiation = input["skipNegotiation"].as_bool().unwrap_or_default();
+    options.use_stateful_reconnect = input["useStatefulReconnect"].as_bool().unwrap_or_default();
+    options.has_token_provider = input["accessToken"].is_string();
+    let set = |names: &Value| {
+        let names = names.as_array().into_iter().flatten().filter_map(Value::as_str);
+        names.filter_map(Transport::from_name).fold(Transports::NONE, |set, transport| set | transport.into())
+    };
+    let mut available = Transports::NONE;
+    for transport in [Transport::WebSockets, Transport::ServerSentEvents, Transport::LongPolling] {
+        let api = match transport {
+            Transport::WebSockets => "WebSocket",
+            Transport::ServerSentEvents => "EventSource",
+            Transport::LongPolling => "fetch",
+        };
+        let lacks =
+            input["environmentLacks"].as_array().is_some_and(|lacks| lacks.iter().any(|name| name == api));
+        if !lacks {
+            available = available | transport.into();
+        }
+    }
+    options.transports = TransportChoice {
+        allowed: if input["transports"].is_array() { set(&input["transports"]) } else { Transports::ALL },
+        available,
+        format: if text(input, "transferFormat") == "Binary" {
+            TransferFormat::Binary
+        } else {
+            TransferFormat::Text
+        },
+    };
+    let mut session: Session<()> = Session::new(options);
+    let now = std::time::Duration::ZERO;
+    session.start(now);
+    let responses = input["responses"].as_array().cloned().unwrap_or_default();
+    let mut requests = Vec::new();
+    let mut result = Err("the session waits for nothing".to_owned());
+    while let Some(effect) = session.poll_effect() {
+        match effect {
+            Effect::FetchToken => {
+                session.handle_token(now, Ok(input["accessToken"].as_str().map(AccessToken::from)));
+            }
+            Effect::Negotiate(request) => {
+                let authorization = request.token.map(|token| format!("Bearer {}", token.secret()));
+                requests.push(value!({"url": request.url.to_text(), "authorization": authorization}));
+                let response = responses.get(requests.len() - 1).or(responses.last()).ok_or("no response")?;
+                let status = response["status"].as_u64().and_then(|s| u16::try_from(s).ok()).unwrap_or(200);
+                let body = text(response, "body").as_bytes();
+                session.handle_negotiate(now, Ok(NegotiateAnswer { status, retry_after: None, body }));
+            }
+            Effect::Open { transport, url, token } => {
+                let connect = match transport {
+                    Transport::WebSockets => with_token_in_query(&url, token.as_ref()).to_web_socket_text(),
+                    Transport::ServerSentEvents => with_token_in_query(&url, token.as_ref()).to_text(),
+                    Transport::LongPolling => url.to_text(),
+                };
+                result = Ok(value!({"transport": transport.name(), "connectUrl": connect}));
+                session.handle_open(now, Ok(()));
+                session.handle_handshake(now, b"{}\x1e");
+            }
+            Effect::Connected(info) => {
+                if let Ok(result) = &mut result {
+                    result["connectionId"] = info.connection_id.into();
+                }
+                break;
+            }
+            Effect::Disconnected { error, .. } => {
+                result = Err(error.to_string());
+                break;
+            }
+            _ => {}
+        }
+    }
+    let wanted = &case["expect"]["negotiateRequests"];
+    match wanted["count"].as_u64() {
+        Some(count) => same(&requests.len().into(), &count.into())?,
+        None if wanted.is_array() => same(&Value::Array(requests.clone()), wanted)?,
+        None => {}
+    }
+    match (case["error"].as_bool() == Some(true), result) {
+        (true, Err(_)) => Ok(()),
+        (true, Ok(got)) => Err(format!("started: {got}")),
+        (false, Err(error)) => Err(format!("did not start: {error}")),
+        (false, Ok(got)) => {
+            for name in ["transport", "connectUrl", "connectionId"] {
+                if let Some(wanted) = case["expect"].get(name) {
+                    same(&got[name], wanted)?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What the core has a say in: method and URL, and that the token goes into a header. The rest is the browser's
+/// fetch, whose settings its own tests look at.
+fn negotiate_request(case: &Value) -> Verdict {
+    let input = &case["input"];
+    let hub = HubUrl::parse(text(input, "hubUrl")).map_err(|e| e.to_string())?;
+    let token = input["accessToken"].as_str().map(AccessToken::from);
+    let request = hubwire::core::negotiate::Negotiation::new(hub, token, false).request();
+    same(&request.url.to_text().into(), &case["expect"]["url"])?;
+    let authorization = request.token.map(|token| format!("Bearer {}", token.secret()));
+    same(&authorization.into(), case["expect"]["headers"].get("Authorization").unwrap_or(&Value::Null))
+}
