@@ -75,8 +75,9 @@ impl Connections {
         hub.members.insert(id.clone(), member);
         let Some(user) = user else { return };
         hub.users.entry(user.to_owned()).or_default().insert(id.clone(), outbox);
-        for group in hub.subscribed(user, now) {
-            hub.join(&id, &group);
+        let groups: Vec<_> = hub.subscribed(user, now).map(str::to_owned).collect();
+        for group in &groups {
+            hub.join(&id, group);
         }
     }
 
@@ -249,10 +250,10 @@ impl Hub {
         self.users.get(user).map(|connections| connections.keys().cloned().collect()).unwrap_or_default()
     }
 
-    fn subscribed(&self, user: &str, now: Instant) -> impl Iterator<Item = String> + use<> {
+    /// The groups that a connection of this user joins.
+    fn subscribed<'h>(&'h self, user: &str, now: Instant) -> impl Iterator<Item = &'h str> + use<'h> {
         let known = self.subscriptions.get(user).into_iter().flatten();
-        let known = known.filter(|s| s.ends.is_none_or(|ends| ends > now));
-        known.map(|s| s.group.clone()).collect::<Vec<_>>().into_iter()
+        known.filter(move |s| s.ends.is_none_or(|ends| ends > now)).map(|s| s.group.as_str())
     }
 }
 

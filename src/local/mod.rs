@@ -12,6 +12,10 @@
 //! Tokens are checked for signature, audience, expiry and role, and what is refused says why. It works in serverless
 //! mode without an upstream: a client that invokes a hub method gets an error in its completion.
 //!
+//! Limits: a client has 5 seconds to connect after it has negotiated; its messages have up to 1 MiB, those of the
+//! REST API up to 1 MB. A client that does not keep up, so that more than 16 MiB wait for it, is cut off without a
+//! Close message, and comes back if it reconnects automatically.
+//!
 //! It is a service for development and tests: it has no TLS, keeps everything in memory, and lets every web page
 //! call it. To outgrow one machine, put the connection string of an
 //! [Azure SignalR Service](https://learn.microsoft.com/azure/azure-signalr/signalr-overview) where this one's is.

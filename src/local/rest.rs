@@ -240,6 +240,9 @@ fn encode_invocation(body: &[u8]) -> Result<Utf8Bytes, ApiError> {
 
 type Answer = Result<StatusCode, ApiError>;
 
+/// What is wrong with a body matters only to those who may send it.
+type Body = Result<Payload, ApiError>;
+
 /// Needs no token.
 async fn health() -> StatusCode {
     StatusCode::OK
@@ -274,24 +277,24 @@ async fn generate_token(call: Call) -> Result<impl IntoResponse, ApiError> {
     Ok(Json(json!({ "token": call.service.keys.sign(&user, validity, &audience) })))
 }
 
-async fn send_to_all(call: Call, Payload(message): Payload) -> Answer {
+async fn send_to_all(call: Call, body: Body) -> Answer {
     let hub = call.hub(Action::HubSend)?;
-    Ok(call.send(&hub, Target::All, &message))
+    Ok(call.send(&hub, Target::All, &body?.0))
 }
 
-async fn send_to_group(call: Call, Payload(message): Payload) -> Answer {
+async fn send_to_group(call: Call, body: Body) -> Answer {
     let hub = call.hub(Action::GroupSend)?;
-    Ok(call.send(&hub, Target::Group(call.group()?), &message))
+    Ok(call.send(&hub, Target::Group(call.group()?), &body?.0))
 }
 
-async fn send_to_user(call: Call, Payload(message): Payload) -> Answer {
+async fn send_to_user(call: Call, body: Body) -> Answer {
     let hub = call.hub(Action::UserSend)?;
-    Ok(call.send(&hub, Target::User(call.user()?), &message))
+    Ok(call.send(&hub, Target::User(call.user()?), &body?.0))
 }
 
-async fn send_to_connection(call: Call, Payload(message): Payload) -> Answer {
+async fn send_to_connection(call: Call, body: Body) -> Answer {
     let hub = call.hub(Action::ConnectionSend)?;
-    Ok(call.send(&hub, Target::Connection(call.connection()?), &message))
+    Ok(call.send(&hub, Target::Connection(call.connection()?), &body?.0))
 }
 
 async fn close_all(call: Call) -> Answer {
