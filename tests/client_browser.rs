@@ -2,6 +2,8 @@
 //!
 //! The hub has to run already; `HUBWIRE_TEST_HUB_URL` names it when this is compiled.
 
+#![cfg(all(target_family = "wasm", target_os = "unknown"))]
+
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 
 mod suite;
