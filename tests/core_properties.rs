@@ -1,0 +1,291 @@
+//! What holds for the core whatever comes: round trips, agreement with serde_json, and that every call ends once.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use hubwire::core::framing::TextFraming;
+use hubwire::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
+use hubwire::core::hub::HubEvent;
+use hubwire::core::json;
+use hubwire::core::message::{Headers, HubMessage, Invocation, Outcome};
+use hubwire::core::negotiate::{NegotiateAnswer, NegotiateResponse};
+use hubwire::core::session::{Effect, Session, SessionOptions, TransportError};
+use hubwire::{ClientToken, HubUrl};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// JSON of every kind, not too deep.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..6).prop_map(Value::from),
+            proptest::collection::btree_map(any::<String>(), inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// A message that owns its texts, to borrow the real one from.
+#[derive(Debug, Clone)]
+struct Owned {
+    kind: u8,
+    headers: Vec<(String, String)>,
+    id: Option<String>,
+    text: String,
+    payload: String,
+    ids: Vec<String>,
+    number: i64,
+    flag: bool,
+}
+
+impl Owned {
+    fn message(&self) -> HubMessage<'_, &str> {
+        let headers: Headers<'_> = self.headers.iter().map(|(k, v)| (k.into(), v.into())).collect();
+        let invocation_id = self.id.as_deref().unwrap_or("0").into();
+        let call = |id: Option<&'_ str>| Invocation {
+            headers: headers.clone(),
+            invocation_id: id.map(|id| id.to_owned().into()),
+            target: self.text.as_str().into(),
+            arguments: self.payload.as_str(),
+            stream_ids: self.ids.iter().map(Into::into).collect(),
+        };
+        match self.kind {
+            1 => HubMessage::Invocation(call(self.id.as_deref())),
+            2 => HubMessage::StreamItem { headers, invocation_id, item: &self.payload },
+            3 => {
+                let outcome = match self.number % 3 {
+                    0 => Outcome::Void,
+                    1 => Outcome::Value(self.payload.as_str()),
+                    _ => Outcome::Error(self.text.as_str().into()),
+                };
+                HubMessage::Completion { headers, invocation_id, outcome }
+            }
+            4 => HubMessage::StreamInvocation(call(Some(self.id.as_deref().unwrap_or("0")))),
+            5 => HubMessage::CancelInvocation { headers, invocation_id },
+            6 => HubMessage::Ping,
+            7 => HubMessage::Close {
+                error: self.id.as_ref().map(|_| self.text.as_str().into()),
+                allow_reconnect: self.flag,
+            },
+            8 => HubMessage::Ack { sequence_id: self.number },
+            _ => HubMessage::Sequence { sequence_id: self.number },
+        }
+    }
+}
+
+fn any_message() -> impl Strategy<Value = Owned> {
+    let headers = proptest::collection::btree_map(any::<String>(), any::<String>(), 0..3);
+    let text = "\\PC{0,8}[\\x00-\\x20\"\\\\\u{1e}]{0,4}x";
+    (
+        (1_u8..10, headers, proptest::option::of(text), text),
+        (vec(any_json(), 0..4), vec(text, 0..3), any::<i64>(), any::<bool>()),
+    )
+        .prop_map(|((kind, headers, id, text), (payload, ids, number, flag))| Owned {
+            kind,
+            headers: headers.into_iter().collect(),
+            id,
+            text,
+            payload: Value::from(payload).to_string(),
+            ids,
+            number,
+            flag,
+        })
+}
+
+proptest! {
+    #[test]
+    fn messages_survive_any_cut(messages in vec(any_message(), 1..5), cuts in vec(any::<prop::sample::Index>(), 0..6)) {
+        let mut stream = Vec::new();
+        for message in &messages {
+            json::write(&mut stream, &message.message());
+        }
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
+        cuts.extend([0, stream.len()]);
+        cuts.sort_unstable();
+        let mut framing = TextFraming::default();
+        let mut read = 0;
+        for chunk in cuts.windows(2) {
+            framing
+                .feed(&stream[chunk[0]..chunk[1]], |record| {
+                    let message = json::parse(record)?.expect("a known type");
+                    assert_eq!(message, messages[read].message());
+                    read += 1;
+                    Ok(())
+                })
+                .unwrap();
+        }
+        framing.finish().unwrap();
+        prop_assert_eq!(read, messages.len());
+    }
+
+    /// What a parser takes, ours must take as well, and what it refuses, ours must refuse.
+    #[test]
+    fn json_is_what_serde_json_says(text in "[\\[\\]{}\",:\\\\0-9.eE+\\-truefalsn u\u{e9}\n]{0,12}") {
+        let arguments = format!("[{text}]");
+        let record = format!(r#"{{"type":1,"target":"t","arguments":{arguments}}}"#);
+        let ours = json::parse(&record);
+        // A comma or a bracket can lead out of the list; then the whole record decides.
+        if serde_json::from_str::<&RawValue>(&arguments).is_ok() {
+            let Ok(Some(HubMessage::Invocation(call))) = ours else { panic!("refused: {text:?}: {ours:?}") };
+            prop_assert_eq!(call.arguments, arguments);
+        } else if serde_json::from_str::<&RawValue>(&record).is_err() {
+            prop_assert!(ours.is_err(), "taken: {:?}", text);
+        }
+    }
+
+    #[test]
+    fn nothing_that_arrives_panics(bytes in vec(any::<u8>(), 0..200), text in any::<String>()) {
+        let _ = TextFraming::new(100).feed(&bytes, |record| json::parse(record).map(drop));
+        let _ = HandshakeBuffer::default().feed(&bytes);
+        let _ = HandshakeRequest::parse(&text);
+        let _ = HandshakeResponse::parse(&text);
+        let _ = NegotiateResponse::parse(&bytes);
+        let _ = ClientToken::parse(&text);
+        let _ = HubUrl::parse(&text);
+        let _ = json::parse(&text);
+    }
+
+    #[test]
+    fn tokens_give_back_their_claims(claims in proptest::collection::btree_map("[a-z]{4,8}", any_json(), 0..5), exp in any::<i64>()) {
+        use base64ct::{Base64UrlUnpadded, Encoding};
+        let mut all: serde_json::Map<String, Value> = claims.into_iter().collect();
+        all.insert("exp".to_owned(), exp.into());
+        let part = |json: String| Base64UrlUnpadded::encode_string(json.as_bytes());
+        let text = format!("{}.{}.x", part("{}".to_owned()), part(Value::from(all.clone()).to_string()));
+        let token = ClientToken::parse(&text).unwrap();
+        prop_assert_eq!(token.expires_at(), Some(exp));
+        for (name, value) in &all {
+            prop_assert_eq!(token.claim(name).unwrap(), value.to_string());
+        }
+    }
+}
+
+/// One thing that can happen to a session.
+#[derive(Debug, Clone)]
+enum Operation {
+    Start,
+    Token(bool),
+    Negotiate(u16, bool),
+    NegotiateFails,
+    Open(bool),
+    Bytes(Vec<u8>),
+    Call,
+    Abandon(prop::sample::Index),
+    Complete(u64),
+    CloseMessage,
+    Lost,
+    Stop,
+    Wait(u64),
+}
+
+fn any_operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        3 => Just(Operation::Start),
+        3 => any::<bool>().prop_map(Operation::Token),
+        3 => (prop_oneof![4 => Just(200_u16), 1 => 100_u16..600], any::<bool>()).prop_map(|(s, r)| Operation::Negotiate(s, r)),
+        1 => Just(Operation::NegotiateFails),
+        3 => prop::bool::weighted(0.8).prop_map(Operation::Open),
+        4 => prop_oneof![3 => Just(b"{}\x1e".to_vec()), 1 => vec(any::<u8>(), 0..8)].prop_map(Operation::Bytes),
+        6 => Just(Operation::Call),
+        2 => any::<prop::sample::Index>().prop_map(Operation::Abandon),
+        3 => (0_u64..12).prop_map(Operation::Complete),
+        1 => Just(Operation::CloseMessage),
+        1 => Just(Operation::Lost),
+        1 => Just(Operation::Stop),
+        3 => (0_u64..40).prop_map(Operation::Wait),
+    ]
+}
+
+const ANSWER: &[u8] =
+    br#"{"connectionId":"a","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#;
+
+proptest! {
+    /// Whatever happens, in whatever order: every call is handed back exactly once, the session always comes to
+    /// rest, and it always has a deadline while it waits for the network.
+    #[test]
+    fn every_call_ends_once(operations in vec(any_operation(), 0..60)) {
+        let mut options = SessionOptions::new(HubUrl::parse("https://app/chat").unwrap());
+        options.has_token_provider = true;
+        let mut session: Session<u64> = Session::new(options);
+        let (mut now, mut begun) = (Duration::ZERO, 0);
+        let mut pending: HashSet<u64> = HashSet::new();
+        for operation in operations.into_iter().chain([Operation::Stop]) {
+            match operation {
+                Operation::Start => session.start(now),
+                Operation::Token(ok) => {
+                    session.handle_token(now, if ok { Ok(Some("t".into())) } else { Err("no".into()) });
+                }
+                Operation::Negotiate(status, redirect) => {
+                    let body = if redirect { &br#"{"url":"https://svc/x","accessToken":"y"}"#[..] } else { ANSWER };
+                    session.handle_negotiate(now, Ok(NegotiateAnswer { status, retry_after: None, body }));
+                }
+                Operation::NegotiateFails => session.handle_negotiate(now, Err(TransportError::new("lost"))),
+                Operation::Open(ok) => {
+                    session.handle_open(now, if ok { Ok(()) } else { Err(TransportError::new("lost")) });
+                }
+                Operation::Bytes(bytes) => {
+                    session.handle_received(now);
+                    session.handle_handshake(now, &bytes);
+                }
+                Operation::Call => {
+                    if session.begin_call(begun).is_ok() {
+                        pending.insert(begun);
+                    }
+                    begun += 1;
+                }
+                Operation::Abandon(index) if !pending.is_empty() => {
+                    // Ids count calls that were begun, and so need not be those of the test: any may be tried.
+                    if let Some(call) = session.abandon_call(index.index(pending.len()) as u64) {
+                        prop_assert!(pending.remove(&call));
+                    }
+                }
+                Operation::Abandon(_) => {}
+                Operation::Complete(id) => {
+                    let id = id.to_string();
+                    let message: HubMessage<'_, &str> = HubMessage::Completion {
+                        headers: Vec::new(),
+                        invocation_id: id.as_str().into(),
+                        outcome: Outcome::Void,
+                    };
+                    if let HubEvent::Completed(call, _) = session.handle_message(message) {
+                        prop_assert!(pending.remove(&call));
+                    }
+                }
+                Operation::CloseMessage => {
+                    let close: HubMessage<'_, &str> = HubMessage::Close { error: None, allow_reconnect: false };
+                    session.handle_message(close);
+                }
+                Operation::Lost => session.handle_transport_closed(TransportError::new("lost")),
+                Operation::Stop => session.stop(),
+                Operation::Wait(seconds) => {
+                    now += Duration::from_secs(seconds);
+                    session.handle_timeout(now);
+                }
+            }
+            let mut down = false;
+            while let Some(effect) = session.poll_effect() {
+                prop_assert!(!down, "{:?} follows the end", effect);
+                if let Effect::Disconnected { calls, .. } = effect {
+                    down = true;
+                    for call in calls {
+                        prop_assert!(pending.remove(&call));
+                    }
+                    prop_assert!(pending.is_empty());
+                    prop_assert!(!session.is_connected());
+                }
+            }
+        }
+        prop_assert!(pending.is_empty());
+        prop_assert_eq!(session.poll_timeout(), None);
+    }
+}
