@@ -170,10 +170,10 @@ export interface NegotiateResponse {
 /** What a client token says. Nothing of it is verified: only the service can do that. */
 export interface ClientToken {
   /** The signature's algorithm, such as `HS256`. */
-  algorithm: string;
+  algorithm?: string;
   /** The id of the key it was signed with. */
   keyId?: string;
-  /** Who the token is for (`aud`). */
+  /** Whom the token is for (`aud`). */
   audience: string[];
   /** The hub in the audience. */
   hub?: string;
