@@ -1,6 +1,29 @@
 //! SignalR for Rust, in the browser and on the server.
 //!
-//! (The crate documentation follows with the client.)
+//! It connects to SignalR hubs, of ASP.NET Core or of Azure SignalR Service, and lets Rust services use Azure SignalR
+//! Service with Microsoft Entra. It does not host hubs.
+//!
+//! - [`HubConnection`] (feature `client`, on by default) is a connection to a hub, natively and in the browser.
+//! - `service` (feature of that name, native) gives clients access to Azure SignalR Service and publishes through it;
+//!   `axum` is its negotiate endpoint as a router.
+//! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
+//! - [`core`] is what all of them are made of: the protocol without any I/O.
+//!
+//! ```no_run
+//! use hubwire::HubConnection;
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let hub = HubConnection::builder("https://example.com/chat")
+//!     .on("ReceiveMessage", |user: String, text: String| println!("{user}: {text}"))
+//!     .connect()
+//!     .await?;
+//! let sum: u32 = hub.invoke("Add", (1, 2)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Natively a connection runs on [tokio](https://docs.rs/tokio), in the browser on its event loop. What happens is told
+//! to [`tracing`](https://docs.rs/tracing), without tokens and without the queries of URLs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -46,3 +69,8 @@ pub use crate::{
         url::{HubUrl, UrlError},
     },
 };
+
+/// The README's examples compile.
+#[cfg(all(doctest, feature = "axum", feature = "local"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
