@@ -11,13 +11,14 @@ const NAME = "hubwire-name";
 
 let stay;
 
-function stage(stage, state) {
+/** Shows how far somebody got, and what the connection does. */
+function stage(stage, state, again = stage === "new" ? "Join" : "Rejoin") {
   document.body.dataset.stage = stage;
   showState(state);
   const out = state === "Disconnected";
   name.readOnly = !out;
   joinButton.disabled = !out;
-  joinButton.textContent = state === "Connecting" ? "Joining…" : stage === "new" ? "Join" : "Rejoin";
+  joinButton.textContent = state === "Connecting" ? "Joining…" : again;
 }
 
 async function enter(user) {
@@ -58,11 +59,15 @@ async function enter(user) {
 
 /** The connection is over; with an error, unless it was left. */
 function ended(error) {
+  const writing = document.activeElement === text;
   stay = undefined;
-  stage("out", "Disconnected");
+  stage("out", "Disconnected", error && "Reconnect");
   addNotice(error ? "The connection ended" : "You left");
-  banner.hidden = !error;
+  byId("as").textContent = "";
+  clock.textContent = "";
   reason.textContent = error ? words(error) : "";
+  banner.hidden = !error;
+  if (writing) joinButton.focus();
 }
 
 async function leave() {
@@ -95,8 +100,8 @@ async function send() {
 
 /** An error in words, with what to do about it. */
 function words(error) {
-  const said = error.message.trim();
-  if (error instanceof RoomError) return said;
+  if (error instanceof RoomError) return error.message;
+  const said = error.message.charAt(0).toUpperCase() + error.message.slice(1).trim();
   return `${said}${/[.!?]$/.test(said) ? "" : "."} Try again, or restart the demo if it stopped.`;
 }
 

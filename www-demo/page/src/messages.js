@@ -21,10 +21,10 @@ export function addMessage(user, text, own) {
   item.style.setProperty("--hue", hue(user));
   const avatar = element("span", "avatar", [...user.trim()][0]?.toUpperCase() ?? "?");
   avatar.ariaHidden = "true";
-  // Without its name shown a message still tells a screen reader who said it.
-  const author = element("span", continued ? "hidden" : "author", own ? `${user} (you)` : user);
-  const body = element("p", "text", text);
-  item.append(avatar, author, body, time(now));
+  const author = element("span", "author", own ? `${user} (you)` : user);
+  const head = element("p", "head");
+  head.append(author, " ", time(now));
+  item.append(avatar, head, element("p", "text", text));
   add(item, own);
 }
 

@@ -62,7 +62,6 @@ function fill(list, values) {
   for (const [name, value] of Object.entries(values)) {
     const field = byId(list).querySelector(`[data-field="${name}"]`);
     field.textContent = value ?? "";
-    field.title = value ?? "";
   }
 }
 
