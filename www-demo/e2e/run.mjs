@@ -188,12 +188,16 @@ test("on a phone the connection is behind the button at the top", async () => {
   const wide = await phone.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(wide <= NARROW.width, `${wide} px wide`);
   await phone.screenshot({ path: join(out, "phone.png") });
-  const peek = phone.getByRole("button", { name: /^Connected\b.*details of the connection$/ });
+  const peek = phone.getByRole("button", { name: /^(Connected|Disconnected)\b.*details of the connection$/ });
   await peek.click();
   assert.equal(await peek.getAttribute("aria-expanded"), "true");
   assert.equal(await phone.locator("#panel").isVisible(), true);
   assert.equal(await phone.locator("#log").isVisible(), false);
   await phone.screenshot({ path: join(out, "phone-connection.png") });
+  await phone.getByRole("button", { name: "Leave" }).click();
+  await phone.locator('body[data-state="disconnected"]').waitFor();
+  assert.equal(await phone.locator("#log").isVisible(), true);
+  assert.equal(await peek.getAttribute("aria-expanded"), "false");
   await phone.context().close();
 });
 

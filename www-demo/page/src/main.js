@@ -21,6 +21,12 @@ function stage(stage, state, again = stage === "new" ? "Join" : "Rejoin") {
   joinButton.textContent = state === "Connecting" ? "Joining…" : again;
 }
 
+/** In a narrow window: shows the connection instead of the chat, or the chat again. */
+function showPanel(open) {
+  document.body.classList.toggle("peeking", open);
+  peek.ariaExpanded = String(open);
+}
+
 async function enter(user) {
   const mine = new Stay(user, {
     onMessage(from, said) {
@@ -35,6 +41,7 @@ async function enter(user) {
     onClosed: (error) => stay === mine && ended(error),
   });
   stay = mine;
+  showPanel(false);
   sessionStorage.setItem(NAME, user);
   joinError.textContent = "";
   banner.hidden = true;
@@ -73,6 +80,7 @@ function ended(error) {
 async function leave() {
   const left = stay;
   if (!left) return;
+  showPanel(false);
   const connected = document.body.dataset.state === "connected";
   await left.leave().catch(() => {});
   // A connection that was open says so itself.
@@ -120,10 +128,7 @@ text.addEventListener("keydown", (event) => {
   void send();
 });
 byId("leave").addEventListener("click", () => void leave());
-peek.addEventListener("click", () => {
-  const open = document.body.classList.toggle("peeking");
-  peek.ariaExpanded = String(open);
-});
+peek.addEventListener("click", () => showPanel(peek.ariaExpanded !== "true"));
 byId("copy").addEventListener("click", async ({ target }) => {
   try {
     await navigator.clipboard.writeText(byId("command").textContent);
