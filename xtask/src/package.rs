@@ -63,8 +63,10 @@ fn assemble(folder: &Path) -> Result<()> {
     for file in ["LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"] {
         fs::copy(root().join(file), folder.join(file)).with_context(|| file.to_owned())?;
     }
-    let wasm = fs::read(folder.join("hubwire.wasm"))?;
-    let text = format!("export default \"{}\";\n", Base64::encode_string(&wasm));
+    let mut compressed = Vec::new();
+    let wasm = fs::File::open(folder.join("hubwire.wasm"))?;
+    zopfli::compress(zopfli::Options::default(), zopfli::Format::Zlib, wasm, &mut compressed)?;
+    let text = format!("export default \"{}\";\n", Base64::encode_string(&compressed));
     fs::write(folder.join("src/generated/embedded.js"), text)?;
 
     let mut manifest = fs::read_to_string(template.join("package.json.in"))?;
