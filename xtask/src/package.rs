@@ -32,12 +32,10 @@ pub(crate) fn package() -> Result<PathBuf> {
             }
         }
         fs::create_dir_all(folder.join("src/generated"))?;
-        wasm::bind(&module, &work)?;
-        fs::copy(work.join("bindings.js"), folder.join("src/generated/bindings.js"))?;
-        Ok(())
+        wasm::bind(&module, &work)
     })?;
     step("optimise the wasm module", || {
-        wasm::optimise(&work.join("bindings_bg.wasm"), &folder.join("hubwire.wasm"))
+        wasm::optimise(&work, &folder.join("hubwire.wasm"), &folder.join("src/generated/bindings.js"))
     })?;
     let tarball = step("assemble the npm package", || {
         assemble(&folder)?;
