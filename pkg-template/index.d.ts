@@ -192,19 +192,19 @@ export interface ClientToken {
 }
 
 /**
- * Reads the body of a negotiate response.
+ * Reads the body of a negotiate response. {@link initialize} has to be done before.
  * @throws {HubwireError} when it is none, or when the server refused.
  */
 export declare function parseNegotiateResponse(text: string): NegotiateResponse;
 
 /**
- * Looks into a client token (a JWT) without verifying it.
+ * Looks into a client token (a JWT) without verifying it. {@link initialize} has to be done before.
  * @throws {HubwireError} when it is none.
  */
 export declare function parseClientToken(token: string): ClientToken;
 
 /**
- * Loads the WebAssembly module. `start` does so by itself; call this to load it ahead of time, or before
- * {@link parseNegotiateResponse} and {@link parseClientToken} in a browser older than Chrome 115.
+ * Loads the WebAssembly module. `start` does so by itself; call this to load it ahead of time, and before
+ * {@link parseNegotiateResponse} and {@link parseClientToken}.
  */
 export declare function initialize(): Promise<void>;

@@ -6,9 +6,9 @@ let ready = false;
 let loading;
 let embedded;
 
-/** Says where the bytes come from when the application gives none. */
-export function embed(bytes) {
-  embedded = bytes;
+/** Says where the module comes from when the application gives none. */
+export function embed(source) {
+  embedded = source;
 }
 
 function instantiate(module) {
@@ -18,8 +18,10 @@ function instantiate(module) {
   }
 }
 
-const missing = () =>
-  new HubwireError('Call initialize() with the module "hubwire/hubwire.wasm" first.', { code: "NotInitialized" });
+const missing = () => {
+  const module = embedded ? "" : ' with the module "hubwire/hubwire.wasm"';
+  return new HubwireError(`Call initialize()${module} first, and wait for it.`, { code: "NotInitialized" });
+};
 
 async function compile(source) {
   const given = await source;
@@ -52,11 +54,8 @@ export function initialize(source) {
   return loading;
 }
 
-/** The module's exports, at once: what can't wait loads the module synchronously. */
+/** The exports of the module, once it is loaded. */
 export function bindings() {
-  if (!ready) {
-    if (!embedded) throw missing();
-    instantiate(embedded());
-  }
+  if (!ready) throw missing();
   return { parseClientToken, parseNegotiateResponse, WasmConnection };
 }

@@ -32,7 +32,7 @@ async function project(name, body) {
 const node = async (cwd, ...args) => (await execute(process.execPath, args, { cwd })).stdout;
 
 test("Node.js, ES modules", () => project("node-esm", async (folder) => {
-  assert.equal((await node(folder, "main.mjs")).trim(), "alice on chat by https://example.com/client/?hub=chat");
+  assert.equal((await node(folder, "main.mjs")).trim(), "refused before initialize, then alice on chat by https://example.com/client/?hub=chat");
 }));
 
 test("Node.js, the slim entry", () => project("node-esm", async (folder) => {

@@ -32,12 +32,10 @@ pub(crate) fn package() -> Result<PathBuf> {
             }
         }
         fs::create_dir_all(folder.join("src/generated"))?;
-        wasm::bind(&module, &work)?;
-        fs::copy(work.join("bindings.js"), folder.join("src/generated/bindings.js"))?;
-        Ok(())
+        wasm::bind(&module, &work)
     })?;
     step("optimise the wasm module", || {
-        wasm::optimise(&work.join("bindings_bg.wasm"), &folder.join("hubwire.wasm"))
+        wasm::optimise(&work, &folder.join("hubwire.wasm"), &folder.join("src/generated/bindings.js"))
     })?;
     let tarball = step("assemble the npm package", || {
         assemble(&folder)?;
@@ -63,8 +61,10 @@ fn assemble(folder: &Path) -> Result<()> {
     for file in ["LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"] {
         fs::copy(root().join(file), folder.join(file)).with_context(|| file.to_owned())?;
     }
-    let wasm = fs::read(folder.join("hubwire.wasm"))?;
-    let text = format!("export default \"{}\";\n", Base64::encode_string(&wasm));
+    let mut compressed = Vec::new();
+    let wasm = fs::File::open(folder.join("hubwire.wasm"))?;
+    zopfli::compress(zopfli::Options::default(), zopfli::Format::Zlib, wasm, &mut compressed)?;
+    let text = format!("export default \"{}\";\n", Base64::encode_string(&compressed));
     fs::write(folder.join("src/generated/embedded.js"), text)?;
 
     let mut manifest = fs::read_to_string(template.join("package.json.in"))?;

@@ -37,27 +37,62 @@ pub(crate) fn compile() -> Result<PathBuf> {
 }
 
 /// Writes `bindings.js` and `bindings_bg.wasm`.
-pub(crate) fn bind(module: &Path, out: &Path) -> Result<PathBuf> {
+pub(crate) fn bind(module: &Path, out: &Path) -> Result<()> {
     Bindgen::new()
         .input_path(module)
         .web(true)
         .and_then(|bindgen| {
             bindgen.omit_default_module_path(true).typescript(false).out_name("bindings").generate(out)
         })
-        .context("wasm-bindgen refused the module")?;
-    Ok(out.join("bindings_bg.wasm"))
+        .context("wasm-bindgen refused the module")
 }
 
-/// Makes the module small. Debug information, names and the list of producers go.
-pub(crate) fn optimise(module: &Path, out: &Path) -> Result<()> {
-    run(command("node")
-        .arg(root().join("node_modules/binaryen/bin/wasm-opt"))
-        .arg("-Oz")
-        .args(WASM_FEATURES)
-        .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
-        .arg("-o")
-        .arg(out)
-        .arg(module))
+/// Makes the module small, and its glue with it. Debug information, names and the list of producers go; what the two
+/// know each other by becomes one letter or two.
+pub(crate) fn optimise(bound: &Path, module: &Path, glue: &Path) -> Result<()> {
+    let names = output(
+        command("node")
+            .arg(root().join("node_modules/binaryen/bin/wasm-opt"))
+            .arg("-Oz")
+            .args(WASM_FEATURES)
+            .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
+            .arg("--minify-imports-and-exports-and-modules")
+            .arg("-o")
+            .arg(module)
+            .arg(bound.join("bindings_bg.wasm")),
+    )?;
+    let long = fs::read_to_string(bound.join("bindings.js"))?;
+    Ok(fs::write(glue, shorten(&long, &names).context("the glue lacks a name that the module has")?)?)
+}
+
+/// The glue by the names that wasm-opt gave the module: `{"imports": [[module, name, new]], "exports": [[name, new]]}`,
+/// where every import's new module is `a`.
+fn shorten(glue: &str, names: &str) -> Option<String> {
+    let names: serde_json::Value = serde_json::from_str(names).ok()?;
+    let mut glue = glue.to_owned();
+    let mut replace = |from: &str, to: &str| {
+        let found = glue.contains(from);
+        glue = glue.replace(from, to);
+        found
+    };
+    for import in names["imports"].as_array()? {
+        let (name, new) = (import[1].as_str()?, import[2].as_str()?);
+        if !replace(&format!(" {name}: "), &format!(" {new}: ")) {
+            return None;
+        }
+    }
+    replace("\"./bindings_bg.js\": ", "a: ").then_some(())?;
+    let mut exports = Vec::new();
+    for export in names["exports"].as_array()? {
+        exports.push((export[0].as_str()?, export[1].as_str()?));
+    }
+    // A name may begin with another.
+    exports.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    for (name, new) in exports {
+        // The glue does not use every export. `wasm ` keeps what was replaced from being replaced again.
+        replace(&format!("wasm.{name}"), &format!("wasm .{new}"));
+    }
+    Some(glue.replace("wasm .", "wasm."))
 }
 
 /// The crate with every feature, as a library that holds all its code, not only what is exported.

@@ -1,8 +1,9 @@
 import * as hubwire from "hubwire";
 import { check } from "./check.js";
 
-try {
-  check(hubwire);
-} catch (error) {
-  document.title = String(error);
-}
+hubwire
+  .initialize()
+  .then(() => check(hubwire))
+  .catch((error) => {
+    document.title = String(error);
+  });
