@@ -1,6 +1,8 @@
 //! What the npm package is made of: a thin layer of exports over the client. Payloads stay JavaScript values.
 //! The package's own JavaScript (`pkg-template/src`) gives them the shape that users know.
 
+#![allow(unreachable_pub, reason = "what is exported is reached from JavaScript")]
+
 mod codec;
 mod connection;
 mod error;
