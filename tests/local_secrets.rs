@@ -1,44 +1,19 @@
 //! Nothing that the local service logs has a secret in it, not even when it refuses something.
 #![cfg(feature = "local")]
 
+#[path = "support/capture.rs"]
+mod capture;
 mod wire;
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
-
+use capture::Capture;
 use hubwire::local::{EntraApplication, LocalService, Role};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tracing_subscriber::fmt::MakeWriter;
 use wire::{TENANT, Wire, now, sign};
 
 const ACCESS_KEY: &str = "marked-access-key";
 const CLIENT_SECRET: &str = "marked-client-secret";
 const CLAIM: &str = "marked-claim";
-
-#[derive(Clone, Default)]
-struct Capture(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Capture {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Capture {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 #[tokio::test]
 async fn logs_have_no_secrets() {

@@ -1,18 +1,17 @@
 //! No secret may show up in `Debug`, `Display`, errors or logs.
 #![cfg(feature = "axum")]
 
+#[path = "support/capture.rs"]
+mod capture;
 mod fakes;
 
-use std::{
-    error::Error,
-    io::Write,
-    sync::{Arc, Mutex},
-};
+use std::{error::Error, io::Write};
 
 use axum::{
     body::Body,
     http::{Request, request::Parts},
 };
+use capture::Capture;
 use fakes::{
     ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, entra_error, exchanged, key, reply, token,
 };
@@ -22,33 +21,10 @@ use hubwire::service::{
 };
 use serde_json::json;
 use tower_service::Service;
-use tracing_subscriber::fmt::MakeWriter;
 
 const ENTRA_TOKEN: &str = "marked-entra-token";
 const QUERY_SECRET: &str = "marked-query-secret";
 const CLAIM_SECRET: &str = "marked-claim-value";
-
-#[derive(Clone, Default)]
-struct Capture(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Capture {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Capture {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// An error with everything behind it, as `Display` and as `Debug`.
 fn texts(error: &dyn Error) -> String {

@@ -145,7 +145,8 @@ async fn run<A, F: FnMut(A)>(
     }
 }
 
-type ById = Vec<(u64, Arc<dyn Registered>)>;
+/// Shared, so that no lock is held while a handler's arguments are read, which is the user's code.
+type ById = Arc<Vec<(u64, Arc<dyn Registered>)>>;
 
 /// The handlers of a connection, by target. Names are compared without regard to case.
 #[derive(Default)]
@@ -171,7 +172,7 @@ impl Handlers {
         };
         let target = target.to_lowercase();
         let mut by_target = self.by_target.write().unwrap_or_else(PoisonError::into_inner);
-        by_target.entry(target.clone()).or_default().push((id, Arc::new(queue)));
+        Arc::make_mut(by_target.entry(target.clone()).or_default()).push((id, Arc::new(queue)));
         Subscription { handlers: Arc::downgrade(self), target, id }
     }
 
@@ -179,7 +180,7 @@ impl Handlers {
         let mut by_target = self.by_target.write().unwrap_or_else(PoisonError::into_inner);
         let Some(registered) = by_target.get_mut(target) else { return };
         let at = registered.iter().position(|(known, _)| *known == id);
-        let removed = at.map(|at| registered.remove(at));
+        let removed = at.map(|at| Arc::make_mut(registered).remove(at));
         if registered.is_empty() {
             by_target.remove(target);
         }
@@ -191,7 +192,6 @@ impl Handlers {
 
 impl Callee<Json> for Arc<Handlers> {
     fn call(&self, call: Invocation<'_, &str>) {
-        let by_target = self.by_target.read().unwrap_or_else(PoisonError::into_inner);
         let lower;
         let key = if call.target.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {
             lower = call.target.to_lowercase();
@@ -199,9 +199,10 @@ impl Callee<Json> for Arc<Handlers> {
         } else {
             &call.target
         };
-        match by_target.get(key) {
+        let registered = self.by_target.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        match registered {
             Some(registered) => {
-                for (_, handler) in registered {
+                for (_, handler) in &*registered {
                     handler.call(&call.target, call.arguments);
                 }
             }

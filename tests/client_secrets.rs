@@ -1,0 +1,68 @@
+//! What a client logs, and every error it gives, has no token in it and no query of a URL.
+
+mod support;
+
+#[path = "support/capture.rs"]
+mod capture;
+
+use capture::Capture;
+use hubwire::{ConnectionError, HubConnection, HubConnectionBuilder};
+use serde_json::Value;
+
+const TOKEN: &str = "marked-access-token";
+const QUERY: &str = "marked-query-secret";
+const HEADER: &str = "marked-header-secret";
+
+fn builder(url: String) -> HubConnectionBuilder {
+    HubConnection::builder(url)
+        .with_access_token(|| std::future::ready(Ok::<_, ConnectionError>(TOKEN)))
+        .with_header("X-Secret", HEADER)
+}
+
+#[tokio::test]
+async fn no_secret_is_emitted() {
+    let Some(base) = support::reference_hub("no_secret_is_emitted") else { return };
+    let logs = Capture::default();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(logs.clone());
+    tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
+    let mut emitted = String::new();
+
+    // Up and down again, on a connection whose own token is a secret of its own.
+    let builder_ok = builder(format!("{base}/redirect/secure?user=alice&secret={QUERY}"));
+    emitted.push_str(&format!("{builder_ok:?}"));
+    let hub = builder_ok.connect().await.unwrap();
+    let info = hub.connection_info().unwrap();
+    let redirected = info.token.clone().unwrap().secret().to_owned();
+    emitted.push_str(&format!("{hub:?} {info:?} {}", info.url));
+    let claims: Value = hub.invoke("WhoAmI", ()).await.unwrap();
+    assert_eq!(claims["user"], "alice");
+    hub.stop().await;
+
+    // Every step that can fail.
+    for path in [
+        "/secure",
+        "/fault/html",
+        "/fault/status/401",
+        "/fault/cut",
+        "/fault/dead-transports",
+        "/redirect/nowhere",
+    ] {
+        let error = builder(format!("{base}{path}?secret={QUERY}")).connect().await.expect_err(path);
+        emitted.push_str(&format!("{error} {error:?}\n"));
+    }
+    let error =
+        builder(format!("http://user:{QUERY}@example.com/hub?secret={QUERY}")).connect().await.unwrap_err();
+    emitted.push_str(&format!("{error} {error:?}\n"));
+
+    let logged = String::from_utf8(logs.0.lock().unwrap().clone()).unwrap();
+    // It is our own lines that are looked at as well, so they have to be there.
+    assert!(logged.contains("negotiating") && logged.contains("connected"), "{logged}");
+    // Below us, reqwest and tungstenite log at levels that are their own business.
+    let ours = logged.lines().filter(|line| line.contains("hubwire")).collect::<String>();
+    for secret in [TOKEN, QUERY, HEADER, redirected.as_str()] {
+        for (what, text) in [("errors and Debug", &emitted), ("logs", &ours)] {
+            assert!(!text.contains(secret), "{secret} stands in {what}: {text}");
+        }
+    }
+}
