@@ -24,11 +24,15 @@ pub enum UrlError {
 /// [`HubUrl::to_text`] gives everything.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HubUrl {
-    https: bool,
-    authority: String,
-    path: String,
-    query: String,
+    /// Scheme, authority, path, and the query with its `?` if there is one.
+    text: String,
+    authority_start: usize,
+    path_start: usize,
+    path_end: usize,
 }
+
+const HTTP: &str = "http://";
+const HTTPS: &str = "https://";
 
 impl HubUrl {
     /// Reads an absolute URL. A fragment is dropped: it never goes over the wire.
@@ -36,45 +40,60 @@ impl HubUrl {
     /// # Errors
     /// See [`UrlError`].
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
-        let https = match scheme {
-            s if s.eq_ignore_ascii_case("https") => true,
-            s if s.eq_ignore_ascii_case("http") => false,
-            _ => return Err(UrlError::Scheme),
+        let begins = |scheme: &&str| {
+            text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         };
+        let scheme = [HTTPS, HTTP].into_iter().find(begins).ok_or(UrlError::Scheme)?;
         if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
             return Err(UrlError::Character);
         }
-        let rest = rest.split('#').next().unwrap_or_default();
-        let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, path) = match before.find('/') {
-            Some(at) => before.split_at(at),
-            None => (before, ""),
-        };
-        let host = authority.rsplit('@').next().unwrap_or_default();
+        let rest = text.get(scheme.len()..).unwrap_or_default();
+        let (rest, _fragment) = split_at_byte(rest, b'#');
+        let (before, query) = split_at_byte(rest, b'?');
+        let mut query = query.get(1..).unwrap_or_default();
+        while let Some(rest) = query.strip_prefix('&').or_else(|| query.strip_suffix('&')) {
+            query = rest;
+        }
+        let (authority, path) = split_at_byte(before, b'/');
+        let host = without_user(authority);
         if host.is_empty() || host.starts_with(':') {
             return Err(UrlError::Host);
         }
+        let mark = if query.is_empty() { "" } else { "?" };
+        let path_start = scheme.len() + authority.len();
         Ok(Self {
-            https,
-            authority: authority.to_owned(),
-            path: path.to_owned(),
-            query: query.trim_matches('&').to_owned(),
+            text: [scheme, authority, path, mark, query].concat(),
+            authority_start: scheme.len(),
+            path_start,
+            path_end: path_start + path.len(),
         })
+    }
+
+    fn part(&self, from: usize, to: usize) -> &str {
+        self.text.get(from..to).unwrap_or_default()
     }
 
     /// Whether the scheme is `https`.
     #[must_use]
     pub fn is_https(&self) -> bool {
-        self.https
+        self.authority_start == HTTPS.len()
+    }
+
+    /// Host and port. User information in an authority may be a password, and stays out.
+    fn shown_authority(&self) -> &str {
+        without_user(self.part(self.authority_start, self.path_start))
     }
 
     /// The host, without port and user information; an IPv6 address keeps its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
-        let host = self.authority.rsplit('@').next().unwrap_or_default();
-        let end = if host.starts_with('[') { host.find(']').map(|at| at + 1) } else { host.find(':') };
-        end.and_then(|end| host.get(..end)).unwrap_or(host)
+        let host = self.shown_authority();
+        if host.starts_with('[') {
+            let (address, _port) = split_at_byte(host, b']');
+            host.get(..=address.len()).unwrap_or(host)
+        } else {
+            split_at_byte(host, b':').0
+        }
     }
 
     /// Whether the host is this machine, where plain `http` is no danger.
@@ -83,68 +102,85 @@ impl HubUrl {
         let host = self.host();
         host.eq_ignore_ascii_case("localhost")
             || host == "[::1]"
-            || host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+            // All of 127.0.0.0/8. What has nothing but digits and dots can't be a name.
+            || (host.starts_with("127.") && host.bytes().all(|b| b == b'.' || b.is_ascii_digit()))
     }
 
     /// The path, as it was given: it may be empty or end in a slash.
     #[must_use]
     pub fn path(&self) -> &str {
-        &self.path
+        self.part(self.path_start, self.path_end)
     }
 
     /// The query without its `?`; empty when there is none.
     #[must_use]
     pub fn query(&self) -> &str {
-        &self.query
+        self.part(self.path_end + 1, self.text.len())
     }
 
     /// The value of the first query parameter of exactly this name, still percent-encoded.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.query.split('&').find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (key == name).then_some(value)
-        })
+        let mut rest = self.query();
+        while !rest.is_empty() {
+            let (pair, after) = split_at_byte(rest, b'&');
+            let (key, value) = split_at_byte(pair, b'=');
+            if key == name {
+                return Some(value.get(1..).unwrap_or_default());
+            }
+            rest = after.get(1..).unwrap_or_default();
+        }
+        None
     }
 
     /// This URL with one more path segment, joined by exactly one slash. The query stays.
     #[must_use]
     pub fn join(&self, segment: &str) -> Self {
-        let slash = if self.path.ends_with('/') { "" } else { "/" };
-        Self { path: format!("{}{slash}{segment}", self.path), ..self.clone() }
+        let slash = if self.path().ends_with('/') { "" } else { "/" };
+        let before = self.part(0, self.path_end);
+        let query = self.part(self.path_end, self.text.len());
+        let path_end = self.path_end + slash.len() + segment.len();
+        Self { text: [before, slash, segment, query].concat(), path_end, ..*self }
     }
 
     /// This URL with a parameter added at the end of its query. The value has to be encoded already.
     #[must_use]
     pub fn with_parameter(&self, name: &str, encoded: &str) -> Self {
-        let and = if self.query.is_empty() { "" } else { "&" };
-        Self { query: format!("{}{and}{name}={encoded}", self.query), ..self.clone() }
+        let mark = if self.query().is_empty() { "?" } else { "&" };
+        Self { text: [&self.text, mark, name, "=", encoded].concat(), ..*self }
     }
 
     /// The whole URL, query and all, with its `http` or `https` scheme.
     #[must_use]
     pub fn to_text(&self) -> String {
-        self.text_with(if self.https { "https" } else { "http" })
+        self.text.clone()
     }
 
     /// The same address for a WebSocket: `ws` or `wss`.
     #[must_use]
     pub fn to_web_socket_text(&self) -> String {
-        self.text_with(if self.https { "wss" } else { "ws" })
+        let scheme = if self.is_https() { "wss://" } else { "ws://" };
+        [scheme, self.part(self.authority_start, self.text.len())].concat()
     }
+}
 
-    fn text_with(&self, scheme: &str) -> String {
-        let mark = if self.query.is_empty() { "" } else { "?" };
-        format!("{scheme}://{}{}{mark}{}", self.authority, self.path, self.query)
-    }
+/// The text before the first of an ASCII character, and the rest with it.
+fn split_at_byte(text: &str, byte: u8) -> (&str, &str) {
+    let at = text.bytes().position(|b| b == byte);
+    at.and_then(|at| text.split_at_checked(at)).unwrap_or((text, ""))
+}
+
+fn without_user(authority: &str) -> &str {
+    let host = authority.bytes().rposition(|b| b == b'@').map_or(0, |at| at + 1);
+    authority.get(host..).unwrap_or_default()
 }
 
 impl fmt::Display for HubUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.https { "https" } else { "http" };
-        // User information in an authority may be a password.
-        let host = self.authority.rsplit('@').next().unwrap_or_default();
-        write!(f, "{scheme}://{host}{}", self.path)
+        for part in [self.part(0, self.authority_start), self.shown_authority(), self.path()] {
+            f.write_str(part)?;
+        }
+        Ok(())
     }
 }
 
