@@ -113,6 +113,7 @@ impl<C: Codec> Connection<C> {
     ) -> Arc<Self> {
         options.protocol = HandshakeRequest { protocol: C::NAME.to_owned(), version: 1 };
         options.transports.format = C::FORMAT;
+        options.transports.available = platform::transports();
         options.has_token_provider = settings.token_provider.is_some();
         Arc::new(Self {
             callee,

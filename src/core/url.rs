@@ -40,9 +40,8 @@ impl HubUrl {
     /// # Errors
     /// See [`UrlError`].
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let begins = |scheme: &&str| {
-            text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-        };
+        let begins =
+            |scheme: &&str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
         let scheme = [HTTPS, HTTP].into_iter().find(begins).ok_or(UrlError::Scheme)?;
         if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
             return Err(UrlError::Character);

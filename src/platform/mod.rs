@@ -9,6 +9,7 @@
 //! | `MaybeSend`, `MaybeSync`, `BoxFuture` | `Send` and `Sync` where there are threads |
 //! | `Frame` | one WebSocket message |
 //! | `WebSocket` | `open`, `poll_next`, `poll_ready`, `start_send`, `poll_flush`, `close` |
+//! | `transports` | what can be opened here |
 //! | `HttpClient` | `new`, `post` |
 //! | `absolute_url` | a hub's URL in full |
 //! | `OS`, `RUNTIME`, `USER_AGENT_HEADER` | what a client says of itself |

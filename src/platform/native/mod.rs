@@ -13,7 +13,7 @@ mod web_socket;
 pub(crate) use self::{
     http::{HttpClient, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, now, sleep, spawn},
-    web_socket::{Frame, WebSocket},
+    web_socket::{Frame, WebSocket, transports},
 };
 
 /// How a client names its operating system, as .NET does.

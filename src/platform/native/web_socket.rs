@@ -13,12 +13,18 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use super::http::{HttpClient, describe};
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
+use crate::core::negotiate::{Transport, Transports};
 use crate::core::session::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 
 /// How long a last flush may take when the connection closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What this platform can open.
+pub(crate) fn transports() -> Transports {
+    Transport::WebSockets.into()
+}
 
 /// One WebSocket message.
 #[derive(Debug)]

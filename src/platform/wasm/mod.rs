@@ -7,7 +7,7 @@ mod web_socket;
 pub(crate) use self::{
     http::{HttpClient, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, now, sleep, spawn},
-    web_socket::{Frame, WebSocket},
+    web_socket::{Frame, WebSocket, transports},
 };
 
 /// Browsers tell no operating system that could be relied on.

@@ -11,10 +11,19 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent};
 
 use super::http::{HttpClient, describe};
-use crate::core::negotiate::with_token_in_query;
+use crate::core::negotiate::{Transport, Transports, with_token_in_query};
 use crate::core::session::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+
+/// What this environment can open: Node.js has a WebSocket from version 22 on.
+pub(crate) fn transports() -> Transports {
+    if js_sys::Reflect::has(&js_sys::global(), &JsValue::from_str("WebSocket")).unwrap_or(false) {
+        Transport::WebSockets.into()
+    } else {
+        Transports::NONE
+    }
+}
 
 /// One WebSocket message. Text stays JavaScript's until someone asks for its bytes.
 #[derive(Debug)]
