@@ -99,8 +99,8 @@ pub(super) struct Shared<C: Codec> {
     pub(super) stop: bool,
     pub(super) state: ConnectionState,
     pub(super) info: Option<ConnectionInfo>,
-    pub(super) started: Vec<oneshot::Sender<Result<(), ConnectionError>>>,
-    pub(super) ended: Vec<oneshot::Sender<ConnectionError>>,
+    pub(super) started: Vec<oneshot::Sender<Result<(), Arc<ConnectionError>>>>,
+    pub(super) ended: Vec<oneshot::Sender<Arc<ConnectionError>>>,
     pub(super) drained: Vec<oneshot::Sender<()>>,
 }
 
@@ -147,11 +147,11 @@ impl<C: Codec> Connection<C> {
     }
 
     /// Starts connecting, and waits until the connection is up or has failed.
-    pub(crate) async fn start(self: &Arc<Self>, codec: C) -> Result<(), ConnectionError> {
+    pub(crate) async fn start(self: &Arc<Self>, codec: C) -> Result<(), Arc<ConnectionError>> {
         let started = {
             let mut shared = self.lock();
             if shared.state != ConnectionState::Disconnected {
-                return Err(ConnectionError::AlreadyStarted);
+                return Err(Arc::new(ConnectionError::AlreadyStarted));
             }
             shared.session.start(platform::now());
             shared.state = ConnectionState::Connecting;
@@ -163,9 +163,9 @@ impl<C: Codec> Connection<C> {
         };
         // A driver that can't be spawned is dropped, and ends the connection as it does.
         if let Err(error) = platform::spawn(Driver::new(Arc::clone(self), codec).run()) {
-            return Err(ConnectionError::Transport(error));
+            return Err(Arc::new(ConnectionError::Transport(error)));
         }
-        started.await.unwrap_or(Err(ConnectionError::Stopped))
+        started.await.unwrap_or_else(|_| Err(Arc::new(ConnectionError::Stopped)))
     }
 
     /// Asks the connection to stop; the driver does.
@@ -183,7 +183,7 @@ impl<C: Codec> Connection<C> {
     }
 
     /// Waits for the end of the connection, and says why it ended. `None` when there is none.
-    pub(crate) fn ended(&self) -> Option<oneshot::Receiver<ConnectionError>> {
+    pub(crate) fn ended(&self) -> Option<oneshot::Receiver<Arc<ConnectionError>>> {
         let mut shared = self.lock();
         if shared.state == ConnectionState::Disconnected {
             return None;

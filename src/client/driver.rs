@@ -3,7 +3,7 @@ use std::future::{Future as _, poll_fn};
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::client::codec::Codec;
 use crate::client::connection::{CallEnd, Caller, Connection, ConnectionState, poll_job};
@@ -27,6 +27,8 @@ pub(super) struct Driver<C: Codec> {
     unflushed: bool,
     /// The one request or opening that is under way.
     job: Option<BoxFuture<Done>>,
+    /// The end of the socket that was used last.
+    closing: Option<BoxFuture<()>>,
     timer: Option<(Moment, BoxFuture<()>)>,
     ended: bool,
 }
@@ -55,27 +57,35 @@ impl<C: Codec> Driver<C> {
             frames: VecDeque::new(),
             unflushed: false,
             job: None,
+            closing: None,
             timer: None,
             ended: false,
         }
     }
 
     pub(super) async fn run(mut self) {
+        poll_fn(|cx| self.poll_run(cx)).await;
+    }
+
+    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            loop {
-                let effect = self.connection.lock().session.poll_effect();
-                let Some(effect) = effect else { break };
-                self.perform(effect).await;
+            // Who hears of the end may count on the socket being closed.
+            if self.closing.is_some() {
+                ready!(poll_job(&mut self.closing, cx));
             }
-            if self.ended {
-                return;
+            let effect = self.connection.lock().session.poll_effect();
+            if let Some(effect) = effect {
+                self.perform(effect);
+            } else if self.ended {
+                return Poll::Ready(());
+            } else {
+                let input = ready!(self.poll(cx));
+                self.handle(input);
             }
-            let input = poll_fn(|cx| self.poll(cx)).await;
-            self.handle(input);
         }
     }
 
-    async fn perform(&mut self, effect: Effect<Box<dyn Caller<C>>>) {
+    fn perform(&mut self, effect: Effect<Box<dyn Caller<C>>>) {
         match effect {
             Effect::FetchToken => {
                 let provider = self.connection.settings.token_provider.clone();
@@ -128,10 +138,10 @@ impl<C: Codec> Driver<C> {
                 self.collect();
                 let frames = mem::take(&mut self.frames);
                 if let Some(socket) = self.socket.take() {
-                    socket.close(frames).await;
+                    self.closing = Some(Box::pin(socket.close(frames)));
                 }
             }
-            Effect::Disconnected { error, calls } => self.disconnected(&error, calls),
+            Effect::Disconnected { error, calls } => self.disconnected(error, calls),
         }
     }
 
@@ -157,8 +167,9 @@ impl<C: Codec> Driver<C> {
     }
 
     /// The one end of a connection, for everyone who waits.
-    fn disconnected(&mut self, error: &ConnectionError, calls: Vec<Box<dyn Caller<C>>>) {
+    fn disconnected(&mut self, error: ConnectionError, calls: Vec<Box<dyn Caller<C>>>) {
         self.ended = true;
+        let error = Arc::new(error);
         let (started, ended) = {
             let mut shared = self.connection.lock();
             tracing::info!(reason = %error, "disconnected");
@@ -170,13 +181,13 @@ impl<C: Codec> Driver<C> {
             (mem::take(&mut shared.started), mem::take(&mut shared.ended))
         };
         for call in calls {
-            call.end(CallEnd::Closed(error));
+            call.end(CallEnd::Closed(&error));
         }
         for started in started {
-            let _ = started.send(Err(error.clone()));
+            let _ = started.send(Err(Arc::clone(&error)));
         }
         for ended in ended {
-            let _ = ended.send(error.clone());
+            let _ = ended.send(Arc::clone(&error));
         }
     }
 
@@ -374,7 +385,7 @@ impl<C: Codec> Drop for Driver<C> {
             std::iter::from_fn(|| shared.session.poll_effect()).last()
         };
         if let Some(Effect::Disconnected { error, calls }) = last {
-            self.disconnected(&error, calls);
+            self.disconnected(error, calls);
         }
     }
 }

@@ -54,7 +54,7 @@ impl HubConnection {
     /// [`ConnectionError`] says what failed and what to do about it. [`ConnectionError::AlreadyStarted`] unless
     /// the state is [`ConnectionState::Disconnected`].
     pub async fn start(&self) -> Result<(), ConnectionError> {
-        self.connection.0.start(Json::default()).await
+        self.connection.0.start(Json::default()).await.map_err(Arc::unwrap_or_clone)
     }
 
     /// Stops the connection, whatever it is doing, and waits until it is down. Calls that are pending end with
@@ -139,7 +139,7 @@ impl HubConnection {
     /// Waits until the connection ends, and says why; at once if there is none.
     pub async fn closed(&self) -> ConnectionError {
         match self.connection.0.ended() {
-            Some(ended) => ended.await.unwrap_or(ConnectionError::Stopped),
+            Some(ended) => ended.await.map_or(ConnectionError::Stopped, Arc::unwrap_or_clone),
             None => ConnectionError::NotConnected,
         }
     }

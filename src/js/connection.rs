@@ -182,13 +182,13 @@ fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> 
 }
 
 /// Tells the end of a connection that was up. The official client tells no error when it was asked to stop.
-async fn tell_end(ended: oneshot::Receiver<ConnectionError>, callbacks: Callbacks) {
-    let error = ended.await.unwrap_or(ConnectionError::Stopped);
-    match error {
+async fn tell_end(ended: oneshot::Receiver<Arc<ConnectionError>>, callbacks: Callbacks) {
+    let error = ended.await.unwrap_or_else(|_| Arc::new(ConnectionError::Stopped));
+    match &*error {
         ConnectionError::Stopped => callbacks.closed(JsValue::UNDEFINED),
         error => {
             callbacks.log(WARNING, &format!("Disconnected: {error}."));
-            callbacks.closed(connection_error(&error));
+            callbacks.closed(connection_error(error));
         }
     }
 }
