@@ -9,7 +9,6 @@
 //! - [`close`](HubMachine::close), when the connection is.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use crate::core::message::{HubMessage, Invocation, Outcome};
 
@@ -40,13 +39,15 @@ pub enum HubEvent<'a, P, T> {
 /// The pending calls of one connection.
 #[derive(Debug)]
 pub struct HubMachine<T> {
-    calls: HashMap<u64, T>,
+    /// By ascending number; a call that has ended leaves its place until half of the places are empty.
+    calls: Vec<(u64, Option<T>)>,
+    pending: usize,
     next_id: u64,
 }
 
 impl<T> Default for HubMachine<T> {
     fn default() -> Self {
-        Self { calls: HashMap::new(), next_id: 0 }
+        Self { calls: Vec::new(), pending: 0, next_id: 0 }
     }
 }
 
@@ -55,19 +56,26 @@ impl<T> HubMachine<T> {
     pub fn begin(&mut self, call: T) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.calls.insert(id, call);
+        self.calls.push((id, Some(call)));
+        self.pending += 1;
         id
     }
 
     /// How many calls are pending.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.calls.len()
+        self.pending
     }
 
     /// The caller no longer waits. Returns what was kept, or `None` if the call has ended already.
     pub fn abandon(&mut self, id: u64) -> Option<T> {
-        self.calls.remove(&id)
+        let at = self.calls.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        let call = self.calls.get_mut(at)?.1.take()?;
+        self.pending -= 1;
+        if self.pending <= self.calls.len() / 2 {
+            self.calls.retain(|(_, call)| call.is_some());
+        }
+        Some(call)
     }
 
     /// Takes a message from the peer.
@@ -96,15 +104,18 @@ impl<T> HubMachine<T> {
         }
     }
 
-    /// The connection has ended: every pending call, to be told so, in no order.
+    /// The connection has ended: every pending call, to be told so.
     pub fn close(&mut self) -> Vec<T> {
-        self.calls.drain().map(|(_, call)| call).collect()
+        self.pending = 0;
+        std::mem::take(&mut self.calls).into_iter().filter_map(|(_, call)| call).collect()
     }
 
     fn take(&mut self, invocation_id: &str) -> Option<T> {
         // Ids of ours are plain decimal; "+1" or "01" would be somebody else's.
-        let id = invocation_id.parse::<u64>().ok()?;
-        (id.to_string() == invocation_id).then(|| self.calls.remove(&id))?
+        if matches!(invocation_id.as_bytes(), [b'+', ..] | [b'0', _, ..]) {
+            return None;
+        }
+        self.abandon(invocation_id.parse().ok()?)
     }
 }
 
