@@ -29,7 +29,7 @@ fn folder(test: &str) -> Option<PathBuf> {
         None => support::reference_dir().map(|dir| dir.join("vectors")),
     };
     if folder.is_none() {
-        eprintln!("SKIPPED: {test}: no vectors; HUBWIRE_VECTORS_DIR or HUBWIRE_REFERENCE_DIR names them");
+        support::skipped(test, "no vectors; HUBWIRE_VECTORS_DIR or HUBWIRE_REFERENCE_DIR names them");
     }
     folder
 }
