@@ -47,6 +47,11 @@ export function initialize(source) {
   }
   loading ??= compile(source)
     .then(instantiate)
+    .catch((error) => {
+      if (error instanceof HubwireError) throw error;
+      const message = `The WebAssembly module could not be loaded: ${error.message}`;
+      throw new HubwireError(message, { code: "ModuleLoad", cause: error });
+    })
     .finally(() => {
       // After a failure the next call may bring another source.
       loading = undefined;

@@ -56,6 +56,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running local service. It stops when it is dropped.
 ///
+/// It listens on 127.0.0.1. Browsers let pages of this machine connect to it; a page from another machine is refused
+/// by the browser itself (private network access).
+///
 /// ```
 /// use hubwire::local::{EntraApplication, LocalService, Role};
 ///

@@ -16,6 +16,13 @@ const lines = [];
 const logger = { log: (level, message) => lines.push(`${level} ${message}`) };
 const build = (options) => new HubConnectionBuilder().withUrl("https://example.com/chat", options).configureLogging("none").build();
 
+test("module: one that can't be loaded says so, and another can be tried", async () => {
+  // A copy of its own, which nobody has initialized.
+  const { initialize } = await import(new URL("src/module.js?damaged", folder));
+  await assert.rejects(initialize(new Uint8Array([1, 2, 3])), { code: "ModuleLoad" });
+  await assert.rejects(initialize(new Response("", { status: 404 })), { code: "ModuleLoad", statusCode: 404 });
+});
+
 test("handlers: the case of a name does not count", async () => {
   const handlers = new Handlers(logger);
   const got = [];
