@@ -70,13 +70,46 @@ export interface IHttpConnectionOptions {
   withCredentials?: boolean;
 }
 
-/** What an error of this package has beside its text. */
+/**
+ * What went wrong, for programs to look at:
+ *
+ * - before connecting: `InvalidArgument`, `InvalidState`, `InvalidUrl`, `InsecureUrl`, `NotInitialized`, `ModuleLoad`
+ * - while connecting: `AccessToken` (the factory failed), `Negotiate`, `NoTransport`, `Transport`, `Timeout`,
+ *   `Handshake`, `Stopped`
+ * - while connected: `Protocol`, `ServerTimeout`, `ServerClosed`, `Server` (the hub's method failed), `NotAStream`
+ * - `Token`: a text that is no client token
+ *
+ * Later versions may add more.
+ */
+export type HubwireErrorCode =
+  | "AccessToken"
+  | "Handshake"
+  | "InsecureUrl"
+  | "InvalidArgument"
+  | "InvalidState"
+  | "InvalidUrl"
+  | "ModuleLoad"
+  | "Negotiate"
+  | "NoTransport"
+  | "NotAStream"
+  | "NotInitialized"
+  | "Protocol"
+  | "Server"
+  | "ServerClosed"
+  | "ServerTimeout"
+  | "Stopped"
+  | "Timeout"
+  | "Token"
+  | "Transport"
+  | (string & {});
+
+/** An error of this package. */
 export declare class HubwireError extends Error {
-  /** A short word for what went wrong, for programs to look at. */
-  readonly code: string;
+  /** What went wrong. */
+  readonly code: HubwireErrorCode;
   /** The status of the HTTP response behind it, if there was one. */
   readonly statusCode?: number;
-  constructor(message: string, details: { code: string; statusCode?: number; cause?: unknown });
+  constructor(message: string, details: { code: HubwireErrorCode; statusCode?: number; cause?: unknown });
 }
 
 /** Describes a connection to a hub, then builds it. */
@@ -159,8 +192,12 @@ export interface Negotiated {
 export interface NegotiateResponse {
   connectionId?: string;
   connectionToken?: string;
-  negotiateVersion?: number;
-  availableTransports?: { transport: string; transferFormats: string[] }[];
+  /** The version of the negotiate protocol; 0 when the server names none. */
+  negotiateVersion: number;
+  /** What the server offers, in its order of preference; empty in a redirect. */
+  availableTransports: { transport: string; transferFormats: string[] }[];
+  /** How long the credentials are valid, in seconds, if the server says so. */
+  tokenLifetimeSeconds?: number;
   /** Where to go instead, as Azure SignalR Service needs it. */
   url?: string;
   /** The token to use there. */
@@ -177,9 +214,9 @@ export interface ClientToken {
   audience: string[];
   /** The hub in the audience. */
   hub?: string;
-  /** The user id, by the rule of Azure SignalR Service. */
+  /** The user id, found as Azure SignalR Service does: `asrs.s.uid`, else `nameid`, else the first `sub`. */
   userId?: string;
-  /** The roles of the user. */
+  /** The roles: every value of `role` and `roles`. */
   roles: string[];
   /** When it expires (`exp`), in seconds since 1970. */
   expiresAt?: number;

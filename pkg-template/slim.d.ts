@@ -21,6 +21,7 @@ export {
 } from "./index.js";
 export type {
   ClientToken,
+  HubwireErrorCode,
   IHttpConnectionOptions,
   ILogger,
   Negotiated,

@@ -1,5 +1,6 @@
 // The JavaScript of the npm package by itself: builder, handlers, logging. Argument: the package's folder.
 import assert from "node:assert/strict";
+import { readFile, readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { run, test } from "../harness.mjs";
@@ -196,6 +197,23 @@ test("errors: what the module throws keeps its code and status", () => {
   const error = typed(Object.assign(new Error("refused"), { code: "Negotiate", statusCode: 403 }));
   assert.ok(error instanceof HubwireError && error instanceof Error);
   assert.deepEqual([error.name, error.message, error.code, error.statusCode], ["HubwireError", "refused", "Negotiate", 403]);
+});
+
+test("errors: the types name every code", async () => {
+  const root = new URL("../../", import.meta.url);
+  const types = await readFile(new URL("pkg-template/index.d.ts", root), "utf8");
+  const named = [...types.matchAll(/^  \| "(\w+)"/gm)].map((match) => match[1]);
+  const used = new Set();
+  for (const [folder, pattern] of [
+    ["src/js/", /js_error\("(\w+)"|ConnectionError::.*=> "(\w+)"/g],
+    ["pkg-template/src/", /\bcode: "(\w+)"/g],
+  ]) {
+    for (const file of await readdir(new URL(folder, root))) {
+      const text = await readFile(new URL(folder + file, root), "utf8");
+      for (const match of text.matchAll(pattern)) used.add(match[1] ?? match[2]);
+    }
+  }
+  assert.deepEqual(named, [...used].sort());
 });
 
 await run();

@@ -42,7 +42,7 @@ export async function chat(): Promise<number> {
   try {
     await connection.start();
   } catch (error) {
-    if (error instanceof HubwireError) console.log(error.code.length, error.statusCode?.toFixed());
+    if (error instanceof HubwireError) console.log(error.code === "Negotiate", error.statusCode?.toFixed());
   }
   const connected: boolean = connection.state === HubConnectionState.Connected;
   const state: HubConnectionState = connection.state;
@@ -55,8 +55,8 @@ export async function chat(): Promise<number> {
 }
 
 export function claims(response: string): ClientToken {
-  const { url, accessToken } = parseNegotiateResponse(response);
-  console.log(url);
+  const { url, accessToken, availableTransports } = parseNegotiateResponse(response);
+  console.log(url, availableTransports.map(({ transport }) => transport).join());
   return parseClientToken(accessToken ?? "");
 }
 
