@@ -114,6 +114,7 @@ async fn the_last_handle_takes_the_connection_with_it() {
 #[test]
 fn there_is_no_runtime() {
     let hub = HubConnection::builder("http://127.0.0.1:9/hub").build().unwrap();
+    assert_eq!(poll_once(hub.closed()), ConnectionError::NotConnected);
     let started = poll_once(hub.start());
     assert!(matches!(started, Err(ConnectionError::Transport(_))), "{started:?}");
 }

@@ -101,6 +101,8 @@ pub(super) struct Shared<C: Codec> {
     pub(super) info: Option<ConnectionInfo>,
     pub(super) started: Vec<oneshot::Sender<Result<(), Arc<ConnectionError>>>>,
     pub(super) ended: Vec<oneshot::Sender<Arc<ConnectionError>>>,
+    /// Why the connection ended the last time.
+    pub(super) last_end: Option<Arc<ConnectionError>>,
     pub(super) drained: Vec<oneshot::Sender<()>>,
 }
 
@@ -128,6 +130,7 @@ impl<C: Codec> Connection<C> {
                 info: None,
                 started: Vec::new(),
                 ended: Vec::new(),
+                last_end: None,
                 drained: Vec::new(),
             }),
         })
@@ -155,6 +158,7 @@ impl<C: Codec> Connection<C> {
             }
             shared.session.start(platform::now());
             shared.state = ConnectionState::Connecting;
+            shared.last_end = None;
             shared.stop = false;
             shared.out = C::Out::default();
             let (sender, receiver) = oneshot::channel();
@@ -182,8 +186,8 @@ impl<C: Codec> Connection<C> {
         wake(waker);
     }
 
-    /// Waits for the end of the connection, and says why it ended. `None` when there is none.
-    pub(crate) fn ended(&self) -> Option<oneshot::Receiver<Arc<ConnectionError>>> {
+    /// Hears of the end of the connection. `None` when there is none.
+    fn ended(&self) -> Option<oneshot::Receiver<Arc<ConnectionError>>> {
         let mut shared = self.lock();
         if shared.state == ConnectionState::Disconnected {
             return None;
@@ -191,6 +195,15 @@ impl<C: Codec> Connection<C> {
         let (sender, receiver) = oneshot::channel();
         shared.ended.push(sender);
         Some(receiver)
+    }
+
+    /// Waits for the end of the connection, and says why it ended; at once if it has. `None` if it never began.
+    pub(crate) async fn closed(&self) -> Option<Arc<ConnectionError>> {
+        let ended = self.ended();
+        match ended {
+            Some(ended) => ended.await.ok(),
+            None => self.lock().last_end.clone(),
+        }
     }
 
     /// Stops the connection and waits until it is down.

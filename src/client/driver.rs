@@ -178,6 +178,7 @@ impl<C: Codec> Driver<C> {
             shared.waker = None;
             shared.out = C::Out::default();
             shared.drained.clear();
+            shared.last_end = Some(Arc::clone(&error));
             (mem::take(&mut shared.started), mem::take(&mut shared.ended))
         };
         for call in calls {

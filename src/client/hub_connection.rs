@@ -136,12 +136,11 @@ impl HubConnection {
         self.connection.0.info()
     }
 
-    /// Waits until the connection ends, and says why; at once if there is none.
+    /// Waits until the connection ends, and says why; at once if it has ended already.
+    /// [`ConnectionError::NotConnected`] if it was never started.
     pub async fn closed(&self) -> ConnectionError {
-        match self.connection.0.ended() {
-            Some(ended) => ended.await.map_or(ConnectionError::Stopped, Arc::unwrap_or_clone),
-            None => ConnectionError::NotConnected,
-        }
+        let end = self.connection.0.closed().await;
+        end.map_or(ConnectionError::NotConnected, Arc::unwrap_or_clone)
     }
 }
 

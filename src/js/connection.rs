@@ -101,15 +101,15 @@ impl WasmConnection {
         let (connection, callbacks) = (Arc::clone(&self.connection.0), self.callbacks.clone());
         promise(async move {
             connection.start(JsJson::default()).await.map_err(|error| connection_error(&error))?;
-            let Some(info) = connection.info() else { return Ok(JsValue::UNDEFINED) };
-            let mut message = format!("Connected to {} by {}.", info.url, info.transport);
-            if let Some(id) = info.connection_id {
-                let _ = write!(message, " The connection's id is {id}.");
+            // The server may have ended it in the meantime.
+            if let Some(info) = connection.info() {
+                let mut message = format!("Connected to {} by {}.", info.url, info.transport);
+                if let Some(id) = info.connection_id {
+                    let _ = write!(message, " The connection's id is {id}.");
+                }
+                callbacks.log(INFORMATION, &message);
             }
-            callbacks.log(INFORMATION, &message);
-            if let Some(ended) = connection.ended() {
-                wasm_bindgen_futures::spawn_local(tell_end(ended, callbacks));
-            }
+            wasm_bindgen_futures::spawn_local(tell_end(connection, callbacks));
             Ok(JsValue::UNDEFINED)
         })
     }
@@ -182,11 +182,10 @@ fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> 
 }
 
 /// Tells the end of a connection that was up. The official client tells no error when it was asked to stop.
-async fn tell_end(ended: oneshot::Receiver<Arc<ConnectionError>>, callbacks: Callbacks) {
-    let error = ended.await.unwrap_or_else(|_| Arc::new(ConnectionError::Stopped));
-    match &*error {
-        ConnectionError::Stopped => callbacks.closed(JsValue::UNDEFINED),
-        error => {
+async fn tell_end(connection: Arc<Connection<JsJson>>, callbacks: Callbacks) {
+    match connection.closed().await.as_deref() {
+        None | Some(ConnectionError::Stopped) => callbacks.closed(JsValue::UNDEFINED),
+        Some(error) => {
             callbacks.log(WARNING, &format!("Disconnected: {error}."));
             callbacks.closed(connection_error(error));
         }
