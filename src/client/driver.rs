@@ -7,13 +7,14 @@ use std::task::{Context, Poll, ready};
 
 use crate::client::codec::Codec;
 use crate::client::connection::{CallEnd, Caller, Connection, ConnectionState, poll_job};
+use crate::client::transport::{FixedToken, Link};
 use crate::core::hub::HubEvent;
 use crate::core::message::HubMessage;
 use crate::core::negotiate::{NegotiateAnswer, RESPONSE_LIMIT, user_agent};
 use crate::core::session::{ConnectionError, Effect, TransportError};
 use crate::core::token::AccessToken;
 use crate::core::{Moment, ProtocolError};
-use crate::platform::{self, BoxFuture, Frame, HttpClient, HttpResponse, WebSocket};
+use crate::platform::{self, BoxFuture, Frame, HttpClient, HttpResponse, WakeSignal};
 
 /// The task behind a connection: does what the session machine asks for, and tells it what happens. It lives from
 /// one start to the end that follows.
@@ -21,22 +22,23 @@ pub(super) struct Driver<C: Codec> {
     connection: Arc<Connection<C>>,
     codec: C,
     http: Option<HttpClient>,
-    socket: Option<Box<WebSocket>>,
-    /// Frames that the socket has not taken yet.
+    link: Option<Link>,
+    /// Frames that the link has not taken yet.
     frames: VecDeque<Frame>,
     unflushed: bool,
     /// The one request or opening that is under way.
     job: Option<BoxFuture<Done>>,
-    /// The end of the socket that was used last.
+    /// The end of the link that was used last.
     closing: Option<BoxFuture<()>>,
     timer: Option<(Moment, BoxFuture<()>)>,
+    wake: WakeSignal,
     ended: bool,
 }
 
 enum Done {
     Token(Result<Option<AccessToken>, String>),
     Answer(Result<HttpResponse, TransportError>),
-    Opened(Result<Box<WebSocket>, TransportError>),
+    Opened(Result<Link, TransportError>),
 }
 
 enum Input {
@@ -53,12 +55,13 @@ impl<C: Codec> Driver<C> {
             connection,
             codec,
             http: None,
-            socket: None,
+            link: None,
             frames: VecDeque::new(),
             unflushed: false,
             job: None,
             closing: None,
             timer: None,
+            wake: WakeSignal::new(),
             ended: false,
         }
     }
@@ -109,9 +112,13 @@ impl<C: Codec> Driver<C> {
             Effect::Open { transport, url, token } => {
                 tracing::debug!(%transport, %url, "opening the transport");
                 let (http, headers) = (self.http(), self.headers());
+                let timeout = self.connection.lock().session.options().request_timeout;
+                let authorization = Arc::new(FixedToken(token));
                 self.job = Some(Box::pin(async move {
                     Done::Opened(match http {
-                        Ok(http) => WebSocket::open(http, url, token, headers).await.map(Box::new),
+                        Ok(http) => {
+                            Link::open(transport, C::FORMAT, http, url, authorization, headers, timeout).await
+                        }
                         Err(error) => Err(error),
                     })
                 }));
@@ -135,10 +142,11 @@ impl<C: Codec> Driver<C> {
             }
             Effect::CloseTransport => {
                 self.job = None;
+                self.unflushed = false;
                 self.collect();
                 let frames = mem::take(&mut self.frames);
-                if let Some(socket) = self.socket.take() {
-                    self.closing = Some(Box::pin(socket.close(frames)));
+                if let Some(link) = self.link.take() {
+                    self.closing = Some(Box::pin(link.close(frames)));
                 }
             }
             Effect::Disconnected { error, calls } => self.disconnected(error, calls),
@@ -213,13 +221,13 @@ impl<C: Codec> Driver<C> {
                             body: &response.body,
                         }),
                     ),
-                    Input::Done(Done::Opened(Ok(socket))) => {
-                        self.socket = Some(socket);
+                    Input::Done(Done::Opened(Ok(link))) => {
+                        self.link = Some(link);
                         session.handle_open(now, Ok(()));
                     }
                     Input::Done(Done::Opened(Err(error))) => session.handle_open(now, Err(error)),
                     Input::TransportClosed(error) => {
-                        self.socket = None;
+                        self.link = None;
                         session.handle_transport_closed(error);
                     }
                     Input::Timeout => session.handle_timeout(now),
@@ -284,8 +292,9 @@ impl<C: Codec> Driver<C> {
                 // The server may well be talking: it is this side that does not listen.
                 shared.session.handle_received(now);
             }
-            // One frame at a time: what is written while the socket is busy goes out as one batch.
+            // One frame at a time: what is written while the link is busy goes out as one batch.
             if self.frames.is_empty()
+                && !self.unflushed
                 && shared.session.is_connected()
                 && let Some(out) = shared.take_out()
             {
@@ -300,13 +309,18 @@ impl<C: Codec> Driver<C> {
         if let Some(error) = self.poll_send(cx) {
             return Poll::Ready(Input::TransportClosed(error));
         }
-        if let Some(socket) = self.socket.as_mut().filter(|_| !full)
-            && let Poll::Ready(received) = socket.poll_next(cx)
+        if let Some(link) = self.link.as_mut().filter(|_| !full)
+            && let Poll::Ready(received) = link.poll_next(cx)
         {
             return Poll::Ready(match received {
                 Ok(frame) => Input::Frame(frame),
                 Err(error) => Input::TransportClosed(error),
             });
+        }
+        // A timer may have slept as well, so the clock is looked at.
+        if let Poll::Ready(wake) = self.wake.poll(cx) {
+            tracing::debug!(?wake, "the page was asleep or offline, or is about to be");
+            return Poll::Ready(Input::Timeout);
         }
         match deadline {
             Some(deadline) => self.poll_timer(cx, now, deadline),
@@ -315,28 +329,28 @@ impl<C: Codec> Driver<C> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Option<TransportError> {
-        let socket = self.socket.as_mut()?;
+        let link = self.link.as_mut()?;
         while !self.frames.is_empty() {
-            match socket.poll_ready(cx) {
+            match link.poll_ready(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Err(error)) => return Some(error),
                 Poll::Ready(Ok(())) => {}
             }
             if let Some(frame) = self.frames.pop_front() {
-                if let Err(error) = socket.start_send(frame) {
+                if let Err(error) = link.start_send(frame) {
                     return Some(error);
                 }
                 self.unflushed = true;
             }
         }
         if self.unflushed {
-            match socket.poll_flush(cx) {
+            match link.poll_flush(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Err(error)) => return Some(error),
                 Poll::Ready(Ok(())) => {
                     self.unflushed = false;
                     // What was written in the meantime waits for no one else to wake it.
-                    if C::waiting(&self.connection.lock().out) > 0 {
+                    if !self.frames.is_empty() || C::waiting(&self.connection.lock().out) > 0 {
                         cx.waker().wake_by_ref();
                     }
                 }

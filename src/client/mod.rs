@@ -1,7 +1,7 @@
 //! The client: connections over any hub protocol and on either platform.
 //!
 //! `connection` is what users' handles share, `driver` the task that does what the session machine of the core
-//! asks for. Both are written once, over a `codec`. On top of them: the typed Rust client (`builder`,
+//! asks for, over a `transport`. All are written once, over a `codec`. On top of them: the typed Rust client (`builder`,
 //! `hub_connection`, `handler`, and `json`, its codec), and the JavaScript one in `js`.
 
 #![allow(
@@ -12,6 +12,7 @@
 mod codec;
 mod connection;
 mod driver;
+mod transport;
 
 browser_only! {
     #[cfg(feature = "js")]
