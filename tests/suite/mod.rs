@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod transports;
+
 use std::time::Duration;
 
 use futures_channel::mpsc;
