@@ -60,11 +60,15 @@ browser_only! {
 
 #[cfg(feature = "client")]
 pub use crate::{
-    client::{CallError, ConnectionState, Handler, HubConnection, HubConnectionBuilder, Subscription},
+    client::{
+        CallError, ConnectionEvent, ConnectionEvents, ConnectionState, Handler, HubConnection,
+        HubConnectionBuilder, RetryPolicy, Subscription,
+    },
     core::{
         arguments::Arguments,
-        negotiate::NegotiateError,
-        session::{ConnectionError, ConnectionInfo, TransportError},
+        negotiate::{NegotiateError, SkipReason, SkippedTransport, Transport, Transports},
+        refresh::RefreshError,
+        session::{ConnectionError, ConnectionInfo, RetryContext, TransportError},
         token::{AccessToken, ClientToken, TokenError},
         url::{HubUrl, UrlError},
     },

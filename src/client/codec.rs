@@ -25,6 +25,9 @@ pub(crate) trait Codec: MaybeSend + Sized + 'static {
     /// Adds a message to the end.
     fn write(out: &mut Self::Out, message: &HubMessage<'_, Self::Payload<'_>>);
 
+    /// Adds messages that were written before to the end.
+    fn append(out: &mut Self::Out, more: &Self::Out);
+
     /// Roughly how many bytes wait.
     fn waiting(out: &Self::Out) -> usize;
 

@@ -1,15 +1,18 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use serde::de::DeserializeOwned;
 
 use crate::client::connection::{CallEnd, Caller, Connection, ConnectionState, StopOnDrop};
+use crate::client::events::ConnectionEvents;
 use crate::client::handler::{Handler, Handlers, Subscription};
 use crate::client::json::Json;
 use crate::client::{CallError, HubConnectionBuilder};
 use crate::core::arguments::Arguments;
 use crate::core::message::Outcome;
+use crate::core::refresh::RefreshError;
 use crate::core::session::{ConnectionError, ConnectionInfo};
 use crate::platform::MaybeSend;
 
@@ -116,6 +119,40 @@ impl HubConnection {
     /// ```
     pub fn on<A>(&self, target: &str, handler: impl Handler<A>) -> Subscription {
         self.handlers.add(target, handler)
+    }
+
+    /// What happens to the connection from now on: a stream of [`ConnectionEvent`](crate::ConnectionEvent)s.
+    ///
+    /// ```no_run
+    /// # async fn run(hub: hubwire::HubConnection) {
+    /// let mut events = hub.events();
+    /// while let Some(event) = events.next().await {
+    ///     println!("{event:?}");
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> ConnectionEvents {
+        self.connection.0.events()
+    }
+
+    /// Gets a new token of the provider's and gives it to the server, without a new connection (ASP.NET Core 11).
+    /// Returns how long the new credentials are good for, if the server tells. It happens by itself where the
+    /// server told their lifetime in negotiate; see
+    /// [`with_authentication_refresh`](HubConnectionBuilder::with_authentication_refresh).
+    ///
+    /// # Errors
+    /// [`RefreshError`]; the connection goes on as it was.
+    ///
+    /// ```no_run
+    /// # async fn run(hub: hubwire::HubConnection) -> Result<(), hubwire::RefreshError> {
+    /// let lifetime = hub.refresh_authentication().await?;
+    /// println!("good for {lifetime:?}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn refresh_authentication(&self) -> Result<Option<Duration>, RefreshError> {
+        self.connection.0.refresh().await
     }
 
     /// What the connection is doing.

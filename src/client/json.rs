@@ -38,6 +38,10 @@ impl Codec for Json {
         json::write(out, message);
     }
 
+    fn append(out: &mut Vec<u8>, more: &Vec<u8>) {
+        out.extend_from_slice(more);
+    }
+
     fn waiting(out: &Vec<u8>) -> usize {
         out.len()
     }

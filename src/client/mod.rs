@@ -12,6 +12,10 @@
 mod codec;
 mod connection;
 mod driver;
+mod events;
+mod guard;
+mod retry;
+mod tokens;
 
 browser_only! {
     #[cfg(feature = "js")]
@@ -37,6 +41,8 @@ pub use self::{
     builder::HubConnectionBuilder,
     connection::ConnectionState,
     error::CallError,
+    events::{ConnectionEvent, ConnectionEvents},
     handler::{Handler, Subscription},
     hub_connection::HubConnection,
+    retry::RetryPolicy,
 };

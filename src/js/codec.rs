@@ -97,6 +97,13 @@ impl Codec for JsJson {
         *out = Some(written);
     }
 
+    fn append(out: &mut Option<JsString>, more: &Option<JsString>) {
+        *out = match (out.take(), more) {
+            (Some(out), Some(more)) => Some(out.concat(more)),
+            (out, more) => out.or_else(|| more.clone()),
+        };
+    }
+
     fn waiting(out: &Option<JsString>) -> usize {
         out.as_ref().map_or(0, |text| text.length() as usize)
     }

@@ -192,7 +192,10 @@ pub(crate) async fn faults(base: &str) {
             "/fault/unknown-transport",
             |e| matches!(e, ConnectionError::NoTransport { skipped } if skipped.len() == 1),
         ),
-        ("/fault/dead-transports", |e| matches!(e, ConnectionError::Transport(_))),
+        (
+            "/fault/dead-transports",
+            |e| matches!(e, ConnectionError::NoTransport { skipped } if skipped.len() == 3),
+        ),
         ("/fault/status/404", |e| e.status() == Some(404) && e.to_string().contains("no SignalR hub")),
         ("/fault/status/503", |e| e.status() == Some(503) && e.is_retryable()),
         ("/fault/endless", |e| matches!(cause(e), Some(NegotiateError::TooLong))),
