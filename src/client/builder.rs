@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::client::HubConnection;
 use crate::client::connection::{Connection, ConnectionSettings};
 use crate::client::handler::{Handler, Handlers};
+use crate::client::raw::Raw;
+use crate::core::HubProtocol;
 use crate::core::session::{ConnectionError, SessionOptions};
 use crate::core::token::AccessToken;
 use crate::core::url::UrlError;
@@ -18,6 +20,7 @@ pub struct HubConnectionBuilder {
     options: Result<SessionOptions, UrlError>,
     settings: ConnectionSettings,
     handlers: Arc<Handlers>,
+    protocol: HubProtocol,
 }
 
 impl HubConnectionBuilder {
@@ -30,6 +33,7 @@ impl HubConnectionBuilder {
                 token_provider: None,
             },
             handlers: Arc::default(),
+            protocol: HubProtocol::default(),
         }
     }
 
@@ -71,6 +75,12 @@ impl HubConnectionBuilder {
                     }
                 })
             }));
+        self
+    }
+
+    /// How messages are encoded. Default: [`HubProtocol::Json`].
+    pub fn with_protocol(mut self, protocol: HubProtocol) -> Self {
+        self.protocol = protocol;
         self
     }
 
@@ -135,8 +145,9 @@ impl HubConnectionBuilder {
         let options = self.options.map_err(ConnectionError::InvalidUrl)?;
         let handlers = self.handlers;
         let callee = Box::new(Arc::clone(&handlers));
-        let connection = Connection::new(options, self.settings, handlers.backlog(), callee);
-        Ok(HubConnection::new(connection, handlers))
+        let codec = Raw::new(self.protocol);
+        let connection = Connection::new(options, self.settings, handlers.backlog(), callee, codec);
+        Ok(HubConnection::new(connection, handlers, self.protocol))
     }
 
     /// Makes a connection and starts it.

@@ -94,6 +94,8 @@ pub(crate) struct Connection<C: Codec> {
 
 pub(super) struct Shared<C: Codec> {
     pub(super) session: Session<Box<dyn Caller<C>>>,
+    /// Writes; each driver reads with a clone of it.
+    codec: C,
     pub(super) out: C::Out,
     pub(super) waker: Option<Waker>,
     pub(super) stop: bool,
@@ -112,9 +114,10 @@ impl<C: Codec> Connection<C> {
         settings: ConnectionSettings,
         backlog: Arc<Backlog>,
         callee: Box<dyn Callee<C>>,
+        codec: C,
     ) -> Arc<Self> {
-        options.protocol = HandshakeRequest { protocol: C::NAME.to_owned(), version: 1 };
-        options.transports.format = C::FORMAT;
+        options.protocol = HandshakeRequest { protocol: codec.name().to_owned(), version: 1 };
+        options.transports.format = codec.format();
         options.transports.available = platform::transports();
         options.has_token_provider = settings.token_provider.is_some();
         Arc::new(Self {
@@ -123,6 +126,7 @@ impl<C: Codec> Connection<C> {
             backlog,
             shared: Mutex::new(Shared {
                 session: Session::new(options),
+                codec,
                 out: C::Out::default(),
                 waker: None,
                 stop: false,
@@ -150,8 +154,8 @@ impl<C: Codec> Connection<C> {
     }
 
     /// Starts connecting, and waits until the connection is up or has failed.
-    pub(crate) async fn start(self: &Arc<Self>, codec: C) -> Result<(), Arc<ConnectionError>> {
-        let started = {
+    pub(crate) async fn start(self: &Arc<Self>) -> Result<(), Arc<ConnectionError>> {
+        let (started, codec) = {
             let mut shared = self.lock();
             if shared.state != ConnectionState::Disconnected {
                 return Err(Arc::new(ConnectionError::AlreadyStarted));
@@ -163,7 +167,7 @@ impl<C: Codec> Connection<C> {
             shared.out = C::Out::default();
             let (sender, receiver) = oneshot::channel();
             shared.started.push(sender);
-            receiver
+            (receiver, shared.codec.clone())
         };
         // A driver that can't be spawned is dropped, and ends the connection as it does.
         if let Err(error) = platform::spawn(Driver::new(Arc::clone(self), codec).run()) {
@@ -266,7 +270,7 @@ impl<C: Codec> Connection<C> {
 
 impl<C: Codec> Shared<C> {
     pub(super) fn write(&mut self, message: &HubMessage<'_, C::Payload<'_>>) {
-        C::write(&mut self.out, message);
+        self.codec.write(&mut self.out, message);
     }
 
     /// Everything that waits to be sent.
