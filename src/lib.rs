@@ -34,6 +34,8 @@
 #[macro_use]
 mod platform;
 
+#[cfg(any(feature = "client", feature = "service"))]
+mod arguments;
 pub mod core;
 
 native_only! {
@@ -58,14 +60,16 @@ browser_only! {
     mod js;
 }
 
+#[cfg(any(feature = "client", feature = "service"))]
+pub use crate::arguments::{Arguments, SerializeError};
 #[cfg(feature = "client")]
 pub use crate::{
     client::{
         CallError, ConnectionEvent, ConnectionEvents, ConnectionState, Handler, HubConnection,
-        HubConnectionBuilder, RetryPolicy, Subscription,
+        HubConnectionBuilder, PayloadError, RetryPolicy, Subscription, Upload,
     },
     core::{
-        arguments::Arguments,
+        HubProtocol,
         negotiate::{NegotiateError, SkipReason, SkippedTransport, Transport, Transports},
         refresh::RefreshError,
         session::{ConnectionError, ConnectionInfo, RetryContext, TransportError},

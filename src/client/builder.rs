@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::client::HubConnection;
 use crate::client::connection::{Connection, ConnectionSettings};
 use crate::client::handler::{Handler, Handlers};
+use crate::client::raw::Raw;
 use crate::client::retry::RetryPolicy;
+use crate::core::HubProtocol;
 use crate::core::negotiate::Transports;
 use crate::core::session::{ConnectionError, SessionOptions};
 use crate::core::token::AccessToken;
@@ -20,6 +22,7 @@ pub struct HubConnectionBuilder {
     options: Result<SessionOptions, UrlError>,
     settings: ConnectionSettings,
     handlers: Arc<Handlers>,
+    protocol: HubProtocol,
 }
 
 impl HubConnectionBuilder {
@@ -28,6 +31,7 @@ impl HubConnectionBuilder {
             options: platform::absolute_url(url).map(SessionOptions::new),
             settings: ConnectionSettings::default(),
             handlers: Arc::default(),
+            protocol: HubProtocol::default(),
         }
     }
 
@@ -71,6 +75,12 @@ impl HubConnectionBuilder {
                     }
                 })
             }));
+        self
+    }
+
+    /// How messages are encoded. Default: [`HubProtocol::Json`].
+    pub fn with_protocol(mut self, protocol: HubProtocol) -> Self {
+        self.protocol = protocol;
         self
     }
 
@@ -219,8 +229,9 @@ impl HubConnectionBuilder {
         let options = self.options.map_err(ConnectionError::InvalidUrl)?;
         let handlers = self.handlers;
         let callee = Box::new(Arc::clone(&handlers));
-        let connection = Connection::new(options, self.settings, handlers.backlog(), callee);
-        Ok(HubConnection::new(connection, handlers))
+        let codec = Raw::new(self.protocol);
+        let connection = Connection::new(options, self.settings, handlers.backlog(), callee, codec);
+        Ok(HubConnection::new(connection, handlers, self.protocol))
     }
 
     /// Makes a connection and starts it.

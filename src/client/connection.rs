@@ -121,6 +121,8 @@ pub(crate) struct Connection<C: Codec> {
 
 pub(super) struct Shared<C: Codec> {
     pub(super) session: Session<Box<dyn Caller<C>>>,
+    /// Writes; each driver reads with a clone of it.
+    pub(super) codec: C,
     pub(super) out: C::Out,
     pub(super) waker: Option<Waker>,
     pub(super) stop: bool,
@@ -152,9 +154,10 @@ impl<C: Codec> Connection<C> {
         settings: ConnectionSettings,
         backlog: Arc<Backlog>,
         callee: Box<dyn Callee<C>>,
+        codec: C,
     ) -> Arc<Self> {
-        options.protocol = HandshakeRequest { protocol: C::NAME.to_owned(), version: 1 };
-        options.transports.format = C::FORMAT;
+        options.protocol = HandshakeRequest { protocol: codec.name().to_owned(), version: 1 };
+        options.transports.format = codec.format();
         options.transports.available = platform::transports();
         options.has_token_provider = settings.token_provider.is_some();
         let refresh_lead = settings.refresh_lead.unwrap_or_default();
@@ -164,6 +167,7 @@ impl<C: Codec> Connection<C> {
             backlog,
             shared: Mutex::new(Shared {
                 session: Session::new(options),
+                codec,
                 out: C::Out::default(),
                 waker: None,
                 stop: false,
@@ -197,8 +201,8 @@ impl<C: Codec> Connection<C> {
     }
 
     /// Starts connecting, and waits until the connection is up or has failed.
-    pub(crate) async fn start(self: &Arc<Self>, codec: C) -> Result<(), Arc<ConnectionError>> {
-        let started = {
+    pub(crate) async fn start(self: &Arc<Self>) -> Result<(), Arc<ConnectionError>> {
+        let (started, codec) = {
             let mut shared = self.lock();
             if shared.state != ConnectionState::Disconnected {
                 return Err(Arc::new(ConnectionError::AlreadyStarted));
@@ -212,7 +216,7 @@ impl<C: Codec> Connection<C> {
             shared.out = C::Out::default();
             let (sender, receiver) = oneshot::channel();
             shared.started.push(sender);
-            receiver
+            (receiver, shared.codec.clone())
         };
         // A driver that can't be spawned is dropped, and ends the connection as it does.
         if let Err(error) = platform::spawn(Driver::new(Arc::clone(self), codec).run()) {
@@ -339,16 +343,16 @@ impl<C: Codec> Connection<C> {
 impl<C: Codec> Shared<C> {
     pub(super) fn write(&mut self, message: &HubMessage<'_, C::Payload<'_>>) {
         match &mut self.buffer {
-            None => C::write(&mut self.out, message),
+            None => self.codec.write(&mut self.out, message),
             Some(buffer) if MessageBuffer::<C::Out>::counts(message) => {
                 let mut one = C::Out::default();
-                C::write(&mut one, message);
+                self.codec.write(&mut one, message);
                 C::append(&mut self.out, &one);
                 let size = C::waiting(&one);
                 buffer.handle_sent(one, size);
             }
             // What is not counted has no meaning for a later socket.
-            Some(_) if self.session.can_send() => C::write(&mut self.out, message),
+            Some(_) if self.session.can_send() => self.codec.write(&mut self.out, message),
             Some(_) => {}
         }
     }
@@ -358,7 +362,7 @@ impl<C: Codec> Shared<C> {
         self.out = C::Out::default();
         if let Some(buffer) = &mut self.buffer {
             let (sequence_id, kept) = buffer.resume();
-            C::write(&mut self.out, &HubMessage::Sequence { sequence_id });
+            self.codec.write(&mut self.out, &HubMessage::Sequence { sequence_id });
             for message in kept {
                 C::append(&mut self.out, message);
             }

@@ -13,7 +13,7 @@ use crate::client::guard::guarded;
 use crate::client::tokens::{self, Accepted};
 use crate::core::hub::HubEvent;
 use crate::core::message::HubMessage;
-use crate::core::negotiate::{NegotiateAnswer, RESPONSE_LIMIT, user_agent};
+use crate::core::negotiate::{NegotiateAnswer, RESPONSE_LIMIT, TransferFormat, user_agent};
 use crate::core::refresh::RefreshError;
 use crate::core::session::{ConnectionError, ConnectionInfo, Effect, TransportError};
 use crate::core::stateful::MessageBuffer;
@@ -114,7 +114,12 @@ impl<C: Codec> Driver<C> {
             }
             Effect::Open { transport, url, token, redirected_token } => {
                 tracing::debug!(%transport, %url, "opening the transport");
-                self.connection.lock().link_token = (token.clone(), redirected_token);
+                {
+                    let mut shared = self.connection.lock();
+                    shared.link_token = (token.clone(), redirected_token);
+                    // What the last socket left half received means nothing to the next.
+                    self.codec = shared.codec.clone();
+                }
                 let (http, headers) = (self.http(), self.headers());
                 self.job = Some(Box::pin(async move {
                     Done::Opened(match http {
@@ -311,7 +316,10 @@ impl<C: Codec> Driver<C> {
             if rest.is_empty() {
                 return;
             }
-            Frame::text(rest)
+            match self.codec.format() {
+                TransferFormat::Text => Frame::text(rest),
+                TransferFormat::Binary => Frame::binary(rest),
+            }
         } else {
             frame
         };
@@ -404,7 +412,7 @@ impl<C: Codec> Driver<C> {
     /// Puts what was written since the last time behind the frames that wait already.
     fn collect(&mut self) {
         if let Some(out) = self.connection.lock().take_out() {
-            self.frames.push_back(C::frame(out));
+            self.frames.push_back(self.codec.frame(out));
         }
     }
 
@@ -430,7 +438,7 @@ impl<C: Codec> Driver<C> {
                 && let Some(out) = shared.take_out()
             {
                 shared.session.handle_sent(now);
-                self.frames.push_back(C::frame(out));
+                self.frames.push_back(self.codec.frame(out));
             }
             wants_refresh |= !shared.refreshed.is_empty();
             let Shared { session, buffer, refresh, .. } = &*shared;

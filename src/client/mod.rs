@@ -2,7 +2,7 @@
 //!
 //! `connection` is what users' handles share, `driver` the task that does what the session machine of the core
 //! asks for. Both are written once, over a `codec`. On top of them: the typed Rust client (`builder`,
-//! `hub_connection`, `handler`, and `json`, its codec), and the JavaScript one in `js`.
+//! `hub_connection`, `handler`, and `raw`, its codec), and the JavaScript one in `js`.
 
 #![allow(
     clippy::arc_with_non_send_sync,
@@ -34,7 +34,11 @@ mod handler;
 #[cfg(feature = "client")]
 mod hub_connection;
 #[cfg(feature = "client")]
-mod json;
+mod payload;
+#[cfg(feature = "client")]
+mod raw;
+#[cfg(feature = "client")]
+mod upload;
 
 #[cfg(feature = "client")]
 pub use self::{
@@ -44,5 +48,7 @@ pub use self::{
     events::{ConnectionEvent, ConnectionEvents},
     handler::{Handler, Subscription},
     hub_connection::HubConnection,
+    payload::PayloadError,
     retry::RetryPolicy,
+    upload::Upload,
 };

@@ -22,8 +22,6 @@
     clippy::unreachable
 )]
 
-#[cfg(any(feature = "client", feature = "service"))]
-pub mod arguments;
 pub mod framing;
 pub mod handshake;
 pub mod hub;
@@ -31,12 +29,14 @@ pub mod json;
 pub mod keepalive;
 pub mod message;
 pub mod negotiate;
+mod protocol;
 pub mod refresh;
 pub mod session;
 pub mod stateful;
 pub mod token;
 pub mod url;
 
+pub use self::protocol::HubProtocol;
 use std::fmt;
 
 /// A moment in monotonic time, as the time since an epoch of the driver's own.
