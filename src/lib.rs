@@ -4,6 +4,7 @@
 //! Service with Microsoft Entra. It does not host hubs.
 //!
 //! - [`HubConnection`] (feature `client`, on by default) is a connection to a hub, natively and in the browser.
+//!   [`hub!`] describes a hub, so that calls to it and from it are checked when the program is compiled.
 //! - `service` (feature of that name, native) gives clients access to Azure SignalR Service and publishes through it;
 //!   `axum` is its negotiate endpoint as a router.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
@@ -57,6 +58,10 @@ browser_only! {
     #[cfg(feature = "js")]
     mod js;
 }
+
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub mod typed;
 
 #[cfg(feature = "client")]
 pub use crate::{
