@@ -4,6 +4,7 @@
 //! Service with Microsoft Entra. It does not host hubs.
 //!
 //! - [`HubConnection`] (feature `client`, on by default) is a connection to a hub, natively and in the browser.
+//!   [`hub!`] describes a hub, so that calls to it and from it are checked when the program is compiled.
 //! - `service` (feature of that name, native) gives clients access to Azure SignalR Service and publishes through it;
 //!   `axum` is its negotiate endpoint as a router.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
@@ -62,6 +63,10 @@ browser_only! {
 
 #[cfg(any(feature = "client", feature = "service"))]
 pub use crate::arguments::{Arguments, SerializeError};
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub mod typed;
+
 #[cfg(feature = "client")]
 pub use crate::{
     client::{

@@ -2,12 +2,16 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+mod typed;
+
 use std::time::Duration;
 
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use hubwire::{CallError, ConnectionError, ConnectionState, HubConnection, NegotiateError};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::typed::{typed_chat, typed_hubs};
 
 async fn connect(url: String) -> HubConnection {
     HubConnection::builder(url).connect().await.expect("connects")
