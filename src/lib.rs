@@ -4,6 +4,7 @@
 //! Service with Microsoft Entra. It does not host hubs.
 //!
 //! - [`HubConnection`] (feature `client`, on by default) is a connection to a hub, natively and in the browser.
+//!   [`hub!`] describes a hub, so that calls to it and from it are checked when the program is compiled.
 //! - `service` (feature of that name, native) gives clients access to Azure SignalR Service and publishes through it;
 //!   `axum` is its negotiate endpoint as a router.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
@@ -34,6 +35,8 @@
 #[macro_use]
 mod platform;
 
+#[cfg(any(feature = "client", feature = "service"))]
+mod arguments;
 pub mod core;
 
 native_only! {
@@ -58,13 +61,23 @@ browser_only! {
     mod js;
 }
 
+#[cfg(any(feature = "client", feature = "service"))]
+pub use crate::arguments::{Arguments, SerializeError};
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub mod typed;
+
 #[cfg(feature = "client")]
 pub use crate::{
-    client::{CallError, ConnectionState, Handler, HubConnection, HubConnectionBuilder, Subscription},
+    client::{
+        CallError, ConnectionEvent, ConnectionEvents, ConnectionState, Handler, HubConnection,
+        HubConnectionBuilder, PayloadError, RetryPolicy, Subscription, Upload,
+    },
     core::{
-        arguments::Arguments,
-        negotiate::NegotiateError,
-        session::{ConnectionError, ConnectionInfo, TransportError},
+        HubProtocol,
+        negotiate::{NegotiateError, SkipReason, SkippedTransport, Transport, Transports},
+        refresh::RefreshError,
+        session::{ConnectionError, ConnectionInfo, RetryContext, TransportError},
         token::{AccessToken, ClientToken, TokenError},
         url::{HubUrl, UrlError},
     },

@@ -33,6 +33,8 @@ against_the_reference_hub! {
     faults;
     silence_and_handshakes;
     stops;
+    typed_chat;
+    typed_hubs;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use hubwire::core::ProtocolError;
 use hubwire::core::framing::TextFraming;
 use hubwire::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
 use hubwire::core::hub::HubEvent;
@@ -218,8 +219,11 @@ enum Operation {
     Call,
     Abandon(prop::sample::Index),
     Complete(u64),
-    CloseMessage,
+    CloseMessage(bool),
     Lost,
+    Malformed,
+    RetryDelay(Option<u64>),
+    Wake,
     Stop,
     Wait(u64),
 }
@@ -235,8 +239,11 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         6 => Just(Operation::Call),
         2 => any::<prop::sample::Index>().prop_map(Operation::Abandon),
         3 => (0_u64..12).prop_map(Operation::Complete),
-        1 => Just(Operation::CloseMessage),
-        1 => Just(Operation::Lost),
+        1 => any::<bool>().prop_map(Operation::CloseMessage),
+        2 => Just(Operation::Lost),
+        1 => Just(Operation::Malformed),
+        3 => prop::option::weighted(0.8, 0_u64..40).prop_map(Operation::RetryDelay),
+        1 => Just(Operation::Wake),
         1 => Just(Operation::Stop),
         3 => (0_u64..40).prop_map(Operation::Wait),
     ]
@@ -245,13 +252,20 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 const ANSWER: &[u8] =
     br#"{"connectionId":"a","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#;
 
+const STATEFUL: &[u8] = br#"{"connectionId":"a","useStatefulReconnect":true,
+    "availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#;
+
+/// What the clock on the wall says in the tests.
+const UNIX_NOW: Duration = Duration::from_secs(1_800_000_000);
+
 proptest! {
     /// Whatever happens, in whatever order: every call is handed back exactly once, the session always comes to
     /// rest, and it always has a deadline while it waits for the network.
     #[test]
-    fn every_call_ends_once(operations in vec(any_operation(), 0..60)) {
+    fn every_call_ends_once(operations in vec(any_operation(), 0..60), flags in any::<[bool; 3]>()) {
         let mut options = SessionOptions::new(HubUrl::parse("https://app/chat").unwrap());
         options.has_token_provider = true;
+        [options.automatic_reconnect, options.retry_first_connect, options.use_stateful_reconnect] = flags;
         let mut session: Session<u64> = Session::new(options);
         let (mut now, mut begun) = (Duration::ZERO, 0);
         let mut pending: HashSet<u64> = HashSet::new();
@@ -259,10 +273,10 @@ proptest! {
             match operation {
                 Operation::Start => session.start(now),
                 Operation::Token(ok) => {
-                    session.handle_token(now, if ok { Ok(Some("t".into())) } else { Err("no".into()) });
+                    session.handle_token(now, UNIX_NOW, if ok { Ok(Some("t".into())) } else { Err("no".into()) });
                 }
                 Operation::Negotiate(status, redirect) => {
-                    let body = if redirect { &br#"{"url":"https://svc/x","accessToken":"y"}"#[..] } else { ANSWER };
+                    let body = if redirect { &br#"{"url":"https://svc/x","accessToken":"y"}"#[..] } else if flags[2] { STATEFUL } else { ANSWER };
                     session.handle_negotiate(now, Ok(NegotiateAnswer { status, retry_after: None, body }));
                 }
                 Operation::NegotiateFails => session.handle_negotiate(now, Err(TransportError::new("lost"))),
@@ -293,15 +307,20 @@ proptest! {
                         invocation_id: id.as_str().into(),
                         outcome: Outcome::Void,
                     };
-                    if let HubEvent::Completed(call, _) = session.handle_message(message) {
+                    if let HubEvent::Completed(call, _) = session.handle_message(now, message) {
                         prop_assert!(pending.remove(&call));
                     }
                 }
-                Operation::CloseMessage => {
-                    let close: HubMessage<'_, &str> = HubMessage::Close { error: None, allow_reconnect: false };
-                    session.handle_message(close);
+                Operation::CloseMessage(allow_reconnect) => {
+                    let close: HubMessage<'_, &str> = HubMessage::Close { error: None, allow_reconnect };
+                    session.handle_message(now, close);
                 }
-                Operation::Lost => session.handle_transport_closed(TransportError::new("lost")),
+                Operation::Lost => session.handle_transport_closed(now, TransportError::new("lost")),
+                Operation::Malformed => session.handle_protocol_error(now, ProtocolError::Incomplete),
+                Operation::RetryDelay(delay) => {
+                    session.handle_retry_delay(now, delay.map(Duration::from_secs));
+                }
+                Operation::Wake => session.handle_wake(now),
                 Operation::Stop => session.stop(),
                 Operation::Wait(seconds) => {
                     now += Duration::from_secs(seconds);
@@ -311,13 +330,19 @@ proptest! {
             let mut down = false;
             while let Some(effect) = session.poll_effect() {
                 prop_assert!(!down, "{:?} follows the end", effect);
-                if let Effect::Disconnected { calls, .. } = effect {
-                    down = true;
-                    for call in calls {
-                        prop_assert!(pending.remove(&call));
+                match effect {
+                    Effect::Lost { calls, .. } => {
+                        for call in calls {
+                            prop_assert!(pending.remove(&call));
+                        }
+                        prop_assert!(pending.is_empty());
                     }
-                    prop_assert!(pending.is_empty());
-                    prop_assert!(!session.is_connected());
+                    Effect::Disconnected(_) => {
+                        down = true;
+                        prop_assert!(pending.is_empty());
+                        prop_assert!(!session.is_connected());
+                    }
+                    _ => {}
                 }
             }
         }

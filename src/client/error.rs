@@ -1,3 +1,5 @@
+use crate::arguments::SerializeError;
+use crate::client::payload::PayloadError;
 use crate::core::session::ConnectionError;
 
 /// Why a call did not work out.
@@ -12,12 +14,12 @@ pub enum CallError {
     /// known in the latter case.
     #[error("the call ended with the connection: {0}")]
     Connection(#[from] ConnectionError),
-    /// An argument can't be written as JSON.
+    /// An argument can't be written in the connection's protocol.
     #[error("an argument can't be serialized: {0}")]
-    Arguments(#[source] serde_json::Error),
+    Arguments(#[source] SerializeError),
     /// The result is not what was asked for. To ignore a result, ask for a `serde::de::IgnoredAny`.
     #[error("the result is of another type than asked for: {0}")]
-    Result(#[source] serde_json::Error),
+    Result(#[source] PayloadError),
     /// The server's method returns a stream, which has no single result.
     #[error("the server's method returns a stream, not a single result")]
     NotAStream,

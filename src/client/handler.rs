@@ -10,7 +10,8 @@ use futures_core::Stream as _;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 
 use crate::client::connection::{Backlog, Callee};
-use crate::client::json::Json;
+use crate::client::payload::Payload;
+use crate::client::raw::Raw;
 use crate::core::message::Invocation;
 use crate::platform::{self, MaybeSend, MaybeSync};
 
@@ -93,7 +94,7 @@ handlers! {
 
 /// One registered handler, without its types.
 trait Registered: MaybeSend + MaybeSync {
-    fn call(&self, target: &str, arguments: &str);
+    fn call(&self, target: &str, arguments: Payload<'_>);
 }
 
 /// A handler runs in a task of its own: one that is slow, or panics, holds up neither the connection nor the others.
@@ -109,8 +110,8 @@ where
     A: DeserializeOwned + MaybeSend + 'static,
     F: FnMut(A) + MaybeSend + 'static,
 {
-    fn call(&self, target: &str, arguments: &str) {
-        let arguments = match serde_json::from_str(arguments) {
+    fn call(&self, target: &str, arguments: Payload<'_>) {
+        let arguments = match arguments.decode() {
             Ok(arguments) => arguments,
             Err(error) => {
                 tracing::error!(target_method = target, %error, "arguments of another type than the handler's");
@@ -190,8 +191,8 @@ impl Handlers {
     }
 }
 
-impl Callee<Json> for Arc<Handlers> {
-    fn call(&self, call: Invocation<'_, &str>) {
+impl Callee<Raw> for Arc<Handlers> {
+    fn call(&self, call: Invocation<'_, Payload<'_>>) {
         let lower;
         let key = if call.target.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {
             lower = call.target.to_lowercase();

@@ -1,15 +1,20 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use serde::de::DeserializeOwned;
 
+use crate::arguments::{ArgumentWriter, Arguments, SerializeError};
 use crate::client::connection::{CallEnd, Caller, Connection, ConnectionState, StopOnDrop};
+use crate::client::events::ConnectionEvents;
 use crate::client::handler::{Handler, Handlers, Subscription};
-use crate::client::json::Json;
+use crate::client::payload::Payload;
+use crate::client::raw::Raw;
 use crate::client::{CallError, HubConnectionBuilder};
-use crate::core::arguments::Arguments;
+use crate::core::HubProtocol;
 use crate::core::message::Outcome;
+use crate::core::refresh::RefreshError;
 use crate::core::session::{ConnectionError, ConnectionInfo};
 use crate::platform::MaybeSend;
 
@@ -33,8 +38,9 @@ use crate::platform::MaybeSend;
 /// ```
 #[derive(Clone)]
 pub struct HubConnection {
-    connection: Arc<StopOnDrop<Json>>,
+    connection: Arc<StopOnDrop<Raw>>,
     handlers: Arc<Handlers>,
+    protocol: HubProtocol,
 }
 
 impl HubConnection {
@@ -43,8 +49,12 @@ impl HubConnection {
         HubConnectionBuilder::new(url.as_ref())
     }
 
-    pub(super) fn new(connection: Arc<Connection<Json>>, handlers: Arc<Handlers>) -> Self {
-        Self { connection: Arc::new(StopOnDrop(connection)), handlers }
+    pub(super) fn new(
+        connection: Arc<Connection<Raw>>,
+        handlers: Arc<Handlers>,
+        protocol: HubProtocol,
+    ) -> Self {
+        Self { connection: Arc::new(StopOnDrop(connection)), handlers, protocol }
     }
 
     /// Connects: negotiates, opens the transport and shakes hands. A connection that has ended can be started
@@ -54,7 +64,7 @@ impl HubConnection {
     /// [`ConnectionError`] says what failed and what to do about it. [`ConnectionError::AlreadyStarted`] unless
     /// the state is [`ConnectionState::Disconnected`].
     pub async fn start(&self) -> Result<(), ConnectionError> {
-        self.connection.0.start(Json::default()).await.map_err(Arc::unwrap_or_clone)
+        self.connection.0.start().await.map_err(Arc::unwrap_or_clone)
     }
 
     /// Stops the connection, whatever it is doing, and waits until it is down. Calls that are pending end with
@@ -83,9 +93,13 @@ impl HubConnection {
     where
         R: DeserializeOwned + MaybeSend + 'static,
     {
-        let arguments = arguments.to_json().map_err(CallError::Arguments)?;
+        let arguments = self.arguments(arguments)?;
         let (sender, receiver) = oneshot::channel();
-        let call = self.connection.0.invoke(target, &arguments, Box::new(Waiting(sender)));
+        let call = self.connection.0.invoke(
+            target,
+            Payload::new(self.protocol, &arguments),
+            Box::new(Waiting { sender, protocol: self.protocol }),
+        );
         let result = receiver.await.unwrap_or(Err(CallError::Connection(ConnectionError::Stopped)));
         drop(call);
         result
@@ -97,8 +111,19 @@ impl HubConnection {
     /// # Errors
     /// [`CallError::Connection`] and [`CallError::Arguments`]. That the method failed is not heard of.
     pub async fn send(&self, target: &str, arguments: impl Arguments) -> Result<(), CallError> {
-        let arguments = arguments.to_json().map_err(CallError::Arguments)?;
-        Ok(self.connection.0.send(target, &arguments).await?)
+        let arguments = self.arguments(arguments)?;
+        Ok(self.connection.0.send(target, Payload::new(self.protocol, &arguments)).await?)
+    }
+
+    fn arguments(&self, arguments: impl Arguments) -> Result<Vec<u8>, CallError> {
+        let mut writer = ArgumentWriter::new(self.protocol);
+        arguments.write(&mut writer).map_err(CallError::Arguments)?;
+        let (bytes, uploads) = writer.finish().map_err(CallError::Arguments)?;
+        if !uploads.is_empty() {
+            let reason = "this version sends no uploads; pass the items as a list";
+            return Err(CallError::Arguments(SerializeError::new(reason)));
+        }
+        Ok(bytes)
     }
 
     /// Registers a handler for calls of the server, before or after connecting. There can be several for a method;
@@ -116,6 +141,40 @@ impl HubConnection {
     /// ```
     pub fn on<A>(&self, target: &str, handler: impl Handler<A>) -> Subscription {
         self.handlers.add(target, handler)
+    }
+
+    /// What happens to the connection from now on: a stream of [`ConnectionEvent`](crate::ConnectionEvent)s.
+    ///
+    /// ```no_run
+    /// # async fn run(hub: hubwire::HubConnection) {
+    /// let mut events = hub.events();
+    /// while let Some(event) = events.next().await {
+    ///     println!("{event:?}");
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> ConnectionEvents {
+        self.connection.0.events()
+    }
+
+    /// Gets a new token of the provider's and gives it to the server, without a new connection (ASP.NET Core 11).
+    /// Returns how long the new credentials are good for, if the server tells. It happens by itself where the
+    /// server told their lifetime in negotiate; see
+    /// [`with_authentication_refresh`](HubConnectionBuilder::with_authentication_refresh).
+    ///
+    /// # Errors
+    /// [`RefreshError`]; the connection goes on as it was.
+    ///
+    /// ```no_run
+    /// # async fn run(hub: hubwire::HubConnection) -> Result<(), hubwire::RefreshError> {
+    /// let lifetime = hub.refresh_authentication().await?;
+    /// println!("good for {lifetime:?}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn refresh_authentication(&self) -> Result<Option<Duration>, RefreshError> {
+        self.connection.0.refresh().await
     }
 
     /// What the connection is doing.
@@ -151,18 +210,23 @@ impl fmt::Debug for HubConnection {
 }
 
 /// Waits for a result, which is read from the message's own bytes.
-struct Waiting<R>(oneshot::Sender<Result<R, CallError>>);
+struct Waiting<R> {
+    sender: oneshot::Sender<Result<R, CallError>>,
+    protocol: HubProtocol,
+}
 
-impl<R: DeserializeOwned + MaybeSend> Caller<Json> for Waiting<R> {
-    fn end(self: Box<Self>, end: CallEnd<'_, &str>) {
+impl<R: DeserializeOwned + MaybeSend> Caller<Raw> for Waiting<R> {
+    fn end(self: Box<Self>, end: CallEnd<'_, Payload<'_>>) {
         let result = match end {
-            CallEnd::Outcome(Outcome::Void) => serde_json::from_str("null").map_err(CallError::Result),
-            CallEnd::Outcome(Outcome::Value(json)) => serde_json::from_str(json).map_err(CallError::Result),
+            CallEnd::Outcome(Outcome::Void) => {
+                Payload::null(self.protocol).decode().map_err(CallError::Result)
+            }
+            CallEnd::Outcome(Outcome::Value(value)) => value.decode().map_err(CallError::Result),
             CallEnd::Outcome(Outcome::Error(error)) => Err(CallError::Server(error.into_owned())),
             CallEnd::UnexpectedItem => Err(CallError::NotAStream),
             CallEnd::Closed(error) => Err(CallError::Connection(error.clone())),
         };
         // Nobody waits any more: the call was dropped in this moment.
-        let _ = self.0.send(result);
+        let _ = self.sender.send(result);
     }
 }

@@ -1,8 +1,8 @@
 //! The client: connections over any hub protocol and on either platform.
 //!
 //! `connection` is what users' handles share, `driver` the task that does what the session machine of the core
-//! asks for, over a `transport`. All are written once, over a `codec`. On top of them: the typed Rust client (`builder`,
-//! `hub_connection`, `handler`, and `json`, its codec), and the JavaScript one in `js`.
+//! asks for, over a `transport`. All are written once, over a `codec`. On top of them: the typed Rust client
+//! (`builder`, `hub_connection`, `handler`, and `raw`, its codec), and the JavaScript one in `js`.
 
 #![allow(
     clippy::arc_with_non_send_sync,
@@ -12,6 +12,10 @@
 mod codec;
 mod connection;
 mod driver;
+mod events;
+mod guard;
+mod retry;
+mod tokens;
 mod transport;
 
 browser_only! {
@@ -31,13 +35,21 @@ mod handler;
 #[cfg(feature = "client")]
 mod hub_connection;
 #[cfg(feature = "client")]
-mod json;
+mod payload;
+#[cfg(feature = "client")]
+mod raw;
+#[cfg(feature = "client")]
+mod upload;
 
 #[cfg(feature = "client")]
 pub use self::{
     builder::HubConnectionBuilder,
     connection::ConnectionState,
     error::CallError,
+    events::{ConnectionEvent, ConnectionEvents},
     handler::{Handler, Subscription},
     hub_connection::HubConnection,
+    payload::PayloadError,
+    retry::RetryPolicy,
+    upload::Upload,
 };

@@ -91,8 +91,15 @@ impl WasmConnection {
             headers: options.headers().as_ref().map(headers).unwrap_or_default(),
             with_credentials: options.with_credentials().unwrap_or(true),
             token_provider: options.access_token_factory().map(token_provider),
+            ..ConnectionSettings::default()
         };
-        let connection = Connection::new(session, settings, Arc::default(), Box::new(callbacks.clone()));
+        let connection = Connection::new(
+            session,
+            settings,
+            Arc::default(),
+            Box::new(callbacks.clone()),
+            JsJson::default(),
+        );
         Ok(Self { connection: StopOnDrop(connection), callbacks })
     }
 
@@ -100,7 +107,7 @@ impl WasmConnection {
     pub fn start(&self) -> Promise {
         let (connection, callbacks) = (Arc::clone(&self.connection.0), self.callbacks.clone());
         promise(async move {
-            connection.start(JsJson::default()).await.map_err(|error| connection_error(&error))?;
+            connection.start().await.map_err(|error| connection_error(&error))?;
             // The server may have ended it in the meantime.
             if let Some(info) = connection.info() {
                 let mut message = format!("Connected to {} by {}.", info.url, info.transport);

@@ -16,7 +16,11 @@ pub(super) fn js_error(code: &str, message: &str, status: Option<u16>) -> JsValu
 }
 
 pub(super) fn connection_error(error: &ConnectionError) -> JsValue {
-    let code = match error {
+    js_error(code(error), &error.to_string(), error.status())
+}
+
+fn code(error: &ConnectionError) -> &'static str {
+    match error {
         ConnectionError::InvalidUrl(_) => "InvalidUrl",
         ConnectionError::InsecureUrl(_) => "InsecureUrl",
         ConnectionError::AccessToken(_) => "AccessToken",
@@ -28,8 +32,8 @@ pub(super) fn connection_error(error: &ConnectionError) -> JsValue {
         ConnectionError::Protocol(_) => "Protocol",
         ConnectionError::ServerTimeout { .. } => "ServerTimeout",
         ConnectionError::ServerClosed { .. } => "ServerClosed",
+        ConnectionError::RetriesExhausted { last, .. } => code(last),
         ConnectionError::Stopped => "Stopped",
         ConnectionError::AlreadyStarted | ConnectionError::NotConnected => "InvalidState",
-    };
-    js_error(code, &error.to_string(), error.status())
+    }
 }

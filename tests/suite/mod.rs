@@ -1,8 +1,9 @@
 //! What a client has to do against an ASP.NET Core hub, the same lines on tokio and in a browser.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 
 pub(crate) mod transports;
+mod typed;
 
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use futures_channel::mpsc;
 use futures_util::StreamExt;
 use hubwire::{CallError, ConnectionError, ConnectionState, HubConnection, NegotiateError};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::typed::{typed_chat, typed_hubs};
 
 async fn connect(url: String) -> HubConnection {
     HubConnection::builder(url).connect().await.expect("connects")
@@ -194,7 +197,10 @@ pub(crate) async fn faults(base: &str) {
             "/fault/unknown-transport",
             |e| matches!(e, ConnectionError::NoTransport { skipped } if skipped.len() == 1),
         ),
-        ("/fault/dead-transports", |e| matches!(e, ConnectionError::Transport(_))),
+        (
+            "/fault/dead-transports",
+            |e| matches!(e, ConnectionError::NoTransport { skipped } if skipped.len() == 3),
+        ),
         ("/fault/status/404", |e| e.status() == Some(404) && e.to_string().contains("no SignalR hub")),
         ("/fault/status/503", |e| e.status() == Some(503) && e.is_retryable()),
         ("/fault/endless", |e| matches!(cause(e), Some(NegotiateError::TooLong))),
