@@ -45,7 +45,7 @@ use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 use crate::core::{Moment, ProtocolError};
 
-/// How often in a row a connection is resumed without a byte from the server in between.
+/// How often in a row resuming a connection is tried without a byte from the server in between.
 const FRUITLESS_RESUMES: u8 = 3;
 
 /// What was agreed on in negotiate.
@@ -452,8 +452,16 @@ impl<T> Session<T> {
                 self.effects.push_back(Effect::Resumed);
                 self.effects.push_back(Effect::SendPing);
             }
-            (phase @ Phase::Resuming { fetching_token: false, .. }, Err(_)) => {
-                *self.phase = phase;
+            (Phase::Resuming { mut live, fetching_token: false, cause }, Err(error)) => {
+                // A refusal is final. A network that fails once more may be just the rest of the same trouble, and a
+                // conflict (409) says that the server has not noticed the end of the old socket.
+                let again = error.status.is_none_or(|status| status == 409)
+                    && live.fruitless_resumes < FRUITLESS_RESUMES;
+                live.fruitless_resumes += 1;
+                if again {
+                    return self.resume(now, live, cause);
+                }
+                *self.phase = Phase::Resuming { live, fetching_token: false, cause };
                 self.resume_failed(now);
             }
             (phase, _) => *self.phase = phase,
@@ -732,7 +740,7 @@ impl<T> Session<T> {
         self.enter(now, Phase::AskingRetryPolicy(reason), Effect::AskRetryPolicy(context));
     }
 
-    /// The same connection on a new socket, once: the same URL, and no delay.
+    /// The same connection on a new socket: the same URL, and no delay.
     fn resume(&mut self, now: Moment, mut live: Live, cause: ConnectionError) {
         let provided = self.options.has_token_provider && !live.link.redirected_token;
         let token = self.tokens.valid(now).cloned();
