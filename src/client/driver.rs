@@ -10,8 +10,8 @@ use crate::client::codec::Codec;
 use crate::client::connection::{CallEnd, Caller, Connection, ConnectionState, Refreshed, Shared, poll_job};
 use crate::client::events::ConnectionEvent;
 use crate::client::guard::guarded;
-use crate::client::tokens::{self, Accepted};
-use crate::client::transport::{FixedToken, Link};
+use crate::client::tokens::{self, Accepted, LinkTokens};
+use crate::client::transport::Link;
 use crate::core::hub::HubEvent;
 use crate::core::message::HubMessage;
 use crate::core::negotiate::{NegotiateAnswer, RESPONSE_LIMIT, TransferFormat, user_agent};
@@ -20,7 +20,7 @@ use crate::core::session::{ConnectionError, ConnectionInfo, Effect, TransportErr
 use crate::core::stateful::MessageBuffer;
 use crate::core::token::AccessToken;
 use crate::core::{Moment, ProtocolError};
-use crate::platform::{self, BoxFuture, Frame, HttpClient, HttpResponse, WakeSignal};
+use crate::platform::{self, BoxFuture, Frame, HttpClient, HttpResponse, Wake, WakeSignal};
 
 /// The task behind a connection: does what the session machine asks for, and tells it what happens. It lives from
 /// one start to the end that follows, through all reconnects.
@@ -57,6 +57,7 @@ enum Input {
     Frame(Frame),
     TransportClosed(TransportError),
     Timeout,
+    Wake(Wake),
 }
 
 impl<C: Codec> Driver<C> {
@@ -117,16 +118,15 @@ impl<C: Codec> Driver<C> {
             }
             Effect::Open { transport, url, token, redirected_token } => {
                 tracing::debug!(%transport, %url, "opening the transport");
-                {
+                let (timeout, format) = {
                     let mut shared = self.connection.lock();
-                    shared.link_token = (token.clone(), redirected_token);
+                    shared.link_token = (token, redirected_token);
                     // What the last socket left half received means nothing to the next.
                     self.codec = shared.codec.clone();
-                }
+                    (shared.session.options().request_timeout, shared.codec.format())
+                };
                 let (http, headers) = (self.http(), self.headers());
-                let timeout = self.connection.lock().session.options().request_timeout;
-                let format = self.codec.format();
-                let authorization = Arc::new(FixedToken(token));
+                let authorization = Arc::new(LinkTokens(Arc::downgrade(&self.connection)));
                 self.job = Some(Box::pin(async move {
                     Done::Opened(match http {
                         Ok(http) => {
@@ -198,6 +198,7 @@ impl<C: Codec> Driver<C> {
         // Nothing more will be requested, and an idle pool costs memory.
         self.http = None;
         let mut shared = self.connection.lock();
+        shared.renewed = false;
         if self.connection.settings.refresh_lead.is_some()
             && self.connection.settings.token_provider.is_some()
         {
@@ -272,6 +273,13 @@ impl<C: Codec> Driver<C> {
             Input::Frame(frame) => self.receive(now, frame),
             Input::Refreshed(result) => self.refreshed(now, result),
             Input::Timeout => self.time_passed(now),
+            Input::Wake(wake) => {
+                tracing::debug!(?wake, "the page was asleep or offline, or is about to be");
+                if wake != Wake::Frozen {
+                    self.connection.lock().session.handle_wake(now);
+                    self.time_passed(now);
+                }
+            }
             input => {
                 let mut shared = self.connection.lock();
                 let session = &mut shared.session;
@@ -301,7 +309,7 @@ impl<C: Codec> Driver<C> {
                         self.link = None;
                         session.handle_transport_closed(now, error);
                     }
-                    Input::Frame(_) | Input::Refreshed(_) | Input::Timeout => {}
+                    Input::Frame(_) | Input::Refreshed(_) | Input::Timeout | Input::Wake(_) => {}
                 }
             }
         }
@@ -388,7 +396,7 @@ impl<C: Codec> Driver<C> {
         let mut shared = self.connection.lock();
         let result: Refreshed = match result {
             Ok((answer, sent)) => {
-                shared.renewed(now, answer.access_token.as_ref(), sent.as_ref());
+                shared.accept(now, answer.access_token.as_ref(), sent.as_ref());
                 if self.connection.settings.refresh_lead.is_some() {
                     shared.refresh.arm(now, answer.token_lifetime);
                 }
@@ -477,8 +485,7 @@ impl<C: Codec> Driver<C> {
         }
         // A timer may have slept as well, so the clock is looked at.
         if let Poll::Ready(wake) = self.wake.poll(cx) {
-            tracing::debug!(?wake, "the page was asleep or offline, or is about to be");
-            return Poll::Ready(Input::Timeout);
+            return Poll::Ready(Input::Wake(wake));
         }
         match deadline {
             Some(deadline) => self.poll_timer(cx, now, deadline),

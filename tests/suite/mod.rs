@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 
+mod lifecycle;
 pub(crate) mod transports;
 mod typed;
 
@@ -12,6 +13,7 @@ use futures_util::StreamExt;
 use hubwire::{CallError, ConnectionError, ConnectionState, HubConnection, NegotiateError};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::lifecycle::*;
 pub(crate) use self::typed::{typed_chat, typed_hubs};
 
 async fn connect(url: String) -> HubConnection {

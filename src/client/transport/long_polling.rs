@@ -28,7 +28,10 @@ pub(crate) struct LongPolling {
 
 impl LongPolling {
     /// The first poll is answered at once, and without a message.
-    pub(super) async fn open(endpoint: Arc<Endpoint>, format: TransferFormat) -> Result<Self, TransportError> {
+    pub(super) async fn open(
+        endpoint: Arc<Endpoint>,
+        format: TransferFormat,
+    ) -> Result<Self, TransportError> {
         let url = poll_url(&endpoint.url);
         let mut answer = endpoint.send(HttpRequest { url: &url, ..endpoint.request(Method::GET) }).await?;
         if answer.status != 200 {

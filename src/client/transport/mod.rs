@@ -121,9 +121,8 @@ impl Link {
 
 /// Browsers do not tell why a socket could not be opened, so that a token is renewed natively only.
 async fn open_web_socket(endpoint: &Endpoint) -> Result<WebSocket, TransportError> {
-    let open = |token| {
-        WebSocket::open(endpoint.http.clone(), endpoint.url.clone(), token, endpoint.headers.clone())
-    };
+    let open =
+        |token| WebSocket::open(endpoint.http.clone(), endpoint.url.clone(), token, endpoint.headers.clone());
     let token = endpoint.authorization.current();
     match open(token.clone()).await {
         Err(error) if error.status == Some(401) => match renew(&*endpoint.authorization, token).await? {
@@ -143,22 +142,4 @@ async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T
         Poll::Pending => sleep.as_mut().poll(cx).map(|()| None),
     })
     .await
-}
-
-/// The token that opened the connection, for as long as it lasts.
-pub(crate) struct FixedToken(pub(crate) Option<AccessToken>);
-
-impl Authorization for FixedToken {
-    fn current(&self) -> Option<AccessToken> {
-        self.0.clone()
-    }
-
-    fn renew(&self, _rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, String>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-
-    fn refresh(&self) -> BoxFuture<Result<(), TransportError>> {
-        let error = "the server wants the authentication refreshed, which is not set up";
-        Box::pin(std::future::ready(Err(TransportError::new(error))))
-    }
 }

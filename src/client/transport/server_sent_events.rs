@@ -17,8 +17,7 @@ pub(crate) struct ServerSentEvents {
 
 impl ServerSentEvents {
     pub(super) async fn open(endpoint: Arc<Endpoint>) -> Result<Self, TransportError> {
-        let request =
-            HttpRequest { accept: Some("text/event-stream"), ..endpoint.request(Method::GET) };
+        let request = HttpRequest { accept: Some("text/event-stream"), ..endpoint.request(Method::GET) };
         let answer = endpoint.send(request).await?;
         if answer.status != 200 {
             return Err(refused("the server refused to open an event stream", answer.status));
