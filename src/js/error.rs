@@ -16,11 +16,7 @@ pub(super) fn js_error(code: &str, message: &str, status: Option<u16>) -> JsValu
 }
 
 pub(super) fn connection_error(error: &ConnectionError) -> JsValue {
-    js_error(code(error), &error.to_string(), error.status())
-}
-
-fn code(error: &ConnectionError) -> &'static str {
-    match error {
+    let code = match error {
         ConnectionError::InvalidUrl(_) => "InvalidUrl",
         ConnectionError::InsecureUrl(_) => "InsecureUrl",
         ConnectionError::AccessToken(_) => "AccessToken",
@@ -32,8 +28,9 @@ fn code(error: &ConnectionError) -> &'static str {
         ConnectionError::Protocol(_) => "Protocol",
         ConnectionError::ServerTimeout { .. } => "ServerTimeout",
         ConnectionError::ServerClosed { .. } => "ServerClosed",
-        ConnectionError::RetriesExhausted { last, .. } => code(last),
+        ConnectionError::RetriesExhausted { .. } => "RetriesExhausted",
         ConnectionError::Stopped => "Stopped",
         ConnectionError::AlreadyStarted | ConnectionError::NotConnected => "InvalidState",
-    }
+    };
+    js_error(code, &error.to_string(), error.status())
 }
