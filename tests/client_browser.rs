@@ -8,7 +8,8 @@ wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 
 mod suite;
 
-use hubwire::{ConnectionError, HubConnection, NegotiateError, UrlError};
+use hubwire::{ConnectionError, HubConnection, NegotiateError, Transport, UrlError};
+use suite::Setup;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 macro_rules! against_the_reference_hub {
@@ -26,17 +27,42 @@ macro_rules! against_the_reference_hub {
     };
 }
 
+macro_rules! over {
+    ($transport:ident) => {
+        use super::*;
+
+        const SETUP: Setup = Setup::json(Transport::$transport);
+
+        against_the_reference_hub! {
+            calls(SETUP);
+            pushes(SETUP);
+            handlers_are_on_their_own(SETUP, false);
+            restart(SETUP);
+            the_server_goes_away(SETUP);
+            stops(SETUP);
+        }
+    };
+}
+
+mod web_sockets {
+    over!(WebSockets);
+}
+
+mod server_sent_events {
+    over!(ServerSentEvents);
+}
+
+mod long_polling {
+    over!(LongPolling);
+}
+
 against_the_reference_hub! {
-    calls;
-    pushes;
-    handlers_are_on_their_own(false);
+    polls_that_bring_nothing;
+    tokens_stay_out_of_queries;
     chat;
     redirects;
-    restart;
-    the_server_goes_away;
     faults;
     silence_and_handshakes;
-    stops;
     typed_chat;
     typed_hubs;
 }

@@ -5,7 +5,8 @@ mod support;
 
 use std::time::Duration;
 
-use hubwire::{ConnectionError, HubConnection};
+use hubwire::{ConnectionError, HubConnection, Transport};
+use suite::Setup;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 macro_rules! against_the_reference_hub {
@@ -22,17 +23,42 @@ macro_rules! against_the_reference_hub {
     };
 }
 
+macro_rules! over {
+    ($transport:ident) => {
+        use super::*;
+
+        const SETUP: Setup = Setup::json(Transport::$transport);
+
+        against_the_reference_hub! {
+            calls(SETUP);
+            pushes(SETUP);
+            handlers_are_on_their_own(SETUP, true);
+            restart(SETUP);
+            the_server_goes_away(SETUP);
+            stops(SETUP);
+        }
+    };
+}
+
+mod web_sockets {
+    over!(WebSockets);
+}
+
+mod server_sent_events {
+    over!(ServerSentEvents);
+}
+
+mod long_polling {
+    over!(LongPolling);
+}
+
 against_the_reference_hub! {
-    calls;
-    pushes;
-    handlers_are_on_their_own(true);
+    polls_that_bring_nothing;
+    tokens_stay_out_of_queries;
     chat;
     redirects;
-    restart;
-    the_server_goes_away;
     faults;
     silence_and_handshakes;
-    stops;
     automatic_reconnect;
     retry_policies(true);
     stateful_reconnect("native", 10_000, 50);
