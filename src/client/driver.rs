@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use crate::client::backlog::Gate;
+use crate::client::call::{CallEnd, ClientCall, ClientEffect};
 use crate::client::codec::Codec;
-use crate::client::connection::{CallEnd, Caller, Connection, ConnectionState, poll_job};
+use crate::client::connection::{Connection, ConnectionState, poll_job};
 use crate::core::hub::HubEvent;
 use crate::core::message::HubMessage;
 use crate::core::negotiate::{NegotiateAnswer, RESPONSE_LIMIT, user_agent};
@@ -20,6 +22,7 @@ use crate::platform::{self, BoxFuture, Frame, HttpClient, HttpResponse, WebSocke
 pub(super) struct Driver<C: Codec> {
     connection: Arc<Connection<C>>,
     codec: C,
+    gate: Gate,
     http: Option<HttpClient>,
     socket: Option<Box<WebSocket>>,
     /// Frames that the socket has not taken yet.
@@ -50,6 +53,7 @@ enum Input {
 impl<C: Codec> Driver<C> {
     pub(super) fn new(connection: Arc<Connection<C>>, codec: C) -> Self {
         Self {
+            gate: Gate::new(Arc::clone(&connection.backlog)),
             connection,
             codec,
             http: None,
@@ -85,7 +89,7 @@ impl<C: Codec> Driver<C> {
         }
     }
 
-    fn perform(&mut self, effect: Effect<Box<dyn Caller<C>>>) {
+    fn perform(&mut self, effect: ClientEffect<C>) {
         match effect {
             Effect::FetchToken => {
                 let provider = self.connection.settings.token_provider.clone();
@@ -167,7 +171,7 @@ impl<C: Codec> Driver<C> {
     }
 
     /// The one end of a connection, for everyone who waits.
-    fn disconnected(&mut self, error: ConnectionError, calls: Vec<Box<dyn Caller<C>>>) {
+    fn disconnected(&mut self, error: ConnectionError, calls: Vec<ClientCall<C>>) {
         self.ended = true;
         let error = Arc::new(error);
         let (started, ended) = {
@@ -251,14 +255,28 @@ impl<C: Codec> Driver<C> {
         let decoded = self.codec.decode(&frame, &mut |message| {
             let event = connection.lock().session.handle_message(message);
             match event {
-                HubEvent::Invocation(call) | HubEvent::StreamInvocation(call) => connection.callee.call(call),
                 HubEvent::Completed(call, outcome) => call.end(CallEnd::Outcome(outcome)),
                 HubEvent::UnexpectedItem(call) => call.end(CallEnd::UnexpectedItem),
-                HubEvent::None | HubEvent::CancelInvocation(_) | HubEvent::Close { .. } => {}
+                HubEvent::Item { id, stream, item } => {
+                    if !stream.item(item) {
+                        connection.abandon(id);
+                    }
+                }
+                HubEvent::StreamCompleted(stream, outcome) => stream.end(CallEnd::Outcome(outcome)),
+                HubEvent::Invocation(call) => connection.callee.call(connection, call),
+                HubEvent::StreamInvocation(call) => {
+                    if let Some(id) = call.invocation_id {
+                        connection.refuse(&id, "Clients have no methods that stream.");
+                    }
+                }
+                HubEvent::Cancelled(id) => connection.refuse(&id, "The invocation was canceled."),
+                HubEvent::None | HubEvent::Close { .. } => {}
             }
         });
         if let Err(error) = decoded {
             connection.lock().session.handle_protocol_error(error);
+        } else if connection.backlog.is_too_long() {
+            connection.lock().session.handle_slow_consumer();
         }
     }
 
@@ -271,7 +289,8 @@ impl<C: Codec> Driver<C> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let now = platform::now();
-        let full = self.connection.backlog.is_full(cx.waker());
+        let has_calls = self.connection.lock().session.calls().is_some_and(|calls| calls.pending_calls() > 0);
+        let full = !self.gate.is_open(cx, has_calls);
         let deadline = {
             let mut shared = self.connection.lock();
             if shared.stop {

@@ -9,10 +9,12 @@ use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures_core::Stream as _;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 
-use crate::client::connection::{Backlog, Callee};
+use crate::client::backlog::{Backlog, Waiting};
+use crate::client::call::Callee;
+use crate::client::connection::Connection;
 use crate::client::json::Json;
 use crate::core::message::Invocation;
-use crate::platform::{self, MaybeSend, MaybeSync};
+use crate::platform::{MaybeSend, MaybeSync, Spawner};
 
 /// A function that the server can call: a closure of up to eight arguments, each of any type that serde can read.
 ///
@@ -93,15 +95,15 @@ handlers! {
 
 /// One registered handler, without its types.
 trait Registered: MaybeSend + MaybeSync {
-    fn call(&self, target: &str, arguments: &str);
+    fn call(&self, spawner: &Spawner, target: &str, arguments: &str);
 }
 
 /// A handler runs in a task of its own: one that is slow, or panics, holds up neither the connection nor the others.
 struct Queue<A, F> {
-    sender: UnboundedSender<A>,
+    sender: UnboundedSender<(A, Waiting)>,
     backlog: Arc<Backlog>,
     /// The task begins with the first call, since there may be no runtime before.
-    waiting: Mutex<Option<(UnboundedReceiver<A>, F)>>,
+    waiting: Mutex<Option<(UnboundedReceiver<(A, Waiting)>, F)>>,
 }
 
 impl<A, F> Registered for Queue<A, F>
@@ -109,8 +111,8 @@ where
     A: DeserializeOwned + MaybeSend + 'static,
     F: FnMut(A) + MaybeSend + 'static,
 {
-    fn call(&self, target: &str, arguments: &str) {
-        let arguments = match serde_json::from_str(arguments) {
+    fn call(&self, spawner: &Spawner, target: &str, json: &str) {
+        let arguments = match serde_json::from_str(json) {
             Ok(arguments) => arguments,
             Err(error) => {
                 tracing::error!(target_method = target, %error, "arguments of another type than the handler's");
@@ -119,29 +121,20 @@ where
         };
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((receiver, handler)) = waiting {
-            let run = run(receiver, handler, Arc::clone(&self.backlog), target.to_owned());
-            // This is the connection's own task, so there is a runtime.
-            let _ = platform::spawn(run);
+            spawner.spawn(run(receiver, handler, target.to_owned()));
         }
-        self.backlog.add();
-        if self.sender.unbounded_send(arguments).is_err() {
-            self.backlog.remove();
-        }
+        // It fails when the handler's task is gone with its runtime.
+        let _ = self.sender.unbounded_send((arguments, self.backlog.enter(json.len())));
     }
 }
 
-async fn run<A, F: FnMut(A)>(
-    mut receiver: UnboundedReceiver<A>,
-    mut handler: F,
-    backlog: Arc<Backlog>,
-    target: String,
-) {
-    while let Some(arguments) = poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await {
+async fn run<A, F: FnMut(A)>(mut receiver: UnboundedReceiver<(A, Waiting)>, mut handler: F, target: String) {
+    while let Some((arguments, waiting)) = poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await {
         let call = std::panic::AssertUnwindSafe(|| handler(arguments));
         if std::panic::catch_unwind(call).is_err() {
             tracing::error!(target_method = target, "a handler panicked");
         }
-        backlog.remove();
+        drop(waiting);
     }
 }
 
@@ -154,6 +147,7 @@ pub(crate) struct Handlers {
     backlog: Arc<Backlog>,
     by_target: RwLock<HashMap<String, ById>>,
     next_id: Mutex<u64>,
+    spawner: Mutex<Option<Spawner>>,
 }
 
 impl Handlers {
@@ -191,7 +185,13 @@ impl Handlers {
 }
 
 impl Callee<Json> for Arc<Handlers> {
-    fn call(&self, call: Invocation<'_, &str>) {
+    fn start(&self, spawner: Spawner) {
+        *self.spawner.lock().unwrap_or_else(PoisonError::into_inner) = Some(spawner);
+    }
+
+    fn call(&self, _connection: &Arc<Connection<Json>>, call: Invocation<'_, &str>) {
+        let spawner = self.spawner.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(spawner) = spawner else { return };
         let lower;
         let key = if call.target.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {
             lower = call.target.to_lowercase();
@@ -203,7 +203,7 @@ impl Callee<Json> for Arc<Handlers> {
         match registered {
             Some(registered) => {
                 for (_, handler) in &*registered {
-                    handler.call(&call.target, call.arguments);
+                    handler.call(&spawner, &call.target, call.arguments);
                 }
             }
             None => tracing::warn!(target_method = &*call.target, "no handler is registered for this method"),

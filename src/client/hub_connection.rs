@@ -4,11 +4,13 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 use serde::de::DeserializeOwned;
 
-use crate::client::connection::{CallEnd, Caller, Connection, ConnectionState, StopOnDrop};
+use crate::client::call::{CallEnd, Caller};
+use crate::client::connection::{Connection, ConnectionState, StopOnDrop};
 use crate::client::handler::{Handler, Handlers, Subscription};
 use crate::client::json::Json;
 use crate::client::{CallError, HubConnectionBuilder};
 use crate::core::arguments::Arguments;
+use crate::core::hub::Pending;
 use crate::core::message::Outcome;
 use crate::core::session::{ConnectionError, ConnectionInfo};
 use crate::platform::MaybeSend;
@@ -85,7 +87,8 @@ impl HubConnection {
     {
         let arguments = arguments.to_json().map_err(CallError::Arguments)?;
         let (sender, receiver) = oneshot::channel();
-        let call = self.connection.0.invoke(target, &arguments, Box::new(Waiting(sender)));
+        let caller = Pending::Call(Box::new(Waiting(sender)) as _);
+        let call = self.connection.0.invoke(target, &arguments, caller, Vec::new())?;
         let result = receiver.await.unwrap_or(Err(CallError::Connection(ConnectionError::Stopped)));
         drop(call);
         result
@@ -98,7 +101,7 @@ impl HubConnection {
     /// [`CallError::Connection`] and [`CallError::Arguments`]. That the method failed is not heard of.
     pub async fn send(&self, target: &str, arguments: impl Arguments) -> Result<(), CallError> {
         let arguments = arguments.to_json().map_err(CallError::Arguments)?;
-        Ok(self.connection.0.send(target, &arguments).await?)
+        Ok(self.connection.0.send(target, &arguments, Vec::new())?.taken().await?)
     }
 
     /// Registers a handler for calls of the server, before or after connecting. There can be several for a method;

@@ -9,6 +9,8 @@
     reason = "the same lines serve threads natively, and a browser without"
 )]
 
+mod backlog;
+mod call;
 mod codec;
 mod connection;
 mod driver;
@@ -16,8 +18,9 @@ mod driver;
 browser_only! {
     #[cfg(feature = "js")]
     pub(crate) use self::{
+        call::{CallEnd, Callee, Caller},
         codec::Codec,
-        connection::{CallEnd, Callee, Caller, Connection, ConnectionSettings, StopOnDrop, TokenProvider},
+        connection::{Connection, ConnectionSettings, StopOnDrop, TokenProvider},
     };
 }
 

@@ -4,7 +4,7 @@
 //! | name | what it is |
 //! | --- | --- |
 //! | `now` | a monotonic clock |
-//! | `spawn` | runs a future in the background |
+//! | `Spawner` | runs futures in the background |
 //! | `sleep` | a future that ends after a while |
 //! | `MaybeSend`, `MaybeSync`, `BoxFuture` | `Send` and `Sync` where there are threads |
 //! | `Frame` | one WebSocket message |

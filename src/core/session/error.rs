@@ -107,6 +107,9 @@ pub enum ConnectionError {
         /// Whether the server lets the client reconnect.
         allow_reconnect: bool,
     },
+    /// Handlers and streams take the server's messages too slowly: more than 65 536 of them, or 64 MiB, wait.
+    #[error("handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them")]
+    SlowConsumer,
     /// This side stopped the connection.
     #[error("the connection was stopped")]
     Stopped,

@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
-use crate::core::hub::{HubEvent, HubMachine};
+use crate::core::hub::{HubEvent, HubMachine, Pending};
 use crate::core::keepalive::{self, Due, KeepAlive};
 use crate::core::message::HubMessage;
 use crate::core::negotiate::{
@@ -109,7 +109,7 @@ pub struct ConnectionInfo {
 /// What the driver has to do.
 #[derive(Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Effect<T> {
+pub enum Effect<T, S> {
     /// Ask the access token provider, then call [`Session::handle_token`].
     FetchToken,
     /// POST, then call [`Session::handle_negotiate`].
@@ -138,7 +138,7 @@ pub enum Effect<T> {
         /// Why.
         error: ConnectionError,
         /// The calls that were pending.
-        calls: Vec<T>,
+        calls: Vec<Pending<T, S>>,
     },
 }
 
@@ -152,18 +152,18 @@ enum Phase {
     Connected(KeepAlive),
 }
 
-/// One client's connection. `T` is what the owner keeps for a pending call.
+/// One client's connection. What `T`, `S` and `J` are, [`HubMachine`] tells.
 #[derive(Debug)]
-pub struct Session<T> {
+pub struct Session<T, S, J> {
     options: SessionOptions,
     phase: Phase,
     /// When the step before `Connected` has to be done.
     deadline: Moment,
-    hub: HubMachine<T>,
-    effects: VecDeque<Effect<T>>,
+    hub: HubMachine<T, S, J>,
+    effects: VecDeque<Effect<T, S>>,
 }
 
-impl<T> Session<T> {
+impl<T, S: Clone, J> Session<T, S, J> {
     /// A session that is not started.
     #[must_use]
     pub fn new(options: SessionOptions) -> Self {
@@ -196,7 +196,7 @@ impl<T> Session<T> {
     }
 
     /// The next thing to do.
-    pub fn poll_effect(&mut self) -> Option<Effect<T>> {
+    pub fn poll_effect(&mut self) -> Option<Effect<T, S>> {
         self.effects.pop_front()
     }
 
@@ -349,18 +349,10 @@ impl<T> Session<T> {
         }
     }
 
-    /// Registers a call, to be sent next.
-    ///
-    /// # Errors
-    /// The call itself, when there is no connection to make it on.
-    pub fn begin_call(&mut self, call: T) -> Result<u64, T> {
-        if self.is_connected() { Ok(self.hub.begin(call)) } else { Err(call) }
-    }
-
-    /// The caller no longer waits. Returns what was kept, if the call is still pending; a cancellation is to be
-    /// sent then.
-    pub fn abandon_call(&mut self, id: u64) -> Option<T> {
-        self.hub.abandon(id)
+    /// The calls of the connection, while there is one to make them on. Only messages from the server go through
+    /// [`handle_message`](Self::handle_message) instead.
+    pub fn calls(&mut self) -> Option<&mut HubMachine<T, S, J>> {
+        if self.is_connected() { Some(&mut self.hub) } else { None }
     }
 
     /// Messages were sent.
@@ -378,7 +370,7 @@ impl<T> Session<T> {
     }
 
     /// A message came. Close is dealt with here and never returned.
-    pub fn handle_message<'a, P>(&mut self, message: HubMessage<'a, P>) -> HubEvent<'a, P, T> {
+    pub fn handle_message<'a, P>(&mut self, message: HubMessage<'a, P>) -> HubEvent<'a, P, T, S> {
         if !self.is_connected() {
             return HubEvent::None;
         }
@@ -397,6 +389,11 @@ impl<T> Session<T> {
     /// The protocol was broken.
     pub fn handle_protocol_error(&mut self, error: ProtocolError) {
         self.end(ConnectionError::Protocol(error));
+    }
+
+    /// More of the server's messages wait for this side than it can hold.
+    pub fn handle_slow_consumer(&mut self) {
+        self.end(ConnectionError::SlowConsumer);
     }
 
     /// The transport has ended, though nobody asked it to.
@@ -441,7 +438,7 @@ impl<T> Session<T> {
         url.is_https() || url.is_loopback() || self.options.insecure_http
     }
 
-    fn enter(&mut self, now: Moment, phase: Phase, effect: Effect<T>) {
+    fn enter(&mut self, now: Moment, phase: Phase, effect: Effect<T, S>) {
         self.phase = phase;
         self.deadline = now.saturating_add(self.options.request_timeout);
         self.effects.push_back(effect);

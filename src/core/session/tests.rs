@@ -6,7 +6,7 @@ const ANSWER: &str = r#"{"negotiateVersion":1,"connectionId":"id","connectionTok
 
 /// A session whose effects are collected, at a clock that the test sets.
 struct Bench {
-    session: Session<&'static str>,
+    session: Session<&'static str, &'static str, ()>,
     now: Moment,
 }
 
@@ -19,7 +19,7 @@ impl Bench {
         bench
     }
 
-    fn effects(&mut self) -> Vec<Effect<&'static str>> {
+    fn effects(&mut self) -> Vec<Effect<&'static str, &'static str>> {
         std::iter::from_fn(|| self.session.poll_effect()).collect()
     }
 
@@ -42,7 +42,7 @@ impl Bench {
         bench
     }
 
-    fn end(&mut self) -> (ConnectionError, Vec<&'static str>) {
+    fn end(&mut self) -> (ConnectionError, Vec<Pending<&'static str, &'static str>>) {
         let mut effects = self.effects();
         let Some(Effect::Disconnected { error, calls }) = effects.pop() else { panic!("{effects:?}") };
         assert_eq!(effects.pop(), Some(Effect::CloseTransport));
@@ -174,8 +174,9 @@ fn handshakes_that_fail() {
 #[test]
 fn every_pending_call_ends_with_the_connection() {
     type Cut = fn(&mut Bench);
-    let cuts: [Cut; 5] = [
+    let cuts: [Cut; 6] = [
         |b| b.session.stop(),
+        |b| b.session.handle_slow_consumer(),
         |b| b.session.handle_transport_closed(TransportError::new("lost")),
         |b| b.session.handle_protocol_error(ProtocolError::Incomplete),
         |b| b.session.handle_timeout(30 * SECOND),
@@ -187,12 +188,14 @@ fn every_pending_call_ends_with_the_connection() {
     ];
     for cut in cuts {
         let mut bench = Bench::at(4);
-        assert_eq!(bench.session.begin_call("a"), Ok(0));
-        assert_eq!(bench.session.begin_call("b"), Ok(1));
-        assert_eq!(bench.session.abandon_call(0), Some("a"));
+        let calls = bench.session.calls().unwrap();
+        assert_eq!(calls.begin(Pending::Call("a")), 0);
+        assert_eq!(calls.begin(Pending::Call("b")), 1);
+        assert_eq!(calls.begin(Pending::Stream("c")), 2);
+        assert_eq!(calls.abandon(0).unwrap().call, Pending::Call("a"));
         cut(&mut bench);
-        assert_eq!(bench.end().1, ["b"]);
-        assert_eq!(bench.session.begin_call("c"), Err("c"));
+        assert_eq!(bench.end().1, [Pending::Call("b"), Pending::Stream("c")]);
+        assert!(bench.session.calls().is_none());
     }
 }
 

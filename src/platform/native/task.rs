@@ -21,12 +21,21 @@ pub(crate) fn now() -> Moment {
     EPOCH.get_or_init(Instant::now).elapsed()
 }
 
-/// Runs a future in the background.
-pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), TransportError> {
-    let runtime = tokio::runtime::Handle::try_current()
-        .map_err(|_| TransportError::new("there is no tokio runtime here; call from within one"))?;
-    runtime.spawn(future);
-    Ok(())
+/// Runs futures in the background, from any thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Spawner(tokio::runtime::Handle);
+
+impl Spawner {
+    /// On the runtime that this is called from.
+    pub(crate) fn current() -> Result<Self, TransportError> {
+        let runtime = tokio::runtime::Handle::try_current();
+        let missing = |_| TransportError::new("there is no tokio runtime here; call from within one");
+        runtime.map(Self).map_err(missing)
+    }
+
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(future);
+    }
 }
 
 pub(crate) fn sleep(duration: Duration) -> BoxFuture<()> {

@@ -39,11 +39,20 @@ pub(crate) fn now() -> Moment {
     Duration::from_secs_f64(performance_now().max(0.0) / 1000.0)
 }
 
-/// Runs a future in the background.
-#[allow(clippy::unnecessary_wraps, reason = "natively there may be no runtime")]
-pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> Result<(), TransportError> {
-    wasm_bindgen_futures::spawn_local(future);
-    Ok(())
+/// Runs futures in the background.
+#[derive(Debug, Clone)]
+pub(crate) struct Spawner;
+
+impl Spawner {
+    #[allow(clippy::unnecessary_wraps, reason = "natively there may be no runtime")]
+    pub(crate) fn current() -> Result<Self, TransportError> {
+        Ok(Self)
+    }
+
+    #[allow(clippy::unused_self, reason = "natively it is the runtime")]
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        wasm_bindgen_futures::spawn_local(future);
+    }
 }
 
 /// A `setTimeout`, cleared when it is dropped.
