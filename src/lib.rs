@@ -34,6 +34,8 @@
 #[macro_use]
 mod platform;
 
+#[cfg(any(feature = "client", feature = "service"))]
+mod arguments;
 pub mod core;
 
 native_only! {
@@ -58,11 +60,16 @@ browser_only! {
     mod js;
 }
 
+#[cfg(any(feature = "client", feature = "service"))]
+pub use crate::arguments::{Arguments, SerializeError};
 #[cfg(feature = "client")]
 pub use crate::{
-    client::{CallError, ConnectionState, Handler, HubConnection, HubConnectionBuilder, Subscription},
+    client::{
+        CallError, ConnectionState, Handler, HubConnection, HubConnectionBuilder, HubStream, InvokeHandler,
+        PayloadError, Subscription, Upload,
+    },
     core::{
-        arguments::Arguments,
+        HubProtocol,
         negotiate::NegotiateError,
         session::{ConnectionError, ConnectionInfo, TransportError},
         token::{AccessToken, ClientToken, TokenError},

@@ -341,7 +341,7 @@ proptest! {
         let mut calls: Vec<(u64, bool)> = Vec::new();
         let mut uploads: Vec<(u64, Option<u64>, bool, Weak<()>)> = Vec::new();
         let mut answers: Vec<(u64, u8, bool, Weak<()>)> = Vec::new();
-        let mut end_call = |calls: &mut Vec<(u64, bool)>, uploads: &mut Vec<(u64, Option<u64>, bool, Weak<()>)>, at: usize| {
+        let end_call = |calls: &mut Vec<(u64, bool)>, uploads: &mut Vec<(u64, Option<u64>, bool, Weak<()>)>, at: usize| {
             let Some((id, open)) = calls.get_mut(at) else { return Vec::new() };
             if !std::mem::take(open) {
                 return Vec::new();

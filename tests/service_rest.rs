@@ -262,5 +262,9 @@ async fn arguments_that_are_no_json_are_an_error() {
     let map = std::collections::BTreeMap::from([((1, 2), 3)]);
     let error = hub(&fake.key_client()).all().send("m", (map,)).await.expect_err("no JSON");
     assert!(matches!(error, ServiceError::Arguments(_)));
+    let upload = hubwire::Upload::new(futures_util::stream::iter([1, 2]));
+    let error = hub(&fake.key_client()).all().send("m", (upload,)).await.expect_err("no upload");
+    let ServiceError::Arguments(error) = error else { panic!("{error:?}") };
+    assert!(error.to_string().contains("needs a connection to the hub"), "{error}");
     assert!(fake.all().is_empty());
 }

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use crate::client::connection::wake;
 use crate::platform::{self, BoxFuture};
 
 /// The socket is not read while more messages than this, or more bytes, wait for their handlers and streams.
@@ -89,7 +88,9 @@ impl Drop for Waiting {
         backlog.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
         if backlog.paused.load(Ordering::SeqCst) && !backlog.exceeds(&SOFT) {
             backlog.paused.store(false, Ordering::SeqCst);
-            wake(backlog.waker.lock().unwrap_or_else(PoisonError::into_inner).take());
+            crate::client::connection::wake(
+                backlog.waker.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            );
         }
     }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use crate::client::HubConnection;
 use crate::client::connection::{Connection, ConnectionSettings};
-use crate::client::handler::{Handler, Handlers};
+use crate::client::handler::{Handler, InvokeHandler};
+use crate::client::handlers::Handlers;
+use crate::client::raw::Raw;
+use crate::core::HubProtocol;
 use crate::core::session::{ConnectionError, SessionOptions};
 use crate::core::token::AccessToken;
 use crate::core::url::UrlError;
@@ -18,6 +21,8 @@ pub struct HubConnectionBuilder {
     options: Result<SessionOptions, UrlError>,
     settings: ConnectionSettings,
     handlers: Arc<Handlers>,
+    protocol: HubProtocol,
+    call_timeout: Option<Duration>,
 }
 
 impl HubConnectionBuilder {
@@ -30,6 +35,8 @@ impl HubConnectionBuilder {
                 token_provider: None,
             },
             handlers: Arc::default(),
+            protocol: HubProtocol::default(),
+            call_timeout: None,
         }
     }
 
@@ -71,6 +78,12 @@ impl HubConnectionBuilder {
                     }
                 })
             }));
+        self
+    }
+
+    /// How messages are encoded. Default: [`HubProtocol::Json`].
+    pub fn with_protocol(mut self, protocol: HubProtocol) -> Self {
+        self.protocol = protocol;
         self
     }
 
@@ -121,9 +134,21 @@ impl HubConnectionBuilder {
         self.set(|options| options.request_timeout = timeout)
     }
 
+    /// How long the result of an `invoke` may take. See [`HubConnection::with_call_timeout`]. Default: no limit.
+    pub fn with_call_timeout(mut self, limit: Duration) -> Self {
+        self.call_timeout = Some(limit);
+        self
+    }
+
     /// Registers a handler for calls of the server. See [`HubConnection::on`].
-    pub fn on<A>(self, target: &str, handler: impl Handler<A>) -> Self {
+    pub fn on<M: 'static>(self, target: &str, handler: impl Handler<M>) -> Self {
         self.handlers.add(target, handler);
+        self
+    }
+
+    /// Registers the handler whose result the server gets. See [`HubConnection::on_invoke`].
+    pub fn on_invoke<M: 'static>(self, target: &str, handler: impl InvokeHandler<M>) -> Self {
+        self.handlers.answer(target, handler);
         self
     }
 
@@ -135,8 +160,10 @@ impl HubConnectionBuilder {
         let options = self.options.map_err(ConnectionError::InvalidUrl)?;
         let handlers = self.handlers;
         let callee = Box::new(Arc::clone(&handlers));
-        let connection = Connection::new(options, self.settings, handlers.backlog(), callee);
-        Ok(HubConnection::new(connection, handlers))
+        let codec = Raw::new(self.protocol);
+        let backlog = Arc::clone(handlers.backlog());
+        let connection = Connection::new(options, self.settings, backlog, callee, codec);
+        Ok(HubConnection::new(connection, handlers, self.protocol, self.call_timeout))
     }
 
     /// Makes a connection and starts it.

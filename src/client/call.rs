@@ -9,7 +9,7 @@ use crate::client::connection::{Connection, Shared};
 use crate::core::hub::{Abandoned, Pending};
 use crate::core::message::{HubMessage, Invocation, Outcome};
 use crate::core::session::{ConnectionError, Effect, Session};
-use crate::platform::{MaybeSend, MaybeSync, Spawner};
+use crate::platform::{MaybeSend, MaybeSync, Runtime};
 
 /// A send waits while more than this many bytes are on their way to the socket.
 const SEND_HIGH_WATER: usize = 256 * 1024;
@@ -37,7 +37,7 @@ pub(crate) trait Subscriber<C: Codec>: MaybeSend + MaybeSync {
 /// Someone who is called by the server.
 pub(crate) trait Callee<C: Codec>: MaybeSend + MaybeSync {
     /// A connection is started. Nothing of an earlier one counts any more.
-    fn start(&self, spawner: Spawner);
+    fn start(&self, runtime: &Runtime);
 
     /// Takes a call. Nothing that takes long, and nothing that can fail, may happen here.
     fn call(&self, connection: &Arc<Connection<C>>, call: Invocation<'_, C::Payload<'_>>);
@@ -80,7 +80,7 @@ impl<C: Codec> Connection<C> {
             } else {
                 HubMessage::Invocation(invocation)
             });
-            Ok(PendingCall { connection: Arc::clone(self), id, uploads })
+            Ok(PendingCall { connection: Arc::clone(self), id, uploads, full: shared.full() })
         })
     }
 
@@ -224,6 +224,18 @@ pub(crate) struct PendingCall<C: Codec> {
     /// The numbers of its uploads.
     #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript has no uploads yet"))]
     pub(crate) uploads: Vec<u64>,
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript has no streams yet"))]
+    full: Full,
+}
+
+#[cfg(feature = "client")]
+impl<C: Codec> PendingCall<C> {
+    /// Waits while too much is on its way already. If the connection ends before, the call's end says so.
+    pub(super) async fn taken(&mut self) {
+        if let Some(full) = self.full.take() {
+            let _ = full.await;
+        }
+    }
 }
 
 impl<C: Codec> Drop for PendingCall<C> {

@@ -4,16 +4,19 @@ use crate::core::negotiate::TransferFormat;
 use crate::platform::{Frame, MaybeSend};
 
 /// A hub protocol, and a way to carry payloads: as bytes for Rust, as JavaScript values for JavaScript.
-pub(crate) trait Codec: MaybeSend + Sized + 'static {
+///
+/// A clone that has decoded nothing yet begins a new connection.
+pub(crate) trait Codec: Clone + MaybeSend + 'static {
     /// What arguments, items and results are while they pass through.
     type Payload<'a>;
     /// Messages on their way to the socket.
     type Out: Default + MaybeSend;
 
     /// The name in the handshake.
-    const NAME: &'static str;
+    fn name(&self) -> &'static str;
+
     /// What a transport has to carry.
-    const FORMAT: TransferFormat;
+    fn format(&self) -> TransferFormat;
 
     /// Reads every message of a frame.
     fn decode(
@@ -23,11 +26,15 @@ pub(crate) trait Codec: MaybeSend + Sized + 'static {
     ) -> Result<(), ProtocolError>;
 
     /// Adds a message to the end.
-    fn write(out: &mut Self::Out, message: &HubMessage<'_, Self::Payload<'_>>);
+    fn write(&self, out: &mut Self::Out, message: &HubMessage<'_, Self::Payload<'_>>);
+
+    /// Adds messages that are written already to the end.
+    #[allow(dead_code, reason = "no message is kept to be sent again yet")]
+    fn append(out: &mut Self::Out, more: &Self::Out);
 
     /// Roughly how many bytes wait.
     fn waiting(out: &Self::Out) -> usize;
 
     /// Everything that waits, as one frame.
-    fn frame(out: Self::Out) -> Frame;
+    fn frame(&self, out: Self::Out) -> Frame;
 }

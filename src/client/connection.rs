@@ -15,7 +15,7 @@ use crate::core::handshake::HandshakeRequest;
 use crate::core::message::HubMessage;
 use crate::core::session::{ConnectionError, ConnectionInfo, Session, SessionOptions};
 use crate::core::token::AccessToken;
-use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync, Spawner};
+use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync, Runtime};
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,10 @@ pub(crate) struct Connection<C: Codec> {
 
 pub(super) struct Shared<C: Codec> {
     pub(super) session: ClientSession<C>,
+    /// Writes; each driver reads with a clone of it.
+    codec: C,
+    /// Where the driver runs.
+    runtime: Option<Runtime>,
     pub(super) out: C::Out,
     pub(super) waker: Option<Waker>,
     pub(super) stop: bool,
@@ -89,9 +93,10 @@ impl<C: Codec> Connection<C> {
         settings: ConnectionSettings,
         backlog: Arc<Backlog>,
         callee: Box<dyn Callee<C>>,
+        codec: C,
     ) -> Arc<Self> {
-        options.protocol = HandshakeRequest { protocol: C::NAME.to_owned(), version: 1 };
-        options.transports.format = C::FORMAT;
+        options.protocol = HandshakeRequest { protocol: codec.name().to_owned(), version: 1 };
+        options.transports.format = codec.format();
         options.transports.available = platform::transports();
         options.has_token_provider = settings.token_provider.is_some();
         Arc::new(Self {
@@ -100,6 +105,8 @@ impl<C: Codec> Connection<C> {
             backlog,
             shared: Mutex::new(Shared {
                 session: Session::new(options),
+                codec,
+                runtime: None,
                 out: C::Out::default(),
                 waker: None,
                 stop: false,
@@ -122,15 +129,20 @@ impl<C: Codec> Connection<C> {
         self.lock().state
     }
 
+    /// Where the connection runs, once it was started.
+    #[cfg(feature = "client")]
+    pub(super) fn runtime(&self) -> Option<Runtime> {
+        self.lock().runtime.clone()
+    }
+
     pub(crate) fn info(&self) -> Option<ConnectionInfo> {
         self.lock().info.clone()
     }
 
     /// Starts connecting, and waits until the connection is up or has failed.
-    pub(crate) async fn start(self: &Arc<Self>, codec: C) -> Result<(), Arc<ConnectionError>> {
-        // A runtime that is not there is no reason to start.
-        let spawner = Spawner::current().map_err(|error| Arc::new(ConnectionError::Transport(error)))?;
-        let started = {
+    pub(crate) async fn start(self: &Arc<Self>) -> Result<(), Arc<ConnectionError>> {
+        let runtime = Runtime::current().map_err(|error| Arc::new(ConnectionError::Transport(error)))?;
+        let (started, codec) = {
             let mut shared = self.lock();
             if shared.state != ConnectionState::Disconnected {
                 return Err(Arc::new(ConnectionError::AlreadyStarted));
@@ -140,12 +152,13 @@ impl<C: Codec> Connection<C> {
             shared.last_end = None;
             shared.stop = false;
             shared.out = C::Out::default();
+            shared.runtime = Some(runtime.clone());
             let (sender, receiver) = oneshot::channel();
             shared.started.push(sender);
-            receiver
+            (receiver, shared.codec.clone())
         };
-        self.callee.start(spawner.clone());
-        spawner.spawn(Driver::new(Arc::clone(self), codec).run());
+        self.callee.start(&runtime);
+        runtime.spawn(Driver::new(Arc::clone(self), codec).run());
         started.await.unwrap_or_else(|_| Err(Arc::new(ConnectionError::Stopped)))
     }
 
@@ -208,7 +221,7 @@ impl<C: Codec> Connection<C> {
 
 impl<C: Codec> Shared<C> {
     pub(super) fn write(&mut self, message: &HubMessage<'_, C::Payload<'_>>) {
-        C::write(&mut self.out, message);
+        self.codec.write(&mut self.out, message);
     }
 
     /// Everything that waits to be sent.

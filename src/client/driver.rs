@@ -11,7 +11,7 @@ use crate::client::codec::Codec;
 use crate::client::connection::{Connection, ConnectionState, poll_job};
 use crate::core::hub::HubEvent;
 use crate::core::message::HubMessage;
-use crate::core::negotiate::{NegotiateAnswer, RESPONSE_LIMIT, user_agent};
+use crate::core::negotiate::{NegotiateAnswer, RESPONSE_LIMIT, TransferFormat, user_agent};
 use crate::core::session::{ConnectionError, Effect, TransportError};
 use crate::core::token::AccessToken;
 use crate::core::{Moment, ProtocolError};
@@ -247,7 +247,10 @@ impl<C: Codec> Driver<C> {
             if rest.is_empty() {
                 return;
             }
-            Frame::text(rest)
+            match self.codec.format() {
+                TransferFormat::Text => Frame::text(rest),
+                TransferFormat::Binary => Frame::binary(rest),
+            }
         } else {
             frame
         };
@@ -283,7 +286,7 @@ impl<C: Codec> Driver<C> {
     /// Puts what was written since the last time behind the frames that wait already.
     fn collect(&mut self) {
         if let Some(out) = self.connection.lock().take_out() {
-            self.frames.push_back(C::frame(out));
+            self.frames.push_back(self.codec.frame(out));
         }
     }
 
@@ -309,7 +312,7 @@ impl<C: Codec> Driver<C> {
                 && let Some(out) = shared.take_out()
             {
                 shared.session.handle_sent(now);
-                self.frames.push_back(C::frame(out));
+                self.frames.push_back(self.codec.frame(out));
             }
             shared.session.poll_timeout()
         };

@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use crate::arguments::SerializeError;
+use crate::client::payload::PayloadError;
 use crate::core::session::ConnectionError;
 
 /// Why a call did not work out.
@@ -12,12 +16,18 @@ pub enum CallError {
     /// known in the latter case.
     #[error("the call ended with the connection: {0}")]
     Connection(#[from] ConnectionError),
-    /// An argument can't be written as JSON.
+    /// An argument can't be written in the connection's protocol.
     #[error("an argument can't be serialized: {0}")]
-    Arguments(#[source] serde_json::Error),
-    /// The result is not what was asked for. To ignore a result, ask for a `serde::de::IgnoredAny`.
+    Arguments(#[source] SerializeError),
+    /// The result, or an item of a stream, is not what was asked for. To ignore a result, ask for a `serde::de::IgnoredAny`.
     #[error("the result is of another type than asked for: {0}")]
-    Result(#[source] serde_json::Error),
+    Result(#[source] PayloadError),
+    /// The result did not come in time; the call was cancelled.
+    #[error("the call took longer than {} ms", .limit.as_millis())]
+    Timeout {
+        /// The limit (`with_call_timeout`).
+        limit: Duration,
+    },
     /// The server's method returns a stream, which has no single result.
     #[error("the server's method returns a stream, not a single result")]
     NotAStream,

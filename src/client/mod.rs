@@ -2,7 +2,7 @@
 //!
 //! `connection` is what users' handles share, `driver` the task that does what the session machine of the core
 //! asks for. Both are written once, over a `codec`. On top of them: the typed Rust client (`builder`,
-//! `hub_connection`, `handler`, and `json`, its codec), and the JavaScript one in `js`.
+//! `hub_connection`, `handler`, and `raw`, its codec), and the JavaScript one in `js`.
 
 #![allow(
     clippy::arc_with_non_send_sync,
@@ -31,15 +31,29 @@ mod error;
 #[cfg(feature = "client")]
 mod handler;
 #[cfg(feature = "client")]
+mod handlers;
+#[cfg(feature = "client")]
 mod hub_connection;
 #[cfg(feature = "client")]
-mod json;
+mod payload;
+#[cfg(feature = "client")]
+mod raw;
+#[cfg(feature = "client")]
+mod reply;
+#[cfg(feature = "client")]
+mod stream;
+#[cfg(feature = "client")]
+mod upload;
 
 #[cfg(feature = "client")]
 pub use self::{
     builder::HubConnectionBuilder,
     connection::ConnectionState,
     error::CallError,
-    handler::{Handler, Subscription},
+    handler::{Handler, InvokeHandler},
+    handlers::Subscription,
     hub_connection::HubConnection,
+    payload::PayloadError,
+    stream::HubStream,
+    upload::Upload,
 };

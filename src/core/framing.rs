@@ -13,7 +13,7 @@ pub const DEFAULT_MESSAGE_LIMIT: usize = 32 * 1024 * 1024;
 
 /// Cuts a stream of chunks into records. Order of calls: [`feed`](Self::feed) for every chunk, then
 /// [`finish`](Self::finish) when the stream has ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TextFraming {
     partial: Vec<u8>,
     limit: usize,

@@ -64,6 +64,34 @@ pub enum HubMessage<'a, P> {
     },
 }
 
+impl<'a, P> HubMessage<'a, P> {
+    /// The same message with another kind of payload.
+    pub fn map<Q>(self, payload: impl FnOnce(P) -> Q) -> HubMessage<'a, Q> {
+        match self {
+            Self::Invocation(call) => HubMessage::Invocation(call.map(payload)),
+            Self::StreamItem { headers, invocation_id, item } => {
+                HubMessage::StreamItem { headers, invocation_id, item: payload(item) }
+            }
+            Self::Completion { headers, invocation_id, outcome } => {
+                let outcome = match outcome {
+                    Outcome::Void => Outcome::Void,
+                    Outcome::Value(value) => Outcome::Value(payload(value)),
+                    Outcome::Error(error) => Outcome::Error(error),
+                };
+                HubMessage::Completion { headers, invocation_id, outcome }
+            }
+            Self::StreamInvocation(call) => HubMessage::StreamInvocation(call.map(payload)),
+            Self::CancelInvocation { headers, invocation_id } => {
+                HubMessage::CancelInvocation { headers, invocation_id }
+            }
+            Self::Ping => HubMessage::Ping,
+            Self::Close { error, allow_reconnect } => HubMessage::Close { error, allow_reconnect },
+            Self::Ack { sequence_id } => HubMessage::Ack { sequence_id },
+            Self::Sequence { sequence_id } => HubMessage::Sequence { sequence_id },
+        }
+    }
+}
+
 /// A call of a method.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Invocation<'a, P> {
@@ -77,6 +105,18 @@ pub struct Invocation<'a, P> {
     pub arguments: P,
     /// Ids of the streams that the caller uploads with this call.
     pub stream_ids: Vec<Cow<'a, str>>,
+}
+
+impl<'a, P> Invocation<'a, P> {
+    fn map<Q>(self, payload: impl FnOnce(P) -> Q) -> Invocation<'a, Q> {
+        Invocation {
+            headers: self.headers,
+            invocation_id: self.invocation_id,
+            target: self.target,
+            arguments: payload(self.arguments),
+            stream_ids: self.stream_ids,
+        }
+    }
 }
 
 /// How a call ended.

@@ -22,8 +22,6 @@
     clippy::unreachable
 )]
 
-#[cfg(any(feature = "client", feature = "service"))]
-pub mod arguments;
 pub mod framing;
 pub mod handshake;
 pub mod hub;
@@ -31,9 +29,12 @@ pub mod json;
 pub mod keepalive;
 pub mod message;
 pub mod negotiate;
+mod protocol;
 pub mod session;
 pub mod token;
 pub mod url;
+
+pub use self::protocol::HubProtocol;
 
 /// A moment in monotonic time, as the time since an epoch of the driver's own.
 pub type Moment = std::time::Duration;

@@ -40,7 +40,7 @@ extern "C" {
 /// them in and out again would cost as much as parsing them.
 ///
 /// A payload that comes in is a value. One that goes out is its JSON text, so that writing can't fail.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct JsJson {
     partial: Option<JsString>,
 }
@@ -49,8 +49,13 @@ impl Codec for JsJson {
     type Payload<'a> = JsValue;
     type Out = Option<JsString>;
 
-    const NAME: &'static str = json::NAME;
-    const FORMAT: TransferFormat = TransferFormat::Text;
+    fn name(&self) -> &'static str {
+        json::NAME
+    }
+
+    fn format(&self) -> TransferFormat {
+        TransferFormat::Text
+    }
 
     fn decode(
         &mut self,
@@ -80,7 +85,7 @@ impl Codec for JsJson {
         Ok(())
     }
 
-    fn write(out: &mut Option<JsString>, message: &HubMessage<'_, JsValue>) {
+    fn write(&self, out: &mut Option<JsString>, message: &HubMessage<'_, JsValue>) {
         // The core writes the envelope; the payload goes in before the two bytes that end the message.
         let (envelope, payload) = split(message);
         let mut bytes = Vec::new();
@@ -97,11 +102,20 @@ impl Codec for JsJson {
         *out = Some(written);
     }
 
+    fn append(out: &mut Option<JsString>, more: &Option<JsString>) {
+        if let Some(more) = more {
+            *out = Some(match out.take() {
+                Some(text) => text.concat(more),
+                None => more.clone(),
+            });
+        }
+    }
+
     fn waiting(out: &Option<JsString>) -> usize {
         out.as_ref().map_or(0, |text| text.length() as usize)
     }
 
-    fn frame(out: Option<JsString>) -> Frame {
+    fn frame(&self, out: Option<JsString>) -> Frame {
         Frame::Text(out.unwrap_or_else(|| JsString::from("")))
     }
 }

@@ -16,7 +16,7 @@ use crate::core::message::{Invocation, Outcome};
 use crate::core::negotiate::{Transport, Transports};
 use crate::core::session::{ConnectionError, SessionOptions};
 use crate::core::token::AccessToken;
-use crate::platform::{self, BoxFuture, Spawner};
+use crate::platform::{self, BoxFuture, Runtime};
 
 #[wasm_bindgen]
 extern "C" {
@@ -93,7 +93,13 @@ impl WasmConnection {
             with_credentials: options.with_credentials().unwrap_or(true),
             token_provider: options.access_token_factory().map(token_provider),
         };
-        let connection = Connection::new(session, settings, Arc::default(), Box::new(callbacks.clone()));
+        let connection = Connection::new(
+            session,
+            settings,
+            Arc::default(),
+            Box::new(callbacks.clone()),
+            JsJson::default(),
+        );
         Ok(Self { connection: StopOnDrop(connection), callbacks })
     }
 
@@ -101,7 +107,7 @@ impl WasmConnection {
     pub fn start(&self) -> Promise {
         let (connection, callbacks) = (Arc::clone(&self.connection.0), self.callbacks.clone());
         promise(async move {
-            connection.start(JsJson::default()).await.map_err(|error| connection_error(&error))?;
+            connection.start().await.map_err(|error| connection_error(&error))?;
             // The server may have ended it in the meantime.
             if let Some(info) = connection.info() {
                 let mut message = format!("Connected to {} by {}.", info.url, info.transport);
@@ -199,7 +205,7 @@ async fn tell_end(connection: Arc<Connection<JsJson>>, callbacks: Callbacks) {
 }
 
 impl Callee<JsJson> for Callbacks {
-    fn start(&self, _spawner: Spawner) {}
+    fn start(&self, _runtime: &Runtime) {}
 
     fn call(&self, _connection: &Arc<Connection<JsJson>>, call: Invocation<'_, JsValue>) {
         self.invocation(&call.target, call.arguments);

@@ -298,7 +298,7 @@ impl Wire {
             match json::parse(record)? {
                 Some(HubMessage::Invocation(call) | HubMessage::StreamInvocation(call)) => {
                     match call.invocation_id {
-                        Some(invocation_id) => json::write(
+                        Some(invocation_id) => json::write::<&str>(
                             &mut replies,
                             &HubMessage::Completion {
                                 headers: Vec::new(),

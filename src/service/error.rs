@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use crate::arguments::SerializeError;
+
 /// The error behind an error.
 pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 
@@ -170,7 +172,7 @@ pub enum ServiceError {
     },
     /// An argument of a call does not serialize to JSON.
     #[error("the arguments do not serialize to JSON")]
-    Arguments(#[source] Arc<serde_json::Error>),
+    Arguments(#[source] SerializeError),
     /// The service takes tokens of up to 4 096 characters. Leave claims out: those that take most are named.
     #[error("the client token would have {length} of at most 4096 characters; the largest claims are {}", Largest(.largest))]
     TokenTooLong {

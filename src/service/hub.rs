@@ -12,7 +12,10 @@ use super::{
     rest::segment,
     unix_now,
 };
-use crate::core::arguments::Arguments;
+use crate::{
+    arguments::{ArgumentWriter, Arguments, SerializeError},
+    core::HubProtocol,
+};
 
 /// The service's word for a connection that does not exist, when one is added to a group.
 const NO_SUCH_CONNECTION: &str = "Error.Connection.NotExisted";
@@ -84,7 +87,7 @@ impl HubClient {
         if method.is_empty() {
             return Err(ServiceError::InvalidName { what: "method", reason: "it is empty" });
         }
-        let json = arguments.to_json().map_err(|error| ServiceError::Arguments(Arc::new(error)))?;
+        let json = json(arguments).map_err(ServiceError::Arguments)?;
         let body = format!(r#"{{"Target":{},"Arguments":{json}}}"#, Value::from(method));
         self.call(Operation::Send, Method::POST, &format!("{path}:send"), Some(body)).await
     }
@@ -99,6 +102,13 @@ impl HubClient {
         let path = format!("api/hubs/{}/{path}", segment("hub", &self.name)?);
         self.shared.rest.call(operation, method, &path, body).await
     }
+}
+
+/// The list of arguments as a JSON array.
+fn json(arguments: impl Arguments) -> Result<String, SerializeError> {
+    let mut writer = ArgumentWriter::new(HubProtocol::Json);
+    arguments.write(&mut writer)?;
+    String::from_utf8(writer.finish_without_uploads()?).map_err(SerializeError::new)
 }
 
 impl fmt::Debug for HubClient {

@@ -198,17 +198,17 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Writes one message with its separator to the end of `out`. Payloads have to be JSON: an argument list with its
-/// brackets, an item, a result.
+/// Writes one message with its separator to the end of `out`. Payloads have to be JSON, as text or as its bytes: an
+/// argument list with its brackets, an item, a result.
 ///
 /// ```
 /// use hubwire::core::{json, message::HubMessage};
 ///
 /// let mut out = Vec::new();
-/// json::write(&mut out, &HubMessage::Ping);
+/// json::write::<&str>(&mut out, &HubMessage::Ping);
 /// assert_eq!(out, b"{\"type\":6}\x1e");
 /// ```
-pub fn write(out: &mut Vec<u8>, message: &HubMessage<'_, &str>) {
+pub fn write<P: AsRef<[u8]>>(out: &mut Vec<u8>, message: &HubMessage<'_, P>) {
     let mut raw = |text: &str| out.extend_from_slice(text.as_bytes());
     match message {
         HubMessage::Invocation(call) => write_invocation(out, 1, call),
@@ -216,7 +216,7 @@ pub fn write(out: &mut Vec<u8>, message: &HubMessage<'_, &str>) {
         HubMessage::StreamItem { headers, invocation_id, item } => {
             write_start(out, 2, headers, Some(invocation_id));
             out.extend_from_slice(b",\"item\":");
-            out.extend_from_slice(item.as_bytes());
+            out.extend_from_slice(item.as_ref());
         }
         HubMessage::Completion { headers, invocation_id, outcome } => {
             write_start(out, 3, headers, Some(invocation_id));
@@ -224,7 +224,7 @@ pub fn write(out: &mut Vec<u8>, message: &HubMessage<'_, &str>) {
                 Outcome::Void => {}
                 Outcome::Value(value) => {
                     out.extend_from_slice(b",\"result\":");
-                    out.extend_from_slice(value.as_bytes());
+                    out.extend_from_slice(value.as_ref());
                 }
                 Outcome::Error(error) => {
                     out.extend_from_slice(b",\"error\":");
@@ -272,12 +272,12 @@ fn write_start(out: &mut Vec<u8>, kind: u8, headers: &Headers<'_>, invocation_id
     }
 }
 
-fn write_invocation(out: &mut Vec<u8>, kind: u8, call: &Invocation<'_, &str>) {
+fn write_invocation<P: AsRef<[u8]>>(out: &mut Vec<u8>, kind: u8, call: &Invocation<'_, P>) {
     write_start(out, kind, &call.headers, call.invocation_id.as_deref());
     out.extend_from_slice(b",\"target\":");
     write_string(out, &call.target);
     out.extend_from_slice(b",\"arguments\":");
-    out.extend_from_slice(call.arguments.as_bytes());
+    out.extend_from_slice(call.arguments.as_ref());
     if !call.stream_ids.is_empty() {
         out.extend_from_slice(b",\"streamIds\":");
         for (n, id) in call.stream_ids.iter().enumerate() {

@@ -21,11 +21,11 @@ pub(crate) fn now() -> Moment {
     EPOCH.get_or_init(Instant::now).elapsed()
 }
 
-/// Runs futures in the background, from any thread.
+/// Where futures run in the background, whichever thread asks for it.
 #[derive(Debug, Clone)]
-pub(crate) struct Spawner(tokio::runtime::Handle);
+pub(crate) struct Runtime(tokio::runtime::Handle);
 
-impl Spawner {
+impl Runtime {
     /// On the runtime that this is called from.
     pub(crate) fn current() -> Result<Self, TransportError> {
         let runtime = tokio::runtime::Handle::try_current();
@@ -35,6 +35,11 @@ impl Spawner {
 
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         self.0.spawn(future);
+    }
+
+    pub(crate) fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        let _entered = self.0.enter();
+        sleep(duration)
     }
 }
 

@@ -41,6 +41,10 @@ impl Frame {
         Self::Text(text.into())
     }
 
+    pub(crate) fn binary(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes.into())
+    }
+
     pub(crate) fn is_text(&self) -> bool {
         matches!(self, Self::Text(_))
     }

@@ -39,11 +39,11 @@ pub(crate) fn now() -> Moment {
     Duration::from_secs_f64(performance_now().max(0.0) / 1000.0)
 }
 
-/// Runs futures in the background.
+/// Where futures run in the background: the one event loop.
 #[derive(Debug, Clone)]
-pub(crate) struct Spawner;
+pub(crate) struct Runtime;
 
-impl Spawner {
+impl Runtime {
     #[allow(clippy::unnecessary_wraps, reason = "natively there may be no runtime")]
     pub(crate) fn current() -> Result<Self, TransportError> {
         Ok(Self)
@@ -52,6 +52,12 @@ impl Spawner {
     #[allow(clippy::unused_self, reason = "natively it is the runtime")]
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         wasm_bindgen_futures::spawn_local(future);
+    }
+
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "only Rust's calls have a time limit"))]
+    #[allow(clippy::unused_self, reason = "natively it is the runtime")]
+    pub(crate) fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        sleep(duration)
     }
 }
 

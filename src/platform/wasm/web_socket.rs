@@ -38,6 +38,10 @@ impl Frame {
         Self::Text(String::from_utf8_lossy(&bytes).as_ref().into())
     }
 
+    pub(crate) fn binary(bytes: Vec<u8>) -> Self {
+        Self::Binary(Uint8Array::from(bytes.as_slice()))
+    }
+
     pub(crate) fn is_text(&self) -> bool {
         matches!(self, Self::Text(_))
     }

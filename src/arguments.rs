@@ -1,0 +1,235 @@
+//! The arguments of a call: a list of values of different types, written straight into what is sent.
+
+use serde::Serialize;
+
+#[cfg(feature = "client")]
+use crate::client::Upload;
+use crate::core::HubProtocol;
+
+/// What can be passed as the arguments of a hub method: a tuple of up to eight values, `()` for none, or a slice,
+/// an array or a `Vec` of values of one type.
+///
+/// A value is anything that serde can write; in a tuple it may also be an `Upload`, whose items follow the call.
+/// One argument is a tuple with a comma: `("hello",)`. A `Vec` is the list of arguments itself; to pass a list as
+/// one argument, write `(list,)`.
+pub trait Arguments: Sealed {
+    /// Writes the list.
+    ///
+    /// # Errors
+    /// When a value can't be serialized, such as a map with keys that are no texts in JSON.
+    #[doc(hidden)]
+    fn write(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError>;
+}
+
+/// Why a value can't be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SerializeError(String);
+
+impl SerializeError {
+    pub(crate) fn new(reason: impl ToString) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+/// Writes one value to the end of `out`.
+pub(crate) fn serialize<T: Serialize + ?Sized>(
+    protocol: HubProtocol,
+    out: &mut Vec<u8>,
+    value: &T,
+) -> Result<(), SerializeError> {
+    match protocol {
+        HubProtocol::Json => serde_json::to_writer(out, value).map_err(SerializeError::new),
+    }
+}
+
+/// Writes a list of arguments.
+#[derive(Debug)]
+pub struct ArgumentWriter {
+    protocol: HubProtocol,
+    out: Vec<u8>,
+    count: usize,
+    #[cfg(feature = "client")]
+    uploads: Vec<Upload>,
+}
+
+impl ArgumentWriter {
+    pub(crate) fn new(protocol: HubProtocol) -> Self {
+        let out = match protocol {
+            HubProtocol::Json => vec![b'['],
+        };
+        Self {
+            protocol,
+            out,
+            count: 0,
+            #[cfg(feature = "client")]
+            uploads: Vec::new(),
+        }
+    }
+
+    /// The list as bytes, and the uploads that go with it.
+    #[cfg(feature = "client")]
+    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Vec<Upload>), SerializeError> {
+        self.end()?;
+        Ok((self.out, self.uploads))
+    }
+
+    /// The list as bytes, where nothing can be uploaded.
+    #[cfg(feature = "service")]
+    pub(crate) fn finish_without_uploads(mut self) -> Result<Vec<u8>, SerializeError> {
+        #[cfg(feature = "client")]
+        if !self.uploads.is_empty() {
+            return Err(SerializeError::new(
+                "an upload needs a connection to the hub; pass its items as a list",
+            ));
+        }
+        self.end()?;
+        Ok(self.out)
+    }
+
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
+        match self.protocol {
+            HubProtocol::Json if self.count > 0 => self.out.push(b','),
+            HubProtocol::Json => {}
+        }
+        self.count += 1;
+        serialize(self.protocol, &mut self.out, value)
+    }
+
+    fn values<T: Serialize>(&mut self, values: &[T]) -> Result<(), SerializeError> {
+        values.iter().try_for_each(|value| self.value(value))
+    }
+
+    fn end(&mut self) -> Result<(), SerializeError> {
+        match self.protocol {
+            HubProtocol::Json => self.out.push(b']'),
+        }
+        Ok(())
+    }
+}
+
+mod sealed {
+    use super::{ArgumentWriter, SerializeError};
+
+    pub trait Sealed {}
+
+    /// One element of a tuple.
+    pub trait Argument {
+        fn add(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError>;
+    }
+}
+
+use self::sealed::{Argument, Sealed};
+
+impl<T: Serialize> Argument for T {
+    fn add(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError> {
+        writer.value(&self)
+    }
+}
+
+#[cfg(feature = "client")]
+impl Argument for Upload {
+    fn add(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError> {
+        writer.uploads.push(self);
+        Ok(())
+    }
+}
+
+macro_rules! tuples {
+    ($(($($name:ident)*))*) => {
+        $(
+            impl<$($name: Argument),*> Sealed for ($($name,)*) {}
+
+            impl<$($name: Argument),*> Arguments for ($($name,)*) {
+                #[allow(non_snake_case, unused_variables, reason = "the names of the types serve the values")]
+                fn write(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError> {
+                    let ($($name,)*) = self;
+                    $($name.add(writer)?;)*
+                    Ok(())
+                }
+            }
+
+            impl<$($name),*> Sealed for &($($name,)*) where $(for<'a> &'a $name: Argument),* {}
+
+            impl<$($name),*> Arguments for &($($name,)*) where $(for<'a> &'a $name: Argument),* {
+                #[allow(non_snake_case, unused_variables, reason = "the names of the types serve the values")]
+                fn write(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError> {
+                    let ($($name,)*) = self;
+                    $($name.add(writer)?;)*
+                    Ok(())
+                }
+            }
+        )*
+    };
+}
+
+tuples! {
+    ()
+    (A)
+    (A B)
+    (A B C)
+    (A B C D)
+    (A B C D E)
+    (A B C D E F)
+    (A B C D E F G)
+    (A B C D E F G H)
+}
+
+macro_rules! lists {
+    ($([$($parameter:tt)*] $type:ty;)*) => {
+        $(
+            impl<T: Serialize, $($parameter)*> Sealed for $type {}
+
+            impl<T: Serialize, $($parameter)*> Arguments for $type {
+                fn write(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError> {
+                    writer.values(&self[..])
+                }
+            }
+        )*
+    };
+}
+
+lists! {
+    [] &[T];
+    [] Vec<T>;
+    [] &Vec<T>;
+    [const N: usize] [T; N];
+    [const N: usize] &[T; N];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(arguments: impl Arguments) -> String {
+        let mut writer = ArgumentWriter::new(HubProtocol::Json);
+        arguments.write(&mut writer).unwrap();
+        writer.end().unwrap();
+        String::from_utf8(writer.out).unwrap()
+    }
+
+    #[test]
+    fn every_shape_is_a_json_array() {
+        assert_eq!(json(()), "[]");
+        assert_eq!(json(("a",)), r#"["a"]"#);
+        let pair = ("a", "b".to_owned());
+        assert_eq!((json(&pair), json(pair)), (r#"["a","b"]"#.to_owned(), r#"["a","b"]"#.to_owned()));
+        assert_eq!(
+            json((1, "b", [2.5], None::<u8>, true, (), 'x', vec!["y"])),
+            r#"[1,"b",[2.5],null,true,null,"x",["y"]]"#
+        );
+        assert_eq!(json(vec![1, 2]), "[1,2]");
+        let (list, array) = (vec![1, 2], ["a".to_owned()]);
+        assert_eq!(json(&list), "[1,2]");
+        assert_eq!(json(&list[..]), "[1,2]");
+        assert_eq!((json(&array), json(array)), (r#"["a"]"#.to_owned(), r#"["a"]"#.to_owned()));
+        assert_eq!(json([(); 0]), "[]");
+        assert_eq!(json((vec![1, 2],)), "[[1,2]]");
+    }
+
+    #[test]
+    fn what_json_cannot_say_is_an_error() {
+        let map = std::collections::BTreeMap::from([((1, 2), 3)]);
+        assert!((map,).write(&mut ArgumentWriter::new(HubProtocol::Json)).is_err());
+    }
+}
