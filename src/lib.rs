@@ -4,6 +4,7 @@
 //! Service with Microsoft Entra. It does not host hubs.
 //!
 //! - [`HubConnection`] (feature `client`, on by default) is a connection to a hub, natively and in the browser.
+//!   [`hub!`] describes a hub, so that calls to it and from it are checked when the program is compiled.
 //! - `service` (feature of that name, native) gives clients access to Azure SignalR Service and publishes through it;
 //!   `axum` is its negotiate endpoint as a router.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
@@ -63,15 +64,20 @@ browser_only! {
 #[cfg(any(feature = "client", feature = "service"))]
 pub use crate::arguments::{Arguments, SerializeError};
 #[cfg(feature = "client")]
+#[doc(hidden)]
+pub mod typed;
+
+#[cfg(feature = "client")]
 pub use crate::{
     client::{
-        CallError, ConnectionState, Handler, HubConnection, HubConnectionBuilder, HubStream, InvokeHandler,
-        PayloadError, Subscription, Upload,
+        CallError, ConnectionEvent, ConnectionEvents, ConnectionState, Handler, HubConnection,
+        HubConnectionBuilder, HubStream, InvokeHandler, PayloadError, RetryPolicy, Subscription, Upload,
     },
     core::{
         HubProtocol,
-        negotiate::NegotiateError,
-        session::{ConnectionError, ConnectionInfo, TransportError},
+        negotiate::{NegotiateError, SkipReason, SkippedTransport, Transport, Transports},
+        refresh::RefreshError,
+        session::{ConnectionError, ConnectionInfo, RetryContext, TransportError},
         token::{AccessToken, ClientToken, TokenError},
         url::{HubUrl, UrlError},
     },

@@ -37,6 +37,8 @@ against_the_reference_hub! {
     faults;
     silence_and_handshakes;
     stops;
+    typed_chat;
+    typed_hubs;
 }
 
 /// A relative URL means the page's own server, which is no hub here.

@@ -392,7 +392,7 @@ fn start(case: &Value) -> Verdict {
     options.has_token_provider = input["accessToken"].is_string();
     let set = |names: &Value| {
         let names = names.as_array().into_iter().flatten().filter_map(Value::as_str);
-        names.filter_map(Transport::from_name).fold(Transports::NONE, |set, transport| set | transport.into())
+        names.filter_map(Transport::from_name).fold(Transports::NONE, |set, transport| set | transport)
     };
     let mut available = Transports::NONE;
     for transport in [Transport::WebSockets, Transport::ServerSentEvents, Transport::LongPolling] {
@@ -404,7 +404,7 @@ fn start(case: &Value) -> Verdict {
         let lacks =
             input["environmentLacks"].as_array().is_some_and(|lacks| lacks.iter().any(|name| name == api));
         if !lacks {
-            available = available | transport.into();
+            available = available | transport;
         }
     }
     options.transports = TransportChoice {
@@ -425,7 +425,7 @@ fn start(case: &Value) -> Verdict {
     while let Some(effect) = session.poll_effect() {
         match effect {
             Effect::FetchToken => {
-                session.handle_token(now, Ok(input["accessToken"].as_str().map(AccessToken::from)));
+                session.handle_token(now, now, Ok(input["accessToken"].as_str().map(AccessToken::from)));
             }
             Effect::Negotiate(request) => {
                 let authorization = request.token.map(|token| format!("Bearer {}", token.secret()));
@@ -435,7 +435,7 @@ fn start(case: &Value) -> Verdict {
                 let body = text(response, "body").as_bytes();
                 session.handle_negotiate(now, Ok(NegotiateAnswer { status, retry_after: None, body }));
             }
-            Effect::Open { transport, url, token } => {
+            Effect::Open { transport, url, token, .. } => {
                 let connect = match transport {
                     Transport::WebSockets => with_token_in_query(&url, token.as_ref()).to_web_socket_text(),
                     Transport::ServerSentEvents => with_token_in_query(&url, token.as_ref()).to_text(),
@@ -451,7 +451,7 @@ fn start(case: &Value) -> Verdict {
                 }
                 break;
             }
-            Effect::Disconnected { error, .. } => {
+            Effect::Disconnected(error) => {
                 result = Err(error.to_string());
                 break;
             }

@@ -8,7 +8,9 @@ use crate::client::connection::{Connection, ConnectionSettings};
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::Handlers;
 use crate::client::raw::Raw;
+use crate::client::retry::RetryPolicy;
 use crate::core::HubProtocol;
+use crate::core::negotiate::Transports;
 use crate::core::session::{ConnectionError, SessionOptions};
 use crate::core::token::AccessToken;
 use crate::core::url::UrlError;
@@ -29,11 +31,7 @@ impl HubConnectionBuilder {
     pub(super) fn new(url: &str) -> Self {
         Self {
             options: platform::absolute_url(url).map(SessionOptions::new),
-            settings: ConnectionSettings {
-                headers: Vec::new(),
-                with_credentials: true,
-                token_provider: None,
-            },
+            settings: ConnectionSettings::default(),
             handlers: Arc::default(),
             protocol: HubProtocol::default(),
             call_timeout: None,
@@ -47,7 +45,9 @@ impl HubConnectionBuilder {
         self
     }
 
-    /// Where access tokens come from. The provider is asked once for every start. Natively the token goes into the
+    /// Where access tokens come from. The provider is asked once for every start, and again when a reconnect finds
+    /// the token close to its end (the claim `exp`), when the server answers 401, and to refresh the
+    /// authentication. Natively the token goes into the
     /// `Authorization` header of every request; browsers can't set headers on a WebSocket, so there it goes into
     /// the query of that one request. An empty token means to go without.
     ///
@@ -110,6 +110,90 @@ impl HubConnectionBuilder {
     /// Default: off.
     pub fn with_insecure_http(self, allow: bool) -> Self {
         self.set(|options| options.insecure_http = allow)
+    }
+
+    /// Gets a connection that was lost back: a new connection to the hub's own URL, after the delays of the policy.
+    /// Calls that are pending end when the connection is lost. It is not tried after [`HubConnection::stop`], or
+    /// when the server closes the connection and does not allow it. Default: off.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), hubwire::ConnectionError> {
+    /// use hubwire::{ConnectionEvent, HubConnection, RetryPolicy};
+    ///
+    /// let hub = HubConnection::builder("https://example.com/chat")
+    ///     .with_automatic_reconnect(RetryPolicy::default())
+    ///     .connect()
+    ///     .await?;
+    /// let mut events = hub.events();
+    /// while let Some(event) = events.next().await {
+    ///     match event {
+    ///         ConnectionEvent::Reconnecting { error } => println!("lost: {error}"),
+    ///         ConnectionEvent::Reconnected { .. } => println!("back again"),
+    ///         ConnectionEvent::Disconnected { .. } => break,
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_automatic_reconnect(mut self, policy: RetryPolicy) -> Self {
+        self.settings.retry_policy = policy;
+        self.set(|options| options.automatic_reconnect = true)
+    }
+
+    /// Asks the retry policy also when the first connect fails in a way that may pass: the server can't be reached,
+    /// is busy, takes too long. [`connect`](Self::connect) then waits until the connection is up or the policy
+    /// gives up. The policy is that of [`with_automatic_reconnect`](Self::with_automatic_reconnect), or the
+    /// default one. Default: off.
+    pub fn with_first_connect_retry(self, retry: bool) -> Self {
+        self.set(|options| options.retry_first_connect = retry)
+    }
+
+    /// Lets the connection survive the loss of its socket: messages are numbered, kept until the other side has
+    /// them, and sent again on the next socket. Neither calls nor events notice. It needs WebSockets and a server
+    /// that allows it (`AllowStatefulReconnects`); else it stays off. Default: off.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), hubwire::ConnectionError> {
+    /// let hub = hubwire::HubConnection::builder("https://example.com/chat")
+    ///     .with_stateful_reconnect()
+    ///     .with_automatic_reconnect(hubwire::RetryPolicy::default())
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_stateful_reconnect(self) -> Self {
+        self.set(|options| options.use_stateful_reconnect = true)
+    }
+
+    /// How many bytes of messages are kept for stateful reconnect before sending waits for the server's
+    /// acknowledgement, which comes once a second. Default: 100 000.
+    pub fn with_stateful_buffer_size(mut self, bytes: usize) -> Self {
+        self.settings.stateful_buffer_size = bytes;
+        self
+    }
+
+    /// How long before their end the server is given new credentials, where it offers that (ASP.NET Core 11); after
+    /// half of their life if that is later. `None` leaves it to [`HubConnection::refresh_authentication`].
+    /// Default: 5 minutes.
+    pub fn with_authentication_refresh(mut self, before_expiration: Option<Duration>) -> Self {
+        self.settings.refresh_lead = before_expiration;
+        self
+    }
+
+    /// Which transports may be used, of those that the server offers, in the server's order. Default: all.
+    ///
+    /// ```
+    /// use hubwire::{HubConnection, Transport};
+    ///
+    /// let builder = HubConnection::builder("https://example.com/chat")
+    ///     .with_transports(Transport::WebSockets | Transport::LongPolling);
+    /// # let _ = builder;
+    /// ```
+    pub fn with_transports(self, transports: impl Into<Transports>) -> Self {
+        let transports = transports.into();
+        self.set(|options| options.transports.allowed = transports)
     }
 
     /// How long the server may be silent before the connection is given up; at least twice the server's keep-alive

@@ -12,7 +12,7 @@ use crate::core::session::{ConnectionError, Effect, Session};
 use crate::platform::{MaybeSend, MaybeSync, Runtime};
 
 /// A send waits while more than this many bytes are on their way to the socket.
-const SEND_HIGH_WATER: usize = 256 * 1024;
+pub(super) const SEND_HIGH_WATER: usize = 256 * 1024;
 
 /// How a call ended, to the one who made it.
 pub(crate) enum CallEnd<'a, P> {
@@ -176,7 +176,7 @@ impl<C: Codec> Shared<C> {
 
     /// Whether so much is on its way that the next message has to wait.
     fn full(&mut self) -> Full {
-        (C::waiting(&self.out) > SEND_HIGH_WATER).then(|| {
+        self.is_full().then(|| {
             let (sender, receiver) = oneshot::channel();
             self.drained.push(sender);
             receiver

@@ -28,8 +28,7 @@ pub(crate) trait Codec: Clone + MaybeSend + 'static {
     /// Adds a message to the end.
     fn write(&self, out: &mut Self::Out, message: &HubMessage<'_, Self::Payload<'_>>);
 
-    /// Adds messages that are written already to the end.
-    #[allow(dead_code, reason = "no message is kept to be sent again yet")]
+    /// Adds messages that were written before to the end.
     fn append(out: &mut Self::Out, more: &Self::Out);
 
     /// Roughly how many bytes wait.

@@ -3,18 +3,24 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use futures_channel::oneshot;
 
 use crate::client::backlog::Backlog;
-use crate::client::call::{Callee, ClientSession};
+use crate::client::call::{Callee, ClientSession, SEND_HIGH_WATER};
 use crate::client::codec::Codec;
 use crate::client::driver::Driver;
+use crate::client::events::{ConnectionEvent, ConnectionEvents, Listeners};
+use crate::client::retry::RetryPolicy;
 use crate::core::handshake::HandshakeRequest;
 use crate::core::message::HubMessage;
+use crate::core::refresh::{self, RefreshError, RefreshTimer};
 use crate::core::session::{ConnectionError, ConnectionInfo, Session, SessionOptions};
+use crate::core::stateful::{self, MessageBuffer};
 use crate::core::token::AccessToken;
+use crate::core::{Moment, ProtocolError};
 use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync, Runtime};
 
 /// What a connection is doing.
@@ -27,6 +33,8 @@ pub enum ConnectionState {
     Connecting,
     /// Calls can be made.
     Connected,
+    /// The connection was lost; there may be another soon.
+    Reconnecting,
     /// Stopping.
     Disconnecting,
 }
@@ -59,6 +67,25 @@ pub(crate) struct ConnectionSettings {
     /// Whether a browser sends cookies along to another origin.
     pub(crate) with_credentials: bool,
     pub(crate) token_provider: Option<TokenProvider>,
+    /// Asked when the connection is lost, if the session's options say so.
+    pub(crate) retry_policy: RetryPolicy,
+    /// How many bytes wait for their acknowledgement, with stateful reconnect, before sending waits.
+    pub(crate) stateful_buffer_size: usize,
+    /// How long before their end the credentials are refreshed by themselves; `None` for not at all.
+    pub(crate) refresh_lead: Option<Duration>,
+}
+
+impl Default for ConnectionSettings {
+    fn default() -> Self {
+        Self {
+            headers: Vec::new(),
+            with_credentials: true,
+            token_provider: None,
+            retry_policy: RetryPolicy::default(),
+            stateful_buffer_size: stateful::DEFAULT_BUFFER_SIZE,
+            refresh_lead: Some(refresh::DEFAULT_LEAD),
+        }
+    }
 }
 
 /// What a driver and the users' handles share.
@@ -72,7 +99,7 @@ pub(crate) struct Connection<C: Codec> {
 pub(super) struct Shared<C: Codec> {
     pub(super) session: ClientSession<C>,
     /// Writes; each driver reads with a clone of it.
-    codec: C,
+    pub(super) codec: C,
     /// Where the driver runs.
     runtime: Option<Runtime>,
     pub(super) out: C::Out,
@@ -85,7 +112,20 @@ pub(super) struct Shared<C: Codec> {
     /// Why the connection ended the last time.
     pub(super) last_end: Option<Arc<ConnectionError>>,
     pub(super) drained: Vec<oneshot::Sender<()>>,
+    /// What stateful reconnect remembers, while the connection is one of that kind.
+    pub(super) buffer: Option<MessageBuffer<C::Out>>,
+    /// Whether the connection was up before, since its start.
+    pub(super) was_up: bool,
+    pub(super) listeners: Listeners,
+    /// The token of the transport's requests, and whether it came with a redirect.
+    pub(super) link_token: (Option<AccessToken>, bool),
+    pub(super) refresh: RefreshTimer,
+    /// Who waits for a refresh of the authentication; the driver makes one when there is someone.
+    pub(super) refreshed: Vec<oneshot::Sender<Refreshed>>,
 }
+
+/// The new lifetime of the credentials, if the server told, or why they could not be renewed.
+pub(super) type Refreshed = Result<Option<Duration>, RefreshError>;
 
 impl<C: Codec> Connection<C> {
     pub(crate) fn new(
@@ -99,6 +139,7 @@ impl<C: Codec> Connection<C> {
         options.transports.format = codec.format();
         options.transports.available = platform::transports();
         options.has_token_provider = settings.token_provider.is_some();
+        let refresh_lead = settings.refresh_lead.unwrap_or_default();
         Arc::new(Self {
             callee,
             settings,
@@ -116,6 +157,12 @@ impl<C: Codec> Connection<C> {
                 ended: Vec::new(),
                 last_end: None,
                 drained: Vec::new(),
+                buffer: None,
+                was_up: false,
+                listeners: Listeners::default(),
+                link_token: (None, false),
+                refresh: RefreshTimer::new(refresh_lead),
+                refreshed: Vec::new(),
             }),
         })
     }
@@ -151,6 +198,8 @@ impl<C: Codec> Connection<C> {
             shared.state = ConnectionState::Connecting;
             shared.last_end = None;
             shared.stop = false;
+            shared.was_up = false;
+            shared.tell(&ConnectionEvent::Connecting);
             shared.out = C::Out::default();
             shared.runtime = Some(runtime.clone());
             let (sender, receiver) = oneshot::channel();
@@ -160,6 +209,29 @@ impl<C: Codec> Connection<C> {
         self.callee.start(&runtime);
         runtime.spawn(Driver::new(Arc::clone(self), codec).run());
         started.await.unwrap_or_else(|_| Err(Arc::new(ConnectionError::Stopped)))
+    }
+
+    /// What happens from now on.
+    pub(crate) fn events(&self) -> ConnectionEvents {
+        self.lock().listeners.add()
+    }
+
+    /// Gets a new token and has the server take it.
+    pub(crate) async fn refresh(&self) -> Refreshed {
+        let (refreshed, waker) = {
+            let mut shared = self.lock();
+            if shared.session.connection_token().is_none() {
+                return Err(RefreshError::NotConnected);
+            }
+            if self.settings.token_provider.is_none() {
+                return Err(RefreshError::NoProvider);
+            }
+            let (sender, receiver) = oneshot::channel();
+            shared.refreshed.push(sender);
+            (receiver, shared.waker.take())
+        };
+        wake(waker);
+        refreshed.await.unwrap_or(Err(RefreshError::NotConnected))
     }
 
     /// Asks the connection to stop; the driver does.
@@ -221,7 +293,60 @@ impl<C: Codec> Connection<C> {
 
 impl<C: Codec> Shared<C> {
     pub(super) fn write(&mut self, message: &HubMessage<'_, C::Payload<'_>>) {
-        self.codec.write(&mut self.out, message);
+        match &mut self.buffer {
+            None => self.codec.write(&mut self.out, message),
+            Some(buffer) if MessageBuffer::<C::Out>::counts(message) => {
+                let mut one = C::Out::default();
+                self.codec.write(&mut one, message);
+                C::append(&mut self.out, &one);
+                let size = C::waiting(&one);
+                buffer.handle_sent(one, size);
+            }
+            // What is not counted has no meaning for a later socket.
+            Some(_) if self.session.can_send() => self.codec.write(&mut self.out, message),
+            Some(_) => {}
+        }
+    }
+
+    /// There is a new socket for the same connection: what the server may not have got goes out again.
+    pub(super) fn resume(&mut self) {
+        self.out = C::Out::default();
+        if let Some(buffer) = &mut self.buffer {
+            let (sequence_id, kept) = buffer.resume();
+            self.codec.write(&mut self.out, &HubMessage::Sequence { sequence_id });
+            for message in kept {
+                C::append(&mut self.out, message);
+            }
+        }
+    }
+
+    /// Whether a message that came is to be processed.
+    pub(super) fn is_news(
+        &mut self,
+        now: Moment,
+        message: &HubMessage<'_, C::Payload<'_>>,
+    ) -> Result<bool, ProtocolError> {
+        let Some(buffer) = &mut self.buffer else { return Ok(true) };
+        let news = buffer.handle_message(now, message)?;
+        self.release_senders();
+        Ok(news)
+    }
+
+    /// The server has taken a new token: its own answer, or else the one that was sent to it.
+    pub(super) fn renewed(&mut self, now: Moment, given: Option<&AccessToken>, sent: Option<&AccessToken>) {
+        let (token, redirected) = &mut self.link_token;
+        if *redirected {
+            if let Some(given) = given {
+                *token = Some(given.clone());
+            }
+        } else {
+            *token = given.or(sent).cloned();
+            self.session.handle_renewed_token(now, platform::unix_now(), token.as_ref());
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        C::waiting(&self.out) > SEND_HIGH_WATER || self.buffer.as_ref().is_some_and(MessageBuffer::is_full)
     }
 
     /// Everything that waits to be sent.
@@ -229,10 +354,22 @@ impl<C: Codec> Shared<C> {
         if C::waiting(&self.out) == 0 {
             return None;
         }
-        for drained in self.drained.drain(..) {
-            let _ = drained.send(());
+        let out = mem::take(&mut self.out);
+        self.release_senders();
+        Some(out)
+    }
+
+    /// Those who wait may go on when there is room again.
+    pub(super) fn release_senders(&mut self) {
+        if !self.is_full() {
+            for drained in self.drained.drain(..) {
+                let _ = drained.send(());
+            }
         }
-        Some(mem::take(&mut self.out))
+    }
+
+    pub(super) fn tell(&mut self, event: &ConnectionEvent) {
+        self.listeners.tell(event);
     }
 }
 
@@ -258,12 +395,9 @@ impl<C: Codec> fmt::Debug for StopOnDrop<C> {
 }
 
 /// Polls one future of several kinds of input.
-pub(super) fn poll_job<T>(
-    job: &mut Option<BoxFuture<T>>,
-    cx: &mut std::task::Context<'_>,
-) -> std::task::Poll<T> {
-    let Some(future) = job else { return std::task::Poll::Pending };
-    let done = std::task::ready!(Pin::new(future).poll(cx));
+pub(super) fn poll_job<T>(job: &mut Option<BoxFuture<T>>, cx: &mut Context<'_>) -> Poll<T> {
+    let Some(future) = job else { return Poll::Pending };
+    let done = ready!(Pin::new(future).poll(cx));
     *job = None;
-    std::task::Poll::Ready(done)
+    Poll::Ready(done)
 }

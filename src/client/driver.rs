@@ -4,21 +4,27 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use crate::client::backlog::Gate;
 use crate::client::call::{CallEnd, ClientCall, ClientEffect};
 use crate::client::codec::Codec;
-use crate::client::connection::{Connection, ConnectionState, poll_job};
+use crate::client::connection::{Connection, ConnectionState, Refreshed, Shared, poll_job};
+use crate::client::events::ConnectionEvent;
+use crate::client::guard::guarded;
+use crate::client::tokens::{self, Accepted};
 use crate::core::hub::HubEvent;
 use crate::core::message::HubMessage;
 use crate::core::negotiate::{NegotiateAnswer, RESPONSE_LIMIT, TransferFormat, user_agent};
-use crate::core::session::{ConnectionError, Effect, TransportError};
+use crate::core::refresh::RefreshError;
+use crate::core::session::{ConnectionError, ConnectionInfo, Effect, TransportError};
+use crate::core::stateful::MessageBuffer;
 use crate::core::token::AccessToken;
 use crate::core::{Moment, ProtocolError};
 use crate::platform::{self, BoxFuture, Frame, HttpClient, HttpResponse, WebSocket};
 
 /// The task behind a connection: does what the session machine asks for, and tells it what happens. It lives from
-/// one start to the end that follows.
+/// one start to the end that follows, through all reconnects.
 pub(super) struct Driver<C: Codec> {
     connection: Arc<Connection<C>>,
     codec: C,
@@ -30,6 +36,8 @@ pub(super) struct Driver<C: Codec> {
     unflushed: bool,
     /// The one request or opening that is under way.
     job: Option<BoxFuture<Done>>,
+    /// A refresh of the authentication, beside whatever else happens.
+    refresh: Option<BoxFuture<Result<Accepted, RefreshError>>>,
     /// The end of the socket that was used last.
     closing: Option<BoxFuture<()>>,
     timer: Option<(Moment, BoxFuture<()>)>,
@@ -40,11 +48,13 @@ enum Done {
     Token(Result<Option<AccessToken>, String>),
     Answer(Result<HttpResponse, TransportError>),
     Opened(Result<Box<WebSocket>, TransportError>),
+    RetryDelay(Option<Duration>),
 }
 
 enum Input {
     Stop,
     Done(Done),
+    Refreshed(Result<Accepted, RefreshError>),
     Frame(Frame),
     TransportClosed(TransportError),
     Timeout,
@@ -61,6 +71,7 @@ impl<C: Codec> Driver<C> {
             frames: VecDeque::new(),
             unflushed: false,
             job: None,
+            refresh: None,
             closing: None,
             timer: None,
             ended: false,
@@ -93,12 +104,7 @@ impl<C: Codec> Driver<C> {
         match effect {
             Effect::FetchToken => {
                 let provider = self.connection.settings.token_provider.clone();
-                self.job = Some(Box::pin(async move {
-                    Done::Token(match provider {
-                        Some(provider) => provider.provide().await,
-                        None => Ok(None),
-                    })
-                }));
+                self.job = Some(Box::pin(async move { Done::Token(tokens::fetch(provider).await) }));
             }
             Effect::Negotiate(request) => {
                 tracing::debug!(url = %request.url, "negotiating");
@@ -110,8 +116,14 @@ impl<C: Codec> Driver<C> {
                     })
                 }));
             }
-            Effect::Open { transport, url, token } => {
+            Effect::Open { transport, url, token, redirected_token } => {
                 tracing::debug!(%transport, %url, "opening the transport");
+                {
+                    let mut shared = self.connection.lock();
+                    shared.link_token = (token.clone(), redirected_token);
+                    // What the last socket left half received means nothing to the next.
+                    self.codec = shared.codec.clone();
+                }
                 let (http, headers) = (self.http(), self.headers());
                 self.job = Some(Box::pin(async move {
                     Done::Opened(match http {
@@ -126,16 +138,11 @@ impl<C: Codec> Driver<C> {
                 let close = HubMessage::Close { error: None, allow_reconnect: false };
                 self.connection.lock().write(&close);
             }
-            Effect::Connected(info) => {
-                tracing::info!(connection_id = info.connection_id, url = %info.url, "connected");
-                // Nothing more will be requested, and an idle pool costs memory.
-                self.http = None;
-                let mut shared = self.connection.lock();
-                shared.state = ConnectionState::Connected;
-                shared.info = Some(info);
-                for started in mem::take(&mut shared.started) {
-                    let _ = started.send(Ok(()));
-                }
+            Effect::Connected(info) => self.connected(info),
+            Effect::Resumed => {
+                tracing::info!("resumed the connection on a new socket");
+                self.frames.clear();
+                self.connection.lock().resume();
             }
             Effect::CloseTransport => {
                 self.job = None;
@@ -145,7 +152,18 @@ impl<C: Codec> Driver<C> {
                     self.closing = Some(Box::pin(socket.close(frames)));
                 }
             }
-            Effect::Disconnected { error, calls } => self.disconnected(error, calls),
+            Effect::Lost { error, calls } => self.lost(&error, calls),
+            Effect::AskRetryPolicy(context) => {
+                let policy = self.connection.settings.retry_policy.clone();
+                self.job = Some(Box::pin(async move {
+                    Done::RetryDelay(guarded(policy.decide(context)).await.flatten())
+                }));
+            }
+            Effect::Reconnecting(error) => {
+                tracing::warn!(reason = %error, "reconnecting");
+                self.connection.lock().tell(&ConnectionEvent::Reconnecting { error });
+            }
+            Effect::Disconnected(error) => self.disconnected(error),
         }
     }
 
@@ -170,24 +188,71 @@ impl<C: Codec> Driver<C> {
             .collect()
     }
 
-    /// The one end of a connection, for everyone who waits.
-    fn disconnected(&mut self, error: ConnectionError, calls: Vec<ClientCall<C>>) {
+    fn connected(&mut self, info: ConnectionInfo) {
+        tracing::info!(connection_id = info.connection_id, url = %info.url, transport = %info.transport, "connected");
+        // Nothing more will be requested, and an idle pool costs memory.
+        self.http = None;
+        let mut shared = self.connection.lock();
+        if self.connection.settings.refresh_lead.is_some()
+            && self.connection.settings.token_provider.is_some()
+        {
+            shared.refresh.arm(platform::now(), info.token_lifetime);
+        }
+        let connection_id = info.connection_id.clone();
+        shared.info = Some(info);
+        // A wish to stop that came in between stays visible.
+        if shared.state != ConnectionState::Disconnecting {
+            shared.state = ConnectionState::Connected;
+        }
+        let event = match mem::replace(&mut shared.was_up, true) {
+            false => ConnectionEvent::Connected { connection_id },
+            true => ConnectionEvent::Reconnected { connection_id },
+        };
+        shared.tell(&event);
+        for started in mem::take(&mut shared.started) {
+            let _ = started.send(Ok(()));
+        }
+    }
+
+    /// A connection that was up is down; there may be another.
+    fn lost(&mut self, error: &ConnectionError, calls: Vec<ClientCall<C>>) {
+        self.refresh = None;
+        let refreshed = {
+            let mut shared = self.connection.lock();
+            if shared.state == ConnectionState::Connected {
+                shared.state = ConnectionState::Reconnecting;
+            }
+            shared.info = None;
+            shared.out = C::Out::default();
+            shared.buffer = None;
+            shared.drained.clear();
+            shared.refresh.disarm();
+            mem::take(&mut shared.refreshed)
+        };
+        for call in calls {
+            call.end(CallEnd::Closed(error));
+        }
+        for refreshed in refreshed {
+            let _ = refreshed.send(Err(RefreshError::NotConnected));
+        }
+    }
+
+    /// The one end of a start, for everyone who waits.
+    fn disconnected(&mut self, error: ConnectionError) {
         self.ended = true;
         let error = Arc::new(error);
         let (started, ended) = {
             let mut shared = self.connection.lock();
-            tracing::info!(reason = %error, "disconnected");
+            match &*error {
+                ConnectionError::Stopped => tracing::info!("disconnected: the connection was stopped"),
+                error => tracing::error!(reason = %error, "disconnected"),
+            }
             shared.state = ConnectionState::Disconnected;
-            shared.info = None;
             shared.waker = None;
-            shared.out = C::Out::default();
-            shared.drained.clear();
             shared.last_end = Some(Arc::clone(&error));
+            shared.tell(&ConnectionEvent::Disconnected { error: (*error).clone() });
             (mem::take(&mut shared.started), mem::take(&mut shared.ended))
         };
-        for call in calls {
-            call.end(CallEnd::Closed(&error));
-        }
         for started in started {
             let _ = started.send(Err(Arc::clone(&error)));
         }
@@ -200,6 +265,8 @@ impl<C: Codec> Driver<C> {
         let now = platform::now();
         match input {
             Input::Frame(frame) => self.receive(now, frame),
+            Input::Refreshed(result) => self.refreshed(now, result),
+            Input::Timeout => self.time_passed(now),
             input => {
                 let mut shared = self.connection.lock();
                 let session = &mut shared.session;
@@ -208,7 +275,10 @@ impl<C: Codec> Driver<C> {
                         session.stop();
                         shared.stop = false;
                     }
-                    Input::Done(Done::Token(token)) => session.handle_token(now, token),
+                    Input::Done(Done::Token(token)) => {
+                        session.handle_token(now, platform::unix_now(), token);
+                    }
+                    Input::Done(Done::RetryDelay(delay)) => session.handle_retry_delay(now, delay),
                     Input::Done(Done::Answer(answer)) => session.handle_negotiate(
                         now,
                         answer.as_ref().map_err(Clone::clone).map(|response| NegotiateAnswer {
@@ -224,10 +294,9 @@ impl<C: Codec> Driver<C> {
                     Input::Done(Done::Opened(Err(error))) => session.handle_open(now, Err(error)),
                     Input::TransportClosed(error) => {
                         self.socket = None;
-                        session.handle_transport_closed(error);
+                        session.handle_transport_closed(now, error);
                     }
-                    Input::Timeout => session.handle_timeout(now),
-                    Input::Frame(_) => {}
+                    Input::Frame(_) | Input::Refreshed(_) | Input::Timeout => {}
                 }
             }
         }
@@ -240,10 +309,14 @@ impl<C: Codec> Driver<C> {
         let rest;
         let frame = if shared.session.is_handshaking() {
             if !frame.is_text() && frame.bytes().first() != Some(&b'{') {
-                shared.session.handle_protocol_error(ProtocolError::NotAHandshake);
+                shared.session.handle_protocol_error(now, ProtocolError::NotAHandshake);
                 return;
             }
             rest = shared.session.handle_handshake(now, &frame.bytes()).to_vec();
+            // What follows in the same chunk counts already.
+            if shared.session.info().is_some_and(|info| info.stateful) {
+                shared.buffer = Some(MessageBuffer::new(connection.settings.stateful_buffer_size));
+            }
             if rest.is_empty() {
                 return;
             }
@@ -255,8 +328,19 @@ impl<C: Codec> Driver<C> {
             frame
         };
         drop(shared);
+        let mut sequence_error = None;
         let decoded = self.codec.decode(&frame, &mut |message| {
-            let event = connection.lock().session.handle_message(message);
+            let event = {
+                let mut shared = connection.lock();
+                match shared.is_news(now, &message) {
+                    Ok(true) => shared.session.handle_message(now, message),
+                    Ok(false) => return,
+                    Err(error) => {
+                        sequence_error.get_or_insert(error);
+                        return;
+                    }
+                }
+            };
             match event {
                 HubEvent::Completed(call, outcome) => call.end(CallEnd::Outcome(outcome)),
                 HubEvent::UnexpectedItem(call) => call.end(CallEnd::UnexpectedItem),
@@ -276,11 +360,71 @@ impl<C: Codec> Driver<C> {
                 HubEvent::None | HubEvent::Close { .. } => {}
             }
         });
-        if let Err(error) = decoded {
-            connection.lock().session.handle_protocol_error(error);
+        if let Some(error) = decoded.err().or(sequence_error) {
+            connection.lock().session.handle_protocol_error(now, error);
         } else if connection.backlog.is_too_long() {
-            connection.lock().session.handle_slow_consumer();
+            connection.lock().session.handle_slow_consumer(now);
         }
+    }
+
+    fn time_passed(&mut self, now: Moment) {
+        let mut shared = self.connection.lock();
+        shared.session.handle_timeout(now);
+        if let Some(sequence_id) = shared.buffer.as_mut().and_then(|buffer| buffer.handle_timeout(now)) {
+            shared.write(&HubMessage::Ack { sequence_id });
+        }
+        if shared.refresh.handle_timeout(now) {
+            drop(shared);
+            self.start_refresh();
+        }
+    }
+
+    fn start_refresh(&mut self) {
+        if self.refresh.is_some() {
+            return;
+        }
+        let (http, headers) = (self.http(), self.headers());
+        let connection = &self.connection;
+        let shared = connection.lock();
+        let Some(token) = shared.session.connection_token().cloned() else { return };
+        let options = shared.session.options();
+        let provider = connection.settings.token_provider.clone();
+        let refresh = tokens::refresh(http, options.url.clone(), token, provider, headers);
+        self.refresh = Some(Box::pin(tokens::limited(options.request_timeout, refresh)));
+    }
+
+    fn refreshed(&mut self, now: Moment, result: Result<Accepted, RefreshError>) {
+        let mut shared = self.connection.lock();
+        let result: Refreshed = match result {
+            Ok((answer, sent)) => {
+                shared.renewed(now, answer.access_token.as_ref(), sent.as_ref());
+                if self.connection.settings.refresh_lead.is_some() {
+                    shared.refresh.arm(now, answer.token_lifetime);
+                }
+                Ok(answer.token_lifetime)
+            }
+            Err(error) => {
+                shared.refresh.handle_failure(now);
+                Err(error)
+            }
+        };
+        let event = match &result {
+            Ok(lifetime) => {
+                tracing::info!(?lifetime, "refreshed the authentication");
+                ConnectionEvent::AuthenticationRefreshed { lifetime: *lifetime }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "refreshing the authentication failed");
+                ConnectionEvent::AuthenticationRefreshFailed { error: error.clone() }
+            }
+        };
+        shared.tell(&event);
+        let waiting = mem::take(&mut shared.refreshed);
+        drop(shared);
+        for refreshed in waiting {
+            let _ = refreshed.send(result.clone());
+        }
+        self.http = None;
     }
 
     /// Puts what was written since the last time behind the frames that wait already.
@@ -292,8 +436,8 @@ impl<C: Codec> Driver<C> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let now = platform::now();
-        let has_calls = self.connection.lock().session.calls().is_some_and(|calls| calls.pending_calls() > 0);
-        let full = !self.gate.is_open(cx, has_calls);
+        let mut wants_refresh = false;
+        let full;
         let deadline = {
             let mut shared = self.connection.lock();
             if shared.stop {
@@ -302,20 +446,33 @@ impl<C: Codec> Driver<C> {
             if !shared.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 shared.waker = Some(cx.waker().clone());
             }
+            full = shared.session.can_send() && {
+                let has_calls = shared.session.calls().is_some_and(|calls| calls.pending_calls() > 0);
+                !self.gate.is_open(cx, has_calls)
+            };
             if full {
                 // The server may well be talking: it is this side that does not listen.
                 shared.session.handle_received(now);
             }
             // One frame at a time: what is written while the socket is busy goes out as one batch.
             if self.frames.is_empty()
-                && shared.session.is_connected()
+                && shared.session.can_send()
                 && let Some(out) = shared.take_out()
             {
                 shared.session.handle_sent(now);
                 self.frames.push_back(self.codec.frame(out));
             }
-            shared.session.poll_timeout()
+            wants_refresh |= !shared.refreshed.is_empty();
+            let Shared { session, buffer, refresh, .. } = &*shared;
+            let ack = buffer.as_ref().and_then(MessageBuffer::poll_timeout);
+            [session.poll_timeout(), ack, refresh.poll_timeout()].into_iter().flatten().min()
         };
+        if wants_refresh {
+            self.start_refresh();
+        }
+        if let Poll::Ready(result) = poll_job(&mut self.refresh, cx) {
+            return Poll::Ready(Input::Refreshed(result));
+        }
         if let Poll::Ready(done) = poll_job(&mut self.job, cx) {
             return Poll::Ready(Input::Done(done));
         }
@@ -402,13 +559,17 @@ impl<C: Codec> Drop for Driver<C> {
         if self.ended {
             return;
         }
-        let last = {
+        let effects: Vec<_> = {
             let mut shared = self.connection.lock();
             shared.session.stop();
-            std::iter::from_fn(|| shared.session.poll_effect()).last()
+            std::iter::from_fn(|| shared.session.poll_effect()).collect()
         };
-        if let Some(Effect::Disconnected { error, calls }) = last {
-            self.disconnected(error, calls);
+        for effect in effects {
+            match effect {
+                Effect::Lost { error, calls } => self.lost(&error, calls),
+                Effect::Disconnected(error) => self.disconnected(error),
+                _ => {}
+            }
         }
     }
 }

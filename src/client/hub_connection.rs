@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::arguments::{ArgumentWriter, Arguments};
 use crate::client::call::{CallEnd, Caller, ClientCall, Job, PendingCall};
 use crate::client::connection::{Connection, ConnectionState, StopOnDrop};
+use crate::client::events::ConnectionEvents;
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::{Handlers, Subscription};
 use crate::client::payload::Payload;
@@ -21,6 +22,7 @@ use crate::client::{CallError, HubConnectionBuilder};
 use crate::core::HubProtocol;
 use crate::core::hub::Pending;
 use crate::core::message::Outcome;
+use crate::core::refresh::RefreshError;
 use crate::core::session::{ConnectionError, ConnectionInfo};
 use crate::platform::MaybeSend;
 
@@ -261,6 +263,40 @@ impl HubConnection {
     /// ```
     pub fn on_invoke<M: 'static>(&self, target: &str, handler: impl InvokeHandler<M>) -> Subscription {
         self.handlers.answer(target, handler)
+    }
+
+    /// What happens to the connection from now on: a stream of [`ConnectionEvent`](crate::ConnectionEvent)s.
+    ///
+    /// ```no_run
+    /// # async fn run(hub: hubwire::HubConnection) {
+    /// let mut events = hub.events();
+    /// while let Some(event) = events.next().await {
+    ///     println!("{event:?}");
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> ConnectionEvents {
+        self.connection.0.events()
+    }
+
+    /// Gets a new token of the provider's and gives it to the server, without a new connection (ASP.NET Core 11).
+    /// Returns how long the new credentials are good for, if the server tells. It happens by itself where the
+    /// server told their lifetime in negotiate; see
+    /// [`with_authentication_refresh`](HubConnectionBuilder::with_authentication_refresh).
+    ///
+    /// # Errors
+    /// [`RefreshError`]; the connection goes on as it was.
+    ///
+    /// ```no_run
+    /// # async fn run(hub: hubwire::HubConnection) -> Result<(), hubwire::RefreshError> {
+    /// let lifetime = hub.refresh_authentication().await?;
+    /// println!("good for {lifetime:?}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn refresh_authentication(&self) -> Result<Option<Duration>, RefreshError> {
+        self.connection.0.refresh().await
     }
 
     /// What the connection is doing.

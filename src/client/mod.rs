@@ -14,6 +14,10 @@ mod call;
 mod codec;
 mod connection;
 mod driver;
+mod events;
+mod guard;
+mod retry;
+mod tokens;
 
 browser_only! {
     #[cfg(feature = "js")]
@@ -50,10 +54,12 @@ pub use self::{
     builder::HubConnectionBuilder,
     connection::ConnectionState,
     error::CallError,
+    events::{ConnectionEvent, ConnectionEvents},
     handler::{Handler, InvokeHandler},
     handlers::Subscription,
     hub_connection::HubConnection,
     payload::PayloadError,
+    retry::RetryPolicy,
     stream::HubStream,
     upload::Upload,
 };

@@ -14,6 +14,12 @@ pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 /// The peer is given up when nothing was received for this long.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A timer that fires so much too late says that this side was asleep: a frozen tab, a suspended machine.
+const ASLEEP: Duration = Duration::from_secs(1);
+
+/// What the peer sent in the meantime may still be on its way to this program then. So long is waited for it.
+const WAKE_UP: Duration = Duration::from_secs(5);
+
 /// What a timer asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
@@ -32,6 +38,7 @@ pub struct KeepAlive {
     timeout: Duration,
     next_ping: Moment,
     deadline: Moment,
+    woken: bool,
 }
 
 impl KeepAlive {
@@ -43,6 +50,7 @@ impl KeepAlive {
             timeout,
             next_ping: now.saturating_add(interval),
             deadline: now.saturating_add(timeout),
+            woken: false,
         }
     }
 
@@ -60,6 +68,7 @@ impl KeepAlive {
     /// Something was received.
     pub fn handle_received(&mut self, now: Moment) {
         self.deadline = now.saturating_add(self.timeout);
+        self.woken = false;
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
@@ -71,7 +80,13 @@ impl KeepAlive {
     /// What is due now. A ping counts as sent.
     pub fn handle_timeout(&mut self, now: Moment) -> Option<Due> {
         if now >= self.deadline {
-            return Some(Due::PeerTimeout);
+            if self.woken || now.saturating_sub(self.deadline) < ASLEEP {
+                return Some(Due::PeerTimeout);
+            }
+            self.woken = true;
+            self.deadline = now.saturating_add(WAKE_UP.min(self.timeout));
+            self.handle_sent(now);
+            return Some(Due::Ping);
         }
         if now >= self.next_ping {
             self.handle_sent(now);
@@ -99,6 +114,16 @@ mod tests {
         assert_eq!(timers.handle_timeout(40 * SECOND), Some(Due::Ping));
         assert_eq!(timers.poll_timeout(), 55 * SECOND);
         assert_eq!(timers.handle_timeout(56 * SECOND), Some(Due::PeerTimeout));
+    }
+
+    #[test]
+    fn who_was_asleep_waits_for_what_came_meanwhile() {
+        let mut timers = KeepAlive::new(Moment::ZERO, 15 * SECOND, 30 * SECOND);
+        assert_eq!(timers.handle_timeout(3600 * SECOND), Some(Due::Ping));
+        let mut heard = timers.clone();
+        heard.handle_received(3601 * SECOND);
+        assert_eq!(heard.handle_timeout(3606 * SECOND), None);
+        assert_eq!(timers.handle_timeout(3605 * SECOND), Some(Due::PeerTimeout));
     }
 
     #[test]

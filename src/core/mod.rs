@@ -30,14 +30,51 @@ pub mod keepalive;
 pub mod message;
 pub mod negotiate;
 mod protocol;
+pub mod refresh;
 pub mod session;
+pub mod stateful;
 pub mod token;
 pub mod url;
 
 pub use self::protocol::HubProtocol;
+use std::fmt;
 
 /// A moment in monotonic time, as the time since an epoch of the driver's own.
 pub type Moment = std::time::Duration;
+
+/// What a platform reports when a request or a socket fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransportError {
+    /// What happened, in words; never with a query or a token in it.
+    pub message: String,
+    /// The HTTP status, when a server refused to open a socket and the platform tells. Browsers do not.
+    pub status: Option<u16>,
+    /// The WebSocket close code, when a socket was closed with one.
+    pub close_code: Option<u16>,
+}
+
+impl TransportError {
+    /// A failure without a status.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), status: None, close_code: None }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match (self.status, self.close_code) {
+            (Some(401), _) => f.write_str(" (status 401: the access token is missing, expired or not meant for this server)"),
+            (Some(404), _) => f.write_str(" (status 404: the server does not know the connection; with several servers behind one address, sticky sessions are needed)"),
+            (Some(status), _) => write!(f, " (status {status})"),
+            (None, Some(code)) => write!(f, " (WebSocket close code {code})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for TransportError {}
 
 /// A message that breaks the hub protocol. The connection it came on has to be closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +100,13 @@ pub enum ProtocolError {
     /// The stream ended in the middle of a message.
     #[error("the stream ended in the middle of a message")]
     Incomplete,
+    /// The peer acknowledged a message that was never sent, or goes on after one that never came (stateful
+    /// reconnect).
+    #[error("the peer's sequence id {sequence_id} does not fit what was sent and received")]
+    Sequence {
+        /// The number that the peer sent.
+        sequence_id: i64,
+    },
     /// The first message is not an answer to the handshake.
     #[error("expected a handshake response from the server")]
     NotAHandshake,

@@ -92,6 +92,7 @@ impl WasmConnection {
             headers: options.headers().as_ref().map(headers).unwrap_or_default(),
             with_credentials: options.with_credentials().unwrap_or(true),
             token_provider: options.access_token_factory().map(token_provider),
+            ..ConnectionSettings::default()
         };
         let connection = Connection::new(
             session,

@@ -3,7 +3,7 @@
 //!
 //! | name | what it is |
 //! | --- | --- |
-//! | `now` | a monotonic clock |
+//! | `now`, `unix_now` | a monotonic clock, and the wall clock |
 //! | `Runtime` | `current`, `spawn`, `sleep`: from any thread |
 //! | `sleep` | a future that ends after a while |
 //! | `MaybeSend`, `MaybeSync`, `BoxFuture` | `Send` and `Sync` where there are threads |

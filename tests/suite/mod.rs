@@ -2,12 +2,18 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+mod lifecycle;
+mod typed;
+
 use std::time::Duration;
 
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use hubwire::{CallError, ConnectionError, ConnectionState, HubConnection, NegotiateError};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::lifecycle::*;
+pub(crate) use self::typed::{typed_chat, typed_hubs};
 
 async fn connect(url: String) -> HubConnection {
     HubConnection::builder(url).connect().await.expect("connects")
@@ -192,7 +198,10 @@ pub(crate) async fn faults(base: &str) {
             "/fault/unknown-transport",
             |e| matches!(e, ConnectionError::NoTransport { skipped } if skipped.len() == 1),
         ),
-        ("/fault/dead-transports", |e| matches!(e, ConnectionError::Transport(_))),
+        (
+            "/fault/dead-transports",
+            |e| matches!(e, ConnectionError::NoTransport { skipped } if skipped.len() == 3),
+        ),
         ("/fault/status/404", |e| e.status() == Some(404) && e.to_string().contains("no SignalR hub")),
         ("/fault/status/503", |e| e.status() == Some(503) && e.is_retryable()),
         ("/fault/endless", |e| matches!(cause(e), Some(NegotiateError::TooLong))),

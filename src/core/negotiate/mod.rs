@@ -153,6 +153,7 @@ pub struct Negotiation {
     redirected_token: bool,
     stateful: bool,
     requests: u32,
+    token_lifetime: Option<Duration>,
 }
 
 impl Negotiation {
@@ -165,7 +166,7 @@ impl Negotiation {
             Some(_) => false,
             None => stateful,
         };
-        Self { url, token, redirected_token: false, stateful, requests: 0 }
+        Self { url, token, redirected_token: false, stateful, requests: 0, token_lifetime: None }
     }
 
     /// The request to make now.
@@ -192,6 +193,12 @@ impl Negotiation {
         self.redirected_token
     }
 
+    /// How long the credentials are good for, as the last answer that told it said.
+    #[must_use]
+    pub fn token_lifetime(&self) -> Option<Duration> {
+        self.token_lifetime
+    }
+
     /// Takes the answer to [`request`](Self::request).
     ///
     /// # Errors
@@ -204,6 +211,9 @@ impl Negotiation {
         let response = NegotiateResponse::parse(answer.body)?;
         if let Some(error) = response.error {
             return Err(NegotiateError::Refused(error));
+        }
+        if let Some(seconds) = response.token_lifetime_seconds {
+            self.token_lifetime = u64::try_from(seconds).ok().map(Duration::from_secs);
         }
         if let Some(token) = &response.access_token {
             self.token = Some(token.clone());

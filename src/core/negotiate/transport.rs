@@ -1,6 +1,7 @@
 use std::fmt;
 use std::ops::BitOr;
 
+use crate::core::TransportError;
 use crate::core::negotiate::AvailableTransport;
 
 /// A way to carry messages over HTTP.
@@ -65,6 +66,20 @@ impl From<Transport> for Transports {
     }
 }
 
+impl BitOr for Transport {
+    type Output = Transports;
+    fn bitor(self, other: Self) -> Transports {
+        Transports::from(self) | Transports::from(other)
+    }
+}
+
+impl BitOr<Transport> for Transports {
+    type Output = Self;
+    fn bitor(self, other: Transport) -> Self {
+        self | Self::from(other)
+    }
+}
+
 impl BitOr for Transports {
     type Output = Self;
     fn bitor(self, other: Self) -> Self {
@@ -110,7 +125,7 @@ pub enum SkipReason {
     Environment,
     /// It was tried, and could not be opened.
     #[error("{0}")]
-    Failed(String),
+    Failed(TransportError),
 }
 
 /// A transport that was not taken, and why.
@@ -184,7 +199,7 @@ mod tests {
             transfer_formats: formats.iter().map(|&f| f.to_owned()).collect(),
         };
         let choice = TransportChoice {
-            allowed: Transports::from(Transport::ServerSentEvents) | Transport::LongPolling.into(),
+            allowed: Transport::ServerSentEvents | Transport::LongPolling,
             available: Transport::LongPolling.into(),
             format: TransferFormat::Binary,
         };

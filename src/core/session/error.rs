@@ -1,43 +1,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::core::ProtocolError;
-use crate::core::negotiate::{NegotiateError, SkippedTransport};
+use crate::core::negotiate::{NegotiateError, SkipReason, SkippedTransport};
 use crate::core::url::{HubUrl, UrlError};
-
-/// What a platform reports when a request or a socket fails.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TransportError {
-    /// What happened, in words; never with a query or a token in it.
-    pub message: String,
-    /// The HTTP status, when a server refused to open a socket and the platform tells. Browsers do not.
-    pub status: Option<u16>,
-    /// The WebSocket close code, when a socket was closed with one.
-    pub close_code: Option<u16>,
-}
-
-impl TransportError {
-    /// A failure without a status.
-    #[must_use]
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), status: None, close_code: None }
-    }
-}
-
-impl fmt::Display for TransportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match (self.status, self.close_code) {
-            (Some(401), _) => f.write_str(" (status 401: the access token is missing, expired or not meant for this server)"),
-            (Some(404), _) => f.write_str(" (status 404: the server does not know the connection; with several servers behind one address, sticky sessions are needed)"),
-            (Some(status), _) => write!(f, " (status {status})"),
-            (None, Some(code)) => write!(f, " (WebSocket close code {code})"),
-            (None, None) => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for TransportError {}
+use crate::core::{ProtocolError, TransportError};
 
 /// Why a connection could not be opened, or why it ended.
 ///
@@ -107,8 +73,20 @@ pub enum ConnectionError {
         /// Whether the server lets the client reconnect.
         allow_reconnect: bool,
     },
+    /// The connection was lost, and the retry policy gave up after so many attempts to get it back.
+    #[error("gave up after {attempts} attempts to connect again in {}: {last}", Seconds(*.elapsed))]
+    RetriesExhausted {
+        /// How many attempts were made.
+        attempts: u32,
+        /// How long they took, waiting included.
+        elapsed: Duration,
+        /// Why the last one failed.
+        last: Box<Self>,
+    },
     /// Handlers and streams take the server's messages too slowly: more than 65 536 of them, or 64 MiB, wait.
-    #[error("handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them")]
+    #[error(
+        "handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them"
+    )]
     SlowConsumer,
     /// This side stopped the connection.
     #[error("the connection was stopped")]
@@ -128,6 +106,17 @@ impl ConnectionError {
         match self {
             Self::Negotiate { source, .. } => source.status(),
             Self::NegotiateRequest { source, .. } | Self::Transport(source) => source.status,
+            Self::NoTransport { skipped } => failures(skipped).find_map(|error| error.status),
+            Self::RetriesExhausted { last, .. } => last.status(),
+            _ => None,
+        }
+    }
+
+    /// How long the server asked to be left alone (`Retry-After`), if it did.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Negotiate { source: NegotiateError::Status { retry_after, .. }, .. } => *retry_after,
             _ => None,
         }
     }
@@ -136,17 +125,38 @@ impl ConnectionError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Negotiate { source: NegotiateError::Status { status, .. }, .. } => {
-                matches!(status, 408 | 429 | 500..)
+            Self::Negotiate { source: NegotiateError::Status { status, .. }, .. } => may_pass(*status),
+            Self::NoTransport { skipped } => failures(skipped).any(|e| e.status.is_none_or(may_pass)),
+            Self::Transport(error) | Self::NegotiateRequest { source: error, .. } => {
+                error.status.is_none_or(may_pass)
             }
-            Self::NegotiateRequest { .. }
-            | Self::Transport(_)
-            | Self::Timeout { .. }
+            Self::Timeout { .. }
             | Self::ServerTimeout { .. }
+            | Self::RetriesExhausted { .. }
             | Self::ServerClosed { allow_reconnect: true, .. } => true,
             _ => false,
         }
     }
+
+    /// Whether a connection that ended like this may be opened again without being asked.
+    pub(super) fn allows_reconnect(&self) -> bool {
+        !matches!(
+            self,
+            Self::Stopped | Self::SlowConsumer | Self::ServerClosed { allow_reconnect: false, .. }
+        )
+    }
+}
+
+fn may_pass(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..)
+}
+
+/// What went wrong with the transports that were tried.
+fn failures(skipped: &[SkippedTransport]) -> impl Iterator<Item = &TransportError> {
+    skipped.iter().filter_map(|skipped| match &skipped.reason {
+        SkipReason::Failed(error) => Some(error),
+        _ => None,
+    })
 }
 
 struct Reasons<'a>(&'a [SkippedTransport]);

@@ -1,9 +1,12 @@
-//! A client's connection: negotiate, open a transport, shake hands, stay alive, end.
+//! A client's connection: negotiate, open a transport, shake hands, stay alive, come back, end.
 //!
 //! ```text
-//! start ─▶ FetchToken ─▶ Negotiate ─▶ … ─▶ Open ─▶ SendHandshake ─▶ Connected ─▶ (pings) ─▶ Disconnected
-//!                            ▲ redirect │
-//!                            └──────────┘
+//!            ┌───────────────────────── renew once after a 401 ──┐
+//! start ─▶ FetchToken ─▶ Negotiate ─▶ Open ─▶ SendHandshake ─▶ Connected ─▶ (pings) ─▶ Lost
+//!            ▲      redirect ▲ │       │ next transport           ▲   │ Open (stateful)   │
+//!            │               └─┘◀──────┘                          └───┘                   │
+//!            └──────────────────── AskRetryPolicy, delay ◀────────────────────────────────┘
+//!                                         └─▶ Disconnected
 //! ```
 //!
 //! Order of calls: [`start`](Session::start); perform what [`poll_effect`](Session::poll_effect) gives until it
@@ -14,82 +17,36 @@
 //! Every input that does not fit the state is late, and ignored.
 
 mod error;
+mod options;
+mod retry;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
-pub use self::error::{ConnectionError, TransportError};
+pub use self::error::ConnectionError;
+pub use self::options::{DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_REQUEST_TIMEOUT, SessionOptions};
+pub use self::retry::{DEFAULT_RETRY_DELAYS, RetryContext};
+pub use crate::core::TransportError;
 
 use std::collections::VecDeque;
+use std::mem;
 use std::time::Duration;
 
-use crate::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
+use self::tokens::TokenCache;
+use crate::core::handshake::{HandshakeBuffer, HandshakeResponse};
 use crate::core::hub::{HubEvent, HubMachine, Pending};
-use crate::core::keepalive::{self, Due, KeepAlive};
+use crate::core::keepalive::{Due, KeepAlive};
 use crate::core::message::HubMessage;
 use crate::core::negotiate::{
-    NegotiateAnswer, NegotiateRequest, NegotiateResponse, Negotiated, Negotiation, TransferFormat, Transport,
-    TransportChoice, Transports,
+    AvailableTransport, NegotiateAnswer, NegotiateRequest, NegotiateResponse, Negotiated, Negotiation,
+    SkipReason, SkippedTransport, Transport,
 };
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 use crate::core::{Moment, ProtocolError};
 
-/// How long a token, an HTTP answer or an open socket is waited for. The official clients' `timeout`.
-pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(100);
-
-/// How long the answer to the handshake is waited for.
-pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// What a session needs to know. Times are of the official clients unless set.
-#[derive(Debug, Clone)]
-pub struct SessionOptions {
-    /// The hub.
-    pub url: HubUrl,
-    /// The hub protocol's name and version.
-    pub protocol: HandshakeRequest,
-    /// Which transports can carry the connection.
-    pub transports: TransportChoice,
-    /// Open a WebSocket at the hub's URL without negotiate. There is no connection id then, and no redirect.
-    pub skip_negotiation: bool,
-    /// Whether to ask for stateful reconnect.
-    pub use_stateful_reconnect: bool,
-    /// Whether there is an access token provider to ask.
-    pub has_token_provider: bool,
-    /// Whether plain http to other machines is allowed.
-    pub insecure_http: bool,
-    /// A ping is sent after so long without another message.
-    pub keep_alive_interval: Duration,
-    /// The connection ends after so long without a byte from the server.
-    pub server_timeout: Duration,
-    /// See [`DEFAULT_HANDSHAKE_TIMEOUT`].
-    pub handshake_timeout: Duration,
-    /// See [`DEFAULT_REQUEST_TIMEOUT`].
-    pub request_timeout: Duration,
-}
-
-impl SessionOptions {
-    /// JSON over WebSockets, with the default times.
-    #[must_use]
-    pub fn new(url: HubUrl) -> Self {
-        Self {
-            url,
-            protocol: HandshakeRequest { protocol: "json".into(), version: 1 },
-            transports: TransportChoice {
-                allowed: Transports::ALL,
-                available: Transport::WebSockets.into(),
-                format: TransferFormat::Text,
-            },
-            skip_negotiation: false,
-            use_stateful_reconnect: false,
-            has_token_provider: false,
-            insecure_http: false,
-            keep_alive_interval: keepalive::DEFAULT_INTERVAL,
-            server_timeout: keepalive::DEFAULT_TIMEOUT,
-            handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
-            request_timeout: DEFAULT_REQUEST_TIMEOUT,
-        }
-    }
-}
+/// How often in a row resuming a connection is tried without a byte from the server in between.
+const FRUITLESS_RESUMES: u8 = 3;
 
 /// What was agreed on in negotiate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +61,10 @@ pub struct ConnectionInfo {
     pub negotiate_version: i64,
     /// The token that opened the connection. `Debug` does not show it.
     pub token: Option<AccessToken>,
+    /// Whether the connection survives the loss of its socket (stateful reconnect).
+    pub stateful: bool,
+    /// How long the credentials are good for, if the server told.
+    pub token_lifetime: Option<Duration>,
 }
 
 /// What the driver has to do.
@@ -122,24 +83,52 @@ pub enum Effect<T, S> {
         url: HubUrl,
         /// The token to send along: in a header, or where that can't be done, in the query.
         token: Option<AccessToken>,
+        /// Whether the token came with a redirect, so that the provider has no newer one.
+        redirected_token: bool,
     },
     /// Send this as text, whatever the protocol.
     SendHandshake(Vec<u8>),
-    /// The connection is up.
+    /// The connection is up, for the first time or again.
     Connected(ConnectionInfo),
+    /// The socket of a stateful connection was replaced: send a Sequence message and what is not acknowledged yet.
+    Resumed,
     /// Send a ping.
     SendPing,
     /// Send a Close message, if that is still possible.
     SendClose,
     /// Flush what was sent, close the transport, and drop it. No more inputs of it count.
     CloseTransport,
-    /// The connection is down, or never came up: the last effect. Tell the calls that were pending.
-    Disconnected {
+    /// A connection that was up is down. Tell the calls that were pending.
+    Lost {
         /// Why.
         error: ConnectionError,
         /// The calls that were pending.
         calls: Vec<Pending<T, S>>,
     },
+    /// Ask the retry policy, then call [`Session::handle_retry_delay`].
+    AskRetryPolicy(RetryContext),
+    /// The policy wants to go on after the loss of a connection that was up.
+    Reconnecting(ConnectionError),
+    /// There is no connection, and there will be none: the last effect.
+    Disconnected(ConnectionError),
+}
+
+/// A transport that is open or about to be, and all it takes to open it again.
+#[derive(Debug)]
+struct Link {
+    info: ConnectionInfo,
+    url: HubUrl,
+    connection_token: Option<AccessToken>,
+    redirected_token: bool,
+}
+
+#[derive(Debug)]
+struct Live {
+    link: Link,
+    /// `None` where the transport keeps itself alive.
+    keep_alive: Option<KeepAlive>,
+    /// How often the socket was replaced since the server's last byte.
+    fruitless_resumes: u8,
 }
 
 #[derive(Debug)]
@@ -147,18 +136,43 @@ enum Phase {
     Disconnected,
     FetchingToken,
     Negotiating(Negotiation),
-    Opening(ConnectionInfo),
-    Handshaking(ConnectionInfo, HandshakeBuffer),
-    Connected(KeepAlive),
+    /// Without a negotiation when that is skipped.
+    Opening(Option<Negotiation>, Link),
+    Handshaking(Link, HandshakeBuffer),
+    Connected(Live),
+    /// A stateful connection whose socket is gone: a new one is being opened, with the provider's token if that
+    /// has to be fetched first.
+    Resuming {
+        live: Live,
+        fetching_token: bool,
+        cause: ConnectionError,
+    },
+    AskingRetryPolicy(ConnectionError),
+    WaitingToRetry,
+}
+
+/// The attempts since the connection was lost, or since the first connect failed.
+#[derive(Debug)]
+struct Retry {
+    failed: u32,
+    since: Moment,
+    was_connected: bool,
 }
 
 /// One client's connection. What `T`, `S` and `J` are, [`HubMachine`] tells.
 #[derive(Debug)]
 pub struct Session<T, S, J> {
     options: SessionOptions,
-    phase: Phase,
-    /// When the step before `Connected` has to be done.
+    phase: Box<Phase>,
+    /// When the present step, other than `Connected`, has to be done.
     deadline: Moment,
+    tokens: TokenCache,
+    /// Whether this attempt has asked for a new token after a 401 already.
+    renewed: bool,
+    /// The transports that this attempt can still fall back to, once the server has named them.
+    offers: Option<VecDeque<AvailableTransport>>,
+    skipped: Vec<SkippedTransport>,
+    retry: Option<Retry>,
     hub: HubMachine<T, S, J>,
     effects: VecDeque<Effect<T, S>>,
 }
@@ -169,8 +183,13 @@ impl<T, S: Clone, J> Session<T, S, J> {
     pub fn new(options: SessionOptions) -> Self {
         Self {
             options,
-            phase: Phase::Disconnected,
+            phase: Box::new(Phase::Disconnected),
             deadline: Moment::MAX,
+            tokens: TokenCache::default(),
+            renewed: false,
+            offers: None,
+            skipped: Vec::new(),
+            retry: None,
             hub: HubMachine::default(),
             effects: VecDeque::new(),
         }
@@ -182,17 +201,42 @@ impl<T, S: Clone, J> Session<T, S, J> {
         &self.options
     }
 
-    /// Whether calls can be made.
+    /// Whether calls can be made. While a stateful connection gets a new socket they can, and wait for it.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        matches!(self.phase, Phase::Connected(_))
+        matches!(*self.phase, Phase::Connected(_) | Phase::Resuming { .. })
+    }
+
+    /// Whether there is a transport to send hub messages on.
+    #[must_use]
+    pub fn can_send(&self) -> bool {
+        matches!(*self.phase, Phase::Connected(_))
     }
 
     /// Whether the next bytes belong to the handshake: hand them to
     /// [`handle_handshake`](Self::handle_handshake), not to the protocol.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
-        matches!(self.phase, Phase::Handshaking(..))
+        matches!(*self.phase, Phase::Handshaking(..))
+    }
+
+    /// What was agreed on, while connected.
+    #[must_use]
+    pub fn info(&self) -> Option<&ConnectionInfo> {
+        self.live().map(|live| &live.link.info)
+    }
+
+    /// The secret id of the connection, while connected.
+    #[must_use]
+    pub fn connection_token(&self) -> Option<&AccessToken> {
+        self.live()?.link.connection_token.as_ref()
+    }
+
+    fn live(&self) -> Option<&Live> {
+        match &*self.phase {
+            Phase::Connected(live) | Phase::Resuming { live, .. } => Some(live),
+            _ => None,
+        }
     }
 
     /// The next thing to do.
@@ -203,34 +247,80 @@ impl<T, S: Clone, J> Session<T, S, J> {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        match &self.phase {
+        match &*self.phase {
             Phase::Disconnected => None,
-            Phase::Connected(keep_alive) => Some(keep_alive.poll_timeout()),
+            Phase::Connected(live) => live.keep_alive.as_ref().map(KeepAlive::poll_timeout),
             _ => Some(self.deadline),
         }
     }
 
-    /// Connects. Does nothing unless disconnected.
+    /// Connects. Does nothing unless disconnected. The access token provider is asked, whatever token was used
+    /// before: the user may be another by now.
     pub fn start(&mut self, now: Moment) {
-        if !matches!(self.phase, Phase::Disconnected) {
-            return;
-        }
-        if !self.is_allowed(&self.options.url) {
-            self.fail(ConnectionError::InsecureUrl(self.options.url.clone()));
-        } else if self.options.has_token_provider {
-            self.enter(now, Phase::FetchingToken, Effect::FetchToken);
-        } else {
-            self.negotiate(now, None);
+        if matches!(*self.phase, Phase::Disconnected) {
+            self.tokens.clear();
+            self.retry = None;
+            self.attempt(now);
         }
     }
 
-    /// The access token provider has answered. No token, or an empty one, means to go without.
-    pub fn handle_token(&mut self, now: Moment, token: Result<Option<AccessToken>, String>) {
-        if matches!(self.phase, Phase::FetchingToken) {
-            match token {
-                Ok(token) => self.negotiate(now, token.filter(|token| !token.secret().is_empty())),
-                Err(reason) => self.fail(ConnectionError::AccessToken(reason)),
+    fn attempt(&mut self, now: Moment) {
+        self.renewed = false;
+        self.skipped.clear();
+        if !self.options.is_allowed(&self.options.url) {
+            let error = ConnectionError::InsecureUrl(self.options.url.clone());
+            return self.fail(now, error);
+        }
+        self.authorize(now);
+    }
+
+    /// Begins at the hub's own URL, with a token of the provider's.
+    fn authorize(&mut self, now: Moment) {
+        self.offers = None;
+        match self.tokens.valid(now).cloned() {
+            Some(token) => self.negotiate(now, Some(token)),
+            None if self.options.has_token_provider => {
+                self.enter(now, Phase::FetchingToken, Effect::FetchToken);
             }
+            None => self.negotiate(now, None),
+        }
+    }
+
+    /// The access token provider has answered. No token, or an empty one, means to go without. `unix_now` is the
+    /// wall clock, which the token's `exp` counts by: the time since 1970.
+    pub fn handle_token(
+        &mut self,
+        now: Moment,
+        unix_now: Duration,
+        token: Result<Option<AccessToken>, String>,
+    ) {
+        match &mut *self.phase {
+            Phase::FetchingToken => match token.map(not_empty) {
+                Ok(token) => {
+                    self.tokens.store(now, unix_now, token.as_ref());
+                    self.negotiate(now, token);
+                }
+                Err(reason) => self.fail(now, ConnectionError::AccessToken(reason)),
+            },
+            Phase::Resuming { live, fetching_token: fetching @ true, .. } => match token.map(not_empty) {
+                Ok(token) => {
+                    *fetching = false;
+                    live.link.info.token.clone_from(&token);
+                    let open = open(&live.link);
+                    self.tokens.store(now, unix_now, token.as_ref());
+                    self.effects.push_back(open);
+                }
+                Err(_) => self.resume_failed(now),
+            },
+            _ => {}
+        }
+    }
+
+    /// The token was renewed while the connection is up: later sockets and reconnects use it.
+    pub fn handle_renewed_token(&mut self, now: Moment, unix_now: Duration, token: Option<&AccessToken>) {
+        self.tokens.store(now, unix_now, token);
+        if let Phase::Connected(live) | Phase::Resuming { live, .. } = &mut *self.phase {
+            live.link.info.token = token.cloned();
         }
     }
 
@@ -243,110 +333,205 @@ impl<T, S: Clone, J> Session<T, S, J> {
                 connection_id: None,
                 negotiate_version: 0,
                 token,
+                stateful: false,
+                token_lifetime: None,
             };
-            return self.open(now, info, url);
+            let link = Link { info, url, connection_token: None, redirected_token: false };
+            return self.open(now, None, link);
         }
-        let negotiation = Negotiation::new(url, token, self.options.use_stateful_reconnect);
+        self.ask(now, Negotiation::new(url, token, self.options.use_stateful_reconnect));
+    }
+
+    fn ask(&mut self, now: Moment, negotiation: Negotiation) {
         let request = negotiation.request();
         self.enter(now, Phase::Negotiating(negotiation), Effect::Negotiate(request));
     }
 
     /// Negotiate was answered, or failed.
     pub fn handle_negotiate(&mut self, now: Moment, answer: Result<NegotiateAnswer<'_>, TransportError>) {
-        if !matches!(self.phase, Phase::Negotiating(_)) {
-            return;
-        }
-        let Phase::Negotiating(mut negotiation) = std::mem::replace(&mut self.phase, Phase::Disconnected)
-        else {
-            return;
+        let mut negotiation = match self.leave() {
+            Phase::Negotiating(negotiation) => negotiation,
+            other => return *self.phase = other,
         };
         let url = negotiation.url().clone();
         let answer = match answer {
             Ok(answer) => answer,
-            Err(source) => return self.fail(ConnectionError::NegotiateRequest { url, source }),
+            Err(source) => return self.fail(now, ConnectionError::NegotiateRequest { url, source }),
         };
+        if answer.status == 401 && self.can_renew(negotiation.has_redirected_token()) {
+            return self.renew(now);
+        }
         match negotiation.handle_answer(answer) {
-            Err(source) => self.fail(ConnectionError::Negotiate { url, source }),
-            Ok(Negotiated::Redirect) if !self.is_allowed(negotiation.url()) => {
-                self.fail(ConnectionError::InsecureUrl(negotiation.url().clone()));
+            Err(source) => self.fail(now, ConnectionError::Negotiate { url, source }),
+            Ok(Negotiated::Redirect) if !self.options.is_allowed(negotiation.url()) => {
+                self.fail(now, ConnectionError::InsecureUrl(negotiation.url().clone()));
             }
-            Ok(Negotiated::Redirect) => {
-                let request = negotiation.request();
-                self.enter(now, Phase::Negotiating(negotiation), Effect::Negotiate(request));
-            }
-            Ok(Negotiated::Done(response)) => self.choose_transport(now, &negotiation, response),
+            Ok(Negotiated::Redirect) => self.ask(now, negotiation),
+            Ok(Negotiated::Done(response)) => self.choose_transport(now, negotiation, response),
         }
     }
 
-    fn choose_transport(&mut self, now: Moment, negotiation: &Negotiation, mut response: NegotiateResponse) {
-        let mut skipped = Vec::new();
-        let offers = std::mem::take(&mut response.available_transports);
-        let Some(transport) = self.options.transports.choose(offers, &mut skipped) else {
-            return self.fail(ConnectionError::NoTransport { skipped });
+    /// A 401 for a token of the provider's: it is asked for a new one, once.
+    fn can_renew(&self, redirected_token: bool) -> bool {
+        self.options.has_token_provider && !redirected_token && !self.renewed
+    }
+
+    fn renew(&mut self, now: Moment) {
+        self.renewed = true;
+        self.tokens.clear();
+        self.authorize(now);
+    }
+
+    fn choose_transport(&mut self, now: Moment, negotiation: Negotiation, mut response: NegotiateResponse) {
+        // The server's first answer decides the order; a later one only brings a new connection.
+        let offered = mem::take(&mut response.available_transports);
+        self.offers.get_or_insert_with(|| offered.into());
+        let Some(transport) = self.next_transport() else {
+            let skipped = mem::take(&mut self.skipped);
+            return self.fail(now, ConnectionError::NoTransport { skipped });
         };
         let url = negotiation.connect_url(&response);
+        let stateful = response.use_stateful_reconnect && transport == Transport::WebSockets;
         let info = ConnectionInfo {
             transport,
             url: negotiation.url().clone(),
             connection_id: response.connection_id,
             negotiate_version: response.negotiate_version,
             token: negotiation.token().cloned(),
+            stateful,
+            token_lifetime: negotiation.token_lifetime(),
         };
-        self.open(now, info, url);
+        let redirected_token = negotiation.has_redirected_token();
+        let link = Link { info, url, connection_token: response.connection_token, redirected_token };
+        self.open(now, Some(negotiation), link);
     }
 
-    fn open(&mut self, now: Moment, info: ConnectionInfo, url: HubUrl) {
-        let effect = Effect::Open { transport: info.transport, url, token: info.token.clone() };
-        self.enter(now, Phase::Opening(info), effect);
+    /// The next of the server's transports that can be used. It stays the first offer until it has failed.
+    fn next_transport(&mut self) -> Option<Transport> {
+        let offers = self.offers.as_mut()?;
+        while let Some(offer) = offers.front() {
+            match self.options.transports.judge(offer) {
+                Ok(transport) => return Some(transport),
+                Err(reason) => {
+                    let transport = offer.transport.clone();
+                    self.skipped.push(SkippedTransport { transport, reason });
+                    offers.pop_front();
+                }
+            }
+        }
+        None
+    }
+
+    fn open(&mut self, now: Moment, negotiation: Option<Negotiation>, link: Link) {
+        let effect = open(&link);
+        self.enter(now, Phase::Opening(negotiation, link), effect);
     }
 
     /// The transport is open, or could not be opened.
     pub fn handle_open(&mut self, now: Moment, opened: Result<(), TransportError>) {
-        if !matches!(self.phase, Phase::Opening(_)) {
-            return;
+        match (self.leave(), opened) {
+            (Phase::Opening(_, link), Ok(())) => {
+                let mut protocol = self.options.protocol.clone();
+                if link.info.stateful {
+                    protocol.version = 2;
+                }
+                let mut request = Vec::new();
+                protocol.write(&mut request);
+                let phase = Phase::Handshaking(link, HandshakeBuffer::default());
+                self.enter(now, phase, Effect::SendHandshake(request));
+                self.deadline = now.saturating_add(self.options.handshake_timeout);
+            }
+            (Phase::Opening(negotiation, link), Err(error)) => {
+                self.open_failed(now, negotiation, &link, error);
+            }
+            // No handshake on the new socket: the connection is the old one.
+            (Phase::Resuming { mut live, fetching_token: false, .. }, Ok(())) => {
+                live.keep_alive = self.keep_alive(now, live.link.info.transport);
+                live.fruitless_resumes += 1;
+                *self.phase = Phase::Connected(live);
+                self.effects.push_back(Effect::Resumed);
+                self.effects.push_back(Effect::SendPing);
+            }
+            (Phase::Resuming { mut live, fetching_token: false, cause }, Err(error)) => {
+                // A refusal is final. A network that fails once more may be just the rest of the same trouble, and a
+                // conflict (409) says that the server has not noticed the end of the old socket.
+                let again = error.status.is_none_or(|status| status == 409)
+                    && live.fruitless_resumes < FRUITLESS_RESUMES;
+                live.fruitless_resumes += 1;
+                if again {
+                    return self.resume(now, live, cause);
+                }
+                *self.phase = Phase::Resuming { live, fetching_token: false, cause };
+                self.resume_failed(now);
+            }
+            (phase, _) => *self.phase = phase,
         }
-        let Phase::Opening(info) = std::mem::replace(&mut self.phase, Phase::Disconnected) else { return };
-        if let Err(error) = opened {
-            return self.fail(ConnectionError::Transport(error));
+    }
+
+    fn open_failed(
+        &mut self,
+        now: Moment,
+        negotiation: Option<Negotiation>,
+        link: &Link,
+        error: TransportError,
+    ) {
+        if error.status == Some(401) && self.can_renew(link.redirected_token) {
+            return self.renew(now);
         }
-        let mut request = Vec::new();
-        self.options.protocol.write(&mut request);
-        self.enter(now, Phase::Handshaking(info, HandshakeBuffer::default()), Effect::SendHandshake(request));
-        self.deadline = now.saturating_add(self.options.handshake_timeout);
+        let Some(negotiation) = negotiation else {
+            return self.fail(now, ConnectionError::Transport(error));
+        };
+        let failed = self.offers.as_mut().and_then(VecDeque::pop_front);
+        self.skipped.push(SkippedTransport {
+            transport: failed.map_or_else(|| link.info.transport.name().to_owned(), |offer| offer.transport),
+            reason: SkipReason::Failed(error),
+        });
+        if self.next_transport().is_none() {
+            let skipped = mem::take(&mut self.skipped);
+            return self.fail(now, ConnectionError::NoTransport { skipped });
+        }
+        // The connection's id is spent.
+        self.effects.push_back(Effect::CloseTransport);
+        self.ask(now, negotiation);
     }
 
     /// Bytes came while [`is_handshaking`](Self::is_handshaking). Returns what follows the handshake in the same
     /// chunk: hub messages.
     pub fn handle_handshake<'c>(&mut self, now: Moment, chunk: &'c [u8]) -> &'c [u8] {
-        let Phase::Handshaking(_, buffer) = &mut self.phase else { return chunk };
-        match buffer.feed(chunk) {
-            Ok(None) => &[],
-            Ok(Some((record, rest))) => {
-                match HandshakeResponse::parse(&record) {
-                    Err(error) => self.handle_protocol_error(error),
-                    Ok(HandshakeResponse { error: Some(error) }) => {
-                        self.fail(ConnectionError::Handshake(error))
-                    }
-                    Ok(HandshakeResponse { error: None }) => self.connected(now),
+        let Phase::Handshaking(_, buffer) = &mut *self.phase else { return chunk };
+        let error = match buffer.feed(chunk) {
+            Ok(None) => return &[],
+            Ok(Some((record, rest))) => match HandshakeResponse::parse(&record) {
+                Ok(HandshakeResponse { error: None }) => {
+                    self.connected(now);
+                    return rest;
                 }
-                rest
-            }
-            Err(error) => {
-                self.handle_protocol_error(error);
-                &[]
-            }
-        }
+                Ok(HandshakeResponse { error: Some(error) }) => ConnectionError::Handshake(error),
+                Err(error) => ConnectionError::Protocol(error),
+            },
+            Err(error) => ConnectionError::Protocol(error),
+        };
+        self.fail(now, error);
+        &[]
     }
 
     fn connected(&mut self, now: Moment) {
-        let options = &self.options;
-        let keep_alive = KeepAlive::new(now, options.keep_alive_interval, options.server_timeout);
-        if let Phase::Handshaking(info, _) = std::mem::replace(&mut self.phase, Phase::Connected(keep_alive))
-        {
-            self.effects.push_back(Effect::Connected(info));
-            // A server arms its own timeout at the client's first ping.
-            self.effects.push_back(Effect::SendPing);
+        if let Phase::Handshaking(link, _) = self.leave() {
+            self.retry = None;
+            self.effects.push_back(Effect::Connected(link.info.clone()));
+            let keep_alive = self.keep_alive(now, link.info.transport);
+            if keep_alive.is_some() {
+                // A server arms its own timeout at the client's first ping.
+                self.effects.push_back(Effect::SendPing);
+            }
+            *self.phase = Phase::Connected(Live { link, keep_alive, fruitless_resumes: 0 });
         }
+    }
+
+    /// Long polling always has a request under way, which tells soon enough that the server is gone.
+    fn keep_alive(&self, now: Moment, transport: Transport) -> Option<KeepAlive> {
+        (transport != Transport::LongPolling)
+            .then(|| KeepAlive::new(now, self.options.keep_alive_interval, self.options.server_timeout))
     }
 
     /// The calls of the connection, while there is one to make them on. Only messages from the server go through
@@ -357,29 +542,37 @@ impl<T, S: Clone, J> Session<T, S, J> {
 
     /// Messages were sent.
     pub fn handle_sent(&mut self, now: Moment) {
-        if let Phase::Connected(keep_alive) = &mut self.phase {
+        if let Phase::Connected(Live { keep_alive: Some(keep_alive), .. }) = &mut *self.phase {
             keep_alive.handle_sent(now);
         }
     }
 
     /// Bytes came, of whatever kind.
     pub fn handle_received(&mut self, now: Moment) {
-        if let Phase::Connected(keep_alive) = &mut self.phase {
-            keep_alive.handle_received(now);
+        if let Phase::Connected(live) = &mut *self.phase {
+            live.fruitless_resumes = 0;
+            if let Some(keep_alive) = &mut live.keep_alive {
+                keep_alive.handle_received(now);
+            }
         }
     }
 
     /// A message came. Close is dealt with here and never returned.
-    pub fn handle_message<'a, P>(&mut self, message: HubMessage<'a, P>) -> HubEvent<'a, P, T, S> {
-        if !self.is_connected() {
+    pub fn handle_message<'a, P>(
+        &mut self,
+        now: Moment,
+        message: HubMessage<'a, P>,
+    ) -> HubEvent<'a, P, T, S> {
+        if !self.can_send() {
             return HubEvent::None;
         }
         match self.hub.handle_message(message) {
             HubEvent::Close { error, allow_reconnect } => {
-                self.fail(ConnectionError::ServerClosed {
+                let error = ConnectionError::ServerClosed {
                     error: error.filter(|text| !text.is_empty()).map(|text| text.into_owned()),
                     allow_reconnect,
-                });
+                };
+                self.fail(now, error);
                 HubEvent::None
             }
             event => event,
@@ -387,73 +580,217 @@ impl<T, S: Clone, J> Session<T, S, J> {
     }
 
     /// The protocol was broken.
-    pub fn handle_protocol_error(&mut self, error: ProtocolError) {
-        self.end(ConnectionError::Protocol(error));
+    pub fn handle_protocol_error(&mut self, now: Moment, error: ProtocolError) {
+        if matches!(*self.phase, Phase::Connected(_) | Phase::Handshaking(..)) {
+            self.fail(now, ConnectionError::Protocol(error));
+        }
     }
 
     /// More of the server's messages wait for this side than it can hold.
-    pub fn handle_slow_consumer(&mut self) {
-        self.end(ConnectionError::SlowConsumer);
+    pub fn handle_slow_consumer(&mut self, now: Moment) {
+        if matches!(*self.phase, Phase::Connected(_)) {
+            self.fail(now, ConnectionError::SlowConsumer);
+        }
     }
 
     /// The transport has ended, though nobody asked it to.
-    pub fn handle_transport_closed(&mut self, error: TransportError) {
-        self.end(ConnectionError::Transport(error));
+    pub fn handle_transport_closed(&mut self, now: Moment, error: TransportError) {
+        // While something else is under way there is no transport that could have ended.
+        if matches!(*self.phase, Phase::Connected(_) | Phase::Handshaking(..)) {
+            self.fail(now, ConnectionError::Transport(error));
+        }
+    }
+
+    /// The retry policy has answered: after which delay to try again, or `None` to give up.
+    pub fn handle_retry_delay(&mut self, now: Moment, delay: Option<Duration>) {
+        let reason = match self.leave() {
+            Phase::AskingRetryPolicy(reason) => reason,
+            other => return *self.phase = other,
+        };
+        match (delay, &self.retry) {
+            (Some(delay), Some(retry)) => {
+                if retry.was_connected && retry.failed == 0 {
+                    self.effects.push_back(Effect::Reconnecting(reason));
+                }
+                *self.phase = Phase::WaitingToRetry;
+                self.deadline = now.saturating_add(delay);
+                if delay.is_zero() {
+                    self.attempt(now);
+                }
+            }
+            (None, Some(Retry { failed: attempts @ 1.., since, .. })) => {
+                let elapsed = now.saturating_sub(*since);
+                let last = Box::new(reason);
+                self.disconnect(ConnectionError::RetriesExhausted { attempts: *attempts, elapsed, last });
+            }
+            _ => self.disconnect(reason),
+        }
+    }
+
+    /// The network or the page is back: a retry that waits is made now, and a connection shows whether it lives.
+    pub fn handle_wake(&mut self, now: Moment) {
+        match &mut *self.phase {
+            Phase::WaitingToRetry => self.attempt(now),
+            Phase::Connected(Live { keep_alive: Some(keep_alive), .. }) => {
+                keep_alive.handle_sent(now);
+                self.effects.push_back(Effect::SendPing);
+            }
+            _ => {}
+        }
     }
 
     /// Stops the connection, whatever it is doing.
     pub fn stop(&mut self) {
-        if self.is_connected() {
+        if matches!(*self.phase, Phase::Disconnected) {
+            return;
+        }
+        if self.can_send() {
             self.effects.push_back(Effect::SendClose);
         }
-        self.end(ConnectionError::Stopped);
+        self.close(&ConnectionError::Stopped);
+        self.disconnect(ConnectionError::Stopped);
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Moment) {
-        let (step, limit) = match &mut self.phase {
-            Phase::Disconnected => return,
-            Phase::Connected(keep_alive) => {
+        let due = now >= self.deadline;
+        let (step, limit) = match &mut *self.phase {
+            Phase::Connected(Live { keep_alive: Some(keep_alive), .. }) => {
                 match keep_alive.handle_timeout(now) {
                     None => {}
                     Some(Due::Ping) => self.effects.push_back(Effect::SendPing),
                     Some(Due::PeerTimeout) => {
                         let limit = keep_alive.timeout();
-                        self.fail(ConnectionError::ServerTimeout { limit });
+                        self.fail(now, ConnectionError::ServerTimeout { limit });
                     }
                 }
                 return;
             }
+            _ if !due => return,
+            Phase::Disconnected | Phase::Connected(_) => return,
+            Phase::WaitingToRetry => return self.attempt(now),
+            Phase::Resuming { .. } => return self.resume_failed(now),
+            Phase::AskingRetryPolicy(_) => return self.handle_retry_delay(now, None),
+            Phase::Opening(Some(_), _) => {
+                let error = TransportError::new("it took too long to open");
+                return self.handle_open(now, Err(error));
+            }
             Phase::FetchingToken => ("the access token provider", self.options.request_timeout),
             Phase::Negotiating(_) => ("the answer to negotiate", self.options.request_timeout),
-            Phase::Opening(_) => ("opening the transport", self.options.request_timeout),
+            Phase::Opening(None, _) => ("opening the transport", self.options.request_timeout),
             Phase::Handshaking(..) => ("the answer to the handshake", self.options.handshake_timeout),
         };
-        if now >= self.deadline {
-            self.fail(ConnectionError::Timeout { step, limit });
-        }
-    }
-
-    fn is_allowed(&self, url: &HubUrl) -> bool {
-        url.is_https() || url.is_loopback() || self.options.insecure_http
+        self.fail(now, ConnectionError::Timeout { step, limit });
     }
 
     fn enter(&mut self, now: Moment, phase: Phase, effect: Effect<T, S>) {
-        self.phase = phase;
+        *self.phase = phase;
         self.deadline = now.saturating_add(self.options.request_timeout);
         self.effects.push_back(effect);
     }
 
-    fn end(&mut self, error: ConnectionError) {
-        if !matches!(self.phase, Phase::Disconnected) {
-            self.fail(error);
+    fn leave(&mut self) -> Phase {
+        mem::replace(&mut self.phase, Phase::Disconnected)
+    }
+
+    /// Something has failed. What it means depends on how far the connection was.
+    fn fail(&mut self, now: Moment, error: ConnectionError) {
+        let may_resume =
+            matches!(error, ConnectionError::Transport(_) | ConnectionError::ServerTimeout { .. });
+        match self.leave() {
+            Phase::Connected(live)
+                if may_resume && live.link.info.stateful && live.fruitless_resumes < FRUITLESS_RESUMES =>
+            {
+                self.effects.push_back(Effect::CloseTransport);
+                self.resume(now, live, error);
+            }
+            phase @ (Phase::Connected(_) | Phase::Resuming { .. }) => {
+                *self.phase = phase;
+                self.close(&error);
+                let retry = Retry { failed: 0, since: now, was_connected: true };
+                if self.options.automatic_reconnect && error.allows_reconnect() {
+                    self.ask_retry_policy(now, retry, error);
+                } else {
+                    self.disconnect(error);
+                }
+            }
+            _ => {
+                self.close(&error);
+                match self.retry.take() {
+                    Some(retry) => {
+                        self.ask_retry_policy(now, Retry { failed: retry.failed + 1, ..retry }, error);
+                    }
+                    None if self.options.retry_first_connect && error.is_retryable() => {
+                        self.ask_retry_policy(
+                            now,
+                            Retry { failed: 0, since: now, was_connected: false },
+                            error,
+                        );
+                    }
+                    None => self.disconnect(error),
+                }
+            }
         }
     }
 
-    /// The one exit.
-    fn fail(&mut self, error: ConnectionError) {
-        self.phase = Phase::Disconnected;
-        self.effects.push_back(Effect::CloseTransport);
-        self.effects.push_back(Effect::Disconnected { error, calls: self.hub.close() });
+    fn ask_retry_policy(&mut self, now: Moment, retry: Retry, reason: ConnectionError) {
+        let context = RetryContext {
+            previous_retry_count: retry.failed,
+            elapsed: now.saturating_sub(retry.since),
+            reason: reason.clone(),
+        };
+        self.retry = Some(retry);
+        self.enter(now, Phase::AskingRetryPolicy(reason), Effect::AskRetryPolicy(context));
     }
+
+    /// The same connection on a new socket: the same URL, and no delay.
+    fn resume(&mut self, now: Moment, mut live: Live, cause: ConnectionError) {
+        let provided = self.options.has_token_provider && !live.link.redirected_token;
+        let token = self.tokens.valid(now).cloned();
+        let fetching_token = provided && token.is_none();
+        if provided && token.is_some() {
+            live.link.info.token = token;
+        }
+        let effect = if fetching_token { Effect::FetchToken } else { open(&live.link) };
+        self.enter(now, Phase::Resuming { live, fetching_token, cause }, effect);
+        // A server forgets the connection sooner than a request times out.
+        self.deadline = now.saturating_add(self.options.server_timeout.min(self.options.request_timeout));
+    }
+
+    fn resume_failed(&mut self, now: Moment) {
+        if let Phase::Resuming { cause, .. } = &*self.phase {
+            let cause = cause.clone();
+            self.fail(now, cause);
+        }
+    }
+
+    /// The end of a transport, and of a connection that was up.
+    fn close(&mut self, error: &ConnectionError) {
+        self.effects.push_back(Effect::CloseTransport);
+        if self.is_connected() {
+            let calls = self.hub.close();
+            self.effects.push_back(Effect::Lost { error: error.clone(), calls });
+        }
+        *self.phase = Phase::Disconnected;
+    }
+
+    /// The one exit.
+    fn disconnect(&mut self, error: ConnectionError) {
+        *self.phase = Phase::Disconnected;
+        self.retry = None;
+        self.effects.push_back(Effect::Disconnected(error));
+    }
+}
+
+fn open<T, S>(link: &Link) -> Effect<T, S> {
+    Effect::Open {
+        transport: link.info.transport,
+        url: link.url.clone(),
+        token: link.info.token.clone(),
+        redirected_token: link.redirected_token,
+    }
+}
+
+fn not_empty(token: Option<AccessToken>) -> Option<AccessToken> {
+    token.filter(|token| !token.secret().is_empty())
 }

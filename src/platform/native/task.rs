@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::core::Moment;
 use crate::core::session::TransportError;
@@ -21,12 +21,17 @@ pub(crate) fn now() -> Moment {
     EPOCH.get_or_init(Instant::now).elapsed()
 }
 
+/// The wall clock: the time since 1970.
+pub(crate) fn unix_now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 /// Where futures run in the background, whichever thread asks for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Runtime(tokio::runtime::Handle);
 
 impl Runtime {
-    /// On the runtime that this is called from.
+    /// The one that this is called from.
     pub(crate) fn current() -> Result<Self, TransportError> {
         let runtime = tokio::runtime::Handle::try_current();
         let missing = |_| TransportError::new("there is no tokio runtime here; call from within one");

@@ -6,7 +6,7 @@ mod web_socket;
 
 pub(crate) use self::{
     http::{HttpClient, absolute_url},
-    task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep},
+    task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep, unix_now},
     web_socket::{Frame, WebSocket, transports},
 };
 

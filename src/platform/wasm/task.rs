@@ -39,6 +39,11 @@ pub(crate) fn now() -> Moment {
     Duration::from_secs_f64(performance_now().max(0.0) / 1000.0)
 }
 
+/// The wall clock: the time since 1970.
+pub(crate) fn unix_now() -> Duration {
+    Duration::from_secs_f64(js_sys::Date::now().max(0.0) / 1000.0)
+}
+
 /// Where futures run in the background: the one event loop.
 #[derive(Debug, Clone)]
 pub(crate) struct Runtime;

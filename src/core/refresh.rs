@@ -1,0 +1,199 @@
+//! Authentication refresh (.NET 11): a connection gets new credentials without being opened anew.
+//!
+//! The server tells in negotiate how long the credentials are good for. Before their end the client POSTs a new
+//! token to the hub's `/refresh`, and is told the new lifetime.
+//!
+//! Source: the official .NET 11 client, and [aspnetcore issue 67226](https://github.com/dotnet/aspnetcore/issues/67226).
+
+use std::time::Duration;
+
+use crate::core::json::reader::{Reader, as_integer, as_string};
+use crate::core::negotiate::refresh_delay;
+use crate::core::token::AccessToken;
+use crate::core::{Moment, ProtocolError, TransportError};
+
+/// The header that names the connection to refresh.
+pub const CONNECTION_TOKEN_HEADER: &str = "X-SignalR-Connection-Token";
+
+/// How long before the end of the credentials they are refreshed, unless said otherwise.
+pub const DEFAULT_LEAD: Duration = Duration::from_secs(5 * 60);
+
+/// After a refresh that failed the next one follows so much later, and then at twice the distance each time.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// Why the authentication could not be refreshed. The connection goes on as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefreshError {
+    /// There is no connection to refresh, or it was opened without negotiate.
+    #[error("there is no negotiated connection; start it, or wait until it is up")]
+    NotConnected,
+    /// There is no access token provider to get a new token from.
+    #[error("there is no access token provider; set one with `with_access_token`")]
+    NoProvider,
+    /// The access token provider failed.
+    #[error("the access token provider failed: {0}")]
+    AccessToken(String),
+    /// The request could not be made.
+    #[error("the refresh request failed: {0}")]
+    Request(TransportError),
+    /// The server refused.
+    #[error("the server refused to refresh the authentication (status {status}){}{}", if .error.is_some() { ": " } else { "" }, .error.as_deref().unwrap_or_default())]
+    Refused {
+        /// The HTTP status: 401 for a bad token, 403 for another user's, 404 where the server offers no refresh or
+        /// does not know the connection.
+        status: u16,
+        /// The server's reason, if it gave one.
+        error: Option<String>,
+    },
+    /// The answer is no JSON object.
+    #[error("the answer to the refresh is not valid: {0}")]
+    Invalid(ProtocolError),
+}
+
+/// What the server answers to a refresh that it accepts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RefreshAnswer {
+    /// How long the new credentials are good for.
+    pub token_lifetime: Option<Duration>,
+    /// The token to use from now on, instead of the one that was sent.
+    pub access_token: Option<AccessToken>,
+}
+
+impl RefreshAnswer {
+    /// Reads an answer. Unknown properties are ignored.
+    ///
+    /// # Errors
+    /// [`RefreshError::Refused`] for any status that is no success, [`RefreshError::Invalid`].
+    pub fn parse(status: u16, body: &[u8]) -> Result<Self, RefreshError> {
+        let (mut answer, mut error) = (Self::default(), None);
+        let text = std::str::from_utf8(body)
+            .map_err(|e| ProtocolError::Json { offset: e.valid_up_to(), reason: "the text is not UTF-8" });
+        let read = text.and_then(|text| {
+            let mut reader = Reader::new(text);
+            reader.object(|name, value| {
+                match name {
+                    "tokenLifetimeSeconds" => {
+                        let seconds = as_integer(value).and_then(|seconds| u64::try_from(seconds).ok());
+                        answer.token_lifetime = seconds.map(Duration::from_secs);
+                    }
+                    "accessToken" => {
+                        answer.access_token = as_string(value)?.map(|t| AccessToken::from(t.into_owned()));
+                    }
+                    "error" => error = as_string(value)?.map(|text| text.into_owned()),
+                    _ => {}
+                }
+                Ok(())
+            })?;
+            reader.end()
+        });
+        match (status, read) {
+            (200..=299, Ok(())) => Ok(answer),
+            (200..=299, Err(error)) => Err(RefreshError::Invalid(error)),
+            (status, _) => Err(RefreshError::Refused { status, error }),
+        }
+    }
+}
+
+/// When to refresh. Order of calls: [`arm`](Self::arm) when a connection is up; at
+/// [`poll_timeout`](Self::poll_timeout), [`handle_timeout`](Self::handle_timeout), and a refresh if it says so;
+/// then [`arm`](Self::arm) with the new lifetime or [`handle_failure`](Self::handle_failure);
+/// [`disarm`](Self::disarm) when the connection is down.
+#[derive(Debug, Clone)]
+pub struct RefreshTimer {
+    lead: Duration,
+    due: Option<Moment>,
+    expires: Moment,
+    retry: Duration,
+}
+
+impl RefreshTimer {
+    /// Refreshes `lead` before the end of the credentials, or after half of their life if that is later.
+    #[must_use]
+    pub fn new(lead: Duration) -> Self {
+        Self { lead, due: None, expires: Moment::ZERO, retry: FIRST_RETRY }
+    }
+
+    /// The credentials are good for so long from now. Nothing is due where that is not known.
+    pub fn arm(&mut self, now: Moment, lifetime: Option<Duration>) {
+        let seconds = lifetime.and_then(|lifetime| i64::try_from(lifetime.as_secs()).ok());
+        self.due = refresh_delay(seconds, self.lead).map(|delay| now.saturating_add(delay));
+        self.expires = now.saturating_add(lifetime.unwrap_or_default());
+        self.retry = FIRST_RETRY;
+    }
+
+    /// There is no connection any more.
+    pub fn disarm(&mut self) {
+        self.due = None;
+        self.expires = Moment::ZERO;
+    }
+
+    /// A refresh failed. It is tried again, ever less often, until the credentials have expired: the official
+    /// client does not try again.
+    pub fn handle_failure(&mut self, now: Moment) {
+        let next = now.saturating_add(self.retry);
+        self.retry = (self.retry * 2).min(LONGEST_RETRY);
+        self.due = (next < self.expires).then_some(next);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.due
+    }
+
+    /// Whether to refresh now.
+    pub fn handle_timeout(&mut self, now: Moment) -> bool {
+        self.due.take_if(|due| now >= *due).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn answers() {
+        let ok =
+            RefreshAnswer::parse(200, br#"{"connectionId":"c","tokenLifetimeSeconds":60,"accessToken":"t"}"#);
+        let wanted = RefreshAnswer { token_lifetime: Some(60 * SECOND), access_token: Some("t".into()) };
+        assert_eq!(ok, Ok(wanted));
+        assert_eq!(RefreshAnswer::parse(200, b"{}"), Ok(RefreshAnswer::default()));
+        assert!(matches!(RefreshAnswer::parse(200, b"[]"), Err(RefreshError::Invalid(_))));
+        assert!(matches!(RefreshAnswer::parse(200, b""), Err(RefreshError::Invalid(_))));
+        let refused = |status, error: Option<&str>| {
+            Err(RefreshError::Refused { status, error: error.map(str::to_owned) })
+        };
+        assert_eq!(RefreshAnswer::parse(403, br#"{"error":"no"}"#), refused(403, Some("no")));
+        assert_eq!(RefreshAnswer::parse(404, b"<html>"), refused(404, None));
+    }
+
+    #[test]
+    fn refreshes_before_the_end_and_again_after_a_failure() {
+        let mut timer = RefreshTimer::new(DEFAULT_LEAD);
+        timer.arm(SECOND, Some(3600 * SECOND));
+        assert_eq!(timer.poll_timeout(), Some(3301 * SECOND));
+        assert!(!timer.handle_timeout(3300 * SECOND));
+        assert!(timer.handle_timeout(3301 * SECOND));
+        assert_eq!(timer.poll_timeout(), None);
+        timer.handle_failure(3301 * SECOND);
+        assert_eq!(timer.poll_timeout(), Some(3306 * SECOND));
+        assert!(timer.handle_timeout(3306 * SECOND));
+        timer.handle_failure(3306 * SECOND);
+        assert_eq!(timer.poll_timeout(), Some(3316 * SECOND));
+        timer.handle_failure(3599 * SECOND);
+        assert_eq!(timer.poll_timeout(), None);
+        timer.arm(SECOND, Some(10 * SECOND));
+        assert_eq!(timer.poll_timeout(), Some(6 * SECOND));
+        for unknown in [None, Some(Duration::ZERO)] {
+            timer.arm(SECOND, unknown);
+            assert_eq!(timer.poll_timeout(), None);
+        }
+        timer.arm(SECOND, Some(10 * SECOND));
+        timer.disarm();
+        assert_eq!(timer.poll_timeout(), None);
+    }
+}
