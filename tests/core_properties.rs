@@ -12,6 +12,7 @@ use hubwire::core::json;
 use hubwire::core::message::{Headers, HubMessage, Invocation, Outcome};
 use hubwire::core::negotiate::{NegotiateAnswer, NegotiateResponse};
 use hubwire::core::session::{Effect, Session, SessionOptions, TransportError};
+use hubwire::core::sse::EventStream;
 use hubwire::{ClientToken, HubUrl};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -146,9 +147,28 @@ proptest! {
     }
 
     #[test]
+    fn events_are_those_of_the_whole_stream_wherever_it_is_cut(
+        lines in vec("(\u{feff})?(data|id|dat|)(: |:|)[a:\u{e9} ]{0,3}(\r\n|\r|\n|\n\n|\r\r)", 0..12),
+        cuts in vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let text = lines.concat();
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        let mut stream = EventStream::default();
+        let mut events = Vec::new();
+        for chunk in cuts.windows(2) {
+            let chunk = &text.as_bytes()[chunk[0]..chunk[1]];
+            stream.feed(chunk, |event| events.push(event.to_owned())).unwrap();
+        }
+        prop_assert_eq!(events, events_of(&text));
+    }
+
+    #[test]
     fn nothing_that_arrives_panics(bytes in vec(any::<u8>(), 0..200), text in any::<String>()) {
         let _ = TextFraming::new(100).feed(&bytes, |record| json::parse(record).map(drop));
         let _ = HandshakeBuffer::default().feed(&bytes);
+        let _ = EventStream::new(100).feed(&bytes, |_| ());
         let _ = HandshakeRequest::parse(&text);
         let _ = HandshakeResponse::parse(&text);
         let _ = NegotiateResponse::parse(&bytes);
@@ -170,6 +190,22 @@ proptest! {
             prop_assert_eq!(token.claim(name).unwrap(), value.to_string());
         }
     }
+}
+
+/// The events of a stream, as the WHATWG standard puts it for a whole text.
+fn events_of(text: &str) -> Vec<String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
+    let (mut events, mut data) = (Vec::new(), Vec::new());
+    // Behind the last line feed there is no line, or one without an end.
+    for line in text.split('\n').take(text.matches('\n').count()) {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        match (line, name) {
+            ("", _) if !data.is_empty() => events.push(std::mem::take(&mut data).join("\n")),
+            (_, "data") => data.push(value.strip_prefix(' ').unwrap_or(value).to_owned()),
+            _ => {}
+        }
+    }
+    events
 }
 
 /// One thing that can happen to a session.

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 mod lifecycle;
+pub(crate) mod transports;
 mod typed;
 
 use std::time::Duration;

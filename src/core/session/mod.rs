@@ -316,11 +316,15 @@ impl<T, S: Clone, J> Session<T, S, J> {
         }
     }
 
-    /// The token was renewed while the connection is up: later sockets and reconnects use it.
+    /// The token was renewed on a request of the transport's, or refreshed: later sockets and reconnects use it.
     pub fn handle_renewed_token(&mut self, now: Moment, unix_now: Duration, token: Option<&AccessToken>) {
         self.tokens.store(now, unix_now, token);
-        if let Phase::Connected(live) | Phase::Resuming { live, .. } = &mut *self.phase {
-            live.link.info.token = token.cloned();
+        if let Phase::Opening(_, link)
+        | Phase::Handshaking(link, _)
+        | Phase::Connected(Live { link, .. })
+        | Phase::Resuming { live: Live { link, .. }, .. } = &mut *self.phase
+        {
+            link.info.token = token.cloned();
         }
     }
 
@@ -358,8 +362,12 @@ impl<T, S: Clone, J> Session<T, S, J> {
             Ok(answer) => answer,
             Err(source) => return self.fail(now, ConnectionError::NegotiateRequest { url, source }),
         };
-        if answer.status == 401 && self.can_renew(negotiation.has_redirected_token()) {
-            return self.renew(now);
+        // The provider may have a better token, but nothing to do with a redirect's.
+        let provided = self.options.has_token_provider && !negotiation.has_redirected_token();
+        if answer.status == 401 && provided && !self.renewed {
+            self.renewed = true;
+            self.tokens.clear();
+            return self.authorize(now);
         }
         match negotiation.handle_answer(answer) {
             Err(source) => self.fail(now, ConnectionError::Negotiate { url, source }),
@@ -369,17 +377,6 @@ impl<T, S: Clone, J> Session<T, S, J> {
             Ok(Negotiated::Redirect) => self.ask(now, negotiation),
             Ok(Negotiated::Done(response)) => self.choose_transport(now, negotiation, response),
         }
-    }
-
-    /// A 401 for a token of the provider's: it is asked for a new one, once.
-    fn can_renew(&self, redirected_token: bool) -> bool {
-        self.options.has_token_provider && !redirected_token && !self.renewed
-    }
-
-    fn renew(&mut self, now: Moment) {
-        self.renewed = true;
-        self.tokens.clear();
-        self.authorize(now);
     }
 
     fn choose_transport(&mut self, now: Moment, negotiation: Negotiation, mut response: NegotiateResponse) {
@@ -475,9 +472,6 @@ impl<T, S: Clone, J> Session<T, S, J> {
         link: &Link,
         error: TransportError,
     ) {
-        if error.status == Some(401) && self.can_renew(link.redirected_token) {
-            return self.renew(now);
-        }
         let Some(negotiation) = negotiation else {
             return self.fail(now, ConnectionError::Transport(error));
         };
