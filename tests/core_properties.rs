@@ -1,6 +1,7 @@
 //! What holds for the core whatever comes: round trips, agreement with serde_json, and that every call ends once.
 
 use std::collections::HashSet;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use hubwire::core::ProtocolError;
@@ -221,6 +222,7 @@ enum Operation {
     Abandon(u64),
     Complete(u64),
     Item(u64),
+    SlowConsumer,
     CloseMessage(bool),
     Lost,
     Malformed,
@@ -243,6 +245,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         2 => (0_u64..12).prop_map(Operation::Abandon),
         3 => (0_u64..12).prop_map(Operation::Complete),
         3 => (0_u64..12).prop_map(Operation::Item),
+        1 => Just(Operation::SlowConsumer),
         1 => any::<bool>().prop_map(Operation::CloseMessage),
         2 => Just(Operation::Lost),
         1 => Just(Operation::Malformed),
@@ -323,6 +326,7 @@ proptest! {
                         _ => {}
                     }
                 }
+                Operation::SlowConsumer => session.handle_slow_consumer(now),
                 Operation::CloseMessage(allow_reconnect) => {
                     let close: HubMessage<'_, &str> = HubMessage::Close { error: None, allow_reconnect };
                     session.handle_message(now, close);
@@ -364,7 +368,7 @@ proptest! {
     }
 }
 
-/// One thing that can happen to the jobs that are done for a peer.
+/// One thing that can happen to what is done for a peer.
 #[derive(Debug, Clone)]
 enum Work {
     Call(bool),
@@ -381,7 +385,7 @@ enum Work {
 fn any_work() -> impl Strategy<Value = Work> {
     prop_oneof![
         4 => any::<bool>().prop_map(Work::Call),
-        4 => proptest::option::of(0_usize..6).prop_map(Work::Upload),
+        4 => prop::option::of(0_usize..6).prop_map(Work::Upload),
         2 => (0_usize..12).prop_map(Work::EndUpload),
         2 => (0_usize..6).prop_map(Work::Complete),
         2 => (0_usize..6).prop_map(Work::Abandon),
@@ -392,91 +396,104 @@ fn any_work() -> impl Strategy<Value = Work> {
     ]
 }
 
+/// What a test knows of an upload or an answer. `of` is its call, or the peer's id.
+struct Job<K> {
+    id: u64,
+    of: K,
+    open: bool,
+    seen: Weak<()>,
+}
+
+/// A job, which goes to the machine, and what is known of it, once it has a number.
+fn job<K>(of: K, begin: impl FnOnce(Rc<()>) -> u64) -> Job<K> {
+    let job = Rc::new(());
+    let seen = Rc::downgrade(&job);
+    Job { id: begin(job), of, open: true, seen }
+}
+
+/// Ends a call, and returns which uploads end with it.
+fn end_call(call: &mut (u64, bool), uploads: &mut [Job<Option<u64>>]) -> Vec<u64> {
+    if !std::mem::take(&mut call.1) {
+        return Vec::new();
+    }
+    let mine = uploads.iter_mut().filter(|upload| upload.open && upload.of == Some(call.0));
+    mine.map(|upload| {
+        upload.open = false;
+        upload.id
+    })
+    .collect()
+}
+
 proptest! {
     /// Whatever happens, in whatever order: an upload and an answer go on until exactly one thing has ended them,
     /// and the peer hears of each end at most once.
     #[test]
     fn every_job_ends_once(works in vec(any_work(), 0..80)) {
-        use std::rc::{Rc, Weak};
         let mut hub: HubMachine<(), (), Rc<()>> = HubMachine::default();
         let mut calls: Vec<(u64, bool)> = Vec::new();
-        let mut uploads: Vec<(u64, Option<u64>, bool, Weak<()>)> = Vec::new();
-        let mut answers: Vec<(u64, u8, bool, Weak<()>)> = Vec::new();
-        let end_call = |calls: &mut Vec<(u64, bool)>, uploads: &mut Vec<(u64, Option<u64>, bool, Weak<()>)>, at: usize| {
-            let Some((id, open)) = calls.get_mut(at) else { return Vec::new() };
-            if !std::mem::take(open) {
-                return Vec::new();
-            }
-            let mine = uploads.iter_mut().filter(|(_, call, open, _)| *open && *call == Some(*id));
-            mine.map(|(upload, _, open, _)| { *open = false; *upload }).collect::<Vec<_>>()
-        };
+        let mut uploads: Vec<Job<Option<u64>>> = Vec::new();
+        let mut answers: Vec<Job<u8>> = Vec::new();
         for work in works.into_iter().chain([Work::Close]) {
             match work {
                 Work::Call(stream) => {
-                    let id = hub.begin(if stream { Pending::Stream(()) } else { Pending::Call(()) });
-                    calls.push((id, true));
+                    let call = if stream { Pending::Stream(()) } else { Pending::Call(()) };
+                    calls.push((hub.begin(call), true));
                 }
                 Work::Upload(call) => {
                     let call = call.and_then(|at| calls.get(at)).filter(|(_, open)| *open).map(|(id, _)| *id);
-                    let job = Rc::new(());
-                    let seen = Rc::downgrade(&job);
-                    uploads.push((hub.begin_upload(call, job), call, true, seen));
+                    uploads.push(job(call, |job| hub.begin_upload(call, job)));
                 }
                 Work::EndUpload(at) => {
-                    if let Some((id, _, open, _)) = uploads.get_mut(at) {
-                        prop_assert_eq!(hub.end_upload(*id), std::mem::take(open));
+                    if let Some(upload) = uploads.get_mut(at) {
+                        prop_assert_eq!(hub.end_upload(upload.id), std::mem::take(&mut upload.open));
                     }
                 }
                 Work::Complete(at) => {
-                    end_call(&mut calls, &mut uploads, at);
-                    if let Some((id, _)) = calls.get(at) {
+                    if let Some(call) = calls.get_mut(at) {
+                        end_call(call, &mut uploads);
                         let message: HubMessage<'_, &str> = HubMessage::Completion {
                             headers: Vec::new(),
-                            invocation_id: id.to_string().into(),
+                            invocation_id: call.0.to_string().into(),
                             outcome: Outcome::Void,
                         };
                         hub.handle_message(message);
                     }
                 }
                 Work::Abandon(at) => {
-                    let ended = end_call(&mut calls, &mut uploads, at);
-                    if let Some((id, _)) = calls.get(at) {
-                        prop_assert_eq!(hub.abandon(*id).map_or(Vec::new(), |gone| gone.uploads), ended);
+                    if let Some(call) = calls.get_mut(at) {
+                        let ended = end_call(call, &mut uploads);
+                        prop_assert_eq!(hub.abandon(call.0).map_or(Vec::new(), |gone| gone.uploads), ended);
                     }
                 }
-                Work::Answer(id) => {
-                    let job = Rc::new(());
-                    let seen = Rc::downgrade(&job);
-                    answers.push((hub.begin_answer(&id.to_string(), job), id, true, seen));
-                }
+                Work::Answer(id) => answers.push(job(id, |job| hub.begin_answer(&id.to_string(), job))),
                 Work::EndAnswer(at) => {
-                    if let Some((number, id, open, _)) = answers.get_mut(at) {
-                        let wanted = std::mem::take(open).then(|| id.to_string());
-                        prop_assert_eq!(hub.end_answer(*number), wanted);
+                    if let Some(answer) = answers.get_mut(at) {
+                        let wanted = std::mem::take(&mut answer.open).then(|| answer.of.to_string());
+                        prop_assert_eq!(hub.end_answer(answer.id), wanted);
                     }
                 }
                 Work::Cancel(id) => {
+                    let invocation_id = id.to_string().into();
                     let message: HubMessage<'_, &str> =
-                        HubMessage::CancelInvocation { headers: Vec::new(), invocation_id: id.to_string().into() };
+                        HubMessage::CancelInvocation { headers: Vec::new(), invocation_id };
                     let cancelled = matches!(hub.handle_message(message), HubEvent::Cancelled(_));
-                    let open = answers.iter_mut().find(|(_, other, open, _)| *open && *other == id);
+                    let open = answers.iter_mut().find(|answer| answer.open && answer.of == id);
                     prop_assert_eq!(cancelled, open.is_some());
-                    if let Some((_, _, open, _)) = open {
-                        *open = false;
-                    }
+                    open.into_iter().for_each(|answer| answer.open = false);
                 }
                 Work::Close => {
                     prop_assert_eq!(hub.close().len(), calls.iter().filter(|(_, open)| *open).count());
                     calls.iter_mut().for_each(|(_, open)| *open = false);
-                    uploads.iter_mut().for_each(|(_, _, open, _)| *open = false);
-                    answers.iter_mut().for_each(|(_, _, open, _)| *open = false);
+                    uploads.iter_mut().for_each(|upload| upload.open = false);
+                    answers.iter_mut().for_each(|answer| answer.open = false);
                 }
             }
-            for (id, _, open, seen) in &uploads {
-                prop_assert_eq!((hub.is_uploading(*id), seen.upgrade().is_some()), (*open, *open));
+            for upload in &uploads {
+                prop_assert_eq!(hub.is_uploading(upload.id), upload.open);
+                prop_assert_eq!(upload.seen.upgrade().is_some(), upload.open);
             }
-            for (_, _, open, seen) in &answers {
-                prop_assert_eq!(seen.upgrade().is_some(), *open);
+            for answer in &answers {
+                prop_assert_eq!(answer.seen.upgrade().is_some(), answer.open);
             }
         }
     }
