@@ -33,8 +33,30 @@ against_the_reference_hub! {
     faults;
     silence_and_handshakes;
     stops;
+    automatic_reconnect;
+    retry_policies(true);
+    stateful_reconnect("native", 10_000, 50);
+    stateful_reconnect_is_an_offer;
     typed_chat;
     typed_hubs;
+}
+
+#[tokio::test]
+async fn tokens() {
+    let Some(base) = support::reference_hub("tokens") else { return };
+    let (good, expired) =
+        (get(&format!("{base}/token?ttl=3600")).await, get(&format!("{base}/token?ttl=-60")).await);
+    suite::tokens(base, &good, &expired).await;
+}
+
+#[tokio::test]
+async fn authentication_refresh() {
+    let Some(base) = support::reference_hub("authentication_refresh") else { return };
+    let mut tokens = Vec::new();
+    for query in ["ttl=4", "ttl=3600", "ttl=1000", "user=somebody&ttl=1000"] {
+        tokens.push(get(&format!("{base}/token?{query}")).await);
+    }
+    suite::authentication_refresh(base, tokens.try_into().unwrap()).await;
 }
 
 #[tokio::test]

@@ -140,6 +140,8 @@ pub(super) struct Shared<C: Codec> {
     pub(super) listeners: Listeners,
     /// The token of the transport's requests, and whether it came with a redirect.
     pub(super) link_token: (Option<AccessToken>, bool),
+    /// Whether this attempt to connect has renewed that token already.
+    pub(super) renewed: bool,
     pub(super) refresh: RefreshTimer,
     /// Who waits for a refresh of the authentication; the driver makes one when there is someone.
     pub(super) refreshed: Vec<oneshot::Sender<Refreshed>>,
@@ -181,6 +183,7 @@ impl<C: Codec> Connection<C> {
                 was_up: false,
                 listeners: Listeners::default(),
                 link_token: (None, false),
+                renewed: false,
                 refresh: RefreshTimer::new(refresh_lead),
                 refreshed: Vec::new(),
             }),
@@ -212,6 +215,7 @@ impl<C: Codec> Connection<C> {
             shared.last_end = None;
             shared.stop = false;
             shared.was_up = false;
+            shared.renewed = false;
             shared.tell(&ConnectionEvent::Connecting);
             shared.out = C::Out::default();
             let (sender, receiver) = oneshot::channel();
@@ -382,7 +386,7 @@ impl<C: Codec> Shared<C> {
     }
 
     /// The server has taken a new token: its own answer, or else the one that was sent to it.
-    pub(super) fn renewed(&mut self, now: Moment, given: Option<&AccessToken>, sent: Option<&AccessToken>) {
+    pub(super) fn accept(&mut self, now: Moment, given: Option<&AccessToken>, sent: Option<&AccessToken>) {
         let (token, redirected) = &mut self.link_token;
         if *redirected {
             if let Some(given) = given {

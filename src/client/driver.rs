@@ -10,7 +10,8 @@ use crate::client::codec::Codec;
 use crate::client::connection::{CallEnd, Caller, Connection, ConnectionState, Refreshed, Shared, poll_job};
 use crate::client::events::ConnectionEvent;
 use crate::client::guard::guarded;
-use crate::client::tokens::{self, Accepted};
+use crate::client::tokens::{self, Accepted, LinkTokens};
+use crate::client::transport::Link;
 use crate::core::hub::HubEvent;
 use crate::core::message::HubMessage;
 use crate::core::negotiate::{NegotiateAnswer, RESPONSE_LIMIT, TransferFormat, user_agent};
@@ -19,7 +20,7 @@ use crate::core::session::{ConnectionError, ConnectionInfo, Effect, TransportErr
 use crate::core::stateful::MessageBuffer;
 use crate::core::token::AccessToken;
 use crate::core::{Moment, ProtocolError};
-use crate::platform::{self, BoxFuture, Frame, HttpClient, HttpResponse, WebSocket};
+use crate::platform::{self, BoxFuture, Frame, HttpClient, HttpResponse, Wake, WakeSignal};
 
 /// The task behind a connection: does what the session machine asks for, and tells it what happens. It lives from
 /// one start to the end that follows, through all reconnects.
@@ -27,24 +28,25 @@ pub(super) struct Driver<C: Codec> {
     connection: Arc<Connection<C>>,
     codec: C,
     http: Option<HttpClient>,
-    socket: Option<Box<WebSocket>>,
-    /// Frames that the socket has not taken yet.
+    link: Option<Link>,
+    /// Frames that the link has not taken yet.
     frames: VecDeque<Frame>,
     unflushed: bool,
     /// The one request or opening that is under way.
     job: Option<BoxFuture<Done>>,
     /// A refresh of the authentication, beside whatever else happens.
     refresh: Option<BoxFuture<Result<Accepted, RefreshError>>>,
-    /// The end of the socket that was used last.
+    /// The end of the link that was used last.
     closing: Option<BoxFuture<()>>,
     timer: Option<(Moment, BoxFuture<()>)>,
+    wake: WakeSignal,
     ended: bool,
 }
 
 enum Done {
     Token(Result<Option<AccessToken>, String>),
     Answer(Result<HttpResponse, TransportError>),
-    Opened(Result<Box<WebSocket>, TransportError>),
+    Opened(Result<Link, TransportError>),
     RetryDelay(Option<Duration>),
 }
 
@@ -55,6 +57,7 @@ enum Input {
     Frame(Frame),
     TransportClosed(TransportError),
     Timeout,
+    Wake(Wake),
 }
 
 impl<C: Codec> Driver<C> {
@@ -63,13 +66,14 @@ impl<C: Codec> Driver<C> {
             connection,
             codec,
             http: None,
-            socket: None,
+            link: None,
             frames: VecDeque::new(),
             unflushed: false,
             job: None,
             refresh: None,
             closing: None,
             timer: None,
+            wake: WakeSignal::new(),
             ended: false,
         }
     }
@@ -114,16 +118,20 @@ impl<C: Codec> Driver<C> {
             }
             Effect::Open { transport, url, token, redirected_token } => {
                 tracing::debug!(%transport, %url, "opening the transport");
-                {
+                let (timeout, format) = {
                     let mut shared = self.connection.lock();
-                    shared.link_token = (token.clone(), redirected_token);
+                    shared.link_token = (token, redirected_token);
                     // What the last socket left half received means nothing to the next.
                     self.codec = shared.codec.clone();
-                }
+                    (shared.session.options().request_timeout, shared.codec.format())
+                };
                 let (http, headers) = (self.http(), self.headers());
+                let authorization = Arc::new(LinkTokens(Arc::downgrade(&self.connection)));
                 self.job = Some(Box::pin(async move {
                     Done::Opened(match http {
-                        Ok(http) => WebSocket::open(http, url, token, headers).await.map(Box::new),
+                        Ok(http) => {
+                            Link::open(transport, format, http, url, authorization, headers, timeout).await
+                        }
                         Err(error) => Err(error),
                     })
                 }));
@@ -142,10 +150,11 @@ impl<C: Codec> Driver<C> {
             }
             Effect::CloseTransport => {
                 self.job = None;
+                self.unflushed = false;
                 self.collect();
                 let frames = mem::take(&mut self.frames);
-                if let Some(socket) = self.socket.take() {
-                    self.closing = Some(Box::pin(socket.close(frames)));
+                if let Some(link) = self.link.take() {
+                    self.closing = Some(Box::pin(link.close(frames)));
                 }
             }
             Effect::Lost { error, calls } => self.lost(&error, calls),
@@ -189,6 +198,7 @@ impl<C: Codec> Driver<C> {
         // Nothing more will be requested, and an idle pool costs memory.
         self.http = None;
         let mut shared = self.connection.lock();
+        shared.renewed = false;
         if self.connection.settings.refresh_lead.is_some()
             && self.connection.settings.token_provider.is_some()
         {
@@ -263,6 +273,13 @@ impl<C: Codec> Driver<C> {
             Input::Frame(frame) => self.receive(now, frame),
             Input::Refreshed(result) => self.refreshed(now, result),
             Input::Timeout => self.time_passed(now),
+            Input::Wake(wake) => {
+                tracing::debug!(?wake, "the page was asleep or offline, or is about to be");
+                if wake != Wake::Frozen {
+                    self.connection.lock().session.handle_wake(now);
+                    self.time_passed(now);
+                }
+            }
             input => {
                 let mut shared = self.connection.lock();
                 let session = &mut shared.session;
@@ -283,16 +300,16 @@ impl<C: Codec> Driver<C> {
                             body: &response.body,
                         }),
                     ),
-                    Input::Done(Done::Opened(Ok(socket))) => {
-                        self.socket = Some(socket);
+                    Input::Done(Done::Opened(Ok(link))) => {
+                        self.link = Some(link);
                         session.handle_open(now, Ok(()));
                     }
                     Input::Done(Done::Opened(Err(error))) => session.handle_open(now, Err(error)),
                     Input::TransportClosed(error) => {
-                        self.socket = None;
+                        self.link = None;
                         session.handle_transport_closed(now, error);
                     }
-                    Input::Frame(_) | Input::Refreshed(_) | Input::Timeout => {}
+                    Input::Frame(_) | Input::Refreshed(_) | Input::Timeout | Input::Wake(_) => {}
                 }
             }
         }
@@ -379,7 +396,7 @@ impl<C: Codec> Driver<C> {
         let mut shared = self.connection.lock();
         let result: Refreshed = match result {
             Ok((answer, sent)) => {
-                shared.renewed(now, answer.access_token.as_ref(), sent.as_ref());
+                shared.accept(now, answer.access_token.as_ref(), sent.as_ref());
                 if self.connection.settings.refresh_lead.is_some() {
                     shared.refresh.arm(now, answer.token_lifetime);
                 }
@@ -432,8 +449,9 @@ impl<C: Codec> Driver<C> {
                 // The server may well be talking: it is this side that does not listen.
                 shared.session.handle_received(now);
             }
-            // One frame at a time: what is written while the socket is busy goes out as one batch.
+            // One frame at a time: what is written while the link is busy goes out as one batch.
             if self.frames.is_empty()
+                && !self.unflushed
                 && shared.session.can_send()
                 && let Some(out) = shared.take_out()
             {
@@ -457,13 +475,17 @@ impl<C: Codec> Driver<C> {
         if let Some(error) = self.poll_send(cx) {
             return Poll::Ready(Input::TransportClosed(error));
         }
-        if let Some(socket) = self.socket.as_mut().filter(|_| !full)
-            && let Poll::Ready(received) = socket.poll_next(cx)
+        if let Some(link) = self.link.as_mut().filter(|_| !full)
+            && let Poll::Ready(received) = link.poll_next(cx)
         {
             return Poll::Ready(match received {
                 Ok(frame) => Input::Frame(frame),
                 Err(error) => Input::TransportClosed(error),
             });
+        }
+        // A timer may have slept as well, so the clock is looked at.
+        if let Poll::Ready(wake) = self.wake.poll(cx) {
+            return Poll::Ready(Input::Wake(wake));
         }
         match deadline {
             Some(deadline) => self.poll_timer(cx, now, deadline),
@@ -472,28 +494,28 @@ impl<C: Codec> Driver<C> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Option<TransportError> {
-        let socket = self.socket.as_mut()?;
+        let link = self.link.as_mut()?;
         while !self.frames.is_empty() {
-            match socket.poll_ready(cx) {
+            match link.poll_ready(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Err(error)) => return Some(error),
                 Poll::Ready(Ok(())) => {}
             }
             if let Some(frame) = self.frames.pop_front() {
-                if let Err(error) = socket.start_send(frame) {
+                if let Err(error) = link.start_send(frame) {
                     return Some(error);
                 }
                 self.unflushed = true;
             }
         }
         if self.unflushed {
-            match socket.poll_flush(cx) {
+            match link.poll_flush(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Err(error)) => return Some(error),
                 Poll::Ready(Ok(())) => {
                     self.unflushed = false;
                     // What was written in the meantime waits for no one else to wake it.
-                    if C::waiting(&self.connection.lock().out) > 0 {
+                    if !self.frames.is_empty() || C::waiting(&self.connection.lock().out) > 0 {
                         cx.waker().wake_by_ref();
                     }
                 }

@@ -1,8 +1,8 @@
 //! The client: connections over any hub protocol and on either platform.
 //!
 //! `connection` is what users' handles share, `driver` the task that does what the session machine of the core
-//! asks for. Both are written once, over a `codec`. On top of them: the typed Rust client (`builder`,
-//! `hub_connection`, `handler`, and `raw`, its codec), and the JavaScript one in `js`.
+//! asks for, over a `transport`. All are written once, over a `codec`. On top of them: the typed Rust client
+//! (`builder`, `hub_connection`, `handler`, and `raw`, its codec), and the JavaScript one in `js`.
 
 #![allow(
     clippy::arc_with_non_send_sync,
@@ -16,6 +16,7 @@ mod events;
 mod guard;
 mod retry;
 mod tokens;
+mod transport;
 
 browser_only! {
     #[cfg(feature = "js")]

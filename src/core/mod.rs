@@ -7,7 +7,7 @@
 //! 2. [`handshake`] opens the hub protocol, [`framing`] cuts the stream into messages, [`json`] and [`msgpack`] read
 //!    and write a [`message`].
 //! 3. [`hub`] keeps the calls of one connection, [`keepalive`] its timers.
-//! 4. [`session`] drives a client's connection through all of this.
+//! 4. [`session`] drives a client's connection through all of this; [`sse`] reads the event stream of one transport.
 //!
 //! State machines have one shape: `handle_…(now, input)` takes what happened, `poll_…()` gives what is to be done.
 //! Time is an argument: a [`Moment`] is the time since an epoch of the driver's own, from a clock that never goes
@@ -33,6 +33,7 @@ pub mod negotiate;
 mod protocol;
 pub mod refresh;
 pub mod session;
+pub mod sse;
 pub mod stateful;
 pub mod token;
 pub mod url;

@@ -10,7 +10,9 @@
 //! | `Frame` | one WebSocket message |
 //! | `WebSocket` | `open`, `poll_next`, `poll_ready`, `start_send`, `poll_flush`, `close` |
 //! | `transports` | what can be opened here |
-//! | `HttpClient` | `new`, `post` |
+//! | `HttpClient` | `new`, `send` |
+//! | `HttpBody` | `poll_chunk`; dropping it aborts the request |
+//! | `WakeSignal` | what a page hears of when it was asleep or offline |
 //! | `absolute_url` | a hub's URL in full |
 //! | `OS`, `RUNTIME`, `USER_AGENT_HEADER` | what a client says of itself |
 
@@ -37,11 +39,22 @@ cfg_if::cfg_if! {
     }
 }
 
-/// What came back from an HTTP request.
 #[cfg(any(feature = "client", feature = "js"))]
-#[derive(Debug)]
-pub(crate) struct HttpResponse {
-    pub(crate) status: u16,
-    pub(crate) retry_after: Option<std::time::Duration>,
-    pub(crate) body: Vec<u8>,
+mod http;
+#[cfg(any(feature = "client", feature = "js"))]
+pub(crate) use self::http::{HttpAnswer, HttpRequest, HttpResponse};
+
+/// A reason to look at the clock and at the connection.
+#[cfg(any(feature = "client", feature = "js"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "natively none of them happens")]
+pub(crate) enum Wake {
+    /// The network is back.
+    Online,
+    /// The page is shown again: browsers slow down the timers of hidden pages.
+    Visible,
+    /// The page runs again after it was frozen.
+    Resumed,
+    /// The page is about to be frozen: nothing of it will run.
+    Frozen,
 }

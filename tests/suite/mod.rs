@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+mod lifecycle;
+pub(crate) mod transports;
 mod typed;
 
 use std::time::Duration;
@@ -11,6 +13,7 @@ use futures_util::StreamExt;
 use hubwire::{CallError, ConnectionError, ConnectionState, HubConnection, NegotiateError};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::lifecycle::*;
 pub(crate) use self::typed::{typed_chat, typed_hubs};
 
 async fn connect(url: String) -> HubConnection {

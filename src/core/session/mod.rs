@@ -45,7 +45,7 @@ use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 use crate::core::{Moment, ProtocolError};
 
-/// How often in a row a connection is resumed without a byte from the server in between.
+/// How often in a row resuming a connection is tried without a byte from the server in between.
 const FRUITLESS_RESUMES: u8 = 3;
 
 /// What was agreed on in negotiate.
@@ -316,11 +316,15 @@ impl<T> Session<T> {
         }
     }
 
-    /// The token was renewed while the connection is up: later sockets and reconnects use it.
+    /// The token was renewed on a request of the transport's, or refreshed: later sockets and reconnects use it.
     pub fn handle_renewed_token(&mut self, now: Moment, unix_now: Duration, token: Option<&AccessToken>) {
         self.tokens.store(now, unix_now, token);
-        if let Phase::Connected(live) | Phase::Resuming { live, .. } = &mut *self.phase {
-            live.link.info.token = token.cloned();
+        if let Phase::Opening(_, link)
+        | Phase::Handshaking(link, _)
+        | Phase::Connected(Live { link, .. })
+        | Phase::Resuming { live: Live { link, .. }, .. } = &mut *self.phase
+        {
+            link.info.token = token.cloned();
         }
     }
 
@@ -358,8 +362,12 @@ impl<T> Session<T> {
             Ok(answer) => answer,
             Err(source) => return self.fail(now, ConnectionError::NegotiateRequest { url, source }),
         };
-        if answer.status == 401 && self.can_renew(negotiation.has_redirected_token()) {
-            return self.renew(now);
+        // The provider may have a better token, but nothing to do with a redirect's.
+        let provided = self.options.has_token_provider && !negotiation.has_redirected_token();
+        if answer.status == 401 && provided && !self.renewed {
+            self.renewed = true;
+            self.tokens.clear();
+            return self.authorize(now);
         }
         match negotiation.handle_answer(answer) {
             Err(source) => self.fail(now, ConnectionError::Negotiate { url, source }),
@@ -369,17 +377,6 @@ impl<T> Session<T> {
             Ok(Negotiated::Redirect) => self.ask(now, negotiation),
             Ok(Negotiated::Done(response)) => self.choose_transport(now, negotiation, response),
         }
-    }
-
-    /// A 401 for a token of the provider's: it is asked for a new one, once.
-    fn can_renew(&self, redirected_token: bool) -> bool {
-        self.options.has_token_provider && !redirected_token && !self.renewed
-    }
-
-    fn renew(&mut self, now: Moment) {
-        self.renewed = true;
-        self.tokens.clear();
-        self.authorize(now);
     }
 
     fn choose_transport(&mut self, now: Moment, negotiation: Negotiation, mut response: NegotiateResponse) {
@@ -452,8 +449,16 @@ impl<T> Session<T> {
                 self.effects.push_back(Effect::Resumed);
                 self.effects.push_back(Effect::SendPing);
             }
-            (phase @ Phase::Resuming { fetching_token: false, .. }, Err(_)) => {
-                *self.phase = phase;
+            (Phase::Resuming { mut live, fetching_token: false, cause }, Err(error)) => {
+                // A refusal is final. A network that fails once more may be just the rest of the same trouble, and a
+                // conflict (409) says that the server has not noticed the end of the old socket.
+                let again = error.status.is_none_or(|status| status == 409)
+                    && live.fruitless_resumes < FRUITLESS_RESUMES;
+                live.fruitless_resumes += 1;
+                if again {
+                    return self.resume(now, live, cause);
+                }
+                *self.phase = Phase::Resuming { live, fetching_token: false, cause };
                 self.resume_failed(now);
             }
             (phase, _) => *self.phase = phase,
@@ -467,9 +472,6 @@ impl<T> Session<T> {
         link: &Link,
         error: TransportError,
     ) {
-        if error.status == Some(401) && self.can_renew(link.redirected_token) {
-            return self.renew(now);
-        }
         let Some(negotiation) = negotiation else {
             return self.fail(now, ConnectionError::Transport(error));
         };
@@ -732,7 +734,7 @@ impl<T> Session<T> {
         self.enter(now, Phase::AskingRetryPolicy(reason), Effect::AskRetryPolicy(context));
     }
 
-    /// The same connection on a new socket, once: the same URL, and no delay.
+    /// The same connection on a new socket: the same URL, and no delay.
     fn resume(&mut self, now: Moment, mut live: Live, cause: ConnectionError) {
         let provided = self.options.has_token_provider && !live.link.redirected_token;
         let token = self.tokens.valid(now).cloned();

@@ -355,10 +355,6 @@ fn a_401_gets_one_new_token() {
     bench.answer(401, "");
     assert_eq!(bench.end().0.status(), Some(401));
 
-    let mut bench = opening(|_| {});
-    bench.session.handle_open(bench.now, Err(status(401)));
-    assert_eq!(bench.effects(), [Effect::FetchToken]);
-
     // The provider has nothing to do with a redirect's token.
     let mut bench = Bench::at(1);
     bench.answer(200, r#"{"url":"https://svc/client/?hub=chat","accessToken":"svc"}"#);

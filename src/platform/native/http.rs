@@ -1,10 +1,16 @@
 use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use http_body::Body as _;
+pub(crate) use reqwest::Method;
+use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::core::session::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
-use crate::platform::{HttpResponse, tls};
+use crate::platform::{HttpAnswer, HttpRequest, tls};
 
 /// One per start of a connection, so that no connection pool outlives the runtime that it was made on.
 #[derive(Clone)]
@@ -23,46 +29,64 @@ impl HttpClient {
         Ok(Self { client })
     }
 
-    /// POSTs without a body and reads at most `limit` bytes of the answer, and one more if there are more.
-    pub(crate) async fn post(
-        self,
-        url: HubUrl,
-        token: Option<AccessToken>,
-        headers: Vec<(String, String)>,
-        limit: usize,
-    ) -> Result<HttpResponse, TransportError> {
-        let request = self.request(reqwest::Method::POST, &url, token.as_ref(), &headers);
-        let mut response = request.header("Content-Length", "0").send().await.map_err(describe)?;
+    /// Sends a request and waits for the head of the answer.
+    pub(crate) async fn send(&self, request: HttpRequest<'_>) -> Result<HttpAnswer, TransportError> {
+        let no_body = request.body.is_none() && request.method == Method::POST;
+        let mut builder = self.request(request.method, request.url, request.token, request.headers);
+        if let Some(accept) = request.accept {
+            builder = builder.header("Accept", accept);
+        }
+        if let Some(frame) = request.body {
+            builder = builder.header("Content-Type", frame.content_type()).body(frame.shared_bytes());
+        } else if no_body {
+            builder = builder.header("Content-Length", "0");
+        }
+        let response = builder.send().await.map_err(describe)?;
         let retry_after =
             response.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(describe)? {
-            body.extend_from_slice(&chunk[..chunk.len().min(limit + 1 - body.len())]);
-            if body.len() > limit {
-                break;
-            }
-        }
-        Ok(HttpResponse {
+        Ok(HttpAnswer {
             status: response.status().as_u16(),
             retry_after: retry_after.map(Duration::from_secs),
-            body,
+            body: HttpBody(response.into()),
         })
     }
 
     pub(super) fn request(
         &self,
-        method: reqwest::Method,
+        method: Method,
         url: &HubUrl,
         token: Option<&AccessToken>,
         headers: &[(String, String)],
     ) -> reqwest::RequestBuilder {
         let mut request = self.client.request(method, url.to_text());
         for (name, value) in headers {
-            request = request.header(name, value);
+            if token.is_none() || !name.eq_ignore_ascii_case("Authorization") {
+                request = request.header(name, value);
+            }
         }
         match token {
             Some(token) => request.bearer_auth(token.secret()),
             None => request,
+        }
+    }
+}
+
+/// The body of an answer, as it comes.
+pub(crate) struct HttpBody(reqwest::Body);
+
+impl HttpBody {
+    /// The next piece; `None` at the end.
+    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, TransportError>>> {
+        loop {
+            return Poll::Ready(match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => Some(Ok(data)),
+                    // Trailers tell nothing.
+                    Err(_) => continue,
+                },
+                Some(Err(error)) => Some(Err(describe(error))),
+                None => None,
+            });
         }
     }
 }

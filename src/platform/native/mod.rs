@@ -7,12 +7,15 @@ mod task;
 #[cfg(any(feature = "client", feature = "service"))]
 pub(crate) mod tls;
 #[cfg(feature = "client")]
+mod wake;
+#[cfg(feature = "client")]
 mod web_socket;
 
 #[cfg(feature = "client")]
 pub(crate) use self::{
-    http::{HttpClient, absolute_url},
+    http::{HttpBody, HttpClient, Method, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, now, sleep, spawn, unix_now},
+    wake::WakeSignal,
     web_socket::{Frame, WebSocket, transports},
 };
 

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use super::http::{HttpClient, describe};
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
-use crate::core::negotiate::{Transport, Transports};
+use crate::core::negotiate::Transports;
 use crate::core::session::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
@@ -23,7 +23,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What this platform can open.
 pub(crate) fn transports() -> Transports {
-    Transport::WebSockets.into()
+    Transports::ALL
 }
 
 /// One WebSocket message.
@@ -49,11 +49,31 @@ impl Frame {
         matches!(self, Self::Text(_))
     }
 
+    /// In bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.bytes().len()
+    }
+
     pub(crate) fn bytes(&self) -> Cow<'_, [u8]> {
         Cow::Borrowed(match self {
             Self::Text(text) => text.as_bytes(),
             Self::Binary(bytes) => bytes,
         })
+    }
+}
+
+impl Frame {
+    pub(super) fn shared_bytes(&self) -> Bytes {
+        match self {
+            Self::Text(text) => text.clone().into(),
+            Self::Binary(bytes) => bytes.clone(),
+        }
+    }
+}
+
+impl From<String> for Frame {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
     }
 }
 

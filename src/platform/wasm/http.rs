@@ -1,14 +1,17 @@
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use gloo_net::http::{RequestBuilder, Response};
-use wasm_bindgen::{JsCast as _, JsValue};
+pub(crate) use gloo_net::http::Method;
+use gloo_net::http::{Headers, Request, RequestBuilder};
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, ReadableStreamDefaultReader, RequestCredentials, RequestMode};
+use web_sys::{AbortController, ReadableStreamDefaultReader, RequestCache, RequestCredentials, RequestMode};
 
 use crate::core::session::TransportError;
-use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
-use crate::platform::HttpResponse;
+use crate::platform::{HttpAnswer, HttpRequest};
 
 #[derive(Clone)]
 pub(crate) struct HttpClient {
@@ -23,51 +26,95 @@ impl HttpClient {
         Ok(Self { credentials })
     }
 
-    /// POSTs without a body and reads at most `limit` bytes of the answer, and one more if there are more. A
-    /// request that is dropped is aborted.
-    pub(crate) async fn post(
-        self,
-        url: HubUrl,
-        token: Option<AccessToken>,
-        headers: Vec<(String, String)>,
-        limit: usize,
-    ) -> Result<HttpResponse, TransportError> {
+    /// Sends a request and waits for the head of the answer. One that is dropped is aborted.
+    pub(crate) async fn send(&self, request: HttpRequest<'_>) -> Result<HttpAnswer, TransportError> {
         let abort = AbortOnDrop(AbortController::new().map_err(|e| describe(&e))?);
-        let mut request = RequestBuilder::new(&url.to_text())
-            .method(gloo_net::http::Method::POST)
+        let builder = RequestBuilder::new(&request.url.to_text())
             .mode(RequestMode::Cors)
             .credentials(self.credentials)
-            .abort_signal(Some(&abort.0.signal()));
-        for (name, value) in &headers {
-            request = request.header(name, value);
-        }
-        if let Some(token) = token {
-            request = request.header("Authorization", &format!("Bearer {}", token.secret()));
-        }
-        let response = request.send().await.map_err(|_| unreachable_server())?;
+            .cache(RequestCache::NoStore)
+            .abort_signal(Some(&abort.0.signal()))
+            .headers(Headers::from_raw(headers(&request).map_err(|e| describe(&e))?))
+            .method(request.method.clone());
+        let built = match request.body {
+            Some(frame) => builder.body(frame.as_ref()),
+            None => builder.build(),
+        };
+        let response = match built {
+            Ok(built) if request.outlives_page => outliving_page(built).send().await,
+            Ok(built) => built.send().await,
+            Err(error) => Err(error),
+        };
+        let response = response.map_err(|_| unreachable_server())?;
         let retry_after = response.headers().get("Retry-After").and_then(|value| value.parse().ok());
-        let body = read(&response, limit).await.map_err(|e| describe(&e))?;
-        Ok(HttpResponse {
+        Ok(HttpAnswer {
             status: response.status(),
             retry_after: retry_after.map(Duration::from_secs),
-            body,
+            body: HttpBody {
+                reader: response.body().map(|stream| stream.get_reader().unchecked_into()),
+                piece: None,
+                _abort: abort,
+            },
         })
     }
 }
 
-/// Reads the body piece by piece, since `text()` has no limit.
-async fn read(response: &Response, limit: usize) -> Result<Vec<u8>, JsValue> {
-    let mut body = Vec::new();
-    let Some(stream) = response.body() else { return Ok(body) };
-    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
-    while body.len() <= limit {
-        let piece = JsFuture::from(reader.read()).await?;
-        let value = js_sys::Reflect::get(&piece, &JsValue::from_str("value"))?;
-        let Ok(bytes) = value.dyn_into::<js_sys::Uint8Array>() else { return Ok(body) };
-        let left = u32::try_from(limit + 1 - body.len()).unwrap_or(u32::MAX);
-        body.extend_from_slice(&bytes.subarray(0, bytes.length().min(left)).to_vec());
+/// gloo-net has no setter for `keepalive`. A browser that does not know it sends the request all the same.
+fn outliving_page(request: Request) -> Request {
+    let request: web_sys::Request = request.into();
+    let options = web_sys::RequestInit::new();
+    let set = js_sys::Reflect::set(&options, &JsValue::from_str("keepalive"), &JsValue::TRUE);
+    match set.and_then(|_| web_sys::Request::new_with_request_and_init(&request, &options)) {
+        Ok(outliving) => outliving.into(),
+        Err(_) => request.into(),
     }
-    Ok(body)
+}
+
+fn headers(request: &HttpRequest<'_>) -> Result<web_sys::Headers, JsValue> {
+    let headers = web_sys::Headers::new()?;
+    for (name, value) in request.headers {
+        headers.set(name, value)?;
+    }
+    if let Some(token) = request.token {
+        headers.set("Authorization", &["Bearer ", token.secret()].concat())?;
+    }
+    if let Some(accept) = request.accept {
+        headers.set("Accept", accept)?;
+    }
+    if let Some(frame) = request.body {
+        headers.set("Content-Type", frame.content_type())?;
+    }
+    Ok(headers)
+}
+
+/// The body of an answer, as it comes.
+pub(crate) struct HttpBody {
+    /// `None` once the body has ended.
+    reader: Option<ReadableStreamDefaultReader>,
+    piece: Option<JsFuture>,
+    _abort: AbortOnDrop,
+}
+
+impl HttpBody {
+    /// The next piece; `None` at the end.
+    pub(crate) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Vec<u8>, TransportError>>> {
+        let Some(reader) = &self.reader else { return Poll::Ready(None) };
+        let piece = self.piece.get_or_insert_with(|| JsFuture::from(reader.read()));
+        let piece = ready!(Pin::new(piece).poll(cx));
+        self.piece = None;
+        let value = piece.and_then(|piece| js_sys::Reflect::get(&piece, &JsValue::from_str("value")));
+        Poll::Ready(match value.map(JsCast::dyn_into::<js_sys::Uint8Array>) {
+            Ok(Ok(bytes)) => Some(Ok(bytes.to_vec())),
+            Ok(Err(_no_value)) => {
+                self.reader = None;
+                None
+            }
+            Err(error) => Some(Err(describe(&error))),
+        })
+    }
 }
 
 struct AbortOnDrop(AbortController);

@@ -2,11 +2,13 @@
 
 mod http;
 mod task;
+mod wake;
 mod web_socket;
 
 pub(crate) use self::{
-    http::{HttpClient, absolute_url},
+    http::{HttpBody, HttpClient, Method, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, now, sleep, spawn, unix_now},
+    wake::WakeSignal,
     web_socket::{Frame, WebSocket, transports},
 };
 

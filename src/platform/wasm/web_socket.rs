@@ -16,13 +16,18 @@ use crate::core::session::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 
-/// What this environment can open: Node.js has a WebSocket from version 22 on.
+/// What this environment can open: Node.js has a WebSocket from version 22 on. The other two are made of `fetch`,
+/// whose bodies can be read as they come wherever they can be read at all.
 pub(crate) fn transports() -> Transports {
-    if js_sys::Reflect::has(&js_sys::global(), &JsValue::from_str("WebSocket")).unwrap_or(false) {
-        Transport::WebSockets.into()
-    } else {
-        Transports::NONE
+    let has = |name| js_sys::Reflect::has(&js_sys::global(), &JsValue::from_str(name)).unwrap_or(false);
+    let mut transports = Transports::NONE;
+    if has("WebSocket") {
+        transports = transports | Transport::WebSockets.into();
     }
+    if has("ReadableStream") {
+        transports = transports | Transport::ServerSentEvents.into() | Transport::LongPolling.into();
+    }
+    transports
 }
 
 /// One WebSocket message. Text stays JavaScript's until someone asks for its bytes.
@@ -46,11 +51,35 @@ impl Frame {
         matches!(self, Self::Text(_))
     }
 
+    /// In bytes, or in units of UTF-16, which are as many or fewer.
+    pub(crate) fn length(&self) -> usize {
+        let length = match self {
+            Self::Text(text) => text.length(),
+            Self::Binary(bytes) => bytes.length(),
+        };
+        length as usize
+    }
+
     pub(crate) fn bytes(&self) -> Cow<'_, [u8]> {
         Cow::Owned(match self {
             Self::Text(text) => String::from(text).into_bytes(),
             Self::Binary(bytes) => bytes.to_vec(),
         })
+    }
+}
+
+impl From<String> for Frame {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl AsRef<JsValue> for Frame {
+    fn as_ref(&self) -> &JsValue {
+        match self {
+            Self::Text(text) => text,
+            Self::Binary(bytes) => bytes,
+        }
     }
 }
 

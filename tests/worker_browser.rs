@@ -1,0 +1,18 @@
+//! The client in a dedicated worker of headless Chromium, where there is no `window`.
+
+#![cfg(all(target_family = "wasm", target_os = "unknown"))]
+
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_dedicated_worker);
+
+mod suite;
+
+use wasm_bindgen_test::wasm_bindgen_test;
+
+#[wasm_bindgen_test]
+async fn each_transport() {
+    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else {
+        wasm_bindgen_test::console_log!("SKIPPED: each_transport: no reference hub");
+        return;
+    };
+    suite::transports::each_transport(base, &[]).await;
+}
