@@ -6,7 +6,7 @@ use std::time::Duration;
 use hubwire::core::ProtocolError;
 use hubwire::core::framing::{BinaryFraming, TextFraming};
 use hubwire::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
-use hubwire::core::hub::HubEvent;
+use hubwire::core::hub::{HubEvent, HubMachine, Pending};
 use hubwire::core::message::{Headers, HubMessage, Invocation, Outcome};
 use hubwire::core::negotiate::{NegotiateAnswer, NegotiateResponse};
 use hubwire::core::session::{Effect, Session, SessionOptions, TransportError};
@@ -319,8 +319,10 @@ enum Operation {
     Open(bool),
     Bytes(Vec<u8>),
     Call,
-    Abandon(prop::sample::Index),
+    Stream,
+    Abandon(u64),
     Complete(u64),
+    Item(u64),
     CloseMessage(bool),
     Lost,
     Malformed,
@@ -338,9 +340,11 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::NegotiateFails),
         3 => prop::bool::weighted(0.8).prop_map(Operation::Open),
         4 => prop_oneof![3 => Just(b"{}\x1e".to_vec()), 1 => vec(any::<u8>(), 0..8)].prop_map(Operation::Bytes),
-        6 => Just(Operation::Call),
-        2 => any::<prop::sample::Index>().prop_map(Operation::Abandon),
+        4 => Just(Operation::Call),
+        4 => Just(Operation::Stream),
+        2 => (0_u64..12).prop_map(Operation::Abandon),
         3 => (0_u64..12).prop_map(Operation::Complete),
+        3 => (0_u64..12).prop_map(Operation::Item),
         1 => any::<bool>().prop_map(Operation::CloseMessage),
         2 => Just(Operation::Lost),
         1 => Just(Operation::Malformed),
@@ -368,7 +372,7 @@ proptest! {
         let mut options = SessionOptions::new(HubUrl::parse("https://app/chat").unwrap());
         options.has_token_provider = true;
         [options.automatic_reconnect, options.retry_first_connect, options.use_stateful_reconnect] = flags;
-        let mut session: Session<u64> = Session::new(options);
+        let mut session: Session<u64, u64, ()> = Session::new(options);
         let (mut now, mut begun) = (Duration::ZERO, 0);
         let mut pending: HashSet<u64> = HashSet::new();
         for operation in operations.into_iter().chain([Operation::Stop]) {
@@ -389,28 +393,36 @@ proptest! {
                     session.handle_received(now);
                     session.handle_handshake(now, &bytes);
                 }
-                Operation::Call => {
-                    if session.begin_call(begun).is_ok() {
+                Operation::Call | Operation::Stream => {
+                    if let Some(calls) = session.calls() {
                         pending.insert(begun);
+                        calls.begin(match operation {
+                            Operation::Call => Pending::Call(begun),
+                            _ => Pending::Stream(begun),
+                        });
                     }
                     begun += 1;
                 }
-                Operation::Abandon(index) if !pending.is_empty() => {
-                    // Ids count calls that were begun, and so need not be those of the test: any may be tried.
-                    if let Some(call) = session.abandon_call(index.index(pending.len()) as u64) {
+                // Ids count calls that were begun, and so need not be those of the test: any may be tried.
+                Operation::Abandon(id) => {
+                    let gone = session.calls().and_then(|calls| calls.abandon(id));
+                    if let Some(Pending::Call(call) | Pending::Stream(call)) = gone.map(|gone| gone.call) {
                         prop_assert!(pending.remove(&call));
                     }
                 }
-                Operation::Abandon(_) => {}
-                Operation::Complete(id) => {
-                    let id = id.to_string();
-                    let message: HubMessage<'_, &str> = HubMessage::Completion {
-                        headers: Vec::new(),
-                        invocation_id: id.as_str().into(),
-                        outcome: Outcome::Void,
+                Operation::Complete(id) | Operation::Item(id) => {
+                    let invocation_id = id.to_string().into();
+                    let headers = Vec::new();
+                    let message: HubMessage<'_, &str> = match operation {
+                        Operation::Item(_) => HubMessage::StreamItem { headers, invocation_id, item: "1" },
+                        _ => HubMessage::Completion { headers, invocation_id, outcome: Outcome::Void },
                     };
-                    if let HubEvent::Completed(call, _) = session.handle_message(now, message) {
-                        prop_assert!(pending.remove(&call));
+                    match session.handle_message(now, message) {
+                        HubEvent::Completed(call, _)
+                        | HubEvent::UnexpectedItem(call)
+                        | HubEvent::StreamCompleted(call, _) => prop_assert!(pending.remove(&call)),
+                        HubEvent::Item { stream, .. } => prop_assert!(pending.contains(&stream)),
+                        _ => {}
                     }
                 }
                 Operation::CloseMessage(allow_reconnect) => {
@@ -435,6 +447,7 @@ proptest! {
                 match effect {
                     Effect::Lost { calls, .. } => {
                         for call in calls {
+                            let (Pending::Call(call) | Pending::Stream(call)) = call;
                             prop_assert!(pending.remove(&call));
                         }
                         prop_assert!(pending.is_empty());
@@ -450,5 +463,123 @@ proptest! {
         }
         prop_assert!(pending.is_empty());
         prop_assert_eq!(session.poll_timeout(), None);
+    }
+}
+
+/// One thing that can happen to the jobs that are done for a peer.
+#[derive(Debug, Clone)]
+enum Work {
+    Call(bool),
+    Upload(Option<usize>),
+    EndUpload(usize),
+    Complete(usize),
+    Abandon(usize),
+    Answer(u8),
+    EndAnswer(usize),
+    Cancel(u8),
+    Close,
+}
+
+fn any_work() -> impl Strategy<Value = Work> {
+    prop_oneof![
+        4 => any::<bool>().prop_map(Work::Call),
+        4 => proptest::option::of(0_usize..6).prop_map(Work::Upload),
+        2 => (0_usize..12).prop_map(Work::EndUpload),
+        2 => (0_usize..6).prop_map(Work::Complete),
+        2 => (0_usize..6).prop_map(Work::Abandon),
+        4 => (0_u8..4).prop_map(Work::Answer),
+        2 => (0_usize..12).prop_map(Work::EndAnswer),
+        2 => (0_u8..4).prop_map(Work::Cancel),
+        1 => Just(Work::Close),
+    ]
+}
+
+proptest! {
+    /// Whatever happens, in whatever order: an upload and an answer go on until exactly one thing has ended them,
+    /// and the peer hears of each end at most once.
+    #[test]
+    fn every_job_ends_once(works in vec(any_work(), 0..80)) {
+        use std::rc::{Rc, Weak};
+        let mut hub: HubMachine<(), (), Rc<()>> = HubMachine::default();
+        let mut calls: Vec<(u64, bool)> = Vec::new();
+        let mut uploads: Vec<(u64, Option<u64>, bool, Weak<()>)> = Vec::new();
+        let mut answers: Vec<(u64, u8, bool, Weak<()>)> = Vec::new();
+        let end_call = |calls: &mut Vec<(u64, bool)>, uploads: &mut Vec<(u64, Option<u64>, bool, Weak<()>)>, at: usize| {
+            let Some((id, open)) = calls.get_mut(at) else { return Vec::new() };
+            if !std::mem::take(open) {
+                return Vec::new();
+            }
+            let mine = uploads.iter_mut().filter(|(_, call, open, _)| *open && *call == Some(*id));
+            mine.map(|(upload, _, open, _)| { *open = false; *upload }).collect::<Vec<_>>()
+        };
+        for work in works.into_iter().chain([Work::Close]) {
+            match work {
+                Work::Call(stream) => {
+                    let id = hub.begin(if stream { Pending::Stream(()) } else { Pending::Call(()) });
+                    calls.push((id, true));
+                }
+                Work::Upload(call) => {
+                    let call = call.and_then(|at| calls.get(at)).filter(|(_, open)| *open).map(|(id, _)| *id);
+                    let job = Rc::new(());
+                    let seen = Rc::downgrade(&job);
+                    uploads.push((hub.begin_upload(call, job), call, true, seen));
+                }
+                Work::EndUpload(at) => {
+                    if let Some((id, _, open, _)) = uploads.get_mut(at) {
+                        prop_assert_eq!(hub.end_upload(*id), std::mem::take(open));
+                    }
+                }
+                Work::Complete(at) => {
+                    end_call(&mut calls, &mut uploads, at);
+                    if let Some((id, _)) = calls.get(at) {
+                        let message: HubMessage<'_, &str> = HubMessage::Completion {
+                            headers: Vec::new(),
+                            invocation_id: id.to_string().into(),
+                            outcome: Outcome::Void,
+                        };
+                        hub.handle_message(message);
+                    }
+                }
+                Work::Abandon(at) => {
+                    let ended = end_call(&mut calls, &mut uploads, at);
+                    if let Some((id, _)) = calls.get(at) {
+                        prop_assert_eq!(hub.abandon(*id).map_or(Vec::new(), |gone| gone.uploads), ended);
+                    }
+                }
+                Work::Answer(id) => {
+                    let job = Rc::new(());
+                    let seen = Rc::downgrade(&job);
+                    answers.push((hub.begin_answer(&id.to_string(), job), id, true, seen));
+                }
+                Work::EndAnswer(at) => {
+                    if let Some((number, id, open, _)) = answers.get_mut(at) {
+                        let wanted = std::mem::take(open).then(|| id.to_string());
+                        prop_assert_eq!(hub.end_answer(*number), wanted);
+                    }
+                }
+                Work::Cancel(id) => {
+                    let message: HubMessage<'_, &str> =
+                        HubMessage::CancelInvocation { headers: Vec::new(), invocation_id: id.to_string().into() };
+                    let cancelled = matches!(hub.handle_message(message), HubEvent::Cancelled(_));
+                    let open = answers.iter_mut().find(|(_, other, open, _)| *open && *other == id);
+                    prop_assert_eq!(cancelled, open.is_some());
+                    if let Some((_, _, open, _)) = open {
+                        *open = false;
+                    }
+                }
+                Work::Close => {
+                    prop_assert_eq!(hub.close().len(), calls.iter().filter(|(_, open)| *open).count());
+                    calls.iter_mut().for_each(|(_, open)| *open = false);
+                    uploads.iter_mut().for_each(|(_, _, open, _)| *open = false);
+                    answers.iter_mut().for_each(|(_, _, open, _)| *open = false);
+                }
+            }
+            for (id, _, open, seen) in &uploads {
+                prop_assert_eq!((hub.is_uploading(*id), seen.upgrade().is_some()), (*open, *open));
+            }
+            for (_, _, open, seen) in &answers {
+                prop_assert_eq!(seen.upgrade().is_some(), *open);
+            }
+        }
     }
 }

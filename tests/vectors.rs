@@ -370,7 +370,7 @@ fn start(case: &Value) -> Verdict {
             TransferFormat::Text
         },
     };
-    let mut session: Session<()> = Session::new(options);
+    let mut session: Session<(), (), ()> = Session::new(options);
     let now = std::time::Duration::ZERO;
     session.start(now);
     let responses = input["responses"].as_array().cloned().unwrap_or_default();

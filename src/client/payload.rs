@@ -53,6 +53,14 @@ impl<'a> Payload<'a> {
         }
     }
 
+    pub(crate) fn protocol(self) -> HubProtocol {
+        match self {
+            Self::Json(_) => HubProtocol::Json,
+            #[cfg(feature = "msgpack")]
+            Self::MessagePack(_) => HubProtocol::MessagePack,
+        }
+    }
+
     pub(crate) fn decode<T: DeserializeOwned>(self) -> Result<T, PayloadError> {
         match self {
             Self::Json(json) => serde_json::from_str(json).map_err(PayloadError::new),

@@ -28,6 +28,8 @@ pub(super) fn connection_error(error: &ConnectionError) -> JsValue {
         ConnectionError::Protocol(_) => "Protocol",
         ConnectionError::ServerTimeout { .. } => "ServerTimeout",
         ConnectionError::ServerClosed { .. } => "ServerClosed",
+        ConnectionError::RetriesExhausted { .. } => "RetriesExhausted",
+        ConnectionError::SlowConsumer => "SlowConsumer",
         ConnectionError::Stopped => "Stopped",
         ConnectionError::AlreadyStarted | ConnectionError::NotConnected => "InvalidState",
     };

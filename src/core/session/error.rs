@@ -83,6 +83,11 @@ pub enum ConnectionError {
         /// Why the last one failed.
         last: Box<Self>,
     },
+    /// Handlers and streams take the server's messages too slowly: more than 65 536 of them, or 64 MiB, wait.
+    #[error(
+        "handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them"
+    )]
+    SlowConsumer,
     /// This side stopped the connection.
     #[error("the connection was stopped")]
     Stopped,

@@ -22,10 +22,10 @@ pub(crate) fn transports() -> Transports {
     let has = |name| js_sys::Reflect::has(&js_sys::global(), &JsValue::from_str(name)).unwrap_or(false);
     let mut transports = Transports::NONE;
     if has("WebSocket") {
-        transports = transports | Transport::WebSockets.into();
+        transports = transports | Transport::WebSockets;
     }
     if has("ReadableStream") {
-        transports = transports | Transport::ServerSentEvents.into() | Transport::LongPolling.into();
+        transports = transports | Transport::ServerSentEvents | Transport::LongPolling;
     }
     transports
 }
