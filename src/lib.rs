@@ -71,7 +71,7 @@ pub mod typed;
 pub use crate::{
     client::{
         CallError, ConnectionEvent, ConnectionEvents, ConnectionState, Handler, HubConnection,
-        HubConnectionBuilder, PayloadError, RetryPolicy, Subscription, Upload,
+        HubConnectionBuilder, HubStream, InvokeHandler, PayloadError, RetryPolicy, Subscription, Upload,
     },
     core::{
         HubProtocol,
@@ -80,6 +80,7 @@ pub use crate::{
         session::{ConnectionError, ConnectionInfo, RetryContext, TransportError},
         token::{AccessToken, ClientToken, TokenError},
         url::{HubUrl, UrlError},
+        value::{Binary, Timestamp, TimestampError, Zone},
     },
 };
 

@@ -1,17 +1,18 @@
 //! What holds for the core whatever comes: round trips, agreement with serde_json, and that every call ends once.
 
 use std::collections::HashSet;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use hubwire::core::ProtocolError;
-use hubwire::core::framing::TextFraming;
+use hubwire::core::framing::{BinaryFraming, TextFraming};
 use hubwire::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
-use hubwire::core::hub::HubEvent;
-use hubwire::core::json;
+use hubwire::core::hub::{HubEvent, HubMachine, Pending};
 use hubwire::core::message::{Headers, HubMessage, Invocation, Outcome};
 use hubwire::core::negotiate::{NegotiateAnswer, NegotiateResponse};
 use hubwire::core::session::{Effect, Session, SessionOptions, TransportError};
 use hubwire::core::sse::EventStream;
+use hubwire::core::{json, msgpack};
 use hubwire::{ClientToken, HubUrl};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -37,6 +38,41 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// MessagePack of every kind, not too deep.
+fn any_packed() -> impl Strategy<Value = rmpv::Value> {
+    let leaf = prop_oneof![
+        Just(rmpv::Value::Nil),
+        any::<bool>().prop_map(rmpv::Value::from),
+        any::<i64>().prop_map(rmpv::Value::from),
+        any::<u64>().prop_map(rmpv::Value::from),
+        any::<f32>().prop_map(rmpv::Value::from),
+        any::<f64>().prop_map(rmpv::Value::from),
+        any::<String>().prop_map(rmpv::Value::from),
+        vec(any::<u8>(), 0..300).prop_map(rmpv::Value::from),
+        (any::<i8>(), vec(any::<u8>(), 0..40)).prop_map(|(kind, bytes)| rmpv::Value::Ext(kind, bytes)),
+    ];
+    leaf.prop_recursive(3, 24, 18, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..18).prop_map(rmpv::Value::from),
+            vec((inner.clone(), inner), 0..18).prop_map(rmpv::Value::from),
+        ]
+    })
+}
+
+fn encoded(value: &rmpv::Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    rmpv::encode::write_value(&mut bytes, value).unwrap();
+    bytes
+}
+
+/// Where the stream is cut, from beginning to end.
+fn edges(cuts: &[prop::sample::Index], length: usize) -> Vec<usize> {
+    let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(length)).collect();
+    cuts.extend([0, length]);
+    cuts.sort_unstable();
+    cuts
+}
+
 /// A message that owns its texts, to borrow the real one from.
 #[derive(Debug, Clone)]
 struct Owned {
@@ -44,30 +80,31 @@ struct Owned {
     headers: Vec<(String, String)>,
     id: Option<String>,
     text: String,
-    payload: String,
+    json: String,
+    packed: Vec<u8>,
     ids: Vec<String>,
     number: i64,
     flag: bool,
 }
 
 impl Owned {
-    fn message(&self) -> HubMessage<'_, &str> {
+    fn message<'a, P: Copy>(&'a self, payload: P) -> HubMessage<'a, P> {
         let headers: Headers<'_> = self.headers.iter().map(|(k, v)| (k.into(), v.into())).collect();
         let invocation_id = self.id.as_deref().unwrap_or("0").into();
         let call = |id: Option<&'_ str>| Invocation {
             headers: headers.clone(),
             invocation_id: id.map(|id| id.to_owned().into()),
             target: self.text.as_str().into(),
-            arguments: self.payload.as_str(),
+            arguments: payload,
             stream_ids: self.ids.iter().map(Into::into).collect(),
         };
         match self.kind {
             1 => HubMessage::Invocation(call(self.id.as_deref())),
-            2 => HubMessage::StreamItem { headers, invocation_id, item: &self.payload },
+            2 => HubMessage::StreamItem { headers, invocation_id, item: payload },
             3 => {
                 let outcome = match self.number % 3 {
                     0 => Outcome::Void,
-                    1 => Outcome::Value(self.payload.as_str()),
+                    1 => Outcome::Value(payload),
                     _ => Outcome::Error(self.text.as_str().into()),
                 };
                 HubMessage::Completion { headers, invocation_id, outcome }
@@ -86,18 +123,20 @@ impl Owned {
 }
 
 fn any_message() -> impl Strategy<Value = Owned> {
-    let headers = proptest::collection::btree_map(any::<String>(), any::<String>(), 0..3);
+    let header = || any::<String>().prop_map(|text| text + "x");
+    let headers = proptest::collection::btree_map(header(), header(), 0..3);
     let text = "\\PC{0,8}[\\x00-\\x20\"\\\\\u{1e}]{0,4}x";
     (
         (1_u8..10, headers, proptest::option::of(text), text),
-        (vec(any_json(), 0..4), vec(text, 0..3), any::<i64>(), any::<bool>()),
+        (vec(any_json(), 0..4), vec(any_packed(), 0..3), vec(text, 0..20), any::<i64>(), any::<bool>()),
     )
-        .prop_map(|((kind, headers, id, text), (payload, ids, number, flag))| Owned {
+        .prop_map(|((kind, headers, id, text), (json, packed, ids, number, flag))| Owned {
             kind,
             headers: headers.into_iter().collect(),
             id,
             text,
-            payload: Value::from(payload).to_string(),
+            json: Value::from(json).to_string(),
+            packed: encoded(&rmpv::Value::Array(packed)),
             ids,
             number,
             flag,
@@ -109,18 +148,16 @@ proptest! {
     fn messages_survive_any_cut(messages in vec(any_message(), 1..5), cuts in vec(any::<prop::sample::Index>(), 0..6)) {
         let mut stream = Vec::new();
         for message in &messages {
-            json::write(&mut stream, &message.message());
+            json::write(&mut stream, &message.message(message.json.as_str()));
         }
-        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
-        cuts.extend([0, stream.len()]);
-        cuts.sort_unstable();
+        let cuts = edges(&cuts, stream.len());
         let mut framing = TextFraming::default();
         let mut read = 0;
         for chunk in cuts.windows(2) {
             framing
                 .feed(&stream[chunk[0]..chunk[1]], |record| {
                     let message = json::parse(record)?.expect("a known type");
-                    assert_eq!(message, messages[read].message());
+                    assert_eq!(message, messages[read].message(messages[read].json.as_str()));
                     read += 1;
                     Ok(())
                 })
@@ -128,6 +165,72 @@ proptest! {
         }
         framing.finish().unwrap();
         prop_assert_eq!(read, messages.len());
+    }
+
+    #[test]
+    fn packed_messages_survive_any_cut(messages in vec(any_message(), 1..5), cuts in vec(any::<prop::sample::Index>(), 0..6)) {
+        let mut stream = Vec::new();
+        for message in &messages {
+            msgpack::write(&mut stream, &message.message(message.packed.as_slice()));
+        }
+        let cuts = edges(&cuts, stream.len());
+        let mut framing = BinaryFraming::default();
+        let mut read = 0;
+        for chunk in cuts.windows(2) {
+            framing
+                .feed(&stream[chunk[0]..chunk[1]], |bytes| {
+                    let message = msgpack::parse(bytes)?.expect("a known type");
+                    assert_eq!(message, messages[read].message(messages[read].packed.as_slice()));
+                    read += 1;
+                    Ok(())
+                })
+                .unwrap();
+        }
+        framing.finish().unwrap();
+        prop_assert_eq!(read, messages.len());
+    }
+
+    /// A value ends where another library says it does, and is one only if that library says so. That one takes 0xc1,
+    /// which begins no value, for nil.
+    #[test]
+    fn messagepack_is_what_rmpv_says(value in any_packed(), noise in vec((any::<prop::sample::Index>(), any::<u8>()), 0..3)) {
+        let mut bytes = encoded(&value);
+        for (at, byte) in noise {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let mut rest = &bytes[..];
+        let theirs = rmpv::decode::read_value(&mut rest).is_ok() && rest.is_empty();
+        let message = [b"\x94\x02\x80\xa11", &bytes[..]].concat();
+        let ours = msgpack::parse(&message);
+        if theirs && !bytes.contains(&0xc1) {
+            let Ok(Some(HubMessage::StreamItem { item, .. })) = ours else { panic!("refused: {ours:?}") };
+            prop_assert_eq!(item, bytes);
+        } else if !theirs {
+            prop_assert!(ours.is_err(), "taken: {:02x?}", bytes);
+        }
+    }
+
+    #[test]
+    fn packed_noise_never_panics(
+        message in any_message(),
+        noise in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        bytes in vec(any::<u8>(), 0..200),
+    ) {
+        let mut stream = Vec::new();
+        msgpack::write(&mut stream, &message.message(message.packed.as_slice()));
+        for (at, byte) in noise {
+            let at = at.index(stream.len());
+            stream[at] = byte;
+        }
+        for bytes in [stream, bytes] {
+            let _ = BinaryFraming::new(1000).feed(&bytes, |message| msgpack::parse(message).map(drop));
+            let _ = msgpack::parse(&bytes);
+            // As if each kind of message, whose elements then are anything.
+            for kind in 1..10 {
+                let _ = msgpack::parse(&[&[0x97, kind, 0x80], &bytes[..]].concat());
+            }
+        }
     }
 
     /// What a parser takes, ours must take as well, and what it refuses, ours must refuse.
@@ -217,8 +320,11 @@ enum Operation {
     Open(bool),
     Bytes(Vec<u8>),
     Call,
-    Abandon(prop::sample::Index),
+    Stream,
+    Abandon(u64),
     Complete(u64),
+    Item(u64),
+    SlowConsumer,
     CloseMessage(bool),
     Lost,
     Malformed,
@@ -236,9 +342,12 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::NegotiateFails),
         3 => prop::bool::weighted(0.8).prop_map(Operation::Open),
         4 => prop_oneof![3 => Just(b"{}\x1e".to_vec()), 1 => vec(any::<u8>(), 0..8)].prop_map(Operation::Bytes),
-        6 => Just(Operation::Call),
-        2 => any::<prop::sample::Index>().prop_map(Operation::Abandon),
+        4 => Just(Operation::Call),
+        4 => Just(Operation::Stream),
+        2 => (0_u64..12).prop_map(Operation::Abandon),
         3 => (0_u64..12).prop_map(Operation::Complete),
+        3 => (0_u64..12).prop_map(Operation::Item),
+        1 => Just(Operation::SlowConsumer),
         1 => any::<bool>().prop_map(Operation::CloseMessage),
         2 => Just(Operation::Lost),
         1 => Just(Operation::Malformed),
@@ -266,7 +375,7 @@ proptest! {
         let mut options = SessionOptions::new(HubUrl::parse("https://app/chat").unwrap());
         options.has_token_provider = true;
         [options.automatic_reconnect, options.retry_first_connect, options.use_stateful_reconnect] = flags;
-        let mut session: Session<u64> = Session::new(options);
+        let mut session: Session<u64, u64, ()> = Session::new(options);
         let (mut now, mut begun) = (Duration::ZERO, 0);
         let mut pending: HashSet<u64> = HashSet::new();
         for operation in operations.into_iter().chain([Operation::Stop]) {
@@ -287,30 +396,39 @@ proptest! {
                     session.handle_received(now);
                     session.handle_handshake(now, &bytes);
                 }
-                Operation::Call => {
-                    if session.begin_call(begun).is_ok() {
+                Operation::Call | Operation::Stream => {
+                    if let Some(calls) = session.calls() {
                         pending.insert(begun);
+                        calls.begin(match operation {
+                            Operation::Call => Pending::Call(begun),
+                            _ => Pending::Stream(begun),
+                        });
                     }
                     begun += 1;
                 }
-                Operation::Abandon(index) if !pending.is_empty() => {
-                    // Ids count calls that were begun, and so need not be those of the test: any may be tried.
-                    if let Some(call) = session.abandon_call(index.index(pending.len()) as u64) {
+                // Ids count calls that were begun, and so need not be those of the test: any may be tried.
+                Operation::Abandon(id) => {
+                    let gone = session.calls().and_then(|calls| calls.abandon(id));
+                    if let Some(Pending::Call(call) | Pending::Stream(call)) = gone.map(|gone| gone.call) {
                         prop_assert!(pending.remove(&call));
                     }
                 }
-                Operation::Abandon(_) => {}
-                Operation::Complete(id) => {
-                    let id = id.to_string();
-                    let message: HubMessage<'_, &str> = HubMessage::Completion {
-                        headers: Vec::new(),
-                        invocation_id: id.as_str().into(),
-                        outcome: Outcome::Void,
+                Operation::Complete(id) | Operation::Item(id) => {
+                    let invocation_id = id.to_string().into();
+                    let headers = Vec::new();
+                    let message: HubMessage<'_, &str> = match operation {
+                        Operation::Item(_) => HubMessage::StreamItem { headers, invocation_id, item: "1" },
+                        _ => HubMessage::Completion { headers, invocation_id, outcome: Outcome::Void },
                     };
-                    if let HubEvent::Completed(call, _) = session.handle_message(now, message) {
-                        prop_assert!(pending.remove(&call));
+                    match session.handle_message(now, message) {
+                        HubEvent::Completed(call, _)
+                        | HubEvent::UnexpectedItem(call)
+                        | HubEvent::StreamCompleted(call, _) => prop_assert!(pending.remove(&call)),
+                        HubEvent::Item { stream, .. } => prop_assert!(pending.contains(&stream)),
+                        _ => {}
                     }
                 }
+                Operation::SlowConsumer => session.handle_slow_consumer(now),
                 Operation::CloseMessage(allow_reconnect) => {
                     let close: HubMessage<'_, &str> = HubMessage::Close { error: None, allow_reconnect };
                     session.handle_message(now, close);
@@ -333,6 +451,7 @@ proptest! {
                 match effect {
                     Effect::Lost { calls, .. } => {
                         for call in calls {
+                            let (Pending::Call(call) | Pending::Stream(call)) = call;
                             prop_assert!(pending.remove(&call));
                         }
                         prop_assert!(pending.is_empty());
@@ -348,5 +467,136 @@ proptest! {
         }
         prop_assert!(pending.is_empty());
         prop_assert_eq!(session.poll_timeout(), None);
+    }
+}
+
+/// One thing that can happen to what is done for a peer.
+#[derive(Debug, Clone)]
+enum Work {
+    Call(bool),
+    Upload(Option<usize>),
+    EndUpload(usize),
+    Complete(usize),
+    Abandon(usize),
+    Answer(u8),
+    EndAnswer(usize),
+    Cancel(u8),
+    Close,
+}
+
+fn any_work() -> impl Strategy<Value = Work> {
+    prop_oneof![
+        4 => any::<bool>().prop_map(Work::Call),
+        4 => prop::option::of(0_usize..6).prop_map(Work::Upload),
+        2 => (0_usize..12).prop_map(Work::EndUpload),
+        2 => (0_usize..6).prop_map(Work::Complete),
+        2 => (0_usize..6).prop_map(Work::Abandon),
+        4 => (0_u8..4).prop_map(Work::Answer),
+        2 => (0_usize..12).prop_map(Work::EndAnswer),
+        2 => (0_u8..4).prop_map(Work::Cancel),
+        1 => Just(Work::Close),
+    ]
+}
+
+/// What a test knows of an upload or an answer. `of` is its call, or the peer's id.
+struct Job<K> {
+    id: u64,
+    of: K,
+    open: bool,
+    seen: Weak<()>,
+}
+
+/// A job, which goes to the machine, and what is known of it, once it has a number.
+fn job<K>(of: K, begin: impl FnOnce(Rc<()>) -> u64) -> Job<K> {
+    let job = Rc::new(());
+    let seen = Rc::downgrade(&job);
+    Job { id: begin(job), of, open: true, seen }
+}
+
+/// Ends a call, and returns which uploads end with it.
+fn end_call(call: &mut (u64, bool), uploads: &mut [Job<Option<u64>>]) -> Vec<u64> {
+    if !std::mem::take(&mut call.1) {
+        return Vec::new();
+    }
+    let mine = uploads.iter_mut().filter(|upload| upload.open && upload.of == Some(call.0));
+    mine.map(|upload| {
+        upload.open = false;
+        upload.id
+    })
+    .collect()
+}
+
+proptest! {
+    /// Whatever happens, in whatever order: an upload and an answer go on until exactly one thing has ended them,
+    /// and the peer hears of each end at most once.
+    #[test]
+    fn every_job_ends_once(works in vec(any_work(), 0..80)) {
+        let mut hub: HubMachine<(), (), Rc<()>> = HubMachine::default();
+        let mut calls: Vec<(u64, bool)> = Vec::new();
+        let mut uploads: Vec<Job<Option<u64>>> = Vec::new();
+        let mut answers: Vec<Job<u8>> = Vec::new();
+        for work in works.into_iter().chain([Work::Close]) {
+            match work {
+                Work::Call(stream) => {
+                    let call = if stream { Pending::Stream(()) } else { Pending::Call(()) };
+                    calls.push((hub.begin(call), true));
+                }
+                Work::Upload(call) => {
+                    let call = call.and_then(|at| calls.get(at)).filter(|(_, open)| *open).map(|(id, _)| *id);
+                    uploads.push(job(call, |job| hub.begin_upload(call, job)));
+                }
+                Work::EndUpload(at) => {
+                    if let Some(upload) = uploads.get_mut(at) {
+                        prop_assert_eq!(hub.end_upload(upload.id), std::mem::take(&mut upload.open));
+                    }
+                }
+                Work::Complete(at) => {
+                    if let Some(call) = calls.get_mut(at) {
+                        end_call(call, &mut uploads);
+                        let message: HubMessage<'_, &str> = HubMessage::Completion {
+                            headers: Vec::new(),
+                            invocation_id: call.0.to_string().into(),
+                            outcome: Outcome::Void,
+                        };
+                        hub.handle_message(message);
+                    }
+                }
+                Work::Abandon(at) => {
+                    if let Some(call) = calls.get_mut(at) {
+                        let ended = end_call(call, &mut uploads);
+                        prop_assert_eq!(hub.abandon(call.0).map_or(Vec::new(), |gone| gone.uploads), ended);
+                    }
+                }
+                Work::Answer(id) => answers.push(job(id, |job| hub.begin_answer(&id.to_string(), job))),
+                Work::EndAnswer(at) => {
+                    if let Some(answer) = answers.get_mut(at) {
+                        let wanted = std::mem::take(&mut answer.open).then(|| answer.of.to_string());
+                        prop_assert_eq!(hub.end_answer(answer.id), wanted);
+                    }
+                }
+                Work::Cancel(id) => {
+                    let invocation_id = id.to_string().into();
+                    let message: HubMessage<'_, &str> =
+                        HubMessage::CancelInvocation { headers: Vec::new(), invocation_id };
+                    let cancelled = matches!(hub.handle_message(message), HubEvent::Cancelled(_));
+                    let open = answers.iter_mut().find(|answer| answer.open && answer.of == id);
+                    prop_assert_eq!(cancelled, open.is_some());
+                    open.into_iter().for_each(|answer| answer.open = false);
+                }
+                Work::Close => {
+                    prop_assert_eq!(hub.close().len(), calls.iter().filter(|(_, open)| *open).count());
+                    calls.iter_mut().for_each(|(_, open)| *open = false);
+                    uploads.iter_mut().for_each(|upload| upload.open = false);
+                    answers.iter_mut().for_each(|answer| answer.open = false);
+                }
+            }
+            for upload in &uploads {
+                prop_assert_eq!(hub.is_uploading(upload.id), upload.open);
+                prop_assert_eq!(upload.seen.upgrade().is_some(), upload.open);
+            }
+            for answer in &answers {
+                prop_assert_eq!(answer.seen.upgrade().is_some(), answer.open);
+            }
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::client::HubConnection;
 use crate::client::connection::{Connection, ConnectionSettings};
-use crate::client::handler::{Handler, Handlers};
+use crate::client::handler::{Handler, InvokeHandler};
+use crate::client::handlers::Handlers;
 use crate::client::raw::Raw;
 use crate::client::retry::RetryPolicy;
 use crate::core::HubProtocol;
@@ -23,6 +24,7 @@ pub struct HubConnectionBuilder {
     settings: ConnectionSettings,
     handlers: Arc<Handlers>,
     protocol: HubProtocol,
+    call_timeout: Option<Duration>,
 }
 
 impl HubConnectionBuilder {
@@ -32,6 +34,7 @@ impl HubConnectionBuilder {
             settings: ConnectionSettings::default(),
             handlers: Arc::default(),
             protocol: HubProtocol::default(),
+            call_timeout: None,
         }
     }
 
@@ -215,9 +218,21 @@ impl HubConnectionBuilder {
         self.set(|options| options.request_timeout = timeout)
     }
 
+    /// How long the result of an `invoke` may take. See [`HubConnection::with_call_timeout`]. Default: no limit.
+    pub fn with_call_timeout(mut self, limit: Duration) -> Self {
+        self.call_timeout = Some(limit);
+        self
+    }
+
     /// Registers a handler for calls of the server. See [`HubConnection::on`].
-    pub fn on<A>(self, target: &str, handler: impl Handler<A>) -> Self {
+    pub fn on<M: 'static>(self, target: &str, handler: impl Handler<M>) -> Self {
         self.handlers.add(target, handler);
+        self
+    }
+
+    /// Registers the handler whose result the server gets. See [`HubConnection::on_invoke`].
+    pub fn on_invoke<M: 'static>(self, target: &str, handler: impl InvokeHandler<M>) -> Self {
+        self.handlers.answer(target, handler);
         self
     }
 
@@ -230,8 +245,9 @@ impl HubConnectionBuilder {
         let handlers = self.handlers;
         let callee = Box::new(Arc::clone(&handlers));
         let codec = Raw::new(self.protocol);
-        let connection = Connection::new(options, self.settings, handlers.backlog(), callee, codec);
-        Ok(HubConnection::new(connection, handlers, self.protocol))
+        let backlog = Arc::clone(handlers.backlog());
+        let connection = Connection::new(options, self.settings, backlog, callee, codec);
+        Ok(HubConnection::new(connection, handlers, self.protocol, self.call_timeout))
     }
 
     /// Makes a connection and starts it.

@@ -2,31 +2,26 @@ use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures_channel::oneshot;
 
+use crate::client::backlog::Backlog;
+use crate::client::call::{Callee, ClientSession, SEND_HIGH_WATER};
 use crate::client::codec::Codec;
 use crate::client::driver::Driver;
 use crate::client::events::{ConnectionEvent, ConnectionEvents, Listeners};
 use crate::client::retry::RetryPolicy;
 use crate::core::handshake::HandshakeRequest;
-use crate::core::message::{HubMessage, Invocation, Outcome};
+use crate::core::message::HubMessage;
 use crate::core::refresh::{self, RefreshError, RefreshTimer};
 use crate::core::session::{ConnectionError, ConnectionInfo, Session, SessionOptions};
 use crate::core::stateful::{self, MessageBuffer};
 use crate::core::token::AccessToken;
 use crate::core::{Moment, ProtocolError};
-use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync};
-
-/// A send waits while more than this many bytes are on their way to the socket.
-const SEND_HIGH_WATER: usize = 256 * 1024;
-
-/// The socket is not read while more calls than this wait for their handlers.
-const HANDLER_HIGH_WATER: usize = 1024;
+use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync, Runtime};
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,24 +43,6 @@ impl fmt::Display for ConnectionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
     }
-}
-
-/// How a call ended, to the one who made it.
-pub(crate) enum CallEnd<'a, P> {
-    Outcome(Outcome<'a, P>),
-    UnexpectedItem,
-    Closed(&'a ConnectionError),
-}
-
-/// Someone who waits for the end of a call.
-pub(crate) trait Caller<C: Codec>: MaybeSend {
-    fn end(self: Box<Self>, end: CallEnd<'_, C::Payload<'_>>);
-}
-
-/// Someone who is called by the server.
-pub(crate) trait Callee<C: Codec>: MaybeSend + MaybeSync {
-    /// Takes a call. Nothing that takes long, and nothing that can fail, may happen here.
-    fn call(&self, call: Invocation<'_, C::Payload<'_>>);
 }
 
 /// The caller's source of access tokens.
@@ -120,9 +97,11 @@ pub(crate) struct Connection<C: Codec> {
 }
 
 pub(super) struct Shared<C: Codec> {
-    pub(super) session: Session<Box<dyn Caller<C>>>,
+    pub(super) session: ClientSession<C>,
     /// Writes; each driver reads with a clone of it.
     pub(super) codec: C,
+    /// Where the driver runs.
+    runtime: Option<Runtime>,
     pub(super) out: C::Out,
     pub(super) waker: Option<Waker>,
     pub(super) stop: bool,
@@ -170,6 +149,7 @@ impl<C: Codec> Connection<C> {
             shared: Mutex::new(Shared {
                 session: Session::new(options),
                 codec,
+                runtime: None,
                 out: C::Out::default(),
                 waker: None,
                 stop: false,
@@ -199,12 +179,19 @@ impl<C: Codec> Connection<C> {
         self.lock().state
     }
 
+    /// Where the connection runs, once it was started.
+    #[cfg(feature = "client")]
+    pub(super) fn runtime(&self) -> Option<Runtime> {
+        self.lock().runtime.clone()
+    }
+
     pub(crate) fn info(&self) -> Option<ConnectionInfo> {
         self.lock().info.clone()
     }
 
     /// Starts connecting, and waits until the connection is up or has failed.
     pub(crate) async fn start(self: &Arc<Self>) -> Result<(), Arc<ConnectionError>> {
+        let runtime = Runtime::current().map_err(|error| Arc::new(ConnectionError::Transport(error)))?;
         let (started, codec) = {
             let mut shared = self.lock();
             if shared.state != ConnectionState::Disconnected {
@@ -218,14 +205,13 @@ impl<C: Codec> Connection<C> {
             shared.renewed = false;
             shared.tell(&ConnectionEvent::Connecting);
             shared.out = C::Out::default();
+            shared.runtime = Some(runtime.clone());
             let (sender, receiver) = oneshot::channel();
             shared.started.push(sender);
             (receiver, shared.codec.clone())
         };
-        // A driver that can't be spawned is dropped, and ends the connection as it does.
-        if let Err(error) = platform::spawn(Driver::new(Arc::clone(self), codec).run()) {
-            return Err(Arc::new(ConnectionError::Transport(error)));
-        }
+        self.callee.start(&runtime);
+        runtime.spawn(Driver::new(Arc::clone(self), codec).run());
         started.await.unwrap_or_else(|_| Err(Arc::new(ConnectionError::Stopped)))
     }
 
@@ -296,51 +282,16 @@ impl<C: Codec> Connection<C> {
         }
     }
 
-    /// Calls a method; `caller` hears of the end.
-    pub(crate) fn invoke(
-        self: &Arc<Self>,
-        target: &str,
-        arguments: C::Payload<'_>,
-        caller: Box<dyn Caller<C>>,
-    ) -> PendingCall<C> {
-        let mut shared = self.lock();
-        let id = match shared.session.begin_call(caller) {
-            Ok(id) => id,
-            Err(caller) => {
-                drop(shared);
-                caller.end(CallEnd::Closed(&ConnectionError::NotConnected));
-                return PendingCall { connection: None, id: 0 };
-            }
-        };
-        let text = id.to_string();
-        shared.write(&invocation(target, arguments, Some(&text)));
-        let waker = shared.waker.take();
-        drop(shared);
-        wake(waker);
-        PendingCall { connection: Some(Arc::clone(self)), id }
-    }
-
-    /// Calls a method without asking for its end. Waits while too much is on its way already.
-    pub(crate) async fn send(&self, target: &str, arguments: C::Payload<'_>) -> Result<(), ConnectionError> {
-        let (waker, full) = {
+    /// Changes what is shared, and wakes the driver if there is something to send.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Shared<C>) -> R) -> R {
+        let (result, waker) = {
             let mut shared = self.lock();
-            if !shared.session.is_connected() {
-                return Err(ConnectionError::NotConnected);
-            }
-            shared.write(&invocation(target, arguments, None));
-            let full = shared.is_full().then(|| {
-                let (sender, receiver) = oneshot::channel();
-                shared.drained.push(sender);
-                receiver
-            });
-            (shared.waker.take(), full)
+            let result = change(&mut shared);
+            let wakes = C::waiting(&shared.out) > 0;
+            (result, wakes.then(|| shared.waker.take()).flatten())
         };
         wake(waker);
-        match full {
-            // The connection ended before the socket took the message.
-            Some(full) => full.await.map_err(|_| ConnectionError::NotConnected),
-            None => Ok(()),
-        }
+        result
     }
 }
 
@@ -426,74 +377,9 @@ impl<C: Codec> Shared<C> {
     }
 }
 
-fn invocation<'a, P>(target: &'a str, arguments: P, id: Option<&'a str>) -> HubMessage<'a, P> {
-    HubMessage::Invocation(Invocation {
-        headers: Vec::new(),
-        invocation_id: id.map(Into::into),
-        target: target.into(),
-        arguments,
-        stream_ids: Vec::new(),
-    })
-}
-
 pub(super) fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
-    }
-}
-
-/// A call in flight. Dropping it cancels the call: it is no longer waited for, and the server is told. Servers
-/// before .NET 11 ignore that.
-pub(crate) struct PendingCall<C: Codec> {
-    connection: Option<Arc<Connection<C>>>,
-    id: u64,
-}
-
-impl<C: Codec> Drop for PendingCall<C> {
-    fn drop(&mut self) {
-        let Some(connection) = &self.connection else { return };
-        let mut shared = connection.lock();
-        let abandoned = shared.session.abandon_call(self.id);
-        if abandoned.is_some() {
-            let id = self.id.to_string();
-            shared.write(&HubMessage::CancelInvocation { headers: Vec::new(), invocation_id: id.into() });
-            let waker = shared.waker.take();
-            drop(shared);
-            wake(waker);
-        }
-        // `abandoned` drops here, outside of the lock: it may own anything of the caller's.
-    }
-}
-
-/// How many calls of the server wait for their handlers.
-#[derive(Debug, Default)]
-pub(crate) struct Backlog {
-    waiting: AtomicUsize,
-    waker: Mutex<Option<Waker>>,
-}
-
-#[cfg(feature = "client")]
-impl Backlog {
-    pub(crate) fn add(&self) {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub(crate) fn remove(&self) {
-        if self.waiting.fetch_sub(1, Ordering::AcqRel) == HANDLER_HIGH_WATER {
-            wake(self.waker.lock().unwrap_or_else(PoisonError::into_inner).take());
-        }
-    }
-}
-
-impl Backlog {
-    /// Whether too many wait. If so, `waker` is woken when that has changed.
-    pub(super) fn is_full(&self, waker: &Waker) -> bool {
-        if self.waiting.load(Ordering::Acquire) < HANDLER_HIGH_WATER {
-            return false;
-        }
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
-        // A handler may have finished in between, and found no waker.
-        self.waiting.load(Ordering::Acquire) >= HANDLER_HIGH_WATER
     }
 }
 

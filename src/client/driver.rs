@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::client::backlog::Gate;
+use crate::client::call::{CallEnd, ClientCall, ClientEffect};
 use crate::client::codec::Codec;
-use crate::client::connection::{CallEnd, Caller, Connection, ConnectionState, Refreshed, Shared, poll_job};
+use crate::client::connection::{Connection, ConnectionState, Refreshed, Shared, poll_job};
 use crate::client::events::ConnectionEvent;
 use crate::client::guard::guarded;
 use crate::client::tokens::{self, Accepted, LinkTokens};
@@ -27,6 +29,7 @@ use crate::platform::{self, BoxFuture, Frame, HttpClient, HttpResponse, Wake, Wa
 pub(super) struct Driver<C: Codec> {
     connection: Arc<Connection<C>>,
     codec: C,
+    gate: Gate,
     http: Option<HttpClient>,
     link: Option<Link>,
     /// Frames that the link has not taken yet.
@@ -63,6 +66,7 @@ enum Input {
 impl<C: Codec> Driver<C> {
     pub(super) fn new(connection: Arc<Connection<C>>, codec: C) -> Self {
         Self {
+            gate: Gate::new(Arc::clone(&connection.backlog)),
             connection,
             codec,
             http: None,
@@ -100,7 +104,7 @@ impl<C: Codec> Driver<C> {
         }
     }
 
-    fn perform(&mut self, effect: Effect<Box<dyn Caller<C>>>) {
+    fn perform(&mut self, effect: ClientEffect<C>) {
         match effect {
             Effect::FetchToken => {
                 let provider = self.connection.settings.token_provider.clone();
@@ -221,7 +225,7 @@ impl<C: Codec> Driver<C> {
     }
 
     /// A connection that was up is down; there may be another.
-    fn lost(&mut self, error: &ConnectionError, calls: Vec<Box<dyn Caller<C>>>) {
+    fn lost(&mut self, error: &ConnectionError, calls: Vec<ClientCall<C>>) {
         self.refresh = None;
         let refreshed = {
             let mut shared = self.connection.lock();
@@ -355,14 +359,28 @@ impl<C: Codec> Driver<C> {
                 }
             };
             match event {
-                HubEvent::Invocation(call) | HubEvent::StreamInvocation(call) => connection.callee.call(call),
                 HubEvent::Completed(call, outcome) => call.end(CallEnd::Outcome(outcome)),
                 HubEvent::UnexpectedItem(call) => call.end(CallEnd::UnexpectedItem),
-                HubEvent::None | HubEvent::CancelInvocation(_) | HubEvent::Close { .. } => {}
+                HubEvent::Item { id, stream, item } => {
+                    if !stream.item(item) {
+                        connection.abandon(id);
+                    }
+                }
+                HubEvent::StreamCompleted(stream, outcome) => stream.end(CallEnd::Outcome(outcome)),
+                HubEvent::Invocation(call) => connection.callee.call(connection, call),
+                HubEvent::StreamInvocation(call) => {
+                    if let Some(id) = call.invocation_id {
+                        connection.refuse(&id, "Clients have no methods that stream.");
+                    }
+                }
+                HubEvent::Cancelled(id) => connection.refuse(&id, "The invocation was canceled."),
+                HubEvent::None | HubEvent::Close { .. } => {}
             }
         });
         if let Some(error) = decoded.err().or(sequence_error) {
             connection.lock().session.handle_protocol_error(now, error);
+        } else if connection.backlog.is_too_long() {
+            connection.lock().session.handle_slow_consumer(now);
         }
     }
 
@@ -435,8 +453,8 @@ impl<C: Codec> Driver<C> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let now = platform::now();
-        let full = self.connection.backlog.is_full(cx.waker());
         let mut wants_refresh = false;
+        let full;
         let deadline = {
             let mut shared = self.connection.lock();
             if shared.stop {
@@ -445,6 +463,10 @@ impl<C: Codec> Driver<C> {
             if !shared.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 shared.waker = Some(cx.waker().clone());
             }
+            full = shared.session.can_send() && {
+                let has_calls = shared.session.calls().is_some_and(|calls| calls.pending_calls() > 0);
+                !self.gate.is_open(cx, has_calls)
+            };
             if full {
                 // The server may well be talking: it is this side that does not listen.
                 shared.session.handle_received(now);

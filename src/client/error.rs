@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use crate::arguments::SerializeError;
 use crate::client::payload::PayloadError;
 use crate::core::session::ConnectionError;
@@ -17,9 +19,15 @@ pub enum CallError {
     /// An argument can't be written in the connection's protocol.
     #[error("an argument can't be serialized: {0}")]
     Arguments(#[source] SerializeError),
-    /// The result is not what was asked for. To ignore a result, ask for a `serde::de::IgnoredAny`.
+    /// The result, or an item of a stream, is not what was asked for. To ignore a result, ask for a `serde::de::IgnoredAny`.
     #[error("the result is of another type than asked for: {0}")]
     Result(#[source] PayloadError),
+    /// The result did not come in time; the call was cancelled.
+    #[error("the call took longer than {} ms", .limit.as_millis())]
+    Timeout {
+        /// The limit (`with_call_timeout`).
+        limit: Duration,
+    },
     /// The server's method returns a stream, which has no single result.
     #[error("the server's method returns a stream, not a single result")]
     NotAStream,

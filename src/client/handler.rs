@@ -1,54 +1,124 @@
-use std::collections::HashMap;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, Ready, ready};
 use std::marker::PhantomData;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
-use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use futures_core::Stream as _;
+use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 
-use crate::client::connection::{Backlog, Callee};
-use crate::client::payload::Payload;
-use crate::client::raw::Raw;
-use crate::core::message::Invocation;
-use crate::platform::{self, MaybeSend, MaybeSync};
+use crate::platform::MaybeSend;
 
-/// A function that the server can call: a closure of up to eight arguments, each of any type that serde can read.
+/// A function that the server can call: a closure or an `async` one, of up to eight arguments, each of any type that
+/// serde can read. It returns nothing.
 ///
 /// More arguments than it takes are ignored, as the official JavaScript client does, so that a server can add one.
-pub trait Handler<A>: sealed::Handler<A> {}
-impl<A, F: sealed::Handler<A>> Handler<A> for F {}
+#[diagnostic::on_unimplemented(
+    message = "this is no handler of a hub's calls",
+    note = "a handler is a closure of up to eight arguments with their types written out, such as `|user: String, n: u32| …` or `|user: String| async move {{ … }}`",
+    note = "it returns nothing; for a result, register it with `on_invoke`"
+)]
+pub trait Handler<M>: Callable<M, Output = ()> {}
+impl<M, F: Callable<M, Output = ()>> Handler<M> for F {}
 
-mod sealed {
-    use super::{DeserializeOwned, MaybeSend};
+/// A function that answers the server: like a [`Handler`], but it returns a `Result`.
+///
+/// The value is anything that serde can write. The server gets the text of the error.
+#[diagnostic::on_unimplemented(
+    message = "this does not answer a hub's calls",
+    note = "what answers is a closure of up to eight arguments with their types written out, and returns a `Result` of a value that serde can write and an error that can be displayed: `|name: String| async move {{ find(&name).await }}`",
+    note = "where nothing can fail, name the error: `Ok::<_, std::convert::Infallible>(value)`"
+)]
+pub trait InvokeHandler<M>: Callable<M, Output: Answer> {}
+impl<M, F: Callable<M, Output: Answer>> InvokeHandler<M> for F {}
+
+pub(super) mod sealed {
+    use super::{DeserializeOwned, Future, MaybeSend, PhantomData, Serialize};
 
     /// The arguments of a handler, read from a list that may be longer.
     #[derive(Debug)]
     pub struct List<A>(pub A);
 
-    pub trait Handler<A>: MaybeSend + 'static {
+    /// Marks closures that are done when they return.
+    #[derive(Debug)]
+    pub struct Plain<A>(PhantomData<A>);
+
+    /// Marks closures that return a future.
+    #[derive(Debug)]
+    pub struct Async<A>(PhantomData<A>);
+
+    /// `M` tells the kinds of closures apart. It is found by inference: each closure fits one.
+    pub trait Callable<M>: MaybeSend + 'static {
         type Arguments: DeserializeOwned + MaybeSend + 'static;
-        fn call(&mut self, arguments: Self::Arguments);
+        type Output: Output;
+        type Future: Future<Output = Self::Output> + MaybeSend;
+
+        fn call(&mut self, arguments: Self::Arguments) -> Self::Future;
+    }
+
+    /// What a handler may return.
+    pub trait Output: MaybeSend {
+        type Value: Serialize;
+
+        /// The value, or the error as the server gets it.
+        fn into_result(self) -> Result<Self::Value, String>;
+    }
+
+    /// What a handler that answers may return.
+    pub trait Answer: Output {}
+}
+
+use self::sealed::{Answer, Async, Callable, List, Output, Plain};
+
+impl Output for () {
+    type Value = ();
+
+    fn into_result(self) -> Result<(), String> {
+        Ok(())
     }
 }
 
-use self::sealed::List;
+impl<T: Serialize + MaybeSend, E: fmt::Display + MaybeSend> Output for Result<T, E> {
+    type Value = T;
+
+    fn into_result(self) -> Result<T, String> {
+        self.map_err(|error| error.to_string())
+    }
+}
+
+impl<T: Serialize + MaybeSend, E: fmt::Display + MaybeSend> Answer for Result<T, E> {}
 
 macro_rules! handlers {
     ($($count:literal: $($name:ident)*;)*) => {
         $(
-            impl<F, $($name),*> sealed::Handler<($($name,)*)> for F
+            impl<F, R, $($name),*> Callable<Plain<($($name,)*)>> for F
             where
-                F: FnMut($($name),*) + MaybeSend + 'static,
+                F: FnMut($($name),*) -> R + MaybeSend + 'static,
+                R: Output,
                 $($name: DeserializeOwned + MaybeSend + 'static,)*
             {
                 type Arguments = List<($($name,)*)>;
+                type Output = R;
+                type Future = Ready<R>;
 
-                #[allow(non_snake_case)]
-                fn call(&mut self, List(($($name,)*)): Self::Arguments) {
-                    self($($name),*);
+                #[allow(non_snake_case, reason = "the names of the types serve the values")]
+                fn call(&mut self, List(($($name,)*)): Self::Arguments) -> Ready<R> {
+                    ready(self($($name),*))
+                }
+            }
+
+            impl<F, R, $($name),*> Callable<Async<($($name,)*)>> for F
+            where
+                F: FnMut($($name),*) -> R + MaybeSend + 'static,
+                R: Future + MaybeSend,
+                R::Output: Output,
+                $($name: DeserializeOwned + MaybeSend + 'static,)*
+            {
+                type Arguments = List<($($name,)*)>;
+                type Output = R::Output;
+                type Future = R;
+
+                #[allow(non_snake_case, reason = "the names of the types serve the values")]
+                fn call(&mut self, List(($($name,)*)): Self::Arguments) -> R {
+                    self($($name),*)
                 }
             }
 
@@ -92,150 +162,6 @@ handlers! {
     8: A1 A2 A3 A4 A5 A6 A7 A8;
 }
 
-/// One registered handler, without its types.
-trait Registered: MaybeSend + MaybeSync {
-    fn call(&self, target: &str, arguments: Payload<'_>);
-}
-
-/// A handler runs in a task of its own: one that is slow, or panics, holds up neither the connection nor the others.
-struct Queue<A, F> {
-    sender: UnboundedSender<A>,
-    backlog: Arc<Backlog>,
-    /// The task begins with the first call, since there may be no runtime before.
-    waiting: Mutex<Option<(UnboundedReceiver<A>, F)>>,
-}
-
-impl<A, F> Registered for Queue<A, F>
-where
-    A: DeserializeOwned + MaybeSend + 'static,
-    F: FnMut(A) + MaybeSend + 'static,
-{
-    fn call(&self, target: &str, arguments: Payload<'_>) {
-        let arguments = match arguments.decode() {
-            Ok(arguments) => arguments,
-            Err(error) => {
-                tracing::error!(target_method = target, %error, "arguments of another type than the handler's");
-                return;
-            }
-        };
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((receiver, handler)) = waiting {
-            let run = run(receiver, handler, Arc::clone(&self.backlog), target.to_owned());
-            // This is the connection's own task, so there is a runtime.
-            let _ = platform::spawn(run);
-        }
-        self.backlog.add();
-        if self.sender.unbounded_send(arguments).is_err() {
-            self.backlog.remove();
-        }
-    }
-}
-
-async fn run<A, F: FnMut(A)>(
-    mut receiver: UnboundedReceiver<A>,
-    mut handler: F,
-    backlog: Arc<Backlog>,
-    target: String,
-) {
-    while let Some(arguments) = poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await {
-        let call = std::panic::AssertUnwindSafe(|| handler(arguments));
-        if std::panic::catch_unwind(call).is_err() {
-            tracing::error!(target_method = target, "a handler panicked");
-        }
-        backlog.remove();
-    }
-}
-
-/// Shared, so that no lock is held while a handler's arguments are read, which is the user's code.
-type ById = Arc<Vec<(u64, Arc<dyn Registered>)>>;
-
-/// The handlers of a connection, by target. Names are compared without regard to case.
-#[derive(Default)]
-pub(crate) struct Handlers {
-    backlog: Arc<Backlog>,
-    by_target: RwLock<HashMap<String, ById>>,
-    next_id: Mutex<u64>,
-}
-
-impl Handlers {
-    pub(crate) fn backlog(&self) -> Arc<Backlog> {
-        Arc::clone(&self.backlog)
-    }
-
-    pub(crate) fn add<A, H: Handler<A>>(self: &Arc<Self>, target: &str, mut handler: H) -> Subscription {
-        let (sender, receiver) = mpsc::unbounded();
-        let run = move |arguments| sealed::Handler::call(&mut handler, arguments);
-        let queue = Queue { sender, backlog: self.backlog(), waiting: Mutex::new(Some((receiver, run))) };
-        let id = {
-            let mut next = self.next_id.lock().unwrap_or_else(PoisonError::into_inner);
-            *next += 1;
-            *next
-        };
-        let target = target.to_lowercase();
-        let mut by_target = self.by_target.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(by_target.entry(target.clone()).or_default()).push((id, Arc::new(queue)));
-        Subscription { handlers: Arc::downgrade(self), target, id }
-    }
-
-    fn remove(&self, target: &str, id: u64) {
-        let mut by_target = self.by_target.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(registered) = by_target.get_mut(target) else { return };
-        let at = registered.iter().position(|(known, _)| *known == id);
-        let removed = at.map(|at| Arc::make_mut(registered).remove(at));
-        if registered.is_empty() {
-            by_target.remove(target);
-        }
-        drop(by_target);
-        // The handler's closure may own anything, a connection too: it is dropped outside of the lock.
-        drop(removed);
-    }
-}
-
-impl Callee<Raw> for Arc<Handlers> {
-    fn call(&self, call: Invocation<'_, Payload<'_>>) {
-        let lower;
-        let key = if call.target.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {
-            lower = call.target.to_lowercase();
-            lower.as_str()
-        } else {
-            &call.target
-        };
-        let registered = self.by_target.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
-        match registered {
-            Some(registered) => {
-                for (_, handler) in &*registered {
-                    handler.call(&call.target, call.arguments);
-                }
-            }
-            None => tracing::warn!(target_method = &*call.target, "no handler is registered for this method"),
-        }
-    }
-}
-
-/// A registered handler. Dropping it changes nothing: the handler stays until [`unsubscribe`](Self::unsubscribe)
-/// or the end of the connection.
-#[derive(Clone)]
-pub struct Subscription {
-    handlers: Weak<Handlers>,
-    target: String,
-    id: u64,
-}
-
-impl Subscription {
-    /// Removes the handler. Calls that are already under way to it still arrive.
-    pub fn unsubscribe(self) {
-        if let Some(handlers) = self.handlers.upgrade() {
-            handlers.remove(&self.target, self.id);
-        }
-    }
-}
-
-impl fmt::Debug for Subscription {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription").field("target", &self.target).finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,5 +174,26 @@ mod tests {
         assert!(read(r#"["a"]"#).unwrap_err().to_string().contains("fewer than 2 arguments"));
         assert!(read(r#"["a","b"]"#).is_err());
         assert!(serde_json::from_str::<List<()>>("[1]").is_ok());
+    }
+
+    #[test]
+    fn every_kind_of_closure_is_told_apart() {
+        fn on<M>(_: impl Handler<M>) {}
+        fn on_invoke<M>(_: impl InvokeHandler<M>) {}
+        async fn find(name: String) -> Result<usize, fmt::Error> {
+            Ok(name.len())
+        }
+        on(|| {});
+        on(|_: u32, _: String| {});
+        on(|| async {});
+        on(async |_: u32| {});
+        let mut seen = Vec::new();
+        on(move |n: u32| seen.push(n));
+        on(|name: String| async move { drop(name) });
+        on_invoke(find);
+        on_invoke(|name: String| find(name));
+        on_invoke(|name: String| async move { find(name).await });
+        on_invoke(|name: String| name.parse::<u32>());
+        on_invoke(|| Ok::<_, std::convert::Infallible>(()));
     }
 }

@@ -1,18 +1,26 @@
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_channel::oneshot;
 use serde::de::DeserializeOwned;
 
-use crate::arguments::{ArgumentWriter, Arguments, SerializeError};
-use crate::client::connection::{CallEnd, Caller, Connection, ConnectionState, StopOnDrop};
+use crate::arguments::{ArgumentWriter, Arguments};
+use crate::client::call::{CallEnd, Caller, ClientCall, Job, PendingCall};
+use crate::client::connection::{Connection, ConnectionState, StopOnDrop};
 use crate::client::events::ConnectionEvents;
-use crate::client::handler::{Handler, Handlers, Subscription};
+use crate::client::handler::{Handler, InvokeHandler};
+use crate::client::handlers::{Handlers, Subscription};
 use crate::client::payload::Payload;
 use crate::client::raw::Raw;
+use crate::client::stream::HubStream;
+use crate::client::upload::Uploads;
 use crate::client::{CallError, HubConnectionBuilder};
 use crate::core::HubProtocol;
+use crate::core::hub::Pending;
 use crate::core::message::Outcome;
 use crate::core::refresh::RefreshError;
 use crate::core::session::{ConnectionError, ConnectionInfo};
@@ -41,6 +49,7 @@ pub struct HubConnection {
     connection: Arc<StopOnDrop<Raw>>,
     handlers: Arc<Handlers>,
     protocol: HubProtocol,
+    call_timeout: Option<Duration>,
 }
 
 impl HubConnection {
@@ -53,8 +62,9 @@ impl HubConnection {
         connection: Arc<Connection<Raw>>,
         handlers: Arc<Handlers>,
         protocol: HubProtocol,
+        call_timeout: Option<Duration>,
     ) -> Self {
-        Self { connection: Arc::new(StopOnDrop(connection)), handlers, protocol }
+        Self { connection: Arc::new(StopOnDrop(connection)), handlers, protocol, call_timeout }
     }
 
     /// Connects: negotiates, opens the transport and shakes hands. A connection that has ended can be started
@@ -76,7 +86,10 @@ impl HubConnection {
     /// Calls a method of the hub and waits for its result. `()` is the result of a method that has none.
     ///
     /// Dropping the future cancels the call: the result is no longer waited for, and the server is told (which
-    /// servers before .NET 11 ignore).
+    /// servers before .NET 11 ignore). So does a [time limit](Self::with_call_timeout).
+    ///
+    /// Among the arguments there may be [`Upload`](crate::Upload)s: streams whose items follow the call. They stop
+    /// when the call ends.
     ///
     /// # Errors
     /// [`CallError`].
@@ -93,54 +106,163 @@ impl HubConnection {
     where
         R: DeserializeOwned + MaybeSend + 'static,
     {
-        let arguments = self.arguments(arguments)?;
-        let (sender, receiver) = oneshot::channel();
-        let call = self.connection.0.invoke(
-            target,
-            Payload::new(self.protocol, &arguments),
-            Box::new(Waiting { sender, protocol: self.protocol }),
-        );
-        let result = receiver.await.unwrap_or(Err(CallError::Connection(ConnectionError::Stopped)));
+        let (sender, result) = oneshot::channel();
+        let caller = Box::new(Waiting { sender, protocol: self.protocol });
+        let call = self.call(target, arguments, Pending::Call(caller))?;
+        let result = match self.call_timeout {
+            None => result.await,
+            Some(limit) => self.within(limit, result).await.ok_or(CallError::Timeout { limit })?,
+        };
         drop(call);
-        result
+        // The driver tells every caller why the connection ended, unless it is gone with its runtime.
+        result.unwrap_or(Err(CallError::Connection(ConnectionError::Stopped)))
+    }
+
+    /// The same connection, where every [`invoke`](Self::invoke) is cancelled and fails with
+    /// [`CallError::Timeout`] when its result takes longer than this. Streams have no such limit. Default: none.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn run(hub: hubwire::HubConnection) -> Result<(), hubwire::CallError> {
+    /// let sum: u32 = hub.with_call_timeout(Duration::from_secs(5)).invoke("Add", (1, 2)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_call_timeout(&self, limit: Duration) -> Self {
+        Self { call_timeout: Some(limit), ..self.clone() }
     }
 
     /// Calls a method of the hub without waiting for it. The future ends once the message is on its way to the
     /// socket, which takes longer when much is on its way already.
     ///
+    /// [`Upload`](crate::Upload)s among the arguments go on after that, until they or the connection end.
+    ///
     /// # Errors
     /// [`CallError::Connection`] and [`CallError::Arguments`]. That the method failed is not heard of.
     pub async fn send(&self, target: &str, arguments: impl Arguments) -> Result<(), CallError> {
-        let arguments = self.arguments(arguments)?;
-        Ok(self.connection.0.send(target, Payload::new(self.protocol, &arguments)).await?)
+        let (arguments, jobs, uploads) = self.write(arguments)?;
+        let connection = &self.connection.0;
+        let sent = connection.send(target, Payload::new(self.protocol, &arguments), jobs)?;
+        uploads.start(connection, self.protocol, &sent.uploads);
+        Ok(sent.taken().await?)
     }
 
-    fn arguments(&self, arguments: impl Arguments) -> Result<Vec<u8>, CallError> {
+    /// Calls a method of the hub that answers with a stream. The call is sent at once; items are kept for the stream
+    /// from the first on.
+    ///
+    /// When more than 1 024 items and messages for handlers wait, or more than 8 MiB, the socket is no longer read,
+    /// and the server has to wait. The exception: while a result is waited for ([`invoke`](Self::invoke), or for 30
+    /// seconds already an empty stream), which those who let the others wait may need to go on. Then up to 65 536
+    /// messages or 64 MiB are held, and past that the connection ends with [`ConnectionError::SlowConsumer`].
+    ///
+    /// # Errors
+    /// [`CallError::Connection`] and [`CallError::Arguments`]. What happens later is the last item of the stream.
+    ///
+    /// ```no_run
+    /// # async fn run(hub: hubwire::HubConnection) -> Result<(), hubwire::CallError> {
+    /// let mut ticks = hub.stream::<u64>("Ticks", ("MSFT",)).await?;
+    /// while let Some(tick) = ticks.next().await {
+    ///     println!("{}", tick?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn stream<T>(&self, target: &str, arguments: impl Arguments) -> Result<HubStream<T>, CallError>
+    where
+        T: DeserializeOwned + MaybeSend + 'static,
+    {
+        let (subscriber, stream) = HubStream::new(self.handlers.backlog());
+        let mut call = self.call(target, arguments, Pending::Stream(subscriber))?;
+        call.taken().await;
+        Ok(stream(call))
+    }
+
+    fn call(
+        &self,
+        target: &str,
+        arguments: impl Arguments,
+        call: ClientCall<Raw>,
+    ) -> Result<PendingCall<Raw>, CallError> {
+        let (arguments, jobs, uploads) = self.write(arguments)?;
+        let connection = &self.connection.0;
+        let call = connection.invoke(target, Payload::new(self.protocol, &arguments), call, jobs)?;
+        uploads.start(connection, self.protocol, &call.uploads);
+        Ok(call)
+    }
+
+    fn write(&self, arguments: impl Arguments) -> Result<(Vec<u8>, Vec<Job>, Uploads), CallError> {
         let mut writer = ArgumentWriter::new(self.protocol);
         arguments.write(&mut writer).map_err(CallError::Arguments)?;
         let (bytes, uploads) = writer.finish().map_err(CallError::Arguments)?;
-        if !uploads.is_empty() {
-            let reason = "this version sends no uploads; pass the items as a list";
-            return Err(CallError::Arguments(SerializeError::new(reason)));
-        }
-        Ok(bytes)
+        let (jobs, uploads) = Uploads::new(uploads);
+        Ok((bytes, jobs, uploads))
+    }
+
+    /// `None` when it takes longer.
+    async fn within<T>(&self, limit: Duration, mut future: impl Future<Output = T> + Unpin) -> Option<T> {
+        // Whatever can be waited for was begun on a connection that runs somewhere.
+        let mut sleep = self.connection.0.runtime()?.sleep(limit);
+        poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending => Pin::new(&mut sleep).poll(cx).map(|()| None),
+        })
+        .await
     }
 
     /// Registers a handler for calls of the server, before or after connecting. There can be several for a method;
     /// each gets every call, in the order of arrival. Names are compared without regard to case.
     ///
-    /// A handler runs in a task of its own, one call after the other. When more than 1 024 calls wait, the socket
-    /// is no longer read until some are done. Arguments of another type than the handler's are logged
-    /// (`tracing`, level error), and nothing else.
+    /// A handler is a closure, or an `async` one. It runs in a task of its own, one call after the other, so it may
+    /// take its time, and may call the connection. When more than 1 024 messages wait for their handlers, or more
+    /// than 8 MiB, the socket is no longer read until some are done; [`stream`](Self::stream) tells the exception.
+    /// Arguments of another type than the handler's are logged (`tracing`, level error), and so is a panic.
+    ///
+    /// Messages for a method that has never had a handler are kept, up to 256 of them and 1 MiB for all methods
+    /// together: the first handler gets them before later ones. Past that the oldest are dropped, with a warning in
+    /// the log. [`start`](Self::start) drops what was kept.
     ///
     /// ```no_run
     /// # fn run(hub: &hubwire::HubConnection) {
     /// let clock = hub.on("Clock", |time: String| println!("{time}"));
     /// clock.unsubscribe();
+    ///
+    /// let caller = hub.clone();
+    /// hub.on("Wake", move |name: String| {
+    ///     let hub = caller.clone();
+    ///     async move {
+    ///         if let Err(error) = hub.send("Awake", (name,)).await {
+    ///             eprintln!("{error}");
+    ///         }
+    ///     }
+    /// });
     /// # }
     /// ```
-    pub fn on<A>(&self, target: &str, handler: impl Handler<A>) -> Subscription {
+    pub fn on<M: 'static>(&self, target: &str, handler: impl Handler<M>) -> Subscription {
         self.handlers.add(target, handler)
+    }
+
+    /// Registers the handler whose result the server gets when it calls a method and waits for the answer. It returns
+    /// a `Result`; the server gets the text of an error. Another handler that answers for this method is replaced;
+    /// those of [`on`](Self::on) run as well.
+    ///
+    /// Exactly one answer goes back for each call. It is an error if there is no handler that answers, if the
+    /// arguments are of another type than the handler's, if the handler panics (natively), and if the result can't be
+    /// serialized. When the server cancels the call, the future of an `async` handler is dropped. An answer that
+    /// comes after the end of the connection is dropped, and so is the result of a call that asks for none.
+    ///
+    /// ```no_run
+    /// use std::convert::Infallible;
+    ///
+    /// # async fn read(file: String) -> std::io::Result<String> { Ok(file) }
+    /// # fn run(hub: &hubwire::HubConnection) {
+    /// hub.on_invoke("Read", |file: String| async move { read(file).await });
+    /// hub.on_invoke("Parse", |number: String| number.parse::<u32>());
+    /// hub.on_invoke("Version", || Ok::<_, Infallible>("1.0"));
+    /// # }
+    /// ```
+    pub fn on_invoke<M: 'static>(&self, target: &str, handler: impl InvokeHandler<M>) -> Subscription {
+        self.handlers.answer(target, handler)
     }
 
     /// What happens to the connection from now on: a stream of [`ConnectionEvent`](crate::ConnectionEvent)s.

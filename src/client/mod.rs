@@ -9,6 +9,8 @@
     reason = "the same lines serve threads natively, and a browser without"
 )]
 
+mod backlog;
+mod call;
 mod codec;
 mod connection;
 mod driver;
@@ -21,8 +23,9 @@ mod transport;
 browser_only! {
     #[cfg(feature = "js")]
     pub(crate) use self::{
+        call::{CallEnd, Callee, Caller},
         codec::Codec,
-        connection::{CallEnd, Callee, Caller, Connection, ConnectionSettings, StopOnDrop, TokenProvider},
+        connection::{Connection, ConnectionSettings, StopOnDrop, TokenProvider},
     };
 }
 
@@ -33,11 +36,17 @@ mod error;
 #[cfg(feature = "client")]
 mod handler;
 #[cfg(feature = "client")]
+mod handlers;
+#[cfg(feature = "client")]
 mod hub_connection;
 #[cfg(feature = "client")]
 mod payload;
 #[cfg(feature = "client")]
 mod raw;
+#[cfg(feature = "client")]
+mod reply;
+#[cfg(feature = "client")]
+mod stream;
 #[cfg(feature = "client")]
 mod upload;
 
@@ -47,9 +56,11 @@ pub use self::{
     connection::ConnectionState,
     error::CallError,
     events::{ConnectionEvent, ConnectionEvents},
-    handler::{Handler, Subscription},
+    handler::{Handler, InvokeHandler},
+    handlers::Subscription,
     hub_connection::HubConnection,
     payload::PayloadError,
     retry::RetryPolicy,
+    stream::HubStream,
     upload::Upload,
 };

@@ -1,11 +1,18 @@
 use std::fmt;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use futures_channel::oneshot;
 use futures_core::Stream;
 use serde::Serialize;
 
 use crate::arguments::serialize;
+use crate::client::call::Job;
+use crate::client::connection::Connection;
+use crate::client::payload::Payload;
+use crate::client::raw::Raw;
 use crate::core::HubProtocol;
 use crate::platform::MaybeSend;
 
@@ -45,8 +52,7 @@ impl Upload {
     }
 
     /// The next item as bytes, or the text of the error that ends the upload. `None` after the end.
-    #[allow(dead_code, reason = "the connection sends no uploads yet")]
-    pub(super) fn poll_item(
+    fn poll_item(
         &mut self,
         cx: &mut Context<'_>,
         protocol: HubProtocol,
@@ -57,6 +63,75 @@ impl Upload {
             self.items = None;
         }
         Poll::Ready(item)
+    }
+}
+
+/// The uploads of one call.
+pub(super) struct Uploads(Vec<(Upload, oneshot::Receiver<()>)>);
+
+impl Uploads {
+    /// Each has a job, which stops it when it is dropped.
+    pub(super) fn new(uploads: Vec<Upload>) -> (Vec<Job>, Self) {
+        let with_job = |upload| {
+            let (job, stopped) = oneshot::channel();
+            (job, (upload, stopped))
+        };
+        let (jobs, uploads) = uploads.into_iter().map(with_job).unzip();
+        (jobs, Self(uploads))
+    }
+
+    /// Begins to send, now that the call is written and its uploads have numbers.
+    pub(super) fn start(self, connection: &Arc<Connection<Raw>>, protocol: HubProtocol, ids: &[u64]) {
+        let Some(runtime) = connection.runtime() else { return };
+        for ((upload, stopped), id) in self.0.into_iter().zip(ids) {
+            runtime.spawn(run(Arc::clone(connection), *id, protocol, upload, stopped));
+        }
+    }
+}
+
+/// Sends an upload, item by item, until it ends or is no longer wanted.
+async fn run(
+    connection: Arc<Connection<Raw>>,
+    id: u64,
+    protocol: HubProtocol,
+    mut upload: Upload,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut running = Running { connection, id, error: Some("The client's stream failed.".to_owned()) };
+    loop {
+        let item = poll_fn(|cx| match Pin::new(&mut stopped).poll(cx) {
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => upload.poll_item(cx, protocol),
+        });
+        match item.await {
+            Some(Ok(item)) => match running.connection.upload(id, Payload::new(protocol, &item)) {
+                None => return,
+                // If the connection ends before there is room, the next item is not wanted.
+                Some(Some(full)) => drop(full.await),
+                Some(None) => {}
+            },
+            Some(Err(error)) => {
+                running.error = Some(error);
+                return;
+            }
+            None => {
+                running.error = None;
+                return;
+            }
+        }
+    }
+}
+
+/// The server hears of the end of an upload, even if the stream panics.
+struct Running {
+    connection: Arc<Connection<Raw>>,
+    id: u64,
+    error: Option<String>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.connection.end_upload(self.id, self.error.take());
     }
 }
 

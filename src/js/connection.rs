@@ -11,11 +11,12 @@ use wasm_bindgen_futures::JsFuture;
 use super::codec::JsJson;
 use super::error::{connection_error, js_error};
 use crate::client::{CallEnd, Callee, Caller, Connection, ConnectionSettings, StopOnDrop, TokenProvider};
+use crate::core::hub::Pending;
 use crate::core::message::{Invocation, Outcome};
 use crate::core::negotiate::{Transport, Transports};
 use crate::core::session::{ConnectionError, SessionOptions};
 use crate::core::token::AccessToken;
-use crate::platform::{self, BoxFuture};
+use crate::platform::{self, BoxFuture, Runtime};
 
 #[wasm_bindgen]
 extern "C" {
@@ -135,7 +136,9 @@ impl WasmConnection {
         let connection = Arc::clone(&self.connection.0);
         let arguments = json_stringify(arguments);
         promise(async move {
-            connection.send(&target, arguments?.into()).await.map_err(|error| connection_error(&error))?;
+            let sent = connection.send(&target, arguments?.into(), Vec::new());
+            let sent = sent.map_err(|error| connection_error(&error))?;
+            sent.taken().await.map_err(|error| connection_error(&error))?;
             Ok(JsValue::UNDEFINED)
         })
     }
@@ -143,8 +146,11 @@ impl WasmConnection {
     /// Calls a method and waits for its result.
     pub fn invoke(&self, target: &str, arguments: &JsValue) -> Promise {
         let (sender, receiver) = oneshot::channel();
-        let call = json_stringify(arguments)
-            .map(|arguments| self.connection.0.invoke(target, arguments.into(), Box::new(Waiting(sender))));
+        let call = json_stringify(arguments).and_then(|arguments| {
+            let caller = Pending::Call(Box::new(Waiting(sender)) as _);
+            let call = self.connection.0.invoke(target, arguments.into(), caller, Vec::new());
+            call.map_err(|error| connection_error(&error))
+        });
         promise(async move {
             let call = call?;
             let result = receiver.await;
@@ -200,7 +206,9 @@ async fn tell_end(connection: Arc<Connection<JsJson>>, callbacks: Callbacks) {
 }
 
 impl Callee<JsJson> for Callbacks {
-    fn call(&self, call: Invocation<'_, JsValue>) {
+    fn start(&self, _runtime: &Runtime) {}
+
+    fn call(&self, _connection: &Arc<Connection<JsJson>>, call: Invocation<'_, JsValue>) {
         self.invocation(&call.target, call.arguments);
     }
 }

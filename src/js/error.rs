@@ -29,6 +29,7 @@ pub(super) fn connection_error(error: &ConnectionError) -> JsValue {
         ConnectionError::ServerTimeout { .. } => "ServerTimeout",
         ConnectionError::ServerClosed { .. } => "ServerClosed",
         ConnectionError::RetriesExhausted { .. } => "RetriesExhausted",
+        ConnectionError::SlowConsumer => "SlowConsumer",
         ConnectionError::Stopped => "Stopped",
         ConnectionError::AlreadyStarted | ConnectionError::NotConnected => "InvalidState",
     };

@@ -4,7 +4,7 @@
 //! | name | what it is |
 //! | --- | --- |
 //! | `now`, `unix_now` | a monotonic clock, and the wall clock |
-//! | `spawn` | runs a future in the background |
+//! | `Runtime` | `current`, `spawn`, `sleep`: from any thread |
 //! | `sleep` | a future that ends after a while |
 //! | `MaybeSend`, `MaybeSync`, `BoxFuture` | `Send` and `Sync` where there are threads |
 //! | `Frame` | one WebSocket message |

@@ -83,6 +83,11 @@ pub enum ConnectionError {
         /// Why the last one failed.
         last: Box<Self>,
     },
+    /// Handlers and streams take the server's messages too slowly: more than 65 536 of them, or 64 MiB, wait.
+    #[error(
+        "handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them"
+    )]
+    SlowConsumer,
     /// This side stopped the connection.
     #[error("the connection was stopped")]
     Stopped,
@@ -135,7 +140,10 @@ impl ConnectionError {
 
     /// Whether a connection that ended like this may be opened again without being asked.
     pub(super) fn allows_reconnect(&self) -> bool {
-        !matches!(self, Self::Stopped | Self::ServerClosed { allow_reconnect: false, .. })
+        !matches!(
+            self,
+            Self::Stopped | Self::SlowConsumer | Self::ServerClosed { allow_reconnect: false, .. }
+        )
     }
 }
 

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use self::tokens::TokenCache;
 use crate::core::handshake::{HandshakeBuffer, HandshakeResponse};
-use crate::core::hub::{HubEvent, HubMachine};
+use crate::core::hub::{HubEvent, HubMachine, Pending};
 use crate::core::keepalive::{Due, KeepAlive};
 use crate::core::message::HubMessage;
 use crate::core::negotiate::{
@@ -70,7 +70,7 @@ pub struct ConnectionInfo {
 /// What the driver has to do.
 #[derive(Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Effect<T> {
+pub enum Effect<T, S> {
     /// Ask the access token provider, then call [`Session::handle_token`].
     FetchToken,
     /// POST, then call [`Session::handle_negotiate`].
@@ -103,7 +103,7 @@ pub enum Effect<T> {
         /// Why.
         error: ConnectionError,
         /// The calls that were pending.
-        calls: Vec<T>,
+        calls: Vec<Pending<T, S>>,
     },
     /// Ask the retry policy, then call [`Session::handle_retry_delay`].
     AskRetryPolicy(RetryContext),
@@ -159,9 +159,9 @@ struct Retry {
     was_connected: bool,
 }
 
-/// One client's connection. `T` is what the owner keeps for a pending call.
+/// One client's connection. What `T`, `S` and `J` are, [`HubMachine`] tells.
 #[derive(Debug)]
-pub struct Session<T> {
+pub struct Session<T, S, J> {
     options: SessionOptions,
     phase: Box<Phase>,
     /// When the present step, other than `Connected`, has to be done.
@@ -173,11 +173,11 @@ pub struct Session<T> {
     offers: Option<VecDeque<AvailableTransport>>,
     skipped: Vec<SkippedTransport>,
     retry: Option<Retry>,
-    hub: HubMachine<T>,
-    effects: VecDeque<Effect<T>>,
+    hub: HubMachine<T, S, J>,
+    effects: VecDeque<Effect<T, S>>,
 }
 
-impl<T> Session<T> {
+impl<T, S: Clone, J> Session<T, S, J> {
     /// A session that is not started.
     #[must_use]
     pub fn new(options: SessionOptions) -> Self {
@@ -240,7 +240,7 @@ impl<T> Session<T> {
     }
 
     /// The next thing to do.
-    pub fn poll_effect(&mut self) -> Option<Effect<T>> {
+    pub fn poll_effect(&mut self) -> Option<Effect<T, S>> {
         self.effects.pop_front()
     }
 
@@ -318,6 +318,7 @@ impl<T> Session<T> {
 
     /// The token was renewed on a request of the transport's, or refreshed: later sockets and reconnects use it.
     pub fn handle_renewed_token(&mut self, now: Moment, unix_now: Duration, token: Option<&AccessToken>) {
+        let token = token.filter(|token| !token.secret().is_empty());
         self.tokens.store(now, unix_now, token);
         if let Phase::Opening(_, link)
         | Phase::Handshaking(link, _)
@@ -528,18 +529,10 @@ impl<T> Session<T> {
             .then(|| KeepAlive::new(now, self.options.keep_alive_interval, self.options.server_timeout))
     }
 
-    /// Registers a call, to be sent next.
-    ///
-    /// # Errors
-    /// The call itself, when there is no connection to make it on.
-    pub fn begin_call(&mut self, call: T) -> Result<u64, T> {
-        if self.is_connected() { Ok(self.hub.begin(call)) } else { Err(call) }
-    }
-
-    /// The caller no longer waits. Returns what was kept, if the call is still pending; a cancellation is to be
-    /// sent then.
-    pub fn abandon_call(&mut self, id: u64) -> Option<T> {
-        self.hub.abandon(id)
+    /// The calls of the connection, while there is one to make them on. Only messages from the server go through
+    /// [`handle_message`](Self::handle_message) instead.
+    pub fn calls(&mut self) -> Option<&mut HubMachine<T, S, J>> {
+        if self.is_connected() { Some(&mut self.hub) } else { None }
     }
 
     /// Messages were sent.
@@ -560,7 +553,11 @@ impl<T> Session<T> {
     }
 
     /// A message came. Close is dealt with here and never returned.
-    pub fn handle_message<'a, P>(&mut self, now: Moment, message: HubMessage<'a, P>) -> HubEvent<'a, P, T> {
+    pub fn handle_message<'a, P>(
+        &mut self,
+        now: Moment,
+        message: HubMessage<'a, P>,
+    ) -> HubEvent<'a, P, T, S> {
         if !self.can_send() {
             return HubEvent::None;
         }
@@ -581,6 +578,13 @@ impl<T> Session<T> {
     pub fn handle_protocol_error(&mut self, now: Moment, error: ProtocolError) {
         if matches!(*self.phase, Phase::Connected(_) | Phase::Handshaking(..)) {
             self.fail(now, ConnectionError::Protocol(error));
+        }
+    }
+
+    /// More of the server's messages wait for this side than it can hold.
+    pub fn handle_slow_consumer(&mut self, now: Moment) {
+        if self.can_send() {
+            self.fail(now, ConnectionError::SlowConsumer);
         }
     }
 
@@ -674,7 +678,7 @@ impl<T> Session<T> {
         self.fail(now, ConnectionError::Timeout { step, limit });
     }
 
-    fn enter(&mut self, now: Moment, phase: Phase, effect: Effect<T>) {
+    fn enter(&mut self, now: Moment, phase: Phase, effect: Effect<T, S>) {
         *self.phase = phase;
         self.deadline = now.saturating_add(self.options.request_timeout);
         self.effects.push_back(effect);
@@ -773,7 +777,7 @@ impl<T> Session<T> {
     }
 }
 
-fn open<T>(link: &Link) -> Effect<T> {
+fn open<T, S>(link: &Link) -> Effect<T, S> {
     Effect::Open {
         transport: link.info.transport,
         url: link.url.clone(),

@@ -9,7 +9,7 @@ const ANSWER: &str = r#"{"negotiateVersion":1,"connectionId":"id","connectionTok
 
 /// A session whose effects are collected, at a clock that the test sets.
 struct Bench {
-    session: Session<&'static str>,
+    session: Session<&'static str, &'static str, ()>,
     now: Moment,
 }
 
@@ -22,7 +22,7 @@ impl Bench {
         bench
     }
 
-    fn effects(&mut self) -> Vec<Effect<&'static str>> {
+    fn effects(&mut self) -> Vec<Effect<&'static str, &'static str>> {
         std::iter::from_fn(|| self.session.poll_effect()).collect()
     }
 
@@ -49,7 +49,7 @@ impl Bench {
         bench
     }
 
-    fn end(&mut self) -> (ConnectionError, Vec<&'static str>) {
+    fn end(&mut self) -> (ConnectionError, Vec<Pending<&'static str, &'static str>>) {
         let mut effects = self.effects();
         let Some(Effect::Disconnected(error)) = effects.pop() else { panic!("{effects:?}") };
         let calls = match effects.pop() {
@@ -195,8 +195,9 @@ fn handshakes_that_fail() {
 #[test]
 fn every_pending_call_ends_with_the_connection() {
     type Cut = fn(&mut Bench);
-    let cuts: [Cut; 5] = [
+    let cuts: [Cut; 6] = [
         |b| b.session.stop(),
+        |b| b.session.handle_slow_consumer(b.now),
         |b| b.session.handle_transport_closed(b.now, TransportError::new("lost")),
         |b| b.session.handle_protocol_error(b.now, ProtocolError::Incomplete),
         |b| b.session.handle_timeout(30 * SECOND),
@@ -208,12 +209,14 @@ fn every_pending_call_ends_with_the_connection() {
     ];
     for cut in cuts {
         let mut bench = Bench::at(4);
-        assert_eq!(bench.session.begin_call("a"), Ok(0));
-        assert_eq!(bench.session.begin_call("b"), Ok(1));
-        assert_eq!(bench.session.abandon_call(0), Some("a"));
+        let calls = bench.session.calls().unwrap();
+        assert_eq!(calls.begin(Pending::Call("a")), 0);
+        assert_eq!(calls.begin(Pending::Call("b")), 1);
+        assert_eq!(calls.begin(Pending::Stream("c")), 2);
+        assert_eq!(calls.abandon(0).unwrap().call, Pending::Call("a"));
         cut(&mut bench);
-        assert_eq!(bench.end().1, ["b"]);
-        assert_eq!(bench.session.begin_call("c"), Err("c"));
+        assert_eq!(bench.end().1, [Pending::Call("b"), Pending::Stream("c")]);
+        assert!(bench.session.calls().is_none());
     }
 }
 
@@ -385,14 +388,14 @@ fn reconnecting(token: AccessToken) -> Bench {
 #[test]
 fn a_lost_connection_comes_back_after_the_policys_delay() {
     let mut bench = reconnecting("opaque".into());
-    assert_eq!(bench.session.begin_call("pending"), Ok(0));
+    assert_eq!(bench.session.calls().unwrap().begin(Pending::Call("pending")), 0);
     bench.session.handle_transport_closed(bench.now, lost());
     let effects = bench.effects();
     let [Effect::CloseTransport, Effect::Lost { calls, .. }, Effect::AskRetryPolicy(context)] = &effects[..]
     else {
         panic!("{effects:?}")
     };
-    assert_eq!(calls, &["pending"]);
+    assert_eq!(calls, &[Pending::Call("pending")]);
     let reason = ConnectionError::Transport(lost());
     assert_eq!(
         (context.previous_retry_count, context.elapsed, &context.reason),
@@ -519,13 +522,13 @@ fn stateful() -> Bench {
 #[test]
 fn a_stateful_connection_gets_a_new_socket_and_nobody_notices() {
     let mut bench = stateful();
-    assert_eq!(bench.session.begin_call("pending"), Ok(0));
+    assert_eq!(bench.session.calls().unwrap().begin(Pending::Call("pending")), 0);
     bench.session.handle_transport_closed(bench.now, lost());
     let effects = bench.effects();
     let [Effect::CloseTransport, Effect::Open { url, .. }] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(url.to_text(), "https://app/chat?id=token");
     assert!(bench.session.is_connected() && !bench.session.can_send());
-    assert_eq!(bench.session.begin_call("meanwhile"), Ok(1));
+    assert_eq!(bench.session.calls().unwrap().begin(Pending::Call("meanwhile")), 1);
     bench.session.handle_open(bench.now, Ok(()));
     assert_eq!(bench.effects(), [Effect::Resumed, Effect::SendPing]);
     assert!(bench.session.can_send());
@@ -538,11 +541,11 @@ fn a_resume_that_fails_is_the_end_of_the_connection() {
         [|b| b.session.handle_open(b.now, Err(status(404))), |b| b.session.handle_timeout(30 * SECOND)];
     for fail in failures {
         let mut bench = stateful();
-        assert_eq!(bench.session.begin_call("pending"), Ok(0));
+        assert_eq!(bench.session.calls().unwrap().begin(Pending::Call("pending")), 0);
         bench.session.handle_transport_closed(bench.now, lost());
         bench.effects();
         fail(&mut bench);
-        assert_eq!(bench.end(), (ConnectionError::Transport(lost()), vec!["pending"]));
+        assert_eq!(bench.end(), (ConnectionError::Transport(lost()), vec![Pending::Call("pending")]));
     }
 }
 
@@ -577,4 +580,12 @@ fn long_polling_keeps_itself_alive() {
     bench.session.handle_handshake(bench.now, b"{}\x1e");
     assert!(!bench.effects().contains(&Effect::SendPing));
     assert_eq!(bench.session.poll_timeout(), None);
+}
+
+/// An empty token means to go without, whoever it comes from.
+#[test]
+fn an_empty_renewed_token_is_none() {
+    let mut bench = stateful();
+    bench.session.handle_renewed_token(bench.now, UNIX_NOW, Some(&"".into()));
+    assert_eq!(bench.session.info().and_then(|info| info.token.as_ref()), None);
 }

@@ -14,7 +14,7 @@ mod web_socket;
 #[cfg(feature = "client")]
 pub(crate) use self::{
     http::{HttpBody, HttpClient, Method, absolute_url},
-    task::{BoxFuture, MaybeSend, MaybeSync, now, sleep, spawn, unix_now},
+    task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep, unix_now},
     wake::WakeSignal,
     web_socket::{Frame, WebSocket, transports},
 };

@@ -26,12 +26,26 @@ pub(crate) fn unix_now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Runs a future in the background.
-pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<(), TransportError> {
-    let runtime = tokio::runtime::Handle::try_current()
-        .map_err(|_| TransportError::new("there is no tokio runtime here; call from within one"))?;
-    runtime.spawn(future);
-    Ok(())
+/// Where futures run in the background, whichever thread asks for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Runtime(tokio::runtime::Handle);
+
+impl Runtime {
+    /// The one that this is called from.
+    pub(crate) fn current() -> Result<Self, TransportError> {
+        let runtime = tokio::runtime::Handle::try_current();
+        let missing = |_| TransportError::new("there is no tokio runtime here; call from within one");
+        runtime.map(Self).map_err(missing)
+    }
+
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(future);
+    }
+
+    pub(crate) fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        let _entered = self.0.enter();
+        sleep(duration)
+    }
 }
 
 pub(crate) fn sleep(duration: Duration) -> BoxFuture<()> {

@@ -7,7 +7,7 @@ mod web_socket;
 
 pub(crate) use self::{
     http::{HttpBody, HttpClient, Method, absolute_url},
-    task::{BoxFuture, MaybeSend, MaybeSync, now, sleep, spawn, unix_now},
+    task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep, unix_now},
     wake::WakeSignal,
     web_socket::{Frame, WebSocket, transports},
 };

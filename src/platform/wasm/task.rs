@@ -44,11 +44,26 @@ pub(crate) fn unix_now() -> Duration {
     Duration::from_secs_f64(js_sys::Date::now().max(0.0) / 1000.0)
 }
 
-/// Runs a future in the background.
-#[allow(clippy::unnecessary_wraps, reason = "natively there may be no runtime")]
-pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> Result<(), TransportError> {
-    wasm_bindgen_futures::spawn_local(future);
-    Ok(())
+/// Where futures run in the background: the one event loop.
+#[derive(Debug, Clone)]
+pub(crate) struct Runtime;
+
+impl Runtime {
+    #[allow(clippy::unnecessary_wraps, reason = "natively there may be no runtime")]
+    pub(crate) fn current() -> Result<Self, TransportError> {
+        Ok(Self)
+    }
+
+    #[allow(clippy::unused_self, reason = "natively it is the runtime")]
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        wasm_bindgen_futures::spawn_local(future);
+    }
+
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "only Rust's calls have a time limit"))]
+    #[allow(clippy::unused_self, reason = "natively it is the runtime")]
+    pub(crate) fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        sleep(duration)
+    }
 }
 
 /// A `setTimeout`, cleared when it is dropped.

@@ -1,0 +1,158 @@
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use crate::platform::{self, BoxFuture};
+
+/// The socket is not read while more messages than this, or more bytes, wait for their handlers and streams.
+const SOFT: Limit = Limit { messages: 1024, bytes: 8 << 20 };
+
+/// It is read all the same while someone waits for a result, which may be what the others wait for. Only up to this.
+const HARD: Limit = Limit { messages: 64 << 10, bytes: 64 << 20 };
+
+/// How long nothing has to move before the consumer of an empty stream counts as someone who waits for a result.
+const STALL: Duration = Duration::from_secs(30);
+
+struct Limit {
+    messages: usize,
+    bytes: usize,
+}
+
+/// How much of the server's messages waits for handlers and streams.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    /// How many messages have been taken so far.
+    taken: AtomicUsize,
+    /// How many streams are waited for that have nothing to give.
+    hungry: AtomicUsize,
+    paused: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Backlog {
+    fn exceeds(&self, limit: &Limit) -> bool {
+        self.messages.load(Ordering::SeqCst) >= limit.messages
+            || self.bytes.load(Ordering::SeqCst) >= limit.bytes
+    }
+
+    /// Whether more waits than can be held.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.exceeds(&HARD)
+    }
+
+    fn is_full(&self, waker: &Waker) -> bool {
+        if !self.exceeds(&SOFT) {
+            return false;
+        }
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        self.paused.store(true, Ordering::SeqCst);
+        // Something may have been taken in between, by someone who saw no pause.
+        self.exceeds(&SOFT)
+    }
+}
+
+#[cfg(feature = "client")]
+impl Backlog {
+    /// A message of so many bytes waits until the guard is dropped.
+    pub(super) fn enter(self: &Arc<Self>, bytes: usize) -> Waiting {
+        self.messages.fetch_add(1, Ordering::SeqCst);
+        self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        Waiting { backlog: Arc::clone(self), bytes }
+    }
+
+    /// An empty stream is waited for until the guard is dropped.
+    pub(super) fn hunger(self: &Arc<Self>) -> Hungry {
+        self.hungry.fetch_add(1, Ordering::SeqCst);
+        Hungry(Arc::clone(self))
+    }
+}
+
+/// A message that waits.
+#[cfg(feature = "client")]
+#[derive(Debug)]
+pub(super) struct Waiting {
+    backlog: Arc<Backlog>,
+    bytes: usize,
+}
+
+#[cfg(feature = "client")]
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let backlog = &self.backlog;
+        backlog.taken.fetch_add(1, Ordering::SeqCst);
+        backlog.messages.fetch_sub(1, Ordering::SeqCst);
+        backlog.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
+        if backlog.paused.load(Ordering::SeqCst) && !backlog.exceeds(&SOFT) {
+            backlog.paused.store(false, Ordering::SeqCst);
+            crate::client::connection::wake(
+                backlog.waker.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            );
+        }
+    }
+}
+
+/// A stream that is waited for.
+#[cfg(feature = "client")]
+#[derive(Debug)]
+pub(super) struct Hungry(Arc<Backlog>);
+
+#[cfg(feature = "client")]
+impl Drop for Hungry {
+    fn drop(&mut self) {
+        self.0.hungry.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Decides whether the socket is read.
+pub(super) struct Gate {
+    backlog: Arc<Backlog>,
+    stall: Stall,
+}
+
+/// Whether anything moves while the socket is not read.
+enum Stall {
+    No,
+    /// So many messages had been taken when the watch began.
+    Watching(usize, BoxFuture<()>),
+    /// Nothing moves, and someone waits for what is not read.
+    Yes,
+}
+
+impl Gate {
+    pub(super) fn new(backlog: Arc<Backlog>) -> Self {
+        Self { backlog, stall: Stall::No }
+    }
+
+    /// Whether to read on. If not, the task is woken when that has changed. `has_calls`: whether plain calls wait for
+    /// their results.
+    pub(super) fn is_open(&mut self, cx: &mut Context<'_>, has_calls: bool) -> bool {
+        if !self.backlog.is_full(cx.waker()) {
+            self.stall = Stall::No;
+            return true;
+        }
+        has_calls || self.is_stalled(cx)
+    }
+
+    fn is_stalled(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            let taken = self.backlog.taken.load(Ordering::SeqCst);
+            match &mut self.stall {
+                Stall::Yes => return true,
+                Stall::Watching(before, sleep) if *before == taken => {
+                    if Pin::new(sleep).poll(cx).is_pending() {
+                        return false;
+                    }
+                    let hungry = self.backlog.hungry.load(Ordering::SeqCst) > 0;
+                    self.stall = if hungry { Stall::Yes } else { Stall::No };
+                }
+                Stall::No | Stall::Watching(..) => {
+                    self.stall = Stall::Watching(taken, platform::sleep(STALL));
+                }
+            }
+        }
+    }
+}
