@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+mod answers;
 mod lifecycle;
+mod streams;
 pub(crate) mod transports;
 mod typed;
 
@@ -13,7 +15,9 @@ use futures_util::StreamExt;
 use hubwire::{CallError, ConnectionError, ConnectionState, HubConnection, NegotiateError};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::answers::*;
 pub(crate) use self::lifecycle::*;
+pub(crate) use self::streams::*;
 pub(crate) use self::typed::{typed_chat, typed_hubs};
 
 async fn connect(url: String) -> HubConnection {
