@@ -48,8 +48,8 @@ pub(crate) async fn client_results(base: &str, panics: bool) {
     if panics {
         hub.on_invoke("Panic", |text: String| -> Result<String, Infallible> { panic!("{text}") });
         hub.on_invoke("PanicLater", |text: String| async move {
-            let nothing: Option<String> = None;
-            Ok::<_, Infallible>(nothing.expect(&text))
+            let number: u32 = text.parse().expect("a number");
+            Ok::<_, Infallible>(number.to_string())
         });
         for target in ["Panic", "PanicLater", "Panic"] {
             let answer = ask(target, "on purpose").await;
