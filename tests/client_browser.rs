@@ -34,8 +34,13 @@ against_the_reference_hub! {
     redirects;
     restart;
     the_server_goes_away;
-    faults;
-    silence_and_handshakes;
+    broken_negotiate(clock);
+    broken_handshakes(clock);
+    broken_messages(clock);
+    automatic_reconnect;
+    retry_policies(false);
+    stateful_reconnect("browser", 10_000, 50);
+    stateful_reconnect_is_an_offer;
     stops;
     streams;
     items_before_the_first_poll_are_kept;
@@ -51,6 +56,33 @@ against_the_reference_hub! {
     time_limits;
     typed_chat;
     typed_hubs;
+}
+
+fn clock() -> f64 {
+    js_sys::Date::now() / 1000.0
+}
+
+/// What a GET of the reference hub answers.
+async fn get(url: String) -> String {
+    gloo_net::http::Request::get(&url).send().await.unwrap().text().await.unwrap()
+}
+
+#[wasm_bindgen_test]
+async fn tokens() {
+    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else { return };
+    let good = get(format!("{base}/token?ttl=3600")).await;
+    let expired = get(format!("{base}/token?ttl=-60")).await;
+    suite::tokens(base, &good, &expired).await;
+}
+
+#[wasm_bindgen_test]
+async fn authentication_refresh() {
+    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else { return };
+    let mut tokens = Vec::new();
+    for query in ["ttl=4", "ttl=3600", "ttl=1000", "user=somebody&ttl=1000"] {
+        tokens.push(get(format!("{base}/token?{query}")).await);
+    }
+    suite::authentication_refresh(base, tokens.try_into().unwrap()).await;
 }
 
 /// A relative URL means the page's own server, which is no hub here.

@@ -3,7 +3,8 @@
 mod suite;
 mod support;
 
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use hubwire::{ConnectionError, HubConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,8 +31,9 @@ against_the_reference_hub! {
     redirects;
     restart;
     the_server_goes_away;
-    faults;
-    silence_and_handshakes;
+    broken_negotiate(clock);
+    broken_handshakes(clock);
+    broken_messages(clock);
     stops;
     automatic_reconnect;
     retry_policies(true);
@@ -51,6 +53,11 @@ against_the_reference_hub! {
     time_limits;
     typed_chat;
     typed_hubs;
+}
+
+fn clock() -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
 
 #[tokio::test]

@@ -5,14 +5,14 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use hubwire::core::ProtocolError;
-use hubwire::core::framing::TextFraming;
+use hubwire::core::framing::{BinaryFraming, TextFraming};
 use hubwire::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
 use hubwire::core::hub::{HubEvent, HubMachine, Pending};
-use hubwire::core::json;
 use hubwire::core::message::{Headers, HubMessage, Invocation, Outcome};
 use hubwire::core::negotiate::{NegotiateAnswer, NegotiateResponse};
 use hubwire::core::session::{Effect, Session, SessionOptions, TransportError};
 use hubwire::core::sse::EventStream;
+use hubwire::core::{json, msgpack};
 use hubwire::{ClientToken, HubUrl};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -38,6 +38,41 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// MessagePack of every kind, not too deep.
+fn any_packed() -> impl Strategy<Value = rmpv::Value> {
+    let leaf = prop_oneof![
+        Just(rmpv::Value::Nil),
+        any::<bool>().prop_map(rmpv::Value::from),
+        any::<i64>().prop_map(rmpv::Value::from),
+        any::<u64>().prop_map(rmpv::Value::from),
+        any::<f32>().prop_map(rmpv::Value::from),
+        any::<f64>().prop_map(rmpv::Value::from),
+        any::<String>().prop_map(rmpv::Value::from),
+        vec(any::<u8>(), 0..300).prop_map(rmpv::Value::from),
+        (any::<i8>(), vec(any::<u8>(), 0..40)).prop_map(|(kind, bytes)| rmpv::Value::Ext(kind, bytes)),
+    ];
+    leaf.prop_recursive(3, 24, 18, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..18).prop_map(rmpv::Value::from),
+            vec((inner.clone(), inner), 0..18).prop_map(rmpv::Value::from),
+        ]
+    })
+}
+
+fn encoded(value: &rmpv::Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    rmpv::encode::write_value(&mut bytes, value).unwrap();
+    bytes
+}
+
+/// Where the stream is cut, from beginning to end.
+fn edges(cuts: &[prop::sample::Index], length: usize) -> Vec<usize> {
+    let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(length)).collect();
+    cuts.extend([0, length]);
+    cuts.sort_unstable();
+    cuts
+}
+
 /// A message that owns its texts, to borrow the real one from.
 #[derive(Debug, Clone)]
 struct Owned {
@@ -45,30 +80,31 @@ struct Owned {
     headers: Vec<(String, String)>,
     id: Option<String>,
     text: String,
-    payload: String,
+    json: String,
+    packed: Vec<u8>,
     ids: Vec<String>,
     number: i64,
     flag: bool,
 }
 
 impl Owned {
-    fn message(&self) -> HubMessage<'_, &str> {
+    fn message<'a, P: Copy>(&'a self, payload: P) -> HubMessage<'a, P> {
         let headers: Headers<'_> = self.headers.iter().map(|(k, v)| (k.into(), v.into())).collect();
         let invocation_id = self.id.as_deref().unwrap_or("0").into();
         let call = |id: Option<&'_ str>| Invocation {
             headers: headers.clone(),
             invocation_id: id.map(|id| id.to_owned().into()),
             target: self.text.as_str().into(),
-            arguments: self.payload.as_str(),
+            arguments: payload,
             stream_ids: self.ids.iter().map(Into::into).collect(),
         };
         match self.kind {
             1 => HubMessage::Invocation(call(self.id.as_deref())),
-            2 => HubMessage::StreamItem { headers, invocation_id, item: &self.payload },
+            2 => HubMessage::StreamItem { headers, invocation_id, item: payload },
             3 => {
                 let outcome = match self.number % 3 {
                     0 => Outcome::Void,
-                    1 => Outcome::Value(self.payload.as_str()),
+                    1 => Outcome::Value(payload),
                     _ => Outcome::Error(self.text.as_str().into()),
                 };
                 HubMessage::Completion { headers, invocation_id, outcome }
@@ -87,18 +123,20 @@ impl Owned {
 }
 
 fn any_message() -> impl Strategy<Value = Owned> {
-    let headers = proptest::collection::btree_map(any::<String>(), any::<String>(), 0..3);
+    let header = || any::<String>().prop_map(|text| text + "x");
+    let headers = proptest::collection::btree_map(header(), header(), 0..3);
     let text = "\\PC{0,8}[\\x00-\\x20\"\\\\\u{1e}]{0,4}x";
     (
         (1_u8..10, headers, proptest::option::of(text), text),
-        (vec(any_json(), 0..4), vec(text, 0..3), any::<i64>(), any::<bool>()),
+        (vec(any_json(), 0..4), vec(any_packed(), 0..3), vec(text, 0..20), any::<i64>(), any::<bool>()),
     )
-        .prop_map(|((kind, headers, id, text), (payload, ids, number, flag))| Owned {
+        .prop_map(|((kind, headers, id, text), (json, packed, ids, number, flag))| Owned {
             kind,
             headers: headers.into_iter().collect(),
             id,
             text,
-            payload: Value::from(payload).to_string(),
+            json: Value::from(json).to_string(),
+            packed: encoded(&rmpv::Value::Array(packed)),
             ids,
             number,
             flag,
@@ -110,18 +148,16 @@ proptest! {
     fn messages_survive_any_cut(messages in vec(any_message(), 1..5), cuts in vec(any::<prop::sample::Index>(), 0..6)) {
         let mut stream = Vec::new();
         for message in &messages {
-            json::write(&mut stream, &message.message());
+            json::write(&mut stream, &message.message(message.json.as_str()));
         }
-        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
-        cuts.extend([0, stream.len()]);
-        cuts.sort_unstable();
+        let cuts = edges(&cuts, stream.len());
         let mut framing = TextFraming::default();
         let mut read = 0;
         for chunk in cuts.windows(2) {
             framing
                 .feed(&stream[chunk[0]..chunk[1]], |record| {
                     let message = json::parse(record)?.expect("a known type");
-                    assert_eq!(message, messages[read].message());
+                    assert_eq!(message, messages[read].message(messages[read].json.as_str()));
                     read += 1;
                     Ok(())
                 })
@@ -129,6 +165,72 @@ proptest! {
         }
         framing.finish().unwrap();
         prop_assert_eq!(read, messages.len());
+    }
+
+    #[test]
+    fn packed_messages_survive_any_cut(messages in vec(any_message(), 1..5), cuts in vec(any::<prop::sample::Index>(), 0..6)) {
+        let mut stream = Vec::new();
+        for message in &messages {
+            msgpack::write(&mut stream, &message.message(message.packed.as_slice()));
+        }
+        let cuts = edges(&cuts, stream.len());
+        let mut framing = BinaryFraming::default();
+        let mut read = 0;
+        for chunk in cuts.windows(2) {
+            framing
+                .feed(&stream[chunk[0]..chunk[1]], |bytes| {
+                    let message = msgpack::parse(bytes)?.expect("a known type");
+                    assert_eq!(message, messages[read].message(messages[read].packed.as_slice()));
+                    read += 1;
+                    Ok(())
+                })
+                .unwrap();
+        }
+        framing.finish().unwrap();
+        prop_assert_eq!(read, messages.len());
+    }
+
+    /// A value ends where another library says it does, and is one only if that library says so. That one takes 0xc1,
+    /// which begins no value, for nil.
+    #[test]
+    fn messagepack_is_what_rmpv_says(value in any_packed(), noise in vec((any::<prop::sample::Index>(), any::<u8>()), 0..3)) {
+        let mut bytes = encoded(&value);
+        for (at, byte) in noise {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let mut rest = &bytes[..];
+        let theirs = rmpv::decode::read_value(&mut rest).is_ok() && rest.is_empty();
+        let message = [b"\x94\x02\x80\xa11", &bytes[..]].concat();
+        let ours = msgpack::parse(&message);
+        if theirs && !bytes.contains(&0xc1) {
+            let Ok(Some(HubMessage::StreamItem { item, .. })) = ours else { panic!("refused: {ours:?}") };
+            prop_assert_eq!(item, bytes);
+        } else if !theirs {
+            prop_assert!(ours.is_err(), "taken: {:02x?}", bytes);
+        }
+    }
+
+    #[test]
+    fn packed_noise_never_panics(
+        message in any_message(),
+        noise in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        bytes in vec(any::<u8>(), 0..200),
+    ) {
+        let mut stream = Vec::new();
+        msgpack::write(&mut stream, &message.message(message.packed.as_slice()));
+        for (at, byte) in noise {
+            let at = at.index(stream.len());
+            stream[at] = byte;
+        }
+        for bytes in [stream, bytes] {
+            let _ = BinaryFraming::new(1000).feed(&bytes, |message| msgpack::parse(message).map(drop));
+            let _ = msgpack::parse(&bytes);
+            // As if each kind of message, whose elements then are anything.
+            for kind in 1..10 {
+                let _ = msgpack::parse(&[&[0x97, kind, 0x80], &bytes[..]].concat());
+            }
+        }
     }
 
     /// What a parser takes, ours must take as well, and what it refuses, ours must refuse.

@@ -79,7 +79,8 @@ impl RefreshAnswer {
                         answer.token_lifetime = seconds.map(Duration::from_secs);
                     }
                     "accessToken" => {
-                        answer.access_token = as_string(value)?.map(|t| AccessToken::from(t.into_owned()));
+                        let token = as_string(value)?.filter(|token| !token.is_empty());
+                        answer.access_token = token.map(|token| AccessToken::from(token.into_owned()));
                     }
                     "error" => error = as_string(value)?.map(|text| text.into_owned()),
                     _ => {}
@@ -162,6 +163,7 @@ mod tests {
         let wanted = RefreshAnswer { token_lifetime: Some(60 * SECOND), access_token: Some("t".into()) };
         assert_eq!(ok, Ok(wanted));
         assert_eq!(RefreshAnswer::parse(200, b"{}"), Ok(RefreshAnswer::default()));
+        assert_eq!(RefreshAnswer::parse(200, br#"{"accessToken":""}"#), Ok(RefreshAnswer::default()));
         assert!(matches!(RefreshAnswer::parse(200, b"[]"), Err(RefreshError::Invalid(_))));
         assert!(matches!(RefreshAnswer::parse(200, b""), Err(RefreshError::Invalid(_))));
         let refused = |status, error: Option<&str>| {

@@ -88,9 +88,10 @@ impl<M> MessageBuffer<M> {
                 self.handle_ack(*sequence_id)?;
                 return Ok(false);
             }
-            // A number below 1 would silence this side for good.
+            // A number below 1 would silence this side for good. One above `expected` is right when the last socket
+            // was lost among messages that were sent again, and acknowledged already.
             HubMessage::Sequence { sequence_id } => {
-                if !(1..=self.expected).contains(sequence_id) {
+                if !(1..=self.received + 1).contains(sequence_id) {
                     return Err(ProtocolError::Sequence { sequence_id: *sequence_id });
                 }
                 self.expected = *sequence_id;
@@ -191,6 +192,22 @@ mod tests {
         assert_eq!(buffer.handle_message(NOW, &item("3")), Ok(false));
         assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(3));
         assert_eq!(buffer.handle_message(NOW, &HubMessage::<&str>::Ping), Ok(true));
+        assert_eq!(buffer.handle_message(NOW, &item("4")), Ok(true));
+    }
+
+    /// The official clients close the connection here.
+    #[test]
+    fn a_socket_that_is_lost_in_the_middle_of_what_was_sent_again() {
+        let mut buffer = MessageBuffer::<()>::new(10);
+        for n in ["1", "2", "3"] {
+            assert_eq!(buffer.handle_message(NOW, &item(n)), Ok(true));
+        }
+        // The first new socket brings the first message again, and takes the acknowledgement of all three.
+        assert_eq!(buffer.handle_message(NOW, &sequence(1)), Ok(false));
+        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(false));
+        assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(3));
+        // So the second begins behind them.
+        assert_eq!(buffer.handle_message(NOW, &sequence(4)), Ok(false));
         assert_eq!(buffer.handle_message(NOW, &item("4")), Ok(true));
     }
 

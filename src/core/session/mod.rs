@@ -318,6 +318,7 @@ impl<T, S: Clone, J> Session<T, S, J> {
 
     /// The token was renewed on a request of the transport's, or refreshed: later sockets and reconnects use it.
     pub fn handle_renewed_token(&mut self, now: Moment, unix_now: Duration, token: Option<&AccessToken>) {
+        let token = token.filter(|token| !token.secret().is_empty());
         self.tokens.store(now, unix_now, token);
         if let Phase::Opening(_, link)
         | Phase::Handshaking(link, _)
@@ -582,7 +583,7 @@ impl<T, S: Clone, J> Session<T, S, J> {
 
     /// More of the server's messages wait for this side than it can hold.
     pub fn handle_slow_consumer(&mut self, now: Moment) {
-        if matches!(*self.phase, Phase::Connected(_)) {
+        if self.can_send() {
             self.fail(now, ConnectionError::SlowConsumer);
         }
     }

@@ -581,3 +581,11 @@ fn long_polling_keeps_itself_alive() {
     assert!(!bench.effects().contains(&Effect::SendPing));
     assert_eq!(bench.session.poll_timeout(), None);
 }
+
+/// An empty token means to go without, whoever it comes from.
+#[test]
+fn an_empty_renewed_token_is_none() {
+    let mut bench = stateful();
+    bench.session.handle_renewed_token(bench.now, UNIX_NOW, Some(&"".into()));
+    assert_eq!(bench.session.info().and_then(|info| info.token.as_ref()), None);
+}
