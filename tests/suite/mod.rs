@@ -2,8 +2,10 @@
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 
+mod answers;
 mod faults;
 mod lifecycle;
+mod streams;
 mod transports;
 mod typed;
 
@@ -16,8 +18,10 @@ use hubwire::{
 };
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::answers::*;
 pub(crate) use self::faults::{broken_handshakes, broken_messages, broken_negotiate};
 pub(crate) use self::lifecycle::*;
+pub(crate) use self::streams::*;
 pub(crate) use self::transports::*;
 pub(crate) use self::typed::{typed_chat, typed_hubs};
 
