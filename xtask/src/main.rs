@@ -1,4 +1,4 @@
-//! The build tool: `cargo xtask package | demo | test | bench | fmt`.
+//! The build tool: `cargo xtask package | demo | test | bench | fuzz | fmt`.
 
 mod bench;
 mod browser;
@@ -6,6 +6,7 @@ mod checks;
 mod command;
 mod demo;
 mod format;
+mod fuzz;
 mod package;
 mod program;
 mod report;
@@ -24,6 +25,8 @@ cargo xtask COMMAND
   demo [--port N]    build the package and the chat page, then run the demo server
   test               everything that has to hold: format, lints, docs, tests, browser, npm package
   bench [ARGS]       run the benchmarks; ARGS go to them
+  fuzz [TARGET]... [--seconds N]
+                     look for faults, in every target or in these, N seconds (60) in each
   fmt                format the Rust sources
 ";
 
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         ("demo", _) => demo::demo(rest),
         ("test", []) => test::test(),
         ("bench", _) => bench::bench(rest),
+        ("fuzz", _) => fuzz::fuzz(rest),
         ("fmt", []) => format::format(),
         _ => {
             eprint!("{USAGE}");

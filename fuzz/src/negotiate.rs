@@ -1,0 +1,183 @@
+//! A negotiation: the first line is a hub's URL, each line after it an answer. An answer that begins with `!` has
+//! status 503. The last answer comes until the negotiation has ended.
+
+use std::time::Duration;
+
+use hubwire::core::negotiate::{
+    AvailableTransport, NegotiateAnswer, NegotiateError, NegotiateResponse, Negotiated, Negotiation,
+    REQUEST_LIMIT, TransferFormat, Transport, TransportChoice, Transports, refresh_delay,
+    with_token_in_query,
+};
+use hubwire::core::token::AccessToken;
+use hubwire::core::url::HubUrl;
+
+use crate::reference::{MAX_DEPTH, Members, depth, integer, items, text};
+
+pub(crate) fn run(data: &[u8]) {
+    let mut lines = data.split(|&byte| byte == b'\n');
+    let hub = lines.next().and_then(|line| std::str::from_utf8(line).ok()).map(HubUrl::parse);
+    let Some(Ok(hub)) = hub else { return };
+    url(&hub);
+    let mut negotiation = Negotiation::new(hub.clone(), None, hub.query().len() % 2 == 0);
+    let (mut token, mut secure, mut requests) = (None, hub.is_https(), 0);
+    let mut answer: &[u8] = b"{}";
+    loop {
+        answer = lines.next().unwrap_or(answer);
+        let (status, body) = answer.strip_prefix(b"!").map_or((200, answer), |body| (503, body));
+        let request = negotiation.request();
+        url(&request.url);
+        assert!(request.url.path().ends_with("/negotiate"));
+        assert!(request.url.parameter("negotiateVersion").is_some());
+        assert_eq!(request.token.as_ref(), token.as_ref());
+        requests += 1;
+        assert!(requests <= REQUEST_LIMIT);
+
+        let wanted = reference(body);
+        let parsed = NegotiateResponse::parse(body);
+        match (&parsed, &wanted) {
+            (Ok(parsed), Some(wanted)) => assert_eq!(parsed, wanted),
+            (Ok(parsed), None) => panic!("taken: {parsed:?}"),
+            (Err(error), Some(_)) => {
+                assert!(depth(&String::from_utf8_lossy(body)) > MAX_DEPTH, "refused: {error}");
+            }
+            (Err(_), None) => {}
+        }
+
+        let taken = negotiation.handle_answer(NegotiateAnswer { status, retry_after: None, body });
+        if let (200, Ok(NegotiateResponse { access_token: Some(new), error: None, .. })) = (status, &parsed) {
+            token = Some(new.clone());
+        }
+        assert_eq!(negotiation.token(), token.as_ref());
+        assert_eq!(negotiation.has_redirected_token(), token.is_some());
+        match taken {
+            Ok(Negotiated::Redirect) => {
+                assert!(negotiation.url().is_https() || !secure, "the next request is in clear text");
+                secure = negotiation.url().is_https();
+            }
+            Ok(Negotiated::Done(response)) => {
+                assert_eq!(Some(&response), wanted.as_ref());
+                return done(&negotiation, &response);
+            }
+            Err(error) => {
+                let refused = matches!(error, NegotiateError::Status { status: 503, .. });
+                return assert_eq!(refused, status == 503);
+            }
+        }
+    }
+}
+
+fn done(negotiation: &Negotiation, response: &NegotiateResponse) {
+    let connect = negotiation.connect_url(response);
+    url(&connect);
+    let (before, after) = (negotiation.url().to_text(), connect.to_text());
+    let added = after.strip_prefix(&before).expect("the query is kept");
+    match response.transport_id() {
+        Some(id) => assert_eq!(decoded(added.get(4..).expect("?id= or &id=")), id.as_bytes()),
+        None => assert_eq!(added, ""),
+    }
+    url(&with_token_in_query(&connect, negotiation.token()));
+
+    for format in [TransferFormat::Text, TransferFormat::Binary] {
+        let mut skipped = Vec::new();
+        let choice = TransportChoice { allowed: Transports::ALL, available: Transports::ALL, format };
+        let offers = response.available_transports.clone();
+        let fits = |offer: &AvailableTransport| {
+            Transport::from_name(&offer.transport)
+                .filter(|_| offer.transfer_formats.iter().any(|name| name == format.name()))
+        };
+        let wanted = offers.iter().find_map(fits);
+        assert_eq!(choice.choose(offers, &mut skipped), wanted);
+        for delay in [Duration::ZERO, Duration::from_secs(300)] {
+            let delay = refresh_delay(response.token_lifetime_seconds, delay);
+            let lifetime = response.token_lifetime_seconds.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+            assert!(delay.is_none_or(|delay| delay <= Duration::from_secs(lifetime)));
+        }
+    }
+}
+
+/// What has to hold for any URL.
+fn url(url: &HubUrl) {
+    let text = url.to_text();
+    assert_eq!(HubUrl::parse(&text).as_ref(), Ok(url));
+    assert!(text.bytes().all(|byte| byte > b' ' && byte != b'#'));
+    let shown = format!("{url}");
+    assert!(!shown.contains('?') && !shown.contains('#'));
+    assert!(!url.host().is_empty() && !url.host().contains('@'));
+    assert!(shown.contains(url.host()) && shown.ends_with(url.path()));
+    let longer = url.with_parameter("added", "1");
+    assert_eq!(longer.path(), url.path());
+    assert!(longer.query().ends_with("added=1"));
+    assert_eq!(url.join("x").query(), url.query());
+    assert_eq!(url.to_web_socket_text().strip_prefix("ws"), text.strip_prefix("http"));
+}
+
+fn decoded(text: &str) -> Vec<u8> {
+    let mut bytes = text.bytes();
+    let mut out = Vec::new();
+    while let Some(byte) = bytes.next() {
+        out.push(if byte == b'%' {
+            let hex: String = [bytes.next(), bytes.next()].into_iter().flatten().map(char::from).collect();
+            u8::from_str_radix(&hex, 16).expect("two hexadecimal digits")
+        } else {
+            byte
+        });
+    }
+    out
+}
+
+/// `None` is an answer that makes no sense.
+fn reference(body: &[u8]) -> Option<NegotiateResponse> {
+    let body = std::str::from_utf8(body).ok()?;
+    let members = Members::parse(body.strip_prefix('\u{feff}').unwrap_or(body))?;
+    let string = |name: &str| -> Option<Option<String>> {
+        let mut last = None;
+        for json in members.all(name) {
+            last = if json == "null" { None } else { Some(text(json)?) };
+        }
+        Some(last.filter(|text| !text.is_empty()))
+    };
+    let mut negotiate_version = 0;
+    for json in members.all("negotiateVersion") {
+        negotiate_version = integer(json)?;
+    }
+    let mut available_transports = Vec::new();
+    for json in members.all("availableTransports") {
+        available_transports = items(json)?.into_iter().map(transport).collect::<Option<_>>()?;
+    }
+    let response = NegotiateResponse {
+        connection_id: string("connectionId")?,
+        connection_token: string("connectionToken")?.map(AccessToken::from),
+        negotiate_version,
+        available_transports,
+        url: string("url")?,
+        access_token: string("accessToken")?.map(AccessToken::from),
+        error: string("error")?,
+        use_stateful_reconnect: members.get("useStatefulReconnect") == Some("true"),
+        token_lifetime_seconds: members.get("tokenLifetimeSeconds").and_then(integer),
+    };
+    if response.error.is_some() {
+        return Some(response);
+    }
+    let legacy = members.get("ProtocolVersion").is_some();
+    let nowhere = response.url.is_none() && response.transport_id().is_none();
+    let nobody = response.url.is_none() && response.connection_id.is_none();
+    (!legacy && !nowhere && !nobody).then_some(response)
+}
+
+fn transport(json: &str) -> Option<AvailableTransport> {
+    let members = Members::parse(json)?;
+    // A string that can't be one makes the whole answer invalid, wherever it stands.
+    let lists: Vec<Vec<&str>> = members.all("transferFormats").filter_map(items).collect();
+    let texts = |list: &Vec<&str>| {
+        list.iter().filter(|json| json.starts_with('"')).map(|json| text(json)).collect::<Option<Vec<_>>>()
+    };
+    let formats = lists.iter().map(texts).collect::<Option<Vec<_>>>()?;
+    let names = members
+        .all("transport")
+        .map(|json| if json.starts_with('"') { text(json).map(Some) } else { Some(None) })
+        .collect::<Option<Vec<_>>>()?;
+    Some(AvailableTransport {
+        transport: names.into_iter().next_back()??,
+        transfer_formats: formats.into_iter().next_back()?,
+    })
+}
