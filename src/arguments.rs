@@ -5,6 +5,8 @@ use serde::Serialize;
 #[cfg(feature = "client")]
 use crate::client::Upload;
 use crate::core::HubProtocol;
+#[cfg(feature = "msgpack")]
+use crate::core::msgpack::write_array;
 
 /// What can be passed as the arguments of a hub method: a tuple of up to eight values, `()` for none, or a slice,
 /// an array or a `Vec` of values of one type.
@@ -40,6 +42,12 @@ pub(crate) fn serialize<T: Serialize + ?Sized>(
 ) -> Result<(), SerializeError> {
     match protocol {
         HubProtocol::Json => serde_json::to_writer(out, value).map_err(SerializeError::new),
+        #[cfg(feature = "msgpack")]
+        HubProtocol::MessagePack => {
+            // Structs as maps with their fields' names, as .NET and JavaScript read them.
+            let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
+            value.serialize(&mut serializer).map_err(SerializeError::new)
+        }
     }
 }
 
@@ -57,6 +65,9 @@ impl ArgumentWriter {
     pub(crate) fn new(protocol: HubProtocol) -> Self {
         let out = match protocol {
             HubProtocol::Json => vec![b'['],
+            // The header of up to 15 values, to be filled in at the end.
+            #[cfg(feature = "msgpack")]
+            HubProtocol::MessagePack => vec![0x90],
         };
         Self {
             protocol,
@@ -90,7 +101,7 @@ impl ArgumentWriter {
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
         match self.protocol {
             HubProtocol::Json if self.count > 0 => self.out.push(b','),
-            HubProtocol::Json => {}
+            _ => {}
         }
         self.count += 1;
         serialize(self.protocol, &mut self.out, value)
@@ -103,6 +114,15 @@ impl ArgumentWriter {
     fn end(&mut self) -> Result<(), SerializeError> {
         match self.protocol {
             HubProtocol::Json => self.out.push(b']'),
+            #[cfg(feature = "msgpack")]
+            HubProtocol::MessagePack => match (self.out.first_mut(), self.count) {
+                (Some(header), 0..=15) => *header |= self.count as u8,
+                _ => {
+                    let mut header = Vec::new();
+                    write_array(&mut header, self.count);
+                    self.out.splice(..1, header);
+                }
+            },
         }
         Ok(())
     }
@@ -231,5 +251,74 @@ mod tests {
     fn what_json_cannot_say_is_an_error() {
         let map = std::collections::BTreeMap::from([((1, 2), 3)]);
         assert!((map,).write(&mut ArgumentWriter::new(HubProtocol::Json)).is_err());
+    }
+
+    #[cfg(feature = "msgpack")]
+    fn msgpack(arguments: impl Arguments) -> Vec<u8> {
+        let mut writer = ArgumentWriter::new(HubProtocol::MessagePack);
+        arguments.write(&mut writer).unwrap();
+        writer.finish().unwrap().0
+    }
+
+    #[cfg(feature = "msgpack")]
+    #[test]
+    fn every_shape_is_a_messagepack_array() {
+        #[derive(Serialize)]
+        enum Kind {
+            Unit,
+            Value(u8),
+            Pair(u8, u8),
+            Fields { a: u8 },
+        }
+        #[derive(Serialize)]
+        struct Point {
+            x: i8,
+        }
+        #[derive(Serialize)]
+        struct Pair(u8, u8);
+
+        assert_eq!(msgpack(()), b"\x90");
+        assert_eq!(
+            msgpack((1, "b", None::<u8>, true, (), 'x', [2_u8])),
+            b"\x97\x01\xa1b\xc0\xc3\xc0\xa1x\x91\x02"
+        );
+        assert_eq!(
+            msgpack((Point { x: -1 }, Pair(1, 2), (3, 4))),
+            b"\x93\x81\xa1x\xff\x92\x01\x02\x92\x03\x04"
+        );
+        let kinds = (Kind::Unit, Kind::Value(1), Kind::Pair(1, 2), Kind::Fields { a: 1 });
+        let expected = b"\x94\xa4Unit\x81\xa5Value\x01\x81\xa4Pair\x92\x01\x02\x81\xa6Fields\x81\xa1a\x01";
+        assert_eq!(msgpack(kinds), expected);
+        assert_eq!(msgpack((1.5_f32, 0.25_f64)), b"\x92\xca\x3f\xc0\0\0\xcb\x3f\xd0\0\0\0\0\0\0");
+        assert_eq!(
+            msgpack((u64::MAX, i64::MIN)),
+            [&[0x92, 0xcf], &[0xff; 8][..], b"\xd3\x80\0\0\0\0\0\0\0"].concat()
+        );
+        for (count, header) in [(15, &b"\x9f"[..]), (16, b"\xdc\x00\x10"), (70_000, b"\xdd\x00\x01\x11\x70")]
+        {
+            assert_eq!(msgpack(vec![7; count]), [header, &vec![7; count]].concat());
+        }
+    }
+
+    #[cfg(feature = "client")]
+    #[test]
+    fn uploads_are_no_values() {
+        struct Never;
+
+        impl futures_core::Stream for Never {
+            type Item = u8;
+
+            fn poll_next(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<u8>> {
+                std::task::Poll::Pending
+            }
+        }
+
+        let mut writer = ArgumentWriter::new(HubProtocol::Json);
+        (Upload::new(Never), 1, Upload::new(Never), 2).write(&mut writer).unwrap();
+        let (bytes, uploads) = writer.finish().unwrap();
+        assert_eq!((&bytes[..], uploads.len()), (&b"[1,2]"[..], 2));
     }
 }

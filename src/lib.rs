@@ -80,6 +80,7 @@ pub use crate::{
         session::{ConnectionError, ConnectionInfo, RetryContext, TransportError},
         token::{AccessToken, ClientToken, TokenError},
         url::{HubUrl, UrlError},
+        value::{Binary, Timestamp, TimestampError, Zone},
     },
 };
 

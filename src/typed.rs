@@ -208,10 +208,11 @@ macro_rules! __hub_method {
         $($kept)*
         $visible fn $method(
             &self,
-            handler: impl ::std::ops::FnMut($($Argument),*) + $crate::typed::MaybeSend + 'static,
+            mut handler: impl ::std::ops::FnMut($($Argument),*) + $crate::typed::MaybeSend + 'static,
         ) -> $crate::Subscription {
             const _: ::std::option::Option<fn() -> ($($Argument,)*)> = ::std::option::Option::None;
-            self.connection.on::<($($Argument,)*)>($crate::__hub_name!($name $method), handler)
+            let handler = move |$($argument: $Argument),*| handler($($argument),*);
+            self.connection.on($crate::__hub_name!($name $method), handler)
         }
     };
 

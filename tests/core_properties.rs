@@ -1,17 +1,18 @@
 //! What holds for the core whatever comes: round trips, agreement with serde_json, and that every call ends once.
 
 use std::collections::HashSet;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use hubwire::core::ProtocolError;
-use hubwire::core::framing::TextFraming;
+use hubwire::core::framing::{BinaryFraming, TextFraming};
 use hubwire::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
 use hubwire::core::hub::{HubEvent, HubMachine, Pending};
-use hubwire::core::json;
 use hubwire::core::message::{Headers, HubMessage, Invocation, Outcome};
 use hubwire::core::negotiate::{NegotiateAnswer, NegotiateResponse};
 use hubwire::core::session::{Effect, Session, SessionOptions, TransportError};
 use hubwire::core::sse::EventStream;
+use hubwire::core::{json, msgpack};
 use hubwire::{ClientToken, HubUrl};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -37,6 +38,41 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// MessagePack of every kind, not too deep.
+fn any_packed() -> impl Strategy<Value = rmpv::Value> {
+    let leaf = prop_oneof![
+        Just(rmpv::Value::Nil),
+        any::<bool>().prop_map(rmpv::Value::from),
+        any::<i64>().prop_map(rmpv::Value::from),
+        any::<u64>().prop_map(rmpv::Value::from),
+        any::<f32>().prop_map(rmpv::Value::from),
+        any::<f64>().prop_map(rmpv::Value::from),
+        any::<String>().prop_map(rmpv::Value::from),
+        vec(any::<u8>(), 0..300).prop_map(rmpv::Value::from),
+        (any::<i8>(), vec(any::<u8>(), 0..40)).prop_map(|(kind, bytes)| rmpv::Value::Ext(kind, bytes)),
+    ];
+    leaf.prop_recursive(3, 24, 18, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..18).prop_map(rmpv::Value::from),
+            vec((inner.clone(), inner), 0..18).prop_map(rmpv::Value::from),
+        ]
+    })
+}
+
+fn encoded(value: &rmpv::Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    rmpv::encode::write_value(&mut bytes, value).unwrap();
+    bytes
+}
+
+/// Where the stream is cut, from beginning to end.
+fn edges(cuts: &[prop::sample::Index], length: usize) -> Vec<usize> {
+    let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(length)).collect();
+    cuts.extend([0, length]);
+    cuts.sort_unstable();
+    cuts
+}
+
 /// A message that owns its texts, to borrow the real one from.
 #[derive(Debug, Clone)]
 struct Owned {
@@ -44,30 +80,31 @@ struct Owned {
     headers: Vec<(String, String)>,
     id: Option<String>,
     text: String,
-    payload: String,
+    json: String,
+    packed: Vec<u8>,
     ids: Vec<String>,
     number: i64,
     flag: bool,
 }
 
 impl Owned {
-    fn message(&self) -> HubMessage<'_, &str> {
+    fn message<'a, P: Copy>(&'a self, payload: P) -> HubMessage<'a, P> {
         let headers: Headers<'_> = self.headers.iter().map(|(k, v)| (k.into(), v.into())).collect();
         let invocation_id = self.id.as_deref().unwrap_or("0").into();
         let call = |id: Option<&'_ str>| Invocation {
             headers: headers.clone(),
             invocation_id: id.map(|id| id.to_owned().into()),
             target: self.text.as_str().into(),
-            arguments: self.payload.as_str(),
+            arguments: payload,
             stream_ids: self.ids.iter().map(Into::into).collect(),
         };
         match self.kind {
             1 => HubMessage::Invocation(call(self.id.as_deref())),
-            2 => HubMessage::StreamItem { headers, invocation_id, item: &self.payload },
+            2 => HubMessage::StreamItem { headers, invocation_id, item: payload },
             3 => {
                 let outcome = match self.number % 3 {
                     0 => Outcome::Void,
-                    1 => Outcome::Value(self.payload.as_str()),
+                    1 => Outcome::Value(payload),
                     _ => Outcome::Error(self.text.as_str().into()),
                 };
                 HubMessage::Completion { headers, invocation_id, outcome }
@@ -86,18 +123,20 @@ impl Owned {
 }
 
 fn any_message() -> impl Strategy<Value = Owned> {
-    let headers = proptest::collection::btree_map(any::<String>(), any::<String>(), 0..3);
+    let header = || any::<String>().prop_map(|text| text + "x");
+    let headers = proptest::collection::btree_map(header(), header(), 0..3);
     let text = "\\PC{0,8}[\\x00-\\x20\"\\\\\u{1e}]{0,4}x";
     (
         (1_u8..10, headers, proptest::option::of(text), text),
-        (vec(any_json(), 0..4), vec(text, 0..3), any::<i64>(), any::<bool>()),
+        (vec(any_json(), 0..4), vec(any_packed(), 0..3), vec(text, 0..20), any::<i64>(), any::<bool>()),
     )
-        .prop_map(|((kind, headers, id, text), (payload, ids, number, flag))| Owned {
+        .prop_map(|((kind, headers, id, text), (json, packed, ids, number, flag))| Owned {
             kind,
             headers: headers.into_iter().collect(),
             id,
             text,
-            payload: Value::from(payload).to_string(),
+            json: Value::from(json).to_string(),
+            packed: encoded(&rmpv::Value::Array(packed)),
             ids,
             number,
             flag,
@@ -109,18 +148,16 @@ proptest! {
     fn messages_survive_any_cut(messages in vec(any_message(), 1..5), cuts in vec(any::<prop::sample::Index>(), 0..6)) {
         let mut stream = Vec::new();
         for message in &messages {
-            json::write(&mut stream, &message.message());
+            json::write(&mut stream, &message.message(message.json.as_str()));
         }
-        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
-        cuts.extend([0, stream.len()]);
-        cuts.sort_unstable();
+        let cuts = edges(&cuts, stream.len());
         let mut framing = TextFraming::default();
         let mut read = 0;
         for chunk in cuts.windows(2) {
             framing
                 .feed(&stream[chunk[0]..chunk[1]], |record| {
                     let message = json::parse(record)?.expect("a known type");
-                    assert_eq!(message, messages[read].message());
+                    assert_eq!(message, messages[read].message(messages[read].json.as_str()));
                     read += 1;
                     Ok(())
                 })
@@ -128,6 +165,72 @@ proptest! {
         }
         framing.finish().unwrap();
         prop_assert_eq!(read, messages.len());
+    }
+
+    #[test]
+    fn packed_messages_survive_any_cut(messages in vec(any_message(), 1..5), cuts in vec(any::<prop::sample::Index>(), 0..6)) {
+        let mut stream = Vec::new();
+        for message in &messages {
+            msgpack::write(&mut stream, &message.message(message.packed.as_slice()));
+        }
+        let cuts = edges(&cuts, stream.len());
+        let mut framing = BinaryFraming::default();
+        let mut read = 0;
+        for chunk in cuts.windows(2) {
+            framing
+                .feed(&stream[chunk[0]..chunk[1]], |bytes| {
+                    let message = msgpack::parse(bytes)?.expect("a known type");
+                    assert_eq!(message, messages[read].message(messages[read].packed.as_slice()));
+                    read += 1;
+                    Ok(())
+                })
+                .unwrap();
+        }
+        framing.finish().unwrap();
+        prop_assert_eq!(read, messages.len());
+    }
+
+    /// A value ends where another library says it does, and is one only if that library says so. That one takes 0xc1,
+    /// which begins no value, for nil.
+    #[test]
+    fn messagepack_is_what_rmpv_says(value in any_packed(), noise in vec((any::<prop::sample::Index>(), any::<u8>()), 0..3)) {
+        let mut bytes = encoded(&value);
+        for (at, byte) in noise {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let mut rest = &bytes[..];
+        let theirs = rmpv::decode::read_value(&mut rest).is_ok() && rest.is_empty();
+        let message = [b"\x94\x02\x80\xa11", &bytes[..]].concat();
+        let ours = msgpack::parse(&message);
+        if theirs && !bytes.contains(&0xc1) {
+            let Ok(Some(HubMessage::StreamItem { item, .. })) = ours else { panic!("refused: {ours:?}") };
+            prop_assert_eq!(item, bytes);
+        } else if !theirs {
+            prop_assert!(ours.is_err(), "taken: {:02x?}", bytes);
+        }
+    }
+
+    #[test]
+    fn packed_noise_never_panics(
+        message in any_message(),
+        noise in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        bytes in vec(any::<u8>(), 0..200),
+    ) {
+        let mut stream = Vec::new();
+        msgpack::write(&mut stream, &message.message(message.packed.as_slice()));
+        for (at, byte) in noise {
+            let at = at.index(stream.len());
+            stream[at] = byte;
+        }
+        for bytes in [stream, bytes] {
+            let _ = BinaryFraming::new(1000).feed(&bytes, |message| msgpack::parse(message).map(drop));
+            let _ = msgpack::parse(&bytes);
+            // As if each kind of message, whose elements then are anything.
+            for kind in 1..10 {
+                let _ = msgpack::parse(&[&[0x97, kind, 0x80], &bytes[..]].concat());
+            }
+        }
     }
 
     /// What a parser takes, ours must take as well, and what it refuses, ours must refuse.
@@ -221,6 +324,7 @@ enum Operation {
     Abandon(u64),
     Complete(u64),
     Item(u64),
+    SlowConsumer,
     CloseMessage(bool),
     Lost,
     Malformed,
@@ -243,6 +347,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         2 => (0_u64..12).prop_map(Operation::Abandon),
         3 => (0_u64..12).prop_map(Operation::Complete),
         3 => (0_u64..12).prop_map(Operation::Item),
+        1 => Just(Operation::SlowConsumer),
         1 => any::<bool>().prop_map(Operation::CloseMessage),
         2 => Just(Operation::Lost),
         1 => Just(Operation::Malformed),
@@ -323,6 +428,7 @@ proptest! {
                         _ => {}
                     }
                 }
+                Operation::SlowConsumer => session.handle_slow_consumer(now),
                 Operation::CloseMessage(allow_reconnect) => {
                     let close: HubMessage<'_, &str> = HubMessage::Close { error: None, allow_reconnect };
                     session.handle_message(now, close);
@@ -364,7 +470,7 @@ proptest! {
     }
 }
 
-/// One thing that can happen to the jobs that are done for a peer.
+/// One thing that can happen to what is done for a peer.
 #[derive(Debug, Clone)]
 enum Work {
     Call(bool),
@@ -381,7 +487,7 @@ enum Work {
 fn any_work() -> impl Strategy<Value = Work> {
     prop_oneof![
         4 => any::<bool>().prop_map(Work::Call),
-        4 => proptest::option::of(0_usize..6).prop_map(Work::Upload),
+        4 => prop::option::of(0_usize..6).prop_map(Work::Upload),
         2 => (0_usize..12).prop_map(Work::EndUpload),
         2 => (0_usize..6).prop_map(Work::Complete),
         2 => (0_usize..6).prop_map(Work::Abandon),
@@ -392,91 +498,104 @@ fn any_work() -> impl Strategy<Value = Work> {
     ]
 }
 
+/// What a test knows of an upload or an answer. `of` is its call, or the peer's id.
+struct Job<K> {
+    id: u64,
+    of: K,
+    open: bool,
+    seen: Weak<()>,
+}
+
+/// A job, which goes to the machine, and what is known of it, once it has a number.
+fn job<K>(of: K, begin: impl FnOnce(Rc<()>) -> u64) -> Job<K> {
+    let job = Rc::new(());
+    let seen = Rc::downgrade(&job);
+    Job { id: begin(job), of, open: true, seen }
+}
+
+/// Ends a call, and returns which uploads end with it.
+fn end_call(call: &mut (u64, bool), uploads: &mut [Job<Option<u64>>]) -> Vec<u64> {
+    if !std::mem::take(&mut call.1) {
+        return Vec::new();
+    }
+    let mine = uploads.iter_mut().filter(|upload| upload.open && upload.of == Some(call.0));
+    mine.map(|upload| {
+        upload.open = false;
+        upload.id
+    })
+    .collect()
+}
+
 proptest! {
     /// Whatever happens, in whatever order: an upload and an answer go on until exactly one thing has ended them,
     /// and the peer hears of each end at most once.
     #[test]
     fn every_job_ends_once(works in vec(any_work(), 0..80)) {
-        use std::rc::{Rc, Weak};
         let mut hub: HubMachine<(), (), Rc<()>> = HubMachine::default();
         let mut calls: Vec<(u64, bool)> = Vec::new();
-        let mut uploads: Vec<(u64, Option<u64>, bool, Weak<()>)> = Vec::new();
-        let mut answers: Vec<(u64, u8, bool, Weak<()>)> = Vec::new();
-        let end_call = |calls: &mut Vec<(u64, bool)>, uploads: &mut Vec<(u64, Option<u64>, bool, Weak<()>)>, at: usize| {
-            let Some((id, open)) = calls.get_mut(at) else { return Vec::new() };
-            if !std::mem::take(open) {
-                return Vec::new();
-            }
-            let mine = uploads.iter_mut().filter(|(_, call, open, _)| *open && *call == Some(*id));
-            mine.map(|(upload, _, open, _)| { *open = false; *upload }).collect::<Vec<_>>()
-        };
+        let mut uploads: Vec<Job<Option<u64>>> = Vec::new();
+        let mut answers: Vec<Job<u8>> = Vec::new();
         for work in works.into_iter().chain([Work::Close]) {
             match work {
                 Work::Call(stream) => {
-                    let id = hub.begin(if stream { Pending::Stream(()) } else { Pending::Call(()) });
-                    calls.push((id, true));
+                    let call = if stream { Pending::Stream(()) } else { Pending::Call(()) };
+                    calls.push((hub.begin(call), true));
                 }
                 Work::Upload(call) => {
                     let call = call.and_then(|at| calls.get(at)).filter(|(_, open)| *open).map(|(id, _)| *id);
-                    let job = Rc::new(());
-                    let seen = Rc::downgrade(&job);
-                    uploads.push((hub.begin_upload(call, job), call, true, seen));
+                    uploads.push(job(call, |job| hub.begin_upload(call, job)));
                 }
                 Work::EndUpload(at) => {
-                    if let Some((id, _, open, _)) = uploads.get_mut(at) {
-                        prop_assert_eq!(hub.end_upload(*id), std::mem::take(open));
+                    if let Some(upload) = uploads.get_mut(at) {
+                        prop_assert_eq!(hub.end_upload(upload.id), std::mem::take(&mut upload.open));
                     }
                 }
                 Work::Complete(at) => {
-                    end_call(&mut calls, &mut uploads, at);
-                    if let Some((id, _)) = calls.get(at) {
+                    if let Some(call) = calls.get_mut(at) {
+                        end_call(call, &mut uploads);
                         let message: HubMessage<'_, &str> = HubMessage::Completion {
                             headers: Vec::new(),
-                            invocation_id: id.to_string().into(),
+                            invocation_id: call.0.to_string().into(),
                             outcome: Outcome::Void,
                         };
                         hub.handle_message(message);
                     }
                 }
                 Work::Abandon(at) => {
-                    let ended = end_call(&mut calls, &mut uploads, at);
-                    if let Some((id, _)) = calls.get(at) {
-                        prop_assert_eq!(hub.abandon(*id).map_or(Vec::new(), |gone| gone.uploads), ended);
+                    if let Some(call) = calls.get_mut(at) {
+                        let ended = end_call(call, &mut uploads);
+                        prop_assert_eq!(hub.abandon(call.0).map_or(Vec::new(), |gone| gone.uploads), ended);
                     }
                 }
-                Work::Answer(id) => {
-                    let job = Rc::new(());
-                    let seen = Rc::downgrade(&job);
-                    answers.push((hub.begin_answer(&id.to_string(), job), id, true, seen));
-                }
+                Work::Answer(id) => answers.push(job(id, |job| hub.begin_answer(&id.to_string(), job))),
                 Work::EndAnswer(at) => {
-                    if let Some((number, id, open, _)) = answers.get_mut(at) {
-                        let wanted = std::mem::take(open).then(|| id.to_string());
-                        prop_assert_eq!(hub.end_answer(*number), wanted);
+                    if let Some(answer) = answers.get_mut(at) {
+                        let wanted = std::mem::take(&mut answer.open).then(|| answer.of.to_string());
+                        prop_assert_eq!(hub.end_answer(answer.id), wanted);
                     }
                 }
                 Work::Cancel(id) => {
+                    let invocation_id = id.to_string().into();
                     let message: HubMessage<'_, &str> =
-                        HubMessage::CancelInvocation { headers: Vec::new(), invocation_id: id.to_string().into() };
+                        HubMessage::CancelInvocation { headers: Vec::new(), invocation_id };
                     let cancelled = matches!(hub.handle_message(message), HubEvent::Cancelled(_));
-                    let open = answers.iter_mut().find(|(_, other, open, _)| *open && *other == id);
+                    let open = answers.iter_mut().find(|answer| answer.open && answer.of == id);
                     prop_assert_eq!(cancelled, open.is_some());
-                    if let Some((_, _, open, _)) = open {
-                        *open = false;
-                    }
+                    open.into_iter().for_each(|answer| answer.open = false);
                 }
                 Work::Close => {
                     prop_assert_eq!(hub.close().len(), calls.iter().filter(|(_, open)| *open).count());
                     calls.iter_mut().for_each(|(_, open)| *open = false);
-                    uploads.iter_mut().for_each(|(_, _, open, _)| *open = false);
-                    answers.iter_mut().for_each(|(_, _, open, _)| *open = false);
+                    uploads.iter_mut().for_each(|upload| upload.open = false);
+                    answers.iter_mut().for_each(|answer| answer.open = false);
                 }
             }
-            for (id, _, open, seen) in &uploads {
-                prop_assert_eq!((hub.is_uploading(*id), seen.upgrade().is_some()), (*open, *open));
+            for upload in &uploads {
+                prop_assert_eq!(hub.is_uploading(upload.id), upload.open);
+                prop_assert_eq!(upload.seen.upgrade().is_some(), upload.open);
             }
-            for (_, _, open, seen) in &answers {
-                prop_assert_eq!(seen.upgrade().is_some(), *open);
+            for answer in &answers {
+                prop_assert_eq!(answer.seen.upgrade().is_some(), answer.open);
             }
         }
     }

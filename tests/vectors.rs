@@ -4,21 +4,25 @@
 //! profiles `all`, `net11`, `core` and `derived` have to hold; `js`, `dotnet` and `disputed` are where the official
 //! clients differ from each other, and are only reported.
 
+mod messages;
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use hubwire::core::framing::TextFraming;
+use hubwire::core::framing::{BinaryFraming, TextFraming};
 use hubwire::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
-use hubwire::core::message::{Headers, HubMessage, Invocation, Outcome};
+use hubwire::core::message::Headers;
 use hubwire::core::negotiate::{
     NegotiateAnswer, NegotiateResponse, TransferFormat, Transport, TransportChoice, Transports,
     negotiate_url, refresh_delay, refresh_url, user_agent, with_token_in_query,
 };
 use hubwire::core::session::{Effect, Session, SessionOptions};
-use hubwire::core::{ProtocolError, json};
+use hubwire::core::{ProtocolError, json, msgpack};
 use hubwire::{AccessToken, HubUrl};
-use serde_json::{Map, Value, json as value};
+use messages::values::{bytes, decoded, encoded, real, shown};
+use messages::{built, plain};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json as value};
 
 /// Why a case falls short.
 type Verdict = Result<(), String>;
@@ -35,18 +39,12 @@ fn folder(test: &str) -> Option<PathBuf> {
 }
 
 /// Runs one file of the folder; a folder need not have every file.
-fn run(name: &str, check: fn(&Value) -> Verdict) {
-    let Some(folder) = folder(name) else { return };
-    let path = folder.join(format!("{name}.json"));
-    if !path.exists() {
-        println!("{name}: the folder {} has no such file", folder.display());
-        return;
-    }
-    let cases: Vec<Value> = read(&path);
+fn run(name: &str, check: impl Fn(usize, &Value) -> Verdict) {
+    let Some(cases) = cases::<Value>(name) else { return };
     let (mut held, mut must, mut agreed, mut may) = (0, 0, 0, 0);
-    for case in &cases {
+    for (n, case) in cases.iter().enumerate() {
         let differing = matches!(case["profile"].as_str(), Some("js" | "dotnet" | "disputed"));
-        let verdict = check(case);
+        let verdict = check(n, case);
         if let Err(reason) = &verdict {
             println!("{name}: {} [{}]: {reason}", case["name"], case["profile"]);
         }
@@ -63,9 +61,16 @@ fn run(name: &str, check: fn(&Value) -> Verdict) {
     assert_eq!(held, must, "{name}: cases that must hold do not");
 }
 
-fn read(path: &Path) -> Vec<Value> {
+/// The cases of one file.
+fn cases<C: DeserializeOwned>(name: &str) -> Option<Vec<C>> {
+    let folder = folder(name)?;
+    let path = folder.join(format!("{name}.json"));
+    if !path.exists() {
+        println!("{name}: the folder {} has no such file", folder.display());
+        return None;
+    }
     let text = std::fs::read_to_string(path).expect("a readable file");
-    serde_json::from_str(&text).expect("a list of cases")
+    Some(serde_json::from_str(&text).expect("a list of cases"))
 }
 
 fn same(got: &Value, wanted: &Value) -> Verdict {
@@ -88,7 +93,7 @@ fn text<'a>(from: &'a Value, name: &str) -> &'a str {
 
 #[test]
 fn json_hub_protocol() {
-    run("json-hub-protocol", |case| {
+    run("json-hub-protocol", |_, case| {
         let wire = text(case, "wire");
         let direction = text(case, "direction");
         if direction != "write" {
@@ -117,128 +122,85 @@ fn parse_json(wire: &str) -> Result<Value, ProtocolError> {
     let mut framing = TextFraming::default();
     let mut all = Vec::new();
     framing.feed(wire.as_bytes(), |record| {
-        all.extend(json::parse(record)?.map(|message| plain(&message)));
+        let payload = |json: &&str| serde_json::from_str(json).expect("payloads are JSON");
+        all.extend(json::parse(record)?.map(|message| plain(&message, payload)));
         Ok(())
     })?;
     framing.finish()?;
     Ok(Value::Array(all))
 }
 
-/// A message in the vectors' own form.
-fn plain(message: &HubMessage<'_, &str>) -> Value {
-    let payload = |json: &str| serde_json::from_str::<Value>(json).expect("payloads are JSON");
-    let with_headers = |mut value: Value, headers: &Headers<'_>| {
-        if !headers.is_empty() {
-            let headers: Map<_, _> =
-                headers.iter().map(|(k, v)| (k.to_string(), v.as_ref().into())).collect();
-            value["headers"] = headers.into();
-        }
-        value
-    };
-    let call = |kind: &str, call: &Invocation<'_, &str>| {
-        let mut value = value!({"type": kind, "target": call.target, "arguments": payload(call.arguments)});
-        if let Some(id) = &call.invocation_id {
-            value["invocationId"] = id.as_ref().into();
-        }
-        if !call.stream_ids.is_empty() {
-            value["streamIds"] = call.stream_ids.iter().map(|id| Value::from(id.as_ref())).collect();
-        }
-        with_headers(value, &call.headers)
-    };
-    match message {
-        HubMessage::Invocation(invocation) => call("Invocation", invocation),
-        HubMessage::StreamInvocation(invocation) => call("StreamInvocation", invocation),
-        HubMessage::StreamItem { headers, invocation_id, item } => with_headers(
-            value!({"type": "StreamItem", "invocationId": invocation_id, "item": payload(item)}),
-            headers,
-        ),
-        HubMessage::Completion { headers, invocation_id, outcome } => {
-            let mut value = value!({"type": "Completion", "invocationId": invocation_id});
-            let kind = match outcome {
-                Outcome::Void => "void",
-                Outcome::Value(result) => {
-                    value["result"] = payload(result);
-                    "value"
-                }
-                Outcome::Error(error) => {
-                    value["error"] = error.as_ref().into();
-                    "error"
-                }
-            };
-            value["resultKind"] = kind.into();
-            with_headers(value, headers)
-        }
-        HubMessage::CancelInvocation { headers, invocation_id } => {
-            with_headers(value!({"type": "CancelInvocation", "invocationId": invocation_id}), headers)
-        }
-        HubMessage::Ping => value!({"type": "Ping"}),
-        HubMessage::Close { error, allow_reconnect } => {
-            let mut value = value!({"type": "Close", "allowReconnect": allow_reconnect});
-            if let Some(error) = error {
-                value["error"] = error.as_ref().into();
-            }
-            value
-        }
-        HubMessage::Ack { sequence_id } => value!({"type": "Ack", "sequenceId": sequence_id}),
-        HubMessage::Sequence { sequence_id } => value!({"type": "Sequence", "sequenceId": sequence_id}),
-    }
-}
-
 fn write_json(message: &Value) -> String {
-    let id = message["invocationId"].as_str().unwrap_or_default();
-    let headers: Headers<'_> = message["headers"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.into(), value.as_str().unwrap_or_default().into()))
-        .collect();
-    let arguments = message["arguments"].to_string();
-    let (item, result) = (message["item"].to_string(), message["result"].to_string());
-    let call = || Invocation {
-        headers: headers.clone(),
-        invocation_id: message["invocationId"].as_str().map(Into::into),
-        target: text(message, "target").into(),
-        arguments: arguments.as_str(),
-        stream_ids: message["streamIds"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|id| Some(id.as_str()?.into()))
-            .collect(),
-    };
-    let sequence_id = message["sequenceId"].as_i64().unwrap_or_default();
-    let headers = headers.clone();
-    let written = match text(message, "type") {
-        "Invocation" => HubMessage::Invocation(call()),
-        "StreamInvocation" => HubMessage::StreamInvocation(call()),
-        "StreamItem" => HubMessage::StreamItem { headers, invocation_id: id.into(), item: item.as_str() },
-        "Completion" => HubMessage::Completion {
-            headers,
-            invocation_id: id.into(),
-            outcome: match text(message, "resultKind") {
-                "void" => Outcome::Void,
-                "error" => Outcome::Error(text(message, "error").into()),
-                _ => Outcome::Value(result.as_str()),
-            },
-        },
-        "CancelInvocation" => HubMessage::CancelInvocation { headers, invocation_id: id.into() },
-        "Ping" => HubMessage::Ping,
-        "Close" => HubMessage::Close {
-            error: message["error"].as_str().map(Into::into),
-            allow_reconnect: message["allowReconnect"].as_bool().unwrap_or_default(),
-        },
-        "Ack" => HubMessage::Ack { sequence_id },
-        "Sequence" => HubMessage::Sequence { sequence_id },
-        other => panic!("the vectors have a message of the unknown type {other:?}"),
-    };
+    let headers = message["headers"].as_object().into_iter().flatten();
+    let headers: Headers<'_> =
+        headers.map(|(name, value)| (name.into(), value.as_str().unwrap_or_default().into())).collect();
     let mut out = Vec::new();
-    json::write(&mut out, &written);
+    json::write(&mut out, &built(message, headers, |name| message[name].to_string().into_bytes()));
     String::from_utf8(out).expect("JSON is text")
 }
 
 #[test]
+fn msgpack_hub_protocol() {
+    // Read once more by a library that keeps maps in order.
+    let ordered: Vec<rmpv::Value> = cases("msgpack-hub-protocol").unwrap_or_default();
+    run("msgpack-hub-protocol", |n, case| {
+        let wire = bytes(text(case, "wire"));
+        let direction = text(case, "direction");
+        let messages = &ordered[n]["expect"].as_array().or(ordered[n]["input"].as_array());
+        if direction != "write" {
+            let expect = messages.map(|messages| {
+                let shown = messages.iter().enumerate().map(|(n, message)| {
+                    let mut expect = case["expect"][n].clone();
+                    for name in ["arguments", "item", "result"] {
+                        if expect.get(name).is_some() {
+                            expect[name] = shown(&real(&message[name])).into();
+                        }
+                    }
+                    expect
+                });
+                Value::Array(shown.collect())
+            });
+            let case = value!({"error": case["error"], "expect": expect});
+            outcome(&case, parse_msgpack(&wire).map_err(|error| error.to_string()))?;
+        }
+        if direction != "parse" {
+            let message = &messages.ok_or("no message to write")?[0];
+            let plain = case.get("expect").or(case.get("input")).ok_or("no message to write")?;
+            let headers = message["headers"].as_map().into_iter().flatten();
+            let text_of = |value: &rmpv::Value| value.as_str().unwrap_or_default().to_owned().into();
+            let headers: Headers<'_> = headers.map(|(name, value)| (text_of(name), text_of(value))).collect();
+            let mut written = Vec::new();
+            let built = built(&plain[0], headers, |name| encoded(&real(&message[name])));
+            msgpack::write(&mut written, &built);
+            let alternatives = case["alternatives"].as_array().into_iter().flatten();
+            let mut wires = alternatives.filter_map(Value::as_str).map(bytes).chain([wire]);
+            if !wires.any(|wire| wire == written) {
+                return Err(format!("wrote {}", to_hex(&written)));
+            }
+        }
+        Ok(())
+    });
+}
+
+fn parse_msgpack(wire: &[u8]) -> Result<Value, ProtocolError> {
+    let mut framing = BinaryFraming::default();
+    let mut all = Vec::new();
+    framing.feed(wire, |message| {
+        let message = msgpack::parse(message)?;
+        all.extend(message.map(|message| plain(&message, |payload| shown(&decoded(payload)).into())));
+        Ok(())
+    })?;
+    framing.finish()?;
+    Ok(Value::Array(all))
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
 fn handshake() {
-    run("handshake", |case| {
+    run("handshake", |_, case| {
         if text(case, "direction") != "parse" {
             let input = &case["input"];
             let request = HandshakeRequest {
@@ -267,7 +229,7 @@ fn handshake() {
             let response = HandshakeResponse::parse(&record).map_err(|e| e.to_string())?;
             let rest = match hex {
                 _ if rest.is_empty() => Value::Null,
-                Some(_) => rest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
+                Some(_) => to_hex(&rest).into(),
                 None => String::from_utf8_lossy(&rest).into(),
             };
             let rest_name = if case["expect"].get("restHex").is_some() { "restHex" } else { "rest" };
@@ -277,17 +239,9 @@ fn handshake() {
     });
 }
 
-fn bytes(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("hex"), 16).expect("hex"))
-        .collect()
-}
-
 #[test]
 fn negotiate() {
-    run("negotiate", |case| {
+    run("negotiate", |_, case| {
         let input = &case["input"];
         let url = |name: &str| HubUrl::parse(text(input, name)).map_err(|e| e.to_string());
         let token = input["accessToken"].as_str().map(AccessToken::from);

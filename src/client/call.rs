@@ -11,6 +11,9 @@ use crate::core::message::{HubMessage, Invocation, Outcome};
 use crate::core::session::{ConnectionError, Effect, Session};
 use crate::platform::{MaybeSend, MaybeSync, Runtime};
 
+/// A send waits while more than this many bytes are on their way to the socket.
+pub(super) const SEND_HIGH_WATER: usize = 256 * 1024;
+
 /// How a call ended, to the one who made it.
 pub(crate) enum CallEnd<'a, P> {
     Outcome(Outcome<'a, P>),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 
 use crate::client::backlog::Backlog;
-use crate::client::call::{Callee, ClientSession};
+use crate::client::call::{Callee, ClientSession, SEND_HIGH_WATER};
 use crate::client::codec::Codec;
 use crate::client::driver::Driver;
 use crate::client::events::{ConnectionEvent, ConnectionEvents, Listeners};
@@ -22,9 +22,6 @@ use crate::core::stateful::{self, MessageBuffer};
 use crate::core::token::AccessToken;
 use crate::core::{Moment, ProtocolError};
 use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync, Runtime};
-
-/// A send waits while more than this many bytes are on their way to the socket.
-const SEND_HIGH_WATER: usize = 256 * 1024;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -453,9 +453,8 @@ impl<C: Codec> Driver<C> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let now = platform::now();
-        let has_calls = self.connection.lock().session.calls().is_some_and(|calls| calls.pending_calls() > 0);
-        let full = !self.gate.is_open(cx, has_calls);
         let mut wants_refresh = false;
+        let full;
         let deadline = {
             let mut shared = self.connection.lock();
             if shared.stop {
@@ -464,6 +463,10 @@ impl<C: Codec> Driver<C> {
             if !shared.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 shared.waker = Some(cx.waker().clone());
             }
+            full = shared.session.can_send() && {
+                let has_calls = shared.session.calls().is_some_and(|calls| calls.pending_calls() > 0);
+                !self.gate.is_open(cx, has_calls)
+            };
             if full {
                 // The server may well be talking: it is this side that does not listen.
                 shared.session.handle_received(now);

@@ -2,7 +2,6 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::task::Poll;
@@ -14,6 +13,7 @@ use crate::arguments::serialize;
 use crate::client::backlog::{Backlog, Waiting};
 use crate::client::call::Callee;
 use crate::client::connection::Connection;
+use crate::client::guard::{caught, guarded};
 use crate::client::handler::sealed::{Callable, Output};
 use crate::client::payload::Payload;
 use crate::client::raw::Raw;
@@ -37,6 +37,8 @@ trait Registered: MaybeSend + MaybeSync {
     /// Begins to work on what was taken.
     fn run(&self, runtime: &Runtime, target: &str);
 }
+
+const PANICKED: &str = "Client's handler panicked.";
 
 /// A message that came before its method had a handler.
 struct Early {
@@ -110,7 +112,7 @@ async fn run<M, H: Callable<M>>(mut receiver: Inbox<H::Arguments>, mut handler: 
             Work::Call { arguments, reply, _waiting } => {
                 attend(&mut handler, arguments, reply, &target).await;
             }
-            Work::Early(early) => match guard(|| Payload::new(early.protocol, &early.arguments).decode()) {
+            Work::Early(early) => match caught(|| Payload::new(early.protocol, &early.arguments).decode()) {
                 Some(Ok(arguments)) => attend(&mut handler, arguments, None, &target).await,
                 Some(Err(error)) => {
                     tracing::error!(target_method = target, %error, "arguments of another type than the handler's");
@@ -131,32 +133,22 @@ async fn attend<M, H: Callable<M>>(
     if poll_fn(|cx| Poll::Ready(reply.as_mut().is_some_and(|reply| reply.is_stopped(cx)))).await {
         return;
     }
-    let output = match guard(|| handler.call(arguments)) {
-        Some(future) => {
-            let mut future = pin!(future);
-            poll_fn(|cx| match guard(|| future.as_mut().poll(cx)) {
-                Some(Poll::Ready(output)) => Poll::Ready(Some(output)),
-                // Its end wakes this task.
-                Some(Poll::Pending) if reply.as_mut().is_some_and(|reply| reply.is_stopped(cx)) => {
-                    tracing::debug!(target_method = target, "a call is no longer wanted");
-                    Poll::Ready(None)
-                }
-                Some(Poll::Pending) => Poll::Pending,
-                None => Poll::Ready(None),
-            })
-            .await
-        }
-        None => None,
-    };
+    let mut future = pin!(guarded(async { handler.call(arguments).await }));
+    let output = poll_fn(|cx| match future.as_mut().poll(cx) {
+        // The end of the wish for an answer wakes this task.
+        Poll::Pending if reply.as_mut().is_some_and(|reply| reply.is_stopped(cx)) => Poll::Ready(None),
+        output => output.map(Some),
+    })
+    .await;
+    let Some(output) = output else { return };
     let protocol = reply.as_ref().map(Reply::protocol);
-    let result = output.and_then(|output| guard(|| result(output, protocol)));
-    match (result, reply) {
-        (Some(result), Some(reply)) => reply.give(result),
-        (Some(Err(error)), None) => tracing::error!(target_method = target, error, "a handler failed"),
-        (Some(Ok(_)), None) => {}
-        // Without effect if the call is no longer wanted.
-        (None, Some(reply)) => reply.give(Err("Client's handler failed.".to_owned())),
-        (None, None) => {}
+    let result = output.and_then(|output| caught(|| result(output, protocol)));
+    let result = result.unwrap_or_else(|| Err(PANICKED.to_owned()));
+    if let Err(error) = &result {
+        tracing::error!(target_method = target, error, "a handler failed");
+    }
+    if let Some(reply) = reply {
+        reply.give(result);
     }
 }
 
@@ -169,15 +161,6 @@ fn result(output: impl Output, protocol: Option<HubProtocol>) -> Result<Vec<u8>,
             .map_err(|error| format!("Client failed to serialize the result: {error}"))?;
     }
     Ok(bytes)
-}
-
-/// Runs the user's code. `None` if it panics, which is logged. (Browsers can't catch a panic.)
-fn guard<R>(code: impl FnOnce() -> R) -> Option<R> {
-    let result = catch_unwind(AssertUnwindSafe(code));
-    if result.is_err() {
-        tracing::error!("a handler panicked");
-    }
-    result.ok()
 }
 
 /// The handlers of one method. Shared, so that no lock is held while arguments are read, which is the user's code.

@@ -242,6 +242,29 @@ impl HubConnection {
         self.handlers.add(target, handler)
     }
 
+    /// Registers the handler whose result the server gets when it calls a method and waits for the answer. It returns
+    /// a `Result`; the server gets the text of an error. Another handler that answers for this method is replaced;
+    /// those of [`on`](Self::on) run as well.
+    ///
+    /// Exactly one answer goes back for each call. It is an error if there is no handler that answers, if the
+    /// arguments are of another type than the handler's, if the handler panics (natively), and if the result can't be
+    /// serialized. When the server cancels the call, the future of an `async` handler is dropped. An answer that
+    /// comes after the end of the connection is dropped, and so is the result of a call that asks for none.
+    ///
+    /// ```no_run
+    /// use std::convert::Infallible;
+    ///
+    /// # async fn read(file: String) -> std::io::Result<String> { Ok(file) }
+    /// # fn run(hub: &hubwire::HubConnection) {
+    /// hub.on_invoke("Read", |file: String| async move { read(file).await });
+    /// hub.on_invoke("Parse", |number: String| number.parse::<u32>());
+    /// hub.on_invoke("Version", || Ok::<_, Infallible>("1.0"));
+    /// # }
+    /// ```
+    pub fn on_invoke<M: 'static>(&self, target: &str, handler: impl InvokeHandler<M>) -> Subscription {
+        self.handlers.answer(target, handler)
+    }
+
     /// What happens to the connection from now on: a stream of [`ConnectionEvent`](crate::ConnectionEvent)s.
     ///
     /// ```no_run
@@ -274,29 +297,6 @@ impl HubConnection {
     /// ```
     pub async fn refresh_authentication(&self) -> Result<Option<Duration>, RefreshError> {
         self.connection.0.refresh().await
-    }
-
-    /// Registers the handler whose result the server gets when it calls a method and waits for the answer. It returns
-    /// a `Result`; the server gets the text of an error. Another handler that answers for this method is replaced;
-    /// those of [`on`](Self::on) run as well.
-    ///
-    /// Exactly one answer goes back for each call. It is an error if there is no handler that answers, if the
-    /// arguments are of another type than the handler's, if the handler panics (natively), and if the result can't be
-    /// serialized. When the server cancels the call, the future of an `async` handler is dropped. An answer that
-    /// comes after the end of the connection is dropped, and so is the result of a call that asks for none.
-    ///
-    /// ```no_run
-    /// use std::convert::Infallible;
-    ///
-    /// # async fn read(file: String) -> std::io::Result<String> { Ok(file) }
-    /// # fn run(hub: &hubwire::HubConnection) {
-    /// hub.on_invoke("Read", |file: String| async move { read(file).await });
-    /// hub.on_invoke("Parse", |number: String| number.parse::<u32>());
-    /// hub.on_invoke("Version", || Ok::<_, Infallible>("1.0"));
-    /// # }
-    /// ```
-    pub fn on_invoke<M: 'static>(&self, target: &str, handler: impl InvokeHandler<M>) -> Subscription {
-        self.handlers.answer(target, handler)
     }
 
     /// What the connection is doing.

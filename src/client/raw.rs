@@ -1,7 +1,11 @@
 use crate::client::codec::Codec;
 use crate::client::payload::Payload;
+#[cfg(feature = "msgpack")]
+use crate::core::framing::BinaryFraming;
 use crate::core::framing::TextFraming;
 use crate::core::message::HubMessage;
+#[cfg(feature = "msgpack")]
+use crate::core::msgpack;
 use crate::core::negotiate::TransferFormat;
 use crate::core::{HubProtocol, ProtocolError, json};
 use crate::platform::Frame;
@@ -10,18 +14,24 @@ use crate::platform::Frame;
 #[derive(Debug, Clone)]
 pub(crate) enum Raw {
     Json(TextFraming),
+    #[cfg(feature = "msgpack")]
+    MessagePack(BinaryFraming),
 }
 
 impl Raw {
     pub(super) fn new(protocol: HubProtocol) -> Self {
         match protocol {
             HubProtocol::Json => Self::Json(TextFraming::default()),
+            #[cfg(feature = "msgpack")]
+            HubProtocol::MessagePack => Self::MessagePack(BinaryFraming::default()),
         }
     }
 
     fn protocol(&self) -> HubProtocol {
         match self {
             Self::Json(_) => HubProtocol::Json,
+            #[cfg(feature = "msgpack")]
+            Self::MessagePack(_) => HubProtocol::MessagePack,
         }
     }
 }
@@ -55,12 +65,26 @@ impl Codec for Raw {
                     Ok(())
                 })
             }
+            #[cfg(feature = "msgpack")]
+            Self::MessagePack(framing) => {
+                if frame.is_text() {
+                    return Err(ProtocolError::WrongKind("text"));
+                }
+                framing.feed(&frame.bytes(), |bytes| {
+                    if let Some(message) = msgpack::parse(bytes)? {
+                        each(message.map(Payload::MessagePack));
+                    }
+                    Ok(())
+                })
+            }
         }
     }
 
     fn write(&self, out: &mut Vec<u8>, message: &HubMessage<'_, Payload<'_>>) {
         match self {
             Self::Json(_) => json::write(out, message),
+            #[cfg(feature = "msgpack")]
+            Self::MessagePack(_) => msgpack::write(out, message),
         }
     }
 
@@ -73,6 +97,9 @@ impl Codec for Raw {
     }
 
     fn frame(&self, out: Vec<u8>) -> Frame {
-        Frame::text(out)
+        match self.format() {
+            TransferFormat::Text => Frame::text(out),
+            TransferFormat::Binary => Frame::binary(out),
+        }
     }
 }

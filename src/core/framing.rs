@@ -1,7 +1,10 @@
-//! Framing of text protocols: every message ends in 0x1E, the ASCII record separator.
+//! Framing: where a message ends. In text protocols it ends in 0x1E, the ASCII record separator; in binary ones its
+//! length comes first.
 //!
-//! A transport may cut the stream anywhere, so [`TextFraming`] keeps what has no end yet. Messages that lie whole
-//! in a chunk are handed on without a copy.
+//! A transport may cut the stream anywhere, so [`TextFraming`] and [`BinaryFraming`] keep what has no end yet.
+//! Messages that lie whole in a chunk are handed on without a copy.
+//!
+//! Source: [HubProtocol.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/HubProtocol.md).
 
 use crate::core::ProtocolError;
 
@@ -77,6 +80,110 @@ fn text(bytes: &[u8]) -> Result<&str, ProtocolError> {
         .map_err(|e| ProtocolError::Json { offset: e.valid_up_to(), reason: "the text is not UTF-8" })
 }
 
+/// The widest length prefix, in bytes.
+const MAX_PREFIX: usize = 5;
+
+/// Cuts a stream of chunks into messages that begin with their length: an integer of seven bits a byte, the lowest
+/// first, of which every byte but the last has its top bit set. Order of calls as in [`TextFraming`].
+#[derive(Debug, Clone)]
+pub struct BinaryFraming {
+    /// The beginning of one message, with its length.
+    partial: Vec<u8>,
+    limit: usize,
+}
+
+impl Default for BinaryFraming {
+    fn default() -> Self {
+        Self::new(DEFAULT_MESSAGE_LIMIT)
+    }
+}
+
+impl BinaryFraming {
+    /// With a limit for one message, in bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { partial: Vec::new(), limit }
+    }
+
+    /// Takes a chunk and hands on each message that it ends, without its length.
+    ///
+    /// # Errors
+    /// [`ProtocolError::TooLong`] if a message passes the limit, [`ProtocolError::MessagePack`] if its length is
+    /// none, and whatever `message` returns. The stream is of no use after any of them.
+    pub fn feed(
+        &mut self,
+        mut chunk: &[u8],
+        mut message: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        while !self.partial.is_empty() {
+            let missing = match self.length(&self.partial)? {
+                Some((width, length)) => width + length - self.partial.len(),
+                // The rest of the length.
+                None => 1,
+            };
+            let (head, tail) = chunk.split_at_checked(missing).unwrap_or((chunk, &[]));
+            self.partial.extend_from_slice(head);
+            chunk = tail;
+            match self.length(&self.partial)? {
+                Some((width, length)) if self.partial.len() == width + length => {
+                    let whole = std::mem::take(&mut self.partial);
+                    message(whole.get(width..).unwrap_or_default())?;
+                }
+                _ if chunk.is_empty() => return Ok(()),
+                _ => {}
+            }
+        }
+        while let Some((width, length)) = self.length(chunk)? {
+            let Some((whole, tail)) = chunk.split_at_checked(width + length) else { break };
+            message(whole.get(width..).unwrap_or_default())?;
+            chunk = tail;
+        }
+        self.partial.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// The width of the length that the bytes begin with, and the length; `None` if it has no end yet.
+    fn length(&self, bytes: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
+        let mut length = 0;
+        for (n, &byte) in bytes.iter().take(MAX_PREFIX).enumerate() {
+            length |= u64::from(byte & 0x7f) << (7 * n);
+            if n + 1 == MAX_PREFIX && byte > 7 {
+                let reason = "a message length of 2 GiB or more";
+                return Err(ProtocolError::MessagePack { offset: n, reason });
+            }
+            if byte < 0x80 {
+                return match usize::try_from(length) {
+                    Ok(length) if length <= self.limit => Ok(Some((n + 1, length))),
+                    _ => Err(ProtocolError::TooLong { limit: self.limit }),
+                };
+            }
+        }
+        Ok(None)
+    }
+
+    /// The stream has ended.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Incomplete`] if it ended in the middle of a message.
+    pub fn finish(&self) -> Result<(), ProtocolError> {
+        if self.partial.is_empty() { Ok(()) } else { Err(ProtocolError::Incomplete) }
+    }
+}
+
+/// How many bytes the length takes that a message begins with.
+pub(crate) fn prefix_width(length: usize) -> usize {
+    (usize::BITS - (length | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+/// The bytes of the length that a message begins with.
+pub(crate) fn length_prefix(length: usize) -> impl Iterator<Item = u8> {
+    let width = prefix_width(length);
+    (0..width).map(move |n| {
+        let more = if n + 1 < width { 0x80 } else { 0 };
+        (length >> (7 * n)) as u8 & 0x7f | more
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +223,62 @@ mod tests {
         assert_eq!(records(&[b"123", b"456"], 5), Err(ProtocolError::TooLong { limit: 5 }));
         assert_eq!(records(&[b"a\x1eb"], 5), Err(ProtocolError::Incomplete));
         assert!(matches!(records(&[b"\xff\x1e"], 5), Err(ProtocolError::Json { .. })));
+    }
+
+    fn messages(chunks: &[&[u8]], limit: usize) -> Result<Vec<Vec<u8>>, ProtocolError> {
+        let mut framing = BinaryFraming::new(limit);
+        let mut all = Vec::new();
+        for chunk in chunks {
+            framing.feed(chunk, |message| {
+                all.push(message.to_owned());
+                Ok(())
+            })?;
+        }
+        framing.finish()?;
+        Ok(all)
+    }
+
+    #[test]
+    fn binary_split_at_every_byte() {
+        let long = vec![7; 200];
+        let mut stream = vec![2, 0x91, 6, 0, 1, 0xc0, 0x81, 0x80, 0x80, 0, 5];
+        stream.extend(length_prefix(long.len()));
+        stream.extend(&long);
+        let whole = messages(&[&stream], 200);
+        assert_eq!(whole, Ok(vec![vec![0x91, 6], vec![], vec![0xc0], vec![5], long]));
+        for first in 0..=stream.len() {
+            for second in first..=stream.len() {
+                let chunks = [&stream[..first], &stream[first..second], &stream[second..]];
+                assert_eq!(messages(&chunks, 200), whole);
+            }
+        }
+        let bytes: Vec<_> = stream.chunks(1).collect();
+        assert_eq!(messages(&bytes, 200), whole);
+    }
+
+    #[test]
+    fn binary_limits_and_ends() {
+        assert_eq!(messages(&[b"\x03123"], 3), Ok(vec![b"123".to_vec()]));
+        assert_eq!(messages(&[b"\x04"], 3), Err(ProtocolError::TooLong { limit: 3 }));
+        assert_eq!(messages(&[b"\x03", b"12"], 3), Err(ProtocolError::Incomplete));
+        assert_eq!(messages(&[b"\x83"], 3), Err(ProtocolError::Incomplete));
+        let large = i32::MAX as usize;
+        assert_eq!(messages(&[b"\xff\xff\xff\xff\x07"], large), Err(ProtocolError::Incomplete));
+        for stream in [&b"\x80\x80\x80\x80\x08"[..], b"\x80\x80\x80\x80\x80", b"\xff\xff\xff\xff\xff\xff"] {
+            for cut in 0..stream.len() {
+                let refused = messages(&[&stream[..cut], &stream[cut..]], usize::MAX);
+                assert!(matches!(refused, Err(ProtocolError::MessagePack { .. })), "{stream:?}: {refused:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_go_both_ways() {
+        let lengths = [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, 0x1f_ffff, 0x20_0000, 0xfff_ffff, 0x1000_0000];
+        for length in lengths.into_iter().chain([i32::MAX as usize]) {
+            let prefix: Vec<u8> = length_prefix(length).collect();
+            let read = BinaryFraming::new(usize::MAX).length(&prefix);
+            assert_eq!(read, Ok(Some((prefix.len(), length))), "{length}");
+        }
     }
 }

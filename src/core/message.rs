@@ -11,6 +11,9 @@ use std::borrow::Cow;
 /// Headers of a message; most messages have none.
 pub type Headers<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
+/// How many headers or stream ids one message may have. Each takes many times the memory of its bytes.
+pub(crate) const MAX_ENTRIES: usize = 1_000;
+
 /// One message of the hub protocol.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HubMessage<'a, P> {

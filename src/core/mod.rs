@@ -4,8 +4,8 @@
 //!
 //! 1. [`url`] reads a hub's address, [`negotiate`] turns it into requests and answers into a transport to open,
 //!    [`token`] looks into client tokens.
-//! 2. [`handshake`] opens the hub protocol, [`framing`] cuts the stream into messages, [`json`] reads and writes
-//!    a [`message`].
+//! 2. [`handshake`] opens the hub protocol, [`framing`] cuts the stream into messages, [`json`] and [`msgpack`] read
+//!    and write a [`message`].
 //! 3. [`hub`] keeps the calls of one connection, [`keepalive`] its timers.
 //! 4. [`session`] drives a client's connection through all of this; [`sse`] reads the event stream of one transport.
 //!
@@ -28,6 +28,7 @@ pub mod hub;
 pub mod json;
 pub mod keepalive;
 pub mod message;
+pub mod msgpack;
 pub mod negotiate;
 mod protocol;
 pub mod refresh;
@@ -36,6 +37,8 @@ pub mod sse;
 pub mod stateful;
 pub mod token;
 pub mod url;
+#[cfg(feature = "client")]
+pub mod value;
 
 pub use self::protocol::HubProtocol;
 use std::fmt;
@@ -89,7 +92,15 @@ pub enum ProtocolError {
         /// What is wrong there.
         reason: &'static str,
     },
-    /// The JSON is well-formed, but it is no hub message.
+    /// The bytes are not MessagePack, or not in the place they have to be.
+    #[error("malformed MessagePack at byte {offset}: {reason}")]
+    MessagePack {
+        /// Where in the message.
+        offset: usize,
+        /// What is wrong there.
+        reason: &'static str,
+    },
+    /// The message is well-formed, but it is no hub message.
     #[error("invalid hub message: {0}")]
     Message(&'static str),
     /// The peer sent more than the receiver's limit for one message.

@@ -1,6 +1,6 @@
 //! What a client has to do against an ASP.NET Core hub, the same lines on tokio and in a browser.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 
 mod lifecycle;
 pub(crate) mod transports;

@@ -107,9 +107,9 @@ fn lints(report: &mut Report) {
     });
 }
 
-/// The integration tests that run in a browser: their names end in `_browser`.
+/// The integration tests that run as wasm: in a browser, in its workers, in Node. Each says where by itself.
 fn browser_test_names() -> Result<Vec<String>> {
-    let files = format::tracked(&["tests/*_browser.rs"])?;
+    let files = format::tracked(&["tests/*_browser.rs", "tests/*_node.rs"])?;
     let names: Vec<String> =
         files.iter().filter_map(|file| Path::new(file).file_stem()?.to_str().map(str::to_owned)).collect();
     if names.is_empty() {
@@ -125,7 +125,7 @@ fn test_arguments(names: &[String]) -> Vec<&str> {
 fn browser_tests(browser: &Browser, hub: Option<&Program>) -> Result<Command> {
     let names = browser_test_names()?;
     let mut tests = cargo();
-    tests.args(["test", "--target", WASM, "--no-fail-fast"]).args(test_arguments(&names));
+    tests.args(["test", "--target", WASM, "--no-fail-fast", "--lib"]).args(test_arguments(&names));
     tests
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", tools::wasm_test_runner()?)
         .env("CHROMEDRIVER", &browser.driver)

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use self::reader::{Reader, as_integer, as_string};
 use crate::core::ProtocolError;
 use crate::core::framing::RECORD_SEPARATOR;
-use crate::core::message::{Headers, HubMessage, Invocation, Outcome};
+use crate::core::message::{Headers, HubMessage, Invocation, MAX_ENTRIES, Outcome};
 
 /// The name of the protocol in the handshake.
 pub const NAME: &str = "json";
@@ -176,6 +176,9 @@ impl<'a> Fields<'a> {
         }
         Reader::new(value).object(|name, value| {
             let value = as_string(value)?.ok_or(ProtocolError::Message("a header is not a string"))?;
+            if headers.len() == MAX_ENTRIES {
+                return Err(ProtocolError::Message("too many headers"));
+            }
             // Of doubles the last one counts.
             headers.retain(|(known, _): &(Cow<'_, str>, _)| known != name);
             headers.push((Cow::Owned(name.to_owned()), value));
@@ -191,6 +194,9 @@ impl<'a> Fields<'a> {
             return Err(ProtocolError::Message("`streamIds` is not an array"));
         }
         Reader::new(value).array(|id| {
+            if ids.len() == MAX_ENTRIES {
+                return Err(ProtocolError::Message("too many stream ids"));
+            }
             ids.push(as_string(id)?.ok_or(ProtocolError::Message("a stream id is not a string"))?);
             Ok(())
         })?;

@@ -140,7 +140,10 @@ impl ConnectionError {
 
     /// Whether a connection that ended like this may be opened again without being asked.
     pub(super) fn allows_reconnect(&self) -> bool {
-        !matches!(self, Self::Stopped | Self::ServerClosed { allow_reconnect: false, .. })
+        !matches!(
+            self,
+            Self::Stopped | Self::SlowConsumer | Self::ServerClosed { allow_reconnect: false, .. }
+        )
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn unix_now() -> Duration {
 pub(crate) struct Runtime(tokio::runtime::Handle);
 
 impl Runtime {
-    /// On the runtime that this is called from.
+    /// The one that this is called from.
     pub(crate) fn current() -> Result<Self, TransportError> {
         let runtime = tokio::runtime::Handle::try_current();
         let missing = |_| TransportError::new("there is no tokio runtime here; call from within one");

@@ -100,3 +100,72 @@ fn meaning(event: &Event) -> Option<Wake> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use js_sys::{Object, Reflect};
+    use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+    use super::*;
+
+    wasm_bindgen_test_configure!(run_in_browser);
+
+    fn document() -> JsValue {
+        property(&js_sys::global(), "document")
+    }
+
+    fn dispatch(target: &JsValue, name: &str) {
+        let target: &EventTarget = target.unchecked_ref();
+        target.dispatch_event(&Event::new(name).unwrap()).unwrap();
+    }
+
+    #[wasm_bindgen_test]
+    async fn a_page_hears_of_its_network_and_its_life() {
+        let mut signal = WakeSignal::new();
+        let page: JsValue = js_sys::global().into();
+        for (target, name, wake) in [
+            (&page, "online", Wake::Online),
+            (&document(), "freeze", Wake::Frozen),
+            (&document(), "resume", Wake::Resumed),
+            (&document(), "visibilitychange", Wake::Visible),
+        ] {
+            dispatch(target, name);
+            assert_eq!(poll_fn(|cx| signal.poll(cx)).await, wake);
+        }
+        for n in 0..=WAITING_LIMIT {
+            dispatch(&document(), if n == 0 { "freeze" } else { "resume" });
+        }
+        let waiting: Vec<_> = signal.inbox.borrow_mut().waiting.drain(..).collect();
+        assert_eq!(waiting, [Wake::Resumed; WAITING_LIMIT]);
+    }
+
+    #[wasm_bindgen_test]
+    fn being_hidden_wakes_nobody() {
+        let signal = WakeSignal::new();
+        let hidden = Object::new();
+        Reflect::set(&hidden, &"value".into(), &"hidden".into()).unwrap();
+        Reflect::set(&hidden, &"configurable".into(), &JsValue::TRUE).unwrap();
+        let document: Object = document().unchecked_into();
+        Object::define_property(&document, &"visibilityState".into(), &hidden);
+        dispatch(&document, "visibilitychange");
+        assert!(signal.inbox.borrow().waiting.is_empty());
+        // The one of the prototype is back then.
+        Reflect::delete_property(&document, &"visibilityState".into()).unwrap();
+        dispatch(&document, "visibilitychange");
+        assert_eq!(signal.inbox.borrow().waiting, [Wake::Visible]);
+    }
+
+    #[wasm_bindgen_test]
+    fn listeners_are_gone_when_it_is_dropped() {
+        let signal = WakeSignal::new();
+        assert_eq!(signal.listening.len(), 4);
+        let inbox = Rc::clone(&signal.inbox);
+        drop(signal);
+        dispatch(&js_sys::global(), "online");
+        dispatch(&document(), "resume");
+        assert!(inbox.borrow().waiting.is_empty());
+        assert_eq!(Rc::strong_count(&inbox), 1);
+    }
+}

@@ -1,0 +1,328 @@
+//! The MessagePack hub protocol: reads and writes every [`HubMessage`] as MessagePack.
+//!
+//! Reading finds the envelope in one pass and leaves payloads as slices of the message. They are checked to be whole,
+//! so what a handler decodes later can be of the wrong type, but not cut off. As the official parsers do, it takes
+//! integers, arrays, maps and texts of any width, invocations without stream ids, and more elements than it knows.
+//!
+//! Source: [HubProtocol.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/HubProtocol.md#messagepack-msgpack-encoding).
+
+pub(crate) mod reader;
+
+use std::borrow::Cow;
+
+use self::reader::Reader;
+use crate::core::ProtocolError;
+use crate::core::framing::{length_prefix, prefix_width};
+use crate::core::message::{Headers, HubMessage, Invocation, MAX_ENTRIES, Outcome};
+
+/// The name of the protocol in the handshake.
+pub const NAME: &str = "messagepack";
+
+/// Reads one message, without its length. `None` is a message of an unknown type, to be ignored.
+///
+/// Payloads are slices of the message: an argument list with its header, an item, a result.
+///
+/// # Errors
+/// [`ProtocolError::MessagePack`] and [`ProtocolError::Message`]; the connection has to be closed.
+///
+/// ```
+/// use hubwire::core::{message::HubMessage, msgpack};
+///
+/// // [1, {}, nil, "Greet", ["world"], []]
+/// let message = msgpack::parse(b"\x96\x01\x80\xc0\xa5Greet\x91\xa5world\x90")?;
+/// let Some(HubMessage::Invocation(call)) = message else { panic!() };
+/// assert_eq!((&*call.target, call.arguments), ("Greet", &b"\x91\xa5world"[..]));
+/// # Ok::<(), hubwire::core::ProtocolError>(())
+/// ```
+pub fn parse(message: &[u8]) -> Result<Option<HubMessage<'_, &[u8]>>, ProtocolError> {
+    let mut reader = Reader::new(message);
+    let left = reader.array()?;
+    let mut elements = Elements { reader, left };
+    let kind = elements.next("the message type is missing")?.integer()?;
+    let message = match kind {
+        1 => Some(HubMessage::Invocation(elements.invocation(false)?)),
+        2 => Some(HubMessage::StreamItem {
+            headers: elements.headers()?,
+            invocation_id: elements.required_id()?,
+            item: elements.next("the item is missing")?.value()?,
+        }),
+        3 => Some(HubMessage::Completion {
+            headers: elements.headers()?,
+            invocation_id: elements.required_id()?,
+            outcome: elements.outcome()?,
+        }),
+        4 => Some(HubMessage::StreamInvocation(elements.invocation(true)?)),
+        5 => Some(HubMessage::CancelInvocation {
+            headers: elements.headers()?,
+            invocation_id: elements.required_id()?,
+        }),
+        6 => Some(HubMessage::Ping),
+        7 => Some(HubMessage::Close {
+            error: elements.next("the error is missing")?.text()?.map(Cow::Borrowed),
+            allow_reconnect: elements.left > 0
+                && elements.next("the reconnect flag is missing")?.boolean()?,
+        }),
+        8 => Some(HubMessage::Ack { sequence_id: elements.sequence_id()? }),
+        9 => Some(HubMessage::Sequence { sequence_id: elements.sequence_id()? }),
+        _ => None,
+    };
+    elements.reader.skip(elements.left)?;
+    elements.reader.end()?;
+    Ok(message)
+}
+
+/// The elements of the array that a message is.
+struct Elements<'a> {
+    reader: Reader<'a>,
+    left: u64,
+}
+
+impl<'a> Elements<'a> {
+    fn next(&mut self, missing: &'static str) -> Result<&mut Reader<'a>, ProtocolError> {
+        self.left = self.left.checked_sub(1).ok_or(ProtocolError::Message(missing))?;
+        Ok(&mut self.reader)
+    }
+
+    fn invocation(&mut self, streams: bool) -> Result<Invocation<'a, &'a [u8]>, ProtocolError> {
+        let headers = self.headers()?;
+        let invocation_id = self.id()?;
+        if streams && invocation_id.is_none() {
+            return Err(ProtocolError::Message("the invocation id is empty"));
+        }
+        let target = self.next("the target is missing")?.text()?.filter(|target| !target.is_empty());
+        let target = target.ok_or(ProtocolError::Message("the target is empty"))?;
+        let reader = self.next("the arguments are missing")?;
+        reader.clone().array()?;
+        let arguments = reader.value()?;
+        let stream_ids = if self.left > 0 { self.stream_ids()? } else { Vec::new() };
+        Ok(Invocation { headers, invocation_id, target: target.into(), arguments, stream_ids })
+    }
+
+    /// An empty id is none.
+    fn id(&mut self) -> Result<Option<Cow<'a, str>>, ProtocolError> {
+        let id = self.next("the invocation id is missing")?.text()?;
+        Ok(id.filter(|id| !id.is_empty()).map(Cow::Borrowed))
+    }
+
+    fn required_id(&mut self) -> Result<Cow<'a, str>, ProtocolError> {
+        self.id()?.ok_or(ProtocolError::Message("the invocation id is empty"))
+    }
+
+    fn outcome(&mut self) -> Result<Outcome<'a, &'a [u8]>, ProtocolError> {
+        match self.next("the result kind is missing")?.integer()? {
+            1 => Ok(match self.next("the error is missing")?.text()? {
+                Some(error) => Outcome::Error(error.into()),
+                None => Outcome::Void,
+            }),
+            2 => Ok(Outcome::Void),
+            3 => Ok(Outcome::Value(self.next("the result is missing")?.value()?)),
+            _ => Err(ProtocolError::Message("the result kind is none of 1, 2 and 3")),
+        }
+    }
+
+    fn sequence_id(&mut self) -> Result<i64, ProtocolError> {
+        self.next("the sequence id is missing")?.integer()
+    }
+
+    fn headers(&mut self) -> Result<Headers<'a>, ProtocolError> {
+        let reader = self.next("the headers are missing")?;
+        let mut headers = Headers::new();
+        if reader.peek() == Some(0xc0) {
+            reader.skip(1)?;
+            return Ok(headers);
+        }
+        for _ in 0..entries(reader.map()?)? {
+            let mut text = || {
+                let text = reader.text()?.filter(|text| !text.is_empty());
+                text.map(Cow::Borrowed).ok_or(ProtocolError::Message("a header is empty"))
+            };
+            headers.push((text()?, text()?));
+        }
+        Ok(headers)
+    }
+
+    fn stream_ids(&mut self) -> Result<Vec<Cow<'a, str>>, ProtocolError> {
+        let reader = self.next("the stream ids are missing")?;
+        let mut ids = Vec::new();
+        if reader.peek() == Some(0xc0) {
+            reader.skip(1)?;
+            return Ok(ids);
+        }
+        for _ in 0..entries(reader.array()?)? {
+            ids.push(reader.text()?.ok_or(ProtocolError::Message("a stream id is nil"))?.into());
+        }
+        Ok(ids)
+    }
+}
+
+/// Refuses what would take many times the memory of the message.
+fn entries(count: u64) -> Result<usize, ProtocolError> {
+    usize::try_from(count)
+        .ok()
+        .filter(|count| *count <= MAX_ENTRIES)
+        .ok_or(ProtocolError::Message("too many headers or stream ids"))
+}
+
+/// Writes one message after its length to the end of `out`, byte for byte as .NET does. Payloads have to be
+/// MessagePack: an argument list with its header, an item, a result.
+///
+/// ```
+/// use hubwire::core::{message::HubMessage, msgpack};
+///
+/// let mut out = Vec::new();
+/// msgpack::write::<&[u8]>(&mut out, &HubMessage::Ping);
+/// assert_eq!(out, b"\x02\x91\x06");
+/// ```
+pub fn write<P: AsRef<[u8]>>(out: &mut Vec<u8>, message: &HubMessage<'_, P>) {
+    // The length comes first and is known last. Room is left for it by the payload's; in the few cases where that is
+    // the wrong width, the message moves.
+    let start = out.len();
+    let width = prefix_width(payload_length(message) + 32);
+    out.resize(start + width, 0);
+    write_elements(out, message);
+    let length = out.len() - start - width;
+    out.splice(start..start + width, length_prefix(length));
+}
+
+fn payload_length<P: AsRef<[u8]>>(message: &HubMessage<'_, P>) -> usize {
+    match message {
+        HubMessage::Invocation(call) | HubMessage::StreamInvocation(call) => call.arguments.as_ref().len(),
+        HubMessage::StreamItem { item, .. } => item.as_ref().len(),
+        HubMessage::Completion { outcome: Outcome::Value(value), .. } => value.as_ref().len(),
+        _ => 0,
+    }
+}
+
+fn write_elements<P: AsRef<[u8]>>(out: &mut Vec<u8>, message: &HubMessage<'_, P>) {
+    match message {
+        HubMessage::Invocation(call) => write_invocation(out, 1, call),
+        HubMessage::StreamInvocation(call) => write_invocation(out, 4, call),
+        HubMessage::StreamItem { headers, invocation_id, item } => {
+            write_start(out, 4, 2, headers, Some(invocation_id));
+            out.extend_from_slice(item.as_ref());
+        }
+        HubMessage::Completion { headers, invocation_id, outcome } => {
+            let elements = if matches!(outcome, Outcome::Void) { 4 } else { 5 };
+            write_start(out, elements, 3, headers, Some(invocation_id));
+            match outcome {
+                Outcome::Error(error) => {
+                    out.push(1);
+                    write_text(out, error);
+                }
+                Outcome::Void => out.push(2),
+                Outcome::Value(value) => {
+                    out.push(3);
+                    out.extend_from_slice(value.as_ref());
+                }
+            }
+        }
+        HubMessage::CancelInvocation { headers, invocation_id } => {
+            write_start(out, 3, 5, headers, Some(invocation_id));
+        }
+        HubMessage::Ping => out.extend_from_slice(b"\x91\x06"),
+        HubMessage::Close { error, allow_reconnect } => {
+            out.extend_from_slice(b"\x93\x07");
+            write_text_or_nil(out, error.as_deref());
+            out.push(if *allow_reconnect { 0xc3 } else { 0xc2 });
+        }
+        HubMessage::Ack { sequence_id } => {
+            out.extend_from_slice(b"\x92\x08");
+            write_integer(out, *sequence_id);
+        }
+        HubMessage::Sequence { sequence_id } => {
+            out.extend_from_slice(b"\x92\x09");
+            write_integer(out, *sequence_id);
+        }
+    }
+}
+
+fn write_start(out: &mut Vec<u8>, elements: u8, kind: u8, headers: &Headers<'_>, id: Option<&str>) {
+    out.extend_from_slice(&[0x90 | elements, kind]);
+    write_header(out, [0x80, 0xde, 0xdf], headers.len());
+    for (name, value) in headers {
+        write_text(out, name);
+        write_text(out, value);
+    }
+    write_text_or_nil(out, id);
+}
+
+fn write_invocation<P: AsRef<[u8]>>(out: &mut Vec<u8>, kind: u8, call: &Invocation<'_, P>) {
+    write_start(out, 6, kind, &call.headers, call.invocation_id.as_deref());
+    write_text(out, &call.target);
+    out.extend_from_slice(call.arguments.as_ref());
+    write_array(out, call.stream_ids.len());
+    for id in &call.stream_ids {
+        write_text(out, id);
+    }
+}
+
+/// Writes the header of an array.
+pub(crate) fn write_array(out: &mut Vec<u8>, count: usize) {
+    write_header(out, [0x90, 0xdc, 0xdd], count);
+}
+
+/// Writes the header of an array or a map: a count of up to 15 in the first byte, or in two or four more.
+fn write_header(out: &mut Vec<u8>, [short, medium, long]: [u8; 3], count: usize) {
+    #[allow(clippy::cast_possible_truncation, reason = "each arm has looked")]
+    match count {
+        0..=0x0f => out.push(short | count as u8),
+        0x10..=0xffff => {
+            out.push(medium);
+            out.extend_from_slice(&(count as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(long);
+            out.extend_from_slice(&(count as u32).to_be_bytes());
+        }
+    }
+}
+
+fn write_text_or_nil(out: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        Some(text) => write_text(out, text),
+        None => out.push(0xc0),
+    }
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    #[allow(clippy::cast_possible_truncation, reason = "each arm has looked")]
+    match text.len() {
+        length @ 0..=0x1f => out.push(0xa0 | length as u8),
+        length @ 0x20..=0xff => out.extend_from_slice(&[0xd9, length as u8]),
+        length @ 0x100..=0xffff => {
+            out.push(0xda);
+            out.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            out.push(0xdb);
+            out.extend_from_slice(&(length as u32).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Writes an integer in as few bytes as it takes; what is not negative as unsigned.
+fn write_integer(out: &mut Vec<u8>, number: i64) {
+    let bytes = number.to_be_bytes();
+    let [.., e, f, g, h] = bytes;
+    match number {
+        -0x20..=0x7f => out.push(h),
+        0x80..=0xff => out.extend_from_slice(&[0xcc, h]),
+        0x100..=0xffff => out.extend_from_slice(&[0xcd, g, h]),
+        0x1_0000..=0xffff_ffff => out.extend_from_slice(&[0xce, e, f, g, h]),
+        0x1_0000_0000.. => {
+            out.push(0xcf);
+            out.extend_from_slice(&bytes);
+        }
+        -0x80..=-0x21 => out.extend_from_slice(&[0xd0, h]),
+        -0x8000..=-0x81 => out.extend_from_slice(&[0xd1, g, h]),
+        -0x8000_0000..=-0x8001 => out.extend_from_slice(&[0xd2, e, f, g, h]),
+        _ => {
+            out.push(0xd3);
+            out.extend_from_slice(&bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
