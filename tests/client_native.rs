@@ -3,9 +3,10 @@
 mod suite;
 mod support;
 
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use hubwire::{ConnectionError, HubConnection, Transport};
+use hubwire::{ConnectionError, HubConnection, HubProtocol, Transport};
 use suite::Setup;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -24,10 +25,10 @@ macro_rules! against_the_reference_hub {
 }
 
 macro_rules! over {
-    ($transport:ident) => {
+    ($transport:ident, $protocol:ident) => {
         use super::*;
 
-        const SETUP: Setup = Setup::json(Transport::$transport);
+        const SETUP: Setup = Setup { transport: Transport::$transport, protocol: HubProtocol::$protocol };
 
         against_the_reference_hub! {
             calls(SETUP);
@@ -40,16 +41,26 @@ macro_rules! over {
     };
 }
 
-mod web_sockets {
-    over!(WebSockets);
+mod json_over_web_sockets {
+    over!(WebSockets, Json);
 }
 
-mod server_sent_events {
-    over!(ServerSentEvents);
+mod json_over_server_sent_events {
+    over!(ServerSentEvents, Json);
 }
 
-mod long_polling {
-    over!(LongPolling);
+mod json_over_long_polling {
+    over!(LongPolling, Json);
+}
+
+#[cfg(feature = "msgpack")]
+mod message_pack_over_web_sockets {
+    over!(WebSockets, MessagePack);
+}
+
+#[cfg(feature = "msgpack")]
+mod message_pack_over_long_polling {
+    over!(LongPolling, MessagePack);
 }
 
 against_the_reference_hub! {
@@ -57,14 +68,32 @@ against_the_reference_hub! {
     tokens_stay_out_of_queries;
     chat;
     redirects;
-    faults;
-    silence_and_handshakes;
+    broken_negotiate(clock);
+    broken_handshakes(clock);
+    broken_messages(clock);
     automatic_reconnect;
     retry_policies(true);
     stateful_reconnect("native", 10_000, 50);
     stateful_reconnect_is_an_offer;
+    streams;
+    items_before_the_first_poll_are_kept;
+    cancelled_streams;
+    uploads;
+    uploads_next_to_each_other;
+    uploads_stop_with_their_call;
+    a_slow_reader_loses_nothing;
+    client_results(true);
+    messages_before_their_handler_are_kept;
+    handlers_call_the_connection;
+    slow_handlers_keep_the_order(true);
+    time_limits;
     typed_chat;
     typed_hubs;
+}
+
+fn clock() -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
 
 #[tokio::test]

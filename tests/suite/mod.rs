@@ -2,7 +2,10 @@
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 
+mod answers;
+mod faults;
 mod lifecycle;
+mod streams;
 mod transports;
 mod typed;
 
@@ -11,12 +14,14 @@ use std::time::Duration;
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use hubwire::{
-    CallError, ConnectionError, ConnectionState, HubConnection, HubConnectionBuilder, HubProtocol,
-    NegotiateError, Transport,
+    CallError, ConnectionError, ConnectionState, HubConnection, HubConnectionBuilder, HubProtocol, Transport,
 };
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::answers::*;
+pub(crate) use self::faults::{broken_handshakes, broken_messages, broken_negotiate};
 pub(crate) use self::lifecycle::*;
+pub(crate) use self::streams::*;
 pub(crate) use self::transports::*;
 pub(crate) use self::typed::{typed_chat, typed_hubs};
 
@@ -64,6 +69,15 @@ struct Point {
     label: Option<String>,
 }
 
+/// .NET's JSON has camelCase names, its MessagePack the names as they are declared.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PascalPoint {
+    x: i32,
+    y: f64,
+    label: Option<String>,
+}
+
 /// Calls, results of every shape, an error of the server, and a clean stop.
 pub(crate) async fn calls(base: &str, setup: Setup) {
     let hub = setup.connect(format!("{base}{}", setup.path())).await;
@@ -78,8 +92,16 @@ pub(crate) async fn calls(base: &str, setup: Setup) {
     assert_eq!(hub.invoke::<u64>("EchoULong", (u64::MAX,)).await.unwrap(), u64::MAX);
     let text = "\u{1e}\"\\\u{1f600}\n";
     assert_eq!(hub.invoke::<String>("EchoString", (text,)).await.unwrap(), text);
-    let point = Point { x: -1, y: 0.5, label: None };
-    assert_eq!(hub.invoke::<Point>("EchoPoint", (&point,)).await.unwrap(), point);
+    match setup.protocol {
+        HubProtocol::Json => {
+            let point = Point { x: -1, y: 0.5, label: None };
+            assert_eq!(hub.invoke::<Point>("EchoPoint", (&point,)).await.unwrap(), point);
+        }
+        _ => {
+            let point = PascalPoint { x: -1, y: 0.5, label: None };
+            assert_eq!(hub.invoke::<PascalPoint>("EchoPoint", (&point,)).await.unwrap(), point);
+        }
+    }
     assert_eq!(hub.invoke::<String>("LargeString", (1_000_000,)).await.unwrap().len(), 1_000_000);
 
     let error = hub.invoke::<()>("HubError", ("not today",)).await.unwrap_err();
@@ -219,89 +241,6 @@ pub(crate) async fn the_server_goes_away(base: &str, setup: Setup) {
         assert_eq!(error, closed);
         assert_eq!(hub.state(), ConnectionState::Disconnected);
     }
-}
-
-/// Every broken negotiate, and what is said about it.
-pub(crate) async fn faults(base: &str) {
-    type Check = fn(&ConnectionError) -> bool;
-    let rows: [(&str, Check); 15] = [
-        (
-            "/fault/error",
-            |e| matches!(cause(e), Some(NegotiateError::Refused(text)) if text == "the server says no"),
-        ),
-        ("/fault/legacy", |e| matches!(cause(e), Some(NegotiateError::LegacyServer))),
-        ("/fault/html", |e| matches!(cause(e), Some(NegotiateError::NotJson(_)))),
-        ("/fault/empty", |e| matches!(cause(e), Some(NegotiateError::NotJson(_)))),
-        ("/fault/truncated", |e| matches!(cause(e), Some(NegotiateError::NotJson(_)))),
-        (
-            "/fault/no-transports",
-            |e| matches!(e, ConnectionError::NoTransport { skipped } if skipped.is_empty()),
-        ),
-        (
-            "/fault/unknown-transport",
-            |e| matches!(e, ConnectionError::NoTransport { skipped } if skipped.len() == 1),
-        ),
-        (
-            "/fault/dead-transports",
-            |e| matches!(e, ConnectionError::NoTransport { skipped } if skipped.len() == 3),
-        ),
-        ("/fault/status/404", |e| e.status() == Some(404) && e.to_string().contains("no SignalR hub")),
-        ("/fault/status/503", |e| e.status() == Some(503) && e.is_retryable()),
-        ("/fault/endless", |e| matches!(cause(e), Some(NegotiateError::TooLong))),
-        ("/fault/cut", |e| matches!(e, ConnectionError::NegotiateRequest { .. })),
-        ("/redirect/loop", |e| matches!(cause(e), Some(NegotiateError::RedirectLimit))),
-        ("/redirect/expired", |e| e.status() == Some(401) && e.to_string().contains("expired")),
-        ("/redirect/nowhere", |e| matches!(e, ConnectionError::NegotiateRequest { .. })),
-    ];
-    for (path, check) in rows {
-        let error = HubConnection::builder(format!("{base}{path}")).connect().await.expect_err(path);
-        assert!(check(&error), "{path}: {error:?}");
-    }
-}
-
-fn cause(error: &ConnectionError) -> Option<&NegotiateError> {
-    if let ConnectionError::Negotiate { source, .. } = error { Some(source) } else { None }
-}
-
-/// Limits of time, and a handshake that goes wrong.
-pub(crate) async fn silence_and_handshakes(base: &str) {
-    let second = Duration::from_secs(1);
-    let raw = |path: &str| {
-        HubConnection::builder(format!("{base}{path}"))
-            .with_skip_negotiation(true)
-            .with_handshake_timeout(second)
-            .with_server_timeout(second)
-    };
-    let error = HubConnection::builder(format!("{base}/fault/slow/60000"))
-        .with_request_timeout(second)
-        .connect()
-        .await
-        .expect_err("too slow");
-    assert!(matches!(error, ConnectionError::Timeout { limit, .. } if limit == second), "{error:?}");
-    let error = raw("/silent?handshake=false").connect().await.expect_err("no handshake");
-    assert!(matches!(error, ConnectionError::Timeout { limit, .. } if limit == second), "{error:?}");
-
-    let hub = raw("/silent?handshake=true").connect().await.expect("connects");
-    assert_eq!(hub.connection_id(), None);
-    let (call, closed) = futures_util::join!(hub.invoke::<()>("Anything", ()), hub.closed());
-    assert_eq!(closed, ConnectionError::ServerTimeout { limit: second });
-    assert!(matches!(call, Err(CallError::Connection(ConnectionError::ServerTimeout { .. }))));
-
-    // {"error":"wrong protocol"} and its separator.
-    let error =
-        raw("/pieces?frame=eyJlcnJvciI6Indyb25nIHByb3RvY29sIn0e").connect().await.expect_err("refused");
-    assert_eq!(error, ConnectionError::Handshake("wrong protocol".into()));
-    // {"type":6} and its separator.
-    let error = raw("/pieces?frame=eyJ0eXBlIjo2fR4=").connect().await.expect_err("no handshake");
-    assert!(matches!(error, ConnectionError::Protocol(_)), "{error:?}");
-    // The handshake and {"type":7,"error":"bye"} in one frame.
-    let hub =
-        raw("/pieces?frame=e30eeyJ0eXBlIjo3LCJlcnJvciI6ImJ5ZSJ9Hg==").connect().await.expect("connects");
-    let closed = hub.closed().await;
-    assert!(
-        matches!(&closed, ConnectionError::ServerClosed { error: Some(text), .. } if text == "bye"),
-        "{closed:?}"
-    );
 }
 
 /// Stopping and dropping at any moment.
