@@ -6,7 +6,7 @@ mod support;
 mod capture;
 
 use capture::Capture;
-use hubwire::{ConnectionError, HubConnection, HubConnectionBuilder};
+use hubwire::{ConnectionError, HubConnection, HubConnectionBuilder, Transport};
 use serde_json::Value;
 
 const TOKEN: &str = "marked-access-token";
@@ -29,15 +29,20 @@ async fn no_secret_is_emitted() {
     let mut emitted = String::new();
 
     // Up and down again, on a connection whose own token is a secret of its own.
-    let builder_ok = builder(format!("{base}/redirect/secure?user=alice&secret={QUERY}"));
-    emitted.push_str(&format!("{builder_ok:?}"));
-    let hub = builder_ok.connect().await.unwrap();
-    let info = hub.connection_info().unwrap();
-    let redirected = info.token.clone().unwrap().secret().to_owned();
-    emitted.push_str(&format!("{hub:?} {info:?} {}", info.url));
-    let claims: Value = hub.invoke("WhoAmI", ()).await.unwrap();
-    assert_eq!(claims["user"], "alice");
-    hub.stop().await;
+    let mut secrets = [TOKEN, QUERY, HEADER].map(str::to_owned).to_vec();
+    for transport in [Transport::WebSockets, Transport::ServerSentEvents, Transport::LongPolling] {
+        let builder_ok = builder(format!("{base}/redirect/secure?user=alice&secret={QUERY}"));
+        emitted.push_str(&format!("{builder_ok:?}"));
+        let hub = builder_ok.with_transports(transport).connect().await.unwrap();
+        let info = hub.connection_info().unwrap();
+        secrets.push(info.token.clone().unwrap().secret().to_owned());
+        emitted.push_str(&format!("{hub:?} {info:?} {}", info.url));
+        let claims: Value = hub.invoke("WhoAmI", ()).await.unwrap();
+        assert_eq!(claims["user"], "alice");
+        let (closed, dropped) = tokio::join!(hub.closed(), hub.send("Drop", ()));
+        dropped.unwrap();
+        emitted.push_str(&format!("{closed} {closed:?}"));
+    }
 
     // Every step that can fail.
     for path in [
@@ -60,7 +65,7 @@ async fn no_secret_is_emitted() {
     assert!(logged.contains("negotiating") && logged.contains("connected"), "{logged}");
     // Below us, reqwest and tungstenite log at levels that are their own business.
     let ours = logged.lines().filter(|line| line.contains("hubwire")).collect::<String>();
-    for secret in [TOKEN, QUERY, HEADER, redirected.as_str()] {
+    for secret in &secrets {
         for (what, text) in [("errors and Debug", &emitted), ("logs", &ours)] {
             assert!(!text.contains(secret), "{secret} stands in {what}: {text}");
         }

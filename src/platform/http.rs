@@ -91,3 +91,19 @@ impl Frame {
         if self.is_text() { "text/plain;charset=UTF-8" } else { "application/octet-stream" }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_shows_no_secret() {
+        let url = HubUrl::parse("https://user:secret@h/hub?id=secret").unwrap();
+        let headers = [("Cookie".to_owned(), "secret".to_owned())];
+        let request = HttpRequest {
+            body: Some(Frame::from("secret")),
+            ..HttpRequest::new(Method::Post, url, Arc::new(headers))
+        };
+        assert_eq!(format!("{request:?}"), "HttpRequest(Post https://h/hub)");
+    }
+}
