@@ -121,6 +121,29 @@ async fn authentication_refresh() {
     suite::authentication_refresh(base, tokens.try_into().unwrap()).await;
 }
 
+/// A connection that is stopped is over for the server as well, which may not see that by itself.
+#[wasm_bindgen_test]
+async fn stopped_connections_are_gone() {
+    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else {
+        wasm_bindgen_test::console_log!("SKIPPED: stopped_connections_are_gone: no reference hub");
+        return;
+    };
+    for path in ["/ws", "/sse", "/lp"] {
+        let hub = HubConnection::builder(format!("{base}{path}")).connect().await.unwrap();
+        let id = hub.connection_id().unwrap();
+        hub.stop().await;
+        loop {
+            let request = gloo_net::http::Request::get(&format!("{base}/connections"));
+            let connections = request.send().await.unwrap().text().await.unwrap();
+            let (open, ended) = connections.split_once("\"ended\"").unwrap();
+            if ended.contains(&id) {
+                assert!(!open.contains(&id));
+                break;
+            }
+        }
+    }
+}
+
 /// A relative URL means the page's own server, which is no hub here.
 #[wasm_bindgen_test]
 async fn relative_urls() {
