@@ -144,6 +144,22 @@ async fn stopped_connections_are_gone() {
     }
 }
 
+/// What JavaScript throws has secrets in it, and ends nothing but the start.
+#[wasm_bindgen_test]
+async fn impossible_requests_keep_their_secrets() {
+    let secret = "marked-secret";
+    for builder in [
+        HubConnection::builder(format!("http://u:{secret}@127.0.0.1:9/hub?q={secret}")),
+        HubConnection::builder("http://127.0.0.1:9/hub").with_header("X-Test", format!("{secret}\0")),
+        HubConnection::builder("http://127.0.0.1:9/hub").with_header(format!("{secret} name"), "x"),
+        HubConnection::builder(format!("http://[zz]/hub?q={secret}")).with_skip_negotiation(true),
+    ] {
+        let error = builder.with_insecure_http(true).connect().await.expect_err("impossible");
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains(secret) && !text.contains("can't be reached"), "{text}");
+    }
+}
+
 /// A relative URL means the page's own server, which is no hub here.
 #[wasm_bindgen_test]
 async fn relative_urls() {
