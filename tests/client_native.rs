@@ -73,7 +73,7 @@ against_the_reference_hub! {
     broken_messages(clock);
     automatic_reconnect;
     retry_policies(true);
-    stateful_reconnect("native", 10_000, 50);
+    stateful_reconnect(10_000, 50);
     stateful_reconnect_is_an_offer;
     streams;
     items_before_the_first_poll_are_kept;

@@ -6,7 +6,9 @@ mod support;
 mod capture;
 
 use capture::Capture;
-use hubwire::{ConnectionError, HubConnection, HubConnectionBuilder};
+use hubwire::{
+    ConnectionError, ConnectionEvent, HubConnection, HubConnectionBuilder, RetryPolicy, Transport,
+};
 use serde_json::Value;
 
 const TOKEN: &str = "marked-access-token";
@@ -39,6 +41,27 @@ async fn no_secret_is_emitted() {
     assert_eq!(claims["user"], "alice");
     hub.stop().await;
 
+    // Every transport, a lost connection that comes back, and a refresh that the server refuses.
+    for transport in [Transport::WebSockets, Transport::ServerSentEvents, Transport::LongPolling] {
+        let url = format!("{base}/redirect/secure?user=alice&secret={QUERY}");
+        let builder =
+            builder(url).with_transports(transport).with_automatic_reconnect(RetryPolicy::default());
+        let hub = builder.connect().await.unwrap();
+        let mut events = hub.events();
+        emitted.push_str(&format!("{:?} {events:?}", hub.connection_info()));
+        emitted
+            .push_str(&format!("{:?}", hub.refresh_authentication().await.expect_err("there is no refresh")));
+        hub.send("Drop", ()).await.unwrap();
+        loop {
+            let event = events.next().await.unwrap();
+            emitted.push_str(&format!("{event:?}"));
+            if matches!(event, ConnectionEvent::Reconnected { .. }) {
+                break;
+            }
+        }
+        hub.stop().await;
+    }
+
     // Every step that can fail.
     for path in [
         "/secure",
@@ -57,7 +80,7 @@ async fn no_secret_is_emitted() {
 
     let logged = String::from_utf8(logs.0.lock().unwrap().clone()).unwrap();
     // It is our own lines that are looked at as well, so they have to be there.
-    assert!(logged.contains("negotiating") && logged.contains("connected"), "{logged}");
+    assert!(logged.contains("negotiating") && logged.contains("reconnecting"), "{logged}");
     // Below us, reqwest and tungstenite log at levels that are their own business.
     let ours = logged.lines().filter(|line| line.contains("hubwire")).collect::<String>();
     for secret in [TOKEN, QUERY, HEADER, redirected.as_str()] {
