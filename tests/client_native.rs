@@ -48,6 +48,7 @@ macro_rules! over {
             messages_before_their_handler_are_kept(SETUP);
             handlers_call_the_connection(SETUP);
             slow_handlers_keep_the_order(SETUP, true);
+            handlers_do_not_keep_the_connection(SETUP);
             time_limits(SETUP);
         }
     };

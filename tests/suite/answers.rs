@@ -244,3 +244,27 @@ pub(crate) async fn time_limits(base: &str, setup: Setup) {
     let mut slow = hub.stream::<i32>("Counter", (1, 200)).await.unwrap();
     assert_eq!(slow.next().await.unwrap().unwrap(), 0);
 }
+
+/// A handler may hold its connection without keeping it.
+pub(crate) async fn handlers_do_not_keep_the_connection(base: &str, setup: Setup) {
+    let hub = setup.connect(format!("{base}{}", setup.path())).await;
+    let (tell, mut told) = mpsc::unbounded();
+    let caller = hub.downgrade();
+    hub.on("Number", move |n: i32| {
+        let (hub, tell) = (caller.upgrade(), tell.clone());
+        async move {
+            let sum = hub.expect("it is there").invoke::<i32>("Add", (n, 1)).await.unwrap();
+            tell.unbounded_send(sum).unwrap();
+        }
+    });
+    let mut events = hub.events();
+    let weak = hub.downgrade();
+    hub.send("PushNumbers", ("Number", 1)).await.unwrap();
+    assert_eq!(told.next().await, Some(1));
+    drop(hub);
+    assert!(weak.upgrade().is_none());
+    let end = hubwire::ConnectionEvent::Disconnected { error: hubwire::ConnectionError::Stopped };
+    assert_eq!(events.next().await, Some(end));
+    // The handler went with it.
+    assert_eq!(told.next().await, None);
+}
