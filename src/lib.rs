@@ -75,6 +75,7 @@ pub use crate::{
     client::{
         CallError, ConnectionEvent, ConnectionEvents, ConnectionState, Handler, HubConnection,
         HubConnectionBuilder, HubStream, InvokeHandler, PayloadError, RetryPolicy, Subscription, Upload,
+        WeakHubConnection,
     },
     core::{
         HubProtocol,
