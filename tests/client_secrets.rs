@@ -30,27 +30,23 @@ async fn no_secret_is_emitted() {
     tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
     let mut emitted = String::new();
 
-    // Up and down again, on a connection whose own token is a secret of its own.
-    let builder_ok = builder(format!("{base}/redirect/secure?user=alice&secret={QUERY}"));
-    emitted.push_str(&format!("{builder_ok:?}"));
-    let hub = builder_ok.connect().await.unwrap();
-    let info = hub.connection_info().unwrap();
-    let redirected = info.token.clone().unwrap().secret().to_owned();
-    emitted.push_str(&format!("{hub:?} {info:?} {}", info.url));
-    let claims: Value = hub.invoke("WhoAmI", ()).await.unwrap();
-    assert_eq!(claims["user"], "alice");
-    hub.stop().await;
-
-    // Every transport, a lost connection that comes back, and a refresh that the server refuses.
+    // Over every transport: up, a refresh that the server refuses, lost, back again, down.
+    let mut secrets = [TOKEN, QUERY, HEADER].map(str::to_owned).to_vec();
     for transport in [Transport::WebSockets, Transport::ServerSentEvents, Transport::LongPolling] {
-        let url = format!("{base}/redirect/secure?user=alice&secret={QUERY}");
-        let builder =
-            builder(url).with_transports(transport).with_automatic_reconnect(RetryPolicy::default());
+        let builder = builder(format!("{base}/redirect/secure?user=alice&secret={QUERY}"))
+            .with_transports(transport)
+            .with_automatic_reconnect(RetryPolicy::default());
+        emitted.push_str(&format!("{builder:?}"));
         let hub = builder.connect().await.unwrap();
+        let info = hub.connection_info().unwrap();
+        // The connection has a token of its own.
+        secrets.push(info.token.clone().unwrap().secret().to_owned());
         let mut events = hub.events();
-        emitted.push_str(&format!("{:?} {events:?}", hub.connection_info()));
-        emitted
-            .push_str(&format!("{:?}", hub.refresh_authentication().await.expect_err("there is no refresh")));
+        emitted.push_str(&format!("{hub:?} {info:?} {} {events:?}", info.url));
+        let claims: Value = hub.invoke("WhoAmI", ()).await.unwrap();
+        assert_eq!(claims["user"], "alice");
+        let refused = hub.refresh_authentication().await.expect_err("there is no refresh");
+        emitted.push_str(&format!("{refused} {refused:?}"));
         hub.send("Drop", ()).await.unwrap();
         loop {
             let event = events.next().await.unwrap();
@@ -60,6 +56,8 @@ async fn no_secret_is_emitted() {
             }
         }
         hub.stop().await;
+        let closed = hub.closed().await;
+        emitted.push_str(&format!("{closed} {closed:?}"));
     }
 
     // Every step that can fail.
@@ -83,7 +81,7 @@ async fn no_secret_is_emitted() {
     assert!(logged.contains("negotiating") && logged.contains("reconnecting"), "{logged}");
     // Below us, reqwest and tungstenite log at levels that are their own business.
     let ours = logged.lines().filter(|line| line.contains("hubwire")).collect::<String>();
-    for secret in [TOKEN, QUERY, HEADER, redirected.as_str()] {
+    for secret in &secrets {
         for (what, text) in [("errors and Debug", &emitted), ("logs", &ours)] {
             assert!(!text.contains(secret), "{secret} stands in {what}: {text}");
         }
