@@ -44,6 +44,9 @@ against_the_reference_hub! {
     stops;
     typed_chat;
     typed_hubs;
+    values;
+    own_types;
+    large_values;
 }
 
 fn clock() -> f64 {

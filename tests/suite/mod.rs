@@ -6,6 +6,7 @@ mod faults;
 mod lifecycle;
 pub(crate) mod transports;
 mod typed;
+mod values;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::faults::{broken_handshakes, broken_messages, broken_negotiate};
 pub(crate) use self::lifecycle::*;
 pub(crate) use self::typed::{typed_chat, typed_hubs};
+pub(crate) use self::values::{large_values, own_types, values};
 
 async fn connect(url: String) -> HubConnection {
     HubConnection::builder(url).connect().await.expect("connects")
