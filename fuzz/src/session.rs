@@ -1,11 +1,12 @@
 //! A session whose driver, network, server and user do anything at any time. Every call ends exactly once, nothing
 //! goes on for ever, and a driver that does what it is told never has two things to do at once.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use arbitrary::Unstructured;
-use hubwire::core::hub::HubEvent;
+use hubwire::core::hub::{HubEvent, Pending};
 use hubwire::core::message::{HubMessage, Outcome};
 use hubwire::core::negotiate::{NegotiateAnswer, Transport, Transports};
 use hubwire::core::session::{ConnectionError, Effect, Session, SessionOptions, TransportError};
@@ -20,7 +21,7 @@ const UNIX: Duration = Duration::from_secs(1_800_000_000);
 const LONGEST: usize = 300;
 
 /// Never sent to the app server.
-const REDIRECT_TOKEN: &str = "of-the-redirect";
+const REDIRECT_TOKENS: [&str; 2] = ["of-the-redirect", "later-of-the-redirect"];
 
 /// The claims of the second one: `{"exp":1800003600}`.
 const TOKENS: [&str; 3] = ["opaque", "e30.eyJleHAiOjE4MDAwMDM2MDB9.x", ""];
@@ -85,12 +86,14 @@ enum Job {
 }
 
 struct World {
-    session: Session<u64>,
+    session: Session<(), (), Rc<()>>,
     now: Moment,
     job: Option<Job>,
     /// An open transport, and which.
     transport: Option<Transport>,
     opening: Transport,
+    /// Whether its token came with a redirect.
+    redirected: bool,
     shaking_hands: bool,
     /// Between `Connected` and `Lost`.
     up: bool,
@@ -99,8 +102,11 @@ struct World {
     /// Whether the user was told of a reconnect that has not come to an end.
     reconnecting: bool,
     fetched: u32,
-    pending: BTreeSet<u64>,
-    begun: u64,
+    /// The user's calls by their numbers, and whether they stream.
+    pending: BTreeMap<u64, bool>,
+    /// Uploads and answers that are under way: the number, the call that it ends with, and what stops it.
+    uploads: Vec<(u64, Option<u64>, Weak<()>)>,
+    answers: Vec<(u64, u8, Weak<()>)>,
 }
 
 impl World {
@@ -111,18 +117,20 @@ impl World {
             job: None,
             transport: None,
             opening: Transport::WebSockets,
+            redirected: false,
             shaking_hands: false,
             up: false,
             started: false,
             reconnecting: false,
             fetched: 0,
-            pending: BTreeSet::new(),
-            begun: 0,
+            pending: BTreeMap::new(),
+            uploads: Vec::new(),
+            answers: Vec::new(),
         }
     }
 
     fn operate(&mut self, data: &mut Unstructured<'_>) -> arbitrary::Result<()> {
-        let late = match data.int_in_range(0..=20)? {
+        let late = match data.int_in_range(0..=23)? {
             0 => {
                 let late = self.started;
                 self.started = true;
@@ -166,20 +174,18 @@ impl World {
                 self.transport.is_none()
             }
             11 => {
-                self.begin();
+                self.begin(data.arbitrary()?);
                 true
             }
             12 => {
                 let id = data.int_in_range(0..=15)?;
-                if let Some(call) = self.session.abandon_call(id) {
-                    assert!(self.pending.remove(&call));
-                }
+                self.abandon(id);
                 true
             }
             13 => {
-                let id = data.int_in_range(0..=15_u8)?.to_string();
+                let id = data.int_in_range(0..=15)?;
                 let ends = data.arbitrary()?;
-                self.message(&id, ends);
+                self.message(id, ends);
                 true
             }
             14 => {
@@ -203,11 +209,24 @@ impl World {
                 true
             }
             18 => {
-                let token = TOKENS.get(data.int_in_range(0..=3)?).map(|&token| AccessToken::from(token));
-                self.session.handle_renewed_token(self.now, self.unix(), token.as_ref());
+                let token = data.int_in_range(0..=3)?;
+                self.renew(TOKENS.get(token).copied());
                 true
             }
             19 => {
+                self.upload(data.arbitrary()?);
+                true
+            }
+            20 => {
+                self.end_job(data.arbitrary()?);
+                true
+            }
+            21 => {
+                let id = data.int_in_range(0..=3)?;
+                self.answer(id, data.arbitrary()?);
+                true
+            }
+            22 => {
                 self.now += Duration::from_millis(data.int_in_range(0..=20_000)?);
                 return self.time_passes();
             }
@@ -243,7 +262,7 @@ impl World {
             Some(Job::RetryDelay) => self.retry_delay(Some(Duration::ZERO)),
             None if self.shaking_hands => self.chunk(CHUNKS[0]),
             None => {
-                self.begin();
+                self.begin(false);
                 true
             }
         }
@@ -275,6 +294,15 @@ impl World {
         late
     }
 
+    /// Somebody has got a new token for the present transport.
+    fn renew(&mut self, token: Option<&str>) {
+        if self.up || self.job == Some(Job::Open) || self.shaking_hands {
+            let token = if self.redirected { Some(REDIRECT_TOKENS[1]) } else { token };
+            let token = token.map(AccessToken::from);
+            self.session.handle_renewed_token(self.now, self.unix(), token.as_ref());
+        }
+    }
+
     fn open(&mut self, opened: Result<(), TransportError>) -> bool {
         let late = !self.done(Job::Open);
         if !late && opened.is_ok() {
@@ -299,28 +327,94 @@ impl World {
         !self.shaking_hands
     }
 
-    fn begin(&mut self) {
-        let begun = self.session.begin_call(self.begun);
-        assert_eq!(begun.is_ok(), self.up);
-        if begun.is_ok() {
-            self.pending.insert(self.begun);
-        }
-        self.begun += 1;
+    fn begin(&mut self, streams: bool) {
+        let calls = self.session.calls();
+        assert_eq!(calls.is_some(), self.up);
+        let Some(calls) = calls else { return };
+        let least = self.pending.last_key_value().map_or(0, |(last, _)| last + 1);
+        let id = calls.begin(if streams { Pending::Stream(()) } else { Pending::Call(()) });
+        assert!(id >= least, "a number comes again");
+        self.pending.insert(id, streams);
     }
 
-    fn message(&mut self, id: &str, ends: bool) {
-        let (headers, invocation_id) = (Vec::new(), id.into());
+    fn abandon(&mut self, id: u64) {
+        let Some(calls) = self.session.calls() else { return };
+        let gone = calls.abandon(id);
+        let streams = self.pending.remove(&id);
+        assert_eq!(gone.as_ref().map(|gone| matches!(gone.call, Pending::Stream(_))), streams);
+        if let Some(gone) = gone {
+            assert_eq!(gone.uploads, self.end_uploads(id));
+        }
+    }
+
+    /// The uploads of a call end with it.
+    fn end_uploads(&mut self, call: u64) -> Vec<u64> {
+        let of_call = |upload: &&(u64, Option<u64>, Weak<()>)| upload.1 == Some(call);
+        let ended = self.uploads.iter().filter(of_call).map(|(id, ..)| *id).collect();
+        self.uploads.retain(|upload| !of_call(&upload));
+        ended
+    }
+
+    fn upload(&mut self, with_call: bool) {
+        let Some(calls) = self.session.calls() else { return };
+        let call = self.pending.keys().next_back().copied().filter(|_| with_call);
+        let job = Rc::new(());
+        let seen = Rc::downgrade(&job);
+        self.uploads.push((calls.begin_upload(call, job), call, seen));
+    }
+
+    fn end_job(&mut self, upload: bool) {
+        let Some(calls) = self.session.calls() else { return };
+        if upload {
+            let Some((id, ..)) = self.uploads.pop() else { return };
+            assert!(calls.is_uploading(id) && calls.end_upload(id) && !calls.end_upload(id));
+        } else {
+            let Some((number, id, _)) = self.answers.pop() else { return };
+            assert_eq!(calls.end_answer(number), Some(id.to_string()));
+            assert_eq!(calls.end_answer(number), None);
+        }
+    }
+
+    /// The server calls, or no longer wants the answer.
+    fn answer(&mut self, id: u8, cancels: bool) {
+        let text = id.to_string();
+        if cancels {
+            let cancel: HubMessage<'_, &str> =
+                HubMessage::CancelInvocation { headers: Vec::new(), invocation_id: text.as_str().into() };
+            let hears = self.session_can_hear();
+            let at = self.answers.iter().position(|answer| answer.1 == id).filter(|_| hears);
+            let event = self.session.handle_message(self.now, cancel);
+            assert_eq!(event == HubEvent::Cancelled(text.as_str().into()), at.is_some());
+            at.map(|at| self.answers.remove(at));
+        } else if let Some(calls) = self.session.calls() {
+            let job = Rc::new(());
+            let seen = Rc::downgrade(&job);
+            self.answers.push((calls.begin_answer(&text, job), id, seen));
+        }
+    }
+
+    fn message(&mut self, id: u64, ends: bool) {
+        let text = id.to_string();
+        let (headers, invocation_id) = (Vec::new(), text.as_str().into());
         let message: HubMessage<'_, &str> = if ends {
             HubMessage::Completion { headers, invocation_id, outcome: Outcome::Void }
         } else {
             HubMessage::StreamItem { headers, invocation_id, item: "1" }
         };
-        match self.session.handle_message(self.now, message) {
-            HubEvent::Completed(call, _) | HubEvent::UnexpectedItem(call) => {
-                assert!(self.session_can_hear());
-                assert!(self.pending.remove(&call));
-            }
-            event => assert_eq!(event, HubEvent::None),
+        let hears = self.session_can_hear();
+        let streams = self.pending.get(&id).copied().filter(|_| hears);
+        let event = self.session.handle_message(self.now, message);
+        let fits = match streams {
+            None => event == HubEvent::None,
+            Some(true) if ends => matches!(event, HubEvent::StreamCompleted(_, Outcome::Void)),
+            Some(true) => return assert!(matches!(event, HubEvent::Item { id: of, .. } if of == id)),
+            Some(false) if ends => matches!(event, HubEvent::Completed(_, Outcome::Void)),
+            Some(false) => matches!(event, HubEvent::UnexpectedItem(_)),
+        };
+        assert!(fits, "{event:?}");
+        if streams.is_some() {
+            self.pending.remove(&id);
+            self.end_uploads(id);
         }
     }
 
@@ -358,9 +452,10 @@ impl World {
                 }
                 Effect::Open { transport, url, token, redirected_token } => {
                     self.check(&url, token.as_ref());
-                    assert_eq!(redirected_token, token.is_some_and(|token| token.secret() == REDIRECT_TOKEN));
+                    let of_redirect = token.is_some_and(|token| REDIRECT_TOKENS.contains(&token.secret()));
+                    assert_eq!(redirected_token, of_redirect);
                     assert!(!self.up || transport == Transport::WebSockets);
-                    self.opening = transport;
+                    (self.opening, self.redirected) = (transport, redirected_token);
                     self.begin_job(Job::Open);
                 }
                 Effect::SendHandshake(_) => {
@@ -390,7 +485,15 @@ impl World {
                     assert!(self.up && self.transport.is_none());
                     assert!(!matches!(error, ConnectionError::RetriesExhausted { .. }));
                     self.up = false;
-                    assert_eq!(BTreeSet::from_iter(calls), std::mem::take(&mut self.pending));
+                    let streams: Vec<bool> =
+                        calls.iter().map(|call| matches!(call, Pending::Stream(_))).collect();
+                    assert!(streams.into_iter().eq(std::mem::take(&mut self.pending).into_values()));
+                    let jobs = self
+                        .uploads
+                        .drain(..)
+                        .map(|(.., job)| job)
+                        .chain(self.answers.drain(..).map(|(.., job)| job));
+                    assert!(jobs.into_iter().all(|job| job.upgrade().is_none()), "a job goes on");
                 }
                 Effect::AskRetryPolicy(context) => {
                     let options = self.session.options();
@@ -431,6 +534,8 @@ impl World {
         assert_eq!(self.session.can_send(), self.up && self.transport.is_some());
         assert_eq!(self.session.is_handshaking(), self.shaking_hands);
         assert_eq!(self.session.info().is_some(), self.up);
+        let jobs = self.uploads.iter().map(|(.., job)| job).chain(self.answers.iter().map(|(.., job)| job));
+        assert!(jobs.into_iter().all(|job| job.strong_count() == 1), "a job was stopped");
         assert!(self.fetched <= 2, "the provider is asked again and again");
         let timeout = self.session.poll_timeout();
         let polling = self.session_can_hear() && self.transport == Some(Transport::LongPolling);
@@ -448,10 +553,8 @@ impl World {
         assert!(url.is_https());
         if let Some(token) = token {
             let secret = token.secret();
-            assert!(
-                TOKENS[..2].contains(&secret) || (url.host() == "svc" && secret == REDIRECT_TOKEN),
-                "{url}: {secret}"
-            );
+            let of_redirect = url.host() == "svc" && REDIRECT_TOKENS.contains(&secret);
+            assert!(TOKENS[..2].contains(&secret) || of_redirect, "{url}: {secret}");
         }
     }
 

@@ -338,15 +338,13 @@ impl<C: Codec> Shared<C> {
 
     /// The server has taken a new token: its own answer, or else the one that was sent to it.
     pub(super) fn accept(&mut self, now: Moment, given: Option<&AccessToken>, sent: Option<&AccessToken>) {
-        let (token, redirected) = &mut self.link_token;
-        if *redirected {
-            if let Some(given) = given {
-                *token = Some(given.clone());
-            }
-        } else {
-            *token = given.or(sent).cloned();
-            self.session.handle_renewed_token(now, platform::unix_now(), token.as_ref());
-        }
+        // What was sent is the provider's, which means nothing to the server that a redirect led to.
+        let token = match self.link_token {
+            (_, true) if given.is_none() => return,
+            _ => given.or(sent),
+        };
+        self.link_token.0 = token.cloned();
+        self.session.handle_renewed_token(now, platform::unix_now(), token);
     }
 
     pub(super) fn is_full(&self) -> bool {

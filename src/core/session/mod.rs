@@ -316,16 +316,21 @@ impl<T, S: Clone, J> Session<T, S, J> {
         }
     }
 
-    /// The token was renewed on a request of the transport's, or refreshed: later sockets and reconnects use it.
+    /// The token was renewed on a request of the transport's, or refreshed: later sockets use it, and reconnects as
+    /// well, unless it stands for a redirect's token.
     pub fn handle_renewed_token(&mut self, now: Moment, unix_now: Duration, token: Option<&AccessToken>) {
         let token = token.filter(|token| !token.secret().is_empty());
-        self.tokens.store(now, unix_now, token);
+        let mut redirected = false;
         if let Phase::Opening(_, link)
         | Phase::Handshaking(link, _)
         | Phase::Connected(Live { link, .. })
         | Phase::Resuming { live: Live { link, .. }, .. } = &mut *self.phase
         {
             link.info.token = token.cloned();
+            redirected = link.redirected_token;
+        }
+        if !redirected {
+            self.tokens.store(now, unix_now, token);
         }
     }
 

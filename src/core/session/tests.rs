@@ -589,3 +589,28 @@ fn an_empty_renewed_token_is_none() {
     bench.session.handle_renewed_token(bench.now, UNIX_NOW, Some(&"".into()));
     assert_eq!(bench.session.info().and_then(|info| info.token.as_ref()), None);
 }
+
+#[test]
+fn a_refreshed_token_of_a_redirect_is_for_the_next_socket_but_not_for_the_app_server() {
+    let mut bench = Bench::new(|options| {
+        options.has_token_provider = true;
+        options.use_stateful_reconnect = true;
+        options.automatic_reconnect = true;
+    });
+    bench.token(Ok(Some(expiring(3600))));
+    bench.answer(200, r#"{"url":"https://svc/client/?hub=chat","accessToken":"svc"}"#);
+    bench.answer(200, STATEFUL);
+    bench.session.handle_open(bench.now, Ok(()));
+    bench.session.handle_handshake(bench.now, b"{}\x1e");
+    bench.effects();
+    bench.session.handle_renewed_token(bench.now, UNIX_NOW, Some(&"newer of svc".into()));
+    bench.session.handle_transport_closed(bench.now, lost());
+    let effects = bench.effects();
+    let [Effect::CloseTransport, Effect::Open { token, .. }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(token, &Some("newer of svc".into()));
+    bench.session.handle_open(bench.now, Err(status(404)));
+    bench.session.handle_retry_delay(bench.now, Some(Duration::ZERO));
+    let effects = bench.effects();
+    let Some(Effect::Negotiate(request)) = effects.last() else { panic!("{effects:?}") };
+    assert_eq!((request.url.host(), &request.token), ("app", &Some(expiring(3600))));
+}
