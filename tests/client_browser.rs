@@ -93,6 +93,9 @@ against_the_reference_hub! {
     stateful_reconnect_is_an_offer;
     typed_chat;
     typed_hubs;
+    values;
+    own_types;
+    large_values;
 }
 
 fn clock() -> f64 {
