@@ -8,7 +8,8 @@ wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 
 mod suite;
 
-use hubwire::{ConnectionError, HubConnection, NegotiateError, UrlError};
+use hubwire::{ConnectionError, HubConnection, HubProtocol, NegotiateError, Transport, UrlError};
+use suite::Setup;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 macro_rules! against_the_reference_hub {
@@ -26,19 +27,98 @@ macro_rules! against_the_reference_hub {
     };
 }
 
+macro_rules! over {
+    ($transport:ident, $protocol:ident) => {
+        use super::*;
+
+        const SETUP: Setup = Setup { transport: Transport::$transport, protocol: HubProtocol::$protocol };
+
+        against_the_reference_hub! {
+            calls(SETUP);
+            pushes(SETUP);
+            handlers_are_on_their_own(SETUP, false);
+            restart(SETUP);
+            the_server_goes_away(SETUP);
+            stops(SETUP);
+        }
+    };
+}
+
+mod json_over_web_sockets {
+    over!(WebSockets, Json);
+}
+
+mod json_over_server_sent_events {
+    over!(ServerSentEvents, Json);
+}
+
+mod json_over_long_polling {
+    over!(LongPolling, Json);
+}
+
+#[cfg(feature = "msgpack")]
+mod message_pack_over_web_sockets {
+    over!(WebSockets, MessagePack);
+}
+
+#[cfg(feature = "msgpack")]
+mod message_pack_over_long_polling {
+    over!(LongPolling, MessagePack);
+}
+
 against_the_reference_hub! {
-    calls;
-    pushes;
-    handlers_are_on_their_own(false);
+    polls_that_bring_nothing;
+    tokens_stay_out_of_queries;
     chat;
     redirects;
-    restart;
-    the_server_goes_away;
-    faults;
-    silence_and_handshakes;
-    stops;
+    broken_negotiate(clock);
+    broken_handshakes(clock);
+    broken_messages(clock);
+    automatic_reconnect;
+    retry_policies(false);
+    stateful_reconnect("browser", 10_000, 50);
+    stateful_reconnect_is_an_offer;
+    streams;
+    items_before_the_first_poll_are_kept;
+    cancelled_streams;
+    uploads;
+    uploads_next_to_each_other;
+    uploads_stop_with_their_call;
+    a_slow_reader_loses_nothing;
+    client_results(false);
+    messages_before_their_handler_are_kept;
+    handlers_call_the_connection;
+    slow_handlers_keep_the_order(false);
+    time_limits;
     typed_chat;
     typed_hubs;
+}
+
+fn clock() -> f64 {
+    js_sys::Date::now() / 1000.0
+}
+
+/// What a GET of the reference hub answers.
+async fn get(url: String) -> String {
+    gloo_net::http::Request::get(&url).send().await.unwrap().text().await.unwrap()
+}
+
+#[wasm_bindgen_test]
+async fn tokens() {
+    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else { return };
+    let good = get(format!("{base}/token?ttl=3600")).await;
+    let expired = get(format!("{base}/token?ttl=-60")).await;
+    suite::tokens(base, &good, &expired).await;
+}
+
+#[wasm_bindgen_test]
+async fn authentication_refresh() {
+    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else { return };
+    let mut tokens = Vec::new();
+    for query in ["ttl=4", "ttl=3600", "ttl=1000", "user=somebody&ttl=1000"] {
+        tokens.push(get(format!("{base}/token?{query}")).await);
+    }
+    suite::authentication_refresh(base, tokens.try_into().unwrap()).await;
 }
 
 /// A relative URL means the page's own server, which is no hub here.

@@ -3,9 +3,11 @@
 mod suite;
 mod support;
 
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use hubwire::{ConnectionError, HubConnection};
+use hubwire::{ConnectionError, HubConnection, HubProtocol, Transport};
+use suite::Setup;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 macro_rules! against_the_reference_hub {
@@ -22,23 +24,76 @@ macro_rules! against_the_reference_hub {
     };
 }
 
+macro_rules! over {
+    ($transport:ident, $protocol:ident) => {
+        use super::*;
+
+        const SETUP: Setup = Setup { transport: Transport::$transport, protocol: HubProtocol::$protocol };
+
+        against_the_reference_hub! {
+            calls(SETUP);
+            pushes(SETUP);
+            handlers_are_on_their_own(SETUP, true);
+            restart(SETUP);
+            the_server_goes_away(SETUP);
+            stops(SETUP);
+        }
+    };
+}
+
+mod json_over_web_sockets {
+    over!(WebSockets, Json);
+}
+
+mod json_over_server_sent_events {
+    over!(ServerSentEvents, Json);
+}
+
+mod json_over_long_polling {
+    over!(LongPolling, Json);
+}
+
+#[cfg(feature = "msgpack")]
+mod message_pack_over_web_sockets {
+    over!(WebSockets, MessagePack);
+}
+
+#[cfg(feature = "msgpack")]
+mod message_pack_over_long_polling {
+    over!(LongPolling, MessagePack);
+}
+
 against_the_reference_hub! {
-    calls;
-    pushes;
-    handlers_are_on_their_own(true);
+    polls_that_bring_nothing;
+    tokens_stay_out_of_queries;
     chat;
     redirects;
-    restart;
-    the_server_goes_away;
-    faults;
-    silence_and_handshakes;
-    stops;
+    broken_negotiate(clock);
+    broken_handshakes(clock);
+    broken_messages(clock);
     automatic_reconnect;
     retry_policies(true);
     stateful_reconnect("native", 10_000, 50);
     stateful_reconnect_is_an_offer;
+    streams;
+    items_before_the_first_poll_are_kept;
+    cancelled_streams;
+    uploads;
+    uploads_next_to_each_other;
+    uploads_stop_with_their_call;
+    a_slow_reader_loses_nothing;
+    client_results(true);
+    messages_before_their_handler_are_kept;
+    handlers_call_the_connection;
+    slow_handlers_keep_the_order(true);
+    time_limits;
     typed_chat;
     typed_hubs;
+}
+
+fn clock() -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
 
 #[tokio::test]

@@ -4,8 +4,7 @@
 
 mod suite;
 
-use hubwire::core::negotiate::Transport;
-use hubwire::{ConnectionError, HubConnection, UrlError};
+use hubwire::{ConnectionError, HubConnection, Transport, UrlError};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 #[wasm_bindgen_test]
@@ -17,10 +16,16 @@ async fn each_transport() {
     // Node has a WebSocket from version 22 on.
     let has_web_socket = js_sys::Reflect::has(&js_sys::global(), &"WebSocket".into()).unwrap();
     let missing: &[_] = if has_web_socket { &[] } else { &[Transport::WebSockets] };
-    suite::transports::each_transport(base, missing).await;
+    suite::each_transport(base, missing).await;
+
+    // Left to itself it takes the first of the server's that there is.
+    let hub = HubConnection::builder(format!("{base}/hub")).connect().await.unwrap();
+    let first = if has_web_socket { Transport::WebSockets } else { Transport::ServerSentEvents };
+    assert_eq!(hub.connection_info().unwrap().transport, first);
+    hub.stop().await;
 }
 
-/// A worker hears of the network, Node of nothing; a relative URL has nothing to be relative to.
+/// A relative URL has nothing to be relative to.
 #[wasm_bindgen_test]
 async fn relative_urls() {
     let error = HubConnection::builder("/hub").connect().await.expect_err("no URL");

@@ -14,5 +14,5 @@ async fn each_transport() {
         wasm_bindgen_test::console_log!("SKIPPED: each_transport: no reference hub");
         return;
     };
-    suite::transports::each_transport(base, &[]).await;
+    suite::each_transport(base, &[]).await;
 }

@@ -156,3 +156,8 @@ impl Gate {
         }
     }
 }
+
+native_only! {
+    #[cfg(all(test, feature = "client"))]
+    mod tests;
+}

@@ -16,7 +16,7 @@ use crate::client::tokens::{self, Accepted, LinkTokens};
 use crate::client::transport::Link;
 use crate::core::hub::HubEvent;
 use crate::core::message::HubMessage;
-use crate::core::negotiate::{NegotiateAnswer, RESPONSE_LIMIT, TransferFormat, user_agent};
+use crate::core::negotiate::{NegotiateAnswer, RESPONSE_LIMIT, user_agent};
 use crate::core::refresh::RefreshError;
 use crate::core::session::{ConnectionError, ConnectionInfo, Effect, TransportError};
 use crate::core::stateful::MessageBuffer;
@@ -337,10 +337,7 @@ impl<C: Codec> Driver<C> {
             if rest.is_empty() {
                 return;
             }
-            match self.codec.format() {
-                TransferFormat::Text => Frame::text(rest),
-                TransferFormat::Binary => Frame::binary(rest),
-            }
+            if frame.is_text() { Frame::text(rest) } else { Frame::binary(rest) }
         } else {
             frame
         };

@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
@@ -243,6 +244,38 @@ async fn events_are_frames() {
     drop(pieces);
     let error = receive(&mut link).await.unwrap_err();
     assert_eq!(error.to_string(), "the server ended the event stream");
+}
+
+/// The network goes away in the middle of an answer.
+#[tokio::test]
+async fn a_broken_answer_is_the_end() {
+    /// A piece of a body, and the end of the connection when the other half is dropped.
+    fn breakable() -> (Body, oneshot::Sender<()>) {
+        let (whole, broken) = oneshot::channel();
+        let end = async move {
+            let _ = broken.await;
+            Err("broken")
+        };
+        let pieces = futures_util::stream::iter([Ok("data: ")]).chain(futures_util::stream::once(end));
+        (Body::from_stream(pieces), whole)
+    }
+
+    let mut server = Server::start().await;
+    let tokens = Tokens::new("one", []);
+    let opening = server.open(Transport::ServerSentEvents, &tokens);
+    let (body, whole) = breakable();
+    server.next().await.answer(200, body);
+    let mut link = opening.await.unwrap().expect("opens");
+    assert_eq!(receive(&mut link).await.unwrap(), "", "the event has no end");
+    drop(whole);
+    let error = receive(&mut link).await.unwrap_err();
+    assert!(!error.message.contains("ended"), "{error}");
+
+    let polling = receiving(server.polling(TransferFormat::Text, &tokens).await);
+    let (body, whole) = breakable();
+    server.next().await.answer(200, body);
+    drop(whole);
+    assert!(polling.await.unwrap().1.is_err());
 }
 
 #[tokio::test]
@@ -515,4 +548,63 @@ async fn closing_does_not_wait_for_a_server_that_is_gone() {
     assert_eq!(goodbye.method, "DELETE");
     limited(closing).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+/// What is written while a POST is on its way goes out together in the next.
+#[tokio::test]
+async fn a_connection_batches_what_it_sends() {
+    use crate::HubConnection;
+
+    let mut server = Server::start().await;
+    let hub =
+        HubConnection::builder(server.url.to_text()).with_transports(Transport::LongPolling).build().unwrap();
+    let starting = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.start().await }
+    });
+    let negotiate = server.next().await;
+    assert_eq!(negotiate.query, "id=7&negotiateVersion=1");
+    negotiate.answer(
+        200,
+        r#"{"connectionId":"c","connectionToken":"t","negotiateVersion":1,
+            "availableTransports":[{"transport":"LongPolling","transferFormats":["Text"]}]}"#,
+    );
+    server.next().await.answer(200, "");
+    let mut polled = None;
+    for _ in 0..2 {
+        let request = server.next().await;
+        match &*request.method {
+            "POST" => {
+                assert_eq!(&*request.body, b"{\"protocol\":\"json\",\"version\":1}\x1e");
+                request.answer(200, "");
+            }
+            _ => polled = Some(request),
+        }
+    }
+    polled.take().unwrap().answer(200, "{}\x1e");
+    limited(starting).await.unwrap().unwrap();
+    let polled = server.next().await;
+    assert_eq!(polled.method, "GET");
+
+    let message = |n: u32| format!("{{\"type\":1,\"target\":\"Take\",\"arguments\":[{n}]}}\x1e");
+    hub.send("Take", (1,)).await.unwrap();
+    let first = server.next().await;
+    assert_eq!(String::from_utf8_lossy(&first.body), message(1));
+    for n in 2..=4 {
+        hub.send("Take", (n,)).await.unwrap();
+    }
+    first.answer(200, "");
+    let rest = server.next().await;
+    assert_eq!(String::from_utf8_lossy(&rest.body), message(2) + &message(3) + &message(4));
+    rest.answer(200, "");
+
+    let stopping = tokio::spawn(async move { hub.stop().await });
+    let close = server.next().await;
+    assert_eq!(&*close.body, b"{\"type\":7}\x1e");
+    close.answer(200, "");
+    let goodbye = server.next().await;
+    assert_eq!((&*goodbye.method, &*goodbye.query), ("DELETE", "id=7&id=t"));
+    goodbye.answer(202, "");
+    limited(stopping).await.unwrap();
+    polled.aborted().await;
 }
