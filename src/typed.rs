@@ -1,8 +1,75 @@
 //! Typed hubs: the macro [`hub!`](crate::hub), and what its expansion needs.
 
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::future::{Future, ready};
+
 /// `Send`, where there are threads.
 pub trait MaybeSend: crate::platform::MaybeSend {}
 impl<T: crate::platform::MaybeSend> MaybeSend for T {}
+
+/// What a handler may return when the hub waits for a `T`. `K` tells the kinds apart, and is found by inference.
+#[diagnostic::on_unimplemented(
+    message = "the hub waits for `{T}`, which is not what this handler returns",
+    note = "it may return `{T}`, a `Result` of it whose error can be displayed, or a future of either"
+)]
+pub trait Answers<T, K> {
+    /// What the hub is told where there is no `T`.
+    type Error: Display + MaybeSend;
+
+    /// The answer.
+    fn into_answer(self) -> impl Future<Output = Result<T, Self::Error>> + MaybeSend;
+}
+
+/// Marks values as answers.
+#[derive(Debug)]
+pub enum Plain {}
+
+/// Marks results as answers.
+#[derive(Debug)]
+pub enum Fallible {}
+
+/// Marks futures of values as answers.
+#[derive(Debug)]
+pub enum PlainLater {}
+
+/// Marks futures of results as answers.
+#[derive(Debug)]
+pub enum FallibleLater {}
+
+impl<T: MaybeSend> Answers<T, Plain> for T {
+    type Error = Infallible;
+
+    fn into_answer(self) -> impl Future<Output = Result<T, Infallible>> + MaybeSend {
+        ready(Ok(self))
+    }
+}
+
+impl<T: MaybeSend, E: Display + MaybeSend> Answers<T, Fallible> for Result<T, E> {
+    type Error = E;
+
+    fn into_answer(self) -> impl Future<Output = Self> + MaybeSend {
+        ready(self)
+    }
+}
+
+impl<T, F: Future<Output = T> + MaybeSend> Answers<T, PlainLater> for F {
+    type Error = Infallible;
+
+    async fn into_answer(self) -> Result<T, Infallible> {
+        Ok(self.await)
+    }
+}
+
+impl<T, E: Display + MaybeSend, F: Future<Output = Result<T, E>> + MaybeSend> Answers<T, FallibleLater>
+    for F
+{
+    type Error = E;
+
+    fn into_answer(self) -> impl Future<Output = Result<T, E>> + MaybeSend {
+        self
+    }
+}
 
 /// Describes a hub once: what it offers, and what it calls. Out comes a typed handle over a
 /// [`HubConnection`](crate::HubConnection); names, arguments and results are checked when the program is compiled.
@@ -14,22 +81,26 @@ impl<T: crate::platform::MaybeSend> MaybeSend for T {}
 /// | `fn add(a: i32, b: i32) -> i32;` | a method, and its result | `async fn add(&self, a: i32, b: i32) -> Result<i32, CallError>` |
 /// | `fn join(room: &str);` | a method without a result; its end is waited for | `async fn join(&self, room: &str) -> Result<(), CallError>` |
 /// | `send fn log(line: &str);` | a method whose end is not waited for | `async fn log(&self, line: &str) -> Result<(), CallError>` |
+/// | `stream fn count(to: u32) -> u32;` | a method that answers with a stream of these | `async fn count(&self, to: u32) -> Result<HubStream<u32>, CallError>` |
 ///
 /// and in the trait that `Hub<…>` names, if there is one,
 ///
 /// | item | is | and becomes |
 /// | --- | --- | --- |
 /// | `fn receive(text: String);` | what the hub calls | `fn receive(&self, handler: impl FnMut(String)) -> Subscription` |
+/// | `fn ask(question: String) -> bool;` | what the hub calls, to wait for an answer | `fn ask(&self, handler: impl FnMut(String) -> bool) -> Subscription` |
 ///
 /// - On the wire a method is called as ASP.NET Core would name it: `send_message` is `SendMessage`. An attribute
 ///   `#[name = "…"]` gives it any other name.
-/// - The arguments of the hub's methods are whatever [`Arguments`](crate::Arguments) takes, references too. What the
-///   hub sends (results, and the arguments of what it calls) is read from messages, so these types are owned.
+/// - The arguments of the hub's methods are whatever [`Arguments`](crate::Arguments) takes: references, and
+///   [`Upload`](crate::Upload)s. What the hub sends (results, items, the arguments of what it calls) is read from
+///   messages, so these types are owned.
+/// - Handlers may be `async`. One that answers may return a `Result`; the hub gets the text of its error.
 /// - Documentation, `#[cfg(…)]` and other attributes stay with their methods. Methods are as visible as their trait.
 /// - The handle has `new`, `on` (what the hub calls) and `connection` besides; it is cheap to clone.
 ///
 /// ```no_run
-/// use hubwire::HubConnection;
+/// use hubwire::{HubConnection, Upload};
 ///
 /// hubwire::hub! {
 ///     /// What the chat server offers.
@@ -43,12 +114,18 @@ impl<T: crate::platform::MaybeSend> MaybeSend for T {}
 ///         fn people() -> Vec<String>;
 ///         /// Tells the server what happens here.
 ///         send fn log(line: &str);
+///         /// Counts.
+///         stream fn counter(count: u32, delay_milliseconds: u32) -> u32;
+///         /// Adds many numbers.
+///         fn upload_sum(numbers: Upload) -> i64;
 ///     }
 ///
 ///     /// What the chat server calls.
 ///     pub trait ChatClient {
 ///         /// Somebody has said something.
 ///         fn receive_message(user: String, text: String);
+///         /// Whether it is all right.
+///         fn confirm(question: String) -> bool;
 ///     }
 /// }
 ///
@@ -56,10 +133,15 @@ impl<T: crate::platform::MaybeSend> MaybeSend for T {}
 /// let hub = HubConnection::builder("https://example.com/chat").build()?;
 /// let chat = Chat::new(hub.clone());
 /// chat.on().receive_message(|user, text| println!("{user}: {text}"));
+/// chat.on().confirm(|question| async move { !question.is_empty() });
 /// hub.start().await?;
 ///
 /// let sum = chat.add(1, 2).await?;
 /// chat.send_message("alice", &format!("1 + 2 = {sum}")).await?;
+/// let mut numbers = chat.counter(10, 100).await?;
+/// while let Some(number) = numbers.next().await {
+///     println!("{}", number?);
+/// }
 /// # Ok(())
 /// # }
 /// ```
@@ -201,18 +283,44 @@ macro_rules! __hub_method {
         }
     };
 
+    ([hub $visible:vis] [$($kept:tt)*] $name:tt
+        stream fn $method:ident ($($argument:ident: $Argument:ty),* $(,)?) -> $Item:ty
+    ) => {
+        $($kept)*
+        $visible async fn $method(
+            &self $(, $argument: $Argument)*
+        ) -> ::std::result::Result<$crate::HubStream<$Item>, $crate::CallError> {
+            const _: ::std::option::Option<fn() -> $Item> = ::std::option::Option::None;
+            self.connection.stream($crate::__hub_name!($name $method), ($($argument,)*)).await
+        }
+    };
+
     // The methods of the client.
     ([client $visible:vis] [$($kept:tt)*] $name:tt
         fn $method:ident ($($argument:ident: $Argument:ty),* $(,)?)
     ) => {
         $($kept)*
-        $visible fn $method(
+        $visible fn $method<R, M: 'static>(
             &self,
-            mut handler: impl ::std::ops::FnMut($($Argument),*) + $crate::typed::MaybeSend + 'static,
+            handler: impl ::std::ops::FnMut($($Argument),*) -> R + $crate::Handler<M>,
         ) -> $crate::Subscription {
             const _: ::std::option::Option<fn() -> ($($Argument,)*)> = ::std::option::Option::None;
-            let handler = move |$($argument: $Argument),*| handler($($argument),*);
             self.connection.on($crate::__hub_name!($name $method), handler)
+        }
+    };
+    ([client $visible:vis] [$($kept:tt)*] $name:tt
+        fn $method:ident ($($argument:ident: $Argument:ty),* $(,)?) -> $Result:ty
+    ) => {
+        $($kept)*
+        $visible fn $method<R: $crate::typed::Answers<$Result, K>, K>(
+            &self,
+            mut handler: impl ::std::ops::FnMut($($Argument),*) -> R + $crate::typed::MaybeSend + 'static,
+        ) -> $crate::Subscription {
+            const _: ::std::option::Option<fn() -> ($($Argument,)* $Result)> = ::std::option::Option::None;
+            let handler = move |$($argument: $Argument),*| {
+                $crate::typed::Answers::into_answer(handler($($argument),*))
+            };
+            self.connection.on_invoke($crate::__hub_name!($name $method), handler)
         }
     };
 
@@ -231,10 +339,15 @@ macro_rules! __hub_method {
             "nobody waits for the result of `send fn ", ::std::stringify!($method), "`: leave out `send`, or the result"
         ) }
     };
+    ([hub $visible:vis] $kept:tt $name:tt stream fn $method:ident ($($argument:tt)*)) => {
+        ::std::compile_error! { ::std::concat!(
+            "a stream is one of something: give `stream fn ", ::std::stringify!($method), "` the type of its items"
+        ) }
+    };
     ([$whose:ident $visible:vis] $kept:tt $name:tt $($word:ident)+ ($($argument:tt)*) $(-> $Result:ty)?) => {
         ::std::compile_error! { ::std::concat!(
             "the methods of a ", ::std::stringify!($whose), " are `fn name(argument: Type)`, with or without a result; \
-             those of a hub may also begin with `send`. This is something else: ",
+             those of a hub may also begin with `send` or `stream`. This is something else: ",
             ::std::stringify!($($word)+ ($($argument)*) $(-> $Result)?)
         ) }
     };
@@ -328,9 +441,18 @@ mod tests {
 /// What must not compile does not. Each case compiles once its mistake is mended.
 ///
 /// ```
-/// hubwire::hub! { trait Chat: Hub<Client> { fn add(a: i32, b: i32) -> i32; } trait Client { fn receive(text: String); } }
+/// hubwire::hub! {
+///     trait Chat: Hub<Client> { fn add(a: i32, b: i32) -> i32; stream fn count() -> u32; }
+///     trait Client { fn receive(text: String); fn ask(question: String) -> bool; }
+/// }
 /// async fn right(chat: Chat) -> Result<i32, hubwire::CallError> {
 ///     chat.on().receive(|text| assert_eq!(text.len(), 1));
+///     chat.on().receive(|text| async move { assert_eq!(text.len(), 1) });
+///     chat.on().ask(|question| question.len() == 1);
+///     chat.on().ask(|question| question.parse::<bool>());
+///     chat.on().ask(|question| async move { question.len() == 1 });
+///     chat.on().ask(|question| async move { question.parse::<bool>() });
+///     let _: hubwire::HubStream<u32> = chat.count().await?;
 ///     chat.add(1, 2).await
 /// }
 /// ```
@@ -368,15 +490,37 @@ mod tests {
 /// ```compile_fail,E0106
 /// hubwire::hub! { trait Chat { fn name() -> &str; } }
 /// ```
+/// ```compile_fail,E0106
+/// hubwire::hub! { trait Chat { stream fn names() -> &str; } }
+/// ```
 /// The same for a handler:
 /// ```compile_fail,E0106
 /// hubwire::hub! { trait Chat: Hub<Client> {} trait Client { fn receive(text: &str); } }
+/// ```
+/// An answer of another type, or none at all:
+/// ```compile_fail,E0277
+/// hubwire::hub! { trait Chat: Hub<Client> {} trait Client { fn ask(question: String) -> bool; } }
+/// fn wrong(chat: Chat) { chat.on().ask(|question| async move { question }); }
+/// ```
+/// ```compile_fail,E0277
+/// hubwire::hub! { trait Chat: Hub<Client> {} trait Client { fn ask(question: String) -> bool; } }
+/// fn wrong(chat: Chat) { chat.on().ask(|question| drop(question)); }
+/// ```
+/// An answer where the hub waits for none:
+/// ```compile_fail,E0277
+/// hubwire::hub! { trait Chat: Hub<Client> {} trait Client { fn receive(text: String); } }
+/// fn wrong(chat: Chat) { chat.on().receive(|text| text.len()); }
+/// ```
+/// Items of another type:
+/// ```compile_fail,E0308
+/// hubwire::hub! { trait Chat { stream fn count() -> u32; } }
+/// async fn wrong(chat: Chat) -> Result<hubwire::HubStream<String>, hubwire::CallError> { chat.count().await }
 /// ```
 /// More arguments than a call can have:
 /// ```compile_fail,E0277
 /// hubwire::hub! { trait Chat { fn many(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8, i: u8); } }
 /// ```
-/// A receiver, `async`, `pub`, a result of `send`, two names, a body:
+/// A receiver, `async`, `pub`, a result of `send`, no items of a stream, two names, a body:
 /// ```compile_fail
 /// hubwire::hub! { trait Chat { fn add(&self, a: i32, b: i32) -> i32; } }
 /// ```
@@ -388,6 +532,9 @@ mod tests {
 /// ```
 /// ```compile_fail
 /// hubwire::hub! { trait Chat { send fn add(a: i32, b: i32) -> i32; } }
+/// ```
+/// ```compile_fail
+/// hubwire::hub! { trait Chat { stream fn count(to: i32); } }
 /// ```
 /// ```compile_fail
 /// hubwire::hub! { trait Chat { #[name = "a"] #[name = "b"] fn add(a: i32, b: i32) -> i32; } }

@@ -9,6 +9,7 @@
 mod cut;
 mod framing;
 mod json;
+mod msgpack;
 mod mutator;
 mod negotiate;
 mod reference;
@@ -34,6 +35,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "framing", run: framing::run },
     Target { name: "json", run: json::run },
+    Target { name: "msgpack", run: msgpack::run },
     Target { name: "negotiate", run: negotiate::run },
     Target { name: "session", run: session::run },
     Target { name: "sse", run: sse::run },

@@ -80,7 +80,7 @@ impl Pair {
                     self.deliver(end);
                 }
             }
-            4 => self.to_socket(end, Frame::Ping),
+            4 => self.transmit(end, Frame::Ping),
             5 => {
                 self.now += Duration::from_millis(data.int_in_range(0..=2_000)?);
                 self.time_passes();
@@ -94,7 +94,7 @@ impl Pair {
         Ok(())
     }
 
-    fn to_socket(&mut self, end: usize, frame: Frame) {
+    fn transmit(&mut self, end: usize, frame: Frame) {
         if !self.no_socket {
             self.ends[end].on_the_way.push_back(frame);
         }
@@ -107,7 +107,7 @@ impl Pair {
             let number = *sent;
             *sent += 1;
             buffer.handle_sent(number, 1 + number as usize % 4);
-            self.to_socket(end, Frame::Message(number));
+            self.transmit(end, Frame::Message(number));
         }
     }
 
@@ -146,7 +146,7 @@ impl Pair {
             assert!(buffer.poll_timeout().is_none_or(|at| at > self.now && at <= self.now + ACK_DELAY));
             if let Some(sequence_id) = ack {
                 assert_eq!(sequence_id, i64::from(self.ends[end].processed));
-                self.to_socket(end, Frame::Ack(sequence_id));
+                self.transmit(end, Frame::Ack(sequence_id));
             }
         }
     }

@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
 use futures_channel::mpsc;
-use futures_util::StreamExt;
-use hubwire::{CallError, HubConnection};
+use futures_util::{StreamExt, stream};
+use hubwire::{CallError, HubConnection, Upload};
 use serde::Serialize;
 
 use super::{Point, connect};
@@ -24,6 +24,12 @@ hubwire::hub! {
         fn never_compiled(value: NoSuchType);
         send fn push_numbers(target: &str, count: u32);
         fn push(target: &str, arguments: (&str, u8));
+        stream fn counter(count: u32, delay_milliseconds: u32) -> u32;
+        stream fn points(count: i32) -> Point;
+        fn upload_concat(parts: Upload, separator: &str) -> String;
+        stream fn double(numbers: Upload) -> i32;
+        send fn ask_later(target: &str, question: &str);
+        send fn ask_void_later(target: &str);
     }
 
     /// What the tests make it call.
@@ -31,6 +37,10 @@ hubwire::hub! {
         fn numbers(number: u32);
         #[name = "named.by-hand"]
         fn named(text: String, count: u8);
+        fn capitals(text: String) -> String;
+        fn number(text: String) -> Option<u8>;
+        fn nothing() -> ();
+        fn answered(answer: String);
     }
 }
 
@@ -80,6 +90,35 @@ pub(crate) async fn typed_hubs(base: &str) {
     typed.on().named(move |text, count| sender.unbounded_send((text, count)).unwrap());
     typed.push("Named.by-hand", ("hello", 7)).await.unwrap();
     assert_eq!(received.next().await, Some(("hello".to_owned(), 7)));
+
+    let mut numbers = typed.counter(3, 0).await.unwrap();
+    for n in 0..3 {
+        assert_eq!(numbers.next().await.unwrap().unwrap(), n);
+    }
+    assert!(numbers.next().await.is_none());
+    let points = typed.points(2).await.unwrap();
+    let last = points.collect::<Vec<_>>().await.pop().unwrap().unwrap();
+    assert_eq!(last, Point { x: 1, y: 0.5, label: Some("p1".into()) });
+    let parts = Upload::new(stream::iter(["a", "b"]));
+    assert_eq!(typed.upload_concat(parts, "-").await.unwrap(), "a-b");
+    let mut doubled = typed.double(Upload::new(stream::iter([1, 21]))).await.unwrap();
+    assert_eq!(doubled.next().await.unwrap().unwrap(), 2);
+    assert_eq!(doubled.next().await.unwrap().unwrap(), 42);
+
+    let (sender, mut answers) = mpsc::unbounded();
+    typed.on().answered(move |answer| {
+        let sender = sender.clone();
+        async move { sender.unbounded_send(answer).unwrap() }
+    });
+    typed.on().capitals(|text| text.to_uppercase());
+    typed.ask_later("Capitals", "loud").await.unwrap();
+    assert_eq!(answers.next().await.unwrap(), "LOUD");
+    typed.on().number(|text| async move { text.parse().map(Some) });
+    typed.ask_later("Number", "not one").await.unwrap();
+    assert!(answers.next().await.unwrap().contains("invalid digit"));
+    typed.on().nothing(|| ());
+    typed.ask_void_later("Nothing").await.unwrap();
+    assert_eq!(answers.next().await.unwrap(), "result ");
 
     // A description that does not fit is the error of the call that it is wrong for.
     let mistaken = Mistaken::new(hub.clone());
