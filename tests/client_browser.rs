@@ -125,6 +125,45 @@ async fn authentication_refresh() {
     suite::authentication_refresh(base, tokens.try_into().unwrap()).await;
 }
 
+/// A connection that is stopped is over for the server as well, which may not see that by itself.
+#[wasm_bindgen_test]
+async fn stopped_connections_are_gone() {
+    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else {
+        wasm_bindgen_test::console_log!("SKIPPED: stopped_connections_are_gone: no reference hub");
+        return;
+    };
+    for path in ["/ws", "/sse", "/lp"] {
+        let hub = HubConnection::builder(format!("{base}{path}")).connect().await.unwrap();
+        let id = hub.connection_id().unwrap();
+        hub.stop().await;
+        loop {
+            let request = gloo_net::http::Request::get(&format!("{base}/connections"));
+            let connections = request.send().await.unwrap().text().await.unwrap();
+            let (open, ended) = connections.split_once("\"ended\"").unwrap();
+            if ended.contains(&id) {
+                assert!(!open.contains(&id));
+                break;
+            }
+        }
+    }
+}
+
+/// What JavaScript throws has secrets in it, and ends nothing but the start.
+#[wasm_bindgen_test]
+async fn impossible_requests_keep_their_secrets() {
+    let secret = "marked-secret";
+    for builder in [
+        HubConnection::builder(format!("http://u:{secret}@127.0.0.1:9/hub?q={secret}")),
+        HubConnection::builder("http://127.0.0.1:9/hub").with_header("X-Test", format!("{secret}\0")),
+        HubConnection::builder("http://127.0.0.1:9/hub").with_header(format!("{secret} name"), "x"),
+        HubConnection::builder(format!("http://[zz]/hub?q={secret}")).with_skip_negotiation(true),
+    ] {
+        let error = builder.with_insecure_http(true).connect().await.expect_err("impossible");
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains(secret) && !text.contains("can't be reached"), "{text}");
+    }
+}
+
 /// A relative URL means the page's own server, which is no hub here.
 #[wasm_bindgen_test]
 async fn relative_urls() {

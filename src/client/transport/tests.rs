@@ -331,6 +331,21 @@ async fn a_refused_token_is_renewed_once() {
 }
 
 #[tokio::test]
+async fn a_refused_token_is_renewed_for_a_web_socket_as_well() {
+    let mut server = Server::start().await;
+    let tokens = Tokens::new("one", [Ok(Some("two"))]);
+    let opening = server.open(Transport::WebSockets, &tokens);
+    let request = server.next().await;
+    assert_eq!((request.token(), request.header("Upgrade")), ("one", "websocket"));
+    request.answer(401, "");
+    let request = server.next().await;
+    assert_eq!(request.token(), "two");
+    request.answer(401, "");
+    assert_eq!(opening.await.unwrap().err().expect("refused").status, Some(401));
+    assert_eq!(tokens.rejected(), [Some("one".into())]);
+}
+
+#[tokio::test]
 async fn one_message_goes_at_a_time() {
     let mut server = Server::start().await;
     let tokens = Tokens::new("one", [Ok(Some("two"))]);

@@ -127,7 +127,7 @@ pub enum SkipReason {
     /// It does not carry the protocol's kind of messages.
     #[error("it does not support the transfer format {}", .0.name())]
     Format(TransferFormat),
-    /// The environment lacks it: no WebSocket, no EventSource.
+    /// The environment lacks it: no WebSocket, or no `fetch` whose answers can be read as they come.
     #[error("it is not available in this environment")]
     Environment,
     /// It was tried, and could not be opened.

@@ -36,7 +36,7 @@ impl HttpClient {
         token: Option<&AccessToken>,
     ) -> Result<HttpAnswer, TransportError> {
         let abort = AbortOnDrop(AbortController::new().map_err(|e| describe(&e))?);
-        let request = self.request(request, token, &abort.0.signal()).map_err(|e| describe(&e))?;
+        let request = self.request(request, token, &abort.0.signal()).map_err(|_| impossible_request())?;
         let response = Request::from(request).send().await.map_err(|_| unreachable_server())?;
         let retry_after = response.headers().get("Retry-After").and_then(|value| value.parse().ok());
         Ok(HttpAnswer {
@@ -126,6 +126,13 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// What JavaScript says names the whole URL, query and all, or the header's value.
+fn impossible_request() -> TransportError {
+    TransportError::new(
+        "the request can't be made: a header has a name or a value that is not allowed, or the URL is not valid or has a user name in it",
+    )
 }
 
 /// Browsers keep the reason from the page.
