@@ -95,6 +95,7 @@ against_the_reference_hub! {
     values;
     own_types;
     large_values;
+    packed_pieces;
 }
 
 fn clock() -> f64 {
