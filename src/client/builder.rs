@@ -100,7 +100,8 @@ impl HubConnectionBuilder {
         self
     }
 
-    /// Opens a WebSocket at the hub's URL without negotiate. Azure SignalR Service can't be reached like this
+    /// Opens a WebSocket at the hub's URL without negotiate. Without WebSockets it fails
+    /// ([`ConnectionError::NoTransport`]). Azure SignalR Service can't be reached like this
     /// through an app server. Default: off.
     pub fn with_skip_negotiation(self, skip: bool) -> Self {
         self.set(|options| options.skip_negotiation = skip)

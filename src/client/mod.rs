@@ -58,7 +58,7 @@ pub use self::{
     events::{ConnectionEvent, ConnectionEvents},
     handler::{Handler, InvokeHandler},
     handlers::Subscription,
-    hub_connection::HubConnection,
+    hub_connection::{HubConnection, WeakHubConnection},
     payload::PayloadError,
     retry::RetryPolicy,
     stream::HubStream,

@@ -80,6 +80,15 @@ struct PascalPoint {
     label: Option<String>,
 }
 
+/// What no protocol can write.
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("on purpose"))
+    }
+}
+
 /// Calls, results of every shape, an error of the server, and a clean stop.
 pub(crate) async fn calls(base: &str, setup: Setup) {
     let hub = setup.connect(format!("{base}{}", setup.path())).await;

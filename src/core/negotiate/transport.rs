@@ -49,6 +49,13 @@ impl Transports {
     /// All three.
     pub const ALL: Self = Self(7);
 
+    /// The set of these bits of the official `HttpTransportType`: 1 for WebSockets, 2 for Server-Sent Events, 4 for
+    /// long polling. Others mean nothing.
+    #[must_use]
+    pub fn from_mask(mask: u8) -> Self {
+        Self(mask & Self::ALL.0)
+    }
+
     /// Whether a transport is in the set.
     #[must_use]
     pub fn contains(self, transport: Transport) -> bool {
