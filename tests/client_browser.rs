@@ -96,6 +96,7 @@ against_the_reference_hub! {
     values;
     own_types;
     large_values;
+    packed_pieces;
 }
 
 fn clock() -> f64 {
