@@ -19,6 +19,7 @@ use crate::client::events::ConnectionEvent;
 use crate::client::guard::guarded;
 use crate::client::tokens::{self, Accepted, LinkTokens};
 use crate::client::transport::Link;
+use crate::core::Moment;
 use crate::core::hub::HubEvent;
 use crate::core::message::HubMessage;
 use crate::core::negotiate::{NegotiateAnswer, RESPONSE_LIMIT, user_agent};
@@ -26,7 +27,6 @@ use crate::core::refresh::RefreshError;
 use crate::core::session::{Effect, TransportError};
 use crate::core::stateful::MessageBuffer;
 use crate::core::token::AccessToken;
-use crate::core::{Moment, ProtocolError};
 use crate::platform::{self, BoxFuture, Frame, HttpClient, HttpResponse, Wake, WakeSignal};
 
 /// The task behind a connection: does what the session machine asks for, and tells it what happens. It lives from
@@ -266,10 +266,6 @@ impl<C: Codec> Driver<C> {
         shared.session.handle_received(now);
         let rest;
         let frame = if shared.session.is_handshaking() {
-            if !frame.is_text() && frame.bytes().first() != Some(&b'{') {
-                shared.session.handle_protocol_error(now, ProtocolError::NotAHandshake);
-                return;
-            }
             rest = shared.session.handle_handshake(now, &frame.bytes()).to_vec();
             // What follows in the same chunk counts already.
             if shared.session.info().is_some_and(|info| info.stateful) {
