@@ -85,6 +85,32 @@ impl HubConnectionBuilder {
     }
 
     /// How messages are encoded. Default: [`HubProtocol::Json`].
+    ///
+    /// MessagePack needs the feature `msgpack`. Types are those of serde in either protocol; [`Binary`](crate::Binary)
+    /// and [`Timestamp`](crate::Timestamp) write bytes and times as each protocol does. In MessagePack .NET knows
+    /// properties by their own names only, and enums by their names:
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "msgpack")]
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use hubwire::{Binary, HubConnection, HubProtocol, Timestamp};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// #[serde(rename_all = "PascalCase")]
+    /// struct Photo {
+    ///     taken_at: Timestamp,
+    ///     image: Binary,
+    /// }
+    ///
+    /// let hub = HubConnection::builder("https://example.com/photos")
+    ///     .with_protocol(HubProtocol::MessagePack)
+    ///     .connect()
+    ///     .await?;
+    /// let photo = Photo { taken_at: "2026-11-24T10:30:00Z".parse()?, image: vec![1, 2, 3].into() };
+    /// hub.send("Publish", (photo,)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_protocol(mut self, protocol: HubProtocol) -> Self {
         self.protocol = protocol;
         self
