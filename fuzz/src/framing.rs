@@ -1,7 +1,7 @@
 //! Where a stream is cut does not matter, and what comes out is what plain splitting gives.
 
 use hubwire::core::ProtocolError;
-use hubwire::core::framing::{RECORD_SEPARATOR, TextFraming};
+use hubwire::core::framing::{BinaryFraming, RECORD_SEPARATOR, TextFraming};
 use hubwire::core::handshake::{self, HandshakeBuffer};
 
 use crate::cut;
@@ -11,6 +11,7 @@ const LIMIT: usize = 100;
 pub(crate) fn run(data: &[u8]) {
     let (stream, chunks) = cut::chunks(data);
     text(stream, &chunks);
+    binary(stream, &chunks);
     handshake(stream, &chunks);
 }
 
@@ -55,6 +56,46 @@ fn text(stream: &[u8], chunks: &[&[u8]]) {
             Err(error) => panic!("{error:?}"),
         };
         assert_eq!((records, ended), (wanted.clone(), end));
+    }
+}
+
+fn binary(stream: &[u8], chunks: &[&[u8]]) {
+    let mut wanted: Vec<Vec<u8>> = Vec::new();
+    let mut left = stream;
+    let end = loop {
+        let width = left.iter().take(5).position(|byte| byte & 0x80 == 0).map_or(6, |last| last + 1);
+        let Some(prefix) = left.get(..width.min(5)) else {
+            break if left.is_empty() { "whole" } else { "incomplete" };
+        };
+        if prefix.get(4).is_some_and(|&byte| byte > 7) {
+            break "no length";
+        }
+        let length: usize = prefix.iter().rev().fold(0, |sum, byte| (sum << 7) | usize::from(byte & 0x7f));
+        if length > LIMIT {
+            break "too long";
+        }
+        let Some(message) = left.get(width..width + length) else { break "incomplete" };
+        wanted.push(message.to_owned());
+        left = &left[width + length..];
+    };
+
+    for chunks in [&[stream][..], chunks] {
+        let mut framing = BinaryFraming::new(LIMIT);
+        let mut messages = Vec::new();
+        let fed = chunks.iter().try_for_each(|chunk| {
+            framing.feed(chunk, |message| {
+                messages.push(message.to_owned());
+                Ok(())
+            })
+        });
+        let ended = match fed.and_then(|()| framing.finish()) {
+            Ok(()) => "whole",
+            Err(ProtocolError::Incomplete) => "incomplete",
+            Err(ProtocolError::TooLong { limit: LIMIT }) => "too long",
+            Err(ProtocolError::MessagePack { .. }) => "no length",
+            Err(error) => panic!("{error:?}"),
+        };
+        assert_eq!((messages, ended), (wanted.clone(), end));
     }
 }
 

@@ -14,7 +14,11 @@ pub(crate) fn run(data: &[u8]) {
     match reference(record) {
         Some(wanted) => match &parsed {
             Ok(message) => assert_eq!(message, &wanted),
-            Err(error) => assert!(depth(record) > MAX_DEPTH, "refused: {error}"),
+            // Too many headers or stream ids, or too deep a value.
+            Err(error) => {
+                let many = record.matches(',').count() > 1_000;
+                assert!(many || depth(record) > MAX_DEPTH, "refused: {error}");
+            }
         },
         None => assert!(parsed.is_err(), "taken: {parsed:?}"),
     }

@@ -9,6 +9,7 @@
 mod cut;
 mod framing;
 mod json;
+mod messagepack;
 mod mutator;
 mod negotiate;
 mod reference;
@@ -34,6 +35,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "framing", run: framing::run },
     Target { name: "json", run: json::run },
+    Target { name: "messagepack", run: messagepack::run },
     Target { name: "negotiate", run: negotiate::run },
     Target { name: "session", run: session::run },
     Target { name: "sse", run: sse::run },
