@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use futures_channel::mpsc;
 use futures_util::StreamExt;
-use hubwire::HubConnection;
 use hubwire::service::{AccessKey, NegotiateOptions, ServiceClient, ServiceEndpoint};
+use hubwire::{HubConnection, HubProtocol};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -41,38 +41,34 @@ fn main() {
     sign();
     let Some(base) = support::reference_hub("the .NET client") else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        for (payload, count) in [("small", 200_000), ("object", 200_000), ("text10k", 20_000)] {
-            let ours = receive(base, payload, count).await;
-            let theirs =
-                dotnet(&["receive", "--url", base, "--payload", payload, "--count", &count.to_string()]);
-            row(&format!("receive {payload}, messages per CPU second"), ours, per_cpu_second(&theirs));
+    for protocol in [HubProtocol::Json, HubProtocol::MessagePack] {
+        runtime.block_on(clients(base, protocol));
+    }
+}
+
+/// This client and the official .NET one, speaking the same protocol.
+async fn clients(base: &str, protocol: HubProtocol) {
+    let name = protocol.name();
+    for (payload, count) in [("small", 200_000), ("object", 200_000), ("text10k", 20_000)] {
+        let ours = receive(base, protocol, payload, count).await;
+        let theirs = dotnet("receive", base, protocol, count, &["--payload", payload]);
+        row(&format!("{name}: receive {payload}, per CPU second"), ours, per_cpu_second(&theirs));
+    }
+    for (payload, count) in [("small", 200_000), ("object", 200_000)] {
+        let ours = send(base, protocol, payload, count).await;
+        let theirs = dotnet("send", base, protocol, count, &["--payload", payload]);
+        row(&format!("{name}: send {payload}, per CPU second"), ours, per_cpu_second(&theirs));
+    }
+    for in_flight in [1, 64] {
+        let count = 20_000;
+        let (rate, p50, p99) = invoke(base, protocol, count, in_flight).await;
+        let theirs = dotnet("invoke", base, protocol, count, &["--in-flight", &in_flight.to_string()]);
+        let title = format!("{name}: invoke, {in_flight} in flight");
+        row(&format!("{title}, per CPU second"), rate, per_cpu_second(&theirs));
+        for (name, ours) in [("p50_us", p50), ("p99_us", p99)] {
+            row(&format!("{title}, {name}"), ours, figure(&theirs, name));
         }
-        for (payload, count) in [("small", 200_000), ("object", 200_000)] {
-            let ours = send(base, payload, count).await;
-            let theirs =
-                dotnet(&["send", "--url", base, "--payload", payload, "--count", &count.to_string()]);
-            row(&format!("send {payload}, messages per CPU second"), ours, per_cpu_second(&theirs));
-        }
-        for in_flight in [1, 64] {
-            let count = 20_000;
-            let (rate, p50, p99) = invoke(base, count, in_flight).await;
-            let arguments = [
-                "invoke",
-                "--url",
-                base,
-                "--count",
-                &count.to_string(),
-                "--in-flight",
-                &in_flight.to_string(),
-            ];
-            let theirs = dotnet(&arguments);
-            row(&format!("invoke, {in_flight} in flight, per CPU second"), rate, per_cpu_second(&theirs));
-            for (name, ours) in [("p50_us", p50), ("p99_us", p99)] {
-                row(&format!("invoke, {in_flight} in flight, {name}"), ours, figure(&theirs, name));
-            }
-        }
-    });
+    }
 }
 
 fn row(name: &str, ours: f64, theirs: f64) {
@@ -109,10 +105,19 @@ fn sign() {
     row("negotiate against jsonwebtoken, tokens/s", ours, theirs);
 }
 
-async fn connect(url: String, done: mpsc::UnboundedSender<()>, payload: &str) -> HubConnection {
-    let builder = HubConnection::builder(url).with_skip_negotiation(true).on("Done", move || {
-        let _ = done.unbounded_send(());
-    });
+/// Connects to one of the reference hub's counterparts without a hub; both take the protocol by name.
+async fn connect(
+    path: String,
+    protocol: HubProtocol,
+    done: mpsc::UnboundedSender<()>,
+    payload: &str,
+) -> HubConnection {
+    let builder = HubConnection::builder(format!("{path}&protocol={}", protocol.name()))
+        .with_protocol(protocol)
+        .with_skip_negotiation(true)
+        .on("Done", move || {
+            let _ = done.unbounded_send(());
+        });
     match payload {
         "small" => builder.on("Message", |user: String, text: String| drop(black_box((user, text)))),
         "object" => builder.on("Message", |order: Order| drop(black_box(order))),
@@ -123,13 +128,13 @@ async fn connect(url: String, done: mpsc::UnboundedSender<()>, payload: &str) ->
     .unwrap()
 }
 
-async fn receive(base: &str, payload: &str, count: u32) -> f64 {
+async fn receive(base: &str, protocol: HubProtocol, payload: &str, count: u32) -> f64 {
     let mut rate = 0.0;
     for count in [count / 4, count] {
         let (sender, mut done) = mpsc::unbounded();
-        let url = format!("{base}/firehose?protocol=json&payload={payload}&count={count}&batch=16");
+        let url = format!("{base}/firehose?payload={payload}&count={count}&batch=16");
         let clock = Clock::start();
-        let hub = connect(url, sender, payload).await;
+        let hub = connect(url, protocol, sender, payload).await;
         done.next().await;
         rate = clock.rate(count);
         hub.stop().await;
@@ -137,14 +142,14 @@ async fn receive(base: &str, payload: &str, count: u32) -> f64 {
     rate
 }
 
-async fn send(base: &str, payload: &str, count: u32) -> f64 {
+async fn send(base: &str, protocol: HubProtocol, payload: &str, count: u32) -> f64 {
     let line = |sku: &str, quantity| Line { sku: sku.to_owned(), quantity };
     let lines = vec![line("A-1", 2), line("B-2", 1)];
     let order = Order { id: 12345, customer: "Contoso Ltd".to_owned(), total: 99.95, open: true, lines };
     let mut rate = 0.0;
     for count in [count / 4, count] {
         let (sender, mut done) = mpsc::unbounded();
-        let hub = connect(format!("{base}/drain?protocol=json&count={count}"), sender, "none").await;
+        let hub = connect(format!("{base}/drain?count={count}"), protocol, sender, "none").await;
         let clock = Clock::start();
         for _ in 0..count {
             match payload {
@@ -159,8 +164,9 @@ async fn send(base: &str, payload: &str, count: u32) -> f64 {
     rate
 }
 
-async fn invoke(base: &str, count: u32, in_flight: u32) -> (f64, f64, f64) {
-    let hub = HubConnection::builder(format!("{base}/parallel")).connect().await.unwrap();
+async fn invoke(base: &str, protocol: HubProtocol, count: u32, in_flight: u32) -> (f64, f64, f64) {
+    let hub = HubConnection::builder(format!("{base}/parallel"));
+    let hub = hub.with_protocol(protocol).connect().await.unwrap();
     let (mut rate, mut times) = (0.0, Vec::new());
     for count in [count / 4, count] {
         times.clear();
@@ -189,10 +195,13 @@ async fn invoke(base: &str, count: u32, in_flight: u32) -> (f64, f64, f64) {
 }
 
 /// The official client's own figures.
-fn dotnet(arguments: &[&str]) -> Value {
-    let run = support::reference_dir().expect("the reference folder").join("run");
-    let output =
-        Command::new(run).args(["client", "bench"]).args(arguments).output().expect("the .NET client runs");
+fn dotnet(workload: &str, base: &str, protocol: HubProtocol, count: u32, more: &[&str]) -> Value {
+    let output = Command::new(support::reference_dir().expect("the reference folder").join("run"))
+        .args(["client", "bench", workload, "--url", base, "--protocol", protocol.name()])
+        .args(["--count", &count.to_string()])
+        .args(more)
+        .output()
+        .expect("the .NET client runs");
     let line: Value = serde_json::from_slice(&output.stdout).expect("a line of JSON");
     line["figures"].clone()
 }

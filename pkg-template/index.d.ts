@@ -37,12 +37,16 @@ export declare enum LogLevel {
   None = 6,
 }
 
-/** How messages travel. */
+/** How messages travel. Several can be allowed: `HttpTransportType.WebSockets | HttpTransportType.LongPolling`. */
 export declare enum HttpTransportType {
   /** No choice: whatever the server offers and this package speaks. */
   None = 0,
   /** WebSockets. */
   WebSockets = 1,
+  /** Server-Sent Events: a stream down, requests up. By `fetch`, so that the token is in no URL. */
+  ServerSentEvents = 2,
+  /** Long polling: requests both ways. */
+  LongPolling = 4,
 }
 
 /** Takes log messages. */
@@ -64,7 +68,7 @@ export interface IHttpConnectionOptions {
   skipNegotiation?: boolean;
   /** Time limit of an HTTP request in milliseconds. Default: 100 000. */
   timeout?: number;
-  /** The transport to use. Default: the first that both sides speak. */
+  /** The transports that may be used, in the server's order. Default: all. */
   transport?: HttpTransportType;
   /** Whether cookies go along with requests to another origin. Default: `true`. */
   withCredentials?: boolean;
@@ -96,6 +100,8 @@ export type HubwireErrorCode =
   | "Protocol"
   | "Server"
   | "ServerClosed"
+  | "SlowConsumer"
+  | "RetriesExhausted"
   | "ServerTimeout"
   | "Stopped"
   | "Timeout"

@@ -85,19 +85,6 @@ impl ArgumentWriter {
         Ok((self.out, self.uploads))
     }
 
-    /// The list as bytes, where nothing can be uploaded.
-    #[cfg(feature = "service")]
-    pub(crate) fn finish_without_uploads(mut self) -> Result<Vec<u8>, SerializeError> {
-        #[cfg(feature = "client")]
-        if !self.uploads.is_empty() {
-            return Err(SerializeError::new(
-                "an upload needs a connection to the hub; pass its items as a list",
-            ));
-        }
-        self.end()?;
-        Ok(self.out)
-    }
-
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
         match self.protocol {
             HubProtocol::Json if self.count > 0 => self.out.push(b','),
@@ -125,6 +112,23 @@ impl ArgumentWriter {
             },
         }
         Ok(())
+    }
+}
+
+native_only! {
+    #[cfg(feature = "service")]
+    impl ArgumentWriter {
+        /// The list as bytes, where nothing can be uploaded.
+        pub(crate) fn finish_without_uploads(mut self) -> Result<Vec<u8>, SerializeError> {
+            #[cfg(feature = "client")]
+            if !self.uploads.is_empty() {
+                return Err(SerializeError::new(
+                    "an upload needs a connection to the hub; pass its items as a list",
+                ));
+            }
+            self.end()?;
+            Ok(self.out)
+        }
     }
 }
 

@@ -24,7 +24,10 @@
 //! ```
 //!
 //! Natively a connection runs on [tokio](https://docs.rs/tokio), in the browser on its event loop. What happens is told
-//! to [`tracing`](https://docs.rs/tracing), without tokens and without the queries of URLs.
+//! to [`tracing`](https://docs.rs/tracing), without tokens and without the queries of URLs: every connection has a span
+//! `hub_connection`, in it stand the steps of connecting (`DEBUG`), that it is up, lost or reconnecting (`INFO`), what
+//! went wrong and is not the end (`WARN`), what ended it (`ERROR`), and every frame (`TRACE`), never its content. In a
+//! browser, a subscriber such as [`wasm-tracing`](https://docs.rs/wasm-tracing) writes all of it to the console.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -72,6 +75,7 @@ pub use crate::{
     client::{
         CallError, ConnectionEvent, ConnectionEvents, ConnectionState, Handler, HubConnection,
         HubConnectionBuilder, HubStream, InvokeHandler, PayloadError, RetryPolicy, Subscription, Upload,
+        WeakHubConnection,
     },
     core::{
         HubProtocol,

@@ -40,6 +40,19 @@ macro_rules! over {
             restart(SETUP);
             the_server_goes_away(SETUP);
             stops(SETUP);
+            streams(SETUP);
+            items_before_the_first_poll_are_kept(SETUP);
+            cancelled_streams(SETUP);
+            uploads(SETUP);
+            uploads_next_to_each_other(SETUP);
+            uploads_stop_with_their_call(SETUP);
+            a_slow_reader_loses_nothing(SETUP);
+            client_results(SETUP, false);
+            messages_before_their_handler_are_kept(SETUP);
+            handlers_call_the_connection(SETUP);
+            slow_handlers_keep_the_order(SETUP, false);
+            handlers_do_not_keep_the_connection(SETUP);
+            time_limits(SETUP);
         }
     };
 }
@@ -76,22 +89,14 @@ against_the_reference_hub! {
     broken_messages(clock);
     automatic_reconnect;
     retry_policies(false);
-    stateful_reconnect("browser", 10_000, 50);
+    stateful_reconnect(10_000, 50);
     stateful_reconnect_is_an_offer;
-    streams;
-    items_before_the_first_poll_are_kept;
-    cancelled_streams;
-    uploads;
-    uploads_next_to_each_other;
-    uploads_stop_with_their_call;
-    a_slow_reader_loses_nothing;
-    client_results(false);
-    messages_before_their_handler_are_kept;
-    handlers_call_the_connection;
-    slow_handlers_keep_the_order(false);
-    time_limits;
     typed_chat;
     typed_hubs;
+    values;
+    own_types;
+    large_values;
+    packed_pieces;
 }
 
 fn clock() -> f64 {
@@ -119,6 +124,45 @@ async fn authentication_refresh() {
         tokens.push(get(format!("{base}/token?{query}")).await);
     }
     suite::authentication_refresh(base, tokens.try_into().unwrap()).await;
+}
+
+/// A connection that is stopped is over for the server as well, which may not see that by itself.
+#[wasm_bindgen_test]
+async fn stopped_connections_are_gone() {
+    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else {
+        wasm_bindgen_test::console_log!("SKIPPED: stopped_connections_are_gone: no reference hub");
+        return;
+    };
+    for path in ["/ws", "/sse", "/lp"] {
+        let hub = HubConnection::builder(format!("{base}{path}")).connect().await.unwrap();
+        let id = hub.connection_id().unwrap();
+        hub.stop().await;
+        loop {
+            let request = gloo_net::http::Request::get(&format!("{base}/connections"));
+            let connections = request.send().await.unwrap().text().await.unwrap();
+            let (open, ended) = connections.split_once("\"ended\"").unwrap();
+            if ended.contains(&id) {
+                assert!(!open.contains(&id));
+                break;
+            }
+        }
+    }
+}
+
+/// What JavaScript throws has secrets in it, and ends nothing but the start.
+#[wasm_bindgen_test]
+async fn impossible_requests_keep_their_secrets() {
+    let secret = "marked-secret";
+    for builder in [
+        HubConnection::builder(format!("http://u:{secret}@127.0.0.1:9/hub?q={secret}")),
+        HubConnection::builder("http://127.0.0.1:9/hub").with_header("X-Test", format!("{secret}\0")),
+        HubConnection::builder("http://127.0.0.1:9/hub").with_header(format!("{secret} name"), "x"),
+        HubConnection::builder(format!("http://[zz]/hub?q={secret}")).with_skip_negotiation(true),
+    ] {
+        let error = builder.with_insecure_http(true).connect().await.expect_err("impossible");
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains(secret) && !text.contains("can't be reached"), "{text}");
+    }
 }
 
 /// A relative URL means the page's own server, which is no hub here.

@@ -37,6 +37,19 @@ macro_rules! over {
             restart(SETUP);
             the_server_goes_away(SETUP);
             stops(SETUP);
+            streams(SETUP);
+            items_before_the_first_poll_are_kept(SETUP);
+            cancelled_streams(SETUP);
+            uploads(SETUP);
+            uploads_next_to_each_other(SETUP);
+            uploads_stop_with_their_call(SETUP);
+            a_slow_reader_loses_nothing(SETUP);
+            client_results(SETUP, true);
+            messages_before_their_handler_are_kept(SETUP);
+            handlers_call_the_connection(SETUP);
+            slow_handlers_keep_the_order(SETUP, true);
+            handlers_do_not_keep_the_connection(SETUP);
+            time_limits(SETUP);
         }
     };
 }
@@ -73,20 +86,8 @@ against_the_reference_hub! {
     broken_messages(clock);
     automatic_reconnect;
     retry_policies(true);
-    stateful_reconnect("native", 10_000, 50);
+    stateful_reconnect(10_000, 50);
     stateful_reconnect_is_an_offer;
-    streams;
-    items_before_the_first_poll_are_kept;
-    cancelled_streams;
-    uploads;
-    uploads_next_to_each_other;
-    uploads_stop_with_their_call;
-    a_slow_reader_loses_nothing;
-    client_results(true);
-    messages_before_their_handler_are_kept;
-    handlers_call_the_connection;
-    slow_handlers_keep_the_order(true);
-    time_limits;
     typed_chat;
     typed_hubs;
 }

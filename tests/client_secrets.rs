@@ -6,7 +6,9 @@ mod support;
 mod capture;
 
 use capture::Capture;
-use hubwire::{ConnectionError, HubConnection, HubConnectionBuilder};
+use hubwire::{
+    ConnectionError, ConnectionEvent, HubConnection, HubConnectionBuilder, RetryPolicy, Transport,
+};
 use serde_json::Value;
 
 const TOKEN: &str = "marked-access-token";
@@ -28,16 +30,35 @@ async fn no_secret_is_emitted() {
     tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
     let mut emitted = String::new();
 
-    // Up and down again, on a connection whose own token is a secret of its own.
-    let builder_ok = builder(format!("{base}/redirect/secure?user=alice&secret={QUERY}"));
-    emitted.push_str(&format!("{builder_ok:?}"));
-    let hub = builder_ok.connect().await.unwrap();
-    let info = hub.connection_info().unwrap();
-    let redirected = info.token.clone().unwrap().secret().to_owned();
-    emitted.push_str(&format!("{hub:?} {info:?} {}", info.url));
-    let claims: Value = hub.invoke("WhoAmI", ()).await.unwrap();
-    assert_eq!(claims["user"], "alice");
-    hub.stop().await;
+    // Over every transport: up, a refresh that the server refuses, lost, back again, down.
+    let mut secrets = [TOKEN, QUERY, HEADER].map(str::to_owned).to_vec();
+    for transport in [Transport::WebSockets, Transport::ServerSentEvents, Transport::LongPolling] {
+        let builder = builder(format!("{base}/redirect/secure?user=alice&secret={QUERY}"))
+            .with_transports(transport)
+            .with_automatic_reconnect(RetryPolicy::default());
+        emitted.push_str(&format!("{builder:?}"));
+        let hub = builder.connect().await.unwrap();
+        let info = hub.connection_info().unwrap();
+        // The connection has a token of its own.
+        secrets.push(info.token.clone().unwrap().secret().to_owned());
+        let mut events = hub.events();
+        emitted.push_str(&format!("{hub:?} {info:?} {} {events:?}", info.url));
+        let claims: Value = hub.invoke("WhoAmI", ()).await.unwrap();
+        assert_eq!(claims["user"], "alice");
+        let refused = hub.refresh_authentication().await.expect_err("there is no refresh");
+        emitted.push_str(&format!("{refused} {refused:?}"));
+        hub.send("Drop", ()).await.unwrap();
+        loop {
+            let event = events.next().await.unwrap();
+            emitted.push_str(&format!("{event:?}"));
+            if matches!(event, ConnectionEvent::Reconnected { .. }) {
+                break;
+            }
+        }
+        hub.stop().await;
+        let closed = hub.closed().await;
+        emitted.push_str(&format!("{closed} {closed:?}"));
+    }
 
     // Every step that can fail.
     for path in [
@@ -57,10 +78,10 @@ async fn no_secret_is_emitted() {
 
     let logged = String::from_utf8(logs.0.lock().unwrap().clone()).unwrap();
     // It is our own lines that are looked at as well, so they have to be there.
-    assert!(logged.contains("negotiating") && logged.contains("connected"), "{logged}");
+    assert!(logged.contains("negotiating") && logged.contains("reconnecting"), "{logged}");
     // Below us, reqwest and tungstenite log at levels that are their own business.
     let ours = logged.lines().filter(|line| line.contains("hubwire")).collect::<String>();
-    for secret in [TOKEN, QUERY, HEADER, redirected.as_str()] {
+    for secret in &secrets {
         for (what, text) in [("errors and Debug", &emitted), ("logs", &ours)] {
             assert!(!text.contains(secret), "{secret} stands in {what}: {text}");
         }

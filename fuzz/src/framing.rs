@@ -60,23 +60,28 @@ fn text(stream: &[u8], chunks: &[&[u8]]) {
 }
 
 fn binary(stream: &[u8], chunks: &[&[u8]]) {
-    let mut wanted: Vec<Vec<u8>> = Vec::new();
-    let mut left = stream;
+    let mut wanted = Vec::new();
+    let mut rest = stream;
     let end = loop {
-        let width = left.iter().take(5).position(|byte| byte & 0x80 == 0).map_or(6, |last| last + 1);
-        let Some(prefix) = left.get(..width.min(5)) else {
-            break if left.is_empty() { "whole" } else { "incomplete" };
+        let width = rest.iter().take(5).position(|&byte| byte < 0x80).map(|last| last + 1);
+        let Some(width) = width else {
+            break match rest {
+                [] => "whole",
+                [_, _, _, _, _, ..] => "no length",
+                _ => "incomplete",
+            };
         };
-        if prefix.get(4).is_some_and(|&byte| byte > 7) {
+        let (prefix, after) = rest.split_at(width);
+        if width == 5 && prefix[4] > 7 {
             break "no length";
         }
-        let length: usize = prefix.iter().rev().fold(0, |sum, byte| (sum << 7) | usize::from(byte & 0x7f));
+        let length = prefix.iter().rev().fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f));
         if length > LIMIT {
             break "too long";
         }
-        let Some(message) = left.get(width..width + length) else { break "incomplete" };
+        let Some((message, after)) = after.split_at_checked(length) else { break "incomplete" };
         wanted.push(message.to_owned());
-        left = &left[width + length..];
+        rest = after;
     };
 
     for chunks in [&[stream][..], chunks] {

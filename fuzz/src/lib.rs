@@ -9,7 +9,7 @@
 mod cut;
 mod framing;
 mod json;
-mod messagepack;
+mod msgpack;
 mod mutator;
 mod negotiate;
 mod reference;
@@ -35,7 +35,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "framing", run: framing::run },
     Target { name: "json", run: json::run },
-    Target { name: "messagepack", run: messagepack::run },
+    Target { name: "msgpack", run: msgpack::run },
     Target { name: "negotiate", run: negotiate::run },
     Target { name: "session", run: session::run },
     Target { name: "sse", run: sse::run },

@@ -84,3 +84,6 @@ pub(crate) fn depth(json: &str) -> usize {
 
 /// Values may nest this deep, within the object that they are members of.
 pub(crate) const MAX_DEPTH: usize = 128;
+
+/// How many headers or stream ids one message may have.
+pub(crate) const MAX_ENTRIES: usize = 1_000;

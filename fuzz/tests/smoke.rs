@@ -46,4 +46,4 @@ macro_rules! targets {
     };
 }
 
-targets! { framing json messagepack negotiate session sse stateful token }
+targets! { framing json msgpack negotiate session sse stateful token }

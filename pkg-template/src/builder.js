@@ -60,8 +60,8 @@ function check(options) {
   if (!is(skipNegotiation, "boolean")) throw invalid("The option 'skipNegotiation' has to be true or false.");
   if (!is(withCredentials, "boolean")) throw invalid("The option 'withCredentials' has to be true or false.");
   if (timeout !== undefined && !(timeout > 0)) throw invalid("The option 'timeout' has to be more than 0 milliseconds.");
-  if (transport !== undefined && HttpTransportType[transport] === undefined) {
-    throw invalid("The option 'transport' has to be HttpTransportType.WebSockets, or be left out.");
+  if (transport !== undefined && !(Number.isInteger(transport) && transport >= 0 && transport <= 7)) {
+    throw invalid("The option 'transport' has to be an HttpTransportType, or several of them joined by '|'.");
   }
   if (skipNegotiation && transport !== HttpTransportType.WebSockets) {
     throw invalid("Negotiation can only be skipped when using the WebSocket transport directly.");

@@ -25,4 +25,4 @@ export const LogLevel = numbered({
   None: 6,
 });
 
-export const HttpTransportType = numbered({ None: 0, WebSockets: 1 });
+export const HttpTransportType = numbered({ None: 0, WebSockets: 1, ServerSentEvents: 2, LongPolling: 4 });

@@ -30,7 +30,8 @@ pub(crate) struct Backlog {
     /// How many streams are waited for that have nothing to give.
     hungry: AtomicUsize,
     paused: AtomicBool,
-    waker: Mutex<Option<Waker>>,
+    /// More than one where connections share their handlers.
+    wakers: Mutex<Vec<Waker>>,
 }
 
 impl Backlog {
@@ -48,7 +49,11 @@ impl Backlog {
         if !self.exceeds(&SOFT) {
             return false;
         }
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+        drop(wakers);
         self.paused.store(true, Ordering::SeqCst);
         // Something may have been taken in between, by someone who saw no pause.
         self.exceeds(&SOFT)
@@ -88,9 +93,8 @@ impl Drop for Waiting {
         backlog.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
         if backlog.paused.load(Ordering::SeqCst) && !backlog.exceeds(&SOFT) {
             backlog.paused.store(false, Ordering::SeqCst);
-            crate::client::connection::wake(
-                backlog.waker.lock().unwrap_or_else(PoisonError::into_inner).take(),
-            );
+            let wakers = std::mem::take(&mut *backlog.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+            wakers.into_iter().for_each(Waker::wake);
         }
     }
 }

@@ -100,7 +100,8 @@ impl HubConnectionBuilder {
         self
     }
 
-    /// Opens a WebSocket at the hub's URL without negotiate. Azure SignalR Service can't be reached like this
+    /// Opens a WebSocket at the hub's URL without negotiate. Without WebSockets it fails
+    /// ([`ConnectionError::NoTransport`]). Azure SignalR Service can't be reached like this
     /// through an app server. Default: off.
     pub fn with_skip_negotiation(self, skip: bool) -> Self {
         self.set(|options| options.skip_negotiation = skip)
@@ -184,6 +185,10 @@ impl HubConnectionBuilder {
 
     /// Which transports may be used, of those that the server offers, in the server's order. Default: all.
     ///
+    /// In a browser, Server-Sent Events and long polling are `fetch` requests whose answers are read as they come, not
+    /// an `EventSource`: the token goes into a header and not into a query, they work in service workers, and an
+    /// event stream that ends is not reopened behind the connection's back.
+    ///
     /// ```
     /// use hubwire::{HubConnection, Transport};
     ///
@@ -212,8 +217,8 @@ impl HubConnectionBuilder {
         self.set(|options| options.handshake_timeout = timeout)
     }
 
-    /// How long each of these may take: the access token, a negotiate request, opening the transport. Default:
-    /// 100 s.
+    /// How long each of these may take: the access token, a negotiate request, opening the transport, and a POST
+    /// where messages are sent by those. Default: 100 s.
     pub fn with_request_timeout(self, timeout: Duration) -> Self {
         self.set(|options| options.request_timeout = timeout)
     }

@@ -12,7 +12,9 @@ use crate::client::backlog::Backlog;
 use crate::client::call::{Callee, ClientSession, SEND_HIGH_WATER};
 use crate::client::codec::Codec;
 use crate::client::driver::Driver;
-use crate::client::events::{ConnectionEvent, ConnectionEvents, Listeners};
+#[cfg(feature = "client")]
+use crate::client::events::ConnectionEvents;
+use crate::client::events::{ConnectionEvent, Listeners};
 use crate::client::retry::RetryPolicy;
 use crate::core::handshake::HandshakeRequest;
 use crate::core::message::HubMessage;
@@ -216,6 +218,7 @@ impl<C: Codec> Connection<C> {
     }
 
     /// What happens from now on.
+    #[cfg(feature = "client")]
     pub(crate) fn events(&self) -> ConnectionEvents {
         self.lock().listeners.add()
     }

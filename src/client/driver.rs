@@ -83,7 +83,10 @@ impl<C: Codec> Driver<C> {
     }
 
     pub(super) async fn run(mut self) {
-        poll_fn(|cx| self.poll_run(cx)).await;
+        // Everything that is told of a connection stands in its span.
+        let url = self.connection.lock().session.options().url.clone();
+        let span = tracing::info_span!("hub_connection", %url, connection_id = tracing::field::Empty);
+        poll_fn(|cx| span.in_scope(|| self.poll_run(cx))).await;
     }
 
     fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -163,13 +166,16 @@ impl<C: Codec> Driver<C> {
             }
             Effect::Lost { error, calls } => self.lost(&error, calls),
             Effect::AskRetryPolicy(context) => {
+                if context.previous_retry_count > 0 {
+                    tracing::info!(attempt = context.previous_retry_count, reason = %context.reason, "an attempt to connect failed");
+                }
                 let policy = self.connection.settings.retry_policy.clone();
                 self.job = Some(Box::pin(async move {
                     Done::RetryDelay(guarded(policy.decide(context)).await.flatten())
                 }));
             }
             Effect::Reconnecting(error) => {
-                tracing::warn!(reason = %error, "reconnecting");
+                tracing::info!(reason = %error, "reconnecting");
                 self.connection.lock().tell(&ConnectionEvent::Reconnecting { error });
             }
             Effect::Disconnected(error) => self.disconnected(error),
@@ -198,6 +204,7 @@ impl<C: Codec> Driver<C> {
     }
 
     fn connected(&mut self, info: ConnectionInfo) {
+        tracing::Span::current().record("connection_id", info.connection_id.as_deref());
         tracing::info!(connection_id = info.connection_id, url = %info.url, transport = %info.transport, "connected");
         // Nothing more will be requested, and an idle pool costs memory.
         self.http = None;
@@ -320,6 +327,7 @@ impl<C: Codec> Driver<C> {
     }
 
     fn receive(&mut self, now: Moment, frame: Frame) {
+        tracing::trace!(text = frame.is_text(), "received a frame");
         let connection = &self.connection;
         let mut shared = connection.lock();
         shared.session.handle_received(now);
@@ -521,6 +529,7 @@ impl<C: Codec> Driver<C> {
                 Poll::Ready(Ok(())) => {}
             }
             if let Some(frame) = self.frames.pop_front() {
+                tracing::trace!(text = frame.is_text(), "sending a frame");
                 if let Err(error) = link.start_send(frame) {
                     return Some(error);
                 }

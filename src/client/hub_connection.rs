@@ -1,7 +1,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use crate::platform::MaybeSend;
 /// A connection to a SignalR hub.
 ///
 /// It is a handle: clones are cheap and mean the same connection, which stops when the last of them is dropped.
+/// Handlers that call the connection hold a [weak](Self::downgrade) one, so that it can.
 ///
 /// ```no_run
 /// use hubwire::HubConnection;
@@ -227,10 +228,11 @@ impl HubConnection {
     /// let clock = hub.on("Clock", |time: String| println!("{time}"));
     /// clock.unsubscribe();
     ///
-    /// let caller = hub.clone();
+    /// let caller = hub.downgrade(); // a handler that owns a handle would keep the connection for ever
     /// hub.on("Wake", move |name: String| {
-    ///     let hub = caller.clone();
+    ///     let hub = caller.upgrade();
     ///     async move {
+    ///         let Some(hub) = hub else { return };
     ///         if let Err(error) = hub.send("Awake", (name,)).await {
     ///             eprintln!("{error}");
     ///         }
@@ -299,6 +301,17 @@ impl HubConnection {
         self.connection.0.refresh().await
     }
 
+    /// A handle that does not keep the connection, for handlers that call it.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakHubConnection {
+        WeakHubConnection {
+            connection: Arc::downgrade(&self.connection),
+            handlers: Arc::downgrade(&self.handlers),
+            protocol: self.protocol,
+            call_timeout: self.call_timeout,
+        }
+    }
+
     /// What the connection is doing.
     #[must_use]
     pub fn state(&self) -> ConnectionState {
@@ -328,6 +341,34 @@ impl HubConnection {
 impl fmt::Debug for HubConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubConnection").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+/// A handle that does not keep the connection. See [`HubConnection::downgrade`].
+#[derive(Clone)]
+pub struct WeakHubConnection {
+    connection: Weak<StopOnDrop<Raw>>,
+    handlers: Weak<Handlers>,
+    protocol: HubProtocol,
+    call_timeout: Option<Duration>,
+}
+
+impl WeakHubConnection {
+    /// The connection, unless its last handle is gone.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<HubConnection> {
+        Some(HubConnection {
+            connection: self.connection.upgrade()?,
+            handlers: self.handlers.upgrade()?,
+            protocol: self.protocol,
+            call_timeout: self.call_timeout,
+        })
+    }
+}
+
+impl fmt::Debug for WeakHubConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakHubConnection").finish_non_exhaustive()
     }
 }
 

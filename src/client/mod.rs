@@ -14,8 +14,10 @@ mod call;
 mod codec;
 mod connection;
 mod driver;
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript hears of the end alone"))]
 mod events;
 mod guard;
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript sets no policy"))]
 mod retry;
 mod tokens;
 mod transport;
@@ -58,7 +60,7 @@ pub use self::{
     events::{ConnectionEvent, ConnectionEvents},
     handler::{Handler, InvokeHandler},
     handlers::Subscription,
-    hub_connection::HubConnection,
+    hub_connection::{HubConnection, WeakHubConnection},
     payload::PayloadError,
     retry::RetryPolicy,
     stream::HubStream,

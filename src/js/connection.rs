@@ -13,7 +13,7 @@ use super::error::{connection_error, js_error};
 use crate::client::{CallEnd, Callee, Caller, Connection, ConnectionSettings, StopOnDrop, TokenProvider};
 use crate::core::hub::Pending;
 use crate::core::message::{Invocation, Outcome};
-use crate::core::negotiate::{Transport, Transports};
+use crate::core::negotiate::Transports;
 use crate::core::session::{ConnectionError, SessionOptions};
 use crate::core::token::AccessToken;
 use crate::platform::{self, BoxFuture, Runtime};
@@ -77,7 +77,7 @@ impl WasmConnection {
         session.skip_negotiation = options.skip_negotiation().unwrap_or(false);
         session.transports.allowed = match options.transport() {
             None | Some(0) => Transports::ALL,
-            Some(_) => Transport::WebSockets.into(),
+            Some(mask) => Transports::from_mask(mask),
         };
         let set = |to: &mut Duration, milliseconds: Option<f64>| {
             if let Some(duration) = milliseconds.and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok())

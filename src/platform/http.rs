@@ -1,37 +1,43 @@
 use std::fmt;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Frame, HttpBody, HttpClient, Method};
+use super::{BoxFuture, Frame, HttpBody, HttpClient};
 use crate::core::session::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 
-/// What to send. `Debug` shows no query, no token, no header and no body.
-#[derive(Clone)]
-pub(crate) struct HttpRequest<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Post,
+    Delete,
+}
+
+/// What to send, but for the token. `Debug` shows no query, no header and no body.
+pub(crate) struct HttpRequest {
     pub(crate) method: Method,
-    pub(crate) url: &'a HubUrl,
-    /// The bearer token. It takes the place of an `Authorization` among the headers.
-    pub(crate) token: Option<&'a AccessToken>,
-    pub(crate) headers: &'a [(String, String)],
+    pub(crate) url: HubUrl,
+    /// A token takes the place of an `Authorization` among them.
+    pub(crate) headers: Arc<[(String, String)]>,
     /// What kind of answer is wanted; anything unless set.
     pub(crate) accept: Option<&'static str>,
-    pub(crate) body: Option<&'a Frame>,
+    pub(crate) body: Option<Frame>,
     /// Whether a browser sends it even when the page is being left. Not for large bodies.
     #[allow(dead_code, reason = "natively there is no page")]
     pub(crate) outlives_page: bool,
 }
 
-impl<'a> HttpRequest<'a> {
-    pub(crate) fn new(method: Method, url: &'a HubUrl) -> Self {
-        Self { method, url, token: None, headers: &[], accept: None, body: None, outlives_page: false }
+impl HttpRequest {
+    pub(crate) fn new(method: Method, url: HubUrl, headers: Arc<[(String, String)]>) -> Self {
+        Self { method, url, headers, accept: None, body: None, outlives_page: false }
     }
 }
 
-impl fmt::Debug for HttpRequest<'_> {
+impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HttpRequest({} {})", self.method, self.url)
+        write!(f, "HttpRequest({:?} {})", self.method, self.url)
     }
 }
 
@@ -50,16 +56,18 @@ pub(crate) struct HttpResponse {
     pub(crate) body: Vec<u8>,
 }
 
-impl HttpBody {
-    /// Reads at most `limit` bytes, and one more if there are more.
-    pub(crate) async fn read(&mut self, limit: usize) -> Result<Vec<u8>, TransportError> {
-        let mut bytes = Vec::new();
-        while bytes.len() <= limit {
-            let Some(chunk) = poll_fn(|cx| self.poll_chunk(cx)).await else { break };
-            let chunk = chunk?;
-            bytes.extend_from_slice(chunk.get(..limit + 1 - bytes.len()).unwrap_or(&chunk));
-        }
-        Ok(bytes)
+impl HttpAnswer {
+    /// Reads at most `limit` bytes of the body, and one more if there are more.
+    pub(crate) fn read(mut self, limit: usize) -> BoxFuture<Result<HttpResponse, TransportError>> {
+        Box::pin(async move {
+            let mut body = Vec::new();
+            while body.len() <= limit {
+                let Some(chunk) = poll_fn(|cx| self.body.poll_chunk(cx)).await else { break };
+                let chunk = chunk?;
+                body.extend_from_slice(chunk.get(..limit + 1 - body.len()).unwrap_or(&chunk));
+            }
+            Ok(HttpResponse { status: self.status, retry_after: self.retry_after, body })
+        })
     }
 }
 
@@ -72,11 +80,8 @@ impl HttpClient {
         headers: Vec<(String, String)>,
         limit: usize,
     ) -> Result<HttpResponse, TransportError> {
-        let request =
-            HttpRequest { token: token.as_ref(), headers: &headers, ..HttpRequest::new(Method::POST, &url) };
-        let mut answer = self.send(request).await?;
-        let body = answer.body.read(limit).await?;
-        Ok(HttpResponse { status: answer.status, retry_after: answer.retry_after, body })
+        let request = HttpRequest::new(Method::Post, url, headers.into());
+        self.send(&request, token.as_ref()).await?.read(limit).await
     }
 }
 
@@ -84,5 +89,21 @@ impl Frame {
     /// How a body of this kind is labelled.
     pub(super) fn content_type(&self) -> &'static str {
         if self.is_text() { "text/plain;charset=UTF-8" } else { "application/octet-stream" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_shows_no_secret() {
+        let url = HubUrl::parse("https://user:secret@h/hub?id=secret").unwrap();
+        let headers = [("Cookie".to_owned(), "secret".to_owned())];
+        let request = HttpRequest {
+            body: Some(Frame::from("secret")),
+            ..HttpRequest::new(Method::Post, url, Arc::new(headers))
+        };
+        assert_eq!(format!("{request:?}"), "HttpRequest(Post https://h/hub)");
     }
 }

@@ -42,7 +42,7 @@ cfg_if::cfg_if! {
 #[cfg(any(feature = "client", feature = "js"))]
 mod http;
 #[cfg(any(feature = "client", feature = "js"))]
-pub(crate) use self::http::{HttpAnswer, HttpRequest, HttpResponse};
+pub(crate) use self::http::{HttpAnswer, HttpRequest, HttpResponse, Method};
 
 /// A reason to look at the clock and at the connection.
 #[cfg(any(feature = "client", feature = "js"))]

@@ -139,7 +139,7 @@ test("builder: options that make no sense are refused", () => {
     { headers: "x" },
     { timeout: 0 },
     { timeout: Number.NaN },
-    { transport: 4 },
+    { transport: 8 },
     { withCredentials: "yes" },
     { skipNegotiation: true },
     { httpClient: {} },

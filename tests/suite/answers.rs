@@ -1,6 +1,5 @@
 //! What the server calls: handlers, results that go back, messages that come early. And limits of time.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,13 +7,14 @@ use std::time::Duration;
 
 use futures_channel::mpsc;
 use futures_util::StreamExt;
-use hubwire::{CallError, HubConnection};
+use hubwire::CallError;
 
-use super::connect;
+use super::{Setup, Unwritable};
 
 /// Every way in which a client answers its server.
-pub(crate) async fn client_results(base: &str, panics: bool) {
-    let hub = HubConnection::builder(format!("{base}/parallel"))
+pub(crate) async fn client_results(base: &str, setup: Setup, panics: bool) {
+    let hub = setup
+        .builder(format!("{base}/parallel"))
         .on_invoke("Shout", |text: String| Ok::<_, Infallible>(text.to_uppercase()))
         .connect()
         .await
@@ -40,7 +40,7 @@ pub(crate) async fn client_results(base: &str, panics: bool) {
     hub.on_invoke("Parse", |text: String| text.parse::<u32>().map(|n| n.to_string()));
     assert_eq!(ask("Parse", "7").await, "7");
     assert!(ask("Parse", "seven").await.contains("invalid digit"));
-    hub.on_invoke("Map", |_: String| Ok::<_, Infallible>(BTreeMap::from([((1, 2), 3)])));
+    hub.on_invoke("Map", |_: String| Ok::<_, Infallible>(Unwritable));
     assert!(ask("Map", "").await.contains("Client failed to serialize the result"));
     hub.on_invoke("Number", |n: u32| Ok::<_, Infallible>(n.to_string()));
     assert!(ask("Number", "no number").await.contains("Client failed to parse argument(s)."));
@@ -84,7 +84,7 @@ pub(crate) async fn client_results(base: &str, panics: bool) {
     assert_eq!(told.next().await.as_deref(), Some("quietly"));
 
     // Outside of a call, where a hub that runs one call after the other can ask as well.
-    let hub = connect(format!("{base}/ws")).await;
+    let hub = setup.connect(format!("{base}{}", setup.path())).await;
     let (tell, mut answered) = mpsc::unbounded();
     hub.on("Answered", move |text: String| tell.unbounded_send(text).unwrap());
     hub.on_invoke("Name", |question: String| async move { Ok::<_, Infallible>(format!("{question} Alice")) });
@@ -109,8 +109,8 @@ pub(crate) async fn client_results(base: &str, panics: bool) {
 }
 
 /// In `signalr-client`, handlers can only be registered once connected, and what came before is lost.
-pub(crate) async fn messages_before_their_handler_are_kept(base: &str) {
-    let hub = connect(format!("{base}/ws")).await;
+pub(crate) async fn messages_before_their_handler_are_kept(base: &str, setup: Setup) {
+    let hub = setup.connect(format!("{base}{}", setup.path())).await;
     let (tell, mut told) = mpsc::unbounded();
     let teller = |of: u32| {
         let tell = tell.clone();
@@ -165,8 +165,8 @@ pub(crate) async fn messages_before_their_handler_are_kept(base: &str) {
 }
 
 /// In `signalr-client`, handlers run under a lock: one that calls the connection waits for ever.
-pub(crate) async fn handlers_call_the_connection(base: &str) {
-    let hub = connect(format!("{base}/ws")).await;
+pub(crate) async fn handlers_call_the_connection(base: &str, setup: Setup) {
+    let hub = setup.connect(format!("{base}{}", setup.path())).await;
     let (tell, mut told) = mpsc::unbounded();
     let caller = hub.clone();
     hub.on("Number", move |n: i32| {
@@ -194,8 +194,8 @@ pub(crate) async fn handlers_call_the_connection(base: &str) {
 }
 
 /// One after the other, though each takes its time; another handler does not wait for it.
-pub(crate) async fn slow_handlers_keep_the_order(base: &str, panics: bool) {
-    let hub = connect(format!("{base}/ws")).await;
+pub(crate) async fn slow_handlers_keep_the_order(base: &str, setup: Setup, panics: bool) {
+    let hub = setup.connect(format!("{base}{}", setup.path())).await;
     let (tell, mut told) = mpsc::unbounded();
     let busy = Arc::new(AtomicBool::new(false));
     let (start, started) = futures_channel::oneshot::channel::<()>();
@@ -228,20 +228,43 @@ pub(crate) async fn slow_handlers_keep_the_order(base: &str, panics: bool) {
 }
 
 /// A call that takes too long ends, and nothing else does.
-pub(crate) async fn time_limits(base: &str) {
+pub(crate) async fn time_limits(base: &str, setup: Setup) {
     let limit = Duration::from_millis(50);
-    let hub = connect(format!("{base}/parallel")).await;
+    let hub = setup.connect(format!("{base}/parallel")).await;
     let quick = hub.with_call_timeout(limit);
     let error = quick.invoke::<String>("Slow", (60_000,)).await.unwrap_err();
     assert!(matches!(error, CallError::Timeout { limit: l } if l == limit), "{error:?}");
     assert_eq!(error.to_string(), "the call took longer than 50 ms");
     assert_eq!(hub.invoke::<String>("Slow", (200,)).await.unwrap(), "slept");
 
-    let hub =
-        HubConnection::builder(format!("{base}/parallel")).with_call_timeout(limit).connect().await.unwrap();
+    let hub = setup.builder(format!("{base}/parallel")).with_call_timeout(limit).connect().await.unwrap();
     let error = hub.invoke::<String>("Slow", (60_000,)).await.unwrap_err();
     assert!(matches!(error, CallError::Timeout { .. }), "{error:?}");
     // A stream may take its time.
     let mut slow = hub.stream::<i32>("Counter", (1, 200)).await.unwrap();
     assert_eq!(slow.next().await.unwrap().unwrap(), 0);
+}
+
+/// A handler may hold its connection without keeping it.
+pub(crate) async fn handlers_do_not_keep_the_connection(base: &str, setup: Setup) {
+    let hub = setup.connect(format!("{base}{}", setup.path())).await;
+    let (tell, mut told) = mpsc::unbounded();
+    let caller = hub.downgrade();
+    hub.on("Number", move |n: i32| {
+        let (hub, tell) = (caller.upgrade(), tell.clone());
+        async move {
+            let sum = hub.expect("it is there").invoke::<i32>("Add", (n, 1)).await.unwrap();
+            tell.unbounded_send(sum).unwrap();
+        }
+    });
+    let mut events = hub.events();
+    let weak = hub.downgrade();
+    hub.send("PushNumbers", ("Number", 1)).await.unwrap();
+    assert_eq!(told.next().await, Some(1));
+    drop(hub);
+    assert!(weak.upgrade().is_none());
+    let end = hubwire::ConnectionEvent::Disconnected { error: hubwire::ConnectionError::Stopped };
+    assert_eq!(events.next().await, Some(end));
+    // The handler went with it.
+    assert_eq!(told.next().await, None);
 }

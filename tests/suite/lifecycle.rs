@@ -123,7 +123,7 @@ struct SeriesReport {
 
 /// Numbered messages both ways, while the server cuts the socket again and again: none is lost, doubled or out of
 /// order, no call fails, and no event tells of it.
-pub(crate) async fn stateful_reconnect(base: &str, series: &str, messages: usize, drops: usize) {
+pub(crate) async fn stateful_reconnect(base: &str, messages: usize, drops: usize) {
     let (sender, mut received) = mpsc::unbounded();
     let hub = HubConnection::builder(format!("{base}/stateful"))
         .with_stateful_reconnect()
@@ -132,18 +132,19 @@ pub(crate) async fn stateful_reconnect(base: &str, series: &str, messages: usize
         .await
         .unwrap();
     assert!(hub.connection_info().unwrap().stateful);
+    let series = hub.connection_id().unwrap();
     let mut events = hub.events();
     hub.invoke::<()>("PushSeries", ("Number", messages, 0)).await.unwrap();
     let sending = async {
         for n in 0..messages {
-            hub.send("Record", (series, n)).await.unwrap();
+            hub.send("Record", (&series, n)).await.unwrap();
             if n % (messages / drops) == 0 {
                 hub.send("Drop", ()).await.unwrap();
                 // Over the next socket, so that the next cut is another.
                 assert_eq!(hub.invoke::<i32>("Add", (n, 1)).await.unwrap(), i32::try_from(n).unwrap() + 1);
             }
         }
-        hub.invoke::<SeriesReport>("Recorded", (series,)).await.unwrap()
+        hub.invoke::<SeriesReport>("Recorded", (&series,)).await.unwrap()
     };
     let receiving = async {
         for n in 0..messages {

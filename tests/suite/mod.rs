@@ -8,6 +8,7 @@ mod lifecycle;
 mod streams;
 mod transports;
 mod typed;
+mod values;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub(crate) use self::lifecycle::*;
 pub(crate) use self::streams::*;
 pub(crate) use self::transports::*;
 pub(crate) use self::typed::{typed_chat, typed_hubs};
+pub(crate) use self::values::{large_values, own_types, packed_pieces, values};
 
 /// What a connection is made of, where the same has to hold for each.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +78,15 @@ struct PascalPoint {
     x: i32,
     y: f64,
     label: Option<String>,
+}
+
+/// What no protocol can write.
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("on purpose"))
+    }
 }
 
 /// Calls, results of every shape, an error of the server, and a clean stop.

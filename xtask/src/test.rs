@@ -95,8 +95,10 @@ fn lints(report: &mut Report) {
     });
     report.check("clippy, wasm, client and its tests", || {
         let tests = browser_test_names()?;
-        clippy(&[&["--target", WASM, "--lib"][..], &test_arguments(&tests)].concat())
+        let library = ["--target", WASM, "--features", "msgpack", "--lib"];
+        clippy(&[&library[..], &test_arguments(&tests)].concat())
     });
+    report.check("clippy, wasm, client without MessagePack", || clippy(&["--target", WASM, "--lib"]));
     report.check("clippy, wasm, npm exports", || {
         clippy(&["--target", WASM, "--lib", "--no-default-features", "--features", "js"])
     });
@@ -125,7 +127,9 @@ fn test_arguments(names: &[String]) -> Vec<&str> {
 fn browser_tests(browser: &Browser, hub: Option<&Program>) -> Result<Command> {
     let names = browser_test_names()?;
     let mut tests = cargo();
-    tests.args(["test", "--target", WASM, "--no-fail-fast", "--lib"]).args(test_arguments(&names));
+    tests
+        .args(["test", "--target", WASM, "--features", "msgpack", "--no-fail-fast", "--lib"])
+        .args(test_arguments(&names));
     tests
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", tools::wasm_test_runner()?)
         .env("CHROMEDRIVER", &browser.driver)

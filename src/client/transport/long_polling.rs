@@ -1,106 +1,94 @@
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::endpoint::{Endpoint, Posts, refused};
-use super::within;
+use super::endpoint::{Endpoint, Exchange, refused};
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::core::json::reader::{Reader, as_string};
 use crate::core::negotiate::TransferFormat;
 use crate::core::session::TransportError;
-use crate::core::url::HubUrl;
-use crate::platform::{self, BoxFuture, Frame, HttpRequest, Method};
+use crate::platform::{self, BoxFuture, Frame, HttpRequest, HttpResponse, Method};
 
 /// A poll that nothing answers for so long is given up for a new one. Servers answer after 90 s at the latest,
 /// unless they are told to wait longer.
 pub(super) const POLL_TIMEOUT: Duration = Duration::from_secs(110);
 
-/// How long the goodbye may take when a connection closes.
-const DELETE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Messages come as the answers to one GET after the other, and go as POSTs.
-pub(crate) struct LongPolling {
-    posts: Posts,
+/// Messages come as the answers to one GET after the other.
+pub(super) struct LongPolling {
     format: TransferFormat,
-    poll: Option<BoxFuture<Result<Frame, TransportError>>>,
+    /// The answer to the first poll.
+    first: Option<HttpResponse>,
+    poll: Option<Exchange>,
+    refresh: Option<BoxFuture<Result<(), TransportError>>>,
+    /// Whether the last answer has led to a refresh.
+    refreshed: bool,
 }
 
 impl LongPolling {
-    /// The first poll is answered at once, and without a message.
+    /// The server answers the first poll at once, and without a message.
     pub(super) async fn open(
-        endpoint: Arc<Endpoint>,
+        endpoint: &Arc<Endpoint>,
         format: TransferFormat,
     ) -> Result<Self, TransportError> {
-        let url = poll_url(&endpoint.url);
-        let mut answer = endpoint.send(HttpRequest { url: &url, ..endpoint.request(Method::GET) }).await?;
-        if answer.status != 200 {
-            return Err(refused("the server refused to be polled", answer.status));
+        let first = poll(endpoint).await?;
+        match first.as_ref().map(|response| response.status) {
+            Some(200) => Ok(Self { format, first, poll: None, refresh: None, refreshed: false }),
+            Some(status) => Err(not_polled(status)),
+            None => Err(TransportError::new("the server did not answer the first poll")),
         }
-        let early = answer.body.read(DEFAULT_MESSAGE_LIMIT).await?;
-        let poll: Option<BoxFuture<_>> =
-            (!early.is_empty()).then(|| Box::pin(std::future::ready(frame(format, early))) as _);
-        Ok(Self { posts: Posts::new(endpoint), format, poll })
     }
 
-    pub(super) fn posts(&mut self) -> &mut Posts {
-        &mut self.posts
-    }
-
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
-        let (endpoint, format) = (self.posts.endpoint(), self.format);
-        let poll = self.poll.get_or_insert_with(|| Box::pin(next(Arc::clone(endpoint), format)));
-        let polled = ready!(poll.as_mut().poll(cx));
-        self.poll = None;
-        Poll::Ready(polled)
-    }
-
-    /// Sends what is left, gives up the poll that is under way, and tells the server that this is the end.
-    pub(super) async fn close(self, left: VecDeque<Frame>) {
-        let endpoint = Arc::clone(self.posts.endpoint());
-        self.posts.close(left).await;
-        drop(self.poll);
-        let delete = HttpRequest { outlives_page: true, ..endpoint.request(Method::DELETE) };
-        // A server that does not know the connection any more has ended it by itself.
-        let _ = within(DELETE_TIMEOUT, endpoint.send(delete)).await;
-    }
-}
-
-/// Polls until there is a message.
-async fn next(endpoint: Arc<Endpoint>, format: TransferFormat) -> Result<Frame, TransportError> {
-    let mut refreshed = false;
-    loop {
-        let url = poll_url(&endpoint.url);
-        let poll = HttpRequest { url: &url, ..endpoint.request(Method::GET) };
-        let Some(answer) = within(POLL_TIMEOUT, endpoint.send(poll)).await else {
-            refreshed = false;
-            continue;
-        };
-        let mut answer = answer?;
-        // From here on a message may be on its way, and giving up would lose it.
-        let Some(body) = within(endpoint.timeout, answer.body.read(DEFAULT_MESSAGE_LIMIT)).await else {
-            return Err(TransportError::new("the answer to a poll stopped in the middle"));
-        };
-        let body = body?;
-        match answer.status {
-            200 if body.is_empty() => refreshed = false,
-            200 => return frame(format, body),
-            204 => return Err(TransportError::new("the server ended the long polling connection")),
-            409 if !refreshed && asks_for_refresh(&body) => {
-                let Some(done) = within(endpoint.timeout, endpoint.authorization.refresh()).await else {
-                    return Err(TransportError::new("refreshing the authentication took too long"));
-                };
+    pub(super) fn poll_next(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Frame, TransportError>> {
+        loop {
+            if let Some(refresh) = &mut self.refresh {
+                let done = ready!(refresh.as_mut().poll(cx));
+                self.refresh = None;
                 done?;
-                refreshed = true;
             }
-            status => return Err(refused("the server refused to be polled", status)),
+            let response = match self.first.take() {
+                Some(first) => Some(first),
+                None => {
+                    let polled = ready!(self.poll.get_or_insert_with(|| poll(endpoint)).as_mut().poll(cx));
+                    self.poll = None;
+                    polled?
+                }
+            };
+            let may_refresh = !std::mem::take(&mut self.refreshed);
+            match response {
+                None => {}
+                Some(HttpResponse { status: 200, body, .. }) if body.is_empty() => {}
+                Some(HttpResponse { status: 200, body, .. }) => {
+                    return Poll::Ready(frame(self.format, body));
+                }
+                Some(HttpResponse { status: 204, .. }) => {
+                    let end = TransportError::new("the server ended the long polling connection");
+                    return Poll::Ready(Err(end));
+                }
+                Some(HttpResponse { status: 409, body, .. }) if may_refresh && asks_for_refresh(&body) => {
+                    self.refresh = Some(endpoint.authorization.refresh());
+                    self.refreshed = true;
+                }
+                Some(HttpResponse { status, .. }) => return Poll::Ready(Err(not_polled(status))),
+            }
         }
     }
 }
 
-/// No cache on the way may answer in the server's place.
-fn poll_url(url: &HubUrl) -> HubUrl {
-    url.with_parameter("_", &platform::unix_now().as_millis().to_string())
+fn poll(endpoint: &Arc<Endpoint>) -> Exchange {
+    let mut request: HttpRequest = endpoint.request(Method::Get);
+    // No cache on the way may answer in the server's place.
+    #[allow(clippy::cast_possible_truncation, reason = "64 bits are enough for milliseconds")]
+    let stamp = platform::unix_now().as_millis() as u64;
+    request.url = request.url.with_parameter("_", &stamp.to_string());
+    Arc::clone(endpoint).exchange(request, POLL_TIMEOUT)
+}
+
+fn not_polled(status: u16) -> TransportError {
+    refused("the server refused to be polled", status)
 }
 
 fn frame(format: TransferFormat, body: Vec<u8>) -> Result<Frame, TransportError> {
@@ -108,9 +96,10 @@ fn frame(format: TransferFormat, body: Vec<u8>) -> Result<Frame, TransportError>
         return Err(TransportError::new("the server sent a message that is longer than 32 MiB"));
     }
     match format {
-        TransferFormat::Text => String::from_utf8(body)
-            .map(Frame::from)
-            .map_err(|_| TransportError::new("the server sent a text that is not UTF-8")),
+        TransferFormat::Text => match std::str::from_utf8(&body) {
+            Ok(text) => Ok(Frame::from(text)),
+            Err(_) => Err(TransportError::new("the server sent a text that is not UTF-8")),
+        },
         TransferFormat::Binary => Ok(Frame::binary(body)),
     }
 }

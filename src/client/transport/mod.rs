@@ -6,6 +6,7 @@
 //! for whatever reason, is the end of the connection, at once.
 
 mod endpoint;
+mod http_link;
 mod long_polling;
 mod server_sent_events;
 native_only! {
@@ -14,20 +15,19 @@ native_only! {
 }
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use self::endpoint::{Endpoint, renew};
+use self::http_link::{HttpLink, Receiving};
 use self::long_polling::LongPolling;
 use self::server_sent_events::ServerSentEvents;
 use crate::core::negotiate::{TransferFormat, Transport};
 use crate::core::session::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
-use crate::platform::{self, BoxFuture, Frame, HttpClient, MaybeSend, MaybeSync, WebSocket};
+use crate::platform::{BoxFuture, Frame, HttpClient, MaybeSend, MaybeSync, WebSocket};
 
 /// Where the requests of a connection get their token from.
 pub(crate) trait Authorization: MaybeSend + MaybeSync {
@@ -44,8 +44,7 @@ pub(crate) trait Authorization: MaybeSend + MaybeSync {
 /// An open transport. Dropping it aborts whatever of it is under way.
 pub(crate) enum Link {
     WebSocket(Box<WebSocket>),
-    ServerSentEvents(Box<ServerSentEvents>),
-    LongPolling(Box<LongPolling>),
+    Http(Box<HttpLink>),
 }
 
 impl Link {
@@ -59,16 +58,17 @@ impl Link {
         headers: Vec<(String, String)>,
         timeout: Duration,
     ) -> Result<Self, TransportError> {
-        let endpoint = Endpoint { http, url, authorization, headers, timeout };
-        Ok(match transport {
-            Transport::WebSockets => Self::WebSocket(Box::new(open_web_socket(&endpoint).await?)),
-            Transport::ServerSentEvents => {
-                Self::ServerSentEvents(Box::new(ServerSentEvents::open(Arc::new(endpoint)).await?))
-            }
-            Transport::LongPolling => {
-                Self::LongPolling(Box::new(LongPolling::open(Arc::new(endpoint), format).await?))
-            }
-        })
+        if transport == Transport::WebSockets {
+            let socket = open_web_socket(http, url, &*authorization, headers).await?;
+            return Ok(Self::WebSocket(Box::new(socket)));
+        }
+        let endpoint = Arc::new(Endpoint { http, url, authorization, headers: headers.into(), timeout });
+        let receiving = if transport == Transport::ServerSentEvents {
+            Receiving::Events(ServerSentEvents::open(&endpoint).await?)
+        } else {
+            Receiving::Polls(LongPolling::open(&endpoint, format).await?)
+        };
+        Ok(Self::Http(Box::new(HttpLink::new(endpoint, receiving))))
     }
 
     /// The next message; an error once the transport has ended, whoever ended it. An empty one only tells that the
@@ -76,8 +76,7 @@ impl Link {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
         match self {
             Self::WebSocket(link) => link.poll_next(cx),
-            Self::ServerSentEvents(link) => link.poll_next(cx),
-            Self::LongPolling(link) => link.poll_next(cx),
+            Self::Http(link) => link.poll_next(cx),
         }
     }
 
@@ -86,26 +85,25 @@ impl Link {
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         match self {
             Self::WebSocket(link) => link.poll_ready(cx),
-            Self::ServerSentEvents(link) => link.posts().poll_ready(cx),
-            Self::LongPolling(link) => link.posts().poll_ready(cx),
+            Self::Http(link) => link.poll_ready(cx),
         }
     }
 
     pub(crate) fn start_send(&mut self, frame: Frame) -> Result<(), TransportError> {
         match self {
-            Self::WebSocket(link) => return link.start_send(frame),
-            Self::ServerSentEvents(link) => link.posts().start_send(frame),
-            Self::LongPolling(link) => link.posts().start_send(frame),
+            Self::WebSocket(link) => link.start_send(frame),
+            Self::Http(link) => {
+                link.start_send(frame);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Whether everything has gone out.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         match self {
             Self::WebSocket(link) => link.poll_flush(cx),
-            Self::ServerSentEvents(link) => link.posts().poll_ready(cx),
-            Self::LongPolling(link) => link.posts().poll_ready(cx),
+            Self::Http(link) => link.poll_ready(cx),
         }
     }
 
@@ -113,33 +111,30 @@ impl Link {
     pub(crate) async fn close(self, left: VecDeque<Frame>) {
         match self {
             Self::WebSocket(link) => link.close(left).await,
-            Self::ServerSentEvents(link) => link.close(left).await,
-            Self::LongPolling(link) => link.close(left).await,
+            Self::Http(link) => link.close(left).await,
         }
     }
 }
 
 /// Browsers do not tell why a socket could not be opened, so that a token is renewed natively only.
-async fn open_web_socket(endpoint: &Endpoint) -> Result<WebSocket, TransportError> {
-    let open =
-        |token| WebSocket::open(endpoint.http.clone(), endpoint.url.clone(), token, endpoint.headers.clone());
-    let token = endpoint.authorization.current();
-    match open(token.clone()).await {
-        Err(error) if error.status == Some(401) => match renew(&*endpoint.authorization, token).await? {
-            Some(token) => open(Some(token)).await,
-            None => Err(error),
-        },
-        opened => opened,
+async fn open_web_socket(
+    http: HttpClient,
+    url: HubUrl,
+    authorization: &dyn Authorization,
+    headers: Vec<(String, String)>,
+) -> Result<WebSocket, TransportError> {
+    let mut token = authorization.current();
+    let mut renewed = false;
+    loop {
+        let opened = WebSocket::open(http.clone(), url.clone(), token.clone(), headers.clone()).await;
+        let Err(error) = opened else { return opened };
+        if error.status != Some(401) || renewed {
+            return Err(error);
+        }
+        token = match renew(authorization, token).await? {
+            Some(token) => Some(token),
+            None => return Err(error),
+        };
+        renewed = true;
     }
-}
-
-/// `None` when the time is over first.
-async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    let mut sleep = platform::sleep(limit);
-    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => sleep.as_mut().poll(cx).map(|()| None),
-    })
-    .await
 }

@@ -2,36 +2,26 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::endpoint::{Endpoint, Posts, refused};
+use super::endpoint::{Endpoint, refused};
 use crate::core::session::TransportError;
 use crate::core::sse::EventStream;
 use crate::platform::{Frame, HttpBody, HttpRequest, Method};
 
-/// Messages come as the events of one endless answer, and go as POSTs. Text only.
-pub(crate) struct ServerSentEvents {
-    posts: Posts,
+/// Messages come as the events of one endless answer. Text only.
+pub(super) struct ServerSentEvents {
     body: HttpBody,
     events: EventStream,
     frames: VecDeque<Frame>,
 }
 
 impl ServerSentEvents {
-    pub(super) async fn open(endpoint: Arc<Endpoint>) -> Result<Self, TransportError> {
-        let request = HttpRequest { accept: Some("text/event-stream"), ..endpoint.request(Method::GET) };
-        let answer = endpoint.send(request).await?;
+    pub(super) async fn open(endpoint: &Arc<Endpoint>) -> Result<Self, TransportError> {
+        let request = HttpRequest { accept: Some("text/event-stream"), ..endpoint.request(Method::Get) };
+        let answer = Arc::clone(endpoint).send(request).await?;
         if answer.status != 200 {
             return Err(refused("the server refused to open an event stream", answer.status));
         }
-        Ok(Self {
-            posts: Posts::new(endpoint),
-            body: answer.body,
-            events: EventStream::default(),
-            frames: VecDeque::new(),
-        })
-    }
-
-    pub(super) fn posts(&mut self) -> &mut Posts {
-        &mut self.posts
+        Ok(Self { body: answer.body, events: EventStream::default(), frames: VecDeque::new() })
     }
 
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
@@ -43,13 +33,9 @@ impl ServerSentEvents {
         };
         let frames = &mut self.frames;
         self.events
-            .feed(&chunk?, |event| frames.push_back(Frame::from(event.to_owned())))
+            .feed(&chunk?, |event| frames.push_back(Frame::from(event)))
             .map_err(|error| TransportError::new(error.to_string()))?;
         // A comment, or a part of an event: a sign of life, which an empty frame is as well.
-        Poll::Ready(Ok(frames.pop_front().unwrap_or_else(|| Frame::from(String::new()))))
-    }
-
-    pub(super) async fn close(self, left: VecDeque<Frame>) {
-        self.posts.close(left).await;
+        Poll::Ready(Ok(frames.pop_front().unwrap_or_else(|| Frame::from(""))))
     }
 }

@@ -104,7 +104,7 @@ impl Server {
     /// What the link sends a message with.
     async fn sent(&mut self, link: &mut Link, text: &str) -> Received {
         assert!(poll_fn(|cx| link.poll_ready(cx)).await.is_ok());
-        link.start_send(Frame::from(text.to_owned())).unwrap();
+        link.start_send(Frame::from(text)).unwrap();
         self.next_while(|cx| link.poll_flush(cx)).await
     }
 
@@ -331,6 +331,21 @@ async fn a_refused_token_is_renewed_once() {
 }
 
 #[tokio::test]
+async fn a_refused_token_is_renewed_for_a_web_socket_as_well() {
+    let mut server = Server::start().await;
+    let tokens = Tokens::new("one", [Ok(Some("two"))]);
+    let opening = server.open(Transport::WebSockets, &tokens);
+    let request = server.next().await;
+    assert_eq!((request.token(), request.header("Upgrade")), ("one", "websocket"));
+    request.answer(401, "");
+    let request = server.next().await;
+    assert_eq!(request.token(), "two");
+    request.answer(401, "");
+    assert_eq!(opening.await.unwrap().err().expect("refused").status, Some(401));
+    assert_eq!(tokens.rejected(), [Some("one".into())]);
+}
+
+#[tokio::test]
 async fn one_message_goes_at_a_time() {
     let mut server = Server::start().await;
     let tokens = Tokens::new("one", [Ok(Some("two"))]);
@@ -510,7 +525,7 @@ async fn what_is_dropped_is_aborted() {
 async fn closing_sends_what_is_left_and_says_goodbye() {
     let mut server = Server::start().await;
     let tokens = Tokens::new("one", []);
-    let left = || VecDeque::from([Frame::from("left".to_owned()), Frame::from("close".to_owned())]);
+    let left = || VecDeque::from([Frame::from("left"), Frame::from("close")]);
 
     let mut link = server.polling(TransferFormat::Text, &tokens).await;
     let polled = server.polled(&mut link).await;
@@ -542,7 +557,7 @@ async fn closing_does_not_wait_for_a_server_that_is_gone() {
     let mut link = server.polling(TransferFormat::Text, &Tokens::new("one", [])).await;
     let _first = server.sent(&mut link, "first").await;
     let begun = Instant::now();
-    let closing = tokio::spawn(link.close(VecDeque::from([Frame::from("left".to_owned())])));
+    let closing = tokio::spawn(link.close(VecDeque::from([Frame::from("left")])));
     // Nothing of what was left goes out while the first waits, but the goodbye does.
     let goodbye = server.next().await;
     assert_eq!(goodbye.method, "DELETE");

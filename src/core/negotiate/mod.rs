@@ -277,8 +277,7 @@ pub fn refresh_delay(lifetime_seconds: Option<i64>, lead: Duration) -> Option<Du
     Some(lifetime.saturating_sub(lead).max(lifetime / 2).min(LONGEST))
 }
 
-/// A transport's URL with the token in its query, for a browser, which can't set headers on sockets and event
-/// streams.
+/// A transport's URL with the token in its query, for a browser, which can't set headers on sockets.
 #[must_use]
 pub fn with_token_in_query(url: &HubUrl, token: Option<&AccessToken>) -> HubUrl {
     match token {

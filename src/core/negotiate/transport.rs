@@ -49,6 +49,13 @@ impl Transports {
     /// All three.
     pub const ALL: Self = Self(7);
 
+    /// The set of these bits of the official `HttpTransportType`: 1 for WebSockets, 2 for Server-Sent Events, 4 for
+    /// long polling. Others mean nothing.
+    #[must_use]
+    pub fn from_mask(mask: u8) -> Self {
+        Self(mask & Self::ALL.0)
+    }
+
     /// Whether a transport is in the set.
     #[must_use]
     pub fn contains(self, transport: Transport) -> bool {
@@ -120,7 +127,7 @@ pub enum SkipReason {
     /// It does not carry the protocol's kind of messages.
     #[error("it does not support the transfer format {}", .0.name())]
     Format(TransferFormat),
-    /// The environment lacks it: no WebSocket, no EventSource.
+    /// The environment lacks it: no WebSocket, or no `fetch` whose answers can be read as they come.
     #[error("it is not available in this environment")]
     Environment,
     /// It was tried, and could not be opened.

@@ -337,6 +337,15 @@ impl<T, S: Clone, J> Session<T, S, J> {
     fn negotiate(&mut self, now: Moment, token: Option<AccessToken>) {
         let url = self.options.url.clone();
         if self.options.skip_negotiation {
+            // There is nobody to say which transports the server has, so it can only be this one.
+            let offer = AvailableTransport {
+                transport: Transport::WebSockets.name().to_owned(),
+                transfer_formats: vec![self.options.transports.format.name().to_owned()],
+            };
+            if let Err(reason) = self.options.transports.judge(&offer) {
+                let skipped = vec![SkippedTransport { transport: offer.transport, reason }];
+                return self.fail(now, ConnectionError::NoTransport { skipped });
+            }
             let info = ConnectionInfo {
                 transport: Transport::WebSockets,
                 url: url.clone(),

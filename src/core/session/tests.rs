@@ -255,6 +255,14 @@ fn negotiation_can_be_skipped() {
     let mut bench = Bench::new(|options| options.skip_negotiation = true);
     let [Effect::Open { url, token: None, .. }] = &bench.effects()[..] else { panic!() };
     assert_eq!(url.to_text(), "https://app/chat");
+
+    // Nobody says then that the server has another transport than this.
+    let mut bench = Bench::new(|options| {
+        options.skip_negotiation = true;
+        options.transports.allowed = Transport::LongPolling.into();
+    });
+    let skipped = SkippedTransport { transport: "WebSockets".into(), reason: SkipReason::Disabled };
+    assert_eq!(bench.end().0, ConnectionError::NoTransport { skipped: vec![skipped] });
 }
 
 #[test]

@@ -4,13 +4,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http_body::Body as _;
-pub(crate) use reqwest::Method;
 use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::core::session::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
-use crate::platform::{HttpAnswer, HttpRequest, tls};
+use crate::platform::{HttpAnswer, HttpRequest, Method, tls};
 
 /// One per start of a connection, so that no connection pool outlives the runtime that it was made on.
 #[derive(Clone)]
@@ -29,16 +28,24 @@ impl HttpClient {
         Ok(Self { client })
     }
 
-    /// Sends a request and waits for the head of the answer.
-    pub(crate) async fn send(&self, request: HttpRequest<'_>) -> Result<HttpAnswer, TransportError> {
-        let no_body = request.body.is_none() && request.method == Method::POST;
-        let mut builder = self.request(request.method, request.url, request.token, request.headers);
+    /// Sends a request and waits for the head of the answer. One that is dropped is aborted.
+    pub(crate) async fn send(
+        &self,
+        request: &HttpRequest,
+        token: Option<&AccessToken>,
+    ) -> Result<HttpAnswer, TransportError> {
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut builder = self.request(method, &request.url, token, &request.headers);
         if let Some(accept) = request.accept {
             builder = builder.header("Accept", accept);
         }
-        if let Some(frame) = request.body {
+        if let Some(frame) = &request.body {
             builder = builder.header("Content-Type", frame.content_type()).body(frame.shared_bytes());
-        } else if no_body {
+        } else if request.method == Method::Post {
             builder = builder.header("Content-Length", "0");
         }
         let response = builder.send().await.map_err(describe)?;
@@ -53,7 +60,7 @@ impl HttpClient {
 
     pub(super) fn request(
         &self,
-        method: Method,
+        method: reqwest::Method,
         url: &HubUrl,
         token: Option<&AccessToken>,
         headers: &[(String, String)],

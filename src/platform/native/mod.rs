@@ -13,7 +13,7 @@ mod web_socket;
 
 #[cfg(feature = "client")]
 pub(crate) use self::{
-    http::{HttpBody, HttpClient, Method, absolute_url},
+    http::{HttpBody, HttpClient, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep, unix_now},
     wake::WakeSignal,
     web_socket::{Frame, WebSocket, transports},

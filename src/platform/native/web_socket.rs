@@ -71,8 +71,8 @@ impl Frame {
     }
 }
 
-impl From<String> for Frame {
-    fn from(text: String) -> Self {
+impl From<&str> for Frame {
+    fn from(text: &str) -> Self {
         Self::Text(text.into())
     }
 }

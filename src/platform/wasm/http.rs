@@ -3,15 +3,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-pub(crate) use gloo_net::http::Method;
-use gloo_net::http::{Headers, Request, RequestBuilder};
+use gloo_net::http::Request;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, ReadableStreamDefaultReader, RequestCache, RequestCredentials, RequestMode};
+use web_sys::{
+    AbortController, AbortSignal, ReadableStreamDefaultReader, RequestCache, RequestCredentials, RequestInit,
+    RequestMode,
+};
 
 use crate::core::session::TransportError;
+use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
-use crate::platform::{HttpAnswer, HttpRequest};
+use crate::platform::{HttpAnswer, HttpRequest, Method};
 
 #[derive(Clone)]
 pub(crate) struct HttpClient {
@@ -27,25 +30,14 @@ impl HttpClient {
     }
 
     /// Sends a request and waits for the head of the answer. One that is dropped is aborted.
-    pub(crate) async fn send(&self, request: HttpRequest<'_>) -> Result<HttpAnswer, TransportError> {
+    pub(crate) async fn send(
+        &self,
+        request: &HttpRequest,
+        token: Option<&AccessToken>,
+    ) -> Result<HttpAnswer, TransportError> {
         let abort = AbortOnDrop(AbortController::new().map_err(|e| describe(&e))?);
-        let builder = RequestBuilder::new(&request.url.to_text())
-            .mode(RequestMode::Cors)
-            .credentials(self.credentials)
-            .cache(RequestCache::NoStore)
-            .abort_signal(Some(&abort.0.signal()))
-            .headers(Headers::from_raw(headers(&request).map_err(|e| describe(&e))?))
-            .method(request.method.clone());
-        let built = match request.body {
-            Some(frame) => builder.body(frame.as_ref()),
-            None => builder.build(),
-        };
-        let response = match built {
-            Ok(built) if request.outlives_page => outliving_page(built).send().await,
-            Ok(built) => built.send().await,
-            Err(error) => Err(error),
-        };
-        let response = response.map_err(|_| unreachable_server())?;
+        let request = self.request(request, token, &abort.0.signal()).map_err(|_| impossible_request())?;
+        let response = Request::from(request).send().await.map_err(|_| unreachable_server())?;
         let retry_after = response.headers().get("Retry-After").and_then(|value| value.parse().ok());
         Ok(HttpAnswer {
             status: response.status(),
@@ -57,34 +49,45 @@ impl HttpClient {
             },
         })
     }
-}
 
-/// gloo-net has no setter for `keepalive`. A browser that does not know it sends the request all the same.
-fn outliving_page(request: Request) -> Request {
-    let request: web_sys::Request = request.into();
-    let options = web_sys::RequestInit::new();
-    let set = js_sys::Reflect::set(&options, &JsValue::from_str("keepalive"), &JsValue::TRUE);
-    match set.and_then(|_| web_sys::Request::new_with_request_and_init(&request, &options)) {
-        Ok(outliving) => outliving.into(),
-        Err(_) => request.into(),
+    /// gloo-net's own builder has no `keepalive`, and takes the URL apart, which is kept as it is here.
+    fn request(
+        &self,
+        request: &HttpRequest,
+        token: Option<&AccessToken>,
+        signal: &AbortSignal,
+    ) -> Result<web_sys::Request, JsValue> {
+        let headers = web_sys::Headers::new()?;
+        for (name, value) in &*request.headers {
+            headers.set(name, value)?;
+        }
+        if let Some(token) = token {
+            headers.set("Authorization", &["Bearer ", token.secret()].concat())?;
+        }
+        if let Some(accept) = request.accept {
+            headers.set("Accept", accept)?;
+        }
+        let options = RequestInit::new();
+        if let Some(frame) = &request.body {
+            headers.set("Content-Type", frame.content_type())?;
+            options.set_body(frame.as_ref());
+        }
+        options.set_method(match request.method {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Delete => "DELETE",
+        });
+        options.set_headers(&headers);
+        options.set_mode(RequestMode::Cors);
+        options.set_credentials(self.credentials);
+        options.set_cache(RequestCache::NoStore);
+        options.set_signal(Some(signal));
+        if request.outlives_page {
+            // web-sys has no setter for it either.
+            js_sys::Reflect::set(&options, &JsValue::from_str("keepalive"), &JsValue::TRUE)?;
+        }
+        web_sys::Request::new_with_str_and_init(&request.url.to_text(), &options)
     }
-}
-
-fn headers(request: &HttpRequest<'_>) -> Result<web_sys::Headers, JsValue> {
-    let headers = web_sys::Headers::new()?;
-    for (name, value) in request.headers {
-        headers.set(name, value)?;
-    }
-    if let Some(token) = request.token {
-        headers.set("Authorization", &["Bearer ", token.secret()].concat())?;
-    }
-    if let Some(accept) = request.accept {
-        headers.set("Accept", accept)?;
-    }
-    if let Some(frame) = request.body {
-        headers.set("Content-Type", frame.content_type())?;
-    }
-    Ok(headers)
 }
 
 /// The body of an answer, as it comes.
@@ -123,6 +126,13 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// What JavaScript says names the whole URL, query and all, or the header's value.
+fn impossible_request() -> TransportError {
+    TransportError::new(
+        "the request can't be made: a header has a name or a value that is not allowed, or the URL is not valid or has a user name in it",
+    )
 }
 
 /// Browsers keep the reason from the page.

@@ -6,7 +6,7 @@ mod wake;
 mod web_socket;
 
 pub(crate) use self::{
-    http::{HttpBody, HttpClient, Method, absolute_url},
+    http::{HttpBody, HttpClient, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep, unix_now},
     wake::WakeSignal,
     web_socket::{Frame, WebSocket, transports},

@@ -68,8 +68,8 @@ impl Frame {
     }
 }
 
-impl From<String> for Frame {
-    fn from(text: String) -> Self {
+impl From<&str> for Frame {
+    fn from(text: &str) -> Self {
         Self::Text(text.into())
     }
 }
@@ -122,7 +122,12 @@ impl WebSocket {
         _headers: Vec<(String, String)>,
     ) -> Result<Self, TransportError> {
         let url = with_token_in_query(&url, token.as_ref()).to_web_socket_text();
-        let socket = web_sys::WebSocket::new(&url).map_err(|e| describe(&e))?;
+        let socket = web_sys::WebSocket::new(&url).map_err(|_| {
+            // What the browser says names the whole URL, token and all.
+            TransportError::new(
+                "the browser refuses to open a WebSocket: the URL is not valid, or it is http and the page's is https",
+            )
+        })?;
         socket.set_binary_type(BinaryType::Arraybuffer);
         let inbox = Rc::new(RefCell::new(Inbox::default()));
 
