@@ -37,6 +37,7 @@ against_the_reference_hub! {
     values;
     own_types;
     large_values;
+    packed_pieces;
 }
 
 /// Both clients on one hub.

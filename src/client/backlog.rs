@@ -1,4 +1,3 @@
-use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,7 +93,7 @@ impl Drop for Waiting {
         backlog.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
         if backlog.paused.load(Ordering::SeqCst) && !backlog.exceeds(&SOFT) {
             backlog.paused.store(false, Ordering::SeqCst);
-            let wakers = mem::take(&mut *backlog.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+            let wakers = std::mem::take(&mut *backlog.wakers.lock().unwrap_or_else(PoisonError::into_inner));
             wakers.into_iter().for_each(Waker::wake);
         }
     }

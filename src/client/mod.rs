@@ -14,8 +14,10 @@ mod call;
 mod codec;
 mod connection;
 mod driver;
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript hears of the end alone"))]
 mod events;
 mod guard;
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript sets no policy"))]
 mod retry;
 mod tokens;
 mod transport;

@@ -25,7 +25,7 @@ pub(crate) use self::lifecycle::*;
 pub(crate) use self::streams::*;
 pub(crate) use self::transports::*;
 pub(crate) use self::typed::{typed_chat, typed_hubs};
-pub(crate) use self::values::{large_values, own_types, values};
+pub(crate) use self::values::{large_values, own_types, packed_pieces, values};
 
 /// What a connection is made of, where the same has to hold for each.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use futures_channel::mpsc;
 use futures_util::StreamExt;
-use hubwire::{Binary, HubConnection, HubProtocol, Timestamp, Zone};
+use hubwire::{Binary, ConnectionError, HubConnection, HubProtocol, Timestamp, Zone};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -223,5 +223,48 @@ pub(crate) async fn large_values(base: &str) {
         assert!(whole(&texts.next().await.expect("a text")));
         assert!(counted(&blobs.next().await.expect("bytes")));
         hub.stop().await;
+    }
+}
+
+/// MessagePack as a network delivers it: in the frame of the handshake, in pieces, and broken.
+pub(crate) async fn packed_pieces(base: &str) {
+    let Some(&protocol) = protocols().get(1) else { return };
+    // An invocation of `Text` with "hi", and a Close message with "bye".
+    let (text, bye) = (b"\x0e\x96\x01\x80\xc0\xa4Text\x91\xa2hi\x90", b"\x07\x93\x07\xa3bye\xc2");
+    let together = [&b"{}\x1e"[..], text, bye].concat();
+    let bytes: Vec<&[u8]> = together.chunks(1).collect();
+    let handshake = &b"{}\x1e"[..];
+    type Check = fn(&ConnectionError) -> bool;
+    let closed: Check =
+        |e| matches!(e, ConnectionError::ServerClosed { error: Some(text), .. } if text == "bye");
+    let broken: Check = |e| matches!(e, ConnectionError::Protocol(_));
+    let rows: [(&[&[u8]], bool, usize, Check); 7] = [
+        (&[&together], true, 1, closed),
+        (&bytes, true, 1, closed),
+        (&[handshake, text, text, bye], true, 2, closed),
+        // Not an array, a type that is a text, a length of 2 GiB, and a text where bytes are agreed on.
+        (&[handshake, text, b"\x01\x06"], true, 1, broken),
+        (&[handshake, b"\x03\x91\xa16"], true, 0, broken),
+        (&[handshake, b"\xff\xff\xff\xff\x0f"], true, 0, broken),
+        (&[handshake, b"{}"], false, 0, broken),
+    ];
+    for (frames, binary, texts, check) in rows {
+        let (sender, received) = mpsc::unbounded();
+        let mut url = format!("{base}/pieces?binary={binary}");
+        for frame in frames {
+            let base64 = serde_json::to_value(Binary::from(*frame)).unwrap();
+            url += "&frame=";
+            url += &base64.as_str().unwrap().replace('+', "%2B").replace('/', "%2F");
+        }
+        let hub = HubConnection::builder(url)
+            .with_protocol(protocol)
+            .with_skip_negotiation(true)
+            .on("Text", move |text: String| drop(sender.unbounded_send(text)))
+            .connect()
+            .await
+            .expect("connects");
+        let error = hub.closed().await;
+        assert!(check(&error), "{frames:?}: {error:?}");
+        assert_eq!(received.take(texts).collect::<Vec<_>>().await, vec!["hi"; texts], "{frames:?}");
     }
 }
