@@ -5,6 +5,7 @@
 //!
 //! - [`HubConnection`] (feature `client`, on by default) is a connection to a hub, natively and in the browser.
 //!   [`hub!`] describes a hub, so that calls to it and from it are checked when the program is compiled.
+//! - `msgpack` (feature of that name) lets it speak MessagePack, besides JSON.
 //! - `service` (feature of that name, native) gives clients access to Azure SignalR Service and publishes through it;
 //!   `axum` is its negotiate endpoint as a router.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
@@ -39,6 +40,7 @@
 mod platform;
 
 #[cfg(any(feature = "client", feature = "service"))]
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "a wasm build has no services"))]
 mod arguments;
 pub mod core;
 

@@ -85,6 +85,7 @@ against_the_reference_hub! {
     broken_handshakes(clock);
     broken_messages(clock);
     automatic_reconnect;
+    event_callbacks(true);
     retry_policies(true);
     stateful_reconnect(10_000, 50);
     stateful_reconnect_is_an_offer;

@@ -25,6 +25,6 @@ async fn the_console_tells_what_happens() {
     let hub = HubConnection::builder(format!("{base}/hub?secret=marked")).connect().await.unwrap();
     hub.stop().await;
     let lines = heard.call0(&JsValue::NULL).unwrap().as_string().unwrap();
-    assert!(lines.contains("connected") && lines.contains("hub_connection"), "{lines}");
+    assert!(lines.contains("connected") && lines.contains("connection_id"), "{lines}");
     assert!(!lines.contains("marked"), "{lines}");
 }

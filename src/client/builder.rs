@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::client::HubConnection;
 use crate::client::connection::{Connection, ConnectionSettings};
+use crate::client::events::{ConnectionEvent, EventCallback};
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::Handlers;
 use crate::client::raw::Raw;
@@ -23,6 +24,7 @@ pub struct HubConnectionBuilder {
     options: Result<SessionOptions, UrlError>,
     settings: ConnectionSettings,
     handlers: Arc<Handlers>,
+    callbacks: Vec<EventCallback>,
     protocol: HubProtocol,
     call_timeout: Option<Duration>,
 }
@@ -33,6 +35,7 @@ impl HubConnectionBuilder {
             options: platform::absolute_url(url).map(SessionOptions::new),
             settings: ConnectionSettings::default(),
             handlers: Arc::default(),
+            callbacks: Vec::new(),
             protocol: HubProtocol::default(),
             call_timeout: None,
         }
@@ -82,12 +85,43 @@ impl HubConnectionBuilder {
     }
 
     /// How messages are encoded. Default: [`HubProtocol::Json`].
+    ///
+    /// MessagePack needs the feature `msgpack`. Types are those of serde in either protocol; [`Binary`](crate::Binary)
+    /// and [`Timestamp`](crate::Timestamp) write bytes and times as each protocol does. In MessagePack .NET knows
+    /// properties by their own names only, and enums by their names:
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "msgpack")]
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use hubwire::{Binary, HubConnection, HubProtocol, Timestamp};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// #[serde(rename_all = "PascalCase")]
+    /// struct Photo {
+    ///     taken_at: Timestamp,
+    ///     image: Binary,
+    /// }
+    ///
+    /// let hub = HubConnection::builder("https://example.com/photos")
+    ///     .with_protocol(HubProtocol::MessagePack)
+    ///     .connect()
+    ///     .await?;
+    /// let photo = Photo { taken_at: "2026-11-24T10:30:00Z".parse()?, image: vec![1, 2, 3].into() };
+    /// hub.send("Publish", (photo,)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_protocol(mut self, protocol: HubProtocol) -> Self {
         self.protocol = protocol;
         self
     }
 
     /// A header for every HTTP request. In a browser, headers do not reach the WebSocket itself.
+    ///
+    /// ```
+    /// let builder = hubwire::HubConnection::builder("https://example.com/chat").with_header("X-Tenant", "contoso");
+    /// # let _ = builder;
+    /// ```
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.headers.push((name.into(), value.into()));
         self
@@ -103,6 +137,17 @@ impl HubConnectionBuilder {
     /// Opens a WebSocket at the hub's URL without negotiate. Without WebSockets it fails
     /// ([`ConnectionError::NoTransport`]). Azure SignalR Service can't be reached like this
     /// through an app server. Default: off.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), hubwire::ConnectionError> {
+    /// let hub = hubwire::HubConnection::builder("https://example.com/chat")
+    ///     .with_skip_negotiation(true)
+    ///     .connect()
+    ///     .await?;
+    /// assert_eq!(hub.connection_id(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_skip_negotiation(self, skip: bool) -> Self {
         self.set(|options| options.skip_negotiation = skip)
     }
@@ -146,6 +191,16 @@ impl HubConnectionBuilder {
     /// is busy, takes too long. [`connect`](Self::connect) then waits until the connection is up or the policy
     /// gives up. The policy is that of [`with_automatic_reconnect`](Self::with_automatic_reconnect), or the
     /// default one. Default: off.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), hubwire::ConnectionError> {
+    /// let hub = hubwire::HubConnection::builder("https://example.com/chat")
+    ///     .with_first_connect_retry(true)
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_first_connect_retry(self, retry: bool) -> Self {
         self.set(|options| options.retry_first_connect = retry)
     }
@@ -241,6 +296,12 @@ impl HubConnectionBuilder {
         self
     }
 
+    /// Tells a callback what happens to the connection. See [`HubConnection::on_event`].
+    pub fn on_event(mut self, callback: impl Fn(ConnectionEvent) + MaybeSend + MaybeSync + 'static) -> Self {
+        self.callbacks.push(Arc::new(callback));
+        self
+    }
+
     /// Makes a connection that is not started.
     ///
     /// # Errors
@@ -252,6 +313,9 @@ impl HubConnectionBuilder {
         let codec = Raw::new(self.protocol);
         let backlog = Arc::clone(handlers.backlog());
         let connection = Connection::new(options, self.settings, backlog, callee, codec);
+        for callback in self.callbacks {
+            connection.on_event(callback);
+        }
         Ok(HubConnection::new(connection, handlers, self.protocol, self.call_timeout))
     }
 

@@ -12,9 +12,9 @@ use crate::client::backlog::Backlog;
 use crate::client::call::{Callee, ClientSession, SEND_HIGH_WATER};
 use crate::client::codec::Codec;
 use crate::client::driver::Driver;
-#[cfg(feature = "client")]
-use crate::client::events::ConnectionEvents;
 use crate::client::events::{ConnectionEvent, Listeners};
+#[cfg(feature = "client")]
+use crate::client::events::{ConnectionEvents, EventCallback, call_back};
 use crate::client::retry::RetryPolicy;
 use crate::core::handshake::HandshakeRequest;
 use crate::core::message::HubMessage;
@@ -119,6 +119,9 @@ pub(super) struct Shared<C: Codec> {
     /// Whether the connection was up before, since its start.
     pub(super) was_up: bool,
     pub(super) listeners: Listeners,
+    /// Callbacks that begin to hear of events with the first start, since there may be no runtime before.
+    #[cfg(feature = "client")]
+    callbacks: Vec<(ConnectionEvents, EventCallback)>,
     /// The token of the transport's requests, and whether it came with a redirect.
     pub(super) link_token: (Option<AccessToken>, bool),
     /// Whether this attempt to connect has renewed that token already.
@@ -164,6 +167,8 @@ impl<C: Codec> Connection<C> {
                 buffer: None,
                 was_up: false,
                 listeners: Listeners::default(),
+                #[cfg(feature = "client")]
+                callbacks: Vec::new(),
                 link_token: (None, false),
                 renewed: false,
                 refresh: RefreshTimer::new(refresh_lead),
@@ -212,6 +217,10 @@ impl<C: Codec> Connection<C> {
             shared.started.push(sender);
             (receiver, shared.codec.clone())
         };
+        #[cfg(feature = "client")]
+        for (events, callback) in mem::take(&mut self.lock().callbacks) {
+            runtime.spawn(call_back(events, callback));
+        }
         self.callee.start(&runtime);
         runtime.spawn(Driver::new(Arc::clone(self), codec).run());
         started.await.unwrap_or_else(|_| Err(Arc::new(ConnectionError::Stopped)))
@@ -221,6 +230,17 @@ impl<C: Codec> Connection<C> {
     #[cfg(feature = "client")]
     pub(crate) fn events(&self) -> ConnectionEvents {
         self.lock().listeners.add()
+    }
+
+    /// Tells a callback what happens from now on.
+    #[cfg(feature = "client")]
+    pub(super) fn on_event(&self, callback: EventCallback) {
+        let mut shared = self.lock();
+        let events = shared.listeners.add();
+        match &shared.runtime {
+            Some(runtime) => runtime.spawn(call_back(events, callback)),
+            None => shared.callbacks.push((events, callback)),
+        }
     }
 
     /// Gets a new token and has the server take it.

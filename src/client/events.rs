@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
+use crate::client::guard::guarded;
 use crate::core::refresh::RefreshError;
 use crate::core::session::ConnectionError;
+use crate::platform::{MaybeSend, MaybeSync};
 
 /// A listener that does not listen loses the oldest of more events than this.
 const KEPT: usize = 256;
@@ -94,6 +96,30 @@ impl Stream for ConnectionEvents {
                 queue.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
+        }
+    }
+}
+
+/// A function of the user's that hears of events.
+pub(super) type EventCallback = Arc<dyn HearEvent>;
+
+pub(super) trait HearEvent: MaybeSend + MaybeSync {
+    fn hear(&self, event: ConnectionEvent);
+}
+
+impl<F: Fn(ConnectionEvent) + MaybeSend + MaybeSync> HearEvent for F {
+    fn hear(&self, event: ConnectionEvent) {
+        self(event);
+    }
+}
+
+/// Hands every event to a callback, one after the other, in a task of its own: one that is slow or panics holds up
+/// nothing.
+pub(super) async fn call_back(mut events: ConnectionEvents, callback: EventCallback) {
+    while let Some(event) = events.next().await {
+        let callback = &callback;
+        if guarded(async move { callback.hear(event) }).await.is_none() {
+            tracing::error!("a callback for the connection's events panicked");
         }
     }
 }

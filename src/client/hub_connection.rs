@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::arguments::{ArgumentWriter, Arguments};
 use crate::client::call::{CallEnd, Caller, ClientCall, Job, PendingCall};
 use crate::client::connection::{Connection, ConnectionState, StopOnDrop};
-use crate::client::events::ConnectionEvents;
+use crate::client::events::{ConnectionEvent, ConnectionEvents};
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::{Handlers, Subscription};
 use crate::client::payload::Payload;
@@ -24,7 +24,7 @@ use crate::core::hub::Pending;
 use crate::core::message::Outcome;
 use crate::core::refresh::RefreshError;
 use crate::core::session::{ConnectionError, ConnectionInfo};
-use crate::platform::MaybeSend;
+use crate::platform::{MaybeSend, MaybeSync};
 
 /// A connection to a SignalR hub.
 ///
@@ -195,7 +195,7 @@ impl HubConnection {
     fn write(&self, arguments: impl Arguments) -> Result<(Vec<u8>, Vec<Job>, Uploads), CallError> {
         let mut writer = ArgumentWriter::new(self.protocol);
         arguments.write(&mut writer).map_err(CallError::Arguments)?;
-        let (bytes, uploads) = writer.finish().map_err(CallError::Arguments)?;
+        let (bytes, uploads) = writer.finish();
         let (jobs, uploads) = Uploads::new(uploads);
         Ok((bytes, jobs, uploads))
     }
@@ -267,7 +267,7 @@ impl HubConnection {
         self.handlers.answer(target, handler)
     }
 
-    /// What happens to the connection from now on: a stream of [`ConnectionEvent`](crate::ConnectionEvent)s.
+    /// What happens to the connection from now on: a stream of [`ConnectionEvent`]s.
     ///
     /// ```no_run
     /// # async fn run(hub: hubwire::HubConnection) {
@@ -280,6 +280,24 @@ impl HubConnection {
     #[must_use]
     pub fn events(&self) -> ConnectionEvents {
         self.connection.0.events()
+    }
+
+    /// Tells a callback of every [`ConnectionEvent`], in order, in a task of its own. It stays
+    /// for as long as the connection.
+    ///
+    /// ```no_run
+    /// use hubwire::ConnectionEvent;
+    ///
+    /// # fn run(hub: &hubwire::HubConnection) {
+    /// hub.on_event(|event| {
+    ///     if let ConnectionEvent::Disconnected { error } = event {
+    ///         println!("the connection has ended: {error}");
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    pub fn on_event(&self, callback: impl Fn(ConnectionEvent) + MaybeSend + MaybeSync + 'static) {
+        self.connection.0.on_event(Arc::new(callback));
     }
 
     /// Gets a new token of the provider's and gives it to the server, without a new connection (ASP.NET Core 11).

@@ -101,10 +101,14 @@ impl HandshakeBuffer {
     /// chunk: hub messages, not to be lost.
     ///
     /// # Errors
-    /// [`ProtocolError::TooLong`] past [`LIMIT`], [`ProtocolError::NotAHandshake`] if the record is not UTF-8.
+    /// [`ProtocolError::TooLong`] past [`LIMIT`], [`ProtocolError::NotAHandshake`] if the record does not begin as JSON
+    /// does, whose end need not be waited for, or is not UTF-8.
     pub fn feed<'c>(&mut self, chunk: &'c [u8]) -> Result<Option<(String, &'c [u8])>, ProtocolError> {
         let end = memchr::memchr(RECORD_SEPARATOR, chunk);
         let head = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
+        if self.bytes.is_empty() && head.first().is_some_and(|byte| !b"{ \t\r\n".contains(byte)) {
+            return Err(ProtocolError::NotAHandshake);
+        }
         if self.bytes.len() + head.len() > LIMIT {
             return Err(ProtocolError::TooLong { limit: LIMIT });
         }
@@ -170,9 +174,17 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_begin_no_record_are_refused_at_once() {
+        for chunk in [&b"\x02"[..], b"\x91\x06", b"x{}\x1e", b"\xff\x1e"] {
+            assert_eq!(HandshakeBuffer::default().feed(chunk), Err(ProtocolError::NotAHandshake));
+        }
+        assert_eq!(HandshakeBuffer::default().feed(b" {}\x1e"), Ok(Some((" {}".to_owned(), &b""[..]))));
+    }
+
+    #[test]
     fn an_endless_record_is_refused() {
         let mut buffer = HandshakeBuffer::default();
-        let chunk = [b'x'; 1000];
+        let chunk = [b' '; 1000];
         let refused = (0..20).any(|_| buffer.feed(&chunk) == Err(ProtocolError::TooLong { limit: LIMIT }));
         assert!(refused);
     }

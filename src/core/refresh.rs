@@ -131,8 +131,11 @@ impl RefreshTimer {
     }
 
     /// A refresh failed. It is tried again, ever less often, until the credentials have expired: the official
-    /// client does not try again.
+    /// client does not try again. One that was not due changes nothing.
     pub fn handle_failure(&mut self, now: Moment) {
+        if self.due.is_some() {
+            return;
+        }
         let next = now.saturating_add(self.retry);
         self.retry = (self.retry * 2).min(LONGEST_RETRY);
         self.due = (next < self.expires).then_some(next);
@@ -186,6 +189,9 @@ mod tests {
         assert!(timer.handle_timeout(3306 * SECOND));
         timer.handle_failure(3306 * SECOND);
         assert_eq!(timer.poll_timeout(), Some(3316 * SECOND));
+        timer.handle_failure(3307 * SECOND);
+        assert_eq!(timer.poll_timeout(), Some(3316 * SECOND));
+        assert!(timer.handle_timeout(3595 * SECOND));
         timer.handle_failure(3599 * SECOND);
         assert_eq!(timer.poll_timeout(), None);
         timer.arm(SECOND, Some(10 * SECOND));

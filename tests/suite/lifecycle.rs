@@ -54,6 +54,36 @@ pub(crate) async fn automatic_reconnect(base: &str) {
     assert_eq!(events.next().await, None);
 }
 
+/// Callbacks hear the same, in order, whether they were there before the start or came later.
+pub(crate) async fn event_callbacks(base: &str, panics: bool) {
+    let (early_sender, mut early) = mpsc::unbounded();
+    let (late_sender, mut late) = mpsc::unbounded();
+    let hub = HubConnection::builder(format!("{base}/hub"))
+        .with_automatic_reconnect(RetryPolicy::default())
+        .on_event(move |event| {
+            let _ = early_sender.unbounded_send(event.clone());
+            assert!(!panics || !matches!(event, ConnectionEvent::Connecting), "a panic on purpose");
+        })
+        .connect()
+        .await
+        .unwrap();
+    assert_eq!(early.next().await, Some(ConnectionEvent::Connecting));
+    let event = early.next().await;
+    assert!(matches!(event, Some(ConnectionEvent::Connected { connection_id: Some(_) })), "{event:?}");
+    hub.on_event(move |event| late_sender.unbounded_send(event).unwrap());
+    hub.send("Drop", ()).await.unwrap();
+    for events in [&mut early, &mut late] {
+        assert!(matches!(events.next().await, Some(ConnectionEvent::Reconnecting { .. })));
+        assert!(matches!(events.next().await, Some(ConnectionEvent::Reconnected { .. })));
+    }
+    drop(hub);
+    for events in [&mut early, &mut late] {
+        let error = ConnectionError::Stopped;
+        assert_eq!(events.next().await, Some(ConnectionEvent::Disconnected { error }));
+        assert_eq!(events.next().await, None);
+    }
+}
+
 /// Policies: what they are told, that they may give up, panic, or take their time, and that stop cuts them short.
 pub(crate) async fn retry_policies(base: &str, panics: bool) {
     let asked = Arc::new(Mutex::new(Vec::new()));

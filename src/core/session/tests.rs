@@ -1,5 +1,6 @@
+use super::recover::FRUITLESS_RESUMES;
 use super::*;
-use crate::core::negotiate::Transports;
+use crate::core::negotiate::{NegotiateAnswer, SkipReason, Transports};
 
 /// The wall clock of the tests, which tokens count by.
 const UNIX_NOW: Duration = Duration::from_secs(1_800_000_000);
