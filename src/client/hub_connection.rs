@@ -195,7 +195,7 @@ impl HubConnection {
     fn write(&self, arguments: impl Arguments) -> Result<(Vec<u8>, Vec<Job>, Uploads), CallError> {
         let mut writer = ArgumentWriter::new(self.protocol);
         arguments.write(&mut writer).map_err(CallError::Arguments)?;
-        let (bytes, uploads) = writer.finish().map_err(CallError::Arguments)?;
+        let (bytes, uploads) = writer.finish();
         let (jobs, uploads) = Uploads::new(uploads);
         Ok((bytes, jobs, uploads))
     }
