@@ -4,14 +4,14 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     access_key::{Exchange, SigningKeys},
-    credential::{Kind, TokenSource},
+    credential::{Kind, token_cache},
     endpoint::ServiceEndpoint,
     error::ServiceError,
+    http::HttpClients,
     hub::HubClient,
     jwt, random,
     rest::{RestClient, RestCredential},
 };
-use crate::platform::tls::http_client_builder;
 
 const REST_TIMEOUT: Duration = Duration::from_secs(100);
 const CREDENTIAL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -85,24 +85,16 @@ impl ServiceClientBuilder {
         }
         let application = application.map(|name| name.to_ascii_lowercase());
 
-        let client = http_client(endpoint.server_url())?;
+        let http = HttpClients::new().map_err(BuildError::HttpClient)?;
+        let client = http.for_url(endpoint.server_url()).clone();
         let source = match &endpoint.credential.0 {
             Kind::AccessKey(key) => Err(Arc::new(jwt::Key::new(key.secret(), None))),
-            Kind::ClientSecret(secret) => {
-                let authority = secret.authority_url().map_err(|e| BuildError::HttpClient(Arc::new(e)))?;
-                let client = if authority.scheme() == endpoint.server_url().scheme() {
-                    client.clone()
-                } else {
-                    http_client(&authority)?
-                };
-                Ok(TokenSource::ClientSecret { secret: secret.clone(), client })
-            }
-            Kind::Token(credential) => Ok(TokenSource::Token(Arc::clone(credential))),
+            Kind::Token(source) => Ok(Arc::clone(source)),
         };
         let (keys, credential) = match source {
             Err(key) => (SigningKeys::Fixed(Arc::clone(&key)), RestCredential::Key(key)),
             Ok(source) => {
-                let tokens = source.into_cache(endpoint.scope().to_owned(), self.credential_timeout);
+                let tokens = token_cache(source, http, endpoint.scope().to_owned(), self.credential_timeout);
                 let url = format!("{}api/v1/auth/accessKey", endpoint.server_base());
                 let exchange = Exchange {
                     client: client.clone(),
@@ -124,14 +116,6 @@ impl ServiceClientBuilder {
         };
         Ok(ServiceClient(Arc::new(Shared { endpoint, application, keys, rest })))
     }
-}
-
-/// Plain http goes to this machine only, so never through a proxy: it would see tokens in clear text.
-fn http_client(target: &reqwest::Url) -> Result<reqwest::Client, BuildError> {
-    let builder = http_client_builder().map_err(|error| BuildError::HttpClient(Arc::new(error)))?;
-    let builder = builder.user_agent(concat!("hubwire/", env!("CARGO_PKG_VERSION")));
-    let builder = if target.scheme() == "http" { builder.no_proxy() } else { builder };
-    builder.build().map_err(|error| BuildError::HttpClient(Arc::new(error)))
 }
 
 /// What the hubs of one client share.

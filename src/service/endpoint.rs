@@ -147,8 +147,8 @@ impl ServiceEndpoint {
             Kind::AccessKey(key) if key.secret().is_empty() => {
                 return Err(EndpointError::InvalidCredential { what: "access key" });
             }
-            Kind::ClientSecret(secret) => secret.check()?,
-            Kind::AccessKey(_) | Kind::Token(_) => {}
+            Kind::AccessKey(_) => {}
+            Kind::Token(source) => source.check()?,
         }
         Ok(Self {
             endpoint,

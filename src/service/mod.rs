@@ -2,8 +2,7 @@
 //!
 //! From a credential to a message:
 //!
-//! 1. A [`ServiceEndpoint`] is an address and a credential: an [`AccessKey`], a [`ClientSecret`] of a Microsoft Entra
-//!    application, or any `TokenCredential` of `azure_identity`.
+//! 1. A [`ServiceEndpoint`] is an address and a [`Credential`]: an [`AccessKey`], or any of Microsoft Entra ID.
 //! 2. A [`ServiceClient`] gets tokens and keys, keeps them and renews them.
 //! 3. A [`HubClient`] gives clients access ([`HubClient::negotiate`]) and sends them messages.
 //! 4. A [`NegotiateService`] is the HTTP endpoint that browsers ask for access.
@@ -15,6 +14,7 @@ mod access_key;
 pub mod axum;
 mod cache;
 mod client;
+mod cloud;
 mod connection_string;
 mod cors;
 mod credential;
@@ -33,10 +33,14 @@ mod tower;
 use std::time::SystemTime;
 
 pub use client::{BuildError, ServiceClient, ServiceClientBuilder};
+pub use cloud::{Cloud, UnknownCloud};
 pub use connection_string::{AuthKind, ConnectionString, ConnectionStringError};
 pub use credential::{AccessKey, Credential};
 pub use endpoint::{EndpointError, ServiceEndpoint};
-pub use entra::ClientSecret;
+pub use entra::{
+    AzureCli, CertificateError, ClientCertificate, ClientSecret, CredentialChain, EnvironmentCredential,
+    FederatedCredential, ManagedIdentity, SigningAlgorithm, WorkloadIdentity,
+};
 pub use error::{CredentialError, Operation, Refusal, ServiceError};
 pub use hub::{Clients, Group, HubClient};
 pub use negotiate::{ClientAccess, NegotiateOptions};
