@@ -59,6 +59,9 @@ pub struct ArgumentWriter {
     count: usize,
     #[cfg(feature = "client")]
     uploads: Vec<Upload>,
+    /// Takes every value too, in another protocol.
+    #[cfg(feature = "msgpack")]
+    also: Option<Box<Self>>,
 }
 
 impl ArgumentWriter {
@@ -75,6 +78,8 @@ impl ArgumentWriter {
             count: 0,
             #[cfg(feature = "client")]
             uploads: Vec::new(),
+            #[cfg(feature = "msgpack")]
+            also: None,
         }
     }
 
@@ -91,6 +96,10 @@ impl ArgumentWriter {
             _ => {}
         }
         self.count += 1;
+        #[cfg(feature = "msgpack")]
+        if let Some(also) = &mut self.also {
+            also.value(value)?;
+        }
         serialize(self.protocol, &mut self.out, value)
     }
 
@@ -127,6 +136,22 @@ native_only! {
             }
             self.end();
             Ok(self.out)
+        }
+    }
+
+    #[cfg(all(feature = "service", feature = "msgpack"))]
+    impl ArgumentWriter {
+        /// Writes JSON and MessagePack, so that arguments which can be taken only once are written in both.
+        pub(crate) fn json_and_msgpack() -> Self {
+            let msgpack = Self::new(HubProtocol::MessagePack);
+            Self { also: Some(Box::new(msgpack)), ..Self::new(HubProtocol::Json) }
+        }
+
+        /// The list of [`json_and_msgpack`](Self::json_and_msgpack), as JSON and as MessagePack.
+        pub(crate) fn finish_both(mut self) -> Result<(Vec<u8>, Vec<u8>), SerializeError> {
+            let mut msgpack = self.also.take().map(|also| *also).unwrap_or_else(|| Self::new(HubProtocol::MessagePack));
+            msgpack.end();
+            Ok((self.finish_without_uploads()?, msgpack.out))
         }
     }
 }

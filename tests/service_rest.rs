@@ -6,7 +6,9 @@ mod fakes;
 use std::{sync::Arc, time::Duration};
 
 use fakes::{ACCESS_KEY, Fake, Seen, TOKEN, all_well, nobody, reply, verified};
-use hubwire::service::{AccessKey, HubClient, Operation, ServiceClient, ServiceEndpoint, ServiceError};
+use hubwire::service::{
+    AccessKey, HubClient, Operation, RetryOptions, ServiceClient, ServiceEndpoint, ServiceError,
+};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -141,7 +143,9 @@ async fn statuses_become_typed_errors() {
             .with("location", "/api/elsewhere")
     })
     .await;
-    let hub = hub(&fake.key_client());
+    let endpoint = ServiceEndpoint::new(&fake.url, AccessKey::new(ACCESS_KEY)).unwrap();
+    let client = ServiceClient::builder().endpoint(endpoint).retry(RetryOptions::none()).build().unwrap();
+    let hub = hub(&client);
     let mut errors = Vec::new();
     for _ in 0..9 {
         errors.push(hub.all().send("m", ()).await.expect_err("an error"));
@@ -251,7 +255,7 @@ async fn everything_ends() {
     assert_eq!(after, limit);
 
     let endpoint = ServiceEndpoint::new(&nobody().await, AccessKey::new(ACCESS_KEY)).unwrap();
-    let client = ServiceClient::builder().endpoint(endpoint).build().unwrap();
+    let client = ServiceClient::builder().endpoint(endpoint).retry(RetryOptions::none()).build().unwrap();
     let error = hub(&client).all().send("m", ()).await.expect_err("nobody there");
     assert!(matches!(error, ServiceError::Connection { .. }) && error.is_retryable(), "{error:?}");
 }

@@ -2,19 +2,25 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use reqwest::Method;
+use tokio::sync::Semaphore;
+
 use super::{
     access_key::{Exchange, SigningKeys},
     credential::{Kind, token_cache},
     endpoint::ServiceEndpoint,
-    error::ServiceError,
+    error::{Operation, ServiceError},
     http::HttpClients,
     hub::HubClient,
     jwt, random,
-    rest::{RestClient, RestCredential},
+    rest::{Request, RestClient, RestCredential},
+    retry::RetryOptions,
+    secret::Secret,
 };
 
 const REST_TIMEOUT: Duration = Duration::from_secs(100);
 const CREDENTIAL_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_CONCURRENT_REQUESTS: usize = 100;
 const MAX_HUB_NAME: usize = 128;
 
 /// Why a [`ServiceClient`] cannot be built.
@@ -30,6 +36,9 @@ pub enum BuildError {
     /// An application name starts with a letter and consists of letters, digits and underscores.
     #[error("an application name starts with a letter and consists of letters, digits and underscores")]
     InvalidApplicationName,
+    /// The proxy's address is not a URL with the scheme http, https or socks5.
+    #[error("the address of the proxy is not valid; it is one such as http://proxy.example.com:3128")]
+    InvalidProxy,
     /// The HTTP client could not be set up; most likely the system has no root certificates.
     #[error("the HTTP client could not be set up; check that the system has root certificates")]
     HttpClient(#[source] Arc<dyn std::error::Error + Send + Sync>),
@@ -43,6 +52,9 @@ pub struct ServiceClientBuilder {
     application_name: Option<String>,
     timeout: Duration,
     credential_timeout: Duration,
+    retry: RetryOptions,
+    max_concurrent_requests: usize,
+    proxy: Option<Secret>,
 }
 
 impl ServiceClientBuilder {
@@ -58,7 +70,8 @@ impl ServiceClientBuilder {
         Self { application_name: Some(name.into()), ..self }
     }
 
-    /// The limit for one REST request, 100 seconds by default. Getting a token comes on top of it.
+    /// The limit for one REST request, 100 seconds by default. Getting a token comes on top of it, and so do
+    /// [retries](Self::retry), each with this limit.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
@@ -67,6 +80,25 @@ impl ServiceClientBuilder {
     /// default.
     pub fn credential_timeout(self, timeout: Duration) -> Self {
         Self { credential_timeout: timeout, ..self }
+    }
+
+    /// How often and when REST requests are made again. By default up to three times where it can do no harm; see
+    /// [`RetryOptions`].
+    pub fn retry(self, retry: RetryOptions) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// How many REST requests may be under way at once, 100 by default; further ones wait for their turn. Each takes
+    /// a connection to the service, which is kept for the next request. Zero counts as one.
+    pub fn max_concurrent_requests(self, max_concurrent_requests: usize) -> Self {
+        Self { max_concurrent_requests, ..self }
+    }
+
+    /// The proxy for all requests, such as `http://user:password@proxy.example.com:3128`. Hosts in the variable
+    /// `NO_PROXY` are reached without it, and so is this machine over plain http. By default the proxy is the
+    /// system's: `HTTPS_PROXY` and `ALL_PROXY`.
+    pub fn proxy(self, url: impl Into<String>) -> Self {
+        Self { proxy: Some(Secret::new(url)), ..self }
     }
 
     /// Builds the client. Nothing is sent yet: the first call gets the first token.
@@ -85,7 +117,7 @@ impl ServiceClientBuilder {
         }
         let application = application.map(|name| name.to_ascii_lowercase());
 
-        let http = HttpClients::new().map_err(BuildError::HttpClient)?;
+        let http = HttpClients::new(self.proxy.as_ref())?;
         let client = http.for_url(endpoint.server_url()).clone();
         let source = match &endpoint.credential.0 {
             Kind::AccessKey(key) => Err(Arc::new(jwt::Key::new(key.secret(), None))),
@@ -112,6 +144,8 @@ impl ServiceClientBuilder {
             application: application.clone(),
             credential,
             timeout: self.timeout,
+            retry: self.retry,
+            permits: Arc::new(Semaphore::new(self.max_concurrent_requests.clamp(1, Semaphore::MAX_PERMITS))),
             server_name: format!("hubwire_{:016x}", random::number()),
         };
         Ok(ServiceClient(Arc::new(Shared { endpoint, application, keys, rest })))
@@ -155,6 +189,9 @@ impl ServiceClient {
             application_name: None,
             timeout: REST_TIMEOUT,
             credential_timeout: CREDENTIAL_TIMEOUT,
+            retry: RetryOptions::default(),
+            max_concurrent_requests: MAX_CONCURRENT_REQUESTS,
+            proxy: None,
         }
     }
 
@@ -176,6 +213,19 @@ impl ServiceClient {
             _ => "it must start with a letter and consist of letters, digits and underscores",
         };
         Err(ServiceError::InvalidName { what: "hub", reason })
+    }
+
+    /// Whether the service says that it is healthy. A status from 500 on is a no, and not asked about again.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]: the service can't be reached, or refuses to answer.
+    pub async fn is_healthy(&self) -> Result<bool, ServiceError> {
+        let request = Request::new(Operation::CheckHealth, Method::HEAD, "api/health".to_owned());
+        let once = RestClient { retry: RetryOptions::none(), ..self.0.rest.clone() };
+        match once.call(&request).await {
+            Err(ServiceError::Failed(refusal)) if refusal.status() >= 500 => Ok(false),
+            answer => answer.map(|_| true),
+        }
     }
 
     /// Exchanges the Entra token for a new access key now, rather than when the present one is 55 minutes old. With

@@ -18,17 +18,35 @@ pub enum Operation {
     Send,
     /// Adding a connection or a user to a group, or removing it.
     ManageGroup,
+    /// Closing connections of clients.
+    CloseConnections,
+    /// Asking whether a connection, a user or a group exists, or whether a user is in a group.
+    CheckExistence,
+    /// Listing the connections in a group.
+    ListConnections,
+    /// Calling a method of a client for its result.
+    Invoke,
+    /// Sending an item to a stream of a client, or ending the stream.
+    Stream,
+    /// Executing commands for the connections that match a filter.
+    Execute,
+    /// Asking whether the service is healthy.
+    CheckHealth,
 }
 
 impl Operation {
-    /// The built-in roles of which an application needs one for this.
+    /// Built-in roles of which an application needs one for this, the least powerful ones. "SignalR Service Owner"
+    /// may do everything.
     ///
     /// Source: [Azure built-in roles](https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/web-and-mobile).
     #[must_use]
     pub fn roles(self) -> [&'static str; 2] {
         match self {
             Self::ExchangeAccessKey => ["SignalR App Server", "SignalR Service Owner"],
-            Self::Send | Self::ManageGroup => ["SignalR REST API Owner", "SignalR Service Owner"],
+            Self::CheckExistence | Self::ListConnections | Self::CheckHealth => {
+                ["SignalR REST API Reader", "SignalR REST API Owner"]
+            }
+            _ => ["SignalR REST API Owner", "SignalR Service Owner"],
         }
     }
 }
@@ -39,6 +57,13 @@ impl fmt::Display for Operation {
             Self::ExchangeAccessKey => "exchanging the Entra token for an access key",
             Self::Send => "sending a message",
             Self::ManageGroup => "changing a group",
+            Self::CloseConnections => "closing connections",
+            Self::CheckExistence => "asking whether something exists",
+            Self::ListConnections => "listing the connections of a group",
+            Self::Invoke => "calling a method of a client",
+            Self::Stream => "sending to a stream of a client",
+            Self::Execute => "executing commands",
+            Self::CheckHealth => "asking for its health",
         })
     }
 }
@@ -171,9 +196,12 @@ pub enum ServiceError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// An argument of a call does not serialize to JSON.
-    #[error("the arguments do not serialize to JSON")]
+    /// An argument of a call or an item of a stream can't be serialized.
+    #[error("the arguments cannot be serialized")]
     Arguments(#[source] SerializeError),
+    /// The client's result of an invocation is of another type than was asked for.
+    #[error("the result of the client is not of the type that was asked for")]
+    Result(#[source] Cause),
     /// The service takes tokens of up to 4 096 characters. Leave claims out: those that take most are named.
     #[error("the client token would have {length} of at most 4096 characters; the largest claims are {}", Largest(.largest))]
     TokenTooLong {

@@ -2,6 +2,7 @@
 
 use std::{error::Error, sync::Arc};
 
+use super::{client::BuildError, secret::Secret};
 use crate::platform::tls::http_client_builder;
 
 /// The two HTTP clients. Plain http goes to this machine or, for a managed identity, to its host only, so never
@@ -13,16 +14,23 @@ pub(super) struct HttpClients {
 }
 
 impl HttpClients {
-    pub(super) fn new() -> Result<Self, Arc<dyn Error + Send + Sync>> {
-        fn builder() -> Result<reqwest::ClientBuilder, Arc<dyn Error + Send + Sync>> {
-            let builder = http_client_builder().map_err(shared)?;
+    /// `proxy` stands in place of the system's.
+    pub(super) fn new(proxy: Option<&Secret>) -> Result<Self, BuildError> {
+        fn builder() -> Result<reqwest::ClientBuilder, BuildError> {
+            let builder = http_client_builder().map_err(failed)?;
             Ok(builder.user_agent(concat!("hubwire/", env!("CARGO_PKG_VERSION"))))
         }
-        fn shared(error: impl Error + Send + Sync + 'static) -> Arc<dyn Error + Send + Sync> {
-            Arc::new(error)
+        fn failed(error: impl Error + Send + Sync + 'static) -> BuildError {
+            BuildError::HttpClient(Arc::new(error))
         }
-        let secure = builder()?.build().map_err(shared)?;
-        let plain = builder()?.no_proxy().build().map_err(shared)?;
+        let mut secure = builder()?;
+        if let Some(url) = proxy {
+            // The error of a URL may quote it, with the password in it.
+            let proxy = reqwest::Proxy::all(url.expose()).map_err(|_| BuildError::InvalidProxy)?;
+            secure = secure.proxy(proxy.no_proxy(reqwest::NoProxy::from_env()));
+        }
+        let secure = secure.build().map_err(failed)?;
+        let plain = builder()?.no_proxy().build().map_err(failed)?;
         Ok(Self { secure, plain })
     }
 

@@ -2,34 +2,77 @@
 
 use std::{fmt, sync::Arc};
 
-use reqwest::Method;
-use serde_json::Value;
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
 
 use super::{
     client::Shared,
+    clients::{AllClients, Several, User},
+    commands::Commands,
+    connection::Connection,
     error::{Operation, ServiceError},
+    group::Group,
     negotiate::{ClientAccess, NegotiateOptions, client_token, client_url},
-    rest::segment,
+    payload::Payload,
+    rest::{Request, segment},
     unix_now,
 };
-use crate::{
-    arguments::{ArgumentWriter, Arguments, SerializeError},
-    core::HubProtocol,
-};
-
-/// The service's word for a connection that does not exist, when one is added to a group.
-const NO_SUCH_CONNECTION: &str = "Error.Connection.NotExisted";
+use crate::arguments::Arguments;
 
 /// One hub. Cheap to clone.
+///
+/// Messages and everything else go by the REST API, which needs the role "SignalR REST API Owner" or "SignalR Service
+/// Owner", for questions also "SignalR REST API Reader".
+///
+/// ```no_run
+/// # async fn example(hub: hubwire::service::HubClient) -> Result<(), hubwire::service::ServiceError> {
+/// hub.all().excluding(["connection-1"]).send("ReceiveMessage", ("system", "hello")).await?;
+/// hub.users(["alice", "bob"]).send("ReceiveMessage", ("system", "you two")).await?;
+/// hub.group("admins").add_user("alice").await?;
+/// if hub.connection("connection-1").exists().await? {
+///     let name: String = hub.connection("connection-1").invoke("AskName", ()).await?;
+///     hub.connection("connection-1").close(Some("that was all")).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct HubClient {
     shared: Arc<Shared>,
     name: String,
+    #[cfg(feature = "msgpack")]
+    binary: bool,
 }
 
 impl HubClient {
     pub(super) fn new(shared: Arc<Shared>, name: String) -> Self {
-        Self { shared, name }
+        Self {
+            shared,
+            name,
+            #[cfg(feature = "msgpack")]
+            binary: false,
+        }
+    }
+
+    /// Encodes messages here, for JSON and for MessagePack clients. Without it messages are sent as JSON, which the
+    /// service translates for clients of MessagePack: what JSON can't say, such as bytes or timestamps, is lost. The
+    /// price is a larger request, of which the service takes up to 1 MB.
+    ///
+    /// It is for [`send`](AllClients::send); invocations, streams and commands are always in JSON.
+    ///
+    /// ```no_run
+    /// use hubwire::Binary;
+    ///
+    /// # async fn example(hub: hubwire::service::HubClient) -> Result<(), hubwire::service::ServiceError> {
+    /// let hub = hub.with_messagepack();
+    /// hub.all().send("ReceivePicture", (Binary(vec![0x89, 0x50]),)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "msgpack")]
+    #[must_use]
+    pub fn with_messagepack(self) -> Self {
+        Self { binary: true, ..self }
     }
 
     /// The hub's name, in lower case.
@@ -60,55 +103,133 @@ impl HubClient {
     }
 
     /// Every connection of the hub.
-    #[must_use]
-    pub fn all(&self) -> Clients<'_> {
-        Clients { hub: self, path: Ok(String::new()) }
+    pub fn all(&self) -> AllClients<'_> {
+        AllClients { hub: self, excluded: Vec::new() }
     }
 
-    /// The connections of one user.
-    #[must_use]
-    pub fn user(&self, id: &str) -> Clients<'_> {
-        Clients { hub: self, path: segment("user", id).map(|id| format!("users/{id}/")) }
+    /// One user, with all connections.
+    pub fn user(&self, id: &str) -> User<'_> {
+        User { hub: self, path: segment("user", id).map(|id| format!("users/{id}")) }
     }
 
-    /// One connection.
-    #[must_use]
-    pub fn connection(&self, id: &str) -> Clients<'_> {
-        Clients { hub: self, path: segment("connection", id).map(|id| format!("connections/{id}/")) }
+    /// Several users, to send them a message.
+    pub fn users(&self, ids: impl IntoIterator<Item: AsRef<str>>) -> Several<'_> {
+        Several::new(self, "user", "users", ids)
+    }
+
+    /// One connection, by its connection id.
+    pub fn connection(&self, id: &str) -> Connection<'_> {
+        Connection { hub: self, path: segment("connection", id).map(|id| format!("connections/{id}")) }
+    }
+
+    /// Several connections, to send them a message.
+    pub fn connections(&self, ids: impl IntoIterator<Item: AsRef<str>>) -> Several<'_> {
+        Several::new(self, "connection", "connections", ids)
     }
 
     /// The connections in a group, and the group itself.
-    #[must_use]
     pub fn group(&self, name: &str) -> Group<'_> {
-        Group { hub: self, name: segment("group", name) }
+        Group { hub: self, name: segment("group", name), excluded: Vec::new() }
     }
 
-    async fn send(&self, path: &str, method: &str, arguments: impl Arguments) -> Result<(), ServiceError> {
-        if method.is_empty() {
-            return Err(ServiceError::InvalidName { what: "method", reason: "it is empty" });
-        }
-        let json = json(arguments).map_err(ServiceError::Arguments)?;
-        let body = format!(r#"{{"Target":{},"Arguments":{json}}}"#, Value::from(method));
-        self.call(Operation::Send, Method::POST, &format!("{path}:send"), Some(body)).await
+    /// Several groups, to send them a message. Who is in two of them gets it twice.
+    pub fn groups(&self, names: impl IntoIterator<Item: AsRef<str>>) -> Several<'_> {
+        Several::new(self, "group", "groups", names)
     }
 
-    async fn call(
+    /// Carries out commands for every connection that a filter matches: an
+    /// [OData expression](https://learn.microsoft.com/azure/azure-web-pubsub/reference-odata-filter) over `userId`,
+    /// `connectionId` and `groups`. Values from outside need [`filter_text`](super::filter_text) around them.
+    ///
+    /// ```no_run
+    /// use hubwire::service::{Commands, filter_text};
+    ///
+    /// # async fn example(hub: hubwire::service::HubClient) -> Result<(), hubwire::service::ServiceError> {
+    /// let filter = format!("userId eq {} and not ('muted' in groups)", filter_text("o'brien"));
+    /// let commands = Commands::new().add_to_group("meeting").send("MeetingStarted", ("room 7",));
+    /// hub.execute(&filter, commands).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn execute(&self, filter: &str, commands: Commands) -> Result<(), ServiceError> {
+        let request = self.request(Operation::Execute, Method::POST, ":execute")?.query("filter", filter);
+        self.done(request.payload(commands.into_payload()?)).await
+    }
+
+    /// A request to something of this hub. `path` is encoded.
+    pub(super) fn request(
         &self,
         operation: Operation,
         method: Method,
-        path: &str,
-        body: Option<String>,
-    ) -> Result<(), ServiceError> {
+        path: impl fmt::Display,
+    ) -> Result<Request, ServiceError> {
         let path = format!("api/hubs/{}/{path}", segment("hub", &self.name)?);
-        self.shared.rest.call(operation, method, &path, body).await
+        Ok(Request::new(operation, method, path))
+    }
+
+    /// Makes a request that has only to be accepted.
+    pub(super) async fn done(&self, request: Request) -> Result<(), ServiceError> {
+        self.shared.rest.call(&request).await.map(|_| ())
+    }
+
+    /// Makes a request that is answered in JSON.
+    pub(super) async fn json<T: DeserializeOwned>(&self, request: Request) -> Result<T, ServiceError> {
+        self.shared.rest.json(&request).await
+    }
+
+    /// Asks whether something exists. It does not if the service says so with this error code; a 404 without it
+    /// means a wrong address.
+    pub(super) async fn exists(&self, path: &str, absent: &str) -> Result<bool, ServiceError> {
+        let request = self.request(Operation::CheckExistence, Method::HEAD, path)?;
+        match self.shared.rest.call(&request).await {
+            Err(ServiceError::NotFound(refusal)) if refusal.error_code() == Some(absent) => Ok(false),
+            answer => Ok(answer? == StatusCode::OK),
+        }
+    }
+
+    pub(super) fn message(&self, method: &str, arguments: impl Arguments) -> Result<Payload, ServiceError> {
+        #[cfg(feature = "msgpack")]
+        if self.binary {
+            return Payload::binary_call(method, arguments);
+        }
+        Payload::json_call(method, arguments)
+    }
+
+    /// Sends a message; `path` ends in a slash or is empty.
+    pub(super) async fn send(
+        &self,
+        path: &str,
+        excluded: &[String],
+        method: &str,
+        arguments: impl Arguments,
+    ) -> Result<(), ServiceError> {
+        let payload = self.message(method, arguments)?;
+        let request = self.request(Operation::Send, Method::POST, format_args!("{path}:send"))?;
+        self.done(request.queries("excluded", excluded).payload(payload)).await
+    }
+
+    /// Closes many connections; `path` ends in a slash or is empty.
+    pub(super) async fn close(
+        &self,
+        path: &str,
+        excluded: &[String],
+        reason: Option<&str>,
+    ) -> Result<(), ServiceError> {
+        let path = format_args!("{path}:closeConnections");
+        let request = self.request(Operation::CloseConnections, Method::POST, path)?;
+        let request = request.queries("excluded", excluded);
+        self.done(with_reason(request, reason)).await
     }
 }
 
-/// The list of arguments as a JSON array.
-fn json(arguments: impl Arguments) -> Result<String, SerializeError> {
-    let mut writer = ArgumentWriter::new(HubProtocol::Json);
-    arguments.write(&mut writer)?;
-    String::from_utf8(writer.finish_without_uploads()?).map_err(SerializeError::new)
+pub(super) fn with_reason(request: Request, reason: Option<&str>) -> Request {
+    match reason {
+        Some(reason) => request.query("reason", reason),
+        None => request,
+    }
 }
 
 impl fmt::Debug for HubClient {
@@ -117,105 +238,5 @@ impl fmt::Debug for HubClient {
             .field("name", &self.name)
             .field("endpoint", &self.shared.endpoint.endpoint())
             .finish()
-    }
-}
-
-/// Connections that a message can be sent to.
-#[derive(Debug, Clone)]
-pub struct Clients<'a> {
-    hub: &'a HubClient,
-    path: Result<String, ServiceError>,
-}
-
-impl Clients<'_> {
-    /// Calls a method of these clients. `Ok` means that the service has accepted the message; that somebody is there
-    /// to receive it is not said.
-    ///
-    /// Needs the role "SignalR REST API Owner" or "SignalR Service Owner". Never repeated after a failure that may
-    /// have come after the message was sent.
-    ///
-    /// ```no_run
-    /// # async fn example(hub: hubwire::service::HubClient) -> Result<(), hubwire::service::ServiceError> {
-    /// hub.user("alice").send("ReceiveMessage", ("bob", "hello")).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// See [`ServiceError`].
-    pub async fn send(&self, method: &str, arguments: impl Arguments) -> Result<(), ServiceError> {
-        let path = self.path.as_ref().map_err(Clone::clone)?;
-        self.hub.send(path, method, arguments).await
-    }
-}
-
-/// A group of connections. It exists as long as somebody is in it.
-#[derive(Debug, Clone)]
-pub struct Group<'a> {
-    hub: &'a HubClient,
-    name: Result<String, ServiceError>,
-}
-
-impl Group<'_> {
-    /// Calls a method of the clients in the group; see [`Clients::send`].
-    ///
-    /// # Errors
-    /// See [`ServiceError`].
-    pub async fn send(&self, method: &str, arguments: impl Arguments) -> Result<(), ServiceError> {
-        let name = self.name()?;
-        self.hub.send(&format!("groups/{name}/"), method, arguments).await
-    }
-
-    /// Adds a connection, until it closes. One that is not there any more counts as added, as with the official SDK.
-    ///
-    /// # Errors
-    /// See [`ServiceError`].
-    pub async fn add_connection(&self, connection_id: &str) -> Result<(), ServiceError> {
-        match self.change(Method::PUT, self.connection_path(connection_id)?).await {
-            Err(ServiceError::NotFound(refusal)) if refusal.error_code() == Some(NO_SUCH_CONNECTION) => {
-                Ok(())
-            }
-            result => result,
-        }
-    }
-
-    /// Removes a connection.
-    ///
-    /// # Errors
-    /// See [`ServiceError`].
-    pub async fn remove_connection(&self, connection_id: &str) -> Result<(), ServiceError> {
-        self.change(Method::DELETE, self.connection_path(connection_id)?).await
-    }
-
-    /// Adds a user: the connections there are and those to come.
-    ///
-    /// # Errors
-    /// See [`ServiceError`].
-    pub async fn add_user(&self, user_id: &str) -> Result<(), ServiceError> {
-        self.change(Method::PUT, self.user_path(user_id)?).await
-    }
-
-    /// Removes a user.
-    ///
-    /// # Errors
-    /// See [`ServiceError`].
-    pub async fn remove_user(&self, user_id: &str) -> Result<(), ServiceError> {
-        self.change(Method::DELETE, self.user_path(user_id)?).await
-    }
-
-    fn name(&self) -> Result<&str, ServiceError> {
-        self.name.as_deref().map_err(Clone::clone)
-    }
-
-    fn connection_path(&self, id: &str) -> Result<String, ServiceError> {
-        Ok(format!("groups/{}/connections/{}", self.name()?, segment("connection", id)?))
-    }
-
-    fn user_path(&self, id: &str) -> Result<String, ServiceError> {
-        Ok(format!("users/{}/groups/{}", segment("user", id)?, self.name()?))
-    }
-
-    async fn change(&self, method: Method, path: String) -> Result<(), ServiceError> {
-        self.hub.call(Operation::ManageGroup, method, &path, None).await
     }
 }

@@ -14,26 +14,36 @@ mod access_key;
 pub mod axum;
 mod cache;
 mod client;
+mod clients;
 mod cloud;
+mod commands;
+mod connection;
 mod connection_string;
 mod cors;
 mod credential;
 mod endpoint;
 mod entra;
 mod error;
+mod group;
+mod group_connections;
 mod http;
 mod hub;
 pub(crate) mod jwt;
 mod negotiate;
+mod payload;
 mod random;
 mod rest;
+mod retry;
 pub(crate) mod secret;
 mod tower;
 
 use std::time::SystemTime;
 
 pub use client::{BuildError, ServiceClient, ServiceClientBuilder};
+pub use clients::{AllClients, Several, User, UserConnections};
 pub use cloud::{Cloud, UnknownCloud};
+pub use commands::{Commands, filter_text};
+pub use connection::{ClientStream, Connection};
 pub use connection_string::{AuthKind, ConnectionString, ConnectionStringError};
 pub use credential::{AccessKey, Credential};
 pub use endpoint::{EndpointError, ServiceEndpoint};
@@ -42,8 +52,11 @@ pub use entra::{
     FederatedCredential, ManagedIdentity, SigningAlgorithm, WorkloadIdentity,
 };
 pub use error::{CredentialError, Operation, Refusal, ServiceError};
-pub use hub::{Clients, Group, HubClient};
+pub use group::Group;
+pub use group_connections::{ConnectionPage, ConnectionPages, GroupConnection, GroupConnections};
+pub use hub::HubClient;
 pub use negotiate::{ClientAccess, NegotiateOptions};
+pub use retry::RetryOptions;
 pub use tower::{NegotiateRejection, NegotiateService};
 
 /// Seconds since the Unix epoch.

@@ -5,14 +5,18 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use reqwest::{Method, RequestBuilder, Response, Url, header};
-use serde::Deserialize;
+use azure_core::time::{OffsetDateTime, parse_rfc7231};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::sync::Semaphore;
 
 use super::{
     cache::Cache,
     error::{Operation, Refusal, ServiceError},
     http::read_body,
     jwt::{self, Validity},
+    payload::Payload,
+    retry::RetryOptions,
     secret::Secret,
     unix_now,
 };
@@ -21,8 +25,10 @@ use crate::core::url::encode_data;
 /// The newest version that is generally available.
 pub(super) const API_VERSION: &str = "2024-12-01";
 
-/// The longest answer that is read.
+/// The longest answer that is read where a short one is expected.
 const MAX_ANSWER: usize = 256 * 1024;
+/// The longest answer to a question: a client's result may have some megabytes.
+const MAX_RESULT: usize = 16 * 1024 * 1024;
 const MAX_MESSAGE: usize = 300;
 const MAX_NAME: usize = 1024;
 /// How long the token of one request is valid, as with the official SDK.
@@ -45,59 +51,131 @@ pub(super) struct RestClient {
     pub(super) application: Option<String>,
     pub(super) credential: RestCredential,
     pub(super) timeout: Duration,
+    pub(super) retry: RetryOptions,
+    /// One for each request that may be under way.
+    pub(super) permits: Arc<Semaphore>,
     /// Names this process to the service.
     pub(super) server_name: String,
 }
 
+/// What is asked of the service.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    operation: Operation,
+    method: Method,
+    /// Encoded, without a slash in front.
+    path: String,
+    /// Encoded, each parameter with its `&` in front.
+    query: String,
+    payload: Option<Payload>,
+}
+
+impl Request {
+    pub(super) fn new(operation: Operation, method: Method, path: String) -> Self {
+        Self { operation, method, path, query: String::new(), payload: None }
+    }
+
+    /// Adds a parameter.
+    pub(super) fn query(mut self, name: &str, value: &str) -> Self {
+        self.query.extend(["&", name, "=", &encode_data(value)]);
+        self
+    }
+
+    /// Adds a parameter for each value.
+    pub(super) fn queries<'v>(self, name: &str, values: impl IntoIterator<Item = &'v String>) -> Self {
+        values.into_iter().fold(self, |request, value| request.query(name, value))
+    }
+
+    pub(super) fn payload(self, payload: Payload) -> Self {
+        Self { payload: Some(payload), ..self }
+    }
+}
+
 impl RestClient {
-    /// Makes a request. `path` is encoded and has no slash in front. A 401 with Entra is answered with a fresh token,
-    /// once: a request that was not authenticated was not carried out.
-    pub(super) async fn call(
-        &self,
-        operation: Operation,
-        method: Method,
-        path: &str,
-        body: Option<String>,
-    ) -> Result<(), ServiceError> {
+    /// Makes a request whose answer says no more than its status.
+    pub(super) async fn call(&self, request: &Request) -> Result<StatusCode, ServiceError> {
+        self.repeat(request, false).await.map(|(status, _)| status)
+    }
+
+    /// Makes a request that is answered in JSON.
+    pub(super) async fn json<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ServiceError> {
+        let (_, body) = self.repeat(request, true).await?;
+        let reason = "it is not the JSON that was expected";
+        let invalid = ServiceError::InvalidResponse { operation: request.operation, reason };
+        serde_json::from_slice(&body).map_err(|_| invalid)
+    }
+
+    /// Makes a request and reads its answer, again if that is safe and may help. Each attempt takes a permit; the
+    /// pauses between them don't.
+    async fn repeat(&self, request: &Request, wanted: bool) -> Result<(StatusCode, Vec<u8>), ServiceError> {
+        let operation = request.operation;
+        let mut attempt = 0;
+        loop {
+            let result = async {
+                // An error would mean that the semaphore is closed, which nobody does.
+                let _permit = self.permits.acquire().await.ok();
+                let response = self.attempt(request).await?;
+                let status = response.status();
+                let limit = if wanted { MAX_RESULT } else { MAX_ANSWER };
+                match read_body(response, limit).await {
+                    Ok(body) => Ok((status, body)),
+                    // A body is read so that its connection is used again. Whether that works does not matter.
+                    Err(_) if !wanted => Ok((status, Vec::new())),
+                    Err(error) => Err(transport_error(operation, self.timeout, error)),
+                }
+            };
+            let error = match result.await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let pause = self.retry.pause(attempt, &error, request.method.is_idempotent());
+            let Some(pause) = pause else { return Err(error) };
+            tracing::debug!(%operation, %error, ?pause, "the request is made again");
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// Makes a request. A 401 with Entra is answered with a fresh token, once: a request that was not authenticated
+    /// was not carried out.
+    async fn attempt(&self, request: &Request) -> Result<Response, ServiceError> {
+        let Request { operation, method, path, query, payload } = request;
         let application = self.application.as_ref().map(|name| format!("application={name}&"));
         let target =
             format!("{path}?{}api-version={API_VERSION}", application.as_deref().unwrap_or_default());
-        let url = Url::parse(&format!("{}{target}", self.base)).ok();
+        let url = Url::parse(&format!("{}{target}{query}", self.base)).ok();
         // Whatever a URL parser makes of the path, it must not become another resource's.
         let url = url.filter(|url| url.path().ends_with(&format!("/{path}")));
         let url =
             url.ok_or(ServiceError::InvalidName { what: "target", reason: "it does not fit into a path" })?;
-        let request = || {
-            let request = self.client.request(method.clone(), url.clone());
-            match &body {
-                Some(body) => {
-                    request.header(header::CONTENT_TYPE, "application/json; charset=utf-8").body(body.clone())
+        let outgoing = || {
+            let outgoing = self.client.request(method.clone(), url.clone());
+            match payload {
+                Some(Payload { content_type, body }) => {
+                    outgoing.header(header::CONTENT_TYPE, *content_type).body(body.clone())
                 }
-                None => request,
+                None => outgoing,
             }
         };
-        let response = match &self.credential {
+        match &self.credential {
             RestCredential::Key(key) => {
                 let now = unix_now();
                 let validity = Validity { issued_at: now, expires_at: now + TOKEN_LIFETIME };
                 let audience = format!("{}{target}", self.audience_base);
                 let token = Secret::new(key.sign([("nameid", &self.server_name)], validity, &audience));
-                send(request(), operation, token.expose(), self.timeout).await?
+                send(outgoing(), *operation, token.expose(), self.timeout).await
             }
             RestCredential::Entra(tokens) => {
                 let token = tokens.lease().await?;
-                match send(request(), operation, token.value.expose(), self.timeout).await {
+                match send(outgoing(), *operation, token.value.expose(), self.timeout).await {
                     Err(ServiceError::Unauthorized(_)) => {
                         let token = tokens.renew(&token).await?;
-                        send(request(), operation, token.value.expose(), self.timeout).await?
+                        send(outgoing(), *operation, token.value.expose(), self.timeout).await
                     }
-                    other => other?,
+                    other => other,
                 }
             }
-        };
-        // A connection is used again only when its answer has been read.
-        let _ = read_body(response, MAX_ANSWER).await;
-        Ok(())
+        }
     }
 }
 
@@ -157,7 +235,7 @@ async fn refusal(response: Response, operation: Operation, token: &str) -> Refus
     }
     let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let error_code = text("x-ms-error-code").filter(|code| code.len() <= 100).map(str::to_owned);
-    let retry_after = text("retry-after").and_then(|s| s.trim().parse().ok()).map(Duration::from_secs);
+    let retry_after = text("retry-after").and_then(parse_retry_after);
     let status = response.status().as_u16();
     let answer = read_body(response, MAX_ANSWER).await.unwrap_or_default();
     let message = serde_json::from_slice::<Answer>(&answer).ok().map(|answer| answer.message);
@@ -166,4 +244,16 @@ async fn refusal(response: Response, operation: Operation, token: &str) -> Refus
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     let message = message.map(|message| message.chars().take(MAX_MESSAGE).map(printable).collect());
     Refusal { operation, status, error_code, message, retry_after }
+}
+
+/// Seconds, or a date.
+fn parse_retry_after(text: &str) -> Option<Duration> {
+    match text.trim().parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let wait = parse_rfc7231(text.trim()).ok()? - OffsetDateTime::now_utc();
+            // A date in the past means now.
+            Some(wait.try_into().unwrap_or_default())
+        }
+    }
 }

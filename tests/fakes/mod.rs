@@ -29,6 +29,7 @@ pub(crate) struct Seen {
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
     /// Which request to this path it is, from 1.
     pub(crate) nth: usize,
 }
@@ -137,7 +138,8 @@ impl Fake {
                         method: parts.method.to_string(),
                         target: parts.uri.to_string(),
                         headers: parts.headers,
-                        body: String::from_utf8(body.to_vec()).unwrap(),
+                        body: String::from_utf8_lossy(&body).into_owned(),
+                        bytes: body.to_vec(),
                         nth,
                     };
                     all.push(seen.clone());

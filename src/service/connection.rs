@@ -1,0 +1,182 @@
+//! One connection: messages, calls with a result, streams, and its end.
+
+use std::sync::Arc;
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use super::{
+    error::{Operation, ServiceError},
+    hub::{HubClient, with_reason},
+    payload::Payload,
+    rest::segment,
+};
+use crate::arguments::Arguments;
+
+/// The service's word for a connection that does not exist.
+const NO_SUCH_CONNECTION: &str = "Warning.Connection.NotExisted";
+const MAX_STREAM_ID: usize = 100;
+
+/// One connection of a client.
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens until a method is called"]
+pub struct Connection<'a> {
+    pub(super) hub: &'a HubClient,
+    /// Without a slash at its end.
+    pub(super) path: Result<String, ServiceError>,
+}
+
+impl<'a> Connection<'a> {
+    /// Calls a method of the client; see [`AllClients::send`](super::AllClients::send).
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn send(&self, method: &str, arguments: impl Arguments) -> Result<(), ServiceError> {
+        self.hub.send(&format!("{}/", self.path()?), &[], method, arguments).await
+    }
+
+    /// Calls a method of the client and waits for its result, for as long as a request may take
+    /// ([`ServiceClientBuilder::timeout`](super::ServiceClientBuilder::timeout)). A client that has no result for the
+    /// method answers with an error.
+    ///
+    /// ```no_run
+    /// # async fn example(hub: hubwire::service::HubClient) -> Result<(), hubwire::service::ServiceError> {
+    /// let answer: u32 = hub.connection("connection-1").invoke("Add", (1, 2)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ServiceError`]. An error of the client is in the [message](super::Refusal::message) of the service's.
+    pub async fn invoke<R: DeserializeOwned>(
+        &self,
+        method: &str,
+        arguments: impl Arguments,
+    ) -> Result<R, ServiceError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            result: Option<Box<RawValue>>,
+            protocol: Option<String>,
+        }
+        let path = format!("{}/:invoke", self.path()?);
+        let request = self.hub.request(Operation::Invoke, Method::POST, path)?;
+        let answer: Answer = self.hub.json(request.payload(Payload::json_call(method, arguments)?)).await?;
+        // The service names the protocol only when it could not write the result as JSON.
+        if answer.protocol.is_some_and(|protocol| !matches!(&*protocol, "" | "json" | "messagepack")) {
+            return Err(ServiceError::InvalidResponse {
+                operation: Operation::Invoke,
+                reason: "the result is in a protocol that is neither JSON nor MessagePack",
+            });
+        }
+        let result = answer.result.as_deref().map_or("null", RawValue::get);
+        serde_json::from_str(result).map_err(|error| ServiceError::Result(Arc::new(error)))
+    }
+
+    /// A stream that the client reads, by its id.
+    pub fn stream(&self, stream_id: &str) -> ClientStream<'a> {
+        let id = match stream_id.chars().count() {
+            0..=MAX_STREAM_ID => segment("stream", stream_id),
+            _ => {
+                Err(ServiceError::InvalidName { what: "stream", reason: "it is longer than 100 characters" })
+            }
+        };
+        let path = self.path().and_then(|path| Ok(format!("{path}/streams/{}", id?)));
+        ClientStream { hub: self.hub, path }
+    }
+
+    /// Whether the connection is there.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn exists(&self) -> Result<bool, ServiceError> {
+        self.hub.exists(self.path()?, NO_SUCH_CONNECTION).await
+    }
+
+    /// Closes the connection. The reason is the error text of the Close message that it gets. One that is not there
+    /// any more counts as closed, as with the official SDK.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn close(&self, reason: Option<&str>) -> Result<(), ServiceError> {
+        let request = self.hub.request(Operation::CloseConnections, Method::DELETE, self.path()?)?;
+        match self.hub.done(with_reason(request, reason)).await {
+            Err(ServiceError::NotFound(refusal)) if refusal.error_code() == Some(NO_SUCH_CONNECTION) => {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Takes the connection out of all groups.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn remove_from_all_groups(&self) -> Result<(), ServiceError> {
+        let path = format!("{}/groups", self.path()?);
+        self.hub.done(self.hub.request(Operation::ManageGroup, Method::DELETE, path)?).await
+    }
+
+    fn path(&self) -> Result<&str, ServiceError> {
+        self.path.as_deref().map_err(Clone::clone)
+    }
+}
+
+/// A stream that a client reads: the answer to a streaming invocation, whose invocation id is the stream's id.
+///
+/// ```no_run
+/// # async fn example(hub: hubwire::service::HubClient) -> Result<(), hubwire::service::ServiceError> {
+/// let stream = hub.connection("connection-1").stream("7");
+/// for tick in 1..=3 {
+///     stream.send(&tick).await?;
+/// }
+/// stream.complete(None).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens until a method is called"]
+pub struct ClientStream<'a> {
+    hub: &'a HubClient,
+    path: Result<String, ServiceError>,
+}
+
+impl ClientStream<'_> {
+    /// Sends an item. `Ok` means that the service has accepted it. Wait for it before sending the next one, or their
+    /// order is not certain.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn send(&self, item: &(impl Serialize + ?Sized)) -> Result<(), ServiceError> {
+        self.item(item, false).await
+    }
+
+    /// Sends the last item, with which the stream ends.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn send_last(&self, item: &(impl Serialize + ?Sized)) -> Result<(), ServiceError> {
+        self.item(item, true).await
+    }
+
+    /// Ends the stream, with an error if a reason is given.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn complete(&self, reason: Option<&str>) -> Result<(), ServiceError> {
+        let path = format!("{}/:complete", self.path()?);
+        let request = self.hub.request(Operation::Stream, Method::POST, path)?;
+        self.hub.done(with_reason(request, reason)).await
+    }
+
+    async fn item(&self, item: &(impl Serialize + ?Sized), last: bool) -> Result<(), ServiceError> {
+        let path = format!("{}/:send", self.path()?);
+        let request = self.hub.request(Operation::Stream, Method::POST, path)?;
+        let request = if last { request.query("completed", "true") } else { request };
+        self.hub.done(request.payload(Payload::json(item)?)).await
+    }
+
+    fn path(&self) -> Result<&str, ServiceError> {
+        self.path.as_deref().map_err(Clone::clone)
+    }
+}

@@ -1,0 +1,230 @@
+//! Who is in a group, a page at a time.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use reqwest::{Method, Url};
+use serde::Deserialize;
+
+use super::{
+    error::{Operation, ServiceError},
+    hub::HubClient,
+};
+
+/// A page of the service has up to this many connections.
+const MAX_PAGE: u32 = 200;
+
+/// A connection in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct GroupConnection {
+    /// The connection id.
+    pub connection_id: String,
+    /// The user of the connection, if it has one.
+    #[serde(default)]
+    pub user_id: Option<String>,
+}
+
+/// One page of a group's connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionPage {
+    /// The connections.
+    pub connections: Vec<GroupConnection>,
+    /// Where the next page begins, for [`ConnectionPages::continue_from`]. `None` on the last page.
+    pub continuation_token: Option<String>,
+}
+
+/// A stream of the connections in a group, from [`Group::connections`](super::Group::connections). It asks for a page
+/// when it has none left. After an error it ends.
+#[derive(Debug)]
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct GroupConnections {
+    pages: ConnectionPages,
+    ready: VecDeque<GroupConnection>,
+}
+
+impl GroupConnections {
+    pub(super) fn new(hub: HubClient, path: Result<String, ServiceError>) -> Self {
+        let state = State::Ask(None);
+        let pages = ConnectionPages { hub, path, page_size: MAX_PAGE, left: None, state };
+        Self { pages, ready: VecDeque::new() }
+    }
+
+    /// How many connections to give at most. Without it, all.
+    pub fn top(self, count: u32) -> Self {
+        Self { pages: self.pages.top(count), ..self }
+    }
+
+    /// How many connections a page has at most: 1 to 200, 200 by default. It is for the requests; the stream is the
+    /// same.
+    pub fn page_size(self, count: u32) -> Self {
+        Self { pages: self.pages.page_size(count), ..self }
+    }
+
+    /// The same as a stream of pages, for those who show one page at a time.
+    ///
+    /// ```no_run
+    /// use futures_util::TryStreamExt;
+    ///
+    /// # async fn example(hub: hubwire::service::HubClient, token: String)
+    /// #     -> Result<(), hubwire::service::ServiceError> {
+    /// let mut pages = hub.group("admins").connections().page_size(50).pages().continue_from(token);
+    /// if let Some(page) = pages.try_next().await? {
+    ///     println!("{} connections, more from {:?}", page.connections.len(), page.continuation_token);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pages(self) -> ConnectionPages {
+        self.pages
+    }
+}
+
+impl Stream for GroupConnections {
+    type Item = Result<GroupConnection, ServiceError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(connection) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(connection)));
+            }
+            match ready!(Pin::new(&mut self.pages).poll_next(cx)) {
+                Some(Ok(page)) => self.ready.extend(page.connections),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// A stream of pages, from [`GroupConnections::pages`]. After an error it ends.
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct ConnectionPages {
+    hub: HubClient,
+    path: Result<String, ServiceError>,
+    page_size: u32,
+    /// How many connections are still wanted.
+    left: Option<u32>,
+    state: State,
+}
+
+enum State {
+    /// The next page is to be asked for, from here.
+    Ask(Option<String>),
+    Wait(Pin<Box<dyn Future<Output = Result<ConnectionPage, ServiceError>> + Send>>),
+    End,
+}
+
+impl ConnectionPages {
+    /// How many connections to give at most, over all pages. Without it, all.
+    pub fn top(self, count: u32) -> Self {
+        Self { left: Some(count), ..self }
+    }
+
+    /// How many connections a page has at most: 1 to 200, 200 by default.
+    pub fn page_size(self, count: u32) -> Self {
+        Self { page_size: count.clamp(1, MAX_PAGE), ..self }
+    }
+
+    /// Begins where an earlier page said that the next one does.
+    pub fn continue_from(self, continuation_token: impl Into<String>) -> Self {
+        Self { state: State::Ask(Some(continuation_token.into())), ..self }
+    }
+
+    fn fetch(
+        &self,
+        token: Option<String>,
+    ) -> impl Future<Output = Result<ConnectionPage, ServiceError>> + Send + use<> {
+        let (hub, path, page_size, left) = (self.hub.clone(), self.path.clone(), self.page_size, self.left);
+        async move {
+            let mut request = hub.request(Operation::ListConnections, Method::GET, path?)?;
+            request = request.query("maxpagesize", &page_size.to_string());
+            if let Some(left) = left {
+                request = request.query("top", &left.to_string());
+            }
+            if let Some(token) = &token {
+                request = request.query("continuationToken", token);
+            }
+            hub.json::<Answer>(request).await?.into_page(token.as_deref())
+        }
+    }
+}
+
+impl Stream for ConnectionPages {
+    type Item = Result<ConnectionPage, ServiceError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            match &mut this.state {
+                State::End => return Poll::Ready(None),
+                State::Ask(_) if this.left == Some(0) => this.state = State::End,
+                State::Ask(token) => {
+                    let token = token.take();
+                    this.state = State::Wait(Box::pin(this.fetch(token)));
+                }
+                State::Wait(fetch) => {
+                    let result = ready!(fetch.as_mut().poll(cx));
+                    this.state = State::End;
+                    let Ok(mut page) = result else { return Poll::Ready(Some(result)) };
+                    if let Some(left) = &mut this.left {
+                        page.connections.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                        *left =
+                            left.saturating_sub(u32::try_from(page.connections.len()).unwrap_or(u32::MAX));
+                    }
+                    if page.continuation_token.is_some() {
+                        this.state = State::Ask(page.continuation_token.clone());
+                    }
+                    return Poll::Ready(Some(Ok(page)));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ConnectionPages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionPages")
+            .field("hub", &self.hub)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    #[serde(default)]
+    value: Vec<GroupConnection>,
+    next_link: Option<String>,
+}
+
+impl Answer {
+    /// Of the link to the next page only the token is used: requests with tokens go to the endpoint and nowhere else.
+    fn into_page(self, asked_for: Option<&str>) -> Result<ConnectionPage, ServiceError> {
+        let invalid =
+            |reason| ServiceError::InvalidResponse { operation: Operation::ListConnections, reason };
+        let mut continuation_token = None;
+        if let Some(link) = self.next_link.filter(|link| !link.is_empty()) {
+            let base = Url::parse("https://localhost/").ok();
+            let link = base.and_then(|base| base.join(&link).ok());
+            let token = link.and_then(|link| {
+                let mut query = link.query_pairs();
+                query.find(|(name, _)| name == "continuationToken").map(|(_, token)| token.into_owned())
+            });
+            let token = token.ok_or_else(|| invalid("its link to the next page has no continuationToken"))?;
+            if asked_for == Some(&*token) {
+                return Err(invalid("the next page is the same one again"));
+            }
+            continuation_token = Some(token);
+        }
+        Ok(ConnectionPage { connections: self.value, continuation_token })
+    }
+}
