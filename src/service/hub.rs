@@ -103,43 +103,36 @@ impl HubClient {
     }
 
     /// Every connection of the hub.
-    #[must_use]
     pub fn all(&self) -> AllClients<'_> {
         AllClients { hub: self, excluded: Vec::new() }
     }
 
     /// One user, with all connections.
-    #[must_use]
     pub fn user(&self, id: &str) -> User<'_> {
         User { hub: self, path: segment("user", id).map(|id| format!("users/{id}")) }
     }
 
     /// Several users, to send them a message.
-    #[must_use]
     pub fn users(&self, ids: impl IntoIterator<Item: AsRef<str>>) -> Several<'_> {
         Several::new(self, "user", "users", ids)
     }
 
     /// One connection, by its connection id.
-    #[must_use]
     pub fn connection(&self, id: &str) -> Connection<'_> {
         Connection { hub: self, path: segment("connection", id).map(|id| format!("connections/{id}")) }
     }
 
     /// Several connections, to send them a message.
-    #[must_use]
     pub fn connections(&self, ids: impl IntoIterator<Item: AsRef<str>>) -> Several<'_> {
         Several::new(self, "connection", "connections", ids)
     }
 
     /// The connections in a group, and the group itself.
-    #[must_use]
     pub fn group(&self, name: &str) -> Group<'_> {
         Group { hub: self, name: segment("group", name), excluded: Vec::new() }
     }
 
     /// Several groups, to send them a message. Who is in two of them gets it twice.
-    #[must_use]
     pub fn groups(&self, names: impl IntoIterator<Item: AsRef<str>>) -> Several<'_> {
         Several::new(self, "group", "groups", names)
     }
