@@ -13,7 +13,11 @@ use axum::extract::ws::Utf8Bytes;
 
 use crate::{
     core::{json, message::HubMessage},
-    local::outbox::{Outbox, Outgoing},
+    local::{
+        calls::Call,
+        filter::Filter,
+        outbox::{Outbox, Outgoing},
+    },
 };
 
 /// Of the groups that a user is in without a time limit, Azure keeps the latest of this many.
@@ -31,6 +35,9 @@ pub(super) enum Target<'a> {
 /// The connections of all hubs.
 #[derive(Debug, Default)]
 pub(super) struct Connections(RwLock<HashMap<String, Hub>>);
+
+/// A connection id and its user.
+pub(super) type Listed = (Arc<str>, Option<String>);
 
 type Outboxes = HashMap<Arc<str>, Arc<Outbox>>;
 
@@ -214,6 +221,43 @@ impl Connections {
                     members.is_some_and(|members| connections.keys().any(|id| members.contains_key(id)))
                 })
         })
+    }
+
+    /// Queues a message that the client answers. `message` writes it with its invocation id.
+    pub(super) fn call(&self, hub: &str, id: &str, message: impl FnOnce(&str) -> Utf8Bytes) -> Option<Call> {
+        let hubs = self.read();
+        let outbox = &hubs.get(hub)?.members.get(id)?.outbox;
+        let (invocation_id, call) = outbox.calls.begin();
+        outbox.push(Outgoing::Message(message(&invocation_id)));
+        Some(call)
+    }
+
+    /// Up to `count` connections of a group with their users, in the order of their ids from behind `after`, and
+    /// whether there are more.
+    pub(super) fn list(
+        &self,
+        hub: &str,
+        group: &str,
+        after: Option<&str>,
+        count: usize,
+    ) -> (Vec<Listed>, bool) {
+        let hubs = self.read();
+        let Some(hub) = hubs.get(hub) else { return (Vec::new(), false) };
+        let ids = hub.groups.get(group).into_iter().flatten().map(|(id, _)| id);
+        let mut ids: Vec<_> = ids.filter(|id| after.is_none_or(|after| &***id > after)).collect();
+        ids.sort_unstable();
+        let more = ids.len() > count;
+        let user = |id: &Arc<str>| hub.members.get(id).and_then(|member| member.user.clone());
+        (ids.into_iter().take(count).map(|id| (id.clone(), user(id))).collect(), more)
+    }
+
+    /// The connections that a filter matches.
+    pub(super) fn matching(&self, hub: &str, filter: &Filter) -> Vec<Arc<str>> {
+        let hubs = self.read();
+        let members = hubs.get(hub).into_iter().flat_map(|hub| &hub.members);
+        let matches =
+            |(id, member): &(&Arc<str>, &Member)| filter.matches(id, member.user.as_deref(), &member.groups);
+        members.filter(matches).map(|(id, _)| id.clone()).collect()
     }
 
     /// Cuts every connection off.

@@ -41,12 +41,21 @@ impl ApiError {
         Self { header: Some(header), ..Self::new(StatusCode::NOT_FOUND, "NotFound", message) }
     }
 
+    /// The client answered a call with an error. Azure does not say with which status it passes that on.
+    pub(super) fn client_error(message: String) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "ClientInvocationError", message)
+    }
+
+    pub(super) fn no_answer() -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", "The client has not answered in time.")
+    }
+
     pub(super) fn too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", "The body is larger than 1 MB.")
     }
 
     pub(super) fn unsupported_media_type() -> Self {
-        let message = "Only application/json is supported by the local service.";
+        let message = "The body of this call is application/json; that of a message may also be application/octet-stream.";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }
 }

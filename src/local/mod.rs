@@ -9,8 +9,8 @@
 //! - **the managed identities** of the machine ([`LocalManagedIdentity`]): `GET /metadata/identity/oauth2/token` as on
 //!   a virtual machine, `GET /msi/token` as in App Service;
 //! - **the client endpoint**: `POST /client/negotiate` and the WebSocket at `/client/`, with the JSON protocol;
-//! - **the REST API**: messages, groups and connections, the exchange of an Entra token for a temporary access key,
-//!   and `:generateToken`.
+//! - **the REST API**, all of it: messages, groups and connections, invocations of clients and their results, streams,
+//!   commands by filter, the exchange of an Entra token for a temporary access key, and `:generateToken`.
 //!
 //! Tokens are checked for signature, audience, expiry and role, and what is refused says why. It works in serverless
 //! mode without an upstream: a client that invokes a hub method gets an error in its completion.
@@ -25,17 +25,20 @@
 
 mod assertion;
 mod auth;
+mod calls;
 mod client;
 mod connections;
 mod cors;
 mod entra;
 mod error;
+mod filter;
 mod identity;
 mod keys;
 mod negotiated;
 mod outbox;
 mod query;
 mod rest;
+mod rest_calls;
 mod socket;
 
 use std::{
@@ -297,9 +300,14 @@ impl LocalServiceBuilder {
 fn router(service: Arc<Service>) -> Router {
     // axum has to be told that the colon of `:send` is none of its old captures.
     let mut router = Router::new().without_v07_checks();
-    for add in
-        [entra::add_routes, identity::add_routes, client::add_routes, rest::add_routes, rest::add_v1_routes]
-    {
+    for add in [
+        entra::add_routes,
+        identity::add_routes,
+        client::add_routes,
+        rest::add_routes,
+        rest_calls::add_routes,
+        rest::add_v1_routes,
+    ] {
         router = add(router);
     }
     router

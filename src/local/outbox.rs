@@ -1,9 +1,14 @@
 //! What waits to be sent to one client.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{Notify, mpsc};
+
+use crate::local::calls::Calls;
 
 /// How many bytes may wait for one client. A client that falls further behind is cut off.
 const LIMIT: usize = 16 * 1024 * 1024;
@@ -33,12 +38,14 @@ pub(super) struct Outbox {
     queue: mpsc::UnboundedSender<Outgoing>,
     waiting: AtomicUsize,
     cut: Notify,
+    /// What waits for the client's answer.
+    pub(super) calls: Arc<Calls>,
 }
 
 impl Outbox {
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
         let (queue, outgoing) = mpsc::unbounded_channel();
-        (Self { queue, waiting: AtomicUsize::new(0), cut: Notify::new() }, outgoing)
+        (Self { queue, waiting: AtomicUsize::new(0), cut: Notify::new(), calls: Arc::default() }, outgoing)
     }
 
     /// Queues a message. If there is no room, the connection is cut: dropping single messages would leave the

@@ -12,12 +12,17 @@ use axum::{
     response::IntoResponse,
     routing::{delete, get, head, post, put},
 };
-use serde_json::json;
+use serde_json::json as json_value;
 
 use crate::{
     core::{
-        json::reader::{Reader, as_string},
+        ProtocolError,
+        json::{
+            self,
+            reader::{Reader, as_string},
+        },
         message::{HubMessage, Invocation},
+        msgpack,
     },
     local::{
         Service,
@@ -81,11 +86,11 @@ pub(super) fn add_v1_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>
 /// A call with its parameters. Who makes it is known by then; what they may do is checked by [`Call::hub`], the
 /// only way to the hub.
 #[derive(Debug)]
-struct Call {
-    service: Arc<Service>,
+pub(super) struct Call {
+    pub(super) service: Arc<Service>,
     caller: Caller,
     path: HashMap<String, String>,
-    query: Query,
+    pub(super) query: Query,
     v1: bool,
 }
 
@@ -114,12 +119,12 @@ impl FromRequestParts<Arc<Service>> for Call {
 }
 
 impl Call {
-    fn connections(&self) -> &Connections {
+    pub(super) fn connections(&self) -> &Connections {
         &self.service.connections
     }
 
     /// The hub, with the application's prefix, for a caller who may do this with it.
-    fn hub(&self, action: Action) -> Result<String, ApiError> {
+    pub(super) fn hub(&self, action: Action) -> Result<String, ApiError> {
         self.caller.authorize(action)?;
         let hub = self.path.get("hub").map(String::as_str).unwrap_or_default();
         let hub = match self.query.first("application") {
@@ -137,7 +142,7 @@ impl Call {
         }
     }
 
-    fn parameter(&self, name: &'static str) -> Result<&str, ApiError> {
+    pub(super) fn parameter(&self, name: &'static str) -> Result<&str, ApiError> {
         let value = self.path.get(name).map(String::as_str).unwrap_or_default();
         if value.trim().is_empty() {
             return Err(ApiError::bad_request(name, format!("The {name} is blank.")));
@@ -145,7 +150,7 @@ impl Call {
         Ok(value)
     }
 
-    fn connection(&self) -> Result<&str, ApiError> {
+    pub(super) fn connection(&self) -> Result<&str, ApiError> {
         self.parameter("connection")
     }
 
@@ -153,7 +158,7 @@ impl Call {
         self.parameter("user")
     }
 
-    fn group(&self) -> Result<&str, ApiError> {
+    pub(super) fn group(&self) -> Result<&str, ApiError> {
         let group = self.parameter("group")?;
         if group.chars().count() > 1024 {
             return Err(ApiError::bad_request("group", "The name of a group has at most 1024 characters."));
@@ -163,7 +168,9 @@ impl Call {
 
     fn send(&self, hub: &str, target: Target<'_>, message: &Utf8Bytes) -> StatusCode {
         let excluded: Vec<_> = self.query.all("excluded").collect();
-        self.connections().send(hub, target, &excluded, message);
+        if !message.is_empty() {
+            self.connections().send(hub, target, &excluded, message);
+        }
         StatusCode::ACCEPTED
     }
 
@@ -187,28 +194,84 @@ impl<S: Send + Sync> FromRequest<S> for Payload {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let kind =
-            request.headers().get(CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default().to_owned());
-        let is_json = |kind: &str| {
-            let kind = kind.split(';').next().unwrap_or_default().trim();
-            kind.eq_ignore_ascii_case("application/json") || kind.eq_ignore_ascii_case("text/json")
-        };
-        if kind.is_some_and(|kind| !is_json(&kind)) {
+        let is_binary =
+            matches!(content_type(&request), "application/octet-stream" | "application/x-msgpack");
+        if is_binary {
+            return binary_message(&read_body(request, state).await?).map(Self);
+        }
+        let JsonBody(body) = JsonBody::from_request(request, state).await?;
+        encode_invocation(&body, None).map(Self)
+    }
+}
+
+/// A body of JSON, not looked into.
+pub(super) struct JsonBody(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let kind = content_type(&request);
+        let is_json = kind.eq_ignore_ascii_case("application/json") || kind.eq_ignore_ascii_case("text/json");
+        if request.headers().contains_key(CONTENT_TYPE) && !is_json {
             return Err(ApiError::unsupported_media_type());
         }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::too_large()
-            } else {
-                ApiError::bad_request("body", "The body can't be read.")
-            }
-        })?;
-        encode_invocation(&body).map(Self)
+        read_body(request, state).await.map(Self)
+    }
+}
+
+/// The media type without its parameters.
+fn content_type(request: &Request) -> &str {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.unwrap_or_default().split(';').next().unwrap_or_default().trim()
+}
+
+async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            ApiError::too_large()
+        } else {
+            ApiError::bad_request("body", "The body can't be read.")
+        }
+    })
+}
+
+/// The message for JSON clients of a binary payload, a MessagePack map from the names of protocols to whole messages.
+/// Without one they get nothing.
+fn binary_message(body: &[u8]) -> Result<Utf8Bytes, ApiError> {
+    let invalid =
+        |what: &str| ApiError::bad_request("body", format!("The binary payload is not valid: {what}."));
+    let malformed = |error: ProtocolError| invalid(&error.to_string());
+    let mut reader = msgpack::reader::Reader::new(body);
+    let mut text = "";
+    for _ in 0..reader.map().map_err(malformed)? {
+        let name = reader.text().map_err(malformed)?;
+        let message =
+            binary(reader.value().map_err(malformed)?).ok_or_else(|| invalid("a message is no bytes"))?;
+        if name == Some(json::NAME) {
+            text = std::str::from_utf8(message).map_err(|_| invalid("the JSON message is not UTF-8"))?;
+        }
+    }
+    reader.end().map_err(malformed)?;
+    match text.strip_suffix('\u{1e}').map(json::parse) {
+        Some(Ok(Some(HubMessage::Invocation(_)))) => Ok(text.to_owned().into()),
+        None if text.is_empty() => Ok(Utf8Bytes::default()),
+        _ => Err(invalid("the JSON message is no invocation")),
+    }
+}
+
+/// The bytes of a MessagePack value, if they are what it is.
+fn binary(value: &[u8]) -> Option<&[u8]> {
+    match *value.first()? {
+        0xc4 => value.get(2..),
+        0xc5 => value.get(3..),
+        0xc6 => value.get(5..),
+        _ => None,
     }
 }
 
 /// Reads `{"target", "arguments"}`, whatever the case of the names, and writes the message.
-fn encode_invocation(body: &[u8]) -> Result<Utf8Bytes, ApiError> {
+pub(super) fn encode_invocation(body: &[u8], invocation_id: Option<&str>) -> Result<Utf8Bytes, ApiError> {
     let body = std::str::from_utf8(body)
         .map_err(|_| ApiError::bad_request("body", "The body is not UTF-8."))?
         .trim_start_matches('\u{feff}');
@@ -231,14 +294,14 @@ fn encode_invocation(body: &[u8]) -> Result<Utf8Bytes, ApiError> {
     }
     Ok(encode(&HubMessage::Invocation(Invocation {
         headers: Vec::new(),
-        invocation_id: None,
+        invocation_id: invocation_id.map(Into::into),
         target,
         arguments,
         stream_ids: Vec::new(),
     })))
 }
 
-type Answer = Result<StatusCode, ApiError>;
+pub(super) type Answer = Result<StatusCode, ApiError>;
 
 /// What is wrong with a body matters only to those who may send it.
 type Body = Result<Payload, ApiError>;
@@ -259,7 +322,7 @@ async fn exchange_key(
     }
     caller.authorize(Action::KeyIssue)?;
     let key = service.keys.issue(unix_now())?;
-    Ok(Json(json!({ "KeyId": key.id, "AccessKey": key.text.expose() })))
+    Ok(Json(json_value!({ "KeyId": key.id, "AccessKey": key.text.expose() })))
 }
 
 async fn generate_token(call: Call) -> Result<impl IntoResponse, ApiError> {
@@ -274,7 +337,7 @@ async fn generate_token(call: Call) -> Result<impl IntoResponse, ApiError> {
     let validity = Validity { issued_at: now, expires_at: now.saturating_add(minutes.saturating_mul(60)) };
     let user: Vec<_> = call.query.first("userId").map(|user| ("nameid", user)).into_iter().collect();
     let audience = format!("{}/client/?hub={hub}", call.service.origin);
-    Ok(Json(json!({ "token": call.service.keys.sign(&user, validity, &audience) })))
+    Ok(Json(json_value!({ "token": call.service.keys.sign(&user, validity, &audience) })))
 }
 
 async fn send_to_all(call: Call, body: Body) -> Answer {
@@ -328,7 +391,7 @@ async fn connection_exists(call: Call) -> Answer {
     if exists { Ok(StatusCode::OK) } else { Err(no_connection("Warning.Connection.NotExisted")) }
 }
 
-fn no_connection(header: &'static str) -> ApiError {
+pub(super) fn no_connection(header: &'static str) -> ApiError {
     ApiError::not_found(header, "There is no connection with this id.")
 }
 
@@ -415,11 +478,11 @@ mod tests {
             "{\"Target\":\"m\",\"Arguments\":[1, {\"a\":null}]}",
             "\u{feff} {\"ARGUMENTS\": [1, {\"a\":null}] , \"other\":0,\"tArget\":\"m\"}\n",
         ] {
-            let encoded = encode_invocation(body.as_bytes());
+            let encoded = encode_invocation(body.as_bytes(), None);
             assert_eq!(encoded.ok().as_deref(), Some(message), "{body}");
         }
         for body in ["{\"target\":\"m\"}", "{\"target\":\"m\",\"arguments\":null}"] {
-            let encoded = encode_invocation(body.as_bytes());
+            let encoded = encode_invocation(body.as_bytes(), None);
             let message = "{\"type\":1,\"target\":\"m\",\"arguments\":[]}\u{1e}";
             assert_eq!(encoded.ok().as_deref(), Some(message), "{body}");
         }
@@ -434,7 +497,7 @@ mod tests {
             b"{\"target\":\"m\",\"arguments\":[\x1e]}",
             b"\xff",
         ] {
-            assert!(encode_invocation(body).is_err(), "{}", String::from_utf8_lossy(body));
+            assert!(encode_invocation(body, None).is_err(), "{}", String::from_utf8_lossy(body));
         }
     }
 }

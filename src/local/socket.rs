@@ -309,6 +309,14 @@ impl Wire {
                         None => tracing::debug!("ignored a message of a client: {NO_UPSTREAM}"),
                     }
                 }
+                Some(HubMessage::Completion { invocation_id, outcome, .. }) => {
+                    let answer = match outcome {
+                        Outcome::Value(json) => Ok(json.to_owned()),
+                        Outcome::Void => Ok("null".to_owned()),
+                        Outcome::Error(error) => Err(error.into_owned()),
+                    };
+                    outbox.calls.end(&invocation_id, answer);
+                }
                 Some(HubMessage::Close { .. }) => closing = true,
                 // Pings have done their work by arriving; nothing that the others could belong to exists.
                 _ => {}
