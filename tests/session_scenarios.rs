@@ -356,7 +356,7 @@ impl Walk {
     }
 
     /// Until the connection is up for good, or over.
-    fn to_the_end(&mut self) {
+    fn finish(&mut self) {
         for _ in 0..30 {
             match self.step() {
                 Some(step) => {
@@ -643,7 +643,7 @@ fn goes_wrong(mut walk: Walk, step: Step, fault: Fault, case: &str) {
         walk.session.start(walk.now);
         walk.perform();
     }
-    walk.to_the_end();
+    walk.finish();
     assert!(walk.session.can_send(), "{case}: it does not come up");
     if let Some([call, stream]) = calls {
         let ends = [call, stream].map(|id| walk.session.handle_message(walk.now, completion(id)));
