@@ -420,7 +420,7 @@ impl CredentialError {
 fn assertion_hint(code: Option<&str>) -> &'static str {
     match code {
         Some("AADSTS700027") => "register this certificate with the application",
-        Some("AADSTS1000502" | "AADSTS700222") => "the certificate has expired; renew and register it",
+        Some("AADSTS1000502") => "the certificate has expired; renew and register it",
         Some("AADSTS700024") => "it is not valid now; check the clock of this machine",
         Some("AADSTS70021" | "AADSTS700211" | "AADSTS700212" | "AADSTS700213") => {
             "give the application a federated credential with the issuer, the subject and the audience of the token"

@@ -44,7 +44,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// Wrong, expired and missing secrets.
 const SECRET_CODES: [&str; 3] = ["AADSTS7000215", "AADSTS7000222", "AADSTS7000218"];
 /// Assertions of an unknown certificate or issuer, for another audience or application, at the wrong time.
-const ASSERTION_CODES: [&str; 13] = [
+const ASSERTION_CODES: [&str; 10] = [
     "AADSTS50027",
     "AADSTS70021",
     "AADSTS700021",
@@ -54,10 +54,7 @@ const ASSERTION_CODES: [&str; 13] = [
     "AADSTS700211",
     "AADSTS700212",
     "AADSTS700213",
-    "AADSTS700222",
     "AADSTS1000502",
-    "AADSTS5002730",
-    "AADSTS7000214",
 ];
 
 /// What became of the last attempt.
