@@ -27,8 +27,11 @@ const VERSION: &str = "2024-12-01";
 /// Files that other tests go through.
 const ELSEWHERE: [&str; 3] = ["functions-settings", "credentials-from-configuration", "upstream-signatures"];
 
+/// What is not compared, why, and for which calls.
+type Rule = (&'static str, &'static str, fn(&Value) -> bool);
+
 /// What ours does otherwise, and why. A case that one of them applies to is not compared in that respect.
-const RULES: [(&str, &str, fn(&Value) -> bool); 13] = [
+const RULES: [Rule; 13] = [
     ("refused", "a name of `.` or `..` would change the path, and an empty one is no name", |call| {
         names(call).iter().any(|name| matches!(name.trim(), "" | "." | ".."))
     }),
