@@ -1,8 +1,8 @@
 //! The same calls as the official .NET Management SDK made, recorded: ours have to make the same requests, take the
 //! same answers for the same outcome, and sign the same tokens.
 //!
-//! The recordings are in the folder that `HUBWIRE_RECORDINGS_DIR` names, else beside the project. Any folder of that
-//! form will do; what ours does otherwise on purpose is in [`RULES`].
+//! The recordings are in the folder that `HUBWIRE_RECORDINGS_DIR` names, else with the reference software. Any folder of
+//! that form will do; what ours does otherwise on purpose is in [`RULES`].
 #![cfg(all(feature = "service", feature = "msgpack"))]
 
 mod fakes;
@@ -107,8 +107,8 @@ fn recordings_dir() -> Option<PathBuf> {
         assert!(dir.is_dir(), "HUBWIRE_RECORDINGS_DIR names {}, which is no folder", dir.display());
         return Some(dir);
     }
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/reference/recordings");
-    beside.is_dir().then_some(beside)
+    let dir = support::reference_dir()?.join("recordings");
+    dir.is_dir().then_some(dir)
 }
 
 /// Why cases without a call in neutral form are not made here.
