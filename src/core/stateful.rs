@@ -145,6 +145,10 @@ impl<M> MessageBuffer<M> {
 
     /// There is a new socket: the number for the Sequence message, and the messages to send after it, in order.
     pub fn resume(&mut self) -> (i64, impl Iterator<Item = &M>) {
+        // The last acknowledgement may have been lost with the socket.
+        if self.received > 0 {
+            self.ack_at = Some(Moment::ZERO);
+        }
         (self.first_kept(), self.kept.iter().map(|(message, _)| message))
     }
 }
@@ -233,5 +237,18 @@ mod tests {
         }
         assert_eq!(buffer.handle_message(NOW, &sequence(2)), Ok(false));
         assert_eq!(buffer.handle_message(NOW, &ack(1)), Ok(false));
+    }
+
+    #[test]
+    fn an_acknowledgement_that_may_be_lost_goes_out_again() {
+        let mut buffer = MessageBuffer::<()>::new(100);
+        assert_eq!(buffer.resume().0, 1);
+        assert_eq!(buffer.poll_timeout(), None, "nothing has come");
+        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(true));
+        assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(1));
+        assert_eq!(buffer.poll_timeout(), None);
+        assert_eq!(buffer.resume().0, 1);
+        assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(1));
+        assert_eq!(buffer.poll_timeout(), None);
     }
 }
