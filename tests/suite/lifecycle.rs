@@ -167,6 +167,8 @@ pub(crate) async fn stateful_reconnect(base: &str, setup: Setup, messages: usize
     let hub = setup
         .builder(format!("{base}/stateful"))
         .with_stateful_reconnect()
+        // Now and then the server does not go on after a cut; a silent socket is replaced like a lost one.
+        .with_server_timeout(6 * SECOND)
         .on("Number", move |n: usize| sender.unbounded_send(n).unwrap())
         .connect()
         .await
