@@ -239,7 +239,8 @@ async fn no_fault_gives_a_secret_away() {
     let capture = Capture::default();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(capture.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // For every thread: what others log first decides otherwise whether it is heard at all.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     let tokens: Arc<Mutex<Vec<String>>> = Arc::default();
     let seen_tokens = Arc::clone(&tokens);
     let fake = Fake::start(move |seen: &Seen| {
