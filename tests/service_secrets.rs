@@ -151,7 +151,13 @@ async fn nothing_that_is_secret_is_shown() {
         format!("Endpoint=https://a;AuthType=azure.app;ClientId=c;TenantId=t;ClientSecret={CLIENT_SECRET}"),
     ] {
         let shown = match ConnectionString::parse(&text) {
-            Ok(parsed) => format!("{parsed:?} {:?}", ServiceEndpoint::from_connection_string(&text)),
+            Ok(parsed) => {
+                let warnings: Vec<String> = parsed.warnings().iter().map(|w| texts(w)).collect();
+                format!(
+                    "{parsed} {parsed:?} {warnings:?} {:?}",
+                    ServiceEndpoint::from_connection_string(&text)
+                )
+            }
             Err(error) => texts(&error),
         };
         out.write_all(shown.as_bytes()).unwrap();

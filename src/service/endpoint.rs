@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 use reqwest::Url;
 
 use super::{
-    connection_string::{Auth, AuthKind, ConnectionString, ConnectionStringError, parse_url},
+    connection_string::{ConnectionString, ConnectionStringError, ConnectionStringWarning, parse_url},
     credential::{Credential, DEFAULT_SCOPE, Kind},
-    entra::ClientSecret,
+    credential_settings::AuthKind,
 };
 
 /// Why an endpoint cannot be used as it is described.
@@ -38,27 +38,13 @@ pub enum EndpointError {
         /// The part.
         what: &'static str,
     },
-    /// A connection string cannot carry everything this kind of credential needs. Make the credential yourself and
-    /// pass it to [`ServiceEndpoint::new`]; the text names one that fits.
-    #[error("the connection string asks for {}; {}", Described(*.kind), UseInstead(*.kind))]
+    /// Settings cannot carry everything this kind of credential needs. Make the credential yourself and pass it to
+    /// [`ServiceEndpoint::new`]; the text names one that fits.
+    #[error("{kind} cannot be made of settings alone; {}", UseInstead(*.kind))]
     UnsupportedCredential {
         /// What it asks for.
         kind: AuthKind,
     },
-}
-
-struct Described(AuthKind);
-
-impl std::fmt::Display for Described {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0 {
-            AuthKind::AccessKey => "an access key",
-            AuthKind::ClientSecret => "a client secret",
-            AuthKind::ClientCertificate => "a client certificate",
-            AuthKind::ManagedIdentity => "a managed identity",
-            AuthKind::DefaultAzureCredential => "the default credential of the environment",
-        })
-    }
 }
 
 struct UseInstead(AuthKind);
@@ -97,11 +83,12 @@ pub struct ServiceEndpoint {
     server_endpoint: Option<Url>,
     scope: String,
     pub(super) credential: Credential,
+    warnings: Vec<ConnectionStringWarning>,
 }
 
 impl ServiceEndpoint {
     /// An endpoint by its address, such as `https://contoso.service.signalr.net`, and a credential: an
-    /// [`AccessKey`](super::AccessKey), a [`ClientSecret`] or any `Arc<dyn TokenCredential>`.
+    /// [`AccessKey`](super::AccessKey), a [`ClientSecret`](super::ClientSecret) or any `Arc<dyn TokenCredential>`.
     ///
     /// # Errors
     /// When the address is not an https URL (or an http URL of this machine), or the credential is incomplete.
@@ -110,7 +97,8 @@ impl ServiceEndpoint {
         Self::with(endpoint, credential.into())
     }
 
-    /// An endpoint from a connection string, as the Azure portal shows it.
+    /// An endpoint from a connection string, as the Azure portal shows it. What is odd about it is in
+    /// [`warnings`](Self::warnings); [`ConnectionString::parse_strict`] and `TryFrom` take no such string.
     ///
     /// An access key and `AuthType=azure.app` with a client secret work. Other kinds of credential need more than a
     /// connection string says; pass them to [`new`](Self::new).
@@ -118,28 +106,7 @@ impl ServiceEndpoint {
     /// # Errors
     /// See [`EndpointError`].
     pub fn from_connection_string(text: &str) -> Result<Self, EndpointError> {
-        let parsed = ConnectionString::parse(text)?;
-        let kind = parsed.auth_kind();
-        let credential = match parsed.auth {
-            Auth::AccessKey(key) => key.into(),
-            Auth::ClientSecret { tenant_id, client_id, secret } => {
-                ClientSecret::new(tenant_id, client_id, secret.expose()).into()
-            }
-            Auth::ClientCertificate { .. } | Auth::ManagedIdentity { .. } | Auth::Default => {
-                return Err(EndpointError::UnsupportedCredential { kind });
-            }
-        };
-        let secure = |url: Option<Url>, what| match url {
-            Some(url) if !is_secure(&url) => Err(EndpointError::InsecureUrl { what }),
-            url => Ok(url),
-        };
-        if !is_secure(&parsed.endpoint) {
-            return Err(EndpointError::InsecureUrl { what: "endpoint" });
-        }
-        let mut endpoint = Self::with(parsed.endpoint, credential)?;
-        endpoint.client_endpoint = secure(parsed.client_endpoint, "client endpoint")?;
-        endpoint.server_endpoint = secure(parsed.server_endpoint, "server endpoint")?;
-        Ok(endpoint)
+        ConnectionString::parse(text)?.try_into()
     }
 
     fn with(endpoint: Url, credential: Credential) -> Result<Self, EndpointError> {
@@ -156,6 +123,7 @@ impl ServiceEndpoint {
             server_endpoint: None,
             scope: DEFAULT_SCOPE.to_owned(),
             credential,
+            warnings: Vec::new(),
         })
     }
 
@@ -187,6 +155,12 @@ impl ServiceEndpoint {
         self.endpoint.origin().ascii_serialization()
     }
 
+    /// What is most likely a mistake in the connection string that it comes from.
+    #[must_use]
+    pub fn warnings(&self) -> &[ConnectionStringWarning] {
+        &self.warnings
+    }
+
     pub(super) fn scope(&self) -> &str {
         &self.scope
     }
@@ -209,6 +183,26 @@ impl ServiceEndpoint {
 
     pub(super) fn server_url(&self) -> &Url {
         self.server_endpoint.as_ref().unwrap_or(&self.endpoint)
+    }
+}
+
+impl TryFrom<ConnectionString> for ServiceEndpoint {
+    type Error = EndpointError;
+
+    fn try_from(parsed: ConnectionString) -> Result<Self, EndpointError> {
+        let credential = parsed.credential.into_credential()?;
+        let secure = |url: Option<Url>, what| match url {
+            Some(url) if !is_secure(&url) => Err(EndpointError::InsecureUrl { what }),
+            url => Ok(url),
+        };
+        if !is_secure(&parsed.endpoint) {
+            return Err(EndpointError::InsecureUrl { what: "endpoint" });
+        }
+        let mut endpoint = Self::with(parsed.endpoint, credential)?;
+        endpoint.client_endpoint = secure(parsed.client_endpoint, "client endpoint")?;
+        endpoint.server_endpoint = secure(parsed.server_endpoint, "server endpoint")?;
+        endpoint.warnings = parsed.warnings;
+        Ok(endpoint)
     }
 }
 

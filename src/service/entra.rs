@@ -94,6 +94,18 @@ impl ClientSecret {
         Self { authority: url.into(), ..self }
     }
 
+    /// The directory (tenant) id.
+    #[must_use]
+    pub fn tenant_id(&self) -> &str {
+        &self.tenant_id
+    }
+
+    /// The application (client) id.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
     pub(super) fn authority_url(&self) -> Result<Url, EndpointError> {
         let url = parse_url(&self.authority).filter(|url| url.path() == "/");
         let url = url.ok_or(EndpointError::InvalidAuthority)?;

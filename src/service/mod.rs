@@ -18,6 +18,7 @@ mod client;
 mod connection_string;
 mod cors;
 mod credential;
+mod credential_settings;
 mod endpoint;
 mod entra;
 mod error;
@@ -33,8 +34,9 @@ mod tower;
 use std::time::SystemTime;
 
 pub use client::{BuildError, ServiceClient, ServiceClientBuilder};
-pub use connection_string::{AuthKind, ConnectionString, ConnectionStringError};
+pub use connection_string::{ConnectionString, ConnectionStringError, ConnectionStringWarning};
 pub use credential::{AccessKey, Credential};
+pub use credential_settings::{AuthKind, CredentialSettings, ManagedIdentityId};
 pub use endpoint::{EndpointError, ServiceEndpoint};
 pub use entra::ClientSecret;
 pub use error::{CredentialError, Operation, Refusal, ServiceError};
