@@ -305,11 +305,11 @@ fn incomplete_credentials_are_refused() {
 }
 
 #[test]
-fn a_client_has_exactly_one_endpoint() {
+fn a_client_needs_a_primary_endpoint() {
     let endpoint = || ServiceEndpoint::new("https://a", AccessKey::new(KEY)).unwrap();
     assert!(matches!(ServiceClient::builder().build(), Err(BuildError::NoEndpoint)));
-    let two = ServiceClient::builder().endpoint(endpoint()).endpoint(endpoint()).build();
-    assert!(matches!(two, Err(BuildError::SeveralEndpoints)));
+    let secondary = ServiceClient::builder().endpoint(endpoint().secondary()).build();
+    assert!(matches!(secondary, Err(BuildError::NoPrimaryEndpoint)));
     for name in ["1app", "my-app", "a b", "a&b", "_"] {
         let built = ServiceClient::builder().endpoint(endpoint()).application_name(name).build();
         assert!(matches!(built, Err(BuildError::InvalidApplicationName)), "{name}");

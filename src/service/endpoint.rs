@@ -60,6 +60,17 @@ impl std::fmt::Display for UseInstead {
     }
 }
 
+/// What an endpoint is for, among several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndpointRole {
+    /// Clients are sent there.
+    Primary,
+    /// Clients are sent there while no primary endpoint is online. Messages are sent there always, since clients that
+    /// came then stay.
+    Secondary,
+}
+
 /// One Azure SignalR Service resource: its address and a credential for it.
 ///
 /// ```
@@ -78,6 +89,9 @@ impl std::fmt::Display for UseInstead {
 /// ```
 #[derive(Debug, Clone)]
 pub struct ServiceEndpoint {
+    name: String,
+    role: EndpointRole,
+    weight: u32,
     endpoint: Url,
     client_endpoint: Option<Url>,
     server_endpoint: Option<Url>,
@@ -118,6 +132,9 @@ impl ServiceEndpoint {
             Kind::AccessKey(_) | Kind::Token(_) => {}
         }
         Ok(Self {
+            name: String::new(),
+            role: EndpointRole::Primary,
+            weight: 1,
             endpoint,
             client_endpoint: None,
             server_endpoint: None,
@@ -143,6 +160,31 @@ impl ServiceEndpoint {
         Ok(Self { server_endpoint: Some(checked_url(url, "server endpoint")?), ..self })
     }
 
+    /// Gives it a name, by which routers, logs and errors know it. None by default.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// Makes it a secondary endpoint, which takes over while no primary one is online.
+    #[must_use]
+    pub fn secondary(self) -> Self {
+        self.with_role(EndpointRole::Secondary)
+    }
+
+    /// Makes it a primary endpoint, which it is by default, or a secondary one.
+    #[must_use]
+    pub fn with_role(self, role: EndpointRole) -> Self {
+        Self { role, ..self }
+    }
+
+    /// Its share of new clients among the endpoints of its role, 1 by default. With weights of 3 and 1 three of four
+    /// clients go to the first. Zero sends none there while another one is online, such as before it is removed.
+    #[must_use]
+    pub fn weighted(self, weight: u32) -> Self {
+        Self { weight, ..self }
+    }
+
     /// Asks Entra for tokens of another scope than `https://signalr.azure.com/.default`.
     #[must_use]
     pub fn with_scope(self, scope: impl Into<String>) -> Self {
@@ -153,6 +195,32 @@ impl ServiceEndpoint {
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.endpoint.origin().ascii_serialization()
+    }
+
+    /// Its name, empty unless one was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is a primary or a secondary endpoint.
+    #[must_use]
+    pub fn role(&self) -> EndpointRole {
+        self.role
+    }
+
+    /// Its share of new clients.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// What people call it: name and address.
+    pub(super) fn label(&self) -> String {
+        match self.name.as_str() {
+            "" => self.endpoint(),
+            name => format!("{name} ({})", self.endpoint()),
+        }
     }
 
     /// What is most likely a mistake in the connection string that it comes from.

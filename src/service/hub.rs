@@ -6,10 +6,11 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::{
-    client::Shared,
+    client::{Service, Shared},
     error::{Operation, ServiceError},
     negotiate::{ClientAccess, NegotiateOptions, client_token, client_url},
     rest::segment,
+    router::EndpointRouter,
     unix_now,
 };
 use crate::{
@@ -23,13 +24,22 @@ const NO_SUCH_CONNECTION: &str = "Error.Connection.NotExisted";
 /// One hub. Cheap to clone.
 #[derive(Clone)]
 pub struct HubClient {
-    shared: Arc<Shared>,
+    service: Arc<Service>,
+    router: Arc<dyn EndpointRouter>,
     name: String,
 }
 
 impl HubClient {
-    pub(super) fn new(shared: Arc<Shared>, name: String) -> Self {
-        Self { shared, name }
+    pub(super) fn new(service: Arc<Service>, name: String) -> Self {
+        let router = Arc::clone(&service.router);
+        Self { service, router, name }
+    }
+
+    /// Chooses among several endpoints in another way than the client's other hubs do, such as for a part of the
+    /// endpoints only.
+    #[must_use]
+    pub fn with_router(self, router: impl EndpointRouter + 'static) -> Self {
+        Self { router: Arc::new(router), ..self }
     }
 
     /// The hub's name, in lower case.
@@ -43,10 +53,23 @@ impl HubClient {
     /// With Entra the first call exchanges the token for an access key, which needs the role "SignalR App Server" or
     /// "SignalR Service Owner"; the calls of the next hour do without a request.
     ///
+    /// Of several endpoints the client is sent to the one that the router chooses, and to the router's next choice
+    /// when that one gives no access.
+    ///
     /// # Errors
     /// See [`ServiceError`].
     pub async fn negotiate(&self, options: NegotiateOptions) -> Result<ClientAccess, ServiceError> {
-        let Shared { endpoint, application, keys, .. } = &*self.shared;
+        let options = &options;
+        let at = |shared: Arc<Shared>| async move { self.negotiate_at(&shared, options).await };
+        self.service.endpoints.negotiate(&*self.router, options, at).await
+    }
+
+    async fn negotiate_at(
+        &self,
+        shared: &Shared,
+        options: &NegotiateOptions,
+    ) -> Result<ClientAccess, ServiceError> {
+        let Shared { endpoint, application, keys, .. } = shared;
         let key = keys.current().await?;
         let hub = match application {
             Some(application) => format!("{application}_{}", self.name),
@@ -54,8 +77,8 @@ impl HubClient {
         };
         let audience = format!("{}client/?hub={hub}", endpoint.audience_base());
         Ok(ClientAccess {
-            url: client_url(&endpoint.client_base(), &hub, &options),
-            access_token: client_token(&key, &audience, &options, unix_now())?,
+            url: client_url(&endpoint.client_base(), &hub, options),
+            access_token: client_token(&key, &audience, options, unix_now())?,
         })
     }
 
@@ -99,8 +122,12 @@ impl HubClient {
         path: &str,
         body: Option<String>,
     ) -> Result<(), ServiceError> {
-        let path = format!("api/hubs/{}/{path}", segment("hub", &self.name)?);
-        self.shared.rest.call(operation, method, &path, body).await
+        let (full, method, body) =
+            (&format!("api/hubs/{}/{path}", segment("hub", &self.name)?), &method, &body);
+        let at = |shared: Arc<Shared>| async move {
+            shared.rest.call(operation, method.clone(), full, body.clone()).await
+        };
+        self.service.endpoints.on_each(&*self.router, path, at).await.map(drop)
     }
 }
 
@@ -115,8 +142,8 @@ impl fmt::Debug for HubClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubClient")
             .field("name", &self.name)
-            .field("endpoint", &self.shared.endpoint.endpoint())
-            .finish()
+            .field("endpoints", &self.service.endpoints)
+            .finish_non_exhaustive()
     }
 }
 
@@ -128,8 +155,8 @@ pub struct Clients<'a> {
 }
 
 impl Clients<'_> {
-    /// Calls a method of these clients. `Ok` means that the service has accepted the message; that somebody is there
-    /// to receive it is not said.
+    /// Calls a method of these clients. `Ok` means that the service has accepted the message, at every endpoint that
+    /// is online; that somebody is there to receive it is not said.
     ///
     /// Needs the role "SignalR REST API Owner" or "SignalR Service Owner". Never repeated after a failure that may
     /// have come after the message was sent.

@@ -8,6 +8,8 @@
 //! 3. A [`HubClient`] gives clients access ([`HubClient::negotiate`]) and sends them messages.
 //! 4. A [`NegotiateService`] is the HTTP endpoint that browsers ask for access.
 //!
+//! A [`ServiceClient`] may have several endpoints: clients are sent to one of them, messages go to all.
+//!
 //! Secrets stay out of `Debug`, errors and logs, and URLs are shown without their query.
 
 mod access_key;
@@ -20,14 +22,17 @@ mod cors;
 mod credential;
 mod credential_settings;
 mod endpoint;
+mod endpoints;
 mod entra;
 mod error;
+mod health;
 mod http;
 mod hub;
 pub(crate) mod jwt;
 mod negotiate;
 mod random;
 mod rest;
+mod router;
 pub(crate) mod secret;
 mod tower;
 
@@ -37,11 +42,12 @@ pub use client::{BuildError, ServiceClient, ServiceClientBuilder};
 pub use connection_string::{ConnectionString, ConnectionStringError, ConnectionStringWarning};
 pub use credential::{AccessKey, Credential};
 pub use credential_settings::{AuthKind, CredentialSettings, ManagedIdentityId};
-pub use endpoint::{EndpointError, ServiceEndpoint};
+pub use endpoint::{EndpointError, EndpointRole, ServiceEndpoint};
 pub use entra::ClientSecret;
-pub use error::{CredentialError, Operation, Refusal, ServiceError};
+pub use error::{CredentialError, EndpointFailure, Operation, Refusal, ServiceError};
 pub use hub::{Clients, Group, HubClient};
 pub use negotiate::{ClientAccess, NegotiateOptions};
+pub use router::{DefaultRouter, EndpointRouter, EndpointStatus, choose_endpoint};
 pub use tower::{NegotiateRejection, NegotiateService};
 
 /// Seconds since the Unix epoch.
