@@ -255,6 +255,19 @@ async fn endpoints_come_and_go_while_the_client_runs() {
 }
 
 #[tokio::test]
+async fn the_last_one_is_used_even_if_it_was_offline() {
+    let (a, b) = (Instance::start().await, Instance::start().await);
+    let client = client([a.endpoint("a"), b.endpoint("b")]);
+    let hub = client.hub("chat").unwrap();
+    b.set(503);
+    assert_eq!(targets(&hub, 10).await, urls([&a]));
+    client.remove_endpoint("a").unwrap();
+    assert_eq!(targets(&hub, 1).await, urls([&b]));
+    let error = hub.all().send("m", ()).await.unwrap_err();
+    assert_eq!(error.status(), Some(503), "its own error: {error}");
+}
+
+#[tokio::test]
 async fn of_several_with_one_address_the_first_primary_one_counts() {
     let a = Instance::start().await;
     let client = client([a.endpoint("1").secondary(), a.endpoint("2"), a.endpoint("3")]);
@@ -294,7 +307,8 @@ impl EndpointRouter for Own {
     }
 
     fn endpoints_for_group(&self, _: &str, all: &[EndpointStatus]) -> Vec<EndpointStatus> {
-        pick(all, "b")
+        // Named twice, told once.
+        [pick(all, "b"), pick(all, "b")].concat()
     }
 
     fn endpoints_for_user(&self, _: &str, all: &[EndpointStatus]) -> Vec<EndpointStatus> {

@@ -224,7 +224,7 @@ pub(super) struct Shared {
 ///   are offline, and why.
 /// - An endpoint is offline when it does not answer the question for its health, which is asked every two minutes and
 ///   whenever a call fails. It is asked again every second that it is needed; so it may be passed over for a second
-///   after it is back, or as long as an answer takes.
+///   after it is back, or as long as an answer takes. The first call waits for all answers, four seconds at most.
 /// - Endpoints come and go while the client runs ([`add_endpoint`](Self::add_endpoint),
 ///   [`remove_endpoint`](Self::remove_endpoint)), and an [`EndpointRouter`] of your own may choose among them.
 ///

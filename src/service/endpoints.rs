@@ -39,6 +39,15 @@ impl Endpoints {
         Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// All of them, for a call. One that is alone is used whether it is healthy or not.
+    fn in_use(&self) -> Arc<[Arc<Shared>]> {
+        let all = self.all();
+        if let [only] = &*all {
+            only.health.forget();
+        }
+        all
+    }
+
     /// Changes the list, unless no primary endpoint would be left. Calls under way go on with the old one.
     pub(super) fn change(&self, change: impl FnOnce(&mut Vec<Arc<Shared>>)) -> bool {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +70,7 @@ impl Endpoints {
     where
         F: Future<Output = Result<ClientAccess, ServiceError>>,
     {
-        let all = self.all();
+        let all = self.in_use();
         let several = all.len() > 1;
         if several {
             self.keep_watch(&all).await;
@@ -101,12 +110,17 @@ impl Endpoints {
     where
         F: Future<Output = Result<T, ServiceError>>,
     {
-        let all = self.all();
-        let chosen = route(router, path, &statuses(&all));
-        if let ([_], [only]) = (&*all, chosen.as_slice()) {
-            return Ok(vec![call(Arc::clone(&only.0)).await?]);
+        let all = self.in_use();
+        let mut chosen: Vec<Arc<Shared>> = Vec::with_capacity(all.len());
+        for EndpointStatus(endpoint) in route(router, path, &statuses(&all)) {
+            // Nobody gets a message twice because a router names an endpoint twice.
+            if !chosen.iter().any(|e| Arc::ptr_eq(e, &endpoint)) {
+                chosen.push(endpoint);
+            }
         }
-        let chosen: Vec<_> = chosen.into_iter().map(|e| e.0).collect();
+        if let ([_], [only]) = (&*all, chosen.as_slice()) {
+            return Ok(vec![call(Arc::clone(only)).await?]);
+        }
         self.keep_watch(&chosen).await;
         if !chosen.iter().any(|e| e.health.is_online()) {
             join_all(chosen.iter().map(|e| e.look())).await;

@@ -66,6 +66,11 @@ impl Health {
         *self.known() = Known { verdict, at: Some(Instant::now()) };
     }
 
+    /// Online until somebody looks again.
+    pub(super) fn forget(&self) {
+        *self.known() = Known { verdict: Ok(()), at: None };
+    }
+
     fn age(&self) -> Option<Duration> {
         self.known().at.map(|at| at.elapsed())
     }
@@ -103,7 +108,11 @@ impl Shared {
         let label = self.endpoint.label();
         match (&verdict, self.health.is_online()) {
             (Err(reason), true) => tracing::warn!(endpoint = label, %reason, "the endpoint is offline"),
-            (Ok(()), false) => tracing::info!(endpoint = label, "the endpoint is online again"),
+            (Ok(()), false) => {
+                // If this fails the key at hand may still be good; the cache tells the log.
+                let _ = self.keys.renew_if_used().await;
+                tracing::info!(endpoint = label, "the endpoint is online again");
+            }
             _ => {}
         }
         self.health.note(verdict);
