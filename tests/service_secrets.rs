@@ -13,11 +13,11 @@ use axum::{
 };
 use capture::Capture;
 use fakes::{
-    ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, entra_error, exchanged, key, reply, token,
+    ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, entra_error, exchanged, key, nobody, reply, token,
 };
 use hubwire::service::{
-    AccessKey, ConnectionString, Credential, NegotiateOptions, NegotiateService, ServiceClient,
-    ServiceEndpoint, ServiceError,
+    AccessKey, Configuration, ConnectionString, Credential, NegotiateOptions, NegotiateService,
+    ServiceClient, ServiceEndpoint, ServiceError,
 };
 use serde_json::json;
 use tower_service::Service;
@@ -139,6 +139,47 @@ async fn nothing_that_is_secret_is_shown() {
             out.write_all(format!("{builder:?}").as_bytes()).unwrap();
             everything(&builder.build().unwrap(), &mut out, &mut tokens).await;
         }
+    }
+    // Several endpoints, all well and none.
+    for fakes in [[&well, &echo], [&refusing, &broken]] {
+        let mut builder = ServiceClient::builder();
+        for (fake, name) in fakes.into_iter().zip(["east", "west"]) {
+            let endpoint = ServiceEndpoint::new(&fake.url, fake.client_secret()).unwrap();
+            builder = builder.endpoint(endpoint.named(name));
+        }
+        let gone = ServiceEndpoint::new(&nobody().await, AccessKey::new(ACCESS_KEY)).unwrap();
+        let client = builder.endpoint(gone.secondary()).build().unwrap();
+        out.write_all(format!("{:?}", client.endpoints()).as_bytes()).unwrap();
+        everything(&client, &mut out, &mut tokens).await;
+    }
+    for settings in [
+        [
+            ("C:serviceUri", "https://a"),
+            ("C:tenantId", "t"),
+            ("C:clientId", "c"),
+            ("C:clientSecret", CLIENT_SECRET),
+        ],
+        [
+            ("C:serviceUri", CLIENT_SECRET),
+            ("C:clientSecret", CLIENT_SECRET),
+            ("C:credential", "x"),
+            ("D", "x"),
+        ],
+        [
+            ("C:serviceUri", "https://a"),
+            ("C:credential", CLIENT_SECRET),
+            ("C:type", CLIENT_SECRET),
+            ("D", "x"),
+        ],
+        [("C", CLIENT_SECRET), ("D", ACCESS_KEY), ("AZURE_CLIENT_SECRET", CLIENT_SECRET), ("E", "x")],
+    ] {
+        let configuration = settings.into_iter().fold(Configuration::new(), |all, (k, v)| all.set(k, v));
+        let configuration = configuration.connection("C");
+        let shown = match configuration.endpoints() {
+            Ok(endpoints) => format!("{configuration:?} {endpoints:?}"),
+            Err(error) => texts(&error),
+        };
+        out.write_all(shown.as_bytes()).unwrap();
     }
     for text in [
         format!("Endpoint=https://a;AccessKey={ACCESS_KEY};Version=2"),

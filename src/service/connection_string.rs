@@ -453,7 +453,7 @@ pub(super) fn parse_url(text: &str) -> Option<Url> {
     (plain && anonymous && url.has_host()).then_some(url)
 }
 
-fn without_bare_slash(url: &Url) -> &str {
+pub(super) fn without_bare_slash(url: &Url) -> &str {
     match url.path() {
         "/" => url.as_str().trim_end_matches('/'),
         _ => url.as_str(),

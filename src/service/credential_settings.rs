@@ -8,7 +8,8 @@ use super::{
     entra::ClientSecret,
 };
 
-/// The credential that a [`ConnectionString`](super::ConnectionString) asks for.
+/// The credential that a [`ConnectionString`](super::ConnectionString) or a [`Configuration`](super::Configuration) asks
+/// for.
 ///
 /// ```
 /// use hubwire::service::{ConnectionString, CredentialSettings, ManagedIdentityId};
@@ -37,10 +38,54 @@ pub enum CredentialSettings {
         /// The file with the certificate and its private key.
         path: PathBuf,
     },
-    /// The managed identity of the machine.
+    /// An Entra application with a certificate that Windows keeps.
+    StoredCertificate {
+        /// The directory (tenant) id.
+        tenant_id: String,
+        /// The application (client) id.
+        client_id: String,
+        /// The certificate's thumbprint.
+        thumbprint: String,
+    },
+    /// A managed identity of the machine.
     ManagedIdentity(ManagedIdentityId),
+    /// An Entra application that trusts tokens which somebody else puts into a file, such as Kubernetes.
+    WorkloadIdentity {
+        /// The directory (tenant) id.
+        tenant_id: String,
+        /// The application (client) id.
+        client_id: String,
+        /// The file with the token.
+        token_file: PathBuf,
+    },
+    /// An Entra application that trusts a managed identity of the machine.
+    FederatedIdentity {
+        /// The directory (tenant) id.
+        tenant_id: String,
+        /// The application (client) id.
+        client_id: String,
+        /// The managed identity.
+        identity: ManagedIdentityId,
+        /// What the managed identity's token has to be for: the exchange of the cloud.
+        audience: &'static str,
+    },
+    /// A service connection of Azure Pipelines.
+    AzurePipelines {
+        /// The directory (tenant) id.
+        tenant_id: String,
+        /// The application (client) id.
+        client_id: String,
+        /// The service connection's id.
+        service_connection_id: String,
+    },
+    /// Who is signed in to the Azure CLI.
+    AzureCli,
+    /// Who is signed in to the Azure Developer CLI.
+    AzureDeveloperCli,
     /// Whatever the environment offers: the default credential of the Azure SDKs.
     DefaultAzureCredential,
+    /// The default credential of the Azure SDKs, in an environment that is known: what it tries, in its order.
+    Chain(Vec<Self>),
 }
 
 /// Which of a machine's managed identities.
@@ -51,6 +96,10 @@ pub enum ManagedIdentityId {
     SystemAssigned,
     /// A user-assigned one, by its client id. Not its object id.
     ClientId(String),
+    /// A user-assigned one, by its Azure resource id.
+    ResourceId(String),
+    /// A user-assigned one, by its object (principal) id.
+    ObjectId(String),
 }
 
 /// The kind of credential that is asked for.
@@ -63,8 +112,16 @@ pub enum AuthKind {
     ClientSecret,
     /// An Entra application with a certificate.
     ClientCertificate,
-    /// The managed identity of the machine.
+    /// A managed identity of the machine.
     ManagedIdentity,
+    /// An Entra application that trusts tokens in a file.
+    WorkloadIdentity,
+    /// An Entra application that trusts a managed identity of the machine.
+    FederatedIdentity,
+    /// A service connection of Azure Pipelines.
+    AzurePipelines,
+    /// Who is signed in to a developer's tool.
+    DeveloperTool,
     /// The default credential of the Azure SDKs.
     DefaultAzureCredential,
 }
@@ -76,9 +133,13 @@ impl CredentialSettings {
         match self {
             Self::AccessKey(_) => AuthKind::AccessKey,
             Self::ClientSecret(_) => AuthKind::ClientSecret,
-            Self::ClientCertificate { .. } => AuthKind::ClientCertificate,
+            Self::ClientCertificate { .. } | Self::StoredCertificate { .. } => AuthKind::ClientCertificate,
             Self::ManagedIdentity(_) => AuthKind::ManagedIdentity,
-            Self::DefaultAzureCredential => AuthKind::DefaultAzureCredential,
+            Self::WorkloadIdentity { .. } => AuthKind::WorkloadIdentity,
+            Self::FederatedIdentity { .. } => AuthKind::FederatedIdentity,
+            Self::AzurePipelines { .. } => AuthKind::AzurePipelines,
+            Self::AzureCli | Self::AzureDeveloperCli => AuthKind::DeveloperTool,
+            Self::DefaultAzureCredential | Self::Chain(_) => AuthKind::DefaultAzureCredential,
         }
     }
 
@@ -87,7 +148,11 @@ impl CredentialSettings {
     pub fn client_id(&self) -> Option<&str> {
         match self {
             Self::ClientSecret(secret) => Some(secret.client_id()),
-            Self::ClientCertificate { client_id, .. } => Some(client_id),
+            Self::ClientCertificate { client_id, .. }
+            | Self::StoredCertificate { client_id, .. }
+            | Self::WorkloadIdentity { client_id, .. }
+            | Self::FederatedIdentity { client_id, .. }
+            | Self::AzurePipelines { client_id, .. } => Some(client_id),
             Self::ManagedIdentity(ManagedIdentityId::ClientId(id)) => Some(id),
             _ => None,
         }
@@ -98,19 +163,28 @@ impl CredentialSettings {
     pub fn tenant_id(&self) -> Option<&str> {
         match self {
             Self::ClientSecret(secret) => Some(secret.tenant_id()),
-            Self::ClientCertificate { tenant_id, .. } => Some(tenant_id),
+            Self::ClientCertificate { tenant_id, .. }
+            | Self::StoredCertificate { tenant_id, .. }
+            | Self::WorkloadIdentity { tenant_id, .. }
+            | Self::FederatedIdentity { tenant_id, .. }
+            | Self::AzurePipelines { tenant_id, .. } => Some(tenant_id),
             _ => None,
         }
     }
 
-    /// The credential itself.
-    pub(super) fn into_credential(self) -> Result<Credential, EndpointError> {
+    /// The credential itself, with another authority than that of the public cloud if there is one.
+    pub(super) fn into_credential(self, authority: Option<&str>) -> Result<Credential, EndpointError> {
         match self {
             Self::AccessKey(key) => Ok(key.into()),
-            Self::ClientSecret(secret) => Ok(secret.into()),
-            Self::ClientCertificate { .. } | Self::ManagedIdentity(_) | Self::DefaultAzureCredential => {
-                Err(EndpointError::UnsupportedCredential { kind: self.kind() })
+            Self::ClientSecret(secret) => Ok(match authority {
+                Some(authority) => secret.authority(authority).into(),
+                None => secret.into(),
+            }),
+            // The first one that is complete is the one that counts, whether it works or not.
+            Self::Chain(mut members) if matches!(members.first(), Some(Self::ClientSecret(_))) => {
+                members.swap_remove(0).into_credential(authority)
             }
+            _ => Err(EndpointError::UnsupportedCredential { kind: self.kind() }),
         }
     }
 }
@@ -122,6 +196,10 @@ impl fmt::Display for AuthKind {
             Self::ClientSecret => "a client secret",
             Self::ClientCertificate => "a client certificate",
             Self::ManagedIdentity => "a managed identity",
+            Self::WorkloadIdentity => "a workload identity",
+            Self::FederatedIdentity => "a federated identity",
+            Self::AzurePipelines => "a service connection of Azure Pipelines",
+            Self::DeveloperTool => "a developer's own sign-in",
             Self::DefaultAzureCredential => "the default credential of the environment",
         })
     }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use reqwest::Url;
 
 use super::{
+    configuration::EndpointSettings,
     connection_string::{ConnectionString, ConnectionStringError, ConnectionStringWarning, parse_url},
     credential::{Credential, DEFAULT_SCOPE, Kind},
     credential_settings::AuthKind,
@@ -54,6 +55,10 @@ impl std::fmt::Display for UseInstead {
         let credential = match self.0 {
             AuthKind::ClientCertificate => "ClientCertificateCredential",
             AuthKind::ManagedIdentity => "ManagedIdentityCredential",
+            AuthKind::WorkloadIdentity => "WorkloadIdentityCredential",
+            AuthKind::FederatedIdentity => "ClientAssertionCredential",
+            AuthKind::AzurePipelines => "AzurePipelinesCredential",
+            AuthKind::DeveloperTool => "DeveloperToolsCredential",
             _ => "ManagedIdentityCredential, WorkloadIdentityCredential or DeveloperToolsCredential",
         };
         write!(f, "pass a {credential} of azure_identity to ServiceEndpoint::new, or use a ClientSecret")
@@ -121,6 +126,26 @@ impl ServiceEndpoint {
     /// See [`EndpointError`].
     pub fn from_connection_string(text: &str) -> Result<Self, EndpointError> {
         ConnectionString::parse(text)?.try_into()
+    }
+
+    fn at(
+        endpoint: Url,
+        client_endpoint: Option<Url>,
+        server_endpoint: Option<Url>,
+        credential: Credential,
+    ) -> Result<Self, EndpointError> {
+        let secure = |url: Option<Url>, what| match url {
+            Some(url) if !is_secure(&url) => Err(EndpointError::InsecureUrl { what }),
+            url => Ok(url),
+        };
+        if !is_secure(&endpoint) {
+            return Err(EndpointError::InsecureUrl { what: "endpoint" });
+        }
+        Ok(Self {
+            client_endpoint: secure(client_endpoint, "client endpoint")?,
+            server_endpoint: secure(server_endpoint, "server endpoint")?,
+            ..Self::with(endpoint, credential)?
+        })
     }
 
     fn with(endpoint: Url, credential: Credential) -> Result<Self, EndpointError> {
@@ -258,19 +283,20 @@ impl TryFrom<ConnectionString> for ServiceEndpoint {
     type Error = EndpointError;
 
     fn try_from(parsed: ConnectionString) -> Result<Self, EndpointError> {
-        let credential = parsed.credential.into_credential()?;
-        let secure = |url: Option<Url>, what| match url {
-            Some(url) if !is_secure(&url) => Err(EndpointError::InsecureUrl { what }),
-            url => Ok(url),
-        };
-        if !is_secure(&parsed.endpoint) {
-            return Err(EndpointError::InsecureUrl { what: "endpoint" });
-        }
-        let mut endpoint = Self::with(parsed.endpoint, credential)?;
-        endpoint.client_endpoint = secure(parsed.client_endpoint, "client endpoint")?;
-        endpoint.server_endpoint = secure(parsed.server_endpoint, "server endpoint")?;
-        endpoint.warnings = parsed.warnings;
-        Ok(endpoint)
+        let credential = parsed.credential.into_credential(None)?;
+        let endpoint = Self::at(parsed.endpoint, parsed.client_endpoint, parsed.server_endpoint, credential)?;
+        Ok(Self { warnings: parsed.warnings, ..endpoint })
+    }
+}
+
+impl TryFrom<EndpointSettings> for ServiceEndpoint {
+    type Error = EndpointError;
+
+    fn try_from(settings: EndpointSettings) -> Result<Self, EndpointError> {
+        let EndpointSettings { endpoint, client_endpoint, server_endpoint, .. } = settings;
+        let credential = settings.credential.into_credential(settings.authority.as_deref())?;
+        let endpoint = Self::at(endpoint, client_endpoint, server_endpoint, credential)?;
+        Ok(Self { name: settings.name, role: settings.role, warnings: settings.warnings, ..endpoint })
     }
 }
 

@@ -106,6 +106,12 @@ impl ClientSecret {
         &self.client_id
     }
 
+    /// The client secret's value. Keep it out of logs.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        self.secret.expose()
+    }
+
     pub(super) fn authority_url(&self) -> Result<Url, EndpointError> {
         let url = parse_url(&self.authority).filter(|url| url.path() == "/");
         let url = url.ok_or(EndpointError::InvalidAuthority)?;

@@ -17,6 +17,7 @@ mod access_key;
 pub mod axum;
 mod cache;
 mod client;
+mod configuration;
 mod connection_string;
 mod cors;
 mod credential;
@@ -39,6 +40,7 @@ mod tower;
 use std::time::SystemTime;
 
 pub use client::{BuildError, ServiceClient, ServiceClientBuilder};
+pub use configuration::{Configuration, ConfigurationError, ConfigurationWarning, EndpointSettings};
 pub use connection_string::{ConnectionString, ConnectionStringError, ConnectionStringWarning};
 pub use credential::{AccessKey, Credential};
 pub use credential_settings::{AuthKind, CredentialSettings, ManagedIdentityId};
