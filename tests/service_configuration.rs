@@ -184,17 +184,58 @@ fn the_client_gets_its_options_from_the_settings() {
 }
 
 #[test]
+fn credentials_are_made_as_described() {
+    let section = |more: &[(&str, &str)]| {
+        let base =
+            with([("C:serviceUri", "https://a"), ("C:tenantId", "t"), ("C:clientId", "c")]).connection("C");
+        more.iter().fold(base, |all, (key, value)| all.set(key, *value))
+    };
+    let federated = [
+        ("C:credential", "managedidentityasfederatedidentity"),
+        ("C:azureCloud", "usgov"),
+        ("C:managedIdentityObjectId", "o"),
+    ];
+    let environment = [("C:clientId", ""), ("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c")];
+    for (configuration, shown) in [
+        (section(&[("C:clientSecret", "marked")]), "ClientSecret"),
+        (section(&[("C:credential", "managedidentity")]), "ManagedIdentity"),
+        (section(&[("C:credential", "workloadidentity"), ("C:tokenFilePath", "/token")]), "WorkloadIdentity"),
+        (section(&federated), "FederatedCredential"),
+        (section(&environment).set("AZURE_CLIENT_SECRET", "marked"), "CredentialChain [ClientSecret"),
+        (
+            section(&environment).set("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem"),
+            "CredentialChain [ClientCertificate",
+        ),
+        (section(&environment).set("AZURE_TOKEN_CREDENTIALS", "dev"), "CredentialChain [AzureCli"),
+        (section(&[]), "CredentialChain [ManagedIdentity"),
+    ] {
+        let client =
+            ServiceClient::from_configuration(&configuration).unwrap_or_else(|e| panic!("{shown}: {e}"));
+        let debug = format!("{client:?}");
+        assert!(
+            debug.contains(&format!("credential: {shown}")) && !debug.contains("marked"),
+            "{shown}: {debug}"
+        );
+    }
+}
+
+#[test]
 fn credentials_that_cannot_be_made_of_settings_are_described() {
-    let configuration =
-        with([("C:serviceUri", "https://a"), ("C:credential", "managedidentity")]).connection("C");
+    let configuration = with([
+        ("C:serviceUri", "https://a"),
+        ("C:tenantId", "t"),
+        ("C:clientId", "c"),
+        ("C:clientCertificate", "0123456789ABCDEF"),
+    ])
+    .connection("C");
     let endpoint = configuration.endpoints().unwrap().remove(0);
-    assert!(matches!(endpoint.credential(), CredentialSettings::ManagedIdentity(_)));
+    assert!(matches!(endpoint.credential(), CredentialSettings::StoredCertificate { .. }));
     let error = ServiceClient::from_configuration(&configuration).unwrap_err();
     let E::Endpoint { key, source: EndpointError::UnsupportedCredential { .. } } = &error else {
         panic!("{error:?}");
     };
     assert_eq!(key, "C:serviceUri");
-    assert!(error.to_string().contains("ManagedIdentityCredential"), "{error}");
+    assert!(error.to_string().contains("ClientCertificate"), "{error}");
 }
 
 /// The settings tables of Microsoft's article, with both ways to give the identity, in both forms.

@@ -146,6 +146,29 @@ async fn an_endpoint_that_refuses_is_named_and_the_others_have_done_it() {
 }
 
 #[tokio::test]
+async fn a_connection_is_at_one_endpoint_and_unknown_to_the_others() {
+    let fake = |known: &'static str| {
+        Fake::start(move |seen: &Seen| match seen.path() {
+            HEALTH => reply(200, ""),
+            path if path.ends_with(known) => reply(200, ""),
+            _ => reply(404, "").with("x-ms-error-code", "Error.Connection.NotExisted"),
+        })
+    };
+    let (a, b) = (fake("/c1").await, fake("/c2").await);
+    let endpoint = |fake: &Fake| ServiceEndpoint::new(&fake.url, AccessKey::new(ACCESS_KEY)).unwrap();
+    let hub = client([endpoint(&a), endpoint(&b)]).hub("chat").unwrap();
+    for connection in ["c1", "c2", "neither"] {
+        hub.group("g").add_connection(connection).await.unwrap();
+        for fake in [&a, &b] {
+            assert_eq!(fake.count(&format!("/api/hubs/chat/groups/g/connections/{connection}")), 1);
+        }
+    }
+    hub.group("g").remove_connection("c2").await.unwrap();
+    let error = hub.group("g").remove_connection("neither").await.unwrap_err();
+    assert!(matches!(error, ServiceError::NotFound(_)), "{error:?}");
+}
+
+#[tokio::test]
 async fn nothing_accepted_is_lost_while_an_endpoint_goes_and_comes() {
     let (a, b) = (Instance::start().await, Instance::start().await);
     let client = client([a.endpoint("a"), b.endpoint("b")]);

@@ -3,6 +3,8 @@
 
 #[path = "support/capture.rs"]
 mod capture;
+#[path = "support/certificate.rs"]
+mod certificate;
 mod fakes;
 
 use std::{error::Error, io::Write};
@@ -12,12 +14,14 @@ use axum::{
     http::{Request, request::Parts},
 };
 use capture::Capture;
+use certificate::{PASSWORD, file, path};
 use fakes::{
     ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, entra_error, exchanged, key, nobody, reply, token,
 };
 use hubwire::service::{
-    AccessKey, Configuration, ConnectionString, Credential, NegotiateOptions, NegotiateService,
-    ServiceClient, ServiceEndpoint, ServiceError,
+    AccessKey, ClientCertificate, Configuration, ConnectionString, Credential, CredentialChain,
+    FederatedCredential, ManagedIdentity, NegotiateOptions, NegotiateService, ServiceClient, ServiceEndpoint,
+    ServiceError,
 };
 use serde_json::json;
 use tower_service::Service;
@@ -25,6 +29,35 @@ use tower_service::Service;
 const ENTRA_TOKEN: &str = "marked-entra-token";
 const QUERY_SECRET: &str = "marked-query-secret";
 const CLAIM_SECRET: &str = "marked-claim-value";
+const ASSERTION: &str = "marked-assertion";
+const IDENTITY_HEADER: &str = "marked-identity-header";
+const WRONG_PASSWORD: &str = "marked-wrong-password";
+const IDENTITY: &str = "/identity/token";
+
+/// Every kind of Entra credential but the client secret.
+fn entra_credentials(fake: &Fake) -> Vec<Credential> {
+    let certificate = ClientCertificate::from_pfx("tenant-1", "app-1", file("application.pfx"), PASSWORD);
+    let locked = ClientCertificate::from_file_with_password(
+        "tenant-1",
+        "app-1",
+        path("application.pfx"),
+        WRONG_PASSWORD,
+    );
+    let assertion = FederatedCredential::new("tenant-1", "app-1", || async {
+        Ok::<_, ServiceError>(ASSERTION.to_owned())
+    });
+    let identity =
+        ManagedIdentity::system_assigned().app_service(format!("{}{IDENTITY}", fake.url), IDENTITY_HEADER);
+    let exchanged = FederatedCredential::with_managed_identity("tenant-1", "app-1", identity.clone());
+    vec![
+        certificate.unwrap().send_certificate_chain(true).authority(&fake.url).into(),
+        locked.authority(&fake.url).into(),
+        assertion.authority(&fake.url).into(),
+        exchanged.authority(&fake.url).into(),
+        identity.clone().into(),
+        CredentialChain::new().or(identity).or(fake.client_secret()).into(),
+    ]
+}
 
 /// An error with everything behind it, as `Display` and as `Debug`.
 fn texts(error: &dyn Error) -> String {
@@ -98,6 +131,7 @@ async fn nothing_that_is_secret_is_shown() {
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let well = Fake::start(|seen: &Seen| match seen.path() {
+        IDENTITY => reply(200, json!({"access_token": ENTRA_TOKEN, "expires_on": "4102444800"})),
         TOKEN => token(ENTRA_TOKEN, 3599),
         EXCHANGE => key(1),
         _ => reply(202, ""),
@@ -181,6 +215,14 @@ async fn nothing_that_is_secret_is_shown() {
         };
         out.write_all(shown.as_bytes()).unwrap();
     }
+    for fake in [&well, &echo, &refusing, &leaking] {
+        for credential in entra_credentials(fake) {
+            let endpoint = ServiceEndpoint::new(&fake.url, credential).unwrap();
+            out.write_all(format!("{endpoint:?}").as_bytes()).unwrap();
+            let client = ServiceClient::builder().endpoint(endpoint).build().unwrap();
+            everything(&client, &mut out, &mut tokens).await;
+        }
+    }
     for text in [
         format!("Endpoint=https://a;AccessKey={ACCESS_KEY};Version=2"),
         format!("Endpoint=https://a;AccessKey={ACCESS_KEY};{ACCESS_KEY}=1;{ACCESS_KEY}=2"),
@@ -211,6 +253,11 @@ async fn nothing_that_is_secret_is_shown() {
         "Azure SignalR Service answered",
         "AADSTS7000215",
         "ClientSecret",
+        "ClientCertificate",
+        "refused the client assertion",
+        "the password of the PKCS#12 archive is wrong",
+        "the managed identity's endpoint answered",
+        "has found the one that works",
     ] {
         assert!(text.contains(part), "the capture works: {part}");
     }
@@ -221,7 +268,18 @@ async fn nothing_that_is_secret_is_shown() {
         secrets
             .extend(fake.all().iter().map(|seen| seen.bearer().to_owned()).filter(|token| !token.is_empty()));
     }
+    // The assertions of the certificate.
+    for seen in [&well, &echo, &refusing, &leaking].iter().flat_map(|fake| fake.seen(TOKEN)) {
+        let form = form_urlencoded::parse(seen.body.as_bytes());
+        secrets
+            .extend(form.filter(|(name, _)| name == "client_assertion").map(|(_, value)| value.into_owned()));
+    }
+    assert!(
+        secrets.iter().any(|secret| secret.starts_with("ey") && secret.len() > 1000),
+        "a signed assertion"
+    );
     secrets.extend([ACCESS_KEY, CLIENT_SECRET, ENTRA_TOKEN, QUERY_SECRET, CLAIM_SECRET].map(str::to_owned));
+    secrets.extend([ASSERTION, IDENTITY_HEADER, WRONG_PASSWORD, PASSWORD].map(str::to_owned));
     secrets.extend([exchanged(1), form_encoded(CLIENT_SECRET)]);
     for secret in secrets {
         let found = text.find(&secret);

@@ -1,4 +1,5 @@
-//! A Microsoft Entra authority: client-credential tokens for registered applications.
+//! A Microsoft Entra authority: client-credential tokens for registered applications, and for the managed identities
+//! of the machine.
 //!
 //! Sources: [client credentials](https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow),
 //! [error codes](https://learn.microsoft.com/entra/identity-platform/reference-error-codes).
@@ -17,7 +18,13 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    local::{LocalError, Service, auth::Role, keys, query::Query},
+    local::{
+        LocalError, LocalManagedIdentity, Service,
+        assertion::{self, Assertion, AssertionError, PublicCertificate, TrustedIssuer},
+        auth::Role,
+        keys,
+        query::Query,
+    },
     service::{
         jwt::{
             Key, Validity,
@@ -31,13 +38,26 @@ use crate::{
 const SCOPE: &str = "https://signalr.azure.com/.default";
 const AUDIENCE: &str = "https://signalr.azure.com";
 
-/// An application that the local Entra authority knows, with its client secret and its roles at the service.
+/// An application that the local Entra authority knows, with its credentials and its roles at the service.
+///
+/// ```
+/// use hubwire::local::{EntraApplication, Role};
+///
+/// # let certificate_pem = String::new();
+/// let with_secret = EntraApplication::new("tenant-id", "client-id", "secret").with_role(Role::ServiceOwner);
+/// let with_certificate = EntraApplication::without_secret("tenant-id", "client-id").with_certificate(certificate_pem);
+/// let trusting =
+///     EntraApplication::without_secret("tenant-id", "client-id").with_trusted_managed_identity("identity-client-id");
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "an application has to be given to the builder of the service"]
 pub struct EntraApplication {
     pub(super) tenant_id: String,
     pub(super) client_id: String,
-    pub(super) client_secret: Secret,
+    client_secret: Option<Secret>,
+    certificates: Vec<Vec<u8>>,
+    issuers: Vec<(String, String, Vec<u8>)>,
+    trusted_identities: Vec<String>,
     pub(super) roles: Vec<Role>,
 }
 
@@ -49,12 +69,49 @@ impl EntraApplication {
         client_id: impl Into<String>,
         client_secret: impl Into<String>,
     ) -> Self {
+        Self { client_secret: Some(Secret::new(client_secret)), ..Self::without_secret(tenant_id, client_id) }
+    }
+
+    /// An application without roles that has no client secret.
+    pub fn without_secret(tenant_id: impl Into<String>, client_id: impl Into<String>) -> Self {
         Self {
             tenant_id: tenant_id.into(),
             client_id: client_id.into(),
-            client_secret: Secret::new(client_secret),
+            client_secret: None,
+            certificates: Vec::new(),
+            issuers: Vec::new(),
+            trusted_identities: Vec::new(),
             roles: Vec::new(),
         }
+    }
+
+    /// Registers a certificate, as a PEM text: the application may prove itself with assertions that its key signs.
+    /// It can be called for several.
+    pub fn with_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.certificates.push(pem.into());
+        self
+    }
+
+    /// Trusts an identity outside of Entra: the application may prove itself with tokens of this issuer and subject,
+    /// which the key of the certificate signs. It can be called for several.
+    ///
+    /// Entra itself gets the keys from the issuer; here they are given, so that everything works offline.
+    pub fn with_federated_credential(
+        mut self,
+        issuer: impl Into<String>,
+        subject: impl Into<String>,
+        certificate_pem: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.issuers.push((issuer.into(), subject.into(), certificate_pem.into()));
+        self
+    }
+
+    /// Trusts a [managed identity](super::LocalManagedIdentity) of the same local service, of any tenant, by its
+    /// client id: the application may prove itself with tokens that it gets for `api://AzureADTokenExchange`, or for
+    /// that audience's counterpart in another cloud.
+    pub fn with_trusted_managed_identity(mut self, client_id: impl Into<String>) -> Self {
+        self.trusted_identities.push(client_id.into());
+        self
     }
 
     /// Assigns a role. It can be called for several.
@@ -79,10 +136,36 @@ pub(super) enum EntraTokenError {
     UnknownApplication,
 }
 
+/// An application with its certificates read.
+#[derive(Debug)]
+struct Registered {
+    application: Arc<EntraApplication>,
+    certificates: Vec<PublicCertificate>,
+    issuers: Vec<TrustedIssuer>,
+}
+
+impl Registered {
+    fn read(application: EntraApplication) -> Option<Self> {
+        let certificates =
+            application.certificates.iter().map(|pem| PublicCertificate::from_pem(pem)).collect::<Option<_>>()?;
+        let issuers = application.issuers.iter().map(|(issuer, subject, pem)| {
+            let certificate = PublicCertificate::from_pem(pem)?;
+            Some(TrustedIssuer { issuer: issuer.clone(), subject: subject.clone(), certificate })
+        });
+        let issuers = issuers.collect::<Option<_>>()?;
+        Some(Self { certificates, issuers, application: Arc::new(application) })
+    }
+
+    fn is(&self, tenant_id: &str, client_id: &str) -> bool {
+        self.application.is(tenant_id, client_id)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Authority {
-    applications: Vec<Arc<EntraApplication>>,
-    token_lifetime: Duration,
+    applications: Vec<Registered>,
+    pub(super) identities: Vec<LocalManagedIdentity>,
+    pub(super) token_lifetime: Duration,
     /// Real tokens are signed with RSA; what one instance issues, only the same instance has to understand.
     key: Key,
     key_id: String,
@@ -90,9 +173,11 @@ pub(super) struct Authority {
 
 impl Authority {
     pub(super) fn new(
-        applications: Vec<EntraApplication>,
+        mut applications: Vec<EntraApplication>,
+        identities: Vec<LocalManagedIdentity>,
         token_lifetime: Duration,
     ) -> Result<Self, LocalError> {
+        applications.extend(identities.iter().map(|identity| identity.application.clone()));
         for (n, application) in applications.iter().enumerate() {
             let (tenant_id, client_id) = (&application.tenant_id, &application.client_id);
             if applications.iter().skip(n + 1).any(|other| other.is(tenant_id, client_id)) {
@@ -101,8 +186,12 @@ impl Authority {
         }
         let key_id = keys::random_text()?;
         let key = Key::new(Secret::new(keys::random_text()?).expose(), Some(&key_id));
-        let applications = applications.into_iter().map(Arc::new).collect();
-        Ok(Self { applications, token_lifetime, key, key_id })
+        let applications = applications.into_iter().map(|application| {
+            let client_id = application.client_id.clone();
+            Registered::read(application).ok_or(LocalError::InvalidCertificate { client_id })
+        });
+        let applications = applications.collect::<Result<_, _>>()?;
+        Ok(Self { applications, identities, token_lifetime, key, key_id })
     }
 
     /// Whether a token claims to come from this authority; nothing is verified by that.
@@ -116,12 +205,12 @@ impl Authority {
         let claim = |name| claims.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
         let (tenant_id, client_id) = (claim("tid"), claim("appid"));
         let application = self.applications.iter().find(|a| a.is(tenant_id, client_id));
-        application.cloned().ok_or(EntraTokenError::UnknownApplication)
+        application.map(|a| Arc::clone(&a.application)).ok_or(EntraTokenError::UnknownApplication)
     }
 
     fn issue(&self, tenant: &str, form: &Query, origin: &str, now: u64) -> Result<String, OAuthError> {
         let parameter = |name| form.first(name).filter(|v| !v.is_empty()).ok_or(OAuthError::Missing(name));
-        if !self.applications.iter().any(|a| a.tenant_id.eq_ignore_ascii_case(tenant)) {
+        if !self.applications.iter().any(|a| a.application.tenant_id.eq_ignore_ascii_case(tenant)) {
             return Err(OAuthError::UnknownTenant(tenant.to_owned()));
         }
         let grant = parameter("grant_type")?;
@@ -133,30 +222,103 @@ impl Authority {
             let (client_id, tenant) = (client_id.to_owned(), tenant.to_owned());
             return Err(OAuthError::UnknownApplication { client_id, tenant });
         };
-        let secret = parameter("client_secret").map_err(|_| OAuthError::NoClientSecret)?;
-        let right = secret.as_bytes().ct_eq(application.client_secret.expose().as_bytes());
-        if !bool::from(right) {
-            return Err(OAuthError::WrongClientSecret(application.client_id.clone()));
+        if let Ok(assertion) = parameter("client_assertion") {
+            if parameter("client_assertion_type")? != assertion::TYPE {
+                return Err(AssertionError::Malformed("the client_assertion_type is not supported").into());
+            }
+            self.check_assertion(application, assertion, tenant, origin, now)?;
+        } else {
+            let secret = parameter("client_secret").map_err(|_| OAuthError::NoClientSecret)?;
+            let right = application.application.client_secret.as_ref();
+            let right = right.map(|right| secret.as_bytes().ct_eq(right.expose().as_bytes()));
+            if !right.is_some_and(bool::from) {
+                return Err(OAuthError::WrongClientSecret(application.application.client_id.clone()));
+            }
         }
         let scope = parameter("scope")?;
         if scope != SCOPE {
             return Err(OAuthError::WrongScope(scope.to_owned()));
         }
+        let application = &application.application;
         let issuer = format!("{origin}/{}/", application.tenant_id);
+        // In Azure the object id of the enterprise application, another GUID.
+        Ok(self.sign(application, &issuer, &application.client_id, AUDIENCE, now))
+    }
+
+    /// A token for a managed identity: for the service, or to be another application's assertion.
+    pub(super) fn issue_to_identity(
+        &self,
+        identity: &LocalManagedIdentity,
+        resource: &str,
+        origin: &str,
+        now: u64,
+    ) -> Option<String> {
+        let application = &identity.application;
+        let resource = resource.trim_end_matches('/');
+        let issuer = match resource {
+            AUDIENCE => format!("{origin}/{}/", application.tenant_id),
+            _ if assertion::is_exchange_audience(resource) => identity_issuer(origin, identity),
+            _ => return None,
+        };
+        Some(self.sign(application, &issuer, &identity.object_id, resource, now))
+    }
+
+    fn sign(
+        &self,
+        application: &EntraApplication,
+        issuer: &str,
+        object_id: &str,
+        audience: &str,
+        now: u64,
+    ) -> String {
         let claims = [
-            ("iss", issuer.as_str()),
+            ("iss", issuer),
             ("appid", &application.client_id),
             ("idtyp", "app"),
-            // In Azure the object id of the enterprise application, another GUID.
-            ("oid", &application.client_id),
-            ("sub", &application.client_id),
+            ("oid", object_id),
+            ("sub", object_id),
             ("tid", &application.tenant_id),
             ("ver", "1.0"),
         ];
         let validity =
             Validity { issued_at: now, expires_at: now.saturating_add(self.token_lifetime.as_secs()) };
-        Ok(self.key.sign(claims, validity, AUDIENCE))
+        self.key.sign(claims, validity, audience)
     }
+
+    fn check_assertion(
+        &self,
+        registered: &Registered,
+        text: &str,
+        tenant: &str,
+        origin: &str,
+        now: u64,
+    ) -> Result<(), AssertionError> {
+        let assertion = Assertion::parse(text)?;
+        let application = &registered.application;
+        if self.has_issued(text) {
+            let trusted: Vec<_> = self.identities.iter().filter(|identity| {
+                let id = &identity.application.client_id;
+                application.trusted_identities.iter().any(|trusted| trusted.eq_ignore_ascii_case(id))
+            }).collect();
+            self.key.verify(text, now, assertion::is_exchange_audience)?;
+            if !trusted.iter().any(|identity| identity_issuer(origin, identity) == assertion.issuer()) {
+                return Err(AssertionError::Issuer);
+            }
+            let is_subject = |identity: &&LocalManagedIdentity| identity.object_id == assertion.subject();
+            return if trusted.into_iter().any(|i| is_subject(&i)) { Ok(()) } else { Err(AssertionError::Subject) };
+        }
+        if registered.issuers.iter().any(|trust| trust.issuer == assertion.issuer()) {
+            return assertion.check_federated(&registered.issuers, now);
+        }
+        // The tenant may be written in any case, and the application signs what it writes.
+        let token_url = format!("{origin}/{tenant}/oauth2/v2.0/token");
+        assertion.check_own(&application.client_id, &registered.certificates, &token_url, now)
+    }
+}
+
+/// Who gives a managed identity the tokens that it may pass on as an assertion.
+fn identity_issuer(origin: &str, identity: &LocalManagedIdentity) -> String {
+    format!("{origin}/{}/v2.0", identity.application.tenant_id)
 }
 
 pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
@@ -204,6 +366,8 @@ enum OAuthError {
         "The provided value for the input parameter 'scope' is not valid. The scope '{0}' must be {SCOPE}."
     )]
     WrongScope(String),
+    #[error(transparent)]
+    Assertion(#[from] AssertionError),
 }
 
 impl OAuthError {
@@ -217,6 +381,7 @@ impl OAuthError {
             Self::NoClientSecret => (7_000_218, "invalid_client"),
             Self::WrongClientSecret(_) => (7_000_215, "invalid_client"),
             Self::WrongScope(_) => (70_011, "invalid_scope"),
+            Self::Assertion(error) => (error.code(), "invalid_client"),
         }
     }
 }
@@ -250,8 +415,9 @@ mod tests {
     #[test]
     fn applications_are_registered_once() {
         let apps = |other| vec![EntraApplication::new("t", "c", "s"), other];
-        let twice = Authority::new(apps(EntraApplication::new("T", "C", "x")), Duration::ZERO);
+        let none = Vec::new;
+        let twice = Authority::new(apps(EntraApplication::new("T", "C", "x")), none(), Duration::ZERO);
         assert!(matches!(twice, Err(LocalError::DuplicateApplication { .. })));
-        assert!(Authority::new(apps(EntraApplication::new("u", "c", "s")), Duration::ZERO).is_ok());
+        assert!(Authority::new(apps(EntraApplication::new("u", "c", "s")), none(), Duration::ZERO).is_ok());
     }
 }

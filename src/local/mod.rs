@@ -1,10 +1,13 @@
 //! An Azure SignalR Service with its own Entra authority, for one machine.
 //!
 //! [`LocalService`] runs in the process that starts it and listens on the loopback interface only. One port serves
-//! what in Azure are two services:
+//! what in Azure are three services:
 //!
 //! - **the Entra authority**: `POST /{tenant}/oauth2/v2.0/token` gives client-credential tokens to the
-//!   [`EntraApplication`]s it was told about;
+//!   [`EntraApplication`]s it was told about, for a client secret, a certificate's assertion or a token that they
+//!   trust;
+//! - **the managed identities** of the machine ([`LocalManagedIdentity`]): `GET /metadata/identity/oauth2/token` as on
+//!   a virtual machine, `GET /msi/token` as in App Service;
 //! - **the client endpoint**: `POST /client/negotiate` and the WebSocket at `/client/`, with the JSON protocol;
 //! - **the REST API**: messages, groups and connections, the exchange of an Entra token for a temporary access key,
 //!   and `:generateToken`.
@@ -20,12 +23,14 @@
 //! call it. To outgrow one machine, put the connection string of an
 //! [Azure SignalR Service](https://learn.microsoft.com/azure/azure-signalr/signalr-overview) where this one's is.
 
+mod assertion;
 mod auth;
 mod client;
 mod connections;
 mod cors;
 mod entra;
 mod error;
+mod identity;
 mod keys;
 mod negotiated;
 mod outbox;
@@ -45,6 +50,7 @@ use tokio::{net::TcpListener, sync::watch, time};
 
 pub use auth::Role;
 pub use entra::EntraApplication;
+pub use identity::LocalManagedIdentity;
 
 use crate::{core::keepalive, service::secret::Secret};
 use connections::Connections;
@@ -81,6 +87,7 @@ pub struct LocalService {
     origin: String,
     port: u16,
     access_key: Secret,
+    identity_header: Secret,
     connections: Arc<Connections>,
     stop: watch::Sender<bool>,
 }
@@ -91,6 +98,7 @@ struct Service {
     origin: String,
     keys: KeyRing,
     entra: entra::Authority,
+    identity_header: Secret,
     connections: Arc<Connections>,
     negotiated: Negotiated,
     timeouts: Timeouts,
@@ -121,6 +129,7 @@ impl LocalService {
             port: 0,
             access_key: Secret::new(Self::EMULATOR_ACCESS_KEY),
             applications: Vec::new(),
+            identities: Vec::new(),
             token_lifetime: Duration::from_secs(3600),
             timeouts: Timeouts {
                 handshake: Duration::from_secs(15),
@@ -140,6 +149,25 @@ impl LocalService {
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.origin
+    }
+
+    /// The address of the metadata service that gives tokens to managed identities, in place of 169.254.169.254. It
+    /// is the same address as the endpoint.
+    #[must_use]
+    pub fn metadata_service(&self) -> &str {
+        &self.origin
+    }
+
+    /// What App Service calls `IDENTITY_ENDPOINT`.
+    #[must_use]
+    pub fn identity_endpoint(&self) -> String {
+        format!("{}{}", self.origin, identity::APP_SERVICE_PATH)
+    }
+
+    /// What App Service calls `IDENTITY_HEADER`. It is a secret.
+    #[must_use]
+    pub fn identity_header(&self) -> &str {
+        self.identity_header.expose()
     }
 
     /// The port that the service listens on.
@@ -175,6 +203,7 @@ pub struct LocalServiceBuilder {
     port: u16,
     access_key: Secret,
     applications: Vec<EntraApplication>,
+    identities: Vec<LocalManagedIdentity>,
     token_lifetime: Duration,
     timeouts: Timeouts,
 }
@@ -195,6 +224,12 @@ impl LocalServiceBuilder {
     /// Registers an application with the Entra authority. It can be called for several.
     pub fn application(mut self, application: EntraApplication) -> Self {
         self.applications.push(application);
+        self
+    }
+
+    /// Gives the machine a managed identity. It can be called for several.
+    pub fn managed_identity(mut self, identity: LocalManagedIdentity) -> Self {
+        self.identities.push(identity);
         self
     }
 
@@ -229,11 +264,12 @@ impl LocalServiceBuilder {
     /// # Errors
     /// See [`LocalError`].
     pub async fn start(self) -> Result<LocalService, LocalError> {
-        let Self { port, access_key, applications, token_lifetime, timeouts } = self;
+        let Self { port, access_key, applications, identities, token_lifetime, timeouts } = self;
         if access_key.is_empty() || access_key.expose().contains(';') {
             return Err(LocalError::InvalidAccessKey);
         }
-        let entra = entra::Authority::new(applications, token_lifetime)?;
+        let entra = entra::Authority::new(applications, identities, token_lifetime)?;
+        let identity_header = Secret::new(keys::random_text()?);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listen = |source| LocalError::Listen { port, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
@@ -246,6 +282,7 @@ impl LocalServiceBuilder {
             origin: origin.clone(),
             keys: KeyRing::new(access_key.expose()),
             entra,
+            identity_header: identity_header.clone(),
             connections: connections.clone(),
             negotiated: Negotiated::default(),
             timeouts,
@@ -253,14 +290,14 @@ impl LocalServiceBuilder {
         });
         tokio::spawn(serve(listener, router(service), stopped));
         tracing::info!(%origin, "the local service has started");
-        Ok(LocalService { origin, port, access_key, connections, stop })
+        Ok(LocalService { origin, port, access_key, identity_header, connections, stop })
     }
 }
 
 fn router(service: Arc<Service>) -> Router {
     // axum has to be told that the colon of `:send` is none of its old captures.
     let mut router = Router::new().without_v07_checks();
-    for add in [entra::add_routes, client::add_routes, rest::add_routes, rest::add_v1_routes] {
+    for add in [entra::add_routes, identity::add_routes, client::add_routes, rest::add_routes, rest::add_v1_routes] {
         router = add(router);
     }
     router
@@ -310,6 +347,12 @@ pub enum LocalError {
     /// Two applications have the same client id in the same tenant: register each once.
     #[error("the application {client_id} is registered twice in one tenant")]
     DuplicateApplication {
+        /// The client id.
+        client_id: String,
+    },
+    /// A certificate of an application is no PEM text of a certificate with an RSA key.
+    #[error("a certificate of the application {client_id} is no PEM text of a certificate with an RSA key")]
+    InvalidCertificate {
         /// The client id.
         client_id: String,
     },

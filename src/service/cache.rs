@@ -8,7 +8,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{sync::watch, time::Instant};
@@ -42,6 +42,14 @@ struct Entry<T> {
     lease: Lease<T>,
     refresh_at: Instant,
     expires_at: Instant,
+    /// The same by the other clock: the monotonic one stands still while a machine sleeps.
+    expires_at_wall: SystemTime,
+}
+
+impl<T> Entry<T> {
+    fn is_usable(&self, now: Instant, wall: SystemTime) -> bool {
+        now < self.expires_at && wall < self.expires_at_wall
+    }
 }
 
 struct State<T> {
@@ -97,7 +105,7 @@ impl<T: Clone + Send + Sync + 'static> Cache<T> {
             let mut state = self.0.state();
             let now = Instant::now();
             match &state.entry {
-                Some(entry) if now < entry.expires_at => {
+                Some(entry) if entry.is_usable(now, SystemTime::now()) => {
                     let lease = entry.lease.clone();
                     if now >= entry.refresh_at {
                         self.board(&mut state);
@@ -166,6 +174,7 @@ impl<T: Clone> Landing<T> {
                     lease: lease.clone(),
                     refresh_at: now + refresh_after,
                     expires_at: now + usable_for,
+                    expires_at_wall: SystemTime::now() + usable_for,
                 };
                 state.entry = Some(entry);
                 tracing::debug!(what = self.inner.what, usable_for_s = usable_for.as_secs(), "fetched");
@@ -188,5 +197,25 @@ impl<T> Drop for Landing<T> {
         if !self.landed {
             self.inner.state().flight = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_value_ends_while_the_machine_sleeps() {
+        let hour = Duration::from_secs(3600);
+        let cache = Cache::new("number", move || async move {
+            Ok(Fresh { value: 1, refresh_after: hour, usable_for: hour })
+        });
+        assert!(cache.lease().await.is_ok_and(|lease| lease.value == 1));
+        let state = cache.0.state();
+        let entry = state.entry.as_ref().expect("a value");
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        assert!(entry.is_usable(now, wall));
+        assert!(!entry.is_usable(now, wall + hour), "only the wall clock went on");
+        assert!(!entry.is_usable(now + hour, wall), "only the monotonic clock went on");
     }
 }

@@ -6,17 +6,17 @@ use futures_util::future::join_all;
 
 use super::{
     access_key::{Exchange, SigningKeys},
-    credential::{Kind, TokenSource},
+    credential::{Kind, token_cache},
     endpoint::{EndpointRole, ServiceEndpoint},
     endpoints::{Endpoints, statuses},
     error::{EndpointFailure, ServiceError},
     health::{self, Health},
+    http::HttpClients,
     hub::HubClient,
     jwt, random,
     rest::{RestClient, RestCredential},
     router::{DefaultRouter, EndpointRouter, EndpointStatus},
 };
-use crate::platform::tls::http_client_builder;
 
 const REST_TIMEOUT: Duration = Duration::from_secs(100);
 const CREDENTIAL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -116,24 +116,16 @@ impl ServiceClientBuilder {
     /// What it takes to talk to one endpoint.
     fn connect(&self, endpoint: ServiceEndpoint) -> Result<Arc<Shared>, BuildError> {
         let application = self.application_name.clone();
-        let client = http_client(endpoint.server_url())?;
+        let http = HttpClients::new().map_err(BuildError::HttpClient)?;
+        let client = http.for_url(endpoint.server_url()).clone();
         let source = match &endpoint.credential.0 {
             Kind::AccessKey(key) => Err(Arc::new(jwt::Key::new(key.secret(), None))),
-            Kind::ClientSecret(secret) => {
-                let authority = secret.authority_url().map_err(|e| BuildError::HttpClient(Arc::new(e)))?;
-                let client = if authority.scheme() == endpoint.server_url().scheme() {
-                    client.clone()
-                } else {
-                    http_client(&authority)?
-                };
-                Ok(TokenSource::ClientSecret { secret: secret.clone(), client })
-            }
-            Kind::Token(credential) => Ok(TokenSource::Token(Arc::clone(credential))),
+            Kind::Token(source) => Ok(Arc::clone(source)),
         };
         let (keys, credential) = match source {
             Err(key) => (SigningKeys::Fixed(Arc::clone(&key)), RestCredential::Key(key)),
             Ok(source) => {
-                let tokens = source.into_cache(endpoint.scope().to_owned(), self.credential_timeout);
+                let tokens = token_cache(source, http, endpoint.scope().to_owned(), self.credential_timeout);
                 let url = format!("{}api/v1/auth/accessKey", endpoint.server_base());
                 let exchange = Exchange {
                     client: client.clone(),
@@ -167,14 +159,6 @@ impl fmt::Debug for ServiceClientBuilder {
             .field("health_check_interval", &self.health_check_interval)
             .finish_non_exhaustive()
     }
-}
-
-/// Plain http goes to this machine only, so never through a proxy: it would see tokens in clear text.
-fn http_client(target: &reqwest::Url) -> Result<reqwest::Client, BuildError> {
-    let builder = http_client_builder().map_err(|error| BuildError::HttpClient(Arc::new(error)))?;
-    let builder = builder.user_agent(concat!("hubwire/", env!("CARGO_PKG_VERSION")));
-    let builder = if target.scheme() == "http" { builder.no_proxy() } else { builder };
-    builder.build().map_err(|error| BuildError::HttpClient(Arc::new(error)))
 }
 
 /// What the hubs of one client share.

@@ -10,7 +10,7 @@ use reqwest::Url;
 
 use super::{
     credential::AccessKey,
-    credential_settings::{AuthKind, CredentialSettings, ManagedIdentityId},
+    credential_settings::{AuthKind, CertificateLocation, CredentialSettings, ManagedIdentityId},
     entra::ClientSecret,
 };
 
@@ -228,8 +228,9 @@ impl<'a> Properties<'a> {
             return Ok(CredentialSettings::ClientSecret(ClientSecret::new(tenant_id, client_id, secret)));
         }
         let certificate = self.filled("ClientCert").or_else(|| self.filled("ClientCertPath"));
-        let path = certificate.ok_or(ConnectionStringError::MissingClientCredential)?.into();
-        Ok(CredentialSettings::ClientCertificate { tenant_id, client_id, path })
+        let path = certificate.ok_or(ConnectionStringError::MissingClientCredential)?;
+        let certificate = CertificateLocation::new(path);
+        Ok(CredentialSettings::ClientCertificate { tenant_id, client_id, certificate })
     }
 
     /// What the credential leaves over. An access key in a string for Entra comes with switching from one to the
@@ -391,9 +392,13 @@ impl fmt::Display for ConnectionString {
                 f.write_str("AuthType=azure.app;")?;
                 write!(f, "ClientId={client_id};TenantId={tenant_id};ClientSecret=(redacted);")?;
             }
-            CredentialSettings::ClientCertificate { tenant_id, client_id, path } => {
+            CredentialSettings::ClientCertificate { tenant_id, client_id, certificate } => {
                 f.write_str("AuthType=azure.app;")?;
-                write!(f, "ClientId={client_id};TenantId={tenant_id};ClientCert={};", path.display())?;
+                write!(
+                    f,
+                    "ClientId={client_id};TenantId={tenant_id};ClientCert={};",
+                    certificate.path().display()
+                )?;
             }
             CredentialSettings::ManagedIdentity(ManagedIdentityId::ClientId(id)) => {
                 write!(f, "AuthType=azure.msi;ClientId={id};")?;

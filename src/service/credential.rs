@@ -2,12 +2,19 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use azure_core::{credentials::TokenCredential, time::OffsetDateTime};
+use azure_core::{
+    credentials::{AccessToken, TokenCredential},
+    time::OffsetDateTime,
+};
 
 use super::{
     cache::{Cache, Fresh},
-    entra::ClientSecret,
+    entra::{
+        AzureCli, ClientCertificate, ClientSecret, CredentialChain, EnvironmentCredential,
+        FederatedCredential, ManagedIdentity, TokenSource, WorkloadIdentity,
+    },
     error::{CredentialError, ServiceError},
+    http::HttpClients,
     random,
     secret::Secret,
 };
@@ -36,16 +43,26 @@ impl AccessKey {
     }
 }
 
-/// How a [`ServiceEndpoint`](super::ServiceEndpoint) authenticates: an [`AccessKey`], a [`ClientSecret`], or any
-/// `Arc<dyn TokenCredential>` of `azure_identity` or of your own.
+/// How a [`ServiceEndpoint`](super::ServiceEndpoint) authenticates: an [`AccessKey`] or any of the Entra credentials.
+///
+/// | credential | who it is for |
+/// | --- | --- |
+/// | [`AccessKey`] | local authentication, also of the emulator |
+/// | [`ClientSecret`], [`ClientCertificate`] | an application that keeps a credential of its own |
+/// | [`FederatedCredential`] | an application that trusts another identity instead, such as a managed one |
+/// | [`ManagedIdentity`] | a program on an Azure virtual machine, in App Service or in Functions |
+/// | [`WorkloadIdentity`] | a program in Kubernetes |
+/// | [`EnvironmentCredential`] | whatever the variables `AZURE_…` describe |
+/// | [`AzureCli`] | a developer who has run `az login` |
+/// | [`CredentialChain`] | the first of several that works |
+/// | `Arc<dyn TokenCredential>` | anything else: a credential of `azure_identity` or of your own |
 #[derive(Clone)]
 pub struct Credential(pub(super) Kind);
 
 #[derive(Clone)]
 pub(super) enum Kind {
     AccessKey(AccessKey),
-    ClientSecret(ClientSecret),
-    Token(Arc<dyn TokenCredential>),
+    Token(Arc<dyn TokenSource>),
 }
 
 impl From<AccessKey> for Credential {
@@ -54,21 +71,36 @@ impl From<AccessKey> for Credential {
     }
 }
 
-impl From<ClientSecret> for Credential {
-    fn from(secret: ClientSecret) -> Self {
-        Self(Kind::ClientSecret(secret))
-    }
+macro_rules! from_sources {
+    ($($source:ty),+ $(,)?) => {$(
+        impl From<$source> for Credential {
+            fn from(source: $source) -> Self {
+                Self(Kind::Token(Arc::new(source)))
+            }
+        }
+    )+};
 }
+
+from_sources!(
+    AzureCli,
+    ClientCertificate,
+    ClientSecret,
+    CredentialChain,
+    EnvironmentCredential,
+    FederatedCredential,
+    ManagedIdentity,
+    WorkloadIdentity,
+);
 
 impl From<Arc<dyn TokenCredential>> for Credential {
     fn from(credential: Arc<dyn TokenCredential>) -> Self {
-        Self(Kind::Token(credential))
+        Self(Kind::Token(Arc::new(Foreign(credential))))
     }
 }
 
 impl<T: TokenCredential + 'static> From<Arc<T>> for Credential {
     fn from(credential: Arc<T>) -> Self {
-        Self(Kind::Token(credential))
+        Self::from(credential as Arc<dyn TokenCredential>)
     }
 }
 
@@ -76,53 +108,61 @@ impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::AccessKey(key) => key.fmt(f),
-            Kind::ClientSecret(secret) => secret.fmt(f),
-            // What another crate's credential shows of itself is not known.
-            Kind::Token(_) => f.write_str("TokenCredential"),
+            Kind::Token(source) => source.fmt(f),
         }
     }
 }
 
-/// Gets tokens when the cache asks for one.
-#[derive(Clone)]
-pub(super) enum TokenSource {
-    ClientSecret { secret: ClientSecret, client: reqwest::Client },
-    Token(Arc<dyn TokenCredential>),
+/// A credential of another crate.
+struct Foreign(Arc<dyn TokenCredential>);
+
+impl fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What it shows of itself is not known.
+        f.write_str("TokenCredential")
+    }
 }
 
-impl TokenSource {
-    /// A cache that renews a token when 70 to 80 % of its life are over. `timeout` limits one request, its retries
-    /// included.
-    pub(super) fn into_cache(self, scope: String, timeout: Duration) -> Cache<Arc<Secret>> {
-        Cache::new("Entra token", move || {
-            let (source, scope) = (self.clone(), scope.clone());
-            async move {
-                let fetched = tokio::time::timeout(timeout, source.fetch(&scope)).await;
-                fetched
-                    .unwrap_or(Err(CredentialError::Timeout { after: timeout }))
-                    .map_err(ServiceError::from)
-            }
-        })
+#[async_trait::async_trait]
+impl TokenSource for Foreign {
+    fn name(&self) -> &'static str {
+        "TokenCredential"
     }
 
-    async fn fetch(&self, scope: &str) -> Result<Fresh<Arc<Secret>>, CredentialError> {
-        let token = match self {
-            Self::ClientSecret { secret, client } => secret.fetch(client, scope).await?,
-            Self::Token(credential) => credential
-                .get_token(&[scope], None)
-                .await
-                .map_err(|error| CredentialError::Other(Arc::new(error)))?,
-        };
-        let remaining = Duration::try_from(token.expires_on - OffsetDateTime::now_utc()).unwrap_or_default();
-        let text = token.token.secret();
-        if text.is_empty() || remaining.is_zero() || !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(CredentialError::UnusableToken);
-        }
-        let usable_for = remaining.min(LONGEST_USE);
-        Ok(Fresh {
-            value: Arc::new(Secret::new(text)),
-            refresh_after: usable_for.mul_f64(0.8) - random::up_to(usable_for / 10),
-            usable_for,
-        })
+    async fn fetch(&self, _: &HttpClients, scope: &str) -> Result<AccessToken, CredentialError> {
+        let token = self.0.get_token(&[scope], None).await;
+        token.map_err(|error| CredentialError::Other(Arc::new(error)))
     }
+}
+
+/// A cache of the tokens of one scope that renews a token when 70 to 80 % of its life are over. `timeout` limits one
+/// request, its retries included.
+pub(super) fn token_cache(
+    source: Arc<dyn TokenSource>,
+    http: HttpClients,
+    scope: String,
+    timeout: Duration,
+) -> Cache<Arc<Secret>> {
+    Cache::new("Entra token", move || {
+        let (source, http, scope) = (Arc::clone(&source), http.clone(), scope.clone());
+        async move {
+            let fetched = tokio::time::timeout(timeout, source.fetch(&http, &scope)).await;
+            let fetched = fetched.unwrap_or(Err(CredentialError::Timeout { after: timeout }));
+            fetched.and_then(fresh).map_err(ServiceError::from)
+        }
+    })
+}
+
+fn fresh(token: AccessToken) -> Result<Fresh<Arc<Secret>>, CredentialError> {
+    let remaining = Duration::try_from(token.expires_on - OffsetDateTime::now_utc()).unwrap_or_default();
+    let text = token.token.secret();
+    if text.is_empty() || remaining.is_zero() || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(CredentialError::UnusableToken);
+    }
+    let usable_for = remaining.min(LONGEST_USE);
+    Ok(Fresh {
+        value: Arc::new(Secret::new(text)),
+        refresh_after: usable_for.mul_f64(0.8) - random::up_to(usable_for / 10),
+        usable_for,
+    })
 }

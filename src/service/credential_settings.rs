@@ -1,11 +1,19 @@
 //! What a connection string or a configuration says about the credential, before one is made of it.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use super::{
+    cloud::Cloud,
     credential::{AccessKey, Credential},
     endpoint::EndpointError,
-    entra::ClientSecret,
+    entra::{
+        AzureCli, ClientCertificate, ClientSecret, CredentialChain, FederatedCredential, ManagedIdentity,
+        WorkloadIdentity,
+    },
+    secret::Secret,
 };
 
 /// The credential that a [`ConnectionString`](super::ConnectionString) or a [`Configuration`](super::Configuration) asks
@@ -35,8 +43,8 @@ pub enum CredentialSettings {
         tenant_id: String,
         /// The application (client) id.
         client_id: String,
-        /// The file with the certificate and its private key.
-        path: PathBuf,
+        /// Where the certificate is.
+        certificate: CertificateLocation,
     },
     /// An Entra application with a certificate that Windows keeps.
     StoredCertificate {
@@ -66,8 +74,8 @@ pub enum CredentialSettings {
         client_id: String,
         /// The managed identity.
         identity: ManagedIdentityId,
-        /// What the managed identity's token has to be for: the exchange of the cloud.
-        audience: &'static str,
+        /// The cloud, which decides what the managed identity's token is for.
+        cloud: Cloud,
     },
     /// A service connection of Azure Pipelines.
     AzurePipelines {
@@ -86,6 +94,34 @@ pub enum CredentialSettings {
     DefaultAzureCredential,
     /// The default credential of the Azure SDKs, in an environment that is known: what it tries, in its order.
     Chain(Vec<Self>),
+}
+
+/// The file with a certificate and its private key: PEM, or a PKCS#12 archive.
+#[derive(Debug, Clone)]
+pub struct CertificateLocation {
+    path: PathBuf,
+    password: Secret,
+    send_chain: bool,
+}
+
+impl CertificateLocation {
+    pub(super) fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), password: Secret::new(""), send_chain: false }
+    }
+
+    pub(super) fn with_password(self, password: &str) -> Self {
+        Self { password: Secret::new(password), ..self }
+    }
+
+    pub(super) fn send_chain(self, send_chain: bool) -> Self {
+        Self { send_chain, ..self }
+    }
+
+    /// The file's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// Which of a machine's managed identities.
@@ -174,17 +210,59 @@ impl CredentialSettings {
 
     /// The credential itself, with another authority than that of the public cloud if there is one.
     pub(super) fn into_credential(self, authority: Option<&str>) -> Result<Credential, EndpointError> {
-        match self {
-            Self::AccessKey(key) => Ok(key.into()),
-            Self::ClientSecret(secret) => Ok(match authority {
-                Some(authority) => secret.authority(authority).into(),
-                None => secret.into(),
-            }),
-            // The first one that is complete is the one that counts, whether it works or not.
-            Self::Chain(mut members) if matches!(members.first(), Some(Self::ClientSecret(_))) => {
-                members.swap_remove(0).into_credential(authority)
+        macro_rules! at_authority {
+            ($credential:expr) => {
+                match authority {
+                    Some(authority) => $credential.authority(authority).into(),
+                    None => $credential.into(),
+                }
+            };
+        }
+        let unsupported = EndpointError::UnsupportedCredential { kind: self.kind() };
+        Ok(match self {
+            Self::AccessKey(key) => key.into(),
+            Self::ClientSecret(secret) => at_authority!(secret),
+            Self::ClientCertificate { tenant_id, client_id, certificate } => {
+                let CertificateLocation { path, password, send_chain } = certificate;
+                let password = password.expose();
+                let credential =
+                    ClientCertificate::from_file_with_password(tenant_id, client_id, path, password)
+                        .send_certificate_chain(send_chain);
+                at_authority!(credential)
             }
-            _ => Err(EndpointError::UnsupportedCredential { kind: self.kind() }),
+            Self::ManagedIdentity(id) => id.into_identity().into(),
+            Self::WorkloadIdentity { tenant_id, client_id, token_file } => {
+                at_authority!(WorkloadIdentity::new(tenant_id, client_id, token_file))
+            }
+            Self::FederatedIdentity { tenant_id, client_id, identity, cloud } => {
+                let identity = identity.into_identity();
+                let credential = FederatedCredential::with_managed_identity(tenant_id, client_id, identity);
+                at_authority!(credential.cloud(cloud))
+            }
+            Self::AzureCli => AzureCli::new().into(),
+            Self::AzureDeveloperCli => {
+                azure_identity::AzureDeveloperCliCredential::new(None).map_err(|_| unsupported)?.into()
+            }
+            Self::DefaultAzureCredential => CredentialChain::azure_default().into(),
+            Self::Chain(members) => {
+                let mut chain = CredentialChain::new();
+                for member in members {
+                    chain = chain.or(member.into_credential(authority)?);
+                }
+                chain.into()
+            }
+            Self::StoredCertificate { .. } | Self::AzurePipelines { .. } => return Err(unsupported),
+        })
+    }
+}
+
+impl ManagedIdentityId {
+    fn into_identity(self) -> ManagedIdentity {
+        match self {
+            Self::SystemAssigned => ManagedIdentity::system_assigned(),
+            Self::ClientId(id) => ManagedIdentity::with_client_id(id),
+            Self::ResourceId(id) => ManagedIdentity::with_resource_id(id),
+            Self::ObjectId(id) => ManagedIdentity::with_object_id(id),
         }
     }
 }

@@ -52,16 +52,16 @@ struct UseInstead(AuthKind);
 
 impl std::fmt::Display for UseInstead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let credential = match self.0 {
-            AuthKind::ClientCertificate => "ClientCertificateCredential",
-            AuthKind::ManagedIdentity => "ManagedIdentityCredential",
-            AuthKind::WorkloadIdentity => "WorkloadIdentityCredential",
-            AuthKind::FederatedIdentity => "ClientAssertionCredential",
-            AuthKind::AzurePipelines => "AzurePipelinesCredential",
-            AuthKind::DeveloperTool => "DeveloperToolsCredential",
-            _ => "ManagedIdentityCredential, WorkloadIdentityCredential or DeveloperToolsCredential",
-        };
-        write!(f, "pass a {credential} of azure_identity to ServiceEndpoint::new, or use a ClientSecret")
+        f.write_str(match self.0 {
+            AuthKind::ClientCertificate => {
+                "the certificate store of Windows is not read, so export the certificate to a file and pass a \
+                 ClientCertificate to ServiceEndpoint::new"
+            }
+            AuthKind::AzurePipelines => {
+                "pass an AzurePipelinesCredential of azure_identity to ServiceEndpoint::new"
+            }
+            _ => "pass a credential to ServiceEndpoint::new",
+        })
     }
 }
 
@@ -119,8 +119,7 @@ impl ServiceEndpoint {
     /// An endpoint from a connection string, as the Azure portal shows it. What is odd about it is in
     /// [`warnings`](Self::warnings); [`ConnectionString::parse_strict`] and `TryFrom` take no such string.
     ///
-    /// An access key and `AuthType=azure.app` with a client secret work. Other kinds of credential need more than a
-    /// connection string says; pass them to [`new`](Self::new).
+    /// `AuthType=azure` is [`CredentialChain::azure_default`](super::CredentialChain::azure_default).
     ///
     /// # Errors
     /// See [`EndpointError`].
@@ -153,8 +152,8 @@ impl ServiceEndpoint {
             Kind::AccessKey(key) if key.secret().is_empty() => {
                 return Err(EndpointError::InvalidCredential { what: "access key" });
             }
-            Kind::ClientSecret(secret) => secret.check()?,
-            Kind::AccessKey(_) | Kind::Token(_) => {}
+            Kind::AccessKey(_) => {}
+            Kind::Token(source) => source.check()?,
         }
         Ok(Self {
             name: String::new(),

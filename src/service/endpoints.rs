@@ -100,7 +100,8 @@ impl Endpoints {
     }
 
     /// Makes a call at every endpoint that is online and that the router chooses for the path. It is done when all of
-    /// them have done it. An endpoint that turns out to be offline is left out: it has no clients to reach.
+    /// them have done it, but for those that do not know the connection, user or group in question while others do.
+    /// An endpoint that turns out to be offline is left out: it has no clients to reach.
     pub(super) async fn on_each<T, F>(
         &self,
         router: &dyn EndpointRouter,
@@ -128,10 +129,11 @@ impl Endpoints {
         let (online, offline): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|e| e.health.is_online());
 
         let results = join_all(online.iter().map(|e| call(Arc::clone(e)))).await;
-        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        let (mut done, mut absent, mut failed) = (Vec::new(), None, Vec::new());
         for (endpoint, result) in online.into_iter().zip(results) {
             match result {
                 Ok(value) => done.push(value),
+                Err(error) if error.is_absence() => absent = absent.or(Some(error)),
                 Err(error) => failed.push((endpoint, error)),
             }
         }
@@ -141,15 +143,16 @@ impl Endpoints {
         let failures = |of: Vec<(Arc<Shared>, ServiceError)>| -> Vec<EndpointFailure> {
             of.into_iter().map(|(e, error)| EndpointFailure::new(&e, error)).collect()
         };
-        match (done.is_empty(), failed.is_empty()) {
-            (false, true) => Ok(done),
-            (true, true) => {
+        match (done.is_empty(), failed.is_empty(), absent) {
+            (false, true, _) => Ok(done),
+            (true, true, Some(error)) => Err(error),
+            (true, true, None) => {
                 let mut failures = failures(lost);
                 failures
                     .extend(offline.iter().filter_map(|e| Some(EndpointFailure::new(e, e.health.reason()?))));
                 Err(ServiceError::NoEndpointAvailable { failures })
             }
-            (_, false) => {
+            (_, false, _) => {
                 Err(ServiceError::EndpointsFailed { succeeded: done.len(), failures: failures(failed) })
             }
         }

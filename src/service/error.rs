@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::client::Shared;
+use super::{client::Shared, entra::CertificateError};
 use crate::arguments::SerializeError;
 
 /// The error behind an error.
@@ -259,6 +259,18 @@ impl ServiceError {
         }
     }
 
+    /// Whether the service is right there and does not know what the call is about.
+    pub(super) fn is_absence(&self) -> bool {
+        const CODES: [&str; 5] = [
+            "Error.Connection.NotExisted",
+            "Warning.Connection.NotExisted",
+            "Warning.User.NotExisted",
+            "Warning.Group.NotExisted",
+            "Info.User.NotInGroup",
+        ];
+        matches!(self, Self::NotFound(refusal) if refusal.error_code().is_some_and(|code| CODES.contains(&code)))
+    }
+
     /// Whether the same call may succeed at another endpoint, which has another credential.
     pub(super) fn is_of_endpoint(&self) -> bool {
         let answer = matches!(self, Self::Credential(_) | Self::InvalidResponse { .. });
@@ -349,6 +361,21 @@ pub enum CredentialError {
         /// Entra's code, such as `AADSTS7000215`.
         code: Option<String>,
     },
+    /// Entra does not accept the token that the application proves itself with: that of its certificate, or that of
+    /// another identity. The text names the reasons that the code stands for.
+    #[error(
+        "Microsoft Entra ID refused the client assertion of application {client_id} ({}): {}",
+        Codes(.error, .code),
+        assertion_hint(.code.as_deref())
+    )]
+    InvalidClientAssertion {
+        /// The application.
+        client_id: String,
+        /// The OAuth error, such as `invalid_client`.
+        error: Option<String>,
+        /// Entra's code, such as `AADSTS700027`.
+        code: Option<String>,
+    },
     /// Entra refused the request for another reason; its codes are documented at
     /// [AADSTS error codes](https://learn.microsoft.com/entra/identity-platform/reference-error-codes).
     #[error(
@@ -386,6 +413,47 @@ pub enum CredentialError {
         "the credential gave no usable token; check that the authority's address is one of Microsoft Entra ID"
     )]
     UnusableToken,
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The certificate's key did not sign: the operating system has no random numbers to give.
+    #[error("the certificate's key did not sign; the operating system gives no random numbers")]
+    Signing,
+    /// There is no token of the other identity that the application proves itself with: its file cannot be read, or
+    /// the function that gives it failed.
+    #[error("the token that the application proves itself with could not be had")]
+    Assertion(#[source] Cause),
+    /// The environment does not describe this credential; the text names what is missing.
+    #[error("the credential is not configured: {reason}")]
+    NotConfigured {
+        /// What is missing.
+        reason: String,
+    },
+    /// Nobody answers at the managed identity's endpoint: the program does not run in Azure, or its host has no
+    /// managed identity. Turn it on, or use another credential.
+    #[error(
+        "the managed identity's endpoint cannot be reached; turn the managed identity on, or outside of Azure use \
+         another credential"
+    )]
+    NoManagedIdentity(#[source] Cause),
+    /// The host has no such managed identity. Assign it, and check its id.
+    #[error(
+        "the managed identity's endpoint answered with status {status}; assign the identity to this machine or app \
+         and check its id"
+    )]
+    ManagedIdentityRefused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// `az` gave no token. Install the Azure CLI and run `az login`.
+    #[error("the Azure CLI gave no token; install it and run az login")]
+    AzureCli(#[source] Cause),
+    /// None of the credentials of a chain is there.
+    #[error("none of the credentials is available: {}", Tried(.tried))]
+    NoneAvailable {
+        /// The credentials and why each was passed over.
+        tried: Arc<[(&'static str, Self)]>,
+    },
     /// The application's own credential failed, or could not be set up.
     #[error("the credential gave no token")]
     Other(#[source] Cause),
@@ -400,8 +468,51 @@ impl CredentialError {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable { .. } | Self::Connection(_) | Self::Timeout { .. } | Self::Cancelled
+            Self::Unavailable { .. }
+                | Self::Connection(_)
+                | Self::Timeout { .. }
+                | Self::NoManagedIdentity(_)
+                | Self::Cancelled
         )
+    }
+
+    /// Whether the credential is not there, rather than refused: what lets a chain go on to the next one.
+    pub(super) fn is_unavailable(&self) -> bool {
+        matches!(
+            self,
+            Self::NotConfigured { .. }
+                | Self::NoManagedIdentity(_)
+                | Self::ManagedIdentityRefused { .. }
+                | Self::AzureCli(_)
+                | Self::NoneAvailable { .. }
+                | Self::Other(_)
+        )
+    }
+}
+
+/// What the usual codes mean. Source:
+/// [AADSTS error codes](https://learn.microsoft.com/entra/identity-platform/reference-error-codes).
+fn assertion_hint(code: Option<&str>) -> &'static str {
+    match code {
+        Some("AADSTS700027") => "register this certificate with the application",
+        Some("AADSTS1000502" | "AADSTS700222") => "the certificate has expired; renew and register it",
+        Some("AADSTS700024") => "it is not valid now; check the clock of this machine",
+        Some("AADSTS70021" | "AADSTS700211" | "AADSTS700212" | "AADSTS700213") => {
+            "give the application a federated credential with the issuer, the subject and the audience of the token"
+        }
+        _ => "check that the certificate or the federated credential is registered with the application",
+    }
+}
+
+struct Tried<'a>(&'a [(&'static str, CredentialError)]);
+
+impl fmt::Display for Tried<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, error)) in self.0.iter().enumerate() {
+            let semicolon = if index == 0 { "" } else { "; " };
+            write!(f, "{semicolon}{name}: {error}")?;
+        }
+        Ok(())
     }
 }
 

@@ -2,8 +2,7 @@
 //!
 //! From a credential to a message:
 //!
-//! 1. A [`ServiceEndpoint`] is an address and a credential: an [`AccessKey`], a [`ClientSecret`] of a Microsoft Entra
-//!    application, or any `TokenCredential` of `azure_identity`.
+//! 1. A [`ServiceEndpoint`] is an address and a [`Credential`]: an [`AccessKey`], or any of Microsoft Entra ID.
 //! 2. A [`ServiceClient`] gets tokens and keys, keeps them and renews them.
 //! 3. A [`HubClient`] gives clients access ([`HubClient::negotiate`]) and sends them messages.
 //! 4. A [`NegotiateService`] is the HTTP endpoint that browsers ask for access.
@@ -17,6 +16,7 @@ mod access_key;
 pub mod axum;
 mod cache;
 mod client;
+mod cloud;
 mod configuration;
 mod connection_string;
 mod cors;
@@ -40,12 +40,16 @@ mod tower;
 use std::time::SystemTime;
 
 pub use client::{BuildError, ServiceClient, ServiceClientBuilder};
+pub use cloud::{Cloud, UnknownCloud};
 pub use configuration::{Configuration, ConfigurationError, ConfigurationWarning, EndpointSettings};
 pub use connection_string::{ConnectionString, ConnectionStringError, ConnectionStringWarning};
 pub use credential::{AccessKey, Credential};
-pub use credential_settings::{AuthKind, CredentialSettings, ManagedIdentityId};
+pub use credential_settings::{AuthKind, CertificateLocation, CredentialSettings, ManagedIdentityId};
 pub use endpoint::{EndpointError, EndpointRole, ServiceEndpoint};
-pub use entra::ClientSecret;
+pub use entra::{
+    AzureCli, CertificateError, ClientCertificate, ClientSecret, CredentialChain, EnvironmentCredential,
+    FederatedCredential, ManagedIdentity, SigningAlgorithm, WorkloadIdentity,
+};
 pub use error::{CredentialError, EndpointFailure, Operation, Refusal, ServiceError};
 pub use hub::{Clients, Group, HubClient};
 pub use negotiate::{ClientAccess, NegotiateOptions};

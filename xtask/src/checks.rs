@@ -25,8 +25,18 @@ const SECRET_BEARING: [&str; 8] = [
 ];
 
 /// Crates that only such code needs.
-const NATIVE_CRATES: [&str; 7] =
-    ["azure_core", "azure_identity", "hmac", "reqwest", "rustls", "sha2", "tokio"];
+const NATIVE_CRATES: [&str; 10] = [
+    "azure_core",
+    "azure_identity",
+    "hmac",
+    "p12-keystore",
+    "reqwest",
+    "ring",
+    "rustls",
+    "sha2",
+    "tokio",
+    "x509-parser",
+];
 
 /// Conditions on the target stand in one file.
 pub(crate) fn target_conditions() -> Result<()> {

@@ -125,7 +125,9 @@ impl Configuration {
     }
 
     fn authority(&self) -> Option<String> {
-        self.filled("AZURE_AUTHORITY_HOST").map(str::to_owned)
+        // Azure's own values end in a slash.
+        let host = self.filled("AZURE_AUTHORITY_HOST")?.trim().trim_end_matches('/');
+        Some(if host.contains("://") { host.to_owned() } else { format!("https://{host}") })
     }
 
     /// A connection of Azure Functions.

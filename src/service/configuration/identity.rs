@@ -5,7 +5,8 @@
 
 use super::{Configuration, ConfigurationError};
 use crate::service::{
-    credential_settings::{CredentialSettings, ManagedIdentityId},
+    cloud::Cloud,
+    credential_settings::{CertificateLocation, CredentialSettings, ManagedIdentityId},
     entra::ClientSecret,
 };
 
@@ -102,10 +103,10 @@ impl<'a> Section<'a> {
     fn federated(&self) -> Result<CredentialSettings, ConfigurationError> {
         let by = "credential=managedidentityasfederatedidentity";
         let (tenant_id, client_id) = (self.needed("tenantId", by)?, self.needed("clientId", by)?);
-        let audience = match self.needed("azureCloud", by)?.trim().to_ascii_lowercase().as_str() {
-            "public" => "api://AzureADTokenExchange",
-            "usgov" => "api://AzureADTokenExchangeUSGov",
-            "china" => "api://AzureADTokenExchangeChina",
+        let cloud = match self.needed("azureCloud", by)?.trim().to_ascii_lowercase().as_str() {
+            "public" => Cloud::Public,
+            "usgov" => Cloud::UsGovernment,
+            "china" => Cloud::China,
             _ => {
                 let expected = "public, usgov or china";
                 return Err(ConfigurationError::Invalid { key: self.key("azureCloud"), expected });
@@ -114,7 +115,7 @@ impl<'a> Section<'a> {
         let identity = self.identity(&["managedIdentityClientId"])?.ok_or_else(|| {
             ConfigurationError::Missing { key: self.key("managedIdentityClientId"), needed_by: by }
         })?;
-        Ok(CredentialSettings::FederatedIdentity { tenant_id, client_id, identity, audience })
+        Ok(CredentialSettings::FederatedIdentity { tenant_id, client_id, identity, cloud })
     }
 
     /// The credential when none is named: a secret wins over a certificate, and an incomplete set does not count.
@@ -175,6 +176,16 @@ pub(super) fn default_chain(
             _ => Some(CredentialSettings::AzureDeveloperCli),
         });
     }
+    if members.is_empty() {
+        // Only a variable that names one credential leaves nothing over.
+        let proof = match wanted {
+            ["workloadidentity"] => "AZURE_FEDERATED_TOKEN_FILE",
+            _ => "AZURE_CLIENT_SECRET",
+        };
+        let mut needed = ["AZURE_TENANT_ID", "AZURE_CLIENT_ID"].into_iter();
+        let key = needed.find(|name| configuration.filled(name).is_none()).unwrap_or(proof).to_owned();
+        return Err(ConfigurationError::Missing { key, needed_by: "AZURE_TOKEN_CREDENTIALS" });
+    }
     Ok(CredentialSettings::Chain(members))
 }
 
@@ -224,7 +235,13 @@ fn environment(configuration: &Configuration) -> Option<CredentialSettings> {
     if let Some(secret) = configuration.filled("AZURE_CLIENT_SECRET") {
         return Some(client_secret(tenant_id, client_id, secret));
     }
-    let path = configuration.filled("AZURE_CLIENT_CERTIFICATE_PATH")?.into();
-    let (tenant_id, client_id) = (tenant_id.to_owned(), client_id.to_owned());
-    Some(CredentialSettings::ClientCertificate { tenant_id, client_id, path })
+    let path = configuration.filled("AZURE_CLIENT_CERTIFICATE_PATH")?;
+    let password = configuration.filled("AZURE_CLIENT_CERTIFICATE_PASSWORD").unwrap_or_default();
+    let chain = configuration.filled("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN").unwrap_or_default();
+    let chain = chain == "1" || chain.eq_ignore_ascii_case("true");
+    Some(CredentialSettings::ClientCertificate {
+        tenant_id: tenant_id.to_owned(),
+        client_id: client_id.to_owned(),
+        certificate: CertificateLocation::new(path).with_password(password).send_chain(chain),
+    })
 }

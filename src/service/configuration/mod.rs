@@ -80,8 +80,8 @@ const OF_DOTNET: [&str; 3] =
 /// | `credential` = `managedidentityasfederatedidentity` | with `tenantId`, `clientId`, `azureCloud` (`public`, `usgov`, `china`), and one of `managedIdentityClientId`, `managedIdentityResourceId`, `managedIdentityObjectId` |
 /// | none of the above | `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_CLIENT_SECRET`; else what the machine offers. `AZURE_TOKEN_CREDENTIALS` narrows that down |
 ///
-/// Where settings do not suffice for a credential, the error is [`EndpointError::UnsupportedCredential`], and
-/// [`endpoints`](Self::endpoints) still says what they describe.
+/// `credential` = `azurepipelines` and a `clientCertificate` in the store of Windows are read but not supported: the error
+/// is [`EndpointError::UnsupportedCredential`].
 ///
 /// With `AZURE_AUTHORITY_HOST` the tokens come from another authority, such as that of another cloud.
 ///

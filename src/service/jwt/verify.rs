@@ -72,7 +72,7 @@ pub(crate) fn key_id(token: &str) -> Result<Option<String>, TokenError> {
 }
 
 /// The signed part, the header, the payload and the signature of a token.
-fn split(token: &str) -> Result<(&str, &str, &str, &str), TokenError> {
+pub(crate) fn split(token: &str) -> Result<(&str, &str, &str, &str), TokenError> {
     if token.len() > MAX_TOKEN_LENGTH {
         return Err(TokenError::Malformed);
     }
@@ -84,7 +84,8 @@ fn split(token: &str) -> Result<(&str, &str, &str, &str), TokenError> {
     Ok((signed, header, payload, signature))
 }
 
-fn decode_object(part: &str) -> Result<Map<String, Value>, TokenError> {
+/// A header or a payload.
+pub(crate) fn decode_object(part: &str) -> Result<Map<String, Value>, TokenError> {
     let bytes = BASE64.decode(part).map_err(|_| TokenError::Malformed)?;
     serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed)
 }

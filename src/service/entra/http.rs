@@ -1,4 +1,4 @@
-//! Tokens of Microsoft Entra ID for an application with a client secret.
+//! The transport of token requests.
 //!
 //! `azure_identity` makes the token request; the transport under it is ours, for three reasons:
 //!
@@ -7,9 +7,6 @@
 //!    error contains a JSON escape, which it usually does.
 //! 3. `azure_identity` takes https authorities only. For a test authority on this machine that speaks plain http, it
 //!    gets the https form, and the transport turns exactly that origin back.
-//!
-//! A credential of `azure_identity` gives out the same token until five minutes before its end and cannot be told
-//! to forget it, so each fetch makes a new one. The cache is ours.
 
 use std::{
     error::Error as StdError,
@@ -21,7 +18,6 @@ use std::{
 use azure_core::{
     Bytes, Error,
     cloud::{CloudConfiguration, CustomConfiguration},
-    credentials::{AccessToken, Secret as AzureSecret, TokenCredential},
     error::ErrorKind,
     http::{
         AsyncRawResponse, Body, ClientOptions, ExponentialRetryOptions, HttpClient, Request, RetryOptions,
@@ -29,159 +25,40 @@ use azure_core::{
         headers::{HeaderName, HeaderValue, Headers},
     },
 };
-use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
 use serde::Deserialize;
 
 use super::{
-    connection_string::parse_url,
-    endpoint::{EndpointError, is_secure},
-    error::{Cause, CredentialError},
-    http::read_body,
-    secret::Secret,
+    super::{
+        error::{Cause, CredentialError},
+        http::{HttpClients, read_body},
+    },
+    cause,
 };
 
-const PUBLIC_CLOUD: &str = "https://login.microsoftonline.com";
 /// One attempt. A token request takes well under a second when all is well.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Retries after a connection failure or a status of 408, 429, 500, 502, 503 or 504. A refusal is not retried.
 const MAX_RETRIES: u32 = 2;
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// The credential of an Entra application: its tenant, its client id and a client secret.
-///
-/// The tenant is the one that the SignalR resource belongs to. For another cloud than the public one, set its
-/// [`authority`](Self::authority). The variable `AZURE_AUTHORITY_HOST` is not read.
-///
-/// ```
-/// use hubwire::service::{ClientSecret, ServiceEndpoint};
-///
-/// # let secret = "from a key vault".to_owned();
-/// let credential = ClientSecret::new("contoso.onmicrosoft.com", "11111111-2222-3333-4444-555555555555", secret)
-///     .authority("https://login.microsoftonline.us");
-/// let endpoint = ServiceEndpoint::new("https://contoso.signalr.azure.us", credential)?;
-/// # Ok::<(), hubwire::service::EndpointError>(())
-/// ```
-///
-/// Source: [Authorize requests with Microsoft Entra applications](https://learn.microsoft.com/azure/azure-signalr/signalr-howto-authorize-application).
-#[derive(Clone)]
-pub struct ClientSecret {
-    tenant_id: String,
-    client_id: String,
-    secret: Secret,
-    authority: String,
-}
-
-impl ClientSecret {
-    /// Takes the directory (tenant) id, the application (client) id, and the *value* of a client secret.
-    #[must_use]
-    pub fn new(
-        tenant_id: impl Into<String>,
-        client_id: impl Into<String>,
-        secret: impl Into<String>,
-    ) -> Self {
-        Self {
-            tenant_id: tenant_id.into(),
-            client_id: client_id.into(),
-            secret: Secret::new(secret),
-            authority: PUBLIC_CLOUD.to_owned(),
-        }
-    }
-
-    /// The address of the authority, `https://login.microsoftonline.com` by default. Plain http is possible on this
-    /// machine only. [`ServiceEndpoint::new`](super::ServiceEndpoint::new) checks it.
-    #[must_use]
-    pub fn authority(self, url: impl Into<String>) -> Self {
-        Self { authority: url.into(), ..self }
-    }
-
-    /// The directory (tenant) id.
-    #[must_use]
-    pub fn tenant_id(&self) -> &str {
-        &self.tenant_id
-    }
-
-    /// The application (client) id.
-    #[must_use]
-    pub fn client_id(&self) -> &str {
-        &self.client_id
-    }
-
-    /// The client secret's value. Keep it out of logs.
-    #[must_use]
-    pub fn secret(&self) -> &str {
-        self.secret.expose()
-    }
-
-    pub(super) fn authority_url(&self) -> Result<Url, EndpointError> {
-        let url = parse_url(&self.authority).filter(|url| url.path() == "/");
-        let url = url.ok_or(EndpointError::InvalidAuthority)?;
-        if is_secure(&url) { Ok(url) } else { Err(EndpointError::InsecureUrl { what: "authority" }) }
-    }
-
-    pub(super) fn check(&self) -> Result<(), EndpointError> {
-        self.authority_url()?;
-        let tenant = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-        for (what, valid) in [
-            ("tenant id", !self.tenant_id.is_empty() && self.tenant_id.chars().all(tenant)),
-            ("client id", !self.client_id.trim().is_empty()),
-            ("client secret", !self.secret.is_empty()),
-        ] {
-            if !valid {
-                return Err(EndpointError::InvalidCredential { what });
-            }
-        }
-        Ok(())
-    }
-
-    /// Requests a token. Ends by itself only if the authority answers; the cache limits the time.
-    pub(super) async fn fetch(
-        &self,
-        client: &reqwest::Client,
-        scope: &str,
-    ) -> Result<AccessToken, CredentialError> {
-        let http = Arc::new(EntraHttp {
-            client: client.clone(),
-            plain: self.authority_url().ok().filter(|url| url.scheme() == "http"),
-            last: Mutex::new(None),
-        });
-        let mut cloud = CustomConfiguration::default();
-        cloud.authority_host = match self.authority.split_once("://") {
-            Some((_, host)) => format!("https://{host}"),
-            None => self.authority.clone(),
-        };
-        let options = ClientSecretCredentialOptions {
-            client_options: ClientOptions {
-                cloud: Some(Arc::new(CloudConfiguration::Custom(cloud))),
-                transport: Some(Transport::new(Arc::clone(&http) as Arc<dyn HttpClient>)),
-                retry: RetryOptions::exponential(ExponentialRetryOptions {
-                    max_retries: MAX_RETRIES,
-                    ..ExponentialRetryOptions::default()
-                }),
-                ..ClientOptions::default()
-            },
-        };
-        let secret = AzureSecret::new(self.secret.expose().to_owned());
-        let credential =
-            ClientSecretCredential::new(&self.tenant_id, self.client_id.clone(), secret, Some(options))
-                .map_err(|error| CredentialError::Other(Arc::new(error)))?;
-        let result = credential.get_token(&[scope], None).await;
-        result.map_err(|error| match http.take_last() {
-            Some(Outcome::Refused(answer)) => answer.into_error(&self.client_id),
-            Some(Outcome::Unreachable(cause)) => CredentialError::Connection(cause),
-            Some(Outcome::Answered) => CredentialError::UnusableToken,
-            None => CredentialError::Other(Arc::new(error)),
-        })
-    }
-}
-
-impl fmt::Debug for ClientSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientSecret")
-            .field("tenant_id", &self.tenant_id)
-            .field("client_id", &self.client_id)
-            .finish_non_exhaustive()
-    }
-}
+/// Wrong, expired and missing secrets.
+const SECRET_CODES: [&str; 3] = ["AADSTS7000215", "AADSTS7000222", "AADSTS7000218"];
+/// Assertions of an unknown certificate or issuer, for another audience or application, at the wrong time.
+const ASSERTION_CODES: [&str; 13] = [
+    "AADSTS50027",
+    "AADSTS70021",
+    "AADSTS700021",
+    "AADSTS700023",
+    "AADSTS700024",
+    "AADSTS700027",
+    "AADSTS700211",
+    "AADSTS700212",
+    "AADSTS700213",
+    "AADSTS700222",
+    "AADSTS1000502",
+    "AADSTS5002730",
+    "AADSTS7000214",
+];
 
 /// What became of the last attempt.
 enum Outcome {
@@ -191,7 +68,7 @@ enum Outcome {
 }
 
 /// The transport under `azure_identity`.
-struct EntraHttp {
+pub(super) struct EntraHttp {
     client: reqwest::Client,
     /// The authority's address, if it speaks plain http.
     plain: Option<Url>,
@@ -199,6 +76,39 @@ struct EntraHttp {
 }
 
 impl EntraHttp {
+    pub(super) fn new(http: &HttpClients, authority: &Url) -> Arc<Self> {
+        let plain = (authority.scheme() == "http").then(|| authority.clone());
+        Arc::new(Self { client: http.for_url(authority).clone(), plain, last: Mutex::new(None) })
+    }
+
+    /// What `azure_identity` needs to know to ask this authority over this transport.
+    pub(super) fn client_options(this: &Arc<Self>, authority: &Url) -> ClientOptions {
+        let mut cloud = CustomConfiguration::default();
+        cloud.authority_host = match authority.as_str().split_once("://") {
+            Some((_, host)) => format!("https://{host}"),
+            None => authority.to_string(),
+        };
+        ClientOptions {
+            cloud: Some(Arc::new(CloudConfiguration::Custom(cloud))),
+            transport: Some(Transport::new(Arc::clone(this) as Arc<dyn HttpClient>)),
+            retry: RetryOptions::exponential(ExponentialRetryOptions {
+                max_retries: MAX_RETRIES,
+                ..ExponentialRetryOptions::default()
+            }),
+            ..ClientOptions::default()
+        }
+    }
+
+    /// Why there is no token: what the transport saw, rather than what `azure_identity` made of it.
+    pub(super) fn into_error(&self, error: Error, client_id: &str, is_assertion: bool) -> CredentialError {
+        match self.take_last() {
+            Some(Outcome::Refused(answer)) => answer.into_error(client_id, is_assertion),
+            Some(Outcome::Unreachable(cause)) => CredentialError::Connection(cause),
+            Some(Outcome::Answered) => CredentialError::UnusableToken,
+            None => CredentialError::Other(cause(error)),
+        }
+    }
+
     fn take_last(&self) -> Option<Outcome> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -304,12 +214,15 @@ impl EntraRefusal {
         }
     }
 
-    fn into_error(self, client_id: &str) -> CredentialError {
+    fn into_error(self, client_id: &str, is_assertion: bool) -> CredentialError {
         let Self { status, error, code } = self;
         let client_id = client_id.to_owned();
-        // Wrong, expired and missing secrets.
-        let secret = matches!(code.as_deref(), Some("AADSTS7000215" | "AADSTS7000222" | "AADSTS7000218"));
-        if secret || (code.is_none() && error.as_deref() == Some("invalid_client")) {
+        let of_client = error.as_deref() == Some("invalid_client");
+        let has_code = |codes: &[&str]| code.as_deref().is_some_and(|code| codes.contains(&code));
+        if is_assertion && (of_client || has_code(&ASSERTION_CODES)) {
+            return CredentialError::InvalidClientAssertion { client_id, error, code };
+        }
+        if !is_assertion && ((of_client && code.is_none()) || has_code(&SECRET_CODES)) {
             return CredentialError::InvalidClientSecret { client_id, error, code };
         }
         if status >= 500 || status == 429 || status == 408 {
