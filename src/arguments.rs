@@ -80,9 +80,9 @@ impl ArgumentWriter {
 
     /// The list as bytes, and the uploads that go with it.
     #[cfg(feature = "client")]
-    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Vec<Upload>), SerializeError> {
-        self.end()?;
-        Ok((self.out, self.uploads))
+    pub(crate) fn finish(mut self) -> (Vec<u8>, Vec<Upload>) {
+        self.end();
+        (self.out, self.uploads)
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
@@ -98,7 +98,7 @@ impl ArgumentWriter {
         values.iter().try_for_each(|value| self.value(value))
     }
 
-    fn end(&mut self) -> Result<(), SerializeError> {
+    fn end(&mut self) {
         match self.protocol {
             HubProtocol::Json => self.out.push(b']'),
             #[cfg(feature = "msgpack")]
@@ -111,7 +111,6 @@ impl ArgumentWriter {
                 }
             },
         }
-        Ok(())
     }
 }
 
@@ -126,7 +125,7 @@ native_only! {
                     "an upload needs a connection to the hub; pass its items as a list",
                 ));
             }
-            self.end()?;
+            self.end();
             Ok(self.out)
         }
     }
@@ -228,7 +227,7 @@ mod tests {
     fn json(arguments: impl Arguments) -> String {
         let mut writer = ArgumentWriter::new(HubProtocol::Json);
         arguments.write(&mut writer).unwrap();
-        writer.end().unwrap();
+        writer.end();
         String::from_utf8(writer.out).unwrap()
     }
 
@@ -261,7 +260,7 @@ mod tests {
     fn msgpack(arguments: impl Arguments) -> Vec<u8> {
         let mut writer = ArgumentWriter::new(HubProtocol::MessagePack);
         arguments.write(&mut writer).unwrap();
-        writer.finish().unwrap().0
+        writer.finish().0
     }
 
     #[cfg(feature = "msgpack")]
@@ -322,7 +321,7 @@ mod tests {
 
         let mut writer = ArgumentWriter::new(HubProtocol::Json);
         (Upload::new(Never), 1, Upload::new(Never), 2).write(&mut writer).unwrap();
-        let (bytes, uploads) = writer.finish().unwrap();
+        let (bytes, uploads) = writer.finish();
         assert_eq!((&bytes[..], uploads.len()), (&b"[1,2]"[..], 2));
     }
 }

@@ -40,6 +40,7 @@
 mod platform;
 
 #[cfg(any(feature = "client", feature = "service"))]
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "a wasm build has no services"))]
 mod arguments;
 pub mod core;
 

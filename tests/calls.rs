@@ -510,6 +510,32 @@ async fn an_upload_that_fails_tells_the_server() {
     assert_eq!(hear.next().await["target"], "Marker");
 }
 
+/// A server that asks for what is not there and does not read the refusals gets no more of them at some point.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_that_nobody_reads_are_bounded() {
+    let (hub, mut hear, mut speak) = plain().await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    hub.on("Done", move || tell.send(()).unwrap());
+    let long = "x".repeat(1000);
+    for _ in 0..600 {
+        let question = format!(r#"{{"type":1,"invocationId":"{long}","target":"Nobody","arguments":[]}}"#);
+        speak.say(&[question.as_str(); 100]).await;
+    }
+    speak.say(&[r#"{"type":1,"target":"Done","arguments":[]}"#]).await;
+    soon(told.recv()).await.unwrap();
+    let refusals = async {
+        let mut refusals = 0;
+        while hear.next().await["target"] != "Marker" {
+            refusals += 1;
+        }
+        refusals
+    };
+    let (sent, refusals) = soon(futures_util::future::join(hub.send("Marker", ()), refusals)).await;
+    sent.unwrap();
+    // 4 MiB, and what was in the sockets' buffers, of 60 MB.
+    assert!((4_000..40_000).contains(&refusals), "{refusals}");
+}
+
 /// Calls, handlers and uploads work from threads that belong to no runtime.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_need_no_runtime_of_their_own() {

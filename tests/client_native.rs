@@ -37,6 +37,7 @@ macro_rules! over {
             restart(SETUP);
             the_server_goes_away(SETUP);
             stops(SETUP);
+            automatic_reconnect(SETUP);
             streams(SETUP);
             items_before_the_first_poll_are_kept(SETUP);
             cancelled_streams(SETUP);
@@ -56,6 +57,10 @@ macro_rules! over {
 
 mod json_over_web_sockets {
     over!(WebSockets, Json);
+
+    against_the_reference_hub! {
+        stateful_reconnect(SETUP, 10_000, 50);
+    }
 }
 
 mod json_over_server_sent_events {
@@ -69,6 +74,10 @@ mod json_over_long_polling {
 #[cfg(feature = "msgpack")]
 mod message_pack_over_web_sockets {
     over!(WebSockets, MessagePack);
+
+    against_the_reference_hub! {
+        stateful_reconnect(SETUP, 10_000, 50);
+    }
 }
 
 #[cfg(feature = "msgpack")]
@@ -84,10 +93,8 @@ against_the_reference_hub! {
     broken_negotiate(clock);
     broken_handshakes(clock);
     broken_messages(clock);
-    automatic_reconnect;
     event_callbacks(true);
     retry_policies(true);
-    stateful_reconnect(10_000, 50);
     stateful_reconnect_is_an_offer;
     typed_chat;
     typed_hubs;
@@ -103,7 +110,9 @@ async fn tokens() {
     let Some(base) = support::reference_hub("tokens") else { return };
     let (good, expired) =
         (get(&format!("{base}/token?ttl=3600")).await, get(&format!("{base}/token?ttl=-60")).await);
-    suite::tokens(base, &good, &expired).await;
+    for setup in suite::SETUPS {
+        suite::tokens(base, *setup, &good, &expired).await;
+    }
 }
 
 #[tokio::test]

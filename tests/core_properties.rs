@@ -13,7 +13,7 @@ use hubwire::core::negotiate::{NegotiateAnswer, NegotiateResponse};
 use hubwire::core::session::{Effect, Session, SessionOptions, TransportError};
 use hubwire::core::sse::EventStream;
 use hubwire::core::{json, msgpack};
-use hubwire::{ClientToken, HubUrl};
+use hubwire::{ClientToken, HubUrl, Timestamp, Zone};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -277,6 +277,21 @@ proptest! {
         let _ = ClientToken::parse(&text);
         let _ = HubUrl::parse(&text);
         let _ = json::parse(&text);
+    }
+
+    #[test]
+    fn timestamps_go_both_ways(
+        seconds in -62_135_510_400_i64..253_402_214_400,
+        nanoseconds in 0_u32..1_000_000_000,
+        minutes in -840_i16..=840,
+        noise in "[0-9TZ:.+-]{0,30}",
+    ) {
+        let utc = Timestamp::from_unix(seconds, nanoseconds).unwrap();
+        for zone in [Zone::Utc, Zone::Unspecified, Zone::Offset(minutes)] {
+            let timestamp = utc.with_zone(zone).unwrap();
+            prop_assert_eq!(timestamp.to_string().parse(), Ok(timestamp));
+        }
+        let _ = noise.parse::<Timestamp>();
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod capture;
 mod wire;
 
 use capture::Capture;
-use hubwire::local::{EntraApplication, LocalService, Role};
+use hubwire::local::{EntraApplication, LocalManagedIdentity, LocalService, Role};
 use reqwest::Method;
 use serde_json::{Value, json};
 use wire::{TENANT, Wire, now, sign};
@@ -24,7 +24,10 @@ async fn logs_have_no_secrets() {
     let mut secrets = vec![ACCESS_KEY.to_owned(), CLIENT_SECRET.to_owned(), CLAIM.to_owned()];
 
     let application = EntraApplication::new(TENANT, "app", CLIENT_SECRET).with_role(Role::SignalRAppServer);
-    let wire = Wire::start(LocalService::builder().access_key(ACCESS_KEY).application(application)).await;
+    let builder = LocalService::builder().access_key(ACCESS_KEY).application(application);
+    let identity = LocalManagedIdentity::system_assigned(TENANT, "identity");
+    let wire = Wire::start(builder.managed_identity(identity)).await;
+    secrets.push(wire.local.identity_header().to_owned());
     for (secret, status) in [(CLIENT_SECRET, 200), ("marked-client-secret-2", 401)] {
         let form = [
             ("grant_type", "client_credentials"),
@@ -37,6 +40,24 @@ async fn logs_have_no_secrets() {
         secrets.extend(answer["access_token"].as_str().map(str::to_owned));
     }
     let entra_token = secrets.last().unwrap().clone();
+    for (header, status) in [(wire.local.identity_header(), 200), ("marked-identity-header", 401)] {
+        let path = "/msi/token?api-version=2019-08-01&resource=https://signalr.azure.com";
+        let request = wire.request(Method::GET, path).header("x-identity-header", header);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status);
+        let answer: Value = answer.json().await.unwrap();
+        secrets.extend(answer["access_token"].as_str().map(str::to_owned));
+    }
+    let assertion = sign("marked-key", None, &json!({ "iss": "app", "private": CLAIM }));
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", "app"),
+        ("client_assertion", assertion.as_str()),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        ("scope", "https://signalr.azure.com/.default"),
+    ];
+    assert_eq!(wire.entra(TENANT, &form).await.0, 401);
+    secrets.extend([assertion, "marked-identity-header".to_owned()]);
     let response = wire.request(Method::GET, "/api/v1/auth/accessKey").bearer_auth(&entra_token).send().await;
     let key: Value = response.unwrap().json().await.unwrap();
     secrets.push(key["AccessKey"].as_str().unwrap().to_owned());

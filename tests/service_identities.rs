@@ -241,6 +241,52 @@ async fn any_function_can_give_the_assertion() {
     assert!(error.to_string().contains("AADSTS700212"), "{error}");
 }
 
+#[tokio::test]
+async fn tokens_of_every_kind_are_kept_until_they_end() {
+    const IDENTITY: &str = "/metadata/identity/oauth2/token";
+    for kind in ["managed identity", "federated", "certificate"] {
+        let fake = Fake::start(|seen: &Seen| {
+            let in_an_hour = std::time::SystemTime::now() + std::time::Duration::from_secs(3599);
+            let in_an_hour = in_an_hour.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().to_string();
+            match (seen.path(), seen.nth) {
+                (IDENTITY, 1) => reply(200, json!({"access_token": "msi", "expires_on": in_an_hour})),
+                (IDENTITY, _) => reply(400, ""),
+                (TOKEN, 2..) => fakes::entra_error(401, "invalid_client", 700_027),
+                _ => all_well(seen),
+            }
+        })
+        .await;
+        let identity = ManagedIdentity::system_assigned().metadata_service(&fake.url);
+        let (credential, path): (Credential, _) = match kind {
+            "managed identity" => (identity.into(), IDENTITY),
+            "federated" => {
+                let federated = FederatedCredential::with_managed_identity(TENANT, "app-1", identity);
+                (federated.authority(&fake.url).into(), IDENTITY)
+            }
+            _ => {
+                let certificate = ClientCertificate::from_file(TENANT, "app-1", path("application.pem"));
+                (certificate.authority(&fake.url).into(), TOKEN)
+            }
+        };
+        let hub = fake.client(credential).hub("chat").unwrap();
+        let mut callers = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let hub = hub.clone();
+            callers.spawn(async move { hub.all().send("m", ()).await });
+        }
+        callers.join_all().await.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
+        assert_eq!(fake.count(path), 1, "{kind}");
+
+        // The renewal is due and fails; what is at hand is good for the rest of the hour.
+        fakes::advance(55).await;
+        hub.all().send("m", ()).await.unwrap();
+        fake.wait_for(path, 2).await;
+        hub.all().send("m", ()).await.unwrap();
+        fakes::advance(6).await;
+        credential_error(hub.all().send("m", ()).await);
+    }
+}
+
 fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("hubwire-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

@@ -14,6 +14,9 @@ use crate::platform::{MaybeSend, MaybeSync, Runtime};
 /// A send waits while more than this many bytes are on their way to the socket.
 pub(super) const SEND_HIGH_WATER: usize = 256 * 1024;
 
+/// How many bytes may wait for a server that does not read before it gets no more answers.
+const UNREAD_ANSWERS: usize = 4 << 20;
+
 /// How a call ended, to the one who made it.
 pub(crate) enum CallEnd<'a, P> {
     Outcome(Outcome<'a, P>),
@@ -150,18 +153,19 @@ impl<C: Codec> Connection<C> {
 
     /// Gives an answer, if it is still wanted.
     #[cfg(feature = "client")]
-    pub(super) fn answer(&self, number: u64, outcome: Outcome<'_, C::Payload<'_>>) {
+    pub(super) fn answer(&self, number: u64, outcome: Outcome<'_, C::Payload<'_>>) -> Full {
         self.change(|shared| {
-            if let Some(id) = shared.session.calls().and_then(|calls| calls.end_answer(number)) {
-                shared.complete(id, outcome);
-            }
-        });
+            let id = shared.session.calls()?.end_answer(number)?;
+            shared.complete(id, outcome);
+            shared.full()
+        })
     }
 
-    /// Says at once that an invocation of the server's has failed.
+    /// Says at once that an invocation of the server's has failed; to a server that asks and asks but does not read
+    /// the answers, no more.
     pub(super) fn refuse(&self, invocation_id: &str, error: &'static str) {
         self.change(|shared| {
-            if shared.session.is_connected() {
+            if shared.session.is_connected() && shared.unsent() < UNREAD_ANSWERS {
                 shared.complete(invocation_id.to_owned(), Outcome::Error(error.into()));
             }
         });

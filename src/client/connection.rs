@@ -370,6 +370,11 @@ impl<C: Codec> Shared<C> {
         self.session.handle_renewed_token(now, platform::unix_now(), token);
     }
 
+    /// How much the server has not read, or not acknowledged.
+    pub(super) fn unsent(&self) -> usize {
+        C::waiting(&self.out) + self.buffer.as_ref().map_or(0, MessageBuffer::size)
+    }
+
     pub(super) fn is_full(&self) -> bool {
         C::waiting(&self.out) > SEND_HIGH_WATER || self.buffer.as_ref().is_some_and(MessageBuffer::is_full)
     }

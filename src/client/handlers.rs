@@ -56,6 +56,7 @@ impl Early {
 
 enum Work<A> {
     Call { arguments: A, reply: Option<Reply>, _waiting: Waiting },
+    Unreadable { reply: Reply, _waiting: Waiting },
     Early(Early),
 }
 
@@ -78,19 +79,17 @@ impl<M, H: Callable<M>> Queue<M, H> {
 
 impl<M: 'static, H: Callable<M>> Registered for Queue<M, H> {
     fn call(&self, runtime: &Runtime, call: &Invocation<'_, Payload<'_>>, reply: Option<Reply>) {
-        let arguments = match call.arguments.decode() {
-            Ok(arguments) => arguments,
+        let waiting = || self.backlog.enter(call.arguments.as_ref().len());
+        let work = match call.arguments.decode() {
+            Ok(arguments) => Work::Call { arguments, reply, _waiting: waiting() },
             Err(error) => {
                 tracing::error!(target_method = &*call.target, %error, "arguments of another type than the handler's");
-                if let Some(reply) = reply {
-                    reply.give(Err(BAD_ARGUMENTS.to_owned()));
-                }
-                return;
+                let Some(reply) = reply else { return };
+                Work::Unreadable { reply, _waiting: waiting() }
             }
         };
-        let waiting = self.backlog.enter(call.arguments.as_ref().len());
         // It fails when the handler's task is gone with its runtime.
-        let _ = self.sender.unbounded_send(Work::Call { arguments, reply, _waiting: waiting });
+        let _ = self.sender.unbounded_send(work);
         self.run(runtime, &call.target);
     }
 
@@ -112,6 +111,7 @@ async fn run<M, H: Callable<M>>(mut receiver: Inbox<H::Arguments>, mut handler: 
             Work::Call { arguments, reply, _waiting } => {
                 attend(&mut handler, arguments, reply, &target).await;
             }
+            Work::Unreadable { reply, _waiting } => reply.give(Err(BAD_ARGUMENTS.to_owned())).await,
             Work::Early(early) => match caught(|| Payload::new(early.protocol, &early.arguments).decode()) {
                 Some(Ok(arguments)) => attend(&mut handler, arguments, None, &target).await,
                 Some(Err(error)) => {
@@ -148,7 +148,7 @@ async fn attend<M, H: Callable<M>>(
         tracing::error!(target_method = target, error, "a handler failed");
     }
     if let Some(reply) = reply {
-        reply.give(result);
+        reply.give(result).await;
     }
 }
 

@@ -195,7 +195,7 @@ impl HubConnection {
     fn write(&self, arguments: impl Arguments) -> Result<(Vec<u8>, Vec<Job>, Uploads), CallError> {
         let mut writer = ArgumentWriter::new(self.protocol);
         arguments.write(&mut writer).map_err(CallError::Arguments)?;
-        let (bytes, uploads) = writer.finish().map_err(CallError::Arguments)?;
+        let (bytes, uploads) = writer.finish();
         let (jobs, uploads) = Uploads::new(uploads);
         Ok((bytes, jobs, uploads))
     }
@@ -256,9 +256,9 @@ impl HubConnection {
     /// ```no_run
     /// use std::convert::Infallible;
     ///
-    /// # async fn read(file: String) -> std::io::Result<String> { Ok(file) }
+    /// # async fn find(name: String) -> std::io::Result<String> { Ok(name) }
     /// # fn run(hub: &hubwire::HubConnection) {
-    /// hub.on_invoke("Read", |file: String| async move { read(file).await });
+    /// hub.on_invoke("Find", |name: String| async move { find(name).await });
     /// hub.on_invoke("Parse", |number: String| number.parse::<u32>());
     /// hub.on_invoke("Version", || Ok::<_, Infallible>("1.0"));
     /// # }

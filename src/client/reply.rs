@@ -5,6 +5,7 @@ use std::task::Context;
 
 use futures_channel::oneshot;
 
+use crate::client::call::Full;
 use crate::client::connection::Connection;
 use crate::client::payload::Payload;
 use crate::client::raw::Raw;
@@ -45,18 +46,19 @@ impl Reply {
         Pin::new(&mut self.stopped).poll(cx).is_ready()
     }
 
-    pub(super) fn give(mut self, result: Result<Vec<u8>, String>) {
-        match result {
+    /// Waits while too much is on its way to the server already.
+    pub(super) async fn give(mut self, result: Result<Vec<u8>, String>) {
+        let full = match result {
             Ok(value) => self.complete(Outcome::Value(Payload::new(self.protocol, &value))),
             Err(error) => self.complete(Outcome::Error(error.into())),
+        };
+        if let Some(full) = full {
+            let _ = full.await;
         }
     }
 
-    fn complete(&mut self, outcome: Outcome<'_, Payload<'_>>) {
-        let connection = self.connection.take().and_then(|connection| connection.upgrade());
-        if let Some(connection) = connection {
-            connection.answer(self.number, outcome);
-        }
+    fn complete(&mut self, outcome: Outcome<'_, Payload<'_>>) -> Full {
+        self.connection.take()?.upgrade()?.answer(self.number, outcome)
     }
 }
 

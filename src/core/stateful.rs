@@ -67,6 +67,12 @@ impl<M> MessageBuffer<M> {
         self.kept.push_back((message, size));
     }
 
+    /// How many bytes wait for their acknowledgement.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// Whether sending has to wait for acknowledgements.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -6,6 +6,8 @@
 //! Sources: [certificate credentials](https://learn.microsoft.com/entra/identity-platform/certificate-credentials),
 //! [workload identity federation](https://learn.microsoft.com/entra/workload-id/workload-identity-federation).
 
+use std::fmt;
+
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use ring::{
     digest,
@@ -32,7 +34,9 @@ const MAX_LIFETIME: u64 = 600;
 pub(super) enum AssertionError {
     #[error("JWT token is invalid or malformed: {0}.")]
     Malformed(&'static str),
-    #[error("The certificate with the identifier in the assertion's header is not registered on the application.")]
+    #[error(
+        "The certificate with the identifier in the assertion's header is not registered on the application."
+    )]
     UnknownCertificate,
     #[error("Client assertion contains an invalid signature.")]
     Signature,
@@ -78,8 +82,8 @@ impl From<TokenError> for AssertionError {
     }
 }
 
-/// A certificate without its key.
-#[derive(Debug, Clone)]
+/// A certificate without its private key.
+#[derive(Clone)]
 pub(super) struct PublicCertificate {
     der: Vec<u8>,
     /// As PKCS#1.
@@ -123,6 +127,12 @@ impl PublicCertificate {
         let key = UnparsedPublicKey::new(algorithm, &self.key);
         let verified = key.verify(assertion.signed.as_bytes(), &assertion.signature);
         verified.map_err(|_| AssertionError::Signature)
+    }
+}
+
+impl fmt::Debug for PublicCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublicCertificate(…)")
     }
 }
 
@@ -229,5 +239,7 @@ impl<'a> Assertion<'a> {
 
 /// Whether a token with this audience may be an assertion. This machine is in no cloud, so that of any cloud may.
 pub(super) fn is_exchange_audience(audience: &str) -> bool {
-    [Cloud::Public, Cloud::UsGovernment, Cloud::China].iter().any(|cloud| cloud.exchange_audience() == audience)
+    [Cloud::Public, Cloud::UsGovernment, Cloud::China]
+        .iter()
+        .any(|cloud| cloud.exchange_audience() == audience)
 }

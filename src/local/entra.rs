@@ -55,8 +55,10 @@ pub struct EntraApplication {
     pub(super) tenant_id: String,
     pub(super) client_id: String,
     client_secret: Option<Secret>,
-    certificates: Vec<Vec<u8>>,
-    issuers: Vec<(String, String, Vec<u8>)>,
+    certificates: Vec<PublicCertificate>,
+    issuers: Vec<TrustedIssuer>,
+    /// One of the certificates is none; the builder of the service says so.
+    has_invalid_certificate: bool,
     trusted_identities: Vec<String>,
     pub(super) roles: Vec<Role>,
 }
@@ -80,6 +82,7 @@ impl EntraApplication {
             client_secret: None,
             certificates: Vec::new(),
             issuers: Vec::new(),
+            has_invalid_certificate: false,
             trusted_identities: Vec::new(),
             roles: Vec::new(),
         }
@@ -87,8 +90,11 @@ impl EntraApplication {
 
     /// Registers a certificate, as a PEM text: the application may prove itself with assertions that its key signs.
     /// It can be called for several.
-    pub fn with_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.certificates.push(pem.into());
+    pub fn with_certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
+        match PublicCertificate::from_pem(pem.as_ref()) {
+            Some(certificate) => self.certificates.push(certificate),
+            None => self.has_invalid_certificate = true,
+        }
         self
     }
 
@@ -100,9 +106,18 @@ impl EntraApplication {
         mut self,
         issuer: impl Into<String>,
         subject: impl Into<String>,
-        certificate_pem: impl Into<Vec<u8>>,
+        certificate_pem: impl AsRef<[u8]>,
     ) -> Self {
-        self.issuers.push((issuer.into(), subject.into(), certificate_pem.into()));
+        match PublicCertificate::from_pem(certificate_pem.as_ref()) {
+            Some(certificate) => {
+                self.issuers.push(TrustedIssuer {
+                    issuer: issuer.into(),
+                    subject: subject.into(),
+                    certificate,
+                });
+            }
+            None => self.has_invalid_certificate = true,
+        }
         self
     }
 
@@ -122,6 +137,11 @@ impl EntraApplication {
         self
     }
 
+    fn trusts(&self, identity: &LocalManagedIdentity) -> bool {
+        let id = &identity.application.client_id;
+        self.trusted_identities.iter().any(|trusted| trusted.eq_ignore_ascii_case(id))
+    }
+
     fn is(&self, tenant_id: &str, client_id: &str) -> bool {
         self.tenant_id.eq_ignore_ascii_case(tenant_id) && self.client_id.eq_ignore_ascii_case(client_id)
     }
@@ -136,34 +156,9 @@ pub(super) enum EntraTokenError {
     UnknownApplication,
 }
 
-/// An application with its certificates read.
-#[derive(Debug)]
-struct Registered {
-    application: Arc<EntraApplication>,
-    certificates: Vec<PublicCertificate>,
-    issuers: Vec<TrustedIssuer>,
-}
-
-impl Registered {
-    fn read(application: EntraApplication) -> Option<Self> {
-        let certificates =
-            application.certificates.iter().map(|pem| PublicCertificate::from_pem(pem)).collect::<Option<_>>()?;
-        let issuers = application.issuers.iter().map(|(issuer, subject, pem)| {
-            let certificate = PublicCertificate::from_pem(pem)?;
-            Some(TrustedIssuer { issuer: issuer.clone(), subject: subject.clone(), certificate })
-        });
-        let issuers = issuers.collect::<Option<_>>()?;
-        Some(Self { certificates, issuers, application: Arc::new(application) })
-    }
-
-    fn is(&self, tenant_id: &str, client_id: &str) -> bool {
-        self.application.is(tenant_id, client_id)
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Authority {
-    applications: Vec<Registered>,
+    applications: Vec<Arc<EntraApplication>>,
     pub(super) identities: Vec<LocalManagedIdentity>,
     pub(super) token_lifetime: Duration,
     /// Real tokens are signed with RSA; what one instance issues, only the same instance has to understand.
@@ -179,6 +174,9 @@ impl Authority {
     ) -> Result<Self, LocalError> {
         applications.extend(identities.iter().map(|identity| identity.application.clone()));
         for (n, application) in applications.iter().enumerate() {
+            if application.has_invalid_certificate {
+                return Err(LocalError::InvalidCertificate { client_id: application.client_id.clone() });
+            }
             let (tenant_id, client_id) = (&application.tenant_id, &application.client_id);
             if applications.iter().skip(n + 1).any(|other| other.is(tenant_id, client_id)) {
                 return Err(LocalError::DuplicateApplication { client_id: client_id.clone() });
@@ -186,11 +184,7 @@ impl Authority {
         }
         let key_id = keys::random_text()?;
         let key = Key::new(Secret::new(keys::random_text()?).expose(), Some(&key_id));
-        let applications = applications.into_iter().map(|application| {
-            let client_id = application.client_id.clone();
-            Registered::read(application).ok_or(LocalError::InvalidCertificate { client_id })
-        });
-        let applications = applications.collect::<Result<_, _>>()?;
+        let applications = applications.into_iter().map(Arc::new).collect();
         Ok(Self { applications, identities, token_lifetime, key, key_id })
     }
 
@@ -205,12 +199,12 @@ impl Authority {
         let claim = |name| claims.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
         let (tenant_id, client_id) = (claim("tid"), claim("appid"));
         let application = self.applications.iter().find(|a| a.is(tenant_id, client_id));
-        application.map(|a| Arc::clone(&a.application)).ok_or(EntraTokenError::UnknownApplication)
+        application.cloned().ok_or(EntraTokenError::UnknownApplication)
     }
 
     fn issue(&self, tenant: &str, form: &Query, origin: &str, now: u64) -> Result<String, OAuthError> {
         let parameter = |name| form.first(name).filter(|v| !v.is_empty()).ok_or(OAuthError::Missing(name));
-        if !self.applications.iter().any(|a| a.application.tenant_id.eq_ignore_ascii_case(tenant)) {
+        if !self.applications.iter().any(|a| a.tenant_id.eq_ignore_ascii_case(tenant)) {
             return Err(OAuthError::UnknownTenant(tenant.to_owned()));
         }
         let grant = parameter("grant_type")?;
@@ -229,17 +223,16 @@ impl Authority {
             self.check_assertion(application, assertion, tenant, origin, now)?;
         } else {
             let secret = parameter("client_secret").map_err(|_| OAuthError::NoClientSecret)?;
-            let right = application.application.client_secret.as_ref();
+            let right = application.client_secret.as_ref();
             let right = right.map(|right| secret.as_bytes().ct_eq(right.expose().as_bytes()));
             if !right.is_some_and(bool::from) {
-                return Err(OAuthError::WrongClientSecret(application.application.client_id.clone()));
+                return Err(OAuthError::WrongClientSecret(application.client_id.clone()));
             }
         }
         let scope = parameter("scope")?;
         if scope != SCOPE {
             return Err(OAuthError::WrongScope(scope.to_owned()));
         }
-        let application = &application.application;
         let issuer = format!("{origin}/{}/", application.tenant_id);
         // In Azure the object id of the enterprise application, another GUID.
         Ok(self.sign(application, &issuer, &application.client_id, AUDIENCE, now))
@@ -287,32 +280,30 @@ impl Authority {
 
     fn check_assertion(
         &self,
-        registered: &Registered,
+        application: &EntraApplication,
         text: &str,
         tenant: &str,
         origin: &str,
         now: u64,
     ) -> Result<(), AssertionError> {
         let assertion = Assertion::parse(text)?;
-        let application = &registered.application;
         if self.has_issued(text) {
-            let trusted: Vec<_> = self.identities.iter().filter(|identity| {
-                let id = &identity.application.client_id;
-                application.trusted_identities.iter().any(|trusted| trusted.eq_ignore_ascii_case(id))
-            }).collect();
             self.key.verify(text, now, assertion::is_exchange_audience)?;
-            if !trusted.iter().any(|identity| identity_issuer(origin, identity) == assertion.issuer()) {
+            let trusted = self.identities.iter().filter(|identity| application.trusts(identity));
+            let of_issuer = |identity: &&_| identity_issuer(origin, identity) == assertion.issuer();
+            let mut trusted = trusted.filter(of_issuer).peekable();
+            if trusted.peek().is_none() {
                 return Err(AssertionError::Issuer);
             }
-            let is_subject = |identity: &&LocalManagedIdentity| identity.object_id == assertion.subject();
-            return if trusted.into_iter().any(|i| is_subject(&i)) { Ok(()) } else { Err(AssertionError::Subject) };
+            let of_subject = |identity: &LocalManagedIdentity| identity.object_id == assertion.subject();
+            return if trusted.any(of_subject) { Ok(()) } else { Err(AssertionError::Subject) };
         }
-        if registered.issuers.iter().any(|trust| trust.issuer == assertion.issuer()) {
-            return assertion.check_federated(&registered.issuers, now);
+        if application.issuers.iter().any(|trust| trust.issuer == assertion.issuer()) {
+            return assertion.check_federated(&application.issuers, now);
         }
         // The tenant may be written in any case, and the application signs what it writes.
         let token_url = format!("{origin}/{tenant}/oauth2/v2.0/token");
-        assertion.check_own(&application.client_id, &registered.certificates, &token_url, now)
+        assertion.check_own(&application.client_id, &application.certificates, &token_url, now)
     }
 }
 

@@ -297,7 +297,9 @@ impl LocalServiceBuilder {
 fn router(service: Arc<Service>) -> Router {
     // axum has to be told that the colon of `:send` is none of its old captures.
     let mut router = Router::new().without_v07_checks();
-    for add in [entra::add_routes, identity::add_routes, client::add_routes, rest::add_routes, rest::add_v1_routes] {
+    for add in
+        [entra::add_routes, identity::add_routes, client::add_routes, rest::add_routes, rest::add_v1_routes]
+    {
         router = add(router);
     }
     router

@@ -7,15 +7,19 @@ use std::time::Duration;
 use futures_channel::mpsc;
 use futures_util::{FutureExt, StreamExt, pin_mut, select};
 use hubwire::{
-    CallError, ConnectionError, ConnectionEvent, ConnectionState, HubConnection, RefreshError, RetryPolicy,
+    CallError, ConnectionError, ConnectionEvent, ConnectionState, HubConnection, HubConnectionBuilder,
+    RefreshError, RetryPolicy,
 };
 use serde::Deserialize;
+
+use super::Setup;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The server cuts the transport under a pending call; the connection comes back as a new one.
-pub(crate) async fn automatic_reconnect(base: &str) {
-    let hub = HubConnection::builder(format!("{base}/parallel"))
+pub(crate) async fn automatic_reconnect(base: &str, setup: Setup) {
+    let hub = setup
+        .builder(format!("{base}/parallel"))
         .with_automatic_reconnect(RetryPolicy::default())
         .connect()
         .await
@@ -142,20 +146,26 @@ pub(crate) async fn retry_policies(base: &str, panics: bool) {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all(deserialize = "camelCase"))]
+#[serde(rename_all = "camelCase")]
 struct SeriesReport {
+    #[serde(alias = "Count")]
     count: usize,
+    #[serde(alias = "Last")]
     last: i64,
+    #[serde(alias = "InOrder")]
     in_order: bool,
+    #[serde(alias = "Duplicates")]
     duplicates: Vec<i64>,
+    #[serde(alias = "Missing")]
     missing: Vec<i64>,
 }
 
 /// Numbered messages both ways, while the server cuts the socket again and again: none is lost, doubled or out of
 /// order, no call fails, and no event tells of it.
-pub(crate) async fn stateful_reconnect(base: &str, messages: usize, drops: usize) {
+pub(crate) async fn stateful_reconnect(base: &str, setup: Setup, messages: usize, drops: usize) {
     let (sender, mut received) = mpsc::unbounded();
-    let hub = HubConnection::builder(format!("{base}/stateful"))
+    let hub = setup
+        .builder(format!("{base}/stateful"))
         .with_stateful_reconnect()
         .on("Number", move |n: usize| sender.unbounded_send(n).unwrap())
         .connect()
@@ -209,10 +219,13 @@ impl Tokens {
 }
 
 /// A builder whose provider gives these tokens, and from then on the last.
-fn with_tokens(url: String, tokens: impl Into<Vec<String>>) -> (hubwire::HubConnectionBuilder, Tokens) {
+fn with_tokens(
+    builder: HubConnectionBuilder,
+    tokens: impl Into<Vec<String>>,
+) -> (HubConnectionBuilder, Tokens) {
     let asked = Arc::<AtomicUsize>::default();
     let (count, tokens) = (Arc::clone(&asked), tokens.into());
-    let builder = HubConnection::builder(url).with_access_token(move || {
+    let builder = builder.with_access_token(move || {
         let n = count.fetch_add(1, Ordering::SeqCst);
         std::future::ready(Ok::<_, std::io::Error>(tokens[n.min(tokens.len() - 1)].clone()))
     });
@@ -220,10 +233,11 @@ fn with_tokens(url: String, tokens: impl Into<Vec<String>>) -> (hubwire::HubConn
 }
 
 /// `good` and `expired` are tokens of the reference hub, the first for an hour.
-pub(crate) async fn tokens(base: &str, good: &str, expired: &str) {
+pub(crate) async fn tokens(base: &str, setup: Setup, good: &str, expired: &str) {
     let (good, expired) = (good.to_owned(), expired.to_owned());
+    let secure = || setup.builder(format!("{base}/secure"));
     // Asked once for a start, and not again for a reconnect while the token is good.
-    let (builder, tokens) = with_tokens(format!("{base}/secure"), [good.clone()]);
+    let (builder, tokens) = with_tokens(secure(), [good.clone()]);
     let hub = builder.with_automatic_reconnect(RetryPolicy::default()).connect().await.unwrap();
     assert_eq!(tokens.count(), 1);
     let mut events = hub.events();
@@ -238,15 +252,15 @@ pub(crate) async fn tokens(base: &str, good: &str, expired: &str) {
     assert_eq!(tokens.count(), 2);
 
     // A 401 gets one more token, and no more than that.
-    let (builder, tokens) = with_tokens(format!("{base}/secure"), [expired.clone(), good.clone()]);
+    let (builder, tokens) = with_tokens(secure(), [expired.clone(), good.clone()]);
     builder.connect().await.unwrap();
     assert_eq!(tokens.count(), 2);
-    let (builder, tokens) = with_tokens(format!("{base}/secure"), [expired]);
+    let (builder, tokens) = with_tokens(secure(), [expired]);
     assert_eq!(builder.connect().await.expect_err("expired").status(), Some(401));
     assert_eq!(tokens.count(), 2);
 
     // A redirect's token never reaches the app server: the next start asks the provider, or goes without.
-    let (builder, tokens) = with_tokens(format!("{base}/redirect/secure"), [good]);
+    let (builder, tokens) = with_tokens(setup.builder(format!("{base}/redirect/secure")), [good]);
     let hub = builder.with_automatic_reconnect(RetryPolicy::default()).connect().await.unwrap();
     assert_eq!(tokens.count(), 1);
     let who: serde_json::Value = hub.invoke("WhoAmI", ()).await.unwrap();
@@ -256,7 +270,8 @@ pub(crate) async fn tokens(base: &str, good: &str, expired: &str) {
 /// Authentication refresh. `tokens` are of one user, for 4 seconds, an hour and 10 seconds, and one of another.
 pub(crate) async fn authentication_refresh(base: &str, tokens: [String; 4]) {
     let [short, long, other, foreign] = tokens;
-    let (builder, asked) = with_tokens(format!("{base}/refreshing"), [short, long, other, foreign]);
+    let (builder, asked) =
+        with_tokens(HubConnection::builder(format!("{base}/refreshing")), [short, long, other, foreign]);
     let hub = builder.connect().await.unwrap();
     let mut events = hub.events();
     // By itself, after half of the short token's life.

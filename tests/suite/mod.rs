@@ -59,6 +59,17 @@ impl Setup {
     }
 }
 
+/// Every transport, with every protocol that it carries.
+pub(crate) const SETUPS: &[Setup] = &[
+    Setup::json(Transport::WebSockets),
+    Setup::json(Transport::ServerSentEvents),
+    Setup::json(Transport::LongPolling),
+    #[cfg(feature = "msgpack")]
+    Setup { transport: Transport::WebSockets, protocol: HubProtocol::MessagePack },
+    #[cfg(feature = "msgpack")]
+    Setup { transport: Transport::LongPolling, protocol: HubProtocol::MessagePack },
+];
+
 async fn connect(url: String) -> HubConnection {
     HubConnection::builder(url).connect().await.expect("connects")
 }

@@ -210,7 +210,7 @@ impl<T, S: Clone, J> Session<T, S, J> {
                     && live.fruitless_resumes < FRUITLESS_RESUMES;
                 live.fruitless_resumes += 1;
                 if again {
-                    return self.resume(now, live, cause);
+                    return self.reopen(now, live, cause);
                 }
                 *self.phase = Phase::Resuming { live, fetching_token: false, cause };
                 self.resume_failed(now);

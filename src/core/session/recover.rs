@@ -88,14 +88,25 @@ impl<T, S: Clone, J> Session<T, S, J> {
 
     /// The same connection on a new socket: the same URL, and no delay.
     pub(super) fn resume(&mut self, now: Moment, mut live: Live, cause: ConnectionError) {
-        let provided = self.options.has_token_provider && !live.link.redirected_token;
-        let token = self.tokens.valid(now).cloned();
-        let fetching_token = provided && token.is_none();
-        if provided && token.is_some() {
-            live.link.info.token = token;
+        if self.options.has_token_provider && !live.link.redirected_token {
+            match self.tokens.valid(now) {
+                Some(token) => live.link.info.token = Some(token.clone()),
+                None => {
+                    let phase = Phase::Resuming { live, fetching_token: true, cause };
+                    return self.enter_resuming(now, phase, Effect::FetchToken);
+                }
+            }
         }
-        let effect = if fetching_token { Effect::FetchToken } else { open(&live.link) };
-        self.enter(now, Phase::Resuming { live, fetching_token, cause }, effect);
+        self.reopen(now, live, cause);
+    }
+
+    pub(super) fn reopen(&mut self, now: Moment, live: Live, cause: ConnectionError) {
+        let effect = open(&live.link);
+        self.enter_resuming(now, Phase::Resuming { live, fetching_token: false, cause }, effect);
+    }
+
+    fn enter_resuming(&mut self, now: Moment, phase: Phase, effect: Effect<T, S>) {
+        self.enter(now, phase, effect);
         // A server forgets the connection sooner than a request times out.
         self.deadline = now.saturating_add(self.options.server_timeout.min(self.options.request_timeout));
     }

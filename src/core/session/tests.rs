@@ -583,6 +583,18 @@ fn a_resume_asks_for_a_token_when_the_old_one_is_about_to_expire() {
 }
 
 #[test]
+fn a_resume_that_is_tried_again_asks_for_no_other_token() {
+    let mut bench = stateful();
+    bench.now = 3600 * SECOND;
+    bench.session.handle_transport_closed(bench.now, lost());
+    bench.token(Ok(Some("new".into())));
+    bench.effects();
+    bench.session.handle_open(bench.now, Err(lost()));
+    let [Effect::Open { token, .. }] = &bench.effects()[..] else { panic!() };
+    assert_eq!(token, &Some("new".into()));
+}
+
+#[test]
 fn long_polling_keeps_itself_alive() {
     let mut bench = opening(|options| options.transports.allowed = Transport::LongPolling.into());
     bench.session.handle_open(bench.now, Ok(()));

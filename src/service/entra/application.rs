@@ -106,7 +106,7 @@ impl Application {
                 credential.get_token(&[scope], None).await
             }
         };
-        result.map_err(|error| http.into_error(error, &self.client_id, is_assertion))
+        result.map_err(|error| http.explain(error, &self.client_id, is_assertion))
     }
 }
 

@@ -100,7 +100,7 @@ impl EntraHttp {
     }
 
     /// Why there is no token: what the transport saw, rather than what `azure_identity` made of it.
-    pub(super) fn into_error(&self, error: Error, client_id: &str, is_assertion: bool) -> CredentialError {
+    pub(super) fn explain(&self, error: Error, client_id: &str, is_assertion: bool) -> CredentialError {
         match self.take_last() {
             Some(Outcome::Refused(answer)) => answer.into_error(client_id, is_assertion),
             Some(Outcome::Unreachable(cause)) => CredentialError::Connection(cause),
