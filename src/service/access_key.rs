@@ -48,6 +48,16 @@ impl SigningKeys {
     }
 }
 
+impl SigningKeys {
+    /// Exchanges anew if there is a key from an exchange: an endpoint that was away may not know it any more.
+    pub(super) async fn renew_if_used(&self) -> Result<(), ServiceError> {
+        match self {
+            Self::Exchanged(cache) if !cache.is_empty() => self.renew().await,
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What an exchange needs.
 #[derive(Clone)]
 pub(super) struct Exchange {

@@ -7,6 +7,8 @@
 //! 3. A [`HubClient`] gives clients access ([`HubClient::negotiate`]) and sends them messages.
 //! 4. A [`NegotiateService`] is the HTTP endpoint that browsers ask for access.
 //!
+//! A [`ServiceClient`] may have several endpoints: clients are sent to one of them, messages go to all.
+//!
 //! Secrets stay out of `Debug`, errors and logs, and URLs are shown without their query.
 
 mod access_key;
@@ -17,15 +19,19 @@ mod client;
 mod clients;
 mod cloud;
 mod commands;
+mod configuration;
 mod connection;
 mod connection_string;
 mod cors;
 mod credential;
+mod credential_settings;
 mod endpoint;
+mod endpoints;
 mod entra;
 mod error;
 mod group;
 mod group_connections;
+mod health;
 mod http;
 mod hub;
 pub(crate) mod jwt;
@@ -34,6 +40,7 @@ mod payload;
 mod random;
 mod rest;
 mod retry;
+mod router;
 pub(crate) mod secret;
 mod tower;
 
@@ -43,20 +50,23 @@ pub use client::{BuildError, ServiceClient, ServiceClientBuilder};
 pub use clients::{AllClients, Several, User, UserConnections};
 pub use cloud::{Cloud, UnknownCloud};
 pub use commands::{Commands, filter_text};
+pub use configuration::{Configuration, ConfigurationError, ConfigurationWarning, EndpointSettings};
 pub use connection::{ClientStream, Connection};
-pub use connection_string::{AuthKind, ConnectionString, ConnectionStringError};
+pub use connection_string::{ConnectionString, ConnectionStringError, ConnectionStringWarning};
 pub use credential::{AccessKey, Credential};
-pub use endpoint::{EndpointError, ServiceEndpoint};
+pub use credential_settings::{AuthKind, CertificateLocation, CredentialSettings, ManagedIdentityId};
+pub use endpoint::{EndpointError, EndpointRole, ServiceEndpoint};
 pub use entra::{
     AzureCli, CertificateError, ClientCertificate, ClientSecret, CredentialChain, EnvironmentCredential,
     FederatedCredential, ManagedIdentity, SigningAlgorithm, WorkloadIdentity,
 };
-pub use error::{CredentialError, Operation, Refusal, ServiceError};
+pub use error::{CredentialError, EndpointFailure, Operation, Refusal, ServiceError};
 pub use group::Group;
 pub use group_connections::{ConnectionPage, ConnectionPages, GroupConnection, GroupConnections};
 pub use hub::HubClient;
 pub use negotiate::{ClientAccess, NegotiateOptions};
 pub use retry::RetryOptions;
+pub use router::{DefaultRouter, EndpointRouter, EndpointStatus, choose_endpoint};
 pub use tower::{NegotiateRejection, NegotiateService};
 
 /// Seconds since the Unix epoch.

@@ -56,6 +56,12 @@ impl NegotiateOptions {
         Self { user_id: Some(id.into()), ..Self::anonymous() }
     }
 
+    /// The user, if it is somebody in particular.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.user_id.as_deref()
+    }
+
     /// Adds a claim, which hubs and upstream handlers see. A name that occurs several times becomes a list. Names
     /// that start with `asrs.s.` are the service's own and are refused by [`HubClient::negotiate`].
     ///

@@ -75,6 +75,11 @@ impl Request {
         Self { operation, method, path, query: String::new(), payload: None }
     }
 
+    /// The part of the path behind the hub: what the request is about.
+    pub(super) fn about(&self) -> &str {
+        self.path.splitn(4, '/').nth(3).unwrap_or_default()
+    }
+
     /// Adds a parameter.
     pub(super) fn query(mut self, name: &str, value: &str) -> Self {
         self.query.extend(["&", name, "=", &encode_data(value)]);
@@ -198,7 +203,17 @@ pub(super) async fn send(
     token: &str,
     timeout: Duration,
 ) -> Result<Response, ServiceError> {
-    let request = request.bearer_auth(token).timeout(timeout);
+    dispatch(request.bearer_auth(token), operation, Some(token), timeout).await
+}
+
+/// The same with whatever authentication the request has, none if there is no token.
+pub(super) async fn dispatch(
+    request: RequestBuilder,
+    operation: Operation,
+    token: Option<&str>,
+    timeout: Duration,
+) -> Result<Response, ServiceError> {
+    let request = request.timeout(timeout);
     let response = request.send().await.map_err(|error| transport_error(operation, timeout, error.into()))?;
     tracing::debug!(%operation, status = response.status().as_u16(), "Azure SignalR Service answered");
     if response.status().is_success() {
@@ -228,7 +243,7 @@ fn transport_error(
     }
 }
 
-async fn refusal(response: Response, operation: Operation, token: &str) -> Refusal {
+async fn refusal(response: Response, operation: Operation, token: Option<&str>) -> Refusal {
     #[derive(Deserialize)]
     struct Answer {
         message: String,
@@ -240,7 +255,8 @@ async fn refusal(response: Response, operation: Operation, token: &str) -> Refus
     let answer = read_body(response, MAX_ANSWER).await.unwrap_or_default();
     let message = serde_json::from_slice::<Answer>(&answer).ok().map(|answer| answer.message);
     // Something in between may echo the request.
-    let message = message.filter(|message| !message.is_empty() && !message.contains(token));
+    let message =
+        message.filter(|message| !message.is_empty() && !token.is_some_and(|token| message.contains(token)));
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     let message = message.map(|message| message.chars().take(MAX_MESSAGE).map(printable).collect());
     Refusal { operation, status, error_code, message, retry_after }
