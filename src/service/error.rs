@@ -13,6 +13,12 @@ pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 pub enum Operation {
     /// Exchanging an Entra token for a temporary access key, which signs client tokens.
     ExchangeAccessKey,
+    /// Asking whether the service is there, which needs no role.
+    Check,
+    /// Having the service make a client token (`:generateToken`).
+    GenerateToken,
+    /// Giving a connection new credentials before its present ones end.
+    RefreshAuthentication,
     /// Sending a message to clients.
     Send,
     /// Adding a connection or a user to a group, or removing it.
@@ -27,7 +33,27 @@ impl Operation {
     pub fn roles(self) -> [&'static str; 2] {
         match self {
             Self::ExchangeAccessKey => ["SignalR App Server", "SignalR Service Owner"],
-            Self::Send | Self::ManageGroup => ["SignalR REST API Owner", "SignalR Service Owner"],
+            Self::Check
+            | Self::GenerateToken
+            | Self::RefreshAuthentication
+            | Self::Send
+            | Self::ManageGroup => ["SignalR REST API Owner", "SignalR Service Owner"],
+        }
+    }
+}
+
+impl Operation {
+    /// What the roles of an application that lacks those for this operation may be good for instead.
+    fn alternative(self) -> &'static str {
+        match self {
+            Self::ExchangeAccessKey => {
+                "; with the role \"SignalR REST API Owner\" clients can negotiate by EntraStrategy::GenerateToken, \
+                 without claims and options of their own"
+            }
+            Self::GenerateToken => {
+                "; with the role \"SignalR App Server\" clients can negotiate by EntraStrategy::AccessKey"
+            }
+            _ => "",
         }
     }
 }
@@ -36,6 +62,9 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ExchangeAccessKey => "exchanging the Entra token for an access key",
+            Self::Check => "asking whether the service is there",
+            Self::GenerateToken => "making a client token",
+            Self::RefreshAuthentication => "refreshing the authentication of a connection",
             Self::Send => "sending a message",
             Self::ManageGroup => "changing a group",
         })
@@ -117,8 +146,8 @@ pub enum ServiceError {
     /// the credential belongs to; or let this machine through the resource's network access control.
     #[error(
         "{0}: the application needs the role {roles} on the SignalR resource (an assignment takes up to 30 minutes \
-         to work), and the network access control of the resource must allow REST API calls from here",
-        roles = Roles(.0.operation)
+         to work), and the network access control of the resource must allow REST API calls from here{alternative}",
+        roles = Roles(.0.operation), alternative = .0.operation.alternative()
     )]
     Forbidden(Refusal),
     /// Status 404. Without an error code the endpoint is not one of Azure SignalR Service.
@@ -187,6 +216,27 @@ pub enum ServiceError {
         /// The claim.
         name: String,
     },
+    /// A value of an option is outside of what the service takes.
+    #[error("the {option} of a client must be {range}")]
+    InvalidOption {
+        /// The option.
+        option: &'static str,
+        /// What it can be.
+        range: &'static str,
+    },
+    /// Tokens that the service makes carry a user id and nothing else: leave the option out, or use
+    /// `EntraStrategy::AccessKey`, which needs the role "SignalR App Server" or "SignalR Service Owner".
+    #[error(
+        "a client token that the service makes cannot carry the {option}; leave it out, or negotiate by \
+         EntraStrategy::AccessKey, which needs the role \"SignalR App Server\" or \"SignalR Service Owner\""
+    )]
+    NeedsAccessKey {
+        /// What it cannot carry.
+        option: &'static str,
+    },
+    /// What the client has authenticated with has ended. It has to sign in again.
+    #[error("the client's own authentication has expired; it has to sign in again")]
+    AuthenticationExpired,
     /// The lifetime of a client token is zero or beyond the year 9999.
     #[error("the lifetime of a client token must be more than zero and end before the year 10000")]
     InvalidLifetime,

@@ -8,9 +8,8 @@ use serde_json::Value;
 use super::{
     client::Shared,
     error::{Operation, ServiceError},
-    negotiate::{ClientAccess, NegotiateOptions, client_token, client_url},
+    negotiate::{self, ClientAccess, NegotiateOptions},
     rest::segment,
-    unix_now,
 };
 use crate::{
     arguments::{ArgumentWriter, Arguments, SerializeError},
@@ -41,22 +40,31 @@ impl HubClient {
     /// Where a client connects to and what it connects with: the answer of a negotiate endpoint.
     ///
     /// With Entra the first call exchanges the token for an access key, which needs the role "SignalR App Server" or
-    /// "SignalR Service Owner"; the calls of the next hour do without a request.
+    /// "SignalR Service Owner"; the calls of the next hour do without a request. With other roles the service makes
+    /// the token, if it need not say more than the user: see [`EntraStrategy`](super::EntraStrategy).
     ///
     /// # Errors
     /// See [`ServiceError`].
     pub async fn negotiate(&self, options: NegotiateOptions) -> Result<ClientAccess, ServiceError> {
-        let Shared { endpoint, application, keys, .. } = &*self.shared;
-        let key = keys.current().await?;
-        let hub = match application {
-            Some(application) => format!("{application}_{}", self.name),
-            None => self.name.clone(),
-        };
-        let audience = format!("{}client/?hub={hub}", endpoint.audience_base());
-        Ok(ClientAccess {
-            url: client_url(&endpoint.client_base(), &hub, &options),
-            access_token: client_token(&key, &audience, &options, unix_now())?,
-        })
+        negotiate::negotiate(&self.shared, &self.name, &options).await
+    }
+
+    /// Gives an open connection new credentials, so that it outlives those it was opened with: a client that
+    /// refreshes its authentication asks for it with its connection token. The client connects with what is returned
+    /// from then on. The service refuses another user than the connection's.
+    ///
+    /// Part of the authentication refresh of .NET 11 (version 2026-07-01 of the REST API);
+    /// [`NegotiateService::with_refresh`](super::NegotiateService::with_refresh) is the endpoint for it. Needs the
+    /// role "SignalR REST API Owner" or "SignalR Service Owner", besides what [`negotiate`](Self::negotiate) needs.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]: not found for a connection that is not there, forbidden for another user.
+    pub async fn refresh_authentication(
+        &self,
+        connection_token: &str,
+        options: NegotiateOptions,
+    ) -> Result<ClientAccess, ServiceError> {
+        negotiate::refresh(&self.shared, &self.name, connection_token, &options).await
     }
 
     /// Every connection of the hub.

@@ -25,6 +25,7 @@ mod http;
 mod hub;
 pub(crate) mod jwt;
 mod negotiate;
+mod negotiate_endpoint;
 mod random;
 mod rest;
 pub(crate) mod secret;
@@ -32,6 +33,7 @@ mod tower;
 
 use std::time::SystemTime;
 
+pub use crate::core::negotiate::{Transport, Transports};
 pub use client::{BuildError, ServiceClient, ServiceClientBuilder};
 pub use connection_string::{AuthKind, ConnectionString, ConnectionStringError};
 pub use credential::{AccessKey, Credential};
@@ -39,8 +41,9 @@ pub use endpoint::{EndpointError, ServiceEndpoint};
 pub use entra::ClientSecret;
 pub use error::{CredentialError, Operation, Refusal, ServiceError};
 pub use hub::{Clients, Group, HubClient};
-pub use negotiate::{ClientAccess, NegotiateOptions};
-pub use tower::{NegotiateRejection, NegotiateService};
+pub use negotiate::{ClientAccess, EntraStrategy, NegotiateOptions};
+pub use negotiate_endpoint::NegotiateRejection;
+pub use tower::NegotiateService;
 
 /// Seconds since the Unix epoch.
 pub(crate) fn unix_now() -> u64 {

@@ -50,8 +50,8 @@ pub(super) struct RestClient {
 }
 
 impl RestClient {
-    /// Makes a request. `path` is encoded and has no slash in front. A 401 with Entra is answered with a fresh token,
-    /// once: a request that was not authenticated was not carried out.
+    /// Makes a request whose answer says nothing but that it was carried out. `path` is encoded and has no slash in
+    /// front.
     pub(super) async fn call(
         &self,
         operation: Operation,
@@ -60,8 +60,37 @@ impl RestClient {
         body: Option<String>,
     ) -> Result<(), ServiceError> {
         let application = self.application.as_ref().map(|name| format!("application={name}&"));
-        let target =
-            format!("{path}?{}api-version={API_VERSION}", application.as_deref().unwrap_or_default());
+        let query = format!("{}api-version={API_VERSION}", application.as_deref().unwrap_or_default());
+        let response = self.request(operation, method, path, &query, body).await?;
+        // A connection is used again only when its answer has been read.
+        let _ = read_body(response, MAX_ANSWER).await;
+        Ok(())
+    }
+
+    /// Makes a request and gives the body of its answer. `query` is encoded and names the version.
+    pub(super) async fn fetch(
+        &self,
+        operation: Operation,
+        method: Method,
+        path: &str,
+        query: &str,
+        body: Option<String>,
+    ) -> Result<Vec<u8>, ServiceError> {
+        let response = self.request(operation, method, path, query, body).await?;
+        read(response, operation, self.timeout).await
+    }
+
+    /// A 401 with Entra is answered with a fresh token, once: a request that was not authenticated was not carried
+    /// out.
+    async fn request(
+        &self,
+        operation: Operation,
+        method: Method,
+        path: &str,
+        query: &str,
+        body: Option<String>,
+    ) -> Result<Response, ServiceError> {
+        let target = format!("{path}?{query}");
         let url = Url::parse(&format!("{}{target}", self.base)).ok();
         // Whatever a URL parser makes of the path, it must not become another resource's.
         let url = url.filter(|url| url.path().ends_with(&format!("/{path}")));
@@ -76,28 +105,25 @@ impl RestClient {
                 None => request,
             }
         };
-        let response = match &self.credential {
+        match &self.credential {
             RestCredential::Key(key) => {
                 let now = unix_now();
                 let validity = Validity { issued_at: now, expires_at: now + TOKEN_LIFETIME };
                 let audience = format!("{}{target}", self.audience_base);
                 let token = Secret::new(key.sign([("nameid", &self.server_name)], validity, &audience));
-                send(request(), operation, token.expose(), self.timeout).await?
+                send(request(), operation, token.expose(), self.timeout).await
             }
             RestCredential::Entra(tokens) => {
                 let token = tokens.lease().await?;
                 match send(request(), operation, token.value.expose(), self.timeout).await {
                     Err(ServiceError::Unauthorized(_)) => {
                         let token = tokens.renew(&token).await?;
-                        send(request(), operation, token.value.expose(), self.timeout).await?
+                        send(request(), operation, token.value.expose(), self.timeout).await
                     }
-                    other => other?,
+                    other => other,
                 }
             }
-        };
-        // A connection is used again only when its answer has been read.
-        let _ = read_body(response, MAX_ANSWER).await;
-        Ok(())
+        }
     }
 }
 
