@@ -7,6 +7,7 @@
 //! 2. A [`ServiceClient`] gets tokens and keys, keeps them and renews them.
 //! 3. A [`HubClient`] gives clients access ([`HubClient::negotiate`]) and sends them messages.
 //! 4. A [`NegotiateService`] is the HTTP endpoint that browsers ask for access.
+//! 5. An [`UpstreamRouter`] is the HTTP endpoint that the service, in serverless mode, calls for what clients do.
 //!
 //! Secrets stay out of `Debug`, errors and logs, and URLs are shown without their query.
 
@@ -30,6 +31,7 @@ mod random;
 mod rest;
 pub(crate) mod secret;
 mod tower;
+mod upstream;
 
 use std::time::SystemTime;
 
@@ -44,6 +46,13 @@ pub use hub::{Clients, Group, HubClient};
 pub use negotiate::{ClientAccess, EntraStrategy, NegotiateOptions};
 pub use negotiate_endpoint::NegotiateRejection;
 pub use tower::NegotiateService;
+pub use upstream::{
+    EntraTokenValidator, EntraTokenValidatorBuilder, UpstreamClient, UpstreamError, UpstreamMessage,
+    UpstreamRouter, ValidatorError,
+};
+
+#[cfg(feature = "local")]
+pub(crate) use upstream::sign as upstream_signature;
 
 /// Seconds since the Unix epoch.
 pub(crate) fn unix_now() -> u64 {
