@@ -161,7 +161,7 @@ pub(super) struct Shared {
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct ServiceClient(Arc<Shared>);
+pub struct ServiceClient(pub(super) Arc<Shared>);
 
 impl ServiceClient {
     /// Starts a client.

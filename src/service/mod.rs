@@ -15,6 +15,7 @@ mod access_key;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod cache;
+mod check;
 mod client;
 mod connection_string;
 mod cors;
@@ -36,6 +37,7 @@ mod upstream;
 use std::time::SystemTime;
 
 pub use crate::core::negotiate::{Transport, Transports};
+pub use check::{CheckOutcome, CheckProblem, CheckReport, CheckStep};
 pub use client::{BuildError, ServiceClient, ServiceClientBuilder};
 pub use connection_string::{AuthKind, ConnectionString, ConnectionStringError};
 pub use credential::{AccessKey, Credential};
