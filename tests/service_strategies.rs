@@ -164,14 +164,14 @@ async fn a_made_token_that_is_none_is_refused_and_a_401_gets_a_fresh_entra_token
     assert_eq!(fake.last().bearer(), "entra-token-2");
 }
 
-async fn key_hub() -> HubClient {
+fn key_hub() -> HubClient {
     let endpoint = ServiceEndpoint::new("http://127.0.0.1:8888", AccessKey::new(ACCESS_KEY)).unwrap();
     ServiceClient::builder().endpoint(endpoint).build().unwrap().hub("chat").unwrap()
 }
 
 #[tokio::test]
 async fn options_become_claims() {
-    let hub = key_hub().await;
+    let hub = key_hub();
     let any = NegotiateOptions::anonymous;
     let second = Duration::from_secs(1);
     for (options, expected) in [
@@ -207,7 +207,7 @@ async fn options_become_claims() {
 
 #[tokio::test]
 async fn tokens_end_with_what_the_client_signed_in_with() {
-    let hub = key_hub().await;
+    let hub = key_hub();
     let claims = async |options| {
         let access = hub.negotiate(options).await.unwrap();
         let (_, claims) = verified(&access.access_token, ACCESS_KEY);
@@ -236,7 +236,7 @@ async fn tokens_end_with_what_the_client_signed_in_with() {
 
 #[tokio::test]
 async fn urls_carry_request_id_and_cultures() {
-    let hub = key_hub().await;
+    let hub = key_hub();
     let options = NegotiateOptions::anonymous()
         .original_request("/chat/negotiate", "a=1")
         .request_id("trace 1&x")
@@ -331,7 +331,7 @@ async fn a_refused_refresh_says_why() {
         let service = endpoint(fake.key_client().hub("chat").unwrap()).with_refresh();
         assert_eq!(post(service, "/chat/refresh", Some("c")).await, (status, json!({ "error": error })));
     }
-    let over = NegotiateService::new(key_hub().await, |_: &http::request::Parts| {
+    let over = NegotiateService::new(key_hub(), |_: &http::request::Parts| {
         alice().authentication_expiry(SystemTime::UNIX_EPOCH)
     });
     let expired = (401, json!({ "error": "invalid_token" }));
@@ -341,8 +341,7 @@ async fn a_refused_refresh_says_why() {
 
 #[tokio::test]
 async fn the_path_behind_a_client_is_decoded_once() {
-    let service =
-        NegotiateService::new(key_hub().await, |_: &http::request::Parts| NegotiateOptions::anonymous());
+    let service = NegotiateService::new(key_hub(), |_: &http::request::Parts| NegotiateOptions::anonymous());
     let (_, answer) = post(service, "/a%20b/negotiate?x=%20", None).await;
     let url = answer["url"].as_str().unwrap();
     assert!(url.contains("&asrs.op=%2Fa%20b&x=%20&"), "{url}");

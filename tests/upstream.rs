@@ -555,7 +555,7 @@ async fn requests_have_the_outcome_that_the_official_extension_gives() {
         support::skipped("upstream", "no recordings; HUBWIRE_RECORDINGS_DIR names their folder");
         return;
     };
-    let mut count = 0;
+    let (mut count, mut differences) = (0, Vec::new());
     for case in recordings["cases"].as_array().expect("cases") {
         let (name, input, result) = (case["name"].as_str().unwrap(), &case["input"], &case["result"]);
         let is_binary = input["contentType"].as_str().is_some_and(|kind| kind.contains("msgpack"));
@@ -587,15 +587,26 @@ async fn requests_have_the_outcome_that_the_official_extension_gives() {
                 (None, None | Some(500)) => 400,
                 (None, Some(status)) => u16::try_from(status).unwrap(),
             });
-        assert_eq!(answer.status, expected, "{name}: {}", String::from_utf8_lossy(&answer.body));
+        let mut differs = |what: String| differences.push(format!("{name}: {what}"));
+        if answer.status != expected {
+            let body = String::from_utf8_lossy(&answer.body);
+            differs(format!("status {}, not {expected}; {body}", answer.status));
+        }
         if otherwise.is_some() || expected != 200 {
             continue;
         }
-        if let Some(text) = result["body"].as_str() {
-            assert_eq!(answer.text(), text, "{name}");
+        // The order of an object's members says nothing.
+        let record =
+            |text: &str| text.strip_suffix('\u{1e}').map(serde_json::from_str::<Value>).and_then(Result::ok);
+        if let Some(text) = result["body"].as_str()
+            && (record(text).is_none() || record(answer.text()) != record(text))
+        {
+            differs(format!("body {}, not {text}", answer.text()));
         }
-        if let Some(text) = result["bodyBase64"].as_str() {
-            assert_eq!(BASE64_STANDARD.encode(&answer.body), text, "{name}");
+        if let Some(text) = result["bodyBase64"].as_str()
+            && BASE64_STANDARD.encode(&answer.body) != text
+        {
+            differs(format!("body {:?}, not {text}", answer.body));
         }
         let (context, seen) = (&result["context"], seen.lock().unwrap().clone());
         let Some(seen) = seen.filter(|_| context.is_object()) else { continue };
@@ -604,8 +615,11 @@ async fn requests_have_the_outcome_that_the_official_extension_gives() {
             // No claims are none; what JSON cannot say, such as a timestamp or infinity, is not compared.
             let is_empty = ours.as_object().is_some_and(serde_json::Map::is_empty) && theirs.is_null();
             let unspoken = field == "Arguments" && (ours.is_null() || theirs.is_null());
-            assert!(is_empty || unspoken || ours == theirs, "{name}: {field} is {ours}, not {theirs}");
+            if !is_empty && !unspoken && ours != theirs {
+                differs(format!("{field} is {ours}, not {theirs}"));
+            }
         }
     }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
     assert!(count > 0, "there are cases");
 }

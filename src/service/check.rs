@@ -232,39 +232,42 @@ impl ServiceClient {
     /// # }
     /// ```
     pub async fn check(&self) -> CheckReport {
-        let shared = &*self.0;
-        let mut report = CheckReport { endpoint: shared.endpoint.endpoint(), findings: Vec::new() };
-        if !report.add(CheckStep::Health, step(health(shared)).await) {
+        check(&self.0).await
+    }
+}
+
+async fn check(shared: &Shared) -> CheckReport {
+    let mut report = CheckReport { endpoint: shared.endpoint.endpoint(), findings: Vec::new() };
+    if !report.add(CheckStep::Health, step(health(shared)).await) {
+        return report;
+    }
+    let mut identity = Identity::default();
+    if let RestCredential::Entra(_) = &shared.rest.credential {
+        let token = step(token(shared)).await.map(|found| {
+            identity = found;
+            format!("{identity} of tenant {}", identity.tenant)
+        });
+        if !report.add(CheckStep::Token, token) {
             return report;
         }
-        let mut identity = Identity::default();
-        if let RestCredential::Entra(_) = &shared.rest.credential {
-            let token = step(token(shared)).await.map(|found| {
-                identity = found;
-                format!("{identity} of tenant {}", identity.tenant)
-            });
-            if !report.add(CheckStep::Token, token) {
-                return report;
-            }
-        }
-        let explain = |error: ServiceError| identity.explain(error);
-        if let SigningKeys::Exchanged(keys) = &shared.keys {
-            let key = step(async { keys.current().await.map_err(explain) }).await;
-            report.add(CheckStep::AccessKey, key.map(|_| "the token was exchanged for one".to_owned()));
-        }
-        report.add(CheckStep::RestApi, step(send(shared, &explain)).await);
-        let negotiated = report.add(CheckStep::Negotiation, step(negotiated(shared, &explain)).await);
-        if negotiated {
-            for (step, outcome) in &mut report.findings {
-                if *step == CheckStep::AccessKey
-                    && let CheckOutcome::Failed(problem) = outcome
-                {
-                    *outcome = CheckOutcome::Limited(problem.clone());
-                }
-            }
-        }
-        report
     }
+    let explain = |error: ServiceError| identity.explain(error);
+    if let SigningKeys::Exchanged(keys) = &shared.keys {
+        let key = step(async { keys.current().await.map_err(explain) }).await;
+        report.add(CheckStep::AccessKey, key.map(|_| "the token was exchanged for one".to_owned()));
+    }
+    report.add(CheckStep::RestApi, step(send(shared, &explain)).await);
+    let negotiated = report.add(CheckStep::Negotiation, step(negotiated(shared, &explain)).await);
+    if negotiated {
+        for (step, outcome) in &mut report.findings {
+            if *step == CheckStep::AccessKey
+                && let CheckOutcome::Failed(problem) = outcome
+            {
+                *outcome = CheckOutcome::Limited(problem.clone());
+            }
+        }
+    }
+    report
 }
 
 async fn step<T>(work: impl Future<Output = Result<T, CheckProblem>>) -> Result<T, CheckProblem> {
