@@ -12,6 +12,8 @@
 //! Secrets stay out of `Debug`, errors and logs, and URLs are shown without their query.
 
 mod access_key;
+#[cfg(feature = "actix")]
+pub mod actix;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod cache;
