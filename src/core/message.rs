@@ -111,7 +111,7 @@ pub struct Invocation<'a, P> {
 }
 
 impl<'a, P> Invocation<'a, P> {
-    pub(crate) fn map<Q>(self, payload: impl FnOnce(P) -> Q) -> Invocation<'a, Q> {
+    fn map<Q>(self, payload: impl FnOnce(P) -> Q) -> Invocation<'a, Q> {
         Invocation {
             headers: self.headers,
             invocation_id: self.invocation_id,

@@ -1,14 +1,15 @@
 //! Taking an upstream request apart, and answering it.
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
 
 use super::event::{UpstreamClient, UpstreamError, UpstreamMessage, parse_claims};
 #[cfg(feature = "msgpack")]
 use crate::core::msgpack;
 use crate::core::{
     HubProtocol, json,
-    message::{HubMessage, Invocation, Outcome},
+    message::{HubMessage, Outcome},
 };
 
 const JSON: &str = "application/json";
@@ -80,17 +81,18 @@ impl Head {
     /// A message's body. What it calls must be what the headers say, since they chose the handler.
     pub(super) fn message(self, body: &[u8]) -> Result<UpstreamMessage, Refusal> {
         let call = match self.protocol {
-            HubProtocol::Json => match json::parse(record(body)?) {
-                Ok(Some(HubMessage::Invocation(call))) => Some(call.map(str::as_bytes)),
-                _ => None,
-            },
+            HubProtocol::Json => Call::from_json(record(body)?),
             #[cfg(feature = "msgpack")]
             HubProtocol::MessagePack => match msgpack::parse(body) {
-                Ok(Some(HubMessage::Invocation(call))) => Some(call),
+                Ok(Some(HubMessage::Invocation(call))) => Some(Call {
+                    invocation_id: call.invocation_id.map(|id| id.into_owned()),
+                    target: call.target.into_owned(),
+                    arguments: call.arguments.to_vec(),
+                }),
                 _ => None,
             },
         };
-        let Some(Invocation { invocation_id, target, arguments, .. }) = call else {
+        let Some(Call { invocation_id, target, arguments }) = call else {
             return Err(Refusal(StatusCode::BAD_REQUEST, "The body is no invocation of the hub protocol."));
         };
         if !target.eq_ignore_ascii_case(&self.event) {
@@ -99,11 +101,37 @@ impl Head {
         }
         Ok(UpstreamMessage {
             client: self.client,
-            method: target.into_owned(),
-            invocation_id: invocation_id.map(|id| id.into_owned()).filter(|id| !id.is_empty()),
-            arguments: arguments.to_vec(),
+            method: target,
+            invocation_id: invocation_id.filter(|id| !id.is_empty()),
+            arguments,
             protocol: self.protocol,
         })
+    }
+}
+
+/// An invocation of the hub protocol.
+struct Call {
+    invocation_id: Option<String>,
+    target: String,
+    arguments: Vec<u8>,
+}
+
+impl Call {
+    /// Callers of upstreams write an id that is null or empty where a client would leave it out.
+    fn from_json(text: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            #[serde(rename = "type")]
+            kind: u64,
+            invocation_id: Option<String>,
+            target: String,
+            #[serde(borrow)]
+            arguments: &'a RawValue,
+        }
+        let Body { kind, invocation_id, target, arguments } = serde_json::from_str(text).ok()?;
+        let is_call = kind == 1 && arguments.get().starts_with('[');
+        is_call.then(|| Self { invocation_id, target, arguments: arguments.get().as_bytes().to_vec() })
     }
 }
 
