@@ -31,6 +31,11 @@ browser_only! {
     };
 }
 
+native_only! {
+    #[cfg(all(feature = "msgpack", feature = "service"))]
+    pub(crate) use self::payload::Payload;
+}
+
 #[cfg(feature = "client")]
 mod builder;
 #[cfg(feature = "client")]

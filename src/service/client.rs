@@ -264,7 +264,7 @@ pub(super) struct Shared {
 ///
 /// Source: [Scale SignalR Service with multiple instances](https://learn.microsoft.com/azure/azure-signalr/signalr-howto-scale-multi-instances).
 #[derive(Clone)]
-pub struct ServiceClient(Arc<Service>);
+pub struct ServiceClient(pub(super) Arc<Service>);
 
 impl ServiceClient {
     /// Starts a client.

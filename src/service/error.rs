@@ -16,6 +16,10 @@ pub enum Operation {
     ExchangeAccessKey,
     /// Asking whether the service is healthy.
     CheckHealth,
+    /// Having the service make a client token (`:generateToken`).
+    GenerateToken,
+    /// Giving a connection new credentials before its present ones end.
+    RefreshAuthentication,
     /// Sending a message to clients.
     Send,
     /// Adding a connection or a user to a group, or removing it.
@@ -51,10 +55,28 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// What the roles of an application that lacks those for this operation may be good for instead.
+    fn alternative(self) -> &'static str {
+        match self {
+            Self::ExchangeAccessKey => {
+                "; with the role \"SignalR REST API Owner\" clients can negotiate by EntraStrategy::GenerateToken, \
+                 without claims and options of their own"
+            }
+            Self::GenerateToken => {
+                "; with the role \"SignalR App Server\" clients can negotiate by EntraStrategy::AccessKey"
+            }
+            _ => "",
+        }
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ExchangeAccessKey => "exchanging the Entra token for an access key",
+            Self::GenerateToken => "making a client token",
+            Self::RefreshAuthentication => "refreshing the authentication of a connection",
             Self::Send => "sending a message",
             Self::ManageGroup => "changing a group",
             Self::CloseConnections => "closing connections",
@@ -143,8 +165,8 @@ pub enum ServiceError {
     /// the credential belongs to; or let this machine through the resource's network access control.
     #[error(
         "{0}: the application needs the role {roles} on the SignalR resource (an assignment takes up to 30 minutes \
-         to work), and the network access control of the resource must allow REST API calls from here",
-        roles = Roles(.0.operation)
+         to work), and the network access control of the resource must allow REST API calls from here{alternative}",
+        roles = Roles(.0.operation), alternative = .0.operation.alternative()
     )]
     Forbidden(Refusal),
     /// Status 404. Without an error code the endpoint is not one of Azure SignalR Service.
@@ -231,6 +253,27 @@ pub enum ServiceError {
         /// What the others said.
         failures: Vec<EndpointFailure>,
     },
+    /// A value of an option is outside of what the service takes.
+    #[error("the {option} of a client must be {range}")]
+    InvalidOption {
+        /// The option.
+        option: &'static str,
+        /// What it can be.
+        range: &'static str,
+    },
+    /// Tokens that the service makes carry a user id and nothing else: leave the option out, or use
+    /// `EntraStrategy::AccessKey`, which needs the role "SignalR App Server" or "SignalR Service Owner".
+    #[error(
+        "a client token that the service makes cannot carry the {option}; leave it out, or negotiate by \
+         EntraStrategy::AccessKey, which needs the role \"SignalR App Server\" or \"SignalR Service Owner\""
+    )]
+    NeedsAccessKey {
+        /// What it cannot carry.
+        option: &'static str,
+    },
+    /// What the client has authenticated with has ended. It has to sign in again.
+    #[error("the client's own authentication has expired; it has to sign in again")]
+    AuthenticationExpired,
     /// The lifetime of a client token is zero or beyond the year 9999.
     #[error("the lifetime of a client token must be more than zero and end before the year 10000")]
     InvalidLifetime,

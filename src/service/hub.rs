@@ -13,11 +13,10 @@ use super::{
     endpoints::Chosen,
     error::{Operation, ServiceError},
     group::Group,
-    negotiate::{ClientAccess, NegotiateOptions, client_token, client_url},
+    negotiate::{self, ClientAccess, NegotiateOptions},
     payload::Payload,
     rest::{Request, segment},
     router::EndpointRouter,
-    unix_now,
 };
 use crate::arguments::Arguments;
 
@@ -95,7 +94,8 @@ impl HubClient {
     /// Where a client connects to and what it connects with: the answer of a negotiate endpoint.
     ///
     /// With Entra the first call exchanges the token for an access key, which needs the role "SignalR App Server" or
-    /// "SignalR Service Owner"; the calls of the next hour do without a request.
+    /// "SignalR Service Owner"; the calls of the next hour do without a request. With other roles the service makes
+    /// the token, if it need not say more than the user: see [`EntraStrategy`](super::EntraStrategy).
     ///
     /// Of several endpoints the client is sent to the one that the router chooses, and to the router's next choice
     /// when that one gives no access.
@@ -104,26 +104,36 @@ impl HubClient {
     /// See [`ServiceError`].
     pub async fn negotiate(&self, options: NegotiateOptions) -> Result<ClientAccess, ServiceError> {
         let options = &options;
-        let at = |shared: Arc<Shared>| async move { self.negotiate_at(&shared, options).await };
+        let at =
+            |shared: Arc<Shared>| async move { negotiate::negotiate(&shared, &self.name, options).await };
         self.service.endpoints.negotiate(&*self.router, options, at).await
     }
 
-    async fn negotiate_at(
+    /// Gives an open connection new credentials, so that it outlives those it was opened with: a client that
+    /// refreshes its authentication asks for it with its connection token. The client connects with what is returned
+    /// from then on. The service refuses another user than the connection's. Of several endpoints the one that has
+    /// the connection does it.
+    ///
+    /// Part of the authentication refresh of .NET 11 (version 2026-07-01 of the REST API);
+    /// [`NegotiateService::with_refresh`](super::NegotiateService::with_refresh) is the endpoint for it. Needs the
+    /// role "SignalR REST API Owner" or "SignalR Service Owner", besides what [`negotiate`](Self::negotiate) needs.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]: not found for a connection that is not there, forbidden for another user.
+    pub async fn refresh_authentication(
         &self,
-        shared: &Shared,
-        options: &NegotiateOptions,
+        connection_token: &str,
+        options: NegotiateOptions,
     ) -> Result<ClientAccess, ServiceError> {
-        let Shared { endpoint, application, keys, .. } = shared;
-        let key = keys.current().await?;
-        let hub = match application {
-            Some(application) => format!("{application}_{}", self.name),
-            None => self.name.clone(),
-        };
-        let audience = format!("{}client/?hub={hub}", endpoint.audience_base());
-        Ok(ClientAccess {
-            url: client_url(&endpoint.client_base(), &hub, options),
-            access_token: client_token(&key, &audience, options, unix_now())?,
-        })
+        let Chosen { online, offline, .. } = self.service.endpoints.choose(&*self.router, "").await;
+        let mut absent = None;
+        for shared in online {
+            match negotiate::refresh(&shared, &self.name, connection_token, &options).await {
+                Err(error @ ServiceError::NotFound(_)) => absent = absent.or(Some(error)),
+                answer => return answer,
+            }
+        }
+        Err(absent.unwrap_or(ServiceError::NoEndpointAvailable { failures: offline }))
     }
 
     /// Every connection of the hub.

@@ -6,15 +6,19 @@
 //! 2. A [`ServiceClient`] gets tokens and keys, keeps them and renews them.
 //! 3. A [`HubClient`] gives clients access ([`HubClient::negotiate`]) and sends them messages.
 //! 4. A [`NegotiateService`] is the HTTP endpoint that browsers ask for access.
+//! 5. An [`UpstreamRouter`] is the HTTP endpoint that the service, in serverless mode, calls for what clients do.
 //!
 //! A [`ServiceClient`] may have several endpoints: clients are sent to one of them, messages go to all.
 //!
 //! Secrets stay out of `Debug`, errors and logs, and URLs are shown without their query.
 
 mod access_key;
+#[cfg(feature = "actix")]
+pub mod actix;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod cache;
+mod check;
 mod client;
 mod clients;
 mod cloud;
@@ -36,6 +40,7 @@ mod http;
 mod hub;
 pub(crate) mod jwt;
 mod negotiate;
+mod negotiate_endpoint;
 mod payload;
 mod random;
 mod rest;
@@ -43,9 +48,12 @@ mod retry;
 mod router;
 pub(crate) mod secret;
 mod tower;
+mod upstream;
 
 use std::time::SystemTime;
 
+pub use crate::core::negotiate::{Transport, Transports};
+pub use check::{CheckOutcome, CheckProblem, CheckReport, CheckStep, EndpointReport};
 pub use client::{BuildError, ServiceClient, ServiceClientBuilder};
 pub use clients::{AllClients, Several, User, UserConnections};
 pub use cloud::{Cloud, UnknownCloud};
@@ -64,10 +72,18 @@ pub use error::{CredentialError, EndpointFailure, Operation, Refusal, ServiceErr
 pub use group::Group;
 pub use group_connections::{ConnectionPage, ConnectionPages, GroupConnection, GroupConnections};
 pub use hub::HubClient;
-pub use negotiate::{ClientAccess, NegotiateOptions};
+pub use negotiate::{ClientAccess, EntraStrategy, NegotiateOptions};
+pub use negotiate_endpoint::NegotiateRejection;
 pub use retry::RetryOptions;
 pub use router::{DefaultRouter, EndpointRouter, EndpointStatus, choose_endpoint};
-pub use tower::{NegotiateRejection, NegotiateService};
+pub use tower::NegotiateService;
+pub use upstream::{
+    EntraTokenValidator, EntraTokenValidatorBuilder, UpstreamClient, UpstreamError, UpstreamMessage,
+    UpstreamRouter, ValidatorError,
+};
+
+#[cfg(feature = "local")]
+pub(crate) use upstream::sign as upstream_signature;
 
 /// Seconds since the Unix epoch.
 pub(crate) fn unix_now() -> u64 {
