@@ -66,7 +66,7 @@ const OF_DOTNET: [&str; 2] = ["Azure:SignalR:HubProtocol", "Azure:SignalR:Connec
 /// | `Azure:SignalR:Endpoints:{name}`, `…:{name}:primary`, `…:{name}:secondary`, `…:{name}:serviceUri` | further endpoints |
 /// | `Azure:SignalR:ApplicationName` | see [`ServiceClientBuilder::application_name`] |
 /// | `Azure:SignalR:HttpClientTimeout`, `AzureSignalRHttpClientTimeout` | see [`ServiceClientBuilder::timeout`]; `00:01:40` is 100 seconds |
-/// | `AzureSignalRRetry:MaxRetries`, `…:Delay`, `…:MaxDelay`, `…:Mode` (`Exponential`, `Fixed`) | see [`RetryOptions`](super::RetryOptions) |
+/// | `AzureSignalRRetry:MaxRetries`, `…:Delay`, `…:MaxDelay`, `…:Mode` (`Exponential`, `Fixed`) | see [`RetryOptions`] |
 ///
 /// `{connection}` is `AzureSignalRConnectionString`, and is read only if the first row gives nothing; or another name,
 /// given by [`connection`](Self::connection), instead of the first two rows. Beside a `serviceUri` may stand:
