@@ -41,7 +41,9 @@ test("types: an application of the official package compiles with its import cha
 test("types: the official packages' protocols can be handed in", async () => {
   const both = (text) => `${text}
 import { HubConnectionBuilder } from "hubwire";
+import { MessagePackHubProtocol } from "@microsoft/signalr-protocol-msgpack";
 new HubConnectionBuilder().withHubProtocol(new signalR.JsonHubProtocol());
+new HubConnectionBuilder().withHubProtocol(new MessagePackHubProtocol());
 `;
   assert.equal(await compile("migration.ts", both), "");
 }, { seconds: 60 });
