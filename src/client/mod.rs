@@ -35,6 +35,11 @@ browser_only! {
     pub(crate) use self::{events::ConnectionEvent, retry::RetryPolicy};
 }
 
+native_only! {
+    #[cfg(all(feature = "msgpack", feature = "service"))]
+    pub(crate) use self::payload::Payload;
+}
+
 #[cfg(feature = "client")]
 mod builder;
 #[cfg(feature = "client")]
