@@ -30,7 +30,6 @@ impl Limit {
 const BYTES: u32 = 40;
 
 /// One message of so many bytes.
-#[cfg(feature = "client")]
 fn counted(bytes: usize) -> u64 {
     (1 << BYTES) + u64::try_from(bytes).unwrap_or_default()
 }
@@ -75,15 +74,15 @@ impl Backlog {
     }
 }
 
-#[cfg(feature = "client")]
 impl Backlog {
     /// A message of so many bytes waits until the guard is dropped.
-    pub(super) fn enter(self: &Arc<Self>, bytes: usize) -> Waiting {
+    pub(crate) fn enter(self: &Arc<Self>, bytes: usize) -> Waiting {
         self.waiting.fetch_add(counted(bytes), Ordering::SeqCst);
         Waiting { backlog: Arc::clone(self), bytes }
     }
 
     /// An empty stream is waited for until the guard is dropped.
+    #[cfg(feature = "client")]
     pub(super) fn hunger(self: &Arc<Self>) -> Hungry {
         self.hungry.fetch_add(1, Ordering::SeqCst);
         Hungry(Arc::clone(self))
@@ -91,14 +90,12 @@ impl Backlog {
 }
 
 /// A message that waits.
-#[cfg(feature = "client")]
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     backlog: Arc<Backlog>,
     bytes: usize,
 }
 
-#[cfg(feature = "client")]
 impl Drop for Waiting {
     fn drop(&mut self) {
         let backlog = &self.backlog;
