@@ -14,7 +14,8 @@ use axum::routing::post;
 use axum::{Json, Router};
 use hubwire::local::{EntraApplication, LocalService, Role};
 use hubwire::service::{
-    ClientSecret, HubClient, NegotiateOptions, NegotiateRejection, ServiceClient, ServiceEndpoint,
+    AccessKey, ClientSecret, HubClient, NegotiateOptions, NegotiateRejection, ServiceClient, ServiceEndpoint,
+    UpstreamError, UpstreamRouter,
 };
 use serde::Deserialize;
 use tower_http::services::ServeDir;
@@ -31,12 +32,13 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 60);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
-    let port = port()?;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port()?)).await?;
+    let upstream = format!("http://{}/upstream", listener.local_addr()?);
 
     let application = EntraApplication::new(TENANT, APPLICATION, SECRET)
         .with_role(Role::SignalRAppServer)
         .with_role(Role::RestApiOwner);
-    let local = LocalService::builder().application(application).start().await?;
+    let local = LocalService::builder().application(application).upstream(upstream).start().await?;
 
     // On Azure: the resource's own endpoint, and no authority.
     let credential = ClientSecret::new(TENANT, APPLICATION, SECRET).authority(local.authority());
@@ -48,9 +50,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new()
         .merge(hubwire::axum::negotiate("/chat", hub.clone(), options))
         .route("/chat/messages", post(publish).with_state(hub.clone()))
+        .route_service("/upstream", upstream_router(&hub))
         .fallback_service(ServeDir::new(page));
 
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     println!("hubwire demo: http://{}/", listener.local_addr()?);
     println!("the local Azure SignalR Service behind it: {}", local.endpoint());
     println!("join from a terminal: cargo run --example chat -- http://{}/chat NAME", listener.local_addr()?);
@@ -74,6 +76,29 @@ fn options(parts: &Parts) -> Result<NegotiateOptions, NegotiateRejection> {
         )),
         None => Err(NegotiateRejection::new(StatusCode::UNAUTHORIZED, "Say who you are: /chat?user=NAME")),
     }
+}
+
+/// What clients can call: the service hands it on in requests that it has signed.
+fn upstream_router(hub: &HubClient) -> UpstreamRouter {
+    let hub = hub.clone();
+    UpstreamRouter::new().access_key(&AccessKey::new(LocalService::EMULATOR_ACCESS_KEY)).on_message(
+        "chat",
+        "Say",
+        move |message| {
+            let hub = hub.clone();
+            async move {
+                let (text,): (String,) = message.arguments()?;
+                if text.trim().is_empty() || text.len() > MAX_TEXT {
+                    return Err(UpstreamError::new("A message has a text, not too long."));
+                }
+                let user = message.client().user_id().unwrap_or("somebody");
+                hub.all().send("ReceiveMessage", (user, text)).await.map_err(|error| {
+                    tracing::error!(%error, "publishing failed");
+                    UpstreamError::new("The message could not be published.")
+                })
+            }
+        },
+    )
 }
 
 #[derive(Deserialize)]
