@@ -156,8 +156,6 @@ fn npm(report: &mut Report, browser: Option<&Browser>) {
         checks::npm_module(&folder.join("hubwire.wasm"))
     });
     report.tests("the npm package's JavaScript", || Ok(node("tests/npm/run.mjs", &[&folder])));
-    report
-        .tests("npm package in other people's projects", || Ok(node("tests/packaging/run.mjs", &[&tarball])));
 
     let Some(server) = report.check("demo", || {
         demo::build_page(&tarball)?;
@@ -167,6 +165,11 @@ fn npm(report: &mut Report, browser: Option<&Browser>) {
     }) else {
         return;
     };
+    report.tests("npm package in other people's projects", || {
+        let mut tests = node("tests/packaging/run.mjs", &[&tarball]);
+        tests.env("HUBWIRE_DEMO_URL", &server.url);
+        Ok(tests)
+    });
     report.tests("chat between the official client and this package", || {
         let mut tests = node("tests/interop/run.mjs", &[&tarball]);
         tests.env("HUBWIRE_DEMO_URL", &server.url);
