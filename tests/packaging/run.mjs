@@ -1,7 +1,7 @@
 // Installs the packed npm package into small projects of other people's kind, and has each receive a message from a
 // hub. Argument: the tarball. HUBWIRE_DEMO_URL: the running demo. HUBWIRE_CHROMIUM: a browser, if there is one.
 import assert from "node:assert/strict";
-import { cp, readFile } from "node:fs/promises";
+import { cp, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { run, test } from "../harness.mjs";
 import { appServer, files, node, project as install, serving, title, tools } from "./support.mjs";
@@ -134,5 +134,21 @@ test("TypeScript notices mistakes", () => project("typescript", async (folder) =
   assert.ok(expected.length > 3);
   assert.deepEqual([...new Set(found)], expected, stdout);
 }), { seconds: 60 });
+
+test("TypeScript, strict: a page moves from the official package by its imports alone", () => project(
+  "migration",
+  ["@microsoft/signalr", "@microsoft/signalr-protocol-msgpack"],
+  async (folder) => {
+    const compile = () => tsc(folder, "--module", "esnext", "--moduleResolution", "bundler", "--skipLibCheck", "room.ts", "streaming.ts");
+    await compile();
+    for (const name of ["room.ts", "streaming.ts"]) {
+      const file = join(folder, name);
+      const moved = (await readFile(file, "utf8")).replace(/(?<=^.* from )"@microsoft\/signalr(-protocol-msgpack)?";$/gm, '"hubwire";');
+      assert.ok(!moved.includes("@microsoft"), "an import is left");
+      await writeFile(file, moved);
+    }
+    await compile();
+  },
+), { seconds: 60 });
 
 await run({ atOnce: 3 });
