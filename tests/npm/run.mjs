@@ -8,10 +8,27 @@ import { run, test } from "../harness.mjs";
 const folder = pathToFileURL(`${resolve(process.argv[2])}/`);
 const load = (file) => import(new URL(file, folder));
 
-const { HttpTransportType, HubConnectionBuilder, HubConnectionState, HubwireError, LogLevel } = await load("src/index.js");
+const {
+  AbortError,
+  HttpError,
+  HttpTransportType,
+  HubConnectionBuilder,
+  HubConnectionState,
+  HubwireError,
+  JsonHubProtocol,
+  LogLevel,
+  MessageType,
+  NullLogger,
+  Subject,
+  TimeoutError,
+  TransferFormat,
+  VERSION,
+} = await load("src/index.js");
 const { Handlers } = await load("src/handlers.js");
 const { createLogger } = await load("src/logging.js");
 const { typed } = await load("src/errors.js");
+const { HubStream } = await load("src/stream.js");
+const { Wire } = await load("src/wire.js");
 
 const lines = [];
 const logger = { log: (level, message) => lines.push(`${level} ${message}`) };
@@ -64,6 +81,7 @@ test("handlers: one that throws is logged and does not keep the others from runn
   assert.deepEqual(lines, [
     `${LogLevel.Error} A callback for the method 'm' threw error 'Error: oh no'.`,
     `${LogLevel.Error} A callback for the method 'm' threw error 'Error: later'.`,
+    `${LogLevel.Error} Result given for 'm' method but server is not expecting a result.`,
   ]);
 });
 
@@ -196,7 +214,158 @@ test("errors: what the module throws keeps its code and status", () => {
   assert.equal(typed(plain), plain);
   const error = typed(Object.assign(new Error("refused"), { code: "Negotiate", statusCode: 403 }));
   assert.ok(error instanceof HubwireError && error instanceof Error);
-  assert.deepEqual([error.name, error.message, error.code, error.statusCode], ["HubwireError", "refused", "Negotiate", 403]);
+  assert.deepEqual([error.name, error.message, error.code, error.statusCode], ["HttpError", "refused", "Negotiate", 403]);
+});
+
+test("errors: the official package's classes, with its arguments", () => {
+  const http = new HttpError("no", 503);
+  assert.deepEqual([http.message, http.statusCode, http.code], ["no", 503, "Http"]);
+  assert.equal(new TimeoutError().message, "A timeout occurred.");
+  assert.equal(new AbortError().message, "An abort occurred.");
+  for (const error of [http, new TimeoutError(), new AbortError()]) assert.ok(error instanceof HubwireError);
+  assert.ok(typed(Object.assign(new Error("x"), { code: "ServerTimeout" })) instanceof TimeoutError);
+  assert.ok(typed(Object.assign(new Error("x"), { code: "Stopped" })) instanceof AbortError);
+});
+
+test("builder: reconnects, streams of state, protocols are checked", () => {
+  const refused = [
+    (builder) => builder.withAutomaticReconnect().withAutomaticReconnect(),
+    (builder) => builder.withAutomaticReconnect({}),
+    (builder) => builder.withStatefulReconnect({ bufferSize: 0 }),
+    (builder) => builder.withHubProtocol({}),
+  ];
+  for (const build of refused) {
+    assert.throws(() => build(new HubConnectionBuilder()), { name: "HubwireError", code: "InvalidArgument" }, String(build));
+  }
+  assert.match(VERSION, /^\d+\.\d+\.\d+/);
+  assert.equal(TransferFormat.Binary, 2);
+  assert.equal(MessageType[9], "Sequence");
+  NullLogger.instance.log(LogLevel.Critical, "nothing");
+});
+
+test("protocols: JSON reads what it has written", () => {
+  const protocol = new JsonHubProtocol();
+  const messages = [
+    { type: 1, target: "m", arguments: [1, "\u001e", null], invocationId: "1", streamIds: ["2"] },
+    { type: 2, invocationId: "1", item: { a: [] } },
+    { type: 6 },
+  ];
+  assert.deepEqual(protocol.parseMessages(messages.map((message) => protocol.writeMessage(message)).join("")), messages);
+  assert.deepEqual(protocol.parseMessages(""), []);
+  assert.throws(() => protocol.parseMessages('{"type":6}'), /incomplete/);
+  assert.throws(() => protocol.parseMessages(new ArrayBuffer(1)), /Expected a string/);
+});
+
+test("wire: a chunk may end anywhere", () => {
+  const text = '{"type":6}\x1e{"type":7,"error":"Grüße 👋"}\x1e';
+  for (let cut = 0; cut <= text.length; cut += 1) {
+    const reader = new Wire(new JsonHubProtocol(), logger).reader();
+    const read = [text.slice(0, cut), text.slice(cut)].flatMap((chunk) => reader.read(chunk));
+    assert.deepEqual(read, [{ type: 6 }, { type: 7, error: "Grüße 👋" }], String(cut));
+  }
+  // A binary protocol: here the type alone, after the length.
+  const protocol = {
+    transferFormat: TransferFormat.Binary,
+    parseMessages(input) {
+      const bytes = new Uint8Array(input);
+      const messages = [];
+      for (let at = 0; at < bytes.length; at += 2 + 128) messages.push({ type: bytes[at + 2] });
+      return messages;
+    },
+  };
+  const message = new Uint8Array(2 + 128).fill(6);
+  message.set([0x80, 0x01]);
+  const bytes = new Uint8Array([...message, ...message]);
+  for (let cut = 0; cut <= bytes.length; cut += 1) {
+    const reader = new Wire(protocol, logger).reader();
+    const read = [bytes.slice(0, cut), bytes.slice(cut)].flatMap((chunk) => reader.read(chunk));
+    assert.deepEqual(read, [{ type: 6 }, { type: 6 }], String(cut));
+  }
+  const reader = () => new Wire(protocol, logger).reader();
+  assert.throws(() => reader().read(new Uint8Array([0xff, 0xff, 0xff, 0xff, 0x07])), /more than/);
+  assert.throws(() => reader().read("text"), /text frame/);
+  assert.throws(() => new Wire(new JsonHubProtocol(), logger).reader().read(new Uint8Array(1)), /binary frame/);
+});
+
+test("wire: messages that make no sense are refused", () => {
+  const wrong = [
+    null,
+    {},
+    { type: "1" },
+    { type: 1, arguments: [] },
+    { type: 1, target: "", arguments: [] },
+    { type: 1, target: "m" },
+    { type: 1, target: "m", arguments: [], invocationId: "" },
+    { type: 2, invocationId: "1" },
+    { type: 2, item: 1 },
+    { type: 3 },
+    { type: 3, invocationId: "1", error: "no", result: 1 },
+    { type: 3, invocationId: "1", error: 1 },
+    { type: 7, error: {} },
+    { type: 8 },
+  ];
+  for (const message of wrong) {
+    const wire = new Wire(new JsonHubProtocol(), logger);
+    assert.throws(() => wire.reader().read(`${JSON.stringify(message)}\x1e`), /Invalid payload/, JSON.stringify(message));
+    assert.match(wire.failure.message, /Invalid payload/);
+  }
+  assert.deepEqual(new Wire(new JsonHubProtocol(), logger).reader().read('{"type":99}\x1e'), [{ type: 99 }]);
+});
+
+test("streams: no more than 65536 items wait; then the stream is cancelled, and fails", async () => {
+  let cancelled = 0;
+  const stream = new HubStream(logger, () => (cancelled += 1));
+  for (let n = 0; n < 65_537; n += 1) stream.item(n);
+  assert.equal(cancelled, 1);
+  const failed = async () => {
+    for await (const item of stream) assert.fail(`got ${item}`);
+  };
+  await assert.rejects(failed(), { code: "SlowConsumer" });
+});
+
+test("streams: a loop gets what came before, one by one, and leaving ends it", async () => {
+  let cancelled = 0;
+  const stream = new HubStream(logger, () => (cancelled += 1));
+  stream.item(1);
+  const loop = stream[Symbol.asyncIterator]();
+  stream.item(2);
+  assert.deepEqual(await loop.next(), { done: false, value: 1 });
+  assert.deepEqual(await loop.next(), { done: false, value: 2 });
+  const third = loop.next();
+  const fourth = loop.next();
+  stream.item(3);
+  assert.deepEqual(await third, { done: false, value: 3 });
+  assert.deepEqual(await loop.return("left"), { done: true, value: "left" });
+  assert.deepEqual(await fourth, { done: true, value: undefined });
+  assert.deepEqual(await loop.next(), { done: true, value: undefined });
+  assert.equal(cancelled, 1);
+});
+
+test("streams: an error ends a loop, once", async () => {
+  const stream = new HubStream(logger, () => {});
+  const loop = stream[Symbol.asyncIterator]();
+  stream.item(1);
+  stream.end(new Error("torn"));
+  assert.deepEqual(await loop.next(), { done: false, value: 1 });
+  await assert.rejects(loop.next(), /torn/);
+  assert.deepEqual(await loop.next(), { done: true, value: undefined });
+});
+
+test("subjects: hand on to whoever has subscribed", () => {
+  const subject = new Subject();
+  const heard = [];
+  subject.next("too early");
+  const subscription = subject.subscribe({
+    next: (item) => heard.push(item),
+    error: (error) => heard.push(error.message),
+    complete: () => heard.push("end"),
+  });
+  subject.next(1);
+  subject.error(new Error("no"));
+  subject.complete();
+  subscription.dispose();
+  subject.next("too late");
+  assert.deepEqual(heard, [1, "no", "end"]);
 });
 
 test("errors: the types name every code", async () => {
