@@ -23,12 +23,10 @@ const recorder = await record(hub);
 
 async function inNode(which) {
   const script = join(here, "suite/node.mjs");
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    // Node.js has WebSockets without a flag from version 22 on.
-    ["--experimental-websocket", "--disable-warning=ExperimentalWarning", script, which, recorder, ...(only ? [only] : [])],
-    { timeout: 240_000, maxBuffer: 1 << 26 },
-  );
+  const { stdout } = await promisify(execFile)(process.execPath, [script, which, recorder, ...(only ? [only] : [])], {
+    timeout: 240_000,
+    maxBuffer: 1 << 26,
+  });
   return JSON.parse(stdout);
 }
 
@@ -57,25 +55,31 @@ async function inBrowser(which) {
   }
 }
 
-const places = [["Node.js", inNode, "official", entry]];
-if (executablePath) places.push(["Chromium", inBrowser, "official", "ours"]);
-else console.log("SKIPPED: the behaviours in a browser: HUBWIRE_CHROMIUM names none");
+const subjects = [
+  ["Node.js, official", inNode, "official"],
+  ["Node.js, hubwire", inNode, entry],
+];
+if (executablePath) {
+  subjects.push(
+    ["Chromium, official", inBrowser, "official"],
+    ["Chromium, hubwire", inBrowser, "ours"],
+    ["Chromium, hubwire in a worker", inBrowser, "worker"],
+  );
+} else console.log("SKIPPED: the behaviours in a browser: HUBWIRE_CHROMIUM names none");
 
-for (const [place, observe, official, ours] of places) {
-  for (const [which, what] of [["official", official], ["hubwire", ours]]) {
-    // All run side by side; each test waits for its own.
-    const observed = observe(what).catch((error) => ({ failed: error }));
-    for (const { name, expected } of behaviours) {
-      if (only && !name.includes(only)) continue;
-      test(`${place}, ${which}: ${name}`, async () => {
-        const all = await observed;
-        if (all.failed) throw all.failed;
-        const mend = which === "hubwire" ? mends[name] : undefined;
-        if (mend) assert.notDeepEqual(mend.observed, expected, "what is claimed as a mend differs in nothing");
-        if (all[name].error) throw new Error(all[name].error);
-        assert.deepEqual(all[name].value, mend ? mend.observed : expected);
-      }, { seconds: 240 });
-    }
+for (const [title, observe, which] of subjects) {
+  // All run side by side; each test waits for its own.
+  const observed = observe(which).catch((error) => ({ failed: error }));
+  for (const { name, expected } of behaviours) {
+    if (only && !name.includes(only)) continue;
+    test(`${title}: ${name}`, async () => {
+      const all = await observed;
+      if (all.failed) throw all.failed;
+      const mend = which === "official" ? undefined : mends[name];
+      if (mend) assert.notDeepEqual(mend.observed, expected, "what is claimed as a mend differs in nothing");
+      if (all[name].error) throw new Error(all[name].error);
+      assert.deepEqual(all[name].value, mend ? mend.observed : expected);
+    }, { seconds: 240 });
   }
 }
 

@@ -50,50 +50,56 @@ inBrowser("SvelteKit: renders on the server, then receives", () => project(
   },
 ));
 
-inBrowser("Vite, built: page, worker, slim", () => project("vite", ["vite"], async (folder) => {
+inBrowser("Vite, built: page, worker, worker mode, slim", () => project("vite", ["vite"], async (folder) => {
   await node(folder, join(tools, "vite/bin/vite.js"), "build", "--logLevel", "error");
-  await files(join(folder, "dist"), {}, (url) => receives(url, "page", "worker", "slim"));
+  await files(join(folder, "dist"), {}, (url) => receives(url, "page", "worker", "background", "slim"));
 }));
 
-inBrowser("Vite's development server: page, worker, slim", () => project("vite", ["vite"], async (folder) => {
-  await serving(folder, [join(tools, "vite/bin/vite.js"), "--host", "127.0.0.1", "--port", "0"], (url) => receives(url, "page", "worker", "slim"));
+inBrowser("Vite's development server: page, worker, worker mode, slim", () => project("vite", ["vite"], async (folder) => {
+  await serving(folder, [join(tools, "vite/bin/vite.js"), "--host", "127.0.0.1", "--port", "0"], (url) => receives(url, "page", "worker", "background", "slim"));
 }));
 
-inBrowser("webpack: page, worker, slim", () => project("webpack", ["webpack"], async (folder) => {
+inBrowser("webpack: page, worker, worker mode, slim", () => project("webpack", ["webpack"], async (folder) => {
   await node(folder, "build.js");
-  await files(folder, {}, (url) => receives(url, "page", "worker", "slim"));
+  await files(folder, {}, (url) => receives(url, "page", "worker", "background", "slim"));
 }));
 
-inBrowser("Rollup", () => project("rollup", ["rollup", "@rollup/plugin-node-resolve"], async (folder) => {
+inBrowser("Rollup: page, worker mode", () => project("rollup", ["rollup", "@rollup/plugin-node-resolve"], async (folder) => {
   await node(folder, join(tools, "rollup/dist/bin/rollup"), "--config", "--silent");
-  await files(folder, {}, (url) => receives(url, "page"));
+  await files(folder, {}, (url) => receives(url, "page", "background"));
 }));
 
-inBrowser("esbuild: page, worker, slim", () => project("esbuild", async (folder) => {
+inBrowser("esbuild: page, worker, worker mode, slim", () => project("esbuild", async (folder) => {
   await node(folder, join(tools, "esbuild/bin/esbuild"), "main.js", "worker.js", "--bundle", "--minify", "--outdir=dist");
   await cp(join(folder, "node_modules/hubwire/hubwire.wasm"), join(folder, "hubwire.wasm"));
-  await files(folder, {}, (url) => receives(url, "page", "worker", "slim"));
+  await files(folder, {}, (url) => receives(url, "page", "worker", "background", "slim"));
 }));
 
-inBrowser("no bundler: page, dedicated worker, service worker, slim", () => project("plain", async (folder) => {
-  await files(folder, {}, (url) => receives(url, "page", "worker", "service", "slim"));
+inBrowser("no bundler: page, dedicated worker, worker mode, service worker, slim", () => project("plain", async (folder) => {
+  await files(folder, {}, (url) => receives(url, "page", "worker", "background", "service", "slim"));
 }));
 
 inBrowser("a strict content security policy", () => project("plain", async (folder) => {
   const { url: service } = await (await fetch(`${demo}/chat/negotiate?user=policy`, { method: "POST" })).json();
   const { host } = new URL(service);
-  const policy = (script) => ({
+  const policy = ({ script = "'self' 'wasm-unsafe-eval'", worker = "'self'", more = [] }) => ({
     "content-security-policy": [
       "default-src 'none'",
       `script-src ${script}`,
-      "worker-src 'self'",
+      `worker-src ${worker}`,
       `connect-src 'self' ${new URL(hub).origin} http://${host} ws://${host}`,
-      "require-trusted-types-for 'script'",
-      "trusted-types 'none'",
+      ...more,
     ].join("; "),
   });
-  await files(folder, policy("'self' 'wasm-unsafe-eval'"), (url) => receives(url, "page", "slim"));
-  await files(folder, policy("'self'"), async (url) => {
+  const types = ["require-trusted-types-for 'script'", "trusted-types 'none'"];
+  await files(folder, policy({ more: types }), (url) => receives(url, "page", "slim"));
+  await files(folder, policy({ worker: "blob:" }), (url) => receives(url, "background"));
+  await files(folder, policy({}), async (url) => {
+    await receives(url, "url");
+    const refused = await title(`${url}?${new URLSearchParams({ way: "background", hub })}`);
+    assert.match(refused, /^failed: HubwireError: The worker of the connection failed: .*worker-src blob:/);
+  });
+  await files(folder, policy({ script: "'self'" }), async (url) => {
     const refused = await title(`${url}?${new URLSearchParams({ way: "page", hub })}`);
     assert.match(refused, /^failed: HubwireError: The WebAssembly module could not be loaded: .*Content Security Policy/);
   });

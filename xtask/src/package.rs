@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result};
@@ -39,6 +40,7 @@ pub(crate) fn package() -> Result<PathBuf> {
     })?;
     let tarball = step("assemble the npm package", || {
         assemble(&folder)?;
+        worker(&folder)?;
         common_js(&folder)?;
         let list =
             output(command("npm").args(["pack", "--json", "--pack-destination"]).arg(&out).arg(&folder))?;
@@ -79,16 +81,33 @@ fn assemble(folder: &Path) -> Result<()> {
     Ok(fs::write(folder.join("package.json"), manifest)?)
 }
 
+/// Builds the worker's script: as a file of its own, and as a text that the package makes a worker of by itself.
+fn worker(folder: &Path) -> Result<()> {
+    let script = folder.join("worker.js");
+    run(esbuild()
+        .arg(folder.join("src/worker.js"))
+        .args(["--bundle", "--minify", "--format=iife", "--target=es2022", "--log-level=warning"])
+        .arg(format!("--outfile={}", script.display())))?;
+    let text = serde_json::to_string(&fs::read_to_string(&script)?)?;
+    Ok(fs::write(folder.join("src/generated/worker.js"), format!("export const script = {text};\n"))?)
+}
+
+fn esbuild() -> Command {
+    let mut esbuild = command("node");
+    esbuild.arg(root().join("node_modules/esbuild/bin/esbuild"));
+    esbuild
+}
+
 /// Writes the package a second time, for `require`: file by file, so that both entries share what they share as ES
 /// modules. Node.js imports this copy as well, through `.mjs` files that only hand on, so that a program which does
 /// both has one module and one set of classes.
 fn common_js(folder: &Path) -> Result<()> {
     let (src, cjs) = (folder.join("src"), folder.join("cjs"));
-    let mut esbuild = command("node");
-    esbuild.arg(root().join("node_modules/esbuild/bin/esbuild"));
-    esbuild.args([src.join("*.js"), src.join("generated/*.js")]);
-    esbuild.args(["--format=cjs", "--platform=node", "--target=node20", "--log-level=warning"]);
-    run(esbuild.arg(format!("--outbase={}", src.display())).arg(format!("--outdir={}", cjs.display())))?;
+    run(esbuild()
+        .args([src.join("*.js"), src.join("generated/*.js")])
+        .args(["--format=cjs", "--platform=node", "--target=node20", "--log-level=warning"])
+        .arg(format!("--outbase={}", src.display()))
+        .arg(format!("--outdir={}", cjs.display())))?;
     fs::write(cjs.join("package.json"), "{ \"type\": \"commonjs\" }\n")?;
     for entry in ["index", "slim"] {
         fs::write(cjs.join(entry).with_extension("mjs"), format!("export * from \"./{entry}.js\";\n"))?;

@@ -167,6 +167,13 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hub: Option<&Program>) {
                 Ok(tests)
             });
         }
+        if browser.is_some() {
+            report.tests("the npm package's worker mode", || {
+                let mut tests = node("tests/worker/run.mjs", &[&folder]);
+                tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
+                Ok(tests)
+            });
+        }
     }
 
     let Some(server) = report.check("demo", || {

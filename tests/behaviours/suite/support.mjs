@@ -45,16 +45,16 @@ export const failure = (promise) => promise.then((value) => `no error, but ${JSO
 /** An event that can be awaited, with all that came. */
 export function ear() {
   const heard = [];
-  let wake = () => {};
+  const waiting = [];
   return {
     heard,
     hear: (...args) => {
       heard.push(args.length > 1 ? args : args[0]);
-      wake();
+      for (const wake of waiting.splice(0)) wake();
     },
     /** Waits until it was heard so often, and gives all of it. */
     async times(count) {
-      while (heard.length < count) await new Promise((resolve) => { wake = resolve; });
+      while (heard.length < count) await new Promise((resolve) => waiting.push(resolve));
       return heard;
     },
   };

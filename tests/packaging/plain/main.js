@@ -5,11 +5,13 @@ import { ask, show } from "./show.js";
 
 show({
   page: (hub) => receive(hubwire, hub),
+  background: (hub) => receive(hubwire, hub, (builder) => builder.withWorker()),
   worker: (hub) => ask(new Worker("worker.js", { type: "module" }), hub),
   slim: async (hub) => {
     await slim.initialize(fetch("node_modules/hubwire/hubwire.wasm"));
     return receive(slim, hub);
   },
+  url: (hub) => receive(hubwire, hub, (builder) => builder.withWorker("node_modules/hubwire/worker.js")),
   service: async (hub) => {
     await navigator.serviceWorker.register("service-worker.js", { type: "module" });
     const { active } = await navigator.serviceWorker.ready;

@@ -5,6 +5,7 @@ import { ask, show } from "./show.js";
 
 show({
   page: (hub) => receive(hubwire, hub),
+  background: (hub) => receive(hubwire, hub, (builder) => builder.withWorker()),
   worker: (hub) => ask(new Worker(new URL("./worker.js", import.meta.url), { type: "module" }), hub),
   slim: async (hub) => {
     const slim = await import("hubwire/slim");
