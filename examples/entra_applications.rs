@@ -49,18 +49,18 @@ fn with_federated_identity(place: &Place) -> Result<ServiceClient, Box<dyn Error
 }
 
 /// Use multiple endpoints: credentials can be different for different endpoints
-fn with_different_credentials(place: &Place) -> Result<[ServiceEndpoint; 2], Box<dyn Error>> {
-    let credential1 = ClientSecret::new("tenantId", "clientId", "clientSecret").authority(&place.authority);
+fn with_different_credentials(place1: &Place, place2: &Place) -> Result<ServiceClient, Box<dyn Error>> {
+    let credential1 = ClientSecret::new("tenantId", "clientId", "clientSecret").authority(&place1.authority);
     let credential2 =
-        ClientCertificate::from_file("tenantId", "clientId", PATH_TO_CERT).authority(&place.authority);
-    Ok([
-        ServiceEndpoint::new(&place.resource, credential1)?,
-        ServiceEndpoint::new(&place.resource, credential2)?,
-    ])
+        ClientCertificate::from_file("tenantId", "clientId", PATH_TO_CERT).authority(&place2.authority);
+    Ok(ServiceClient::builder()
+        .endpoint(ServiceEndpoint::new(&place1.resource, credential1)?)
+        .endpoint(ServiceEndpoint::new(&place2.resource, credential2)?)
+        .build()?)
 }
 
-/// Starts a local service with the application and the identity of the article, and uses it with each credential.
-pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
+/// Starts a local service with the application and the identity of the article.
+async fn start() -> Result<(LocalService, Place), Box<dyn Error>> {
     let certificate = std::fs::read(PATH_TO_CERT)?;
     let local = LocalService::builder()
         .application(
@@ -81,18 +81,25 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
         authority: local.authority().to_owned(),
         metadata_service: local.metadata_service().to_owned(),
     };
-    let mut clients =
-        vec![with_certificate(&place)?, with_client_secret(&place)?, with_federated_identity(&place)?];
-    for endpoint in with_different_credentials(&place)? {
-        clients.push(ServiceClient::builder().endpoint(endpoint).build()?);
-    }
-    for client in clients {
+    Ok((local, place))
+}
+
+/// Uses two local services with each credential, and with all of them at once.
+pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
+    let ((local, place), (other, other_place)) = (start().await?, start().await?);
+    for client in [
+        with_certificate(&place)?,
+        with_client_secret(&place)?,
+        with_federated_identity(&place)?,
+        with_different_credentials(&place, &other_place)?,
+    ] {
         let hub = client.hub("chat")?;
         let access = hub.negotiate(NegotiateOptions::for_user("alice")).await?;
         hub.all().send("ReceiveMessage", ("system", "hello")).await?;
         println!("{client:?}: {}", access.url);
     }
     local.stop().await;
+    other.stop().await;
     Ok(())
 }
 

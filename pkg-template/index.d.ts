@@ -128,8 +128,8 @@ export interface RetryContext {
   readonly previousRetryCount: number;
   /** How long ago the connection was lost, in milliseconds. */
   readonly elapsedMilliseconds: number;
-  /** Why it was lost, or why the last attempt failed. */
-  readonly retryReason: Error;
+  /** Why it was lost, or why the last attempt failed: a {@link HubwireError}. */
+  readonly retryReason: Error & { readonly code?: HubwireErrorCode; readonly statusCode?: number };
 }
 
 /** When to try again after the connection was lost. */
@@ -237,8 +237,9 @@ export interface IStreamResult<T> {
 }
 
 /**
- * What a hub's method streams: to subscribe to, or to loop over. Items that come before are kept, up to 65 536 of them.
- * The server stops when the last subscriber has disposed of its subscription, or the loop was left.
+ * What a hub's method streams: to subscribe to, or to loop over. Items that come before are kept, up to 32 768 of them.
+ * A loop that is slower than the server makes the server wait: once 1 024 items wait in loops, the socket is not read until
+ * some are taken, unless the result of an `invoke` is waited for. The server stops when the last subscriber has disposed of its subscription, or the loop was left.
  *
  * @example
  * for await (const tick of connection.stream("Ticks", "MSFT")) console.log(tick);
@@ -610,6 +611,58 @@ export declare class JsonHubProtocol implements IHubProtocol {
   readonly transferFormat: TransferFormat;
   parseMessages(input: string | ArrayBuffer, logger?: ILogger): HubMessage[];
   writeMessage(message: HubMessage): string;
+}
+
+/** Encodes and decodes extension types, as the `ExtensionCodec` of `@msgpack/msgpack` does. */
+export interface MessagePackExtensionCodec {
+  /** The bytes of a value, or `null` when it is none of an extension's. */
+  tryToEncode(object: unknown, context: any): { type: number; data: Uint8Array } | null;
+  decode(data: Uint8Array, extensionType: number, context: any): unknown;
+}
+
+/** What {@link MessagePackHubProtocol} can be told. Names and defaults are those of the official package. */
+export interface MessagePackOptions {
+  /** Default: timestamps are `Date`s, other extensions {@link ExtData}. */
+  extensionCodec?: MessagePackExtensionCodec | any;
+  /** Handed to the extension codec. */
+  context?: any;
+  /** How deep values may be nested that are written. Default: 100. */
+  maxDepth?: number;
+  /** Default: 2048 bytes. */
+  initialBufferSize?: number;
+  /** Write the keys of objects in order. Default: `false`. */
+  sortKeys?: boolean;
+  /** Write numbers that are no integers in 4 bytes. Default: `false`. */
+  forceFloat32?: boolean;
+  /** Write integers as numbers that are none. Default: `false`. */
+  forceIntegerToFloat?: boolean;
+  /** Leave out what is `undefined` in objects, instead of writing nil. Default: `false`. */
+  ignoreUndefined?: boolean;
+  /** Read integers of 64 bits as `BigInt`, without loss. A `BigInt` is written in any case. Default: `false`. */
+  useBigInt64?: boolean;
+}
+
+/**
+ * The MessagePack hub protocol. `Uint8Array` is bin, `Date` a timestamp, and values are otherwise those of the official
+ * package, `@microsoft/signalr-protocol-msgpack`. Bytes that come in share the memory of their message.
+ *
+ * @example
+ * new HubConnectionBuilder().withUrl("/chat").withHubProtocol(new MessagePackHubProtocol()).build();
+ */
+export declare class MessagePackHubProtocol implements IHubProtocol {
+  readonly name: string;
+  readonly version: number;
+  readonly transferFormat: TransferFormat;
+  constructor(messagePackOptions?: MessagePackOptions);
+  parseMessages(input: string | ArrayBuffer, logger?: ILogger): HubMessage[];
+  writeMessage(message: HubMessage): ArrayBuffer;
+}
+
+/** A MessagePack extension value that nothing is known of. */
+export declare class ExtData {
+  readonly type: number;
+  readonly data: Uint8Array;
+  constructor(type: number, data: Uint8Array);
 }
 
 /** The version of this package. */

@@ -7,7 +7,7 @@
 //!   [`hub!`] describes a hub, so that calls to it and from it are checked when the program is compiled.
 //! - `msgpack` (feature of that name) lets it speak MessagePack, besides JSON.
 //! - `service` (feature of that name, native) gives clients access to Azure SignalR Service and publishes through it;
-//!   `axum` is its negotiate endpoint as a router.
+//!   `axum` is its negotiate endpoint as a router, `actix` the same for actix-web.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
 //! - [`core`] is what all of them are made of: the protocol without any I/O.
 //!
@@ -51,6 +51,8 @@ native_only! {
     #[cfg(feature = "service")]
     pub mod service;
 
+    #[cfg(feature = "actix")]
+    pub use service::actix;
     #[cfg(feature = "axum")]
     pub use service::axum;
 

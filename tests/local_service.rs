@@ -76,7 +76,9 @@ async fn a_missing_role_is_named_by_the_client() {
 
     let owner = entra(&local, "owner", SECRET);
     owner.all().send("m", ()).await.unwrap();
-    let error = owner.negotiate(NegotiateOptions::anonymous()).await.unwrap_err();
+    // The service makes a token that says nothing but the user.
+    owner.negotiate(NegotiateOptions::for_user("alice")).await.unwrap();
+    let error = owner.negotiate(NegotiateOptions::anonymous().claim("a", "b")).await.unwrap_err();
     assert!(error.to_string().contains("SignalR App Server"), "{error}");
 
     let wrong = entra(&local, "both", "wrong").all().send("m", ()).await.unwrap_err();

@@ -3,7 +3,8 @@
 
 use hubwire::service::{
     AccessKey, AuthKind, BuildError, ClientSecret, ConnectionString, ConnectionStringError as E,
-    EndpointError, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError,
+    ConnectionStringWarning as W, EndpointError, NegotiateOptions, ServiceClient, ServiceEndpoint,
+    ServiceError,
 };
 
 const KEY: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -59,6 +60,11 @@ fn values_of_connection_strings() {
     assert_eq!(parsed.access_key().map(AccessKey::secret), Some("a+/=b=="));
     assert_eq!(parsed.version(), Some("1.1-preview"));
     assert_eq!(parse("Endpoint=https://a;AccessKey=K").unwrap().version(), None);
+    // The parser takes an empty key, an endpoint does not.
+    assert_eq!(parse("Endpoint=https://a;AccessKey=").unwrap().access_key().map(AccessKey::secret), Some(""));
+    let empty =
+        ServiceEndpoint::from_connection_string("Endpoint=https://a;AccessKey=").map(|e| e.endpoint());
+    assert_eq!(empty, Err(EndpointError::InvalidCredential { what: "access key" }));
     let app = "Endpoint=https://a;AuthType=azure.app;ClientId=c;TenantId=t;ClientSecret=s;AccessKey=k";
     let app = parse(app).unwrap();
     assert_eq!(
@@ -134,7 +140,7 @@ fn faults_are_reported_in_order() {
         ("Endpoint=https://a;AccessKey=K;ClientEndpoint=", E::InvalidClientEndpoint),
         ("Endpoint=https://a;AccessKey=K;ClientEndpoint=wss://b", E::InvalidClientEndpoint),
         ("Endpoint=https://a;ServerEndpoint=y", E::InvalidServerEndpoint),
-        ("Endpoint=https://a;AccessKey=", E::MissingAccessKey),
+        ("Endpoint=https://a;Version=1.0", E::MissingAccessKey),
         ("Endpoint=https://a;AuthType=azure.typo;Version=1.0", E::MissingAccessKey),
         ("Endpoint=https://a;AuthType=azure.app;ClientSecret=s", E::MissingClientId),
         ("Endpoint=https://a;AuthType=azure.app;ClientId=;TenantId=;ClientSecret=", E::MissingClientId),
@@ -147,20 +153,98 @@ fn faults_are_reported_in_order() {
 }
 
 #[test]
-fn credentials_that_a_connection_string_cannot_carry_name_what_to_use() {
-    for (properties, kind, instead) in [
-        ("AuthType=azure.msi", AuthKind::ManagedIdentity, "ManagedIdentityCredential"),
-        ("AuthType=azure", AuthKind::DefaultAzureCredential, "WorkloadIdentityCredential"),
+fn what_is_most_likely_a_mistake_is_a_warning_and_an_error_when_strict() {
+    let unused = |property, used| W::UnusedProperty { property, used };
+    use AuthKind::{
+        AccessKey as Key, ClientCertificate, ClientSecret as Secret, DefaultAzureCredential as Default,
+        ManagedIdentity as Identity,
+    };
+    let app = "AuthType=azure.app;ClientId=1;TenantId=2";
+    for (properties, warnings) in [
+        ("AccessKey=K".to_owned(), vec![]),
+        ("AccessKey=K;AuthType=".to_owned(), vec![]),
+        ("AuthType=azure".to_owned(), vec![]),
+        ("AuthType=azure.msi;ClientId=1".to_owned(), vec![]),
+        ("AuthType=aad;ClientId=1".to_owned(), vec![]),
+        (format!("{app};ClientSecret=3"), vec![]),
+        (format!("{app};ClientCertPath=3"), vec![]),
+        // Empty values are as good as none.
+        ("AuthType=azure;ClientSecret=;AccessKey=".to_owned(), vec![]),
+        ("AccessKey=K;AuthType=azur".to_owned(), vec![W::UnknownAuthType]),
         (
-            "AuthType=azure.app;ClientId=c;TenantId=t;ClientCertPath=/c.pfx",
-            AuthKind::ClientCertificate,
-            "ClientCertificateCredential",
+            "AccessKey=K;AuthType=azure.ap;ClientSecret=3".to_owned(),
+            vec![W::UnknownAuthType, unused("ClientSecret", Key)],
         ),
+        ("AccessKey=K;ClientSecret=3".to_owned(), vec![unused("ClientSecret", Key)]),
+        ("AuthType=azure;AccessKey=K".to_owned(), vec![unused("AccessKey", Default)]),
+        ("AuthType=azure;ClientId=1".to_owned(), vec![unused("ClientId", Default)]),
+        // As examples of the documentation have it.
+        (
+            "AuthType=azure.msi;ClientId=1;TenantId=2;ClientSecret=3".to_owned(),
+            vec![unused("TenantId", Identity), unused("ClientSecret", Identity)],
+        ),
+        ("AuthType=aad;ClientId=1;ClientSecret=3".to_owned(), vec![unused("ClientSecret", Identity)]),
+        (format!("{app};ClientSecret=3;ClientCert=4"), vec![unused("ClientCert", Secret)]),
+        (format!("{app};ClientCert=3;ClientCertPath=4"), vec![unused("ClientCertPath", ClientCertificate)]),
     ] {
-        let error = ServiceEndpoint::from_connection_string(&format!("Endpoint=https://a;{properties}"))
-            .expect_err("not supported");
-        assert_eq!(error, EndpointError::UnsupportedCredential { kind });
-        assert!(error.to_string().contains(instead), "{error}");
+        let text = format!("Endpoint=https://a;{properties}");
+        assert_eq!(parse(&text).unwrap().warnings(), warnings, "{text}");
+        let strict = ConnectionString::parse_strict(&text).map(|p| p.endpoint());
+        let expected = warnings.first().map_or(Ok("https://a".to_owned()), |w| Err(E::Warning(w.clone())));
+        assert_eq!(strict, expected, "{text}");
+    }
+    let endpoint =
+        ServiceEndpoint::from_connection_string("Endpoint=https://a;AccessKey=k;AuthType=x").unwrap();
+    assert_eq!(endpoint.warnings(), [W::UnknownAuthType]);
+    let advice = unused("ClientSecret", Identity).to_string();
+    assert!(advice.contains("a managed identity") && advice.contains("AuthType=azure.app"), "{advice}");
+}
+
+#[test]
+fn written_back_they_say_the_same_without_the_secrets() {
+    for (text, written) in [
+        (
+            "version=1.0;ACCESSKEY=K;endpoint=HTTPS://AAA:500/",
+            "Endpoint=https://aaa:500;AccessKey=(redacted);Version=1.0;",
+        ),
+        ("Endpoint=https://a;Port=500;AccessKey=K", "Endpoint=https://a:500;AccessKey=(redacted);"),
+        (
+            "Endpoint=https://a/sub;AuthType=AAD;ClientId=1;TenantId=2;ClientSecret=marked;ServerEndpoint=https://s/x",
+            "Endpoint=https://a/sub;AuthType=azure.app;ClientId=1;TenantId=2;ClientSecret=(redacted);ServerEndpoint=https://s/x;",
+        ),
+        (
+            "Endpoint=https://a;AuthType=azure.app;ClientId=1;TenantId=2;ClientCertPath=/c.pem;ClientEndpoint=https://c",
+            "Endpoint=https://a;AuthType=azure.app;ClientId=1;TenantId=2;ClientCert=/c.pem;ClientEndpoint=https://c;",
+        ),
+        ("Endpoint=https://a;AuthType=aad", "Endpoint=https://a;AuthType=azure.msi;"),
+        (
+            "Endpoint=https://a;AuthType=azure.msi;ClientId=1;ClientSecret=marked",
+            "Endpoint=https://a;AuthType=azure.msi;ClientId=1;",
+        ),
+        ("Endpoint=https://a;AuthType=azure;AccessKey=K", "Endpoint=https://a;AuthType=azure;"),
+    ] {
+        let parsed = parse(text).unwrap();
+        assert_eq!(parsed.to_string(), written, "{text}");
+        let again: ConnectionString = written.parse().unwrap();
+        assert_eq!(again.to_string(), written);
+        let shown = format!("{parsed:?}");
+        assert!(!shown.contains(KEY) && !shown.contains("marked"), "{shown}");
+    }
+}
+
+#[test]
+fn every_credential_of_a_connection_string_is_made() {
+    for (properties, shown) in [
+        ("AccessKey=k", "AccessKey"),
+        ("AuthType=azure.app;ClientId=c;TenantId=t;ClientSecret=marked", "ClientSecret"),
+        ("AuthType=azure.app;ClientId=c;TenantId=t;ClientCertPath=/c.pfx", "ClientCertificate"),
+        ("AuthType=azure.msi", "ManagedIdentity"),
+        ("AuthType=azure.msi;ClientId=c", "ManagedIdentity"),
+        ("AuthType=azure", "CredentialChain"),
+    ] {
+        let endpoint = ServiceEndpoint::from_connection_string(&format!("Endpoint=https://a;{properties}"));
+        let debug = format!("{:?}", endpoint.unwrap());
+        assert!(debug.contains(&format!("credential: {shown}")) && !debug.contains("marked"), "{debug}");
     }
 }
 
@@ -219,11 +303,11 @@ fn incomplete_credentials_are_refused() {
 }
 
 #[test]
-fn a_client_has_exactly_one_endpoint() {
+fn a_client_needs_a_primary_endpoint() {
     let endpoint = || ServiceEndpoint::new("https://a", AccessKey::new(KEY)).unwrap();
     assert!(matches!(ServiceClient::builder().build(), Err(BuildError::NoEndpoint)));
-    let two = ServiceClient::builder().endpoint(endpoint()).endpoint(endpoint()).build();
-    assert!(matches!(two, Err(BuildError::SeveralEndpoints)));
+    let secondary = ServiceClient::builder().endpoint(endpoint().secondary()).build();
+    assert!(matches!(secondary, Err(BuildError::NoPrimaryEndpoint)));
     for name in ["1app", "my-app", "a b", "a&b", "_"] {
         let built = ServiceClient::builder().endpoint(endpoint()).application_name(name).build();
         assert!(matches!(built, Err(BuildError::InvalidApplicationName)), "{name}");

@@ -159,7 +159,7 @@ async fn an_authority_in_trouble_is_asked_again_and_reported_as_such() {
 #[tokio::test]
 async fn an_authority_that_cannot_be_reached_is_reported_as_such() {
     let fake = Fake::start(all_well).await;
-    let secret = ClientSecret::new("tenant-1", "app-1", "s").authority(nobody().await);
+    let secret = ClientSecret::new("tenant-1", "app-1", "s").authority(nobody());
     let error = negotiate_error(&fake.client(secret)).await;
     assert!(matches!(error, ServiceError::Credential(CredentialError::Connection(_))), "{error:?}");
     assert!(error.source().is_some() && error.is_retryable());
@@ -289,7 +289,7 @@ async fn a_failing_exchange_is_a_typed_error() {
     // A failure is not remembered.
     client.hub("chat").unwrap().negotiate(alice()).await.unwrap();
 
-    let endpoint = ServiceEndpoint::new(&nobody().await, fake.client_secret()).unwrap();
+    let endpoint = ServiceEndpoint::new(&nobody(), fake.client_secret()).unwrap();
     let client = ServiceClient::builder().endpoint(endpoint).build().unwrap();
     let error = negotiate_error(&client).await;
     assert!(

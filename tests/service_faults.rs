@@ -15,7 +15,7 @@ use std::{
 };
 
 use capture::Capture;
-use fakes::{ACCESS_KEY, CLIENT_SECRET, Fake, Seen, TOKEN, all_well, nobody, reply};
+use fakes::{ACCESS_KEY, CLIENT_SECRET, Fake, Seen, TOKEN, all_well, reply};
 use hubwire::service::{
     AccessKey, BuildError, HubClient, RetryOptions, ServiceClient, ServiceClientBuilder, ServiceEndpoint,
     ServiceError,
@@ -153,9 +153,8 @@ async fn a_connection_that_breaks_off() {
 
 #[tokio::test]
 async fn a_send_is_repeated_when_nobody_could_have_got_it() {
-    let url = nobody().await;
-    let address = url.trim_start_matches("http://").to_owned();
-    let hub = builder(&url)
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let hub = builder(&format!("http://{address}"))
         .retry(RetryOptions::default().max_retries(50).delay(QUICK).max_delay(QUICK))
         .build()
         .unwrap()

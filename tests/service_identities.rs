@@ -165,7 +165,7 @@ async fn the_request_for_a_managed_identity_is_that_of_azure() {
         assert_eq!((app.header("x-identity-header"), app.header("metadata")), ("header-1", ""));
     }
 
-    let identity = ManagedIdentity::system_assigned().metadata_service(nobody().await);
+    let identity = ManagedIdentity::system_assigned().metadata_service(nobody());
     let fake = Fake::start(all_well).await;
     let error = fake.client(identity).hub("chat").unwrap().all().send("m", ()).await.expect_err("nobody");
     assert!(matches!(error, ServiceError::Credential(CredentialError::NoManagedIdentity(_))), "{error:?}");
@@ -335,7 +335,7 @@ async fn a_chain_uses_the_first_that_is_there_and_remembers_it() {
         _ => reply(401, ""),
     })
     .await;
-    let nobody = ManagedIdentity::system_assigned().metadata_service(nobody().await);
+    let nobody = ManagedIdentity::system_assigned().metadata_service(nobody());
     let unassigned = ManagedIdentity::with_client_id("none").metadata_service(&fake.url);
     let chain = CredentialChain::new()
         .or(nobody.clone())

@@ -288,7 +288,7 @@ async fn trouble_behind_the_endpoint_is_told_without_details() {
     })
     .await;
     let wrong_secret = Fake::start(|_: &Seen| entra_error(401, "invalid_client", 7_000_215)).await;
-    let no_authority = ClientSecret::new("tenant-1", "app-1", "s").authority(nobody().await);
+    let no_authority = ClientSecret::new("tenant-1", "app-1", "s").authority(nobody());
     for (client, status) in [
         (forbidden.entra_client(), 502),
         (unavailable.entra_client(), 503),

@@ -254,7 +254,7 @@ async fn everything_ends() {
     let ServiceError::Timeout { operation: Operation::Send, after } = error else { panic!("{error:?}") };
     assert_eq!(after, limit);
 
-    let endpoint = ServiceEndpoint::new(&nobody().await, AccessKey::new(ACCESS_KEY)).unwrap();
+    let endpoint = ServiceEndpoint::new(&nobody(), AccessKey::new(ACCESS_KEY)).unwrap();
     let client = ServiceClient::builder().endpoint(endpoint).retry(RetryOptions::none()).build().unwrap();
     let error = hub(&client).all().send("m", ()).await.expect_err("nobody there");
     assert!(matches!(error, ServiceError::Connection { .. }) && error.is_retryable(), "{error:?}");

@@ -16,11 +16,12 @@ use axum::{
 use capture::Capture;
 use certificate::{PASSWORD, file, path};
 use fakes::{
-    ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, entra_error, exchanged, key, reply, token,
+    ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, entra_error, exchanged, key, nobody, reply, token,
 };
 use hubwire::service::{
-    AccessKey, ClientCertificate, ConnectionString, Credential, CredentialChain, FederatedCredential,
-    ManagedIdentity, NegotiateOptions, NegotiateService, ServiceClient, ServiceEndpoint, ServiceError,
+    AccessKey, ClientCertificate, Configuration, ConnectionString, Credential, CredentialChain,
+    FederatedCredential, ManagedIdentity, NegotiateOptions, NegotiateService, ServiceClient, ServiceEndpoint,
+    ServiceError,
 };
 use serde_json::json;
 use tower_service::Service;
@@ -173,6 +174,47 @@ async fn nothing_that_is_secret_is_shown() {
             everything(&builder.build().unwrap(), &mut out, &mut tokens).await;
         }
     }
+    // Several endpoints, all well and none.
+    for fakes in [[&well, &echo], [&refusing, &broken]] {
+        let mut builder = ServiceClient::builder();
+        for (fake, name) in fakes.into_iter().zip(["east", "west"]) {
+            let endpoint = ServiceEndpoint::new(&fake.url, fake.client_secret()).unwrap();
+            builder = builder.endpoint(endpoint.named(name));
+        }
+        let gone = ServiceEndpoint::new(&nobody(), AccessKey::new(ACCESS_KEY)).unwrap();
+        let client = builder.endpoint(gone.secondary()).build().unwrap();
+        out.write_all(format!("{:?}", client.endpoints()).as_bytes()).unwrap();
+        everything(&client, &mut out, &mut tokens).await;
+    }
+    for settings in [
+        [
+            ("C:serviceUri", "https://a"),
+            ("C:tenantId", "t"),
+            ("C:clientId", "c"),
+            ("C:clientSecret", CLIENT_SECRET),
+        ],
+        [
+            ("C:serviceUri", CLIENT_SECRET),
+            ("C:clientSecret", CLIENT_SECRET),
+            ("C:credential", "x"),
+            ("D", "x"),
+        ],
+        [
+            ("C:serviceUri", "https://a"),
+            ("C:credential", CLIENT_SECRET),
+            ("C:type", CLIENT_SECRET),
+            ("D", "x"),
+        ],
+        [("C", CLIENT_SECRET), ("D", ACCESS_KEY), ("AZURE_CLIENT_SECRET", CLIENT_SECRET), ("E", "x")],
+    ] {
+        let configuration = settings.into_iter().fold(Configuration::new(), |all, (k, v)| all.set(k, v));
+        let configuration = configuration.connection("C");
+        let shown = match configuration.endpoints() {
+            Ok(endpoints) => format!("{configuration:?} {endpoints:?}"),
+            Err(error) => texts(&error),
+        };
+        out.write_all(shown.as_bytes()).unwrap();
+    }
     for fake in [&well, &echo, &refusing, &leaking] {
         for credential in entra_credentials(fake) {
             let endpoint = ServiceEndpoint::new(&fake.url, credential).unwrap();
@@ -192,7 +234,13 @@ async fn nothing_that_is_secret_is_shown() {
         format!("Endpoint=https://a;AuthType=azure.app;ClientId=c;TenantId=t;ClientSecret={CLIENT_SECRET}"),
     ] {
         let shown = match ConnectionString::parse(&text) {
-            Ok(parsed) => format!("{parsed:?} {:?}", ServiceEndpoint::from_connection_string(&text)),
+            Ok(parsed) => {
+                let warnings: Vec<String> = parsed.warnings().iter().map(|w| texts(w)).collect();
+                format!(
+                    "{parsed} {parsed:?} {warnings:?} {:?}",
+                    ServiceEndpoint::from_connection_string(&text)
+                )
+            }
             Err(error) => texts(&error),
         };
         out.write_all(shown.as_bytes()).unwrap();

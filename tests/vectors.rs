@@ -444,3 +444,69 @@ fn negotiate_request(case: &Value) -> Verdict {
     let authorization = request.token.map(|token| format!("Bearer {}", token.secret()));
     same(&authorization.into(), case["expect"]["headers"].get("Authorization").unwrap_or(&Value::Null))
 }
+
+#[cfg(feature = "service")]
+#[test]
+fn connection_strings() {
+    run("connection-strings", |_, case| connection_string(case));
+}
+
+/// An error's text is ours to choose; its kind is not, where the case names one.
+#[cfg(feature = "service")]
+fn connection_string(case: &Value) -> Verdict {
+    use hubwire::service::{AuthKind, ConnectionString, ConnectionStringError as E};
+
+    let expect = &case["expect"];
+    let input = case["input"].as_str().unwrap_or_default();
+    let parsed = match (ConnectionString::parse(input), expect["ok"].as_bool() == Some(false)) {
+        (Err(error), true) => {
+            let kind = match &error {
+                E::Empty => "empty",
+                E::MissingEndpoint => "missing_endpoint",
+                E::DuplicateProperty { .. } => "duplicate_property",
+                E::InvalidEndpoint => "invalid_endpoint",
+                E::UnsupportedVersion => "unsupported_version",
+                E::InvalidPort => "invalid_port",
+                E::InvalidClientEndpoint => "invalid_client_endpoint",
+                E::InvalidServerEndpoint => "invalid_server_endpoint",
+                E::MissingAccessKey => "missing_access_key",
+                E::MissingClientId => "missing_client_id",
+                E::MissingTenantId => "missing_tenant_id",
+                E::MissingClientCredential => "missing_client_credential",
+                _ => "another",
+            };
+            return match case["error_kind"].as_str() {
+                Some(wanted) if wanted != kind => Err(format!("refused for {kind}, not for {wanted}")),
+                _ => Ok(()),
+            };
+        }
+        (Err(error), false) => return Err(format!("refused: {error}")),
+        (Ok(parsed), true) => return Err(format!("accepted as {parsed}")),
+        (Ok(parsed), false) => parsed,
+    };
+    let kind = match parsed.auth_kind() {
+        AuthKind::AccessKey => "access_key",
+        AuthKind::ClientSecret => "client_secret",
+        AuthKind::ClientCertificate => "client_certificate",
+        AuthKind::ManagedIdentity => "managed_identity",
+        AuthKind::DefaultAzureCredential => "default_azure_credential",
+        _ => "another",
+    };
+    let got = value!({
+        "ok": true,
+        "endpoint": parsed.endpoint(),
+        "port": parsed.port(),
+        "client_endpoint": parsed.client_endpoint(),
+        "server_endpoint": parsed.server_endpoint(),
+        "auth_kind": kind,
+        "access_key": parsed.access_key().map(|key| key.secret()),
+        "client_id": parsed.client_id(),
+        "tenant_id": parsed.tenant_id(),
+        "version": parsed.version(),
+    });
+    // A case says what it is about; what it does not mention may be anything.
+    for (name, wanted) in expect.as_object().ok_or("nothing is expected")? {
+        same(got.get(name).unwrap_or(&Value::Null), wanted).map_err(|reason| format!("{name}: {reason}"))?;
+    }
+    Ok(())
+}

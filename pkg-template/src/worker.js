@@ -1,6 +1,7 @@
 // Worker mode, the worker's side: the module, the hub protocol and all timers. Built into one classic script.
 import { initSync, WasmConnection } from "./generated/bindings.js";
 import { JsonHubProtocol } from "./json.js";
+import { MessagePackHubProtocol } from "./messagepack.js";
 import { DOWN, Told, UP, UP_AGAIN } from "./worker-messages.js";
 import { Wire } from "./wire.js";
 
@@ -22,7 +23,7 @@ class RememberingJson extends JsonHubProtocol {
   }
 }
 
-const protocols = { json: RememberingJson };
+const protocols = { json: RememberingJson, messagepack: MessagePackHubProtocol };
 
 // What waits to be sent to the page: entries, or texts of a list that is to be.
 let outbox = [];

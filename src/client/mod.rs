@@ -25,6 +25,7 @@ mod transport;
 browser_only! {
     #[cfg(feature = "js")]
     pub(crate) use self::{
+        backlog::{Backlog, Waiting},
         call::{CallEnd, Callee, Caller, Full, Job, Subscriber},
         codec::Codec,
         connection::{Connection, ConnectionSettings, StopOnDrop, TokenProvider},
@@ -32,6 +33,11 @@ browser_only! {
     };
     #[cfg(all(feature = "js", not(feature = "client")))]
     pub(crate) use self::{events::ConnectionEvent, retry::RetryPolicy};
+}
+
+native_only! {
+    #[cfg(all(feature = "msgpack", feature = "service"))]
+    pub(crate) use self::payload::Payload;
 }
 
 #[cfg(feature = "client")]

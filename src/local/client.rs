@@ -27,6 +27,7 @@ use crate::{
         negotiated::{Negotiation, OpenError},
         query::Query,
         socket::{self, Session},
+        upstream,
     },
     service::unix_now,
 };
@@ -139,11 +140,11 @@ async fn negotiate(
 
 async fn open(
     State(service): State<Arc<Service>>,
-    RawQuery(query): RawQuery,
+    RawQuery(raw_query): RawQuery,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
-    let query = Query::parse(query.as_deref());
+    let query = Query::parse(raw_query.as_deref());
     let client = Client::identify(&service, &headers, &query)?;
     let upgrade = upgrade.map_err(|_| Refusal::Request("The local service has WebSockets only."))?;
     if !client.may_use_web_sockets() {
@@ -159,7 +160,8 @@ async fn open(
         }
     };
     let handshake_timeout = client.handshake_timeout().unwrap_or(service.timeouts.handshake);
-    let session = Session { negotiation, handshake_timeout, lease: Lease { service, token } };
+    let told = upstream::Client::new(negotiation.clone(), &client.claims, raw_query.as_deref());
+    let session = Session { negotiation, told, handshake_timeout, lease: Lease { service, token } };
     Ok(upgrade
         .read_buffer_size(socket::READ_BUFFER)
         .max_message_size(socket::MAX_FRAME)

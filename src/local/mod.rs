@@ -13,7 +13,8 @@
 //!   commands by filter, the exchange of an Entra token for a temporary access key, and `:generateToken`.
 //!
 //! Tokens are checked for signature, audience, expiry and role, and what is refused says why. It works in serverless
-//! mode without an upstream: a client that invokes a hub method gets an error in its completion.
+//! mode: what clients do is told to an [upstream](LocalServiceBuilder::upstream), signed with the access key; without
+//! one, a client that invokes a hub method gets an error in its completion.
 //!
 //! Limits: a client has 5 seconds to connect after it has negotiated; its messages have up to 1 MiB, those of the
 //! REST API up to 1 MB. A client that does not keep up, so that more than 16 MiB wait for it, is cut off without a
@@ -40,6 +41,7 @@ mod query;
 mod rest;
 mod rest_calls;
 mod socket;
+mod upstream;
 
 use std::{
     io,
@@ -59,6 +61,7 @@ use crate::{core::keepalive, service::secret::Secret};
 use connections::Connections;
 use keys::KeyRing;
 use negotiated::Negotiated;
+use upstream::Upstream;
 
 /// How long a stopping service waits for its clients to take their leave.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -104,6 +107,7 @@ struct Service {
     identity_header: Secret,
     connections: Arc<Connections>,
     negotiated: Negotiated,
+    upstream: Option<Arc<Upstream>>,
     timeouts: Timeouts,
     /// Turns true, or loses its sender, when the service stops.
     stop: watch::Receiver<bool>,
@@ -134,6 +138,7 @@ impl LocalService {
             applications: Vec::new(),
             identities: Vec::new(),
             token_lifetime: Duration::from_secs(3600),
+            upstream: None,
             timeouts: Timeouts {
                 handshake: Duration::from_secs(15),
                 keep_alive: keepalive::DEFAULT_INTERVAL,
@@ -208,6 +213,7 @@ pub struct LocalServiceBuilder {
     applications: Vec<EntraApplication>,
     identities: Vec<LocalManagedIdentity>,
     token_lifetime: Duration,
+    upstream: Option<String>,
     timeouts: Timeouts,
 }
 
@@ -233,6 +239,14 @@ impl LocalServiceBuilder {
     /// Gives the machine a managed identity. It can be called for several.
     pub fn managed_identity(mut self, identity: LocalManagedIdentity) -> Self {
         self.identities.push(identity);
+        self
+    }
+
+    /// Where to tell what clients do: a URL in which `{hub}`, `{category}` and `{event}` may stand, such as
+    /// `http://localhost:7071/runtime/webhooks/signalr`. None by default. Calls of one client are passed on one after
+    /// the other, for up to 100 seconds each; [`UpstreamRouter`](crate::service::UpstreamRouter) takes them.
+    pub fn upstream(mut self, url: impl Into<String>) -> Self {
+        self.upstream = Some(url.into());
         self
     }
 
@@ -267,12 +281,13 @@ impl LocalServiceBuilder {
     /// # Errors
     /// See [`LocalError`].
     pub async fn start(self) -> Result<LocalService, LocalError> {
-        let Self { port, access_key, applications, identities, token_lifetime, timeouts } = self;
+        let Self { port, access_key, applications, identities, token_lifetime, upstream, timeouts } = self;
         if access_key.is_empty() || access_key.expose().contains(';') {
             return Err(LocalError::InvalidAccessKey);
         }
         let entra = entra::Authority::new(applications, identities, token_lifetime)?;
         let identity_header = Secret::new(keys::random_text()?);
+        let upstream = upstream.map(|url| Upstream::new(url, access_key.clone())).transpose()?.map(Arc::new);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listen = |source| LocalError::Listen { port, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
@@ -288,6 +303,7 @@ impl LocalServiceBuilder {
             identity_header: identity_header.clone(),
             connections: connections.clone(),
             negotiated: Negotiated::default(),
+            upstream,
             timeouts,
             stop: stopped.clone(),
         });
@@ -366,6 +382,14 @@ pub enum LocalError {
         /// The client id.
         client_id: String,
     },
+    /// The upstream's URL is not absolute, or not http or https.
+    #[error(
+        "the upstream must be an absolute http or https URL; it may contain {{hub}}, {{category}} and {{event}}"
+    )]
+    InvalidUpstream,
+    /// The HTTP client that calls the upstream could not be set up; most likely the system has no root certificates.
+    #[error("the HTTP client could not be set up; check that the system has root certificates")]
+    HttpClient,
     /// The operating system has no random numbers to give.
     #[error("the operating system gives no random numbers")]
     Random(#[source] io::Error),

@@ -19,7 +19,7 @@ use crate::{
         handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse},
         json,
         keepalive::{Due, KeepAlive},
-        message::{HubMessage, Outcome},
+        message::{HubMessage, Invocation, Outcome},
     },
     local::{
         Timeouts,
@@ -28,6 +28,7 @@ use crate::{
         negotiated::Negotiation,
         outbox::{Outbox, Outgoing},
         stopped,
+        upstream::{self, Events},
     },
 };
 
@@ -53,9 +54,23 @@ const NO_UPSTREAM: &str = "The service runs in serverless mode and has no upstre
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) negotiation: Negotiation,
+    /// What an upstream is told of the client.
+    pub(super) told: upstream::Client,
     pub(super) handshake_timeout: Duration,
     /// Gives the connection token free in the end.
     pub(super) lease: Lease,
+}
+
+const NO_STREAMS: &str = "Streams are not supported in serverless mode.";
+
+/// Answers a call that nobody will.
+fn refuse(replies: &mut Vec<u8>, call: Invocation<'_, &str>, reason: &'static str) {
+    let Some(invocation_id) = call.invocation_id else {
+        tracing::debug!("ignored a message of a client: {reason}");
+        return;
+    };
+    let outcome = Outcome::Error(reason.into());
+    json::write::<&str>(replies, &HubMessage::Completion { headers: Vec::new(), invocation_id, outcome });
 }
 
 /// How a connection ends.
@@ -111,8 +126,13 @@ impl Session {
         // The client may be addressed from the moment it sees the handshake's response.
         connections.insert(hub, id, user.as_deref(), outbox.clone(), std::time::Instant::now());
         tracing::debug!(hub, id, "client connected");
-        let end = self.converse(wire, rest, &outbox, outgoing).await;
+        let upstream = self.lease.service.upstream.clone();
+        let events = upstream.and_then(|to| Events::start(to, self.told.clone(), outbox.clone()));
+        let end = self.converse(wire, rest, &outbox, outgoing, events.as_ref()).await;
         connections.remove(hub, id);
+        if let Some(events) = events {
+            events.end(matches!(end, End::Cut).then(|| end.as_str().to_owned()));
+        }
         tracing::debug!(hub, id, reason = end.as_str(), "client disconnected");
         end
     }
@@ -124,13 +144,14 @@ impl Session {
         rest: &[u8],
         outbox: &Outbox,
         mut outgoing: UnboundedReceiver<Outgoing>,
+        events: Option<&Events>,
     ) -> End {
         let mut framing = TextFraming::new(MAX_MESSAGE);
         let mut batch = Vec::with_capacity(BATCH);
         if let Err(end) = wire.write(outbox, [handshake_response(None)]).await {
             return end;
         }
-        if let Err(end) = wire.answer(outbox, &mut framing, rest).await {
+        if let Err(end) = wire.answer(outbox, &mut framing, rest, events).await {
             return end;
         }
         let stop = stopped(self.lease.service.stop.clone());
@@ -139,7 +160,7 @@ impl Session {
         loop {
             let step = tokio::select! {
                 received = wire.receive() => match received {
-                    Ok(chunk) => wire.answer(outbox, &mut framing, &chunk).await,
+                    Ok(chunk) => wire.answer(outbox, &mut framing, &chunk, events).await,
                     Err(end) => Err(end),
                 },
                 _ = outgoing.recv_many(&mut batch, BATCH) => wire.forward(outbox, &mut batch).await,
@@ -292,21 +313,23 @@ impl Wire {
     }
 
     /// Takes messages of the client, and answers those that want an answer.
-    async fn answer(&mut self, outbox: &Outbox, framing: &mut TextFraming, chunk: &[u8]) -> Result<(), End> {
+    async fn answer(
+        &mut self,
+        outbox: &Outbox,
+        framing: &mut TextFraming,
+        chunk: &[u8],
+        events: Option<&Events>,
+    ) -> Result<(), End> {
         let (mut replies, mut closing) = (Vec::new(), false);
         let read = framing.feed(chunk, |record| {
             match json::parse(record)? {
-                Some(HubMessage::Invocation(call) | HubMessage::StreamInvocation(call)) => {
-                    match call.invocation_id {
-                        Some(invocation_id) => json::write::<&str>(
-                            &mut replies,
-                            &HubMessage::Completion {
-                                headers: Vec::new(),
-                                invocation_id,
-                                outcome: Outcome::Error(NO_UPSTREAM.into()),
-                            },
-                        ),
-                        None => tracing::debug!("ignored a message of a client: {NO_UPSTREAM}"),
+                Some(HubMessage::Invocation(call)) => {
+                    let refused = match events {
+                        Some(events) => events.call(&call).err(),
+                        None => Some(NO_UPSTREAM),
+                    };
+                    if let Some(reason) = refused {
+                        refuse(&mut replies, call, reason);
                     }
                 }
                 Some(HubMessage::Completion { invocation_id, outcome, .. }) => {
@@ -316,6 +339,9 @@ impl Wire {
                         Outcome::Error(error) => Err(error.into_owned()),
                     };
                     outbox.calls.end(&invocation_id, answer);
+                }
+                Some(HubMessage::StreamInvocation(call)) => {
+                    refuse(&mut replies, call, if events.is_some() { NO_STREAMS } else { NO_UPSTREAM });
                 }
                 Some(HubMessage::Close { .. }) => closing = true,
                 // Pings have done their work by arriving; nothing that the others could belong to exists.

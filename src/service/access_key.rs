@@ -3,9 +3,13 @@
 //! `GET {server endpoint}/api/v1/auth/accessKey` with the Entra token gives `{"KeyId", "AccessKey"}`, valid for
 //! 90 minutes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde::Deserialize;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::{
@@ -24,27 +28,57 @@ const USABLE_FOR: Duration = Duration::from_secs(85 * 60);
 
 const OPERATION: Operation = Operation::ExchangeAccessKey;
 
+/// How long a refused exchange is not tried again where there is another way. Role assignments take minutes to work.
+const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
+
 #[derive(Debug, Clone)]
 pub(super) enum SigningKeys {
     Fixed(Arc<jwt::Key>),
-    Exchanged(Cache<Arc<jwt::Key>>),
+    Exchanged(ExchangedKeys),
 }
 
 impl SigningKeys {
-    pub(super) async fn current(&self) -> Result<Arc<jwt::Key>, ServiceError> {
+    /// Exchanges anew, unless there is no exchange.
+    pub(super) async fn renew(&self) -> Result<(), ServiceError> {
         match self {
-            Self::Fixed(key) => Ok(Arc::clone(key)),
-            Self::Exchanged(cache) => Ok(cache.lease().await?.value),
+            Self::Fixed(_) => Ok(()),
+            Self::Exchanged(keys) => keys.renew().await,
         }
     }
 
-    /// Exchanges anew, unless there is no exchange.
-    pub(super) async fn renew(&self) -> Result<(), ServiceError> {
-        if let Self::Exchanged(cache) = self {
-            let lease = cache.lease().await?;
-            cache.renew(&lease).await?;
+    /// Exchanges anew if there is a key from an exchange: an endpoint that was away may not know it any more.
+    pub(super) async fn renew_if_used(&self) -> Result<(), ServiceError> {
+        match self {
+            Self::Exchanged(keys) if !keys.cache.is_empty() => keys.renew().await,
+            _ => Ok(()),
         }
-        Ok(())
+    }
+}
+
+/// The keys that Entra tokens are exchanged for.
+#[derive(Debug, Clone)]
+pub(super) struct ExchangedKeys {
+    cache: Cache<Arc<jwt::Key>>,
+    refused_at: Arc<Mutex<Option<Instant>>>,
+}
+
+impl ExchangedKeys {
+    pub(super) async fn current(&self) -> Result<Arc<jwt::Key>, ServiceError> {
+        let key = self.cache.lease().await.map(|lease| lease.value);
+        let refused = matches!(key, Err(ServiceError::Forbidden(_))).then(Instant::now);
+        *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+        key
+    }
+
+    /// Whether the application's roles did not allow the exchange a short while ago.
+    pub(super) fn was_refused(&self) -> bool {
+        let at = *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner);
+        at.is_some_and(|at| at.elapsed() < REFUSED_FOR)
+    }
+
+    async fn renew(&self) -> Result<(), ServiceError> {
+        let lease = self.cache.lease().await?;
+        self.cache.renew(&lease).await.map(drop)
     }
 }
 
@@ -60,10 +94,11 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn into_keys(self) -> SigningKeys {
-        SigningKeys::Exchanged(Cache::new("access key", move || {
+        let cache = Cache::new("access key", move || {
             let exchange = self.clone();
             async move { exchange.fetch().await }
-        }))
+        });
+        SigningKeys::Exchanged(ExchangedKeys { cache, refused_at: Arc::default() })
     }
 
     async fn fetch(&self) -> Result<Fresh<Arc<jwt::Key>>, ServiceError> {

@@ -4,7 +4,8 @@ use axum::{Router, http::request::Parts};
 
 use crate::service::{HubClient, NegotiateOptions, NegotiateRejection, NegotiateService};
 
-/// A router with one route, `POST {path}/negotiate`, for a hub at `path`. See [`NegotiateService`] for what the
+/// A router for a hub at `path`: `POST {path}/negotiate`, and `POST {path}/refresh` for services
+/// [that refresh](NegotiateService::with_refresh). See [`NegotiateService`] for what the
 /// handler does.
 ///
 /// ```
@@ -40,6 +41,8 @@ where
     F: Fn(&Parts) -> R + Send + Sync + 'static,
     R: Into<Result<NegotiateOptions, NegotiateRejection>> + 'static,
 {
-    let path = format!("{}/negotiate", path.trim_end_matches('/'));
-    Router::new().route_service(&path, service)
+    let path = path.trim_end_matches('/');
+    Router::new()
+        .route_service(&format!("{path}/negotiate"), service.clone())
+        .route_service(&format!("{path}/refresh"), service)
 }

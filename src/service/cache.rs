@@ -94,6 +94,11 @@ impl<T: Clone + Send + Sync + 'static> Cache<T> {
         Self(Arc::new(Inner { what, fetch: Box::new(move || Box::pin(fetch())), state: Mutex::new(state) }))
     }
 
+    /// Whether nothing has been fetched yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.state().entry.is_none()
+    }
+
     /// The value at hand, or the next one when there is none.
     pub(super) async fn lease(&self) -> Result<Lease<T>, ServiceError> {
         let flight = {

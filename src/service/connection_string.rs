@@ -8,54 +8,77 @@ use std::fmt;
 
 use reqwest::Url;
 
-use super::{credential::AccessKey, secret::Secret};
+use super::{
+    credential::AccessKey,
+    credential_settings::{AuthKind, CertificateLocation, CredentialSettings, ManagedIdentityId},
+    entra::ClientSecret,
+};
 
 /// A connection string, read and checked, before anything is decided about its use.
 ///
 /// [`ServiceEndpoint::from_connection_string`](super::ServiceEndpoint::from_connection_string) reads one in
-/// passing. This type is for looking at what a connection string says.
+/// passing. This type is for looking at what a connection string says, and at what is odd about it.
+///
+/// As text it is redacted: whoever reads a log sees everything but the secrets.
 ///
 /// ```
-/// use hubwire::service::{AuthKind, ConnectionString};
+/// use hubwire::service::{AuthKind, ConnectionString, ConnectionStringWarning};
 ///
 /// let parsed = ConnectionString::parse("Endpoint=https://contoso.service.signalr.net;AccessKey=abc;Version=1.0;")?;
 /// assert_eq!(parsed.endpoint(), "https://contoso.service.signalr.net");
 /// assert_eq!(parsed.auth_kind(), AuthKind::AccessKey);
+/// assert_eq!(
+///     parsed.to_string(),
+///     "Endpoint=https://contoso.service.signalr.net;AccessKey=(redacted);Version=1.0;"
+/// );
+///
+/// // Most mistakes are not errors to the official SDK; here they can be.
+/// let text = "Endpoint=https://contoso.service.signalr.net;AccessKey=abc;AuthType=azur.msi";
+/// assert_eq!(ConnectionString::parse(text)?.warnings(), [ConnectionStringWarning::UnknownAuthType]);
+/// assert!(ConnectionString::parse_strict(text).is_err());
 /// # Ok::<(), hubwire::service::ConnectionStringError>(())
 /// ```
+///
+/// Source: [Connection strings](https://learn.microsoft.com/azure/azure-signalr/concept-connection-string).
 #[derive(Clone)]
 pub struct ConnectionString {
     pub(super) endpoint: Url,
     pub(super) client_endpoint: Option<Url>,
     pub(super) server_endpoint: Option<Url>,
     version: Option<String>,
-    pub(super) auth: Auth,
+    pub(super) credential: CredentialSettings,
+    pub(super) warnings: Vec<ConnectionStringWarning>,
 }
 
-/// What a connection string says about authentication.
-#[derive(Debug, Clone)]
-pub(super) enum Auth {
-    AccessKey(AccessKey),
-    ClientSecret { tenant_id: String, client_id: String, secret: Secret },
-    ClientCertificate { tenant_id: String, client_id: String },
-    ManagedIdentity { client_id: Option<String> },
-    Default,
-}
-
-/// The kind of credential a connection string asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is odd about a connection string that can be used nevertheless. No variant carries a value of the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum AuthKind {
-    /// `AccessKey=…`, with no `AuthType` or one that is not known.
-    AccessKey,
-    /// `AuthType=azure.app` with a client secret.
-    ClientSecret,
-    /// `AuthType=azure.app` with the path of a certificate.
-    ClientCertificate,
-    /// `AuthType=azure.msi`.
-    ManagedIdentity,
-    /// `AuthType=azure`: the default credential of the Azure SDKs.
-    DefaultAzureCredential,
+pub enum ConnectionStringWarning {
+    /// `AuthType` is not one that the service defines, so the access key is used. Most likely it is mistyped.
+    #[error(
+        "AuthType is none of azure, azure.msi, azure.app and aad, so the access key is used; correct it or remove it"
+    )]
+    UnknownAuthType,
+    /// A property has a value that its `AuthType` makes nothing of.
+    #[error("{property} is not used, because the connection string asks for {used}; {}", Mend(.property, *.used))]
+    UnusedProperty {
+        /// The property.
+        property: &'static str,
+        /// What is used instead.
+        used: AuthKind,
+    },
+}
+
+struct Mend<'a>(&'a str, AuthKind);
+
+impl fmt::Display for Mend<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self("AccessKey", _) => f.write_str("remove it, or remove AuthType to use it"),
+            Self(_, AuthKind::ClientSecret | AuthKind::ClientCertificate) => f.write_str("remove it"),
+            Self(_, _) => f.write_str("remove it, or set AuthType=azure.app to use it"),
+        }
+    }
 }
 
 /// Why a text is no connection string. No variant carries a value of the text: any of them may be a secret.
@@ -103,6 +126,9 @@ pub enum ConnectionStringError {
     /// `AuthType=azure.app` without `ClientSecret` and without a certificate.
     #[error("AuthType=azure.app needs ClientSecret or ClientCert")]
     MissingClientCredential,
+    /// There is a warning, and [`ConnectionString::parse_strict`] takes none.
+    #[error("the connection string is not taken: {0}")]
+    Warning(ConnectionStringWarning),
 }
 
 /// The properties that mean something. The documentation calls the certificate's `ClientCertPath`, the official
@@ -121,6 +147,10 @@ const PROPERTIES: [&str; 12] = [
     "ClientEndpoint",
     "ServerEndpoint",
 ];
+
+/// Those that say how to authenticate.
+const CREDENTIAL_PROPERTIES: [&str; 6] =
+    ["AccessKey", "ClientId", "TenantId", "ClientSecret", "ClientCert", "ClientCertPath"];
 
 struct Properties<'a>(Vec<(&'a str, &'a str)>);
 
@@ -159,55 +189,85 @@ impl<'a> Properties<'a> {
         self.filled(name).map(str::to_owned)
     }
 
-    fn certificate(&self) -> Option<&'a str> {
-        self.filled("ClientCert").or_else(|| self.filled("ClientCertPath"))
-    }
-
-    fn auth(&self) -> Result<Auth, ConnectionStringError> {
-        let auth_type = self.find("AuthType").unwrap_or_default();
-        let is = |name: &str| auth_type.eq_ignore_ascii_case(name);
-        if is("azure") || is("azure.msi") {
-            if self.filled("ClientSecret").is_some() || self.certificate().is_some() {
-                tracing::warn!(
-                    "the connection string has AuthType={auth_type}, so its client secret or certificate is not \
-                     used; AuthType=azure.app uses it"
-                );
-            }
-            return Ok(match is("azure") {
-                true => Auth::Default,
-                false => Auth::ManagedIdentity { client_id: self.owned("ClientId") },
-            });
-        }
-        let (client_id, tenant_id) = (self.owned("ClientId"), self.owned("TenantId"));
-        if is("azure.app") {
-            let client_id = client_id.ok_or(ConnectionStringError::MissingClientId)?;
-            return self.application(client_id, tenant_id.ok_or(ConnectionStringError::MissingTenantId)?);
-        }
-        if is("aad") {
+    fn credential(&self) -> Result<CredentialSettings, ConnectionStringError> {
+        let identity = || match self.owned("ClientId") {
+            Some(id) => ManagedIdentityId::ClientId(id),
+            None => ManagedIdentityId::SystemAssigned,
+        };
+        Ok(match self.auth_type() {
+            AuthType::Azure => CredentialSettings::DefaultAzureCredential,
+            AuthType::Msi => CredentialSettings::ManagedIdentity(identity()),
+            AuthType::App => self.application()?,
             // The name of before there were several; what it means depends on what else is there.
-            return match (client_id, tenant_id) {
-                (Some(client_id), Some(tenant_id)) => self.application(client_id, tenant_id),
-                (client_id, _) => Ok(Auth::ManagedIdentity { client_id }),
-            };
-        }
-        if !auth_type.is_empty() {
-            tracing::warn!("the AuthType of the connection string is not known; its access key is used");
-        }
-        let key = self.filled("AccessKey").ok_or(ConnectionStringError::MissingAccessKey)?;
-        Ok(Auth::AccessKey(AccessKey::new(key)))
+            AuthType::Aad if self.filled("ClientId").is_some() && self.filled("TenantId").is_some() => {
+                self.application()?
+            }
+            AuthType::Aad => CredentialSettings::ManagedIdentity(identity()),
+            AuthType::None | AuthType::Unknown => {
+                let key = self.find("AccessKey").ok_or(ConnectionStringError::MissingAccessKey)?;
+                CredentialSettings::AccessKey(AccessKey::new(key))
+            }
+        })
     }
 
-    fn application(&self, client_id: String, tenant_id: String) -> Result<Auth, ConnectionStringError> {
-        match (self.filled("ClientSecret"), self.certificate()) {
-            (Some(secret), _) => Ok(Auth::ClientSecret { tenant_id, client_id, secret: Secret::new(secret) }),
-            (None, Some(_)) => Ok(Auth::ClientCertificate { tenant_id, client_id }),
-            (None, None) => Err(ConnectionStringError::MissingClientCredential),
+    fn auth_type(&self) -> AuthType {
+        match self.find("AuthType").unwrap_or_default().to_ascii_lowercase().as_str() {
+            "" => AuthType::None,
+            "azure" => AuthType::Azure,
+            "azure.msi" => AuthType::Msi,
+            "azure.app" => AuthType::App,
+            "aad" => AuthType::Aad,
+            _ => AuthType::Unknown,
         }
+    }
+
+    fn application(&self) -> Result<CredentialSettings, ConnectionStringError> {
+        let client_id = self.owned("ClientId").ok_or(ConnectionStringError::MissingClientId)?;
+        let tenant_id = self.owned("TenantId").ok_or(ConnectionStringError::MissingTenantId)?;
+        if let Some(secret) = self.filled("ClientSecret") {
+            return Ok(CredentialSettings::ClientSecret(ClientSecret::new(tenant_id, client_id, secret)));
+        }
+        let certificate = self.filled("ClientCert").or_else(|| self.filled("ClientCertPath"));
+        let path = certificate.ok_or(ConnectionStringError::MissingClientCredential)?;
+        let certificate = CertificateLocation::new(path);
+        Ok(CredentialSettings::ClientCertificate { tenant_id, client_id, certificate })
+    }
+
+    /// What the credential leaves over. An access key in a string for Entra comes with switching from one to the
+    /// other; the rest is most likely an `AuthType` that was copied wrong, as it is in examples of the documentation.
+    fn warnings(&self, credential: &CredentialSettings) -> Vec<ConnectionStringWarning> {
+        let used = credential.kind();
+        let of_use: &[&str] = match used {
+            AuthKind::ClientSecret => &["ClientId", "TenantId", "ClientSecret"],
+            AuthKind::ClientCertificate if self.filled("ClientCert").is_some() => {
+                &["ClientId", "TenantId", "ClientCert"]
+            }
+            AuthKind::ClientCertificate => &["ClientId", "TenantId", "ClientCertPath"],
+            AuthKind::ManagedIdentity => &["ClientId"],
+            AuthKind::AccessKey => &["AccessKey"],
+            _ => &[],
+        };
+        let unknown = matches!(self.auth_type(), AuthType::Unknown);
+        let unused = CREDENTIAL_PROPERTIES
+            .iter()
+            .filter(|property| self.filled(property).is_some() && !of_use.contains(property))
+            .map(|property| ConnectionStringWarning::UnusedProperty { property, used });
+        unknown.then_some(ConnectionStringWarning::UnknownAuthType).into_iter().chain(unused).collect()
     }
 }
 
+enum AuthType {
+    None,
+    Azure,
+    Msi,
+    App,
+    Aad,
+    Unknown,
+}
+
 impl ConnectionString {
-    /// Reads a connection string. Of several faults the first in the official SDK's order is reported.
+    /// Reads a connection string. Of several faults the first in the official SDK's order is reported. What the SDK
+    /// takes without a word though it is most likely a mistake is in [`warnings`](Self::warnings).
     ///
     /// # Errors
     /// See [`ConnectionStringError`].
@@ -226,13 +286,35 @@ impl ConnectionString {
             endpoint.set_port(Some(port)).map_err(|()| ConnectionStringError::InvalidPort)?;
         }
         let other = |name, error| properties.find(name).map(|url| parse_url(url).ok_or(error)).transpose();
+        let client_endpoint = other("ClientEndpoint", ConnectionStringError::InvalidClientEndpoint)?;
+        let server_endpoint = other("ServerEndpoint", ConnectionStringError::InvalidServerEndpoint)?;
+        let credential = properties.credential()?;
         Ok(Self {
             endpoint,
-            client_endpoint: other("ClientEndpoint", ConnectionStringError::InvalidClientEndpoint)?,
-            server_endpoint: other("ServerEndpoint", ConnectionStringError::InvalidServerEndpoint)?,
+            client_endpoint,
+            server_endpoint,
             version: version.map(str::to_owned),
-            auth: properties.auth()?,
+            warnings: properties.warnings(&credential),
+            credential,
         })
+    }
+
+    /// Reads a connection string and takes none that there is a warning about.
+    ///
+    /// # Errors
+    /// See [`ConnectionStringError`].
+    pub fn parse_strict(text: &str) -> Result<Self, ConnectionStringError> {
+        let parsed = Self::parse(text)?;
+        match parsed.warnings.first() {
+            Some(warning) => Err(ConnectionStringError::Warning(warning.clone())),
+            None => Ok(parsed),
+        }
+    }
+
+    /// What is most likely a mistake, though it is no error.
+    #[must_use]
+    pub fn warnings(&self) -> &[ConnectionStringWarning] {
+        &self.warnings
     }
 
     /// Scheme, host and port of the endpoint; the scheme's own port is left out.
@@ -265,23 +347,23 @@ impl ConnectionString {
         self.version.as_deref()
     }
 
+    /// The credential it asks for.
+    #[must_use]
+    pub fn credential(&self) -> &CredentialSettings {
+        &self.credential
+    }
+
     /// The kind of credential it asks for.
     #[must_use]
     pub fn auth_kind(&self) -> AuthKind {
-        match self.auth {
-            Auth::AccessKey(_) => AuthKind::AccessKey,
-            Auth::ClientSecret { .. } => AuthKind::ClientSecret,
-            Auth::ClientCertificate { .. } => AuthKind::ClientCertificate,
-            Auth::ManagedIdentity { .. } => AuthKind::ManagedIdentity,
-            Auth::Default => AuthKind::DefaultAzureCredential,
-        }
+        self.credential.kind()
     }
 
     /// The access key, when that is what authenticates.
     #[must_use]
     pub fn access_key(&self) -> Option<&AccessKey> {
-        match &self.auth {
-            Auth::AccessKey(key) => Some(key),
+        match &self.credential {
+            CredentialSettings::AccessKey(key) => Some(key),
             _ => None,
         }
     }
@@ -289,24 +371,59 @@ impl ConnectionString {
     /// The client id of the application or of the user-assigned managed identity.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
-        match &self.auth {
-            Auth::ClientSecret { client_id, .. } | Auth::ClientCertificate { client_id, .. } => {
-                Some(client_id)
-            }
-            Auth::ManagedIdentity { client_id } => client_id.as_deref(),
-            Auth::AccessKey(_) | Auth::Default => None,
-        }
+        self.credential.client_id()
     }
 
     /// The tenant of the application.
     #[must_use]
     pub fn tenant_id(&self) -> Option<&str> {
-        match &self.auth {
-            Auth::ClientSecret { tenant_id, .. } | Auth::ClientCertificate { tenant_id, .. } => {
-                Some(tenant_id)
+        self.credential.tenant_id()
+    }
+}
+
+/// Writes what counts, with `(redacted)` for a secret. It means the same when it is read again, but for the secret.
+impl fmt::Display for ConnectionString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint={};", without_bare_slash(&self.endpoint))?;
+        match &self.credential {
+            CredentialSettings::AccessKey(_) => f.write_str("AccessKey=(redacted);")?,
+            CredentialSettings::ClientSecret(app) => {
+                let (client_id, tenant_id) = (app.client_id(), app.tenant_id());
+                f.write_str("AuthType=azure.app;")?;
+                write!(f, "ClientId={client_id};TenantId={tenant_id};ClientSecret=(redacted);")?;
             }
-            _ => None,
+            CredentialSettings::ClientCertificate { tenant_id, client_id, certificate } => {
+                f.write_str("AuthType=azure.app;")?;
+                write!(
+                    f,
+                    "ClientId={client_id};TenantId={tenant_id};ClientCert={};",
+                    certificate.path().display()
+                )?;
+            }
+            CredentialSettings::ManagedIdentity(ManagedIdentityId::ClientId(id)) => {
+                write!(f, "AuthType=azure.msi;ClientId={id};")?;
+            }
+            CredentialSettings::ManagedIdentity(_) => f.write_str("AuthType=azure.msi;")?,
+            _ => f.write_str("AuthType=azure;")?,
         }
+        for (name, value) in [
+            ("ClientEndpoint", self.client_endpoint()),
+            ("ServerEndpoint", self.server_endpoint()),
+            ("Version", self.version()),
+        ] {
+            if let Some(value) = value {
+                write!(f, "{name}={value};")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::str::FromStr for ConnectionString {
+    type Err = ConnectionStringError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
     }
 }
 
@@ -317,7 +434,8 @@ impl fmt::Debug for ConnectionString {
             .field("client_endpoint", &self.client_endpoint())
             .field("server_endpoint", &self.server_endpoint())
             .field("version", &self.version)
-            .field("auth", &self.auth)
+            .field("credential", &self.credential)
+            .field("warnings", &self.warnings)
             .finish()
     }
 }
@@ -340,7 +458,7 @@ pub(super) fn parse_url(text: &str) -> Option<Url> {
     (plain && anonymous && url.has_host()).then_some(url)
 }
 
-fn without_bare_slash(url: &Url) -> &str {
+pub(super) fn without_bare_slash(url: &Url) -> &str {
     match url.path() {
         "/" => url.as_str().trim_end_matches('/'),
         _ => url.as_str(),

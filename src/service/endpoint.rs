@@ -5,9 +5,10 @@ use std::net::Ipv4Addr;
 use reqwest::Url;
 
 use super::{
-    connection_string::{Auth, AuthKind, ConnectionString, ConnectionStringError, parse_url},
+    configuration::EndpointSettings,
+    connection_string::{ConnectionString, ConnectionStringError, ConnectionStringWarning, parse_url},
     credential::{Credential, DEFAULT_SCOPE, Kind},
-    entra::ClientSecret,
+    credential_settings::AuthKind,
 };
 
 /// Why an endpoint cannot be used as it is described.
@@ -38,40 +39,41 @@ pub enum EndpointError {
         /// The part.
         what: &'static str,
     },
-    /// A connection string cannot carry everything this kind of credential needs. Make the credential yourself and
-    /// pass it to [`ServiceEndpoint::new`]; the text names one that fits.
-    #[error("the connection string asks for {}; {}", Described(*.kind), UseInstead(*.kind))]
+    /// Settings cannot carry everything this kind of credential needs. Make the credential yourself and pass it to
+    /// [`ServiceEndpoint::new`]; the text names one that fits.
+    #[error("{kind} cannot be made of settings alone; {}", UseInstead(*.kind))]
     UnsupportedCredential {
         /// What it asks for.
         kind: AuthKind,
     },
 }
 
-struct Described(AuthKind);
-
-impl std::fmt::Display for Described {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0 {
-            AuthKind::AccessKey => "an access key",
-            AuthKind::ClientSecret => "a client secret",
-            AuthKind::ClientCertificate => "a client certificate",
-            AuthKind::ManagedIdentity => "a managed identity",
-            AuthKind::DefaultAzureCredential => "the default credential of the environment",
-        })
-    }
-}
-
 struct UseInstead(AuthKind);
 
 impl std::fmt::Display for UseInstead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let credential = match self.0 {
-            AuthKind::ClientCertificate => "ClientCertificateCredential",
-            AuthKind::ManagedIdentity => "ManagedIdentityCredential",
-            _ => "ManagedIdentityCredential, WorkloadIdentityCredential or DeveloperToolsCredential",
-        };
-        write!(f, "pass a {credential} of azure_identity to ServiceEndpoint::new, or use a ClientSecret")
+        f.write_str(match self.0 {
+            AuthKind::ClientCertificate => {
+                "the certificate store of Windows is not read, so export the certificate to a file and pass a \
+                 ClientCertificate to ServiceEndpoint::new"
+            }
+            AuthKind::AzurePipelines => {
+                "pass an AzurePipelinesCredential of azure_identity to ServiceEndpoint::new"
+            }
+            _ => "pass a credential to ServiceEndpoint::new",
+        })
     }
+}
+
+/// What an endpoint is for, among several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndpointRole {
+    /// Clients are sent there.
+    Primary,
+    /// Clients are sent there while no primary endpoint is online. Messages are sent there always, since clients that
+    /// came then stay.
+    Secondary,
 }
 
 /// One Azure SignalR Service resource: its address and a credential for it.
@@ -92,16 +94,20 @@ impl std::fmt::Display for UseInstead {
 /// ```
 #[derive(Debug, Clone)]
 pub struct ServiceEndpoint {
+    name: String,
+    role: EndpointRole,
+    weight: u32,
     endpoint: Url,
     client_endpoint: Option<Url>,
     server_endpoint: Option<Url>,
     scope: String,
     pub(super) credential: Credential,
+    warnings: Vec<ConnectionStringWarning>,
 }
 
 impl ServiceEndpoint {
     /// An endpoint by its address, such as `https://contoso.service.signalr.net`, and a credential: an
-    /// [`AccessKey`](super::AccessKey), a [`ClientSecret`] or any `Arc<dyn TokenCredential>`.
+    /// [`AccessKey`](super::AccessKey), a [`ClientSecret`](super::ClientSecret) or any `Arc<dyn TokenCredential>`.
     ///
     /// # Errors
     /// When the address is not an https URL (or an http URL of this machine), or the credential is incomplete.
@@ -110,36 +116,35 @@ impl ServiceEndpoint {
         Self::with(endpoint, credential.into())
     }
 
-    /// An endpoint from a connection string, as the Azure portal shows it.
+    /// An endpoint from a connection string, as the Azure portal shows it. What is odd about it is in
+    /// [`warnings`](Self::warnings); [`ConnectionString::parse_strict`] and `TryFrom` take no such string.
     ///
-    /// An access key and `AuthType=azure.app` with a client secret work. Other kinds of credential need more than a
-    /// connection string says; pass them to [`new`](Self::new).
+    /// `AuthType=azure` is [`CredentialChain::azure_default`](super::CredentialChain::azure_default).
     ///
     /// # Errors
     /// See [`EndpointError`].
     pub fn from_connection_string(text: &str) -> Result<Self, EndpointError> {
-        let parsed = ConnectionString::parse(text)?;
-        let kind = parsed.auth_kind();
-        let credential = match parsed.auth {
-            Auth::AccessKey(key) => key.into(),
-            Auth::ClientSecret { tenant_id, client_id, secret } => {
-                ClientSecret::new(tenant_id, client_id, secret.expose()).into()
-            }
-            Auth::ClientCertificate { .. } | Auth::ManagedIdentity { .. } | Auth::Default => {
-                return Err(EndpointError::UnsupportedCredential { kind });
-            }
-        };
+        ConnectionString::parse(text)?.try_into()
+    }
+
+    fn at(
+        endpoint: Url,
+        client_endpoint: Option<Url>,
+        server_endpoint: Option<Url>,
+        credential: Credential,
+    ) -> Result<Self, EndpointError> {
         let secure = |url: Option<Url>, what| match url {
             Some(url) if !is_secure(&url) => Err(EndpointError::InsecureUrl { what }),
             url => Ok(url),
         };
-        if !is_secure(&parsed.endpoint) {
+        if !is_secure(&endpoint) {
             return Err(EndpointError::InsecureUrl { what: "endpoint" });
         }
-        let mut endpoint = Self::with(parsed.endpoint, credential)?;
-        endpoint.client_endpoint = secure(parsed.client_endpoint, "client endpoint")?;
-        endpoint.server_endpoint = secure(parsed.server_endpoint, "server endpoint")?;
-        Ok(endpoint)
+        Ok(Self {
+            client_endpoint: secure(client_endpoint, "client endpoint")?,
+            server_endpoint: secure(server_endpoint, "server endpoint")?,
+            ..Self::with(endpoint, credential)?
+        })
     }
 
     fn with(endpoint: Url, credential: Credential) -> Result<Self, EndpointError> {
@@ -151,11 +156,15 @@ impl ServiceEndpoint {
             Kind::Token(source) => source.check()?,
         }
         Ok(Self {
+            name: String::new(),
+            role: EndpointRole::Primary,
+            weight: 1,
             endpoint,
             client_endpoint: None,
             server_endpoint: None,
             scope: DEFAULT_SCOPE.to_owned(),
             credential,
+            warnings: Vec::new(),
         })
     }
 
@@ -175,6 +184,31 @@ impl ServiceEndpoint {
         Ok(Self { server_endpoint: Some(checked_url(url, "server endpoint")?), ..self })
     }
 
+    /// Gives it a name, by which routers, logs and errors know it. None by default.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// Makes it a secondary endpoint, which takes over while no primary one is online.
+    #[must_use]
+    pub fn secondary(self) -> Self {
+        self.with_role(EndpointRole::Secondary)
+    }
+
+    /// Makes it a primary endpoint, which it is by default, or a secondary one.
+    #[must_use]
+    pub fn with_role(self, role: EndpointRole) -> Self {
+        Self { role, ..self }
+    }
+
+    /// Its share of new clients among the endpoints of its role, 1 by default. With weights of 3 and 1 three of four
+    /// clients go to the first. Zero sends none there while another one is online, such as before it is removed.
+    #[must_use]
+    pub fn weighted(self, weight: u32) -> Self {
+        Self { weight, ..self }
+    }
+
     /// Asks Entra for tokens of another scope than `https://signalr.azure.com/.default`.
     #[must_use]
     pub fn with_scope(self, scope: impl Into<String>) -> Self {
@@ -185,6 +219,38 @@ impl ServiceEndpoint {
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.endpoint.origin().ascii_serialization()
+    }
+
+    /// Its name, empty unless one was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is a primary or a secondary endpoint.
+    #[must_use]
+    pub fn role(&self) -> EndpointRole {
+        self.role
+    }
+
+    /// Its share of new clients.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// What people call it: name and address.
+    pub(super) fn label(&self) -> String {
+        match self.name.as_str() {
+            "" => self.endpoint(),
+            name => format!("{name} ({})", self.endpoint()),
+        }
+    }
+
+    /// What is most likely a mistake in the connection string that it comes from.
+    #[must_use]
+    pub fn warnings(&self) -> &[ConnectionStringWarning] {
+        &self.warnings
     }
 
     pub(super) fn scope(&self) -> &str {
@@ -209,6 +275,27 @@ impl ServiceEndpoint {
 
     pub(super) fn server_url(&self) -> &Url {
         self.server_endpoint.as_ref().unwrap_or(&self.endpoint)
+    }
+}
+
+impl TryFrom<ConnectionString> for ServiceEndpoint {
+    type Error = EndpointError;
+
+    fn try_from(parsed: ConnectionString) -> Result<Self, EndpointError> {
+        let credential = parsed.credential.into_credential(None)?;
+        let endpoint = Self::at(parsed.endpoint, parsed.client_endpoint, parsed.server_endpoint, credential)?;
+        Ok(Self { warnings: parsed.warnings, ..endpoint })
+    }
+}
+
+impl TryFrom<EndpointSettings> for ServiceEndpoint {
+    type Error = EndpointError;
+
+    fn try_from(settings: EndpointSettings) -> Result<Self, EndpointError> {
+        let EndpointSettings { endpoint, client_endpoint, server_endpoint, .. } = settings;
+        let credential = settings.credential.into_credential(settings.authority.as_deref())?;
+        let endpoint = Self::at(endpoint, client_endpoint, server_endpoint, credential)?;
+        Ok(Self { name: settings.name, role: settings.role, warnings: settings.warnings, ..endpoint })
     }
 }
 

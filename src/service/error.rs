@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::entra::CertificateError;
+use super::{client::Shared, entra::CertificateError};
 use crate::arguments::SerializeError;
 
 /// The error behind an error.
@@ -14,6 +14,12 @@ pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 pub enum Operation {
     /// Exchanging an Entra token for a temporary access key, which signs client tokens.
     ExchangeAccessKey,
+    /// Asking whether the service is healthy.
+    CheckHealth,
+    /// Having the service make a client token (`:generateToken`).
+    GenerateToken,
+    /// Giving a connection new credentials before its present ones end.
+    RefreshAuthentication,
     /// Sending a message to clients.
     Send,
     /// Adding a connection or a user to a group, or removing it.
@@ -30,8 +36,6 @@ pub enum Operation {
     Stream,
     /// Executing commands for the connections that match a filter.
     Execute,
-    /// Asking whether the service is healthy.
-    CheckHealth,
 }
 
 impl Operation {
@@ -51,10 +55,28 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// What the roles of an application that lacks those for this operation may be good for instead.
+    fn alternative(self) -> &'static str {
+        match self {
+            Self::ExchangeAccessKey => {
+                "; with the role \"SignalR REST API Owner\" clients can negotiate by EntraStrategy::GenerateToken, \
+                 without claims and options of their own"
+            }
+            Self::GenerateToken => {
+                "; with the role \"SignalR App Server\" clients can negotiate by EntraStrategy::AccessKey"
+            }
+            _ => "",
+        }
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ExchangeAccessKey => "exchanging the Entra token for an access key",
+            Self::GenerateToken => "making a client token",
+            Self::RefreshAuthentication => "refreshing the authentication of a connection",
             Self::Send => "sending a message",
             Self::ManageGroup => "changing a group",
             Self::CloseConnections => "closing connections",
@@ -143,8 +165,8 @@ pub enum ServiceError {
     /// the credential belongs to; or let this machine through the resource's network access control.
     #[error(
         "{0}: the application needs the role {roles} on the SignalR resource (an assignment takes up to 30 minutes \
-         to work), and the network access control of the resource must allow REST API calls from here",
-        roles = Roles(.0.operation)
+         to work), and the network access control of the resource must allow REST API calls from here{alternative}",
+        roles = Roles(.0.operation), alternative = .0.operation.alternative()
     )]
     Forbidden(Refusal),
     /// Status 404. Without an error code the endpoint is not one of Azure SignalR Service.
@@ -216,6 +238,42 @@ pub enum ServiceError {
         /// The claim.
         name: String,
     },
+    /// Several endpoints were given and none is available, for the reasons that are named; or the router chose none.
+    #[error("no endpoint of Azure SignalR Service is available: {}", Failures(.failures))]
+    NoEndpointAvailable {
+        /// What is wrong with each.
+        failures: Vec<EndpointFailure>,
+    },
+    /// Endpoints that are online have refused, or failed to answer; others may have done what was asked. Making the
+    /// same call again makes it at all of them, so a message reaches the clients of the others twice.
+    #[error("done at {succeeded} endpoints of Azure SignalR Service, but not at {}", Failures(.failures))]
+    EndpointsFailed {
+        /// How many have done it.
+        succeeded: usize,
+        /// What the others said.
+        failures: Vec<EndpointFailure>,
+    },
+    /// A value of an option is outside of what the service takes.
+    #[error("the {option} of a client must be {range}")]
+    InvalidOption {
+        /// The option.
+        option: &'static str,
+        /// What it can be.
+        range: &'static str,
+    },
+    /// Tokens that the service makes carry a user id and nothing else: leave the option out, or use
+    /// `EntraStrategy::AccessKey`, which needs the role "SignalR App Server" or "SignalR Service Owner".
+    #[error(
+        "a client token that the service makes cannot carry the {option}; leave it out, or negotiate by \
+         EntraStrategy::AccessKey, which needs the role \"SignalR App Server\" or \"SignalR Service Owner\""
+    )]
+    NeedsAccessKey {
+        /// What it cannot carry.
+        option: &'static str,
+    },
+    /// What the client has authenticated with has ended. It has to sign in again.
+    #[error("the client's own authentication has expired; it has to sign in again")]
+    AuthenticationExpired,
     /// The lifetime of a client token is zero or beyond the year 9999.
     #[error("the lifetime of a client token must be more than zero and end before the year 10000")]
     InvalidLifetime,
@@ -247,10 +305,96 @@ impl ServiceError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Credential(error) => error.is_retryable(),
-            Self::Throttled(_) | Self::Connection { .. } | Self::Timeout { .. } => true,
+            Self::Throttled(_)
+            | Self::Connection { .. }
+            | Self::Timeout { .. }
+            | Self::NoEndpointAvailable { .. } => true,
             Self::Failed(refusal) => refusal.status >= 500 || refusal.status == 408,
             _ => false,
         }
+    }
+}
+
+impl ServiceError {
+    /// Whether it says that the endpoint is down, not what was wrong with the call.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::Connection { .. } | Self::Timeout { .. } => true,
+            _ => self.status().is_some_and(|status| status >= 500),
+        }
+    }
+
+    /// Whether the service is right there and does not know what the call is about.
+    pub(super) fn is_absence(&self) -> bool {
+        const CODES: [&str; 5] = [
+            "Error.Connection.NotExisted",
+            "Warning.Connection.NotExisted",
+            "Warning.User.NotExisted",
+            "Warning.Group.NotExisted",
+            "Info.User.NotInGroup",
+        ];
+        matches!(self, Self::NotFound(refusal) if refusal.error_code().is_some_and(|code| CODES.contains(&code)))
+    }
+
+    /// Whether the same call may succeed at another endpoint, which has another credential.
+    pub(super) fn is_of_endpoint(&self) -> bool {
+        let answer = matches!(self, Self::Credential(_) | Self::InvalidResponse { .. });
+        answer || self.is_outage() || self.refusal().is_some()
+    }
+}
+
+/// What went wrong at one of several endpoints.
+#[derive(Debug, Clone)]
+pub struct EndpointFailure {
+    name: String,
+    endpoint: String,
+    error: ServiceError,
+}
+
+impl EndpointFailure {
+    pub(super) fn new(shared: &Shared, error: ServiceError) -> Self {
+        let endpoint = &shared.endpoint;
+        Self { name: endpoint.name().to_owned(), endpoint: endpoint.endpoint(), error }
+    }
+
+    pub(super) fn into_error(self) -> ServiceError {
+        self.error
+    }
+
+    /// The endpoint's name, empty unless one was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The endpoint's address.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn error(&self) -> &ServiceError {
+        &self.error
+    }
+}
+
+struct Failures<'a>(&'a [EndpointFailure]);
+
+impl fmt::Display for Failures<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("the router chose none");
+        }
+        for (index, EndpointFailure { name, endpoint, error }) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            match name.as_str() {
+                "" => write!(f, "{separator}{endpoint}: {error}")?,
+                name => write!(f, "{separator}{name} ({endpoint}): {error}")?,
+            }
+        }
+        Ok(())
     }
 }
 

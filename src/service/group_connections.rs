@@ -4,14 +4,17 @@ use std::{
     collections::VecDeque,
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use futures_core::Stream;
+use futures_util::future::BoxFuture;
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use super::{
+    client::Shared,
     error::{Operation, ServiceError},
     hub::HubClient,
 };
@@ -52,7 +55,7 @@ pub struct GroupConnections {
 
 impl GroupConnections {
     pub(super) fn new(hub: HubClient, path: Result<String, ServiceError>) -> Self {
-        let state = State::Ask(None);
+        let state = State::Ask(Place::Token(None));
         let pages = ConnectionPages { hub, path, page_size: MAX_PAGE, left: None, state };
         Self { pages, ready: VecDeque::new() }
     }
@@ -117,9 +120,20 @@ pub struct ConnectionPages {
 
 enum State {
     /// The next page is to be asked for, from here.
-    Ask(Option<String>),
-    Wait(Pin<Box<dyn Future<Output = Result<ConnectionPage, ServiceError>> + Send>>),
+    Ask(Place),
+    Wait(BoxFuture<'static, Result<Turn, ServiceError>>),
     End,
+}
+
+/// A page, and where the one behind it begins.
+type Turn = (ConnectionPage, Option<Place>);
+
+/// Where the next page begins.
+enum Place {
+    /// At a continuation token of the caller's, or at the very beginning.
+    Token(Option<String>),
+    /// At a token of the first of these endpoints, or at its beginning.
+    Endpoint { left: VecDeque<Arc<Shared>>, token: Option<String> },
 }
 
 impl ConnectionPages {
@@ -135,24 +149,44 @@ impl ConnectionPages {
 
     /// Begins where an earlier page said that the next one does.
     pub fn continue_from(self, continuation_token: impl Into<String>) -> Self {
-        Self { state: State::Ask(Some(continuation_token.into())), ..self }
+        Self { state: State::Ask(Place::Token(Some(continuation_token.into()))), ..self }
     }
 
-    fn fetch(
-        &self,
-        token: Option<String>,
-    ) -> impl Future<Output = Result<ConnectionPage, ServiceError>> + Send + use<> {
-        let (hub, path, page_size, left) = (self.hub.clone(), self.path.clone(), self.page_size, self.left);
+    fn fetch(&self, place: Place) -> impl Future<Output = Result<Turn, ServiceError>> + Send + use<> {
+        let (hub, path, page_size, top) = (self.hub.clone(), self.path.clone(), self.page_size, self.left);
         async move {
             let mut request = hub.request(Operation::ListConnections, Method::GET, path?)?;
             request = request.query("maxpagesize", &page_size.to_string());
-            if let Some(left) = left {
-                request = request.query("top", &left.to_string());
+            if let Some(top) = top {
+                request = request.query("top", &top.to_string());
             }
+            let (mut left, token) = match place {
+                Place::Token(token) => hub.endpoints_from(request.about(), token).await?,
+                Place::Endpoint { left, token } => (left, token),
+            };
+            let Some(endpoint) = left.front() else {
+                return Err(ServiceError::NoEndpointAvailable { failures: Vec::new() });
+            };
             if let Some(token) = &token {
                 request = request.query("continuationToken", token);
             }
-            hub.json::<Answer>(request).await?.into_page(token.as_deref())
+            let mut page = match endpoint.rest.json::<Answer>(&request).await {
+                // It may be at the next one.
+                Err(error) if error.is_absence() && left.len() > 1 => Answer::default(),
+                answer => answer?,
+            }
+            .into_page(token.as_deref())?;
+            let token = page.continuation_token.clone();
+            if token.is_none() {
+                left.pop_front();
+            }
+            // With several endpoints a token of ours says whose it is.
+            if let (true, Some(endpoint)) = (hub.has_several_endpoints(), left.front()) {
+                let address = endpoint.endpoint.endpoint();
+                page.continuation_token = Some(format!("{address} {}", token.as_deref().unwrap_or_default()));
+            }
+            let next = (!left.is_empty()).then_some(Place::Endpoint { left, token });
+            Ok((page, next))
         }
     }
 }
@@ -166,21 +200,24 @@ impl Stream for ConnectionPages {
             match &mut this.state {
                 State::End => return Poll::Ready(None),
                 State::Ask(_) if this.left == Some(0) => this.state = State::End,
-                State::Ask(token) => {
-                    let token = token.take();
-                    this.state = State::Wait(Box::pin(this.fetch(token)));
+                State::Ask(place) => {
+                    let place = std::mem::replace(place, Place::Token(None));
+                    this.state = State::Wait(Box::pin(this.fetch(place)));
                 }
                 State::Wait(fetch) => {
                     let result = ready!(fetch.as_mut().poll(cx));
                     this.state = State::End;
-                    let Ok(mut page) = result else { return Poll::Ready(Some(result)) };
+                    let (mut page, next) = match result {
+                        Ok(page) => page,
+                        Err(error) => return Poll::Ready(Some(Err(error))),
+                    };
                     if let Some(left) = &mut this.left {
                         page.connections.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
                         *left =
                             left.saturating_sub(u32::try_from(page.connections.len()).unwrap_or(u32::MAX));
                     }
-                    if page.continuation_token.is_some() {
-                        this.state = State::Ask(page.continuation_token.clone());
+                    if let Some(next) = next {
+                        this.state = State::Ask(next);
                     }
                     return Poll::Ready(Some(Ok(page)));
                 }
@@ -198,7 +235,7 @@ impl fmt::Debug for ConnectionPages {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
     #[serde(default)]

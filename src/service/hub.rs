@@ -1,21 +1,22 @@
 //! One hub of the service: access for clients, messages to them, groups.
 
-use std::{fmt, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::{
-    client::Shared,
+    client::{Service, Shared},
     clients::{AllClients, Several, User},
     commands::Commands,
     connection::Connection,
+    endpoints::Chosen,
     error::{Operation, ServiceError},
     group::Group,
-    negotiate::{ClientAccess, NegotiateOptions, client_token, client_url},
+    negotiate::{self, ClientAccess, NegotiateOptions},
     payload::Payload,
     rest::{Request, segment},
-    unix_now,
+    router::EndpointRouter,
 };
 use crate::arguments::Arguments;
 
@@ -38,16 +39,18 @@ use crate::arguments::Arguments;
 /// ```
 #[derive(Clone)]
 pub struct HubClient {
-    shared: Arc<Shared>,
+    service: Arc<Service>,
+    router: Arc<dyn EndpointRouter>,
     name: String,
     #[cfg(feature = "msgpack")]
     binary: bool,
 }
 
 impl HubClient {
-    pub(super) fn new(shared: Arc<Shared>, name: String) -> Self {
+    pub(super) fn new(service: Arc<Service>, name: String) -> Self {
         Self {
-            shared,
+            router: Arc::clone(&service.router),
+            service,
             name,
             #[cfg(feature = "msgpack")]
             binary: false,
@@ -75,6 +78,13 @@ impl HubClient {
         Self { binary: true, ..self }
     }
 
+    /// Chooses among several endpoints in another way than the client's other hubs do, such as for a part of the
+    /// endpoints only.
+    #[must_use]
+    pub fn with_router(self, router: impl EndpointRouter + 'static) -> Self {
+        Self { router: Arc::new(router), ..self }
+    }
+
     /// The hub's name, in lower case.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -84,22 +94,46 @@ impl HubClient {
     /// Where a client connects to and what it connects with: the answer of a negotiate endpoint.
     ///
     /// With Entra the first call exchanges the token for an access key, which needs the role "SignalR App Server" or
-    /// "SignalR Service Owner"; the calls of the next hour do without a request.
+    /// "SignalR Service Owner"; the calls of the next hour do without a request. With other roles the service makes
+    /// the token, if it need not say more than the user: see [`EntraStrategy`](super::EntraStrategy).
+    ///
+    /// Of several endpoints the client is sent to the one that the router chooses, and to the router's next choice
+    /// when that one gives no access.
     ///
     /// # Errors
     /// See [`ServiceError`].
     pub async fn negotiate(&self, options: NegotiateOptions) -> Result<ClientAccess, ServiceError> {
-        let Shared { endpoint, application, keys, .. } = &*self.shared;
-        let key = keys.current().await?;
-        let hub = match application {
-            Some(application) => format!("{application}_{}", self.name),
-            None => self.name.clone(),
-        };
-        let audience = format!("{}client/?hub={hub}", endpoint.audience_base());
-        Ok(ClientAccess {
-            url: client_url(&endpoint.client_base(), &hub, &options),
-            access_token: client_token(&key, &audience, &options, unix_now())?,
-        })
+        let options = &options;
+        let at =
+            |shared: Arc<Shared>| async move { negotiate::negotiate(&shared, &self.name, options).await };
+        self.service.endpoints.negotiate(&*self.router, options, at).await
+    }
+
+    /// Gives an open connection new credentials, so that it outlives those it was opened with: a client that
+    /// refreshes its authentication asks for it with its connection token. The client connects with what is returned
+    /// from then on. The service refuses another user than the connection's. Of several endpoints the one that has
+    /// the connection does it.
+    ///
+    /// Part of the authentication refresh of .NET 11 (version 2026-07-01 of the REST API);
+    /// [`NegotiateService::with_refresh`](super::NegotiateService::with_refresh) is the endpoint for it. Needs the
+    /// role "SignalR REST API Owner" or "SignalR Service Owner", besides what [`negotiate`](Self::negotiate) needs.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]: not found for a connection that is not there, forbidden for another user.
+    pub async fn refresh_authentication(
+        &self,
+        connection_token: &str,
+        options: NegotiateOptions,
+    ) -> Result<ClientAccess, ServiceError> {
+        let Chosen { online, offline, .. } = self.service.endpoints.choose(&*self.router, "").await;
+        let mut absent = None;
+        for shared in online {
+            match negotiate::refresh(&shared, &self.name, connection_token, &options).await {
+                Err(error @ ServiceError::NotFound(_)) => absent = absent.or(Some(error)),
+                answer => return answer,
+            }
+        }
+        Err(absent.unwrap_or(ServiceError::NoEndpointAvailable { failures: offline }))
     }
 
     /// Every connection of the hub.
@@ -172,22 +206,67 @@ impl HubClient {
 
     /// Makes a request that has only to be accepted.
     pub(super) async fn done(&self, request: Request) -> Result<(), ServiceError> {
-        self.shared.rest.call(&request).await.map(|_| ())
+        let request = &request;
+        let at = |shared: Arc<Shared>| async move { shared.rest.call(request).await };
+        self.service.endpoints.on_each(&*self.router, request.about(), at).await.into_result().map(drop)
     }
 
-    /// Makes a request that is answered in JSON.
+    /// Makes a request that is answered in JSON. Of several endpoints the one that knows what it is about answers.
     pub(super) async fn json<T: DeserializeOwned>(&self, request: Request) -> Result<T, ServiceError> {
-        self.shared.rest.json(&request).await
+        let request = &request;
+        let at = |shared: Arc<Shared>| async move { shared.rest.json(request).await };
+        let answers = self.service.endpoints.on_each(&*self.router, request.about(), at).await;
+        let answer = answers.into_result()?.into_iter().next();
+        answer.ok_or(ServiceError::NoEndpointAvailable { failures: Vec::new() })
     }
 
     /// Asks whether something exists. It does not if the service says so with this error code; a 404 without it
-    /// means a wrong address.
+    /// means a wrong address. What exists at one endpoint exists, whatever the others say.
     pub(super) async fn exists(&self, path: &str, absent: &str) -> Result<bool, ServiceError> {
-        let request = self.request(Operation::CheckExistence, Method::HEAD, path)?;
-        match self.shared.rest.call(&request).await {
-            Err(ServiceError::NotFound(refusal)) if refusal.error_code() == Some(absent) => Ok(false),
-            answer => Ok(answer? == StatusCode::OK),
+        let request = &self.request(Operation::CheckExistence, Method::HEAD, path)?;
+        let at = |shared: Arc<Shared>| async move {
+            match shared.rest.call(request).await {
+                Err(ServiceError::NotFound(refusal)) if refusal.error_code() == Some(absent) => Ok(false),
+                answer => Ok(answer? == StatusCode::OK),
+            }
+        };
+        let answers = self.service.endpoints.on_each(&*self.router, request.about(), at).await;
+        if answers.done.contains(&true) {
+            return Ok(true);
         }
+        answers.into_result().map(|_| false)
+    }
+
+    pub(super) fn has_several_endpoints(&self) -> bool {
+        self.service.endpoints.all().len() > 1
+    }
+
+    /// The endpoints to ask one after the other, from the place that a continuation token stands for, and the token
+    /// for the first of them. With several endpoints ours are the endpoint's address, a space, and its own token.
+    pub(super) async fn endpoints_from(
+        &self,
+        path: &str,
+        token: Option<String>,
+    ) -> Result<(VecDeque<Arc<Shared>>, Option<String>), ServiceError> {
+        let Chosen { online, offline, alone } = self.service.endpoints.choose(&*self.router, path).await;
+        let mut left = VecDeque::from(online);
+        if left.is_empty() {
+            return Err(ServiceError::NoEndpointAvailable { failures: offline });
+        }
+        if alone {
+            return Ok((left, token));
+        }
+        let Some(token) = token else { return Ok((left, None)) };
+        let invalid = ServiceError::InvalidName {
+            what: "continuation token",
+            reason: "it is of an endpoint that is offline or that this client does not have",
+        };
+        let Some((address, token)) = token.split_once(' ') else { return Err(invalid) };
+        while left.front().is_some_and(|shared| shared.endpoint.endpoint() != address) {
+            left.pop_front();
+        }
+        let token = (!token.is_empty()).then(|| token.to_owned());
+        if left.is_empty() { Err(invalid) } else { Ok((left, token)) }
     }
 
     pub(super) fn message(&self, method: &str, arguments: impl Arguments) -> Result<Payload, ServiceError> {
@@ -236,7 +315,7 @@ impl fmt::Debug for HubClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubClient")
             .field("name", &self.name)
-            .field("endpoint", &self.shared.endpoint.endpoint())
-            .finish()
+            .field("endpoints", &self.service.endpoints)
+            .finish_non_exhaustive()
     }
 }

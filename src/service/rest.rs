@@ -9,6 +9,7 @@ use azure_core::time::{OffsetDateTime, parse_rfc7231};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use super::{
     cache::Cache,
@@ -67,12 +68,31 @@ pub(super) struct Request {
     path: String,
     /// Encoded, each parameter with its `&` in front.
     query: String,
+    version: &'static str,
+    /// Whether the path has the application's prefix, for calls that have no parameter for it.
+    prefixed: bool,
     payload: Option<Payload>,
 }
 
 impl Request {
     pub(super) fn new(operation: Operation, method: Method, path: String) -> Self {
-        Self { operation, method, path, query: String::new(), payload: None }
+        let (query, version) = (String::new(), API_VERSION);
+        Self { operation, method, path, query, version, prefixed: false, payload: None }
+    }
+
+    /// A request to a hub whose name has the application's prefix.
+    pub(super) fn to_prefixed_hub(operation: Operation, method: Method, hub: &str, rest: &str) -> Self {
+        let path = format!("api/hubs/{}/{rest}", encode_data(hub));
+        Self { prefixed: true, ..Self::new(operation, method, path) }
+    }
+
+    pub(super) fn version(self, version: &'static str) -> Self {
+        Self { version, ..self }
+    }
+
+    /// The part of the path behind the hub: what the request is about.
+    pub(super) fn about(&self) -> &str {
+        self.path.splitn(4, '/').nth(3).unwrap_or_default()
     }
 
     /// Adds a parameter.
@@ -100,6 +120,8 @@ impl RestClient {
     /// Makes a request that is answered in JSON.
     pub(super) async fn json<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ServiceError> {
         let (_, body) = self.repeat(request, true).await?;
+        // It may be a token.
+        let body = Zeroizing::new(body);
         let reason = "it is not the JSON that was expected";
         let invalid = ServiceError::InvalidResponse { operation: request.operation, reason };
         serde_json::from_slice(&body).map_err(|_| invalid)
@@ -139,10 +161,10 @@ impl RestClient {
     /// Makes a request. A 401 with Entra is answered with a fresh token, once: a request that was not authenticated
     /// was not carried out.
     async fn attempt(&self, request: &Request) -> Result<Response, ServiceError> {
-        let Request { operation, method, path, query, payload } = request;
-        let application = self.application.as_ref().map(|name| format!("application={name}&"));
-        let target =
-            format!("{path}?{}api-version={API_VERSION}", application.as_deref().unwrap_or_default());
+        let Request { operation, method, path, query, version, prefixed, payload } = request;
+        let application = self.application.as_ref().filter(|_| !prefixed);
+        let application = application.map(|name| format!("application={name}&")).unwrap_or_default();
+        let target = format!("{path}?{application}api-version={version}");
         let url = Url::parse(&format!("{}{target}{query}", self.base)).ok();
         // Whatever a URL parser makes of the path, it must not become another resource's.
         let url = url.filter(|url| url.path().ends_with(&format!("/{path}")));
@@ -198,7 +220,17 @@ pub(super) async fn send(
     token: &str,
     timeout: Duration,
 ) -> Result<Response, ServiceError> {
-    let request = request.bearer_auth(token).timeout(timeout);
+    dispatch(request.bearer_auth(token), operation, Some(token), timeout).await
+}
+
+/// The same with whatever authentication the request has, none if there is no token.
+pub(super) async fn dispatch(
+    request: RequestBuilder,
+    operation: Operation,
+    token: Option<&str>,
+    timeout: Duration,
+) -> Result<Response, ServiceError> {
+    let request = request.timeout(timeout);
     let response = request.send().await.map_err(|error| transport_error(operation, timeout, error.into()))?;
     tracing::debug!(%operation, status = response.status().as_u16(), "Azure SignalR Service answered");
     if response.status().is_success() {
@@ -228,7 +260,7 @@ fn transport_error(
     }
 }
 
-async fn refusal(response: Response, operation: Operation, token: &str) -> Refusal {
+async fn refusal(response: Response, operation: Operation, token: Option<&str>) -> Refusal {
     #[derive(Deserialize)]
     struct Answer {
         message: String,
@@ -240,7 +272,8 @@ async fn refusal(response: Response, operation: Operation, token: &str) -> Refus
     let answer = read_body(response, MAX_ANSWER).await.unwrap_or_default();
     let message = serde_json::from_slice::<Answer>(&answer).ok().map(|answer| answer.message);
     // Something in between may echo the request.
-    let message = message.filter(|message| !message.is_empty() && !message.contains(token));
+    let message =
+        message.filter(|message| !message.is_empty() && !token.is_some_and(|token| message.contains(token)));
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     let message = message.map(|message| message.chars().take(MAX_MESSAGE).map(printable).collect());
     Refusal { operation, status, error_code, message, retry_after }

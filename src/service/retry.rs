@@ -15,7 +15,8 @@ use super::{error::ServiceError, random};
 /// | 408, other statuses from 500 on, a timeout, the connection broke off | no | again |
 /// | any other status | no | no |
 ///
-/// So a message is never sent twice. The pause is what the service asks for with `Retry-After`, else
+/// So a message is sent twice only if something in between, such as a gateway, says 503 although the service has taken
+/// it. The pause is what the service asks for with `Retry-After`, else
 /// [`delay`](Self::delay), doubled each time, up to [`max_delay`](Self::max_delay), with some randomness. If the service
 /// asks for more than `max_delay`, the error is returned at once; it has the time in
 /// [`Refusal::retry_after`](super::Refusal::retry_after).
@@ -34,12 +35,18 @@ pub struct RetryOptions {
     max_retries: u32,
     delay: Duration,
     max_delay: Duration,
+    fixed: bool,
 }
 
 impl Default for RetryOptions {
     /// Three retries, after 0.8, 1.6 and 3.2 seconds.
     fn default() -> Self {
-        Self { max_retries: 3, delay: Duration::from_millis(800), max_delay: Duration::from_secs(60) }
+        Self {
+            max_retries: 3,
+            delay: Duration::from_millis(800),
+            max_delay: Duration::from_secs(60),
+            fixed: false,
+        }
     }
 }
 
@@ -64,6 +71,11 @@ impl RetryOptions {
         Self { max_delay, ..self }
     }
 
+    /// Whether every pause is as long as the first one. Default: no, it doubles.
+    pub fn fixed(self, fixed: bool) -> Self {
+        Self { fixed, ..self }
+    }
+
     /// The pause after an attempt, counted from 0, if there is to be another one.
     pub(super) fn pause(self, attempt: u32, error: &ServiceError, idempotent: bool) -> Option<Duration> {
         if attempt >= self.max_retries || !is_safe(error, idempotent) {
@@ -72,7 +84,7 @@ impl RetryOptions {
         if let Some(asked) = error.refusal().and_then(|refusal| refusal.retry_after()) {
             return (asked <= self.max_delay).then_some(asked);
         }
-        let doubled = self.delay.saturating_mul(2_u32.saturating_pow(attempt));
+        let doubled = self.delay.saturating_mul(if self.fixed { 1 } else { 2_u32.saturating_pow(attempt) });
         Some(
             doubled.min(self.max_delay).mul_f64(0.9)
                 + random::up_to(doubled.min(self.max_delay).mul_f64(0.1)),
@@ -153,6 +165,8 @@ mod tests {
             let pause = pause(attempt, None).map(|pause| pause.as_millis());
             assert!(pause.is_some_and(|pause| millis.contains(&pause)), "{attempt}: {pause:?}");
         }
+        let second = options.fixed(true).pause(1, &refused(429, None), false).map(|pause| pause.as_millis());
+        assert!(second.is_some_and(|pause| (720..=800).contains(&pause)), "{second:?}");
         assert_eq!(RetryOptions::none().pause(0, &refused(429, None), true), None);
     }
 }

@@ -15,7 +15,10 @@ use axum::{
 };
 use hubwire::service::{AccessKey, ClientSecret, Credential, ServiceClient, ServiceEndpoint};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::Notify,
+};
 
 pub(crate) const TOKEN: &str = "/tenant-1/oauth2/v2.0/token";
 pub(crate) const EXCHANGE: &str = "/api/v1/auth/accessKey";
@@ -216,9 +219,13 @@ impl Fake {
 }
 
 /// An address of this machine where nobody listens.
-pub(crate) async fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+pub(crate) fn nobody() -> String {
+    // Bound and not listening, for as long as the test runs: so nobody else gets the port either.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    format!("http://{address}")
 }
 
 /// Lets time pass on tokio's clock only.

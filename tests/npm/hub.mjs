@@ -5,6 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
+import * as official from "@microsoft/signalr-protocol-msgpack";
 import WebSocket from "ws";
 import { run, test } from "../harness.mjs";
 import { suite } from "./hub_suite.mjs";
@@ -17,7 +18,7 @@ const entry = join(resolve(process.argv[2]), "src/index.js");
 
 // Node.js has one from version 22 on.
 globalThis.WebSocket ??= WebSocket;
-const tests = suite(await import(pathToFileURL(entry)), url);
+const tests = suite(await import(pathToFileURL(entry)), official, url);
 for (const [name, body] of tests) test(`Node.js: ${name}`, body);
 
 /** A page that knows the package and the tests. */
@@ -26,8 +27,9 @@ async function open() {
     stdin: {
       contents: `
         import * as hubwire from ${JSON.stringify(entry)};
+        import * as official from "@microsoft/signalr-protocol-msgpack";
         import { suite } from "./hub_suite.mjs";
-        window.tests = new Map(suite(hubwire, ${JSON.stringify(url)}));
+        window.tests = new Map(suite(hubwire, official, ${JSON.stringify(url)}));
       `,
       resolveDir: here,
     },

@@ -1,7 +1,10 @@
 // What the package does on a real hub: the reference hub of ASP.NET Core. The same tests run in Node.js and in a page.
 
-/** The tests as `[name, body]`. `hubwire` is the package, `url` where the hub listens. */
-export function suite(hubwire, url) {
+/**
+ * The tests as `[name, body]`. `hubwire` is the package, `official` the official package's MessagePack protocol, `url` where
+ * the hub listens.
+ */
+export function suite(hubwire, official, url) {
   const {
     AbortError,
     HttpError,
@@ -10,6 +13,7 @@ export function suite(hubwire, url) {
     HubConnectionState,
     HubwireError,
     LogLevel,
+    MessagePackHubProtocol,
     Subject,
     TimeoutError,
   } = hubwire;
@@ -136,6 +140,18 @@ export function suite(hubwire, url) {
       const before = await connection.invoke("CancelledStreams");
       for await (const item of connection.stream("Counter", 1_000_000, 1)) if (item === 2) break;
       await until(async () => (await connection.invoke("CancelledStreams")) > before);
+    }));
+
+  test("streams: a loop that is slow makes the server wait, and loses nothing", () =>
+    connected(async (connection) => {
+      let next = 0;
+      for await (const item of connection.stream("Counter", 100_000, 0)) {
+        if (item !== next) throw new Error(`got ${item}, expected ${next}`);
+        // So long that far more would have come meanwhile than may wait.
+        if (next === 10) await new Promise((resolve) => setTimeout(resolve, 500));
+        next += 1;
+      }
+      equal(next, 100_000);
     }));
 
   test("streams: what an observer throws disturbs nobody", () =>
@@ -478,6 +494,67 @@ export function suite(hubwire, url) {
     equal(refreshed, [true, true]);
     await connection.stop();
     equal((await rejected(connection.refreshAuthentication())).code, "InvalidState");
+  });
+
+  for (const [name, protocol] of [["ours", MessagePackHubProtocol], ["the official package's", official.MessagePackHubProtocol]]) {
+    for (const path of ["/ws", "/lp"]) {
+      test(`MessagePack, ${name}: calls, streams and uploads over ${path}`, () =>
+        connected(async (connection) => {
+          equal(await connection.invoke("Add", 1, 2), 3);
+          equal((await connection.invoke("Void")) ?? null, null);
+          const pushed = called(connection, "Pushed");
+          await connection.send("Push", "pushed", [1, "b", [null]]);
+          equal(await pushed, [1, "b", [null]]);
+          const bytes = await connection.invoke("EchoBytes", new Uint8Array([0, 255, 7]));
+          assert(bytes instanceof Uint8Array, bytes);
+          equal([...bytes], [0, 255, 7]);
+          const date = new Date("2026-11-24T10:30:00.123Z");
+          const back = await connection.invoke("EchoDateTime", date);
+          assert(back instanceof Date && back.getTime() === date.getTime(), back);
+          equal(await connection.invoke("EchoPoint", { X: 1, Y: 0.5, Label: "Grüße" }), { X: 1, Y: 0.5, Label: "Grüße" });
+          equal(await connection.invoke("EchoLong", -(2 ** 40)), -(2 ** 40));
+          equal(await collect(connection.stream("Counter", 100, 0)), Array.from({ length: 100 }, (_, n) => n));
+          equal((await collect(connection.stream("Points", 2)))[1], { X: 1, Y: 0.5, Label: "p1" });
+          equal(await connection.invoke("UploadSum", numbers(100)), 4950);
+          equal((await connection.invoke("Bytes", 20_000)).length, 20_000);
+          connection.on("Question", (question) => `${question} not`);
+          const answered = called(connection, "Answered");
+          await connection.send("AskLater", "Question", "why");
+          equal(await answered, ["why not"]);
+          const error = await rejected(connection.invoke("HubError", "no such luck"));
+          assert(error.message.includes("no such luck"), error);
+          assert((await rejected(connection.invoke("Echo", Symbol("s")))) instanceof Error);
+          equal(await connection.invoke("Add", 2, 2), 4);
+        }, builder(path).withHubProtocol(new protocol())));
+    }
+  }
+
+  test("MessagePack: integers of 64 bits arrive whole", () =>
+    connected(async (connection) => {
+      for (const value of [2n ** 64n - 1n, 2n ** 53n + 1n]) {
+        assert((await connection.invoke("EchoULong", value)) === value, value);
+      }
+      assert((await connection.invoke("EchoLong", -(2n ** 63n))) === -(2n ** 63n));
+    }, builder().withHubProtocol(new MessagePackHubProtocol({ useBigInt64: true }))));
+
+  test("MessagePack: not over Server-Sent Events", async () => {
+    const connection = builder("/sse").withHubProtocol(new MessagePackHubProtocol()).build();
+    equal((await rejected(connection.start())).code, "NoTransport");
+  });
+
+  test("MessagePack: a stateful reconnect goes unnoticed", async () => {
+    await connected(async (connection) => {
+      const got = [];
+      const all = new Promise((resolve) => connection.on("Number", (n) => (got.push(n) === 200 ? resolve() : undefined)));
+      await connection.send("PushSeries", "Number", 200, 1);
+      await until(() => got.length > 20);
+      await post("/cut?path=/stateful");
+      const sent = Array.from({ length: 50 }, (_, n) => connection.send("Record", `npm ${connection.connectionId}`, n));
+      await Promise.all([all, ...sent]);
+      equal(got, Array.from({ length: 200 }, (_, n) => n));
+      const { Count, InOrder } = await connection.invoke("Recorded", `npm ${connection.connectionId}`);
+      equal([Count, InOrder], [50, true]);
+    }, builder("/stateful").withStatefulReconnect().withHubProtocol(new MessagePackHubProtocol()));
   });
 
   return tests;

@@ -1,15 +1,21 @@
 // The JavaScript of the npm package by itself: builder, handlers, logging. Argument: the package's folder.
 import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { MessagePackHubProtocol as OfficialMessagePack } from "@microsoft/signalr-protocol-msgpack";
 import { run, test } from "../harness.mjs";
+
+// The copy that the official package itself uses.
+const official = createRequire(import.meta.resolve("@microsoft/signalr-protocol-msgpack"))("@msgpack/msgpack");
 
 const folder = pathToFileURL(`${resolve(process.argv[2])}/`);
 const load = (file) => import(new URL(file, folder));
 
 const {
   AbortError,
+  ExtData,
   HttpError,
   HttpTransportType,
   HubConnectionBuilder,
@@ -17,6 +23,7 @@ const {
   HubwireError,
   JsonHubProtocol,
   LogLevel,
+  MessagePackHubProtocol,
   MessageType,
   NullLogger,
   Subject,
@@ -256,6 +263,135 @@ test("protocols: JSON reads what it has written", () => {
   assert.throws(() => protocol.parseMessages(new ArrayBuffer(1)), /Expected a string/);
 });
 
+/** Values of every kind and width that both packages know. */
+const VALUES = [
+  null, true, false, 0, -0, 1, 127, 128, 255, 256, 65_535, 65_536, 4_294_967_295, 4_294_967_296, 2 ** 53 - 1, 2 ** 53,
+  -1, -32, -33, -128, -129, -32_768, -32_769, -2_147_483_648, -2_147_483_649, -(2 ** 53 - 1), -(2 ** 60),
+  0.5, -1.25, 1e300, Number.NaN, Infinity, -Infinity,
+  "", "a", "x".repeat(31), "x".repeat(32), "x".repeat(63), "x".repeat(64), "x".repeat(65), "x".repeat(255), "x".repeat(256), "x".repeat(65_536),
+  "é", "你好", "👋", "é".repeat(15), "é".repeat(16), "é".repeat(31), "你".repeat(31), "👋".repeat(16), "é".repeat(130), "é".repeat(40_000),
+  `${"a".repeat(63)}é`, `${"a".repeat(64)}é`, `${"a".repeat(30)}é`, `${"a".repeat(254)}é`,
+  new Uint8Array(), new Uint8Array([1, 2, 3]), new Uint8Array(255), new Uint8Array(256), new Uint8Array(65_536), new Uint8Array([1, 2, 3]).subarray(1),
+  new Uint16Array([1, 2]),
+  [], [1, [2, [3]]], Array.from({ length: 15 }, (_, n) => n), Array.from({ length: 16 }, (_, n) => n), new Array(65_536).fill(null),
+  {}, { a: 1, b: { c: [null, "d"] } }, Object.fromEntries(Array.from({ length: 16 }, (_, n) => [`k${n}`, n])),
+  Object.fromEntries(Array.from({ length: 65_536 }, (_, n) => [`k${n}`, n])), { 1: "number-like", "": "empty", ü: "umlaut", undefined: undefined },
+  new Date(0), new Date(1), new Date(-1), new Date("2026-11-24T10:30:00Z"), new Date("2026-11-24T10:30:00.123Z"),
+  new Date(4_294_967_295_000), new Date(4_294_967_296_000), new Date("1900-01-01T00:00:00.5Z"), new Date(8.64e15), new Date(-8.64e15),
+];
+
+test("MessagePack: bytes and values are those of the official package", () => {
+  for (const options of [{}, { forceFloat32: true }, { forceIntegerToFloat: true }, { ignoreUndefined: true }, { sortKeys: true }, { initialBufferSize: 1 }]) {
+    const [ours, theirs] = [new MessagePackHubProtocol(options), new OfficialMessagePack(options)];
+    for (const value of VALUES) {
+      const shown = String(value).slice(0, 40);
+      for (const message of [
+        { type: 1, target: "Target", arguments: [value, value] },
+        { type: 1, target: "Target", arguments: [value], invocationId: "1", streamIds: ["2"] },
+        { type: 2, invocationId: "1", item: value },
+        { type: 3, invocationId: "1", result: value },
+      ]) {
+        const written = theirs.writeMessage(message);
+        assert.deepEqual(new Uint8Array(ours.writeMessage(message)), new Uint8Array(written), shown);
+        assert.deepEqual(ours.parseMessages(written), theirs.parseMessages(written, null), shown);
+      }
+    }
+  }
+});
+
+test("MessagePack: all kinds of messages, in one chunk", () => {
+  const [ours, theirs] = [new MessagePackHubProtocol(), new OfficialMessagePack()];
+  const messages = [
+    { type: 1, headers: { a: "b" }, target: "m", arguments: [] },
+    { type: 4, target: "m", arguments: [1], invocationId: "1", streamIds: ["2", "3"] },
+    { type: 3, invocationId: "1", error: "no" },
+    { type: 3, invocationId: "1" },
+    { type: 5, invocationId: "1" },
+    { type: 6 },
+    { type: 8, sequenceId: 4_294_967_296 },
+    { type: 9, sequenceId: 1 },
+  ];
+  const both = [ours, theirs].map((protocol) => messages.map((message) => Buffer.from(protocol.writeMessage(message))));
+  assert.deepEqual(both[0], both[1]);
+  const { buffer } = new Uint8Array(Buffer.concat(both[0]));
+  const known = ours.parseMessages(buffer).filter(({ type }) => type !== 4 && type !== 5);
+  assert.deepEqual(known, theirs.parseMessages(buffer, NullLogger.instance));
+  const close = ours.parseMessages(new Uint8Array([3, 0x92, 7, 0xc0, 6, 0x93, 7, 0xa2, 0x6e, 0x6f, 0xc3]));
+  assert.deepEqual(close, [{ type: 7, error: null, allowReconnect: undefined }, { type: 7, error: "no", allowReconnect: true }]);
+});
+
+test("MessagePack: what other encoders may write is read alike", () => {
+  // Wider forms than needed, extensions, keys that are numbers, timestamps with nanoseconds.
+  const bytes = [
+    [0xcf, 0, 0, 0, 0, 0, 0, 0, 5], [0xd3, 255, 255, 255, 255, 255, 255, 255, 251], [0xcf, 255, 255, 255, 255, 255, 255, 255, 255],
+    [0xca, 0x3f, 0xc0, 0, 0], [0xdb, 0, 0, 0, 1, 0x61], [0xc6, 0, 0, 0, 1, 7], [0xdd, 0, 0, 0, 1, 1], [0xdf, 0, 0, 0, 1, 1, 2],
+    [0xd4, 5, 9], [0xd8, 5, ...new Uint8Array(16)], [0xc7, 3, 5, 1, 2, 3], [0xc8, 0, 1, 5, 1], [0xc9, 0, 0, 0, 1, 5, 1],
+    [0xd7, 0xff, 0xff, 0xff, 0xff, 0xfc, 0, 0, 0, 1], [0xc7, 12, 0xff, 0, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255],
+  ];
+  const plain = ({ item }) => [item?.constructor?.name, item instanceof Date ? item.getTime() : JSON.stringify(item)];
+  for (const item of bytes) {
+    const message = [0x94, 2, 0x80, 0xa1, 0x30, ...item];
+    const { buffer } = new Uint8Array([message.length, ...message]);
+    const [[ours], [theirs]] = [new MessagePackHubProtocol(), new OfficialMessagePack()].map((protocol) => protocol.parseMessages(buffer, null));
+    assert.deepEqual(plain(ours), plain(theirs), String(item));
+  }
+});
+
+test("MessagePack: what is broken is refused, whatever it is", () => {
+  const [ours, theirs] = [new MessagePackHubProtocol(), new OfficialMessagePack()];
+  const whole = new Uint8Array(ours.writeMessage({ type: 2, invocationId: "1", item: [1, "text", new Uint8Array(3), { a: 1.5 }, new Date(1)] }));
+  for (let cut = 1; cut < whole.length; cut += 1) {
+    assert.throws(() => ours.parseMessages(whole.slice(0, cut).buffer), String(cut));
+    // The length says that it is whole.
+    assert.throws(() => ours.parseMessages(new Uint8Array([cut - 1, ...whole.slice(1, cut)]).buffer), String(cut));
+  }
+  for (const message of [
+    [], [0x90], [0x91, 0xc1], [0xc0], [0x91, 6, 6], [0x92, 2, 0x80], [0x94, 3, 0x80, 0xa1, 0x30, 3], [0xdd, 255, 255, 255, 255], [0x94, 2, 0x80, 0xa1, 0x30],
+    [0x94, 2, 0x80, 0xa1, 0x30, 0x81, 0xc0, 1], [0x94, 2, 0x80, 0xa1, 0x30, 0x81, 0xa9, ...Buffer.from("__proto__"), 1], [0x94, 2, 0x80, 0xa1, 0x30, 0xd5, 0xff, 1, 2],
+  ]) {
+    const bytes = new Uint8Array([message.length, ...message]);
+    assert.throws(() => ours.parseMessages(bytes.buffer), String(message));
+    assert.throws(() => theirs.parseMessages(bytes.buffer, null), String(message));
+  }
+  assert.throws(() => ours.parseMessages(new Uint8Array([255, 255, 255, 255, 255, 1]).buffer), /2GB/);
+  assert.throws(() => ours.parseMessages("text"), /Expected an ArrayBuffer/);
+  // No array of arrays exhausts more than the stack, which is an error like any other.
+  const deep = new Uint8Array(1_000_003).fill(0x91);
+  deep.set([0xc0, 0x84, 0x3d]);
+  assert.throws(() => ours.parseMessages(deep.buffer));
+  for (const value of [() => {}, Symbol("s"), 2n ** 64n, new Date(Number.NaN)]) {
+    assert.throws(() => ours.writeMessage({ type: 2, invocationId: "1", item: value }));
+  }
+  let nested = [];
+  for (let depth = 0; depth < 200; depth += 1) nested = [nested];
+  assert.throws(() => ours.writeMessage({ type: 2, invocationId: "1", item: nested }), /Too deep/);
+  assert.throws(() => theirs.writeMessage({ type: 2, invocationId: "1", item: nested }), /Too deep/);
+});
+
+test("MessagePack: integers of 64 bits as BigInt, extensions, and Maps", () => {
+  const exact = new MessagePackHubProtocol({ useBigInt64: true });
+  const round = (protocol, item) => protocol.parseMessages(protocol.writeMessage({ type: 2, invocationId: "1", item }))[0].item;
+  for (const value of [0n, 1n, 2n ** 64n - 1n, -1n, -(2n ** 63n)]) assert.equal(round(exact, value), value);
+  assert.equal(round(exact, 5), 5);
+  assert.equal(round(new MessagePackHubProtocol(), 2n ** 40n), 2 ** 40);
+  assert.deepEqual(round(exact, new Map([["a", 1], [2, "b"]])), { a: 1, 2: "b" });
+  assert.deepEqual(round(exact, new Uint8Array([1, 2]).buffer), new Uint8Array([1, 2]));
+  for (const length of [0, 1, 2, 3, 4, 8, 16, 17, 255, 256, 65_536]) {
+    const ext = new ExtData(5, new Uint8Array(length).fill(7));
+    assert.deepEqual(round(exact, ext), ext, String(length));
+    const theirs = new OfficialMessagePack().writeMessage({ type: 2, invocationId: "1", item: new official.ExtData(5, ext.data) });
+    assert.deepEqual(new Uint8Array(exact.writeMessage({ type: 2, invocationId: "1", item: ext })), new Uint8Array(theirs), String(length));
+  }
+  const extensionCodec = new official.ExtensionCodec();
+  extensionCodec.register({
+    type: 1,
+    encode: (value) => (value instanceof Set ? official.encode([...value]) : null),
+    decode: (data) => new Set(official.decode(data)),
+  });
+  const extended = new MessagePackHubProtocol({ extensionCodec });
+  assert.deepEqual(round(extended, [new Set([1, 2]), new Date(5)]), [new Set([1, 2]), new Date(5)]);
+});
+
 test("wire: a chunk may end anywhere", () => {
   const text = '{"type":6}\x1e{"type":7,"error":"Grüße 👋"}\x1e';
   for (let cut = 0; cut <= text.length; cut += 1) {
@@ -312,25 +448,43 @@ test("wire: messages that make no sense are refused", () => {
   assert.deepEqual(new Wire(new JsonHubProtocol(), logger).reader().read('{"type":99}\x1e'), [{ type: 99 }]);
 });
 
-test("streams: no more than 65536 items wait; then the stream is cancelled, and fails", async () => {
-  let cancelled = 0;
-  const stream = new HubStream(logger, () => (cancelled += 1));
-  for (let n = 0; n < 65_537; n += 1) stream.item(n);
-  assert.equal(cancelled, 1);
+/** What a stream asks of its connection. */
+function source() {
+  const asked = { cancelled: 0, held: 0 };
+  return Object.assign(asked, {
+    cancel: () => (asked.cancelled += 1),
+    hold: () => (asked.held += 1),
+    release: (items) => (asked.held -= items),
+  });
+}
+
+test("streams: no more than 32768 items wait; then the stream is cancelled, and fails", async () => {
+  const asked = source();
+  const stream = new HubStream(logger, asked);
+  for (let n = 0; n < 32_769; n += 1) stream.item(n);
+  assert.equal(asked.cancelled, 1);
   const failed = async () => {
     for await (const item of stream) assert.fail(`got ${item}`);
   };
   await assert.rejects(failed(), { code: "SlowConsumer" });
+  // In a loop as well.
+  const looped = new HubStream(logger, asked);
+  const loop = looped[Symbol.asyncIterator]();
+  for (let n = 0; n < 32_769; n += 1) looped.item(n);
+  assert.deepEqual([asked.cancelled, asked.held], [2, 0]);
+  await assert.rejects(loop.next(), { code: "SlowConsumer" });
 });
 
 test("streams: a loop gets what came before, one by one, and leaving ends it", async () => {
-  let cancelled = 0;
-  const stream = new HubStream(logger, () => (cancelled += 1));
+  const asked = source();
+  const stream = new HubStream(logger, asked);
   stream.item(1);
   const loop = stream[Symbol.asyncIterator]();
   stream.item(2);
+  assert.equal(asked.held, 2);
   assert.deepEqual(await loop.next(), { done: false, value: 1 });
   assert.deepEqual(await loop.next(), { done: false, value: 2 });
+  assert.equal(asked.held, 0);
   const third = loop.next();
   const fourth = loop.next();
   stream.item(3);
@@ -338,11 +492,11 @@ test("streams: a loop gets what came before, one by one, and leaving ends it", a
   assert.deepEqual(await loop.return("left"), { done: true, value: "left" });
   assert.deepEqual(await fourth, { done: true, value: undefined });
   assert.deepEqual(await loop.next(), { done: true, value: undefined });
-  assert.equal(cancelled, 1);
+  assert.deepEqual([asked.cancelled, asked.held], [1, 0]);
 });
 
 test("streams: an error ends a loop, once", async () => {
-  const stream = new HubStream(logger, () => {});
+  const stream = new HubStream(logger, source());
   const loop = stream[Symbol.asyncIterator]();
   stream.item(1);
   stream.end(new Error("torn"));

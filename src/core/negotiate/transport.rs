@@ -56,6 +56,12 @@ impl Transports {
         Self(mask & Self::ALL.0)
     }
 
+    /// The bits of the set, as [`from_mask`](Self::from_mask) takes them.
+    #[must_use]
+    pub fn mask(self) -> u8 {
+        self.0
+    }
+
     /// Whether a transport is in the set.
     #[must_use]
     pub fn contains(self, transport: Transport) -> bool {

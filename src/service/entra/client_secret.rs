@@ -44,6 +44,24 @@ impl ClientSecret {
         Self { application: Application::new(tenant_id, client_id), secret: Secret::new(secret) }
     }
 
+    /// The directory (tenant) id.
+    #[must_use]
+    pub fn tenant_id(&self) -> &str {
+        &self.application.tenant_id
+    }
+
+    /// The application (client) id.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.application.client_id
+    }
+
+    /// The client secret's value. Keep it out of logs.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        self.secret.expose()
+    }
+
     authority_methods!();
 }
 

@@ -6,7 +6,10 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use sha2::Sha256;
+
+type Object = Map<String, Value>;
 
 #[cfg(any(test, feature = "local"))]
 pub(crate) mod verify;
@@ -84,6 +87,17 @@ impl Key {
     }
 }
 
+/// More than any HTTP server takes as one header; nothing longer is looked at.
+const MAX_TOKEN_LENGTH: usize = 16 * 1024;
+
+/// The signed part, the header, the claims and the signature of a token, of which nothing is verified yet.
+pub(crate) fn parts(token: &str) -> Option<(&str, Object, Object, Vec<u8>)> {
+    let (signed, signature) = token.rsplit_once('.').filter(|_| token.len() <= MAX_TOKEN_LENGTH)?;
+    let (header, payload) = signed.split_once('.')?;
+    let object = |part: &str| serde_json::from_slice(&BASE64.decode(part).ok()?).ok();
+    Some((signed, object(header)?, object(payload)?, BASE64.decode(signature).ok()?))
+}
+
 fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     let start = out.len();
     if serde_json::to_writer(&mut *out, value).is_err() {
@@ -95,8 +109,6 @@ fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::{
         verify::{TokenError, key_id},
         *,

@@ -4,10 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use hmac::Mac;
 use serde_json::{Map, Value};
 
-use super::Key;
-
-/// More than any HTTP server takes as one header; nothing longer is looked at.
-const MAX_TOKEN_LENGTH: usize = 16 * 1024;
+use super::{Key, MAX_TOKEN_LENGTH};
 
 /// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -8,6 +8,7 @@ import {
   HubwireError,
   JsonHubProtocol,
   LogLevel,
+  MessagePackHubProtocol,
   NullLogger,
   Subject,
   TimeoutError,
@@ -88,6 +89,7 @@ export const built: HubConnection = new HubConnectionBuilder()
   .withUrl("/hub", { logger: LogLevel.Debug, logMessageContent: true, transport: HttpTransportType.LongPolling })
   .configureLogging(NullLogger.instance)
   .withHubProtocol(new JsonHubProtocol())
+  .withHubProtocol(new MessagePackHubProtocol({ useBigInt64: true, ignoreUndefined: true }))
   .withAutomaticReconnect(policy)
   .withFirstConnectRetry()
   .withStatefulReconnect({ bufferSize: 200_000 })

@@ -1,0 +1,245 @@
+//! Which endpoints a configuration describes.
+
+use reqwest::Url;
+
+use super::{
+    Configuration, ConfigurationError, DEFAULT_CONNECTION,
+    identity::{credential, default_chain},
+};
+use crate::service::{
+    client::BuildError,
+    connection_string::{ConnectionString, ConnectionStringWarning, parse_url, without_bare_slash},
+    credential_settings::CredentialSettings,
+    endpoint::EndpointRole,
+};
+
+const SDK_CONNECTION: &str = "Azure:SignalR:ConnectionString";
+const SDK_ENDPOINTS: &str = "Azure:SignalR:Endpoints";
+
+/// One endpoint as a [`Configuration`] describes it, before a credential is made of it.
+#[derive(Debug, Clone)]
+pub struct EndpointSettings {
+    pub(super) key: String,
+    pub(in crate::service) name: String,
+    pub(in crate::service) role: EndpointRole,
+    pub(in crate::service) endpoint: Url,
+    pub(in crate::service) client_endpoint: Option<Url>,
+    pub(in crate::service) server_endpoint: Option<Url>,
+    pub(in crate::service) credential: CredentialSettings,
+    /// `AZURE_AUTHORITY_HOST`.
+    pub(in crate::service) authority: Option<String>,
+    pub(in crate::service) warnings: Vec<ConnectionStringWarning>,
+}
+
+impl EndpointSettings {
+    /// The key of its connection string, or of its `serviceUri`.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Its name; empty for the endpoint of the connection itself.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is a primary or a secondary endpoint.
+    #[must_use]
+    pub fn role(&self) -> EndpointRole {
+        self.role
+    }
+
+    /// Its address: scheme, host and port.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.endpoint.origin().ascii_serialization()
+    }
+
+    /// Where clients are sent instead, if anywhere.
+    #[must_use]
+    pub fn client_endpoint(&self) -> Option<&str> {
+        self.client_endpoint.as_ref().map(without_bare_slash)
+    }
+
+    /// Where this program sends its requests instead, if anywhere.
+    #[must_use]
+    pub fn server_endpoint(&self) -> Option<&str> {
+        self.server_endpoint.as_ref().map(without_bare_slash)
+    }
+
+    /// The credential that it asks for.
+    #[must_use]
+    pub fn credential(&self) -> &CredentialSettings {
+        &self.credential
+    }
+}
+
+impl Configuration {
+    /// The endpoints that are configured, as they are described. Of several with one address the first primary one
+    /// counts.
+    ///
+    /// # Errors
+    /// See [`ConfigurationError`]; it names the key that is missing or wrong.
+    pub fn endpoints(&self) -> Result<Vec<EndpointSettings>, ConfigurationError> {
+        let mut found = Vec::new();
+        match &self.connection {
+            Some(name) => found.extend(self.connection_named(name)?),
+            None => {
+                let fallback = format!("ConnectionStrings:{SDK_CONNECTION}");
+                let sdk = [SDK_CONNECTION, &fallback];
+                if let Some(section) = sdk.into_iter().find(|key| !self.below(key).is_empty()) {
+                    for key in self.below(section) {
+                        let (name, role) = name_and_role(key.get(section.len() + 1..).unwrap_or_default());
+                        found.push(self.connection_string(&key, name, role)?);
+                    }
+                }
+                if !found.iter().any(|e| e.name.is_empty()) {
+                    found.extend(self.connection_named(DEFAULT_CONNECTION)?);
+                }
+            }
+        }
+        for name in self.children(SDK_ENDPOINTS) {
+            let service_uri = format!("{SDK_ENDPOINTS}:{name}:serviceUri");
+            match self.value(&service_uri) {
+                Some(_) => found.push(self.identity(&format!("{SDK_ENDPOINTS}:{name}"), &name)?),
+                None => found.extend(self.endpoints_named(SDK_ENDPOINTS, &name)?),
+            }
+        }
+        if found.is_empty() {
+            let keys = match self.connection.as_deref() {
+                Some(name) => vec![name.to_owned(), format!("{name}:serviceUri")],
+                None => vec![
+                    SDK_CONNECTION.to_owned(),
+                    DEFAULT_CONNECTION.to_owned(),
+                    format!("{DEFAULT_CONNECTION}:serviceUri"),
+                ],
+            };
+            return Err(ConfigurationError::NoConnection { keys });
+        }
+        let found = distinct(found);
+        match found.iter().any(|e| e.role == EndpointRole::Primary) {
+            true => Ok(found),
+            false => Err(BuildError::NoPrimaryEndpoint.into()),
+        }
+    }
+
+    fn authority(&self) -> Option<String> {
+        // Azure's own values end in a slash.
+        let host = self.filled("AZURE_AUTHORITY_HOST")?.trim().trim_end_matches('/');
+        Some(if host.contains("://") { host.to_owned() } else { format!("https://{host}") })
+    }
+
+    /// A connection of Azure Functions.
+    fn connection_named(&self, name: &str) -> Result<Option<EndpointSettings>, ConfigurationError> {
+        for key in [format!("ConnectionStrings:{name}"), name.to_owned()] {
+            if self.value(&key).is_some() {
+                return self.connection_string(&key, "", EndpointRole::Primary).map(Some);
+            }
+        }
+        match self.value(&format!("{name}:serviceUri")) {
+            Some(_) => self.identity(name, "").map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The connection strings under a name: itself, and as `primary` or `secondary`.
+    fn endpoints_named(
+        &self,
+        section: &str,
+        name: &str,
+    ) -> Result<Vec<EndpointSettings>, ConfigurationError> {
+        let keys = [
+            (format!("{section}:{name}"), EndpointRole::Primary),
+            (format!("{section}:{name}:primary"), EndpointRole::Primary),
+            (format!("{section}:{name}:secondary"), EndpointRole::Secondary),
+        ];
+        let there = keys.iter().filter(|(key, _)| self.value(key).is_some());
+        there.map(|(key, role)| self.connection_string(key, name, *role)).collect()
+    }
+
+    fn connection_string(
+        &self,
+        key: &str,
+        name: &str,
+        role: EndpointRole,
+    ) -> Result<EndpointSettings, ConfigurationError> {
+        let text = self.filled(key).ok_or_else(|| ConfigurationError::Empty { key: key.to_owned() })?;
+        let parsed = ConnectionString::parse(text)
+            .map_err(|source| ConfigurationError::ConnectionString { key: key.to_owned(), source })?;
+        let credential = match parsed.credential {
+            CredentialSettings::DefaultAzureCredential => default_chain(self, "")?,
+            other => other,
+        };
+        Ok(EndpointSettings {
+            key: key.to_owned(),
+            name: name.to_owned(),
+            role,
+            endpoint: parsed.endpoint,
+            client_endpoint: parsed.client_endpoint,
+            server_endpoint: parsed.server_endpoint,
+            credential,
+            authority: self.authority(),
+            warnings: parsed.warnings,
+        })
+    }
+
+    /// An endpoint by `serviceUri` and what stands beside it.
+    fn identity(&self, section: &str, name: &str) -> Result<EndpointSettings, ConfigurationError> {
+        let url = |part: &str| {
+            let key = format!("{section}:{part}");
+            let Some(text) = self.value(&key) else { return Ok(None) };
+            let expected = "an absolute http or https URL without user, query and fragment";
+            match parse_url(text.trim().trim_end_matches('/')) {
+                Some(url) => Ok(Some(url)),
+                None => Err(ConfigurationError::Invalid { key, expected }),
+            }
+        };
+        let key = format!("{section}:serviceUri");
+        let needed_by = "an endpoint without a connection string";
+        let endpoint =
+            url("serviceUri")?.ok_or_else(|| ConfigurationError::Missing { key: key.clone(), needed_by })?;
+        let type_key = format!("{section}:type");
+        let role = match self.value(&type_key).map(|text| text.trim().to_ascii_lowercase()).as_deref() {
+            None | Some("primary") => EndpointRole::Primary,
+            Some("secondary") => EndpointRole::Secondary,
+            Some(_) => {
+                return Err(ConfigurationError::Invalid { key: type_key, expected: "primary or secondary" });
+            }
+        };
+        Ok(EndpointSettings {
+            key,
+            name: name.to_owned(),
+            role,
+            endpoint,
+            client_endpoint: url("clientEndpoint")?,
+            server_endpoint: url("serverEndpoint")?,
+            credential: credential(self, section)?,
+            authority: self.authority(),
+            warnings: Vec::new(),
+        })
+    }
+}
+
+/// `name[:type]`. What is no type belongs to the name.
+fn name_and_role(text: &str) -> (&str, EndpointRole) {
+    match text.split_once(':') {
+        Some((name, kind)) if kind.eq_ignore_ascii_case("primary") => (name, EndpointRole::Primary),
+        Some((name, kind)) if kind.eq_ignore_ascii_case("secondary") => (name, EndpointRole::Secondary),
+        _ => (text, EndpointRole::Primary),
+    }
+}
+
+fn distinct(all: Vec<EndpointSettings>) -> Vec<EndpointSettings> {
+    let mut kept: Vec<EndpointSettings> = Vec::with_capacity(all.len());
+    for endpoint in all {
+        match kept.iter_mut().find(|e| e.endpoint() == endpoint.endpoint()) {
+            Some(known) if known.role != EndpointRole::Primary && endpoint.role == EndpointRole::Primary => {
+                *known = endpoint;
+            }
+            Some(_) => {}
+            None => kept.push(endpoint),
+        }
+    }
+    kept
+}

@@ -1,0 +1,541 @@
+//! Settings of the environment, of `local.settings.json` and of `appsettings.json`, by the keys of the official SDKs.
+
+mod endpoints;
+mod identity;
+
+use std::{cmp::Ordering, fmt, path::Path, time::Duration};
+
+use serde_json::Value;
+
+use super::{
+    client::{BuildError, ServiceClient, ServiceClientBuilder},
+    connection_string::{ConnectionStringError, ConnectionStringWarning},
+    endpoint::EndpointError,
+    retry::RetryOptions,
+    secret::Secret,
+};
+
+pub use endpoints::EndpointSettings;
+
+/// The connection that Azure Functions use unless told otherwise.
+const DEFAULT_CONNECTION: &str = "AzureSignalRConnectionString";
+
+/// What App Service puts before the names of connection strings, by their kind.
+const CONNECTION_STRING_PREFIXES: [&str; 11] = [
+    "CUSTOMCONNSTR_",
+    "SQLCONNSTR_",
+    "SQLAZURECONNSTR_",
+    "MYSQLCONNSTR_",
+    "POSTGRESQLCONNSTR_",
+    "APIHUBCONNSTR_",
+    "DOCDBCONNSTR_",
+    "EVENTHUBCONNSTR_",
+    "NOTIFICATIONHUBCONNSTR_",
+    "REDISCACHECONNSTR_",
+    "SERVICEBUSCONNSTR_",
+];
+
+/// Sections that mean something to the .NET SDKs only.
+const OF_DOTNET: [&str; 2] = ["Azure:SignalR:HubProtocol", "Azure:SignalR:ConnectionCount"];
+
+/// Settings by key, from one or several sources. What is added later wins.
+///
+/// Keys are those of the .NET SDK and of Azure Functions; case does not matter, and `:` and `__` are the same. A
+/// client is made of them by [`ServiceClient::from_configuration`]:
+///
+/// ```
+/// use hubwire::service::{Configuration, ServiceClient};
+///
+/// let configuration = Configuration::new()
+///     .set("Azure:SignalR:ConnectionString", "Endpoint=https://contoso.service.signalr.net;AccessKey=abc;Version=1.0;")
+///     .set("Azure:SignalR:Endpoints:backup:secondary", "Endpoint=https://backup.service.signalr.net;AccessKey=def;")
+///     .set("Azure:SignalR:ApplicationName", "shop");
+/// let service = ServiceClient::from_configuration(&configuration)?;
+/// assert_eq!(service.endpoints().len(), 2);
+/// # Ok::<(), hubwire::service::ConfigurationError>(())
+/// ```
+///
+/// # Keys
+///
+/// | key | meaning |
+/// | --- | --- |
+/// | `Azure:SignalR:ConnectionString` | a connection string; else `ConnectionStrings:Azure:SignalR:ConnectionString` |
+/// | `Azure:SignalR:ConnectionString:{name}`, `…:{name}:primary`, `…:{name}:secondary` | further endpoints, by name |
+/// | `ConnectionStrings:{connection}`, else `{connection}` | a connection string |
+/// | `{connection}:serviceUri` | the address, without a connection string; the credential is made of the keys below |
+/// | `Azure:SignalR:Endpoints:{name}`, `…:{name}:primary`, `…:{name}:secondary`, `…:{name}:serviceUri` | further endpoints |
+/// | `Azure:SignalR:ApplicationName` | see [`ServiceClientBuilder::application_name`] |
+/// | `Azure:SignalR:HttpClientTimeout`, `AzureSignalRHttpClientTimeout` | see [`ServiceClientBuilder::timeout`]; `00:01:40` is 100 seconds |
+/// | `AzureSignalRRetry:MaxRetries`, `…:Delay`, `…:MaxDelay`, `…:Mode` (`Exponential`, `Fixed`) | see [`RetryOptions`] |
+///
+/// `{connection}` is `AzureSignalRConnectionString`, and is read only if the first row gives nothing; or another name,
+/// given by [`connection`](Self::connection), instead of the first two rows. Beside a `serviceUri` may stand:
+///
+/// | key | meaning |
+/// | --- | --- |
+/// | `type` | `primary` or `secondary` |
+/// | `clientEndpoint`, `serverEndpoint` | see [`ServiceEndpoint::with_client_endpoint`] and [`with_server_endpoint`] |
+/// | `tenantId`, `clientId`, `clientSecret` | an Entra application with a client secret |
+/// | `credential` = `managedidentity` | with `clientId`, `managedIdentityResourceId` or `managedIdentityObjectId`, or none of them |
+/// | `credential` = `workloadidentity` | with `tenantId`, `clientId`, `tokenFilePath`, else `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_FEDERATED_TOKEN_FILE` |
+/// | `credential` = `managedidentityasfederatedidentity` | with `tenantId`, `clientId`, `azureCloud` (`public`, `usgov`, `china`), and one of `managedIdentityClientId`, `managedIdentityResourceId`, `managedIdentityObjectId` |
+/// | none of the above | `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_CLIENT_SECRET`; else what the machine offers. `AZURE_TOKEN_CREDENTIALS` narrows that down |
+///
+/// `credential` = `azurepipelines` and a `clientCertificate` in the store of Windows are read but not supported: the error
+/// is [`EndpointError::UnsupportedCredential`].
+///
+/// With `AZURE_AUTHORITY_HOST` the tokens come from another authority, such as that of another cloud.
+///
+/// [`ServiceEndpoint::with_client_endpoint`]: super::ServiceEndpoint::with_client_endpoint
+/// [`with_server_endpoint`]: super::ServiceEndpoint::with_server_endpoint
+///
+/// Azure Functions set all of this as environment variables, in the portal and, from `local.settings.json`, on the
+/// developer's machine:
+///
+/// ```
+/// use hubwire::service::Configuration;
+///
+/// let local = r#"{
+///     "Values": {
+///         "AzureSignalRConnectionString:serviceUri": "https://contoso.service.signalr.net",
+///         "AZURE_CLIENT_ID": "11111111-2222-3333-4444-555555555555",
+///         "AZURE_CLIENT_SECRET": "from a key vault",
+///         "AZURE_TENANT_ID": "contoso.onmicrosoft.com"
+///     }
+/// }"#;
+/// let portal = [
+///     ("AzureSignalRConnectionString__serviceUri", "https://contoso.service.signalr.net"),
+///     ("AzureSignalRConnectionString__clientId", "11111111-2222-3333-4444-555555555555"),
+///     ("AzureSignalRConnectionString__clientSecret", "from a key vault"),
+///     ("AzureSignalRConnectionString__tenantId", "contoso.onmicrosoft.com"),
+/// ];
+/// for configuration in [Configuration::new().with_json(local)?, Configuration::new().with_variables(portal)] {
+///     let [endpoint] = &configuration.endpoints()?[..] else { unreachable!("one endpoint") };
+///     assert_eq!(endpoint.endpoint(), "https://contoso.service.signalr.net");
+/// }
+/// # Ok::<(), hubwire::service::ConfigurationError>(())
+/// ```
+///
+/// Source: [Authorize requests with Microsoft Entra applications](https://learn.microsoft.com/azure/azure-signalr/signalr-howto-authorize-application#azure-signalr-service-bindings-in-azure-functions).
+#[derive(Clone, Default)]
+pub struct Configuration {
+    /// With `:` between the parts of a key.
+    entries: Vec<(String, Secret)>,
+    connection: Option<String>,
+}
+
+/// Why no client can be made of a [`Configuration`]. No variant carries a value: any of them may be a secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigurationError {
+    /// Nothing says where the service is. Set one of the keys.
+    #[error("no connection to Azure SignalR Service is configured; set {}", Either(.keys))]
+    NoConnection {
+        /// The keys that were looked for.
+        keys: Vec<String>,
+    },
+    /// A setting is there without a value. Set it or remove it.
+    #[error("the setting {key} is empty; set it or remove it")]
+    Empty {
+        /// Its key.
+        key: String,
+    },
+    /// A setting is missing.
+    #[error("the setting {key} is missing; {needed_by} needs it")]
+    Missing {
+        /// Its key.
+        key: String,
+        /// What needs it.
+        needed_by: &'static str,
+    },
+    /// A setting has a value that it can't have.
+    #[error("the setting {key} is not valid; it must be {expected}")]
+    Invalid {
+        /// Its key.
+        key: String,
+        /// What it can be.
+        expected: &'static str,
+    },
+    /// Settings contradict each other. Leave one of them.
+    #[error("of the settings {} only one may be there", Either(.keys))]
+    Conflict {
+        /// Their keys.
+        keys: Vec<String>,
+    },
+    /// A connection string is wrong.
+    #[error("the setting {key} is no connection string: {source}")]
+    ConnectionString {
+        /// Its key.
+        key: String,
+        /// What is wrong.
+        #[source]
+        source: ConnectionStringError,
+    },
+    /// An endpoint can't be used as it is described.
+    #[error("the endpoint of the setting {key} cannot be used: {source}")]
+    Endpoint {
+        /// The key of its connection string or `serviceUri`.
+        key: String,
+        /// What is wrong.
+        #[source]
+        source: EndpointError,
+    },
+    /// A file of settings can't be read.
+    #[error("the file {path} cannot be read")]
+    Unreadable {
+        /// Its path.
+        path: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Settings are no JSON object.
+    #[error("the settings are no JSON object: line {line}, column {column}")]
+    InvalidJson {
+        /// Where the fault is, from 1; 0 when the whole text is something else.
+        line: usize,
+        /// The column of that line.
+        column: usize,
+    },
+    /// `local.settings.json` is encrypted for the tools of Azure Functions. Decrypt it with `func settings decrypt`.
+    #[error("local.settings.json is encrypted; decrypt it with: func settings decrypt")]
+    Encrypted,
+    /// The client can't be built of these settings.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+/// What is most likely a mistake in a [`Configuration`], though it is no error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigurationWarning {
+    /// There is something odd about a connection string.
+    #[error("the setting {key}: {warning}")]
+    ConnectionString {
+        /// Its key.
+        key: String,
+        /// What is odd.
+        warning: ConnectionStringWarning,
+    },
+    /// A setting of the .NET SDKs for which there is no use here.
+    #[error("the setting {key} has no meaning here; set it in code, if there is something like it")]
+    Unused {
+        /// Its key.
+        key: String,
+    },
+}
+
+struct Either<'a>(&'a [String]);
+
+impl fmt::Display for Either<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" or "))
+    }
+}
+
+impl Configuration {
+    /// No settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The environment variables of this process.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        Self::new().with_environment()
+    }
+
+    /// Adds the environment variables of this process.
+    #[must_use]
+    pub fn with_environment(self) -> Self {
+        let text = |(key, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((key.into_string().ok()?, value.into_string().ok()?))
+        };
+        self.with_variables(std::env::vars_os().filter_map(text))
+    }
+
+    /// Adds settings as environment variables have them. App Service puts its connection strings under names such as
+    /// `CUSTOMCONNSTR_AzureSignalRConnectionString`; those are read as `ConnectionStrings:AzureSignalRConnectionString`.
+    #[must_use]
+    pub fn with_variables<K: AsRef<str>, V: Into<String>>(
+        self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        variables.into_iter().fold(self, |configuration, (key, value)| {
+            let key = key.as_ref();
+            let connection_string = CONNECTION_STRING_PREFIXES.iter().find_map(|prefix| {
+                let (start, name) = key.split_at_checked(prefix.len())?;
+                start.eq_ignore_ascii_case(prefix).then(|| format!("ConnectionStrings:{name}"))
+            });
+            configuration.set(connection_string.as_deref().unwrap_or(key), value)
+        })
+    }
+
+    /// Adds the settings of a file, such as the `local.settings.json` of Azure Functions, as
+    /// [`with_json`](Self::with_json) does.
+    ///
+    /// # Errors
+    /// When the file can't be read or is no JSON object.
+    pub fn with_file(self, path: impl AsRef<Path>) -> Result<Self, ConfigurationError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigurationError::Unreadable { path: path.display().to_string(), source })?;
+        self.with_json(&text)
+    }
+
+    /// Adds settings in JSON: what is in `Values` and `ConnectionStrings` of a `local.settings.json`, or else the
+    /// whole object, as in `appsettings.json`, where `{"Azure":{"SignalR":{"ApplicationName":"a"}}}` is the key
+    /// `Azure:SignalR:ApplicationName`.
+    ///
+    /// # Errors
+    /// When the text is no JSON object, or encrypted.
+    pub fn with_json(mut self, text: &str) -> Result<Self, ConfigurationError> {
+        // The error of a parser may quote the text, so only its place is kept.
+        let parsed: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
+            ConfigurationError::InvalidJson { line: error.line(), column: error.column() }
+        })?;
+        let Value::Object(mut object) = parsed else {
+            return Err(ConfigurationError::InvalidJson { line: 0, column: 0 });
+        };
+        let Some(values) = object.remove("Values") else {
+            self.add("", Value::Object(object));
+            return Ok(self);
+        };
+        if object.get("IsEncrypted") == Some(&Value::Bool(true)) {
+            return Err(ConfigurationError::Encrypted);
+        }
+        self.add("", values);
+        if let Some(connection_strings) = object.remove("ConnectionStrings") {
+            self.add("ConnectionStrings", connection_strings);
+        }
+        Ok(self)
+    }
+
+    fn add(&mut self, key: &str, value: Value) {
+        let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}:{name}") };
+        match value {
+            Value::Object(object) => {
+                object.into_iter().for_each(|(name, value)| self.add(&below(&name), value))
+            }
+            Value::Array(items) => {
+                items.into_iter().enumerate().for_each(|(n, item)| self.add(&below(&n.to_string()), item));
+            }
+            Value::String(text) => self.insert(key, text),
+            Value::Null => {}
+            Value::Bool(_) | Value::Number(_) => self.insert(key, value.to_string()),
+        }
+    }
+
+    /// Adds a setting. It replaces one of the same key.
+    #[must_use]
+    pub fn set(mut self, key: impl AsRef<str>, value: impl Into<String>) -> Self {
+        self.insert(key.as_ref(), value);
+        self
+    }
+
+    fn insert(&mut self, key: &str, value: impl Into<String>) {
+        let entry = (key.replace("__", ":"), Secret::new(value));
+        match self.entries.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&entry.0)) {
+            Some(known) => *known = entry,
+            None => self.entries.push(entry),
+        }
+    }
+
+    /// The name of the connection, as `ConnectionStringSetting` of Azure Functions gives it, instead of
+    /// `Azure:SignalR:ConnectionString` and `AzureSignalRConnectionString`.
+    #[must_use]
+    pub fn connection(self, name: impl AsRef<str>) -> Self {
+        Self { connection: Some(name.as_ref().replace("__", ":")), ..self }
+    }
+
+    /// What is most likely a mistake: odd connection strings, and settings that mean something in .NET only.
+    ///
+    /// # Errors
+    /// As [`endpoints`](Self::endpoints).
+    pub fn warnings(&self) -> Result<Vec<ConfigurationWarning>, ConfigurationError> {
+        let mut warnings = Vec::new();
+        for endpoint in self.endpoints()? {
+            warnings.extend(endpoint.warnings.iter().map(|warning| ConfigurationWarning::ConnectionString {
+                key: endpoint.key.clone(),
+                warning: warning.clone(),
+            }));
+        }
+        let of_dotnet = |key: &str| OF_DOTNET.iter().any(|section| is_below(key, section));
+        let unused = self.entries.iter().filter(|(key, _)| of_dotnet(key));
+        warnings.extend(unused.map(|(key, _)| ConfigurationWarning::Unused { key: key.clone() }));
+        Ok(warnings)
+    }
+
+    fn value(&self, key: &str) -> Option<&str> {
+        self.entries
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(key))
+            .map(|(_, value)| value.expose())
+    }
+
+    /// The value of a setting, unless it is blank.
+    fn filled(&self, key: &str) -> Option<&str> {
+        self.value(key).filter(|value| !value.trim().is_empty())
+    }
+
+    /// The keys of a section and of all that is below it, in order.
+    fn below(&self, section: &str) -> Vec<String> {
+        let keys = self.entries.iter().map(|(key, _)| key).filter(|key| is_below(key, section));
+        let mut keys: Vec<String> = keys.cloned().collect();
+        keys.sort_by_key(|key| key.to_ascii_lowercase());
+        keys
+    }
+
+    /// The names right below a section, in the order of .NET: numbers first.
+    fn children(&self, section: &str) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (key, _) in self.entries.iter().filter(|(key, _)| is_below(key, section)) {
+            let name = key.get(section.len() + 1..).unwrap_or_default().split(':').next().unwrap_or_default();
+            if !name.is_empty() && !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_by(|a, b| match (a.parse::<i32>(), b.parse::<i32>()) {
+            (Ok(a), Ok(b)) => a.cmp(&b),
+            (Ok(_), Err(_)) => Ordering::Less,
+            (Err(_), Ok(_)) => Ordering::Greater,
+            (Err(_), Err(_)) => a.to_ascii_lowercase().cmp(&b.to_ascii_lowercase()),
+        });
+        names
+    }
+
+    /// What a setting means, if it is there.
+    fn parsed<T>(
+        &self,
+        key: &str,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ConfigurationError> {
+        let Some(text) = self.value(key) else { return Ok(None) };
+        let invalid = || ConfigurationError::Invalid { key: key.to_owned(), expected };
+        parse(text.trim()).map(Some).ok_or_else(invalid)
+    }
+
+    fn span(&self, key: &str) -> Result<Option<Duration>, ConfigurationError> {
+        let expected = "hours, minutes and seconds, such as 00:01:40 for 100 seconds, and more than zero";
+        self.parsed(key, expected, time_span)
+    }
+
+    /// The limit for one request, if it is set.
+    fn timeout(&self) -> Result<Option<Duration>, ConfigurationError> {
+        match self.span("Azure:SignalR:HttpClientTimeout")? {
+            None => self.span("AzureSignalRHttpClientTimeout"),
+            timeout => Ok(timeout),
+        }
+    }
+
+    /// When requests are made again, with what is set on top of what the builder has.
+    fn retry(&self, mut retry: RetryOptions) -> Result<RetryOptions, ConfigurationError> {
+        let retries =
+            self.parsed("AzureSignalRRetry:MaxRetries", "a number from 0 on", |text| text.parse().ok())?;
+        if let Some(retries) = retries {
+            retry = retry.max_retries(retries);
+        }
+        if let Some(delay) = self.span("AzureSignalRRetry:Delay")? {
+            retry = retry.delay(delay);
+        }
+        if let Some(delay) = self.span("AzureSignalRRetry:MaxDelay")? {
+            retry = retry.max_delay(delay);
+        }
+        let fixed = |mode: &str| {
+            let is = |name: &str| mode.eq_ignore_ascii_case(name);
+            (is("Fixed") || is("Exponential")).then(|| is("Fixed"))
+        };
+        let mode = self.parsed("AzureSignalRRetry:Mode", "Exponential or Fixed", fixed)?;
+        Ok(mode.map_or(retry, |fixed| retry.fixed(fixed)))
+    }
+
+    /// Persistent connections are for .NET; messages go by REST here, to several endpoints too.
+    fn check_transport(&self) -> Result<(), ConfigurationError> {
+        let key = "AzureSignalRServiceTransportType";
+        match self.value(key).map(str::trim) {
+            None | Some("Transient" | "Persistent") => Ok(()),
+            Some(_) => Err(ConfigurationError::Invalid {
+                key: key.to_owned(),
+                expected: "Transient or Persistent, which are the same here",
+            }),
+        }
+    }
+}
+
+fn is_below(key: &str, section: &str) -> bool {
+    key.split_at_checked(section.len()).is_some_and(|(start, rest)| {
+        start.eq_ignore_ascii_case(section) && (rest.is_empty() || rest.starts_with(':'))
+    })
+}
+
+/// `[d.]hh:mm:ss[.fraction]`, more than zero. .NET reads a number alone as days, which nobody means.
+fn time_span(text: &str) -> Option<Duration> {
+    let (hours, rest) = text.split_once(':')?;
+    let (minutes, seconds) = rest.split_once(':')?;
+    let (days, hours) = hours.split_once('.').unwrap_or(("0", hours));
+    let whole = |text: &str, limit: u64| text.parse::<u64>().ok().filter(|&n| n < limit);
+    if !seconds.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return None;
+    }
+    let seconds: f64 = seconds.parse().ok().filter(|&s| (0.0..60.0).contains(&s))?;
+    let minutes = (whole(days, 100_000)? * 24 + whole(hours, 24)?) * 60 + whole(minutes, 60)?;
+    let span = Duration::from_secs(minutes * 60) + Duration::try_from_secs_f64(seconds).ok()?;
+    (!span.is_zero()).then_some(span)
+}
+
+impl fmt::Debug for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Configuration")
+            .field("settings", &self.entries.len())
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ServiceClient {
+    /// A client of what is configured. [`Configuration`] lists the keys.
+    ///
+    /// ```no_run
+    /// use hubwire::service::{Configuration, ServiceClient};
+    ///
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let service = ServiceClient::from_configuration(&Configuration::from_environment())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ConfigurationError`]; it names the key that is missing or wrong.
+    pub fn from_configuration(configuration: &Configuration) -> Result<Self, ConfigurationError> {
+        Ok(Self::builder().configuration(configuration)?.build()?)
+    }
+}
+
+impl ServiceClientBuilder {
+    /// Adds the endpoints that are configured, and sets the application name, the timeout and the retries if they are. What is set
+    /// afterwards wins.
+    ///
+    /// # Errors
+    /// See [`ConfigurationError`]; it names the key that is missing or wrong.
+    pub fn configuration(self, configuration: &Configuration) -> Result<Self, ConfigurationError> {
+        configuration.check_transport()?;
+        let timeout = configuration.timeout()?;
+        let mut builder = self;
+        for settings in configuration.endpoints()? {
+            let key = settings.key.clone();
+            let endpoint = settings.try_into();
+            builder =
+                builder.endpoint(endpoint.map_err(|source| ConfigurationError::Endpoint { key, source })?);
+        }
+        builder.retry = configuration.retry(builder.retry)?;
+        if let Some(name) = configuration.filled("Azure:SignalR:ApplicationName") {
+            builder = builder.application_name(name);
+        }
+        match timeout {
+            Some(timeout) => Ok(builder.timeout(timeout)),
+            None => Ok(builder),
+        }
+    }
+}

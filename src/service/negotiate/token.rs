@@ -1,0 +1,128 @@
+//! The claims of a client token, its times and its size.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use super::NegotiateOptions;
+use crate::{
+    core::negotiate::Transports,
+    service::{
+        error::ServiceError,
+        jwt::{self, Validity},
+    },
+};
+
+/// The longest token that the service takes: it travels in headers and in URLs.
+pub(super) const MAX_LENGTH: usize = 4096;
+/// The end of the year 9999, the last that .NET can express.
+const LAST_SECOND: u64 = 253_402_300_799;
+/// Claims that a token has of its own. The service gives them back to hubs under their names.
+const TOKEN_CLAIMS: [&str; 11] =
+    ["aud", "exp", "iat", "nbf", "iss", "actort", "acr", "azp", "c_hash", "jti", "nonce"];
+
+pub(super) type Claims = Vec<(String, Value)>;
+
+/// A client token. `audience` is `{audience base}client/?hub={hub}`.
+pub(super) fn sign(
+    key: &jwt::Key,
+    audience: &str,
+    claims: Claims,
+    validity: Validity,
+) -> Result<String, ServiceError> {
+    let token = key.sign(claims.iter().map(|(n, v)| (n, v)), validity, audience);
+    if token.len() > MAX_LENGTH {
+        let mut largest: Vec<_> =
+            claims.into_iter().map(|(name, value)| (name, value.to_string().chars().count())).collect();
+        largest.sort_by_key(|&(_, length)| std::cmp::Reverse(length));
+        largest.truncate(3);
+        return Err(ServiceError::TokenTooLong { length: token.len(), largest });
+    }
+    Ok(token)
+}
+
+/// From now until the lifetime is over, or what the client has authenticated with.
+pub(super) fn validity(options: &NegotiateOptions, now: u64) -> Result<Validity, ServiceError> {
+    let lifetime = options.lifetime.as_secs().checked_add(u64::from(options.lifetime.subsec_nanos() > 0));
+    let expires_at =
+        lifetime.filter(|&s| s > 0).and_then(|s| now.checked_add(s)).filter(|&at| at <= LAST_SECOND);
+    let mut expires_at = expires_at.ok_or(ServiceError::InvalidLifetime)?;
+    if let Some(end) = options.authentication_expiry {
+        let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        if end <= now {
+            return Err(ServiceError::AuthenticationExpired);
+        }
+        expires_at = expires_at.min(end);
+    }
+    Ok(Validity { issued_at: now, expires_at })
+}
+
+/// The claims in their order, each name once.
+pub(super) fn claims(options: &NegotiateOptions, expires_at: u64) -> Result<Claims, ServiceError> {
+    let mut claims: Claims = Vec::with_capacity(options.claims.len() + 1);
+    let mut own = |name: &str, value: String| claims.push((format!("asrs.s.{name}"), Value::from(value)));
+    if let Some(user_id) = &options.user_id {
+        own("uid", user_id.clone());
+    }
+    if options.diagnostic {
+        own("dc", "true".to_owned());
+    }
+    if let Some(timeout) = options.handshake_timeout {
+        let seconds = whole_seconds(timeout, 30, "handshake timeout", "1 to 30 seconds")?;
+        // What is the default anyway is not said.
+        if seconds != 15 {
+            own("cht", seconds.to_string());
+        }
+    }
+    if options.detailed_errors {
+        // Written as .NET writes it.
+        own("derror", "True".to_owned());
+    }
+    if let Some(interval) = options.long_poll_interval {
+        let seconds = whole_seconds(interval, 300, "long-poll interval", "1 to 300 seconds")?;
+        own("ttl", seconds.to_string());
+    }
+    if let Some(transports) = options.transports {
+        if transports == Transports::NONE {
+            return Err(ServiceError::InvalidOption {
+                option: "transports",
+                range: "at least one of the three",
+            });
+        }
+        own("htt", transports.mask().to_string());
+    }
+    if options.close_on_expiry {
+        own("coae", "true".to_owned());
+        own("aeo", expires_at.to_string());
+    }
+    for (name, value) in &options.claims {
+        if name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("asrs.s.")) {
+            return Err(ServiceError::ReservedClaim { name: name.clone() });
+        }
+        // Only the first `sub` is the token's subject.
+        let taken = name == "sub" && claims.iter().any(|(known, _)| known == "sub");
+        let renamed = taken || TOKEN_CLAIMS.contains(&name.as_str());
+        let name = if renamed { format!("asrs.u.{name}") } else { name.clone() };
+        let value = Value::from(value.as_str());
+        match claims.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, Value::Array(values))) => values.push(value),
+            Some((_, first)) => *first = Value::Array(vec![first.take(), value]),
+            None => claims.push((name, value)),
+        }
+    }
+    Ok(claims)
+}
+
+fn whole_seconds(
+    time: Duration,
+    longest: u64,
+    option: &'static str,
+    range: &'static str,
+) -> Result<u64, ServiceError> {
+    let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+    if (1..=longest).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(ServiceError::InvalidOption { option, range })
+    }
+}

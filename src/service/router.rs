@@ -1,0 +1,293 @@
+//! Which of several endpoints a client is sent to, and which ones are told.
+
+use std::{fmt, sync::Arc};
+
+use super::{client::Shared, endpoint::EndpointRole, negotiate::NegotiateOptions, random};
+
+/// One of a client's endpoints, as an [`EndpointRouter`] and [`ServiceClient::endpoints`] see it.
+///
+/// [`ServiceClient::endpoints`]: super::ServiceClient::endpoints
+#[derive(Clone)]
+pub struct EndpointStatus(pub(super) Arc<Shared>);
+
+impl EndpointStatus {
+    /// Its name, empty unless one was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.endpoint.name()
+    }
+
+    /// Its address: scheme, host and port.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.0.endpoint.endpoint()
+    }
+
+    /// Whether clients are sent there, or only while no primary one is online.
+    #[must_use]
+    pub fn role(&self) -> EndpointRole {
+        self.0.endpoint.role()
+    }
+
+    /// Its share of new clients among the endpoints of its role.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.0.endpoint.weight()
+    }
+
+    /// Whether it was healthy when last looked at. The only endpoint of a client always counts as online.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.0.health.is_online()
+    }
+}
+
+impl fmt::Debug for EndpointStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointStatus")
+            .field("name", &self.name())
+            .field("endpoint", &self.endpoint())
+            .field("role", &self.role())
+            .field("weight", &self.weight())
+            .field("online", &self.is_online())
+            .finish()
+    }
+}
+
+/// Chooses among several endpoints. Every method has the behaviour of [`DefaultRouter`] unless it is overridden.
+///
+/// ```
+/// use hubwire::service::{EndpointRouter, EndpointStatus, NegotiateOptions, choose_endpoint};
+///
+/// /// Sends the users of a region to the endpoint of that name, and all others anywhere.
+/// struct ByRegion;
+///
+/// impl EndpointRouter for ByRegion {
+///     fn negotiate_endpoint(
+///         &self,
+///         client: &NegotiateOptions,
+///         endpoints: &[EndpointStatus],
+///     ) -> Option<EndpointStatus> {
+///         let region = client.user_id().and_then(|user| user.split_once('@')).map(|(_, region)| region);
+///         let near = endpoints.iter().find(|e| e.is_online() && Some(e.name()) == region);
+///         near.cloned().or_else(|| choose_endpoint(endpoints))
+///     }
+/// }
+/// ```
+pub trait EndpointRouter: Send + Sync {
+    /// The endpoint that a client is sent to. `endpoints` are those that have not failed for this client yet, online
+    /// or not. `None` lets the negotiation fail.
+    fn negotiate_endpoint(
+        &self,
+        client: &NegotiateOptions,
+        endpoints: &[EndpointStatus],
+    ) -> Option<EndpointStatus> {
+        let _ = client;
+        choose_endpoint(endpoints)
+    }
+
+    /// The endpoints that are told what concerns every connection of a hub. Those that are offline are left out
+    /// afterwards, here and in the other methods.
+    fn endpoints_for_broadcast(&self, endpoints: &[EndpointStatus]) -> Vec<EndpointStatus> {
+        endpoints.to_vec()
+    }
+
+    /// The endpoints that are told what concerns a user.
+    fn endpoints_for_user(&self, user_id: &str, endpoints: &[EndpointStatus]) -> Vec<EndpointStatus> {
+        let _ = user_id;
+        endpoints.to_vec()
+    }
+
+    /// The endpoints that are told what concerns a group. A user's membership in a group concerns those that are
+    /// chosen for both.
+    fn endpoints_for_group(&self, group: &str, endpoints: &[EndpointStatus]) -> Vec<EndpointStatus> {
+        let _ = group;
+        endpoints.to_vec()
+    }
+
+    /// The endpoints that are told what concerns a connection, its membership in a group included.
+    fn endpoints_for_connection(
+        &self,
+        connection_id: &str,
+        endpoints: &[EndpointStatus],
+    ) -> Vec<EndpointStatus> {
+        let _ = connection_id;
+        endpoints.to_vec()
+    }
+}
+
+/// Sends clients to the primary endpoints that are online, by weight; to the secondary ones when no primary one is.
+/// Messages go to every endpoint that is online.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DefaultRouter;
+
+impl EndpointRouter for DefaultRouter {}
+
+/// What [`DefaultRouter`] does: at random by weight among the primary endpoints that are online, else among the
+/// secondary ones.
+#[must_use]
+pub fn choose_endpoint(endpoints: &[EndpointStatus]) -> Option<EndpointStatus> {
+    let online = |role| -> Vec<&EndpointStatus> {
+        endpoints.iter().filter(|e| e.role() == role && e.is_online()).collect()
+    };
+    let mut candidates = online(EndpointRole::Primary);
+    if candidates.is_empty() {
+        candidates = online(EndpointRole::Secondary);
+    }
+    let even = candidates.iter().all(|e| e.weight() == 0);
+    let weight = |e: &EndpointStatus| if even { 1 } else { u64::from(e.weight()) };
+    let total: u64 = candidates.iter().map(|e| weight(e)).sum();
+    let mut at = random::number().checked_rem(total)?;
+    for candidate in candidates {
+        match at.checked_sub(weight(candidate)) {
+            Some(rest) => at = rest,
+            None => return Some(candidate.clone()),
+        }
+    }
+    None
+}
+
+/// What a request is about, as its path says: `groups/{group}/connections/{connection}`.
+pub(super) fn route(
+    router: &dyn EndpointRouter,
+    path: &str,
+    endpoints: &[EndpointStatus],
+) -> Vec<EndpointStatus> {
+    let mut segments = path.split('/');
+    let mut next = || decode(segments.next().unwrap_or_default());
+    let (kind, id, sub) = (next(), next(), next());
+    match (kind.as_str(), sub.as_str()) {
+        ("users", "groups") => {
+            let group = next();
+            let of_user = router.endpoints_for_user(&id, endpoints);
+            if group.is_empty() {
+                return of_user;
+            }
+            let of_group = router.endpoints_for_group(&group, endpoints);
+            of_user.into_iter().filter(|e| of_group.iter().any(|g| Arc::ptr_eq(&g.0, &e.0))).collect()
+        }
+        ("users", _) => router.endpoints_for_user(&id, endpoints),
+        ("groups", "connections") => match next() {
+            connection if connection.is_empty() => router.endpoints_for_group(&id, endpoints),
+            connection => router.endpoints_for_connection(&connection, endpoints),
+        },
+        ("groups", _) => router.endpoints_for_group(&id, endpoints),
+        ("connections", _) => router.endpoints_for_connection(&id, endpoints),
+        _ => router.endpoints_for_broadcast(endpoints),
+    }
+}
+
+/// The text of an encoded segment.
+fn decode(segment: &str) -> String {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut parts = segment.split('%');
+    bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
+    for part in parts {
+        let code = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.extend(code);
+        bytes.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, sync::Mutex};
+
+    use super::*;
+    use crate::service::{AccessKey, ServiceClient, ServiceEndpoint};
+
+    fn endpoints(described: &[(&str, EndpointRole, u32)]) -> (ServiceClient, Vec<EndpointStatus>) {
+        let mut builder = ServiceClient::builder();
+        for &(name, role, weight) in described {
+            let endpoint = ServiceEndpoint::new(&format!("https://{name}"), AccessKey::new("k"));
+            let endpoint = endpoint.unwrap_or_else(|error| panic!("{error}"));
+            builder = builder.endpoint(endpoint.named(name).with_role(role).weighted(weight));
+        }
+        let client = builder.build().unwrap_or_else(|error| panic!("{error}"));
+        let endpoints = client.endpoints();
+        (client, endpoints)
+    }
+
+    fn shares(endpoints: &[EndpointStatus]) -> HashMap<String, usize> {
+        let mut shares = HashMap::new();
+        for _ in 0..10_000 {
+            let name = choose_endpoint(endpoints).map(|e| e.name().to_owned()).unwrap_or_default();
+            *shares.entry(name).or_default() += 1;
+        }
+        shares
+    }
+
+    #[test]
+    fn clients_are_shared_out_by_weight_among_primary_endpoints_that_are_online() {
+        use EndpointRole::{Primary, Secondary};
+        let (_client, all) =
+            endpoints(&[("a", Primary, 3), ("b", Primary, 1), ("c", Secondary, 9), ("d", Primary, 0)]);
+        let found = shares(&all);
+        assert!((7_000..8_000).contains(&found["a"]) && (2_000..3_000).contains(&found["b"]), "{found:?}");
+        assert_eq!(found.len(), 2);
+
+        let offline = |e: &EndpointStatus| {
+            e.0.health.note(Err(crate::service::ServiceError::InvalidLifetime));
+        };
+        offline(&all[0]);
+        assert_eq!(shares(&all).into_keys().collect::<Vec<_>>(), ["b"]);
+        offline(&all[1]);
+        assert_eq!(
+            shares(&all).into_keys().collect::<Vec<_>>(),
+            ["d"],
+            "the last one, in spite of its weight"
+        );
+        offline(&all[3]);
+        assert_eq!(shares(&all).into_keys().collect::<Vec<_>>(), ["c"]);
+        offline(&all[2]);
+        assert!(choose_endpoint(&all).is_none());
+        assert!(choose_endpoint(&[]).is_none());
+    }
+
+    #[test]
+    fn the_path_of_a_request_says_what_it_is_about() {
+        #[derive(Default)]
+        struct Asked(Mutex<Vec<String>>);
+        impl Asked {
+            fn note(&self, what: String, endpoints: &[EndpointStatus]) -> Vec<EndpointStatus> {
+                self.0.lock().unwrap_or_else(|e| e.into_inner()).push(what);
+                endpoints.to_vec()
+            }
+        }
+        impl EndpointRouter for Asked {
+            fn endpoints_for_broadcast(&self, all: &[EndpointStatus]) -> Vec<EndpointStatus> {
+                self.note("all".to_owned(), all)
+            }
+            fn endpoints_for_user(&self, id: &str, all: &[EndpointStatus]) -> Vec<EndpointStatus> {
+                self.note(format!("user {id}"), &all[..2])
+            }
+            fn endpoints_for_group(&self, group: &str, all: &[EndpointStatus]) -> Vec<EndpointStatus> {
+                self.note(format!("group {group}"), &all[1..])
+            }
+            fn endpoints_for_connection(&self, id: &str, all: &[EndpointStatus]) -> Vec<EndpointStatus> {
+                self.note(format!("connection {id}"), all)
+            }
+        }
+        let primary = EndpointRole::Primary;
+        let (_client, all) = endpoints(&[("a", primary, 1), ("b", primary, 1), ("c", primary, 1)]);
+        for (path, asked, chosen) in [
+            (":send", &["all"][..], 3),
+            (":closeConnections", &["all"], 3),
+            ("users/a%2Fb%20%C3%A4/:send", &["user a/b ä"], 2),
+            ("users/u", &["user u"], 2),
+            ("users/u/groups", &["user u"], 2),
+            ("users/u/groups/g", &["user u", "group g"], 1),
+            ("groups/g/:send", &["group g"], 2),
+            ("groups/g/connections", &["group g"], 2),
+            ("groups/g/connections/c", &["connection c"], 3),
+            ("connections/c/:send", &["connection c"], 3),
+            ("connections/c/groups", &["connection c"], 3),
+            ("groups/users/:send", &["group users"], 2),
+        ] {
+            let router = Asked::default();
+            assert_eq!(route(&router, path, &all).len(), chosen, "{path}");
+            assert_eq!(router.0.into_inner().unwrap_or_default(), asked, "{path}");
+        }
+    }
+}

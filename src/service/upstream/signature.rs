@@ -1,0 +1,72 @@
+//! `X-ASRS-Signature: sha256=<hex>[,sha256=<hex>]`: one HMAC of the connection id for each access key of the service.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::service::AccessKey;
+
+/// The service has two access keys.
+const MAX_ENTRIES: usize = 16;
+
+#[derive(Clone, Default)]
+pub(super) struct Signatures(Vec<Hmac<Sha256>>);
+
+impl std::fmt::Debug for Signatures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Signatures({})", self.0.len())
+    }
+}
+
+impl Signatures {
+    /// An empty key, which anybody could sign with, never counts.
+    pub(super) fn add(&mut self, key: &AccessKey) {
+        if !key.secret().is_empty() {
+            self.0.push(keyed(key.secret()));
+        }
+    }
+
+    /// Whether one of the entries is the connection id's under one of the keys. The documentation leaves the prefix
+    /// out, the service writes it. Every entry is compared with every key, in constant time.
+    pub(super) fn accept(&self, connection_id: &str, header: &str) -> bool {
+        header
+            .split(',')
+            .take(MAX_ENTRIES)
+            .filter_map(|entry| {
+                let hex = match entry.get(..7) {
+                    Some(prefix) if prefix.eq_ignore_ascii_case("sha256=") => entry.get(7..)?,
+                    _ => entry,
+                };
+                decode_hex(hex)
+            })
+            .fold(false, |accepted, signature| {
+                self.0.iter().fold(accepted, |accepted, key| {
+                    let mac = key.clone().chain_update(connection_id.as_bytes());
+                    mac.verify_slice(&signature).is_ok() | accepted
+                })
+            })
+    }
+}
+
+/// The entry of a header that a key makes.
+#[cfg(feature = "local")]
+pub(crate) fn sign(key: &str, connection_id: &str) -> String {
+    let mac = keyed(key).chain_update(connection_id.as_bytes()).finalize().into_bytes();
+    mac.iter().fold("sha256=".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+fn keyed(key: &str) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length")
+}
+
+fn decode_hex(text: &str) -> Option<[u8; 32]> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut bytes = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?;
+    }
+    Some(bytes)
+}
