@@ -1,4 +1,4 @@
-import { decode } from "./decoder.js";
+import { Decoder } from "./decoder.js";
 import { Encoder } from "./encoder.js";
 import { LogLevel, MessageType, TransferFormat } from "./enums.js";
 
@@ -32,13 +32,14 @@ export class MessagePackHubProtocol {
       throw new Error("Invalid input for MessagePack hub protocol. Expected an ArrayBuffer.");
     }
     const bytes = input instanceof ArrayBuffer ? new Uint8Array(input) : input;
+    const decoder = new Decoder(bytes, this.#options);
     const messages = [];
     let at = 0;
     while (at < bytes.length) {
       const [length, width] = readLength(bytes, at);
       at += width;
       if (at + length > bytes.length) throw new Error("Incomplete message.");
-      const message = read(decode(bytes.subarray(at, at + length), this.#options));
+      const message = read(decoder.decode(at, at + length));
       if (message) messages.push(message);
       else logger?.log(LogLevel.Information, "A message of an unknown type was ignored.");
       at += length;
