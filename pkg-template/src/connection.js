@@ -293,7 +293,10 @@ export class HubConnection {
       },
       write: (type, id, error, sequenceId) => wire.writeOwn(type, id, error, sequenceId),
       join: (messages) => wire.join(messages),
-      invocation: (message, answer) => void this.#called(session, message, answer),
+      invocation: (message, answer) => {
+        if (answer === undefined) this.#handlers.call(message.target, message.arguments, false, this);
+        else this.#answer(session, message, answer);
+      },
       item: (id, message) => calls.get(id)?.item?.(message.item),
       end: (id, message) => session.take(id)?.end(message),
       fail: (id, error, isClosed) => {
@@ -312,11 +315,10 @@ export class HubConnection {
     };
   }
 
-  async #called(session, message, answer) {
-    const expectsResult = answer !== undefined;
+  async #answer(session, message, answer) {
     const { target, invocationId } = message;
-    const outcome = await this.#handlers.call(target, message.arguments, expectsResult, this);
-    if (!expectsResult || !session.inner) return;
+    const outcome = await this.#handlers.call(target, message.arguments, true, this);
+    if (!session.inner) return;
     const type = MessageType.Completion;
     let written;
     try {
