@@ -4,7 +4,8 @@
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
 
@@ -69,7 +70,7 @@ const PAGE = `
 const scripts = {};
 for (const [name, imports] of Object.entries(SUBJECTS)) {
   const { outputFiles } = await build({
-    stdin: { contents: imports + PAGE, resolveDir: import.meta.dirname ?? "." },
+    stdin: { contents: imports + PAGE, resolveDir: dirname(fileURLToPath(import.meta.url)) },
     alias: { hubwire: join(resolve(folder), "src/index.js") },
     bundle: true,
     minify: true,

@@ -2,7 +2,7 @@
 import { embedded } from "./generated/embedded.js";
 import { embed } from "./module.js";
 
-function bytes(base64) {
+function decode(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
   const text = atob(base64);
   const bytes = new Uint8Array(text.length);
@@ -16,7 +16,7 @@ embed(() => {
   const { readable, writable } = new DecompressionStream("deflate");
   const writer = writable.getWriter();
   // Who reads hears of failures.
-  Promise.all([writer.write(bytes(embedded)), writer.close()]).catch(() => {});
+  Promise.all([writer.write(decode(embedded)), writer.close()]).catch(() => {});
   return new Response(readable);
 });
 
