@@ -22,8 +22,17 @@ export declare const HubConnectionState: {
   readonly Connected: "Connected";
   /** `stop` was called and has not finished. */
   readonly Disconnecting: "Disconnecting";
+  /** The connection was lost, and there may be another soon. */
+  readonly Reconnecting: "Reconnecting";
 };
 export type HubConnectionState = (typeof HubConnectionState)[keyof typeof HubConnectionState];
+export declare namespace HubConnectionState {
+  type Disconnected = "Disconnected";
+  type Connecting = "Connecting";
+  type Connected = "Connected";
+  type Disconnecting = "Disconnecting";
+  type Reconnecting = "Reconnecting";
+}
 
 /** How important a log message is. */
 export declare enum LogLevel {
@@ -39,14 +48,20 @@ export declare enum LogLevel {
 
 /** How messages travel. Several can be allowed: `HttpTransportType.WebSockets | HttpTransportType.LongPolling`. */
 export declare enum HttpTransportType {
-  /** No choice: whatever the server offers and this package speaks. */
+  /** No choice: whatever the server offers. */
   None = 0,
   /** WebSockets. */
   WebSockets = 1,
-  /** Server-Sent Events: a stream down, requests up. By `fetch`, so that the token is in no URL. */
+  /** Server-Sent Events: a stream down, requests up. By `fetch`, so that the token is in no URL. Text only. */
   ServerSentEvents = 2,
   /** Long polling: requests both ways. */
   LongPolling = 4,
+}
+
+/** What a hub protocol's messages are made of. */
+export declare enum TransferFormat {
+  Text = 1,
+  Binary = 2,
 }
 
 /** Takes log messages. */
@@ -55,15 +70,32 @@ export interface ILogger {
   log(logLevel: LogLevel, message: string): void;
 }
 
+/** Logs nothing. */
+export declare class NullLogger implements ILogger {
+  static instance: ILogger;
+  private constructor();
+  log(logLevel: LogLevel, message: string): void;
+}
+
+/** Headers by their names. */
+export interface MessageHeaders {
+  [key: string]: string;
+}
+
 /** What `withUrl` can be told about the HTTP side of a connection. */
 export interface IHttpConnectionOptions {
   /**
-   * Gives the access token for the hub. Called on every start. Default: no token.
+   * Gives the access token for the hub. Called on every start, and when a reconnect finds the token close to its end or
+   * refused. Default: no token.
    * After a negotiate response that redirects with a token of its own, that one is used instead.
    */
   accessTokenFactory?(): string | Promise<string>;
   /** Headers of HTTP requests. A WebSocket takes none in a browser. Default: none. */
-  headers?: Record<string, string>;
+  headers?: MessageHeaders;
+  /** Where log messages go unless {@link HubConnectionBuilder.configureLogging} says. */
+  logger?: ILogger | LogLevel;
+  /** Log the content of messages, at level `Trace`. Default: `false`. */
+  logMessageContent?: boolean;
   /** Connect without a negotiate request. Needs `transport: HttpTransportType.WebSockets`. Default: `false`. */
   skipNegotiation?: boolean;
   /** Time limit of an HTTP request in milliseconds. Default: 100 000. */
@@ -74,20 +106,62 @@ export interface IHttpConnectionOptions {
   withCredentials?: boolean;
 }
 
+/** What {@link HubConnectionBuilder.withStatefulReconnect} can be told. */
+export interface IStatefulReconnectOptions {
+  /**
+   * How many bytes of messages are kept before sending waits for the server's acknowledgement. Default: 100 000.
+   */
+  bufferSize: number;
+}
+
+/** What {@link HubConnectionBuilder.withAuthenticationRefresh} can be told. */
+export interface IAuthenticationRefreshOptions {
+  /** Whether it happens by itself, where the server tells how long credentials are good for. Default: `true`. */
+  enableAutoRefresh?: boolean;
+  /** How long before their end, in milliseconds; after half of their life if that is later. Default: 300 000. */
+  refreshBeforeExpirationInMilliseconds?: number;
+}
+
+/** What a retry policy decides by. */
+export interface RetryContext {
+  /** How many attempts have failed since the connection was lost; 0 the first time. */
+  readonly previousRetryCount: number;
+  /** How long ago the connection was lost, in milliseconds. */
+  readonly elapsedMilliseconds: number;
+  /** Why it was lost, or why the last attempt failed. */
+  readonly retryReason: Error;
+}
+
+/** When to try again after the connection was lost. */
+export interface IRetryPolicy {
+  /**
+   * The delay before the next attempt, in milliseconds; `null` gives up. A policy that throws gives up, and so does one
+   * whose promise takes longer than a request may (`timeout`).
+   */
+  nextRetryDelayInMilliseconds(retryContext: RetryContext): number | null | Promise<number | null>;
+}
+
 /**
  * What went wrong, for programs to look at:
  *
  * - before connecting: `InvalidArgument`, `InvalidState`, `InvalidUrl`, `InsecureUrl`, `NotInitialized`, `ModuleLoad`
  * - while connecting: `AccessToken` (the factory failed), `Negotiate`, `NoTransport`, `Transport`, `Timeout`,
  *   `Handshake`, `Stopped`
- * - while connected: `Protocol`, `ServerTimeout`, `ServerClosed`, `Server` (the hub's method failed), `NotAStream`
+ * - while connected: `Protocol`, `ServerTimeout`, `ServerClosed`, `RetriesExhausted`
+ * - of a call: `Server` (the hub's method failed), `Aborted` (its signal), `NotAStream`, `SlowConsumer` (too many items of
+ *   a stream wait to be taken)
+ * - `AuthenticationRefresh`: the server did not take a new token
  * - `Token`: a text that is no client token
+ * - `Http`: an {@link HttpError} of the application's own
  *
  * Later versions may add more.
  */
 export type HubwireErrorCode =
+  | "Aborted"
   | "AccessToken"
+  | "AuthenticationRefresh"
   | "Handshake"
+  | "Http"
   | "InsecureUrl"
   | "InvalidArgument"
   | "InvalidState"
@@ -115,7 +189,139 @@ export declare class HubwireError extends Error {
   readonly code: HubwireErrorCode;
   /** The status of the HTTP response behind it, if there was one. */
   readonly statusCode?: number;
-  constructor(message: string, details: { code: HubwireErrorCode; statusCode?: number; cause?: unknown });
+  /** `"FailedToNegotiateWithServerError"` for code `Negotiate`, as the official client has it. */
+  readonly errorType?: string;
+  constructor(message: string, details?: { code?: HubwireErrorCode; statusCode?: number; cause?: unknown });
+}
+
+/** An HTTP response was behind the error. */
+export declare class HttpError extends HubwireError {
+  readonly statusCode: number;
+  constructor(errorMessage: string, statusCode: number, details?: { code?: HubwireErrorCode; cause?: unknown });
+}
+
+/** Something took too long: codes `Timeout` and `ServerTimeout`. */
+export declare class TimeoutError extends HubwireError {
+  constructor(errorMessage?: string, details?: { code?: HubwireErrorCode; cause?: unknown });
+}
+
+/**
+ * This side ended it: codes `Aborted`, where `cause` is the reason of the `AbortSignal`, and `Stopped`.
+ */
+export declare class AbortError extends HubwireError {
+  constructor(errorMessage?: string, details?: { code?: HubwireErrorCode; cause?: unknown });
+}
+
+/** Hears of what a stream brings. */
+export interface IStreamSubscriber<T> {
+  closed?: boolean;
+  /** An item has come. */
+  next(value: T): void;
+  /** The stream has failed; nothing follows. */
+  error(err: any): void;
+  /** The stream has ended; nothing follows. */
+  complete(): void;
+}
+
+/** A subscription to a stream. */
+export interface ISubscription<T> {
+  /** Ends it. */
+  dispose(): void;
+}
+
+/** What can be subscribed to. */
+export interface IStreamResult<T> {
+  subscribe(subscriber: IStreamSubscriber<T>): ISubscription<T>;
+}
+
+/**
+ * What a hub's method streams: to subscribe to, or to loop over. Items that come before are kept, up to 65 536 of them.
+ * The server stops when the last subscriber has disposed of its subscription, or the loop was left.
+ *
+ * @example
+ * for await (const tick of connection.stream("Ticks", "MSFT")) console.log(tick);
+ */
+export interface HubStream<T> extends IStreamResult<T>, AsyncIterable<T> {}
+
+/**
+ * A source of items to give a call as an argument: what is put in while the call lasts goes to the server. Async iterables
+ * are as good, and so is whatever has a method `subscribe`, such as the observables of RxJS.
+ */
+export declare class Subject<T> implements IStreamResult<T> {
+  constructor();
+  /** Hands an item to whoever has subscribed. */
+  next(item: T): void;
+  /** Ends it with an error. */
+  error(err: any): void;
+  /** Ends it. */
+  complete(): void;
+  subscribe(observer: IStreamSubscriber<T>): ISubscription<T>;
+}
+
+/** Options of one call, see {@link HubConnection.with}. */
+export interface CallOptions {
+  /**
+   * Ends the call: it rejects with an {@link AbortError}, and the server is told. Servers before .NET 11 go on with the
+   * call unless it is a stream.
+   */
+  signal?: AbortSignal;
+}
+
+type IsAny<T> = 0 extends 1 & T ? true : false;
+type Method = (...args: any[]) => any;
+type MethodName<Hub> = { [K in keyof Hub]: Hub[K] extends Method ? K : never }[keyof Hub] & string;
+type StreamOf<R> = R extends AsyncIterable<infer T> ? T : R extends IStreamResult<infer T> ? T : never;
+type StreamName<Hub> = {
+  [K in keyof Hub]: Hub[K] extends (...args: any[]) => AsyncIterable<any> | IStreamResult<any> ? K : never;
+}[keyof Hub] &
+  string;
+type Argument<T> = IsAny<T> extends true
+  ? any
+  : T extends AsyncIterable<infer Item> | IStreamResult<infer Item>
+    ? AsyncIterable<Item> | IStreamResult<Item>
+    : T;
+type ArgumentsOf<M> = M extends (...args: infer A) => any ? { [N in keyof A]: Argument<A[N]> } : never;
+type ResultOf<M> = M extends (...args: any[]) => infer R ? Awaited<R> : never;
+
+/** {@link HubConnection.send} of a hub with this interface. */
+export type Send<Server> = IsAny<Server> extends true
+  ? (methodName: string, ...args: any[]) => Promise<void>
+  : <K extends MethodName<Server>>(methodName: K, ...args: ArgumentsOf<Server[K]>) => Promise<void>;
+/** {@link HubConnection.invoke} of a hub with this interface. */
+export type Invoke<Server> = IsAny<Server> extends true
+  ? <T = any>(methodName: string, ...args: any[]) => Promise<T>
+  : <K extends Exclude<MethodName<Server>, StreamName<Server>>>(
+      methodName: K,
+      ...args: ArgumentsOf<Server[K]>
+    ) => Promise<ResultOf<Server[K]>>;
+/** {@link HubConnection.stream} of a hub with this interface. */
+export type StreamCall<Server> = IsAny<Server> extends true
+  ? <T = any>(methodName: string, ...args: any[]) => HubStream<T>
+  : <K extends StreamName<Server>>(
+      methodName: K,
+      ...args: ArgumentsOf<Server[K]>
+    ) => HubStream<Server[K] extends (...args: any[]) => infer R ? StreamOf<R> : never>;
+/** {@link HubConnection.on} of a hub that calls its clients by this interface. */
+export type On<Client> = IsAny<Client> extends true
+  ? (methodName: string, newMethod: (...args: any[]) => any) => void
+  : <K extends MethodName<Client>>(
+      methodName: K,
+      newMethod: Client[K] extends (...args: infer A) => infer R ? (...args: A) => R | Promise<Awaited<R>> : never,
+    ) => void;
+/** {@link HubConnection.off} of a hub that calls its clients by this interface. */
+export type Off<Client> = (
+  methodName: IsAny<Client> extends true ? string : MethodName<Client>,
+  method?: (...args: any[]) => any,
+) => void;
+
+/** The calls that can be made. */
+export interface HubCalls<Server = any> {
+  /** See {@link HubConnection.send}. */
+  send: Send<Server>;
+  /** See {@link HubConnection.invoke}. */
+  invoke: Invoke<Server>;
+  /** See {@link HubConnection.stream}. */
+  stream: StreamCall<Server>;
 }
 
 /** Describes a connection to a hub, then builds it. */
@@ -126,32 +332,82 @@ export declare class HubConnectionBuilder {
    */
   withUrl(url: string, transport?: HttpTransportType): this;
   withUrl(url: string, options?: IHttpConnectionOptions): this;
+  withUrl(url: string, transportOrOptions?: HttpTransportType | IHttpConnectionOptions): this;
   /**
    * The least important level that goes to the console, or a logger that takes everything.
    * Default: `LogLevel.Information`.
    */
-  configureLogging(
-    logging: LogLevel | "trace" | "debug" | "info" | "information" | "warn" | "warning" | "error" | "critical" | "none" | ILogger,
-  ): this;
-  /** How long the server may be silent before the connection is closed, in milliseconds. Default: 30 000. */
+  configureLogging(logging: LogLevel | string | ILogger): this;
+  /** How messages are written. Default: {@link JsonHubProtocol}. */
+  withHubProtocol(protocol: IHubProtocol): this;
+  /**
+   * Gets a connection that was lost back: after 0, 2, 10 and 30 seconds, after the delays given (in milliseconds), or as
+   * a policy says. A server that asks for more time by `Retry-After` gets it, unless a policy decides. Default: off.
+   */
+  withAutomaticReconnect(retryDelaysOrPolicy?: readonly number[] | IRetryPolicy): this;
+  /**
+   * Asks the retry policy also when the first connect fails in a way that may pass: the server can't be reached, is
+   * busy, takes too long. `start` then waits until the connection is up or the policy gives up. The policy is that of
+   * {@link withAutomaticReconnect}, or its default one. Default: off.
+   */
+  withFirstConnectRetry(retry?: boolean): this;
+  /**
+   * Lets the connection survive the loss of its socket: messages are kept until the other side has them, and sent again
+   * on the next socket. Neither calls nor events notice. It needs WebSockets, and a server that allows it. Default: off.
+   */
+  withStatefulReconnect(options?: Partial<IStatefulReconnectOptions>): this;
+  /** How the server is given new credentials, where it offers that (ASP.NET Core 11). Default: by itself. */
+  withAuthenticationRefresh(options?: IAuthenticationRefreshOptions): this;
+  /** How long the server may be silent before the connection is given up, in milliseconds. Default: 30 000. */
   withServerTimeout(milliseconds: number): this;
   /** How long this side may be silent before it sends a ping, in milliseconds. Default: 15 000. */
   withKeepAliveInterval(milliseconds: number): this;
-  /** @throws {HubwireError} when `withUrl` was not called. */
-  build(): HubConnection;
+  /**
+   * Makes the connection. With the interfaces of the hub and of its clients, calls are checked when they are compiled.
+   * @throws {HubwireError} when `withUrl` was not called.
+   *
+   * @example
+   * interface Chat {
+   *   SendMessage(user: string, text: string): void;
+   *   Add(a: number, b: number): number;
+   *   Ticks(symbol: string): AsyncIterable<number>;
+   * }
+   * interface ChatClient {
+   *   ReceiveMessage(user: string, text: string): void;
+   * }
+   * const connection = new HubConnectionBuilder().withUrl("/chat").build<Chat, ChatClient>();
+   * const sum = await connection.invoke("Add", 1, 2); // a number
+   */
+  build<Server = any, Client = any>(): HubConnection<Server, Client>;
 }
 
-/** A connection to a hub. Made by {@link HubConnectionBuilder}; it can be started again after it ended. */
-export declare class HubConnection {
+/** A change of {@link HubConnection.state}. */
+export interface HubConnectionStateChange {
+  /** What the connection is doing now. */
+  readonly state: HubConnectionState;
+  /** What it was doing before. */
+  readonly previousState: HubConnectionState;
+  /** What went wrong, if that is the reason. */
+  readonly error?: Error;
+  /** The connection. */
+  readonly connection: HubConnection;
+}
+
+/**
+ * A connection to a hub. Made by {@link HubConnectionBuilder}; it can be started again after it ended.
+ *
+ * `Server` is the interface of the hub, `Client` that of its clients; without them, any call goes.
+ */
+export declare class HubConnection<Server = any, Client = any> implements HubCalls<Server> {
   private constructor();
 
   /** What the connection is doing. */
   readonly state: HubConnectionState;
-  /** The connection's id on the server; `null` while there is none. */
+  /** The connection's id on the server; `null` while there is none. It is another one after every reconnect. */
   readonly connectionId: string | null;
-  /** What was negotiated with the server; `undefined` before the first start. */
+  /** What was negotiated with the server; `undefined` unless connected. */
   readonly negotiated: Negotiated | undefined;
-  /** The hub's URL. May be changed while disconnected. */
+  /** The hub's URL. May be changed while disconnected or reconnecting. */
   baseUrl: string;
   /** See {@link HubConnectionBuilder.withServerTimeout}. Takes effect at the next start. */
   serverTimeoutInMilliseconds: number;
@@ -165,21 +421,67 @@ export declare class HubConnection {
   start(): Promise<void>;
   /** Disconnects. Every call that still waits for its answer is rejected. */
   stop(): Promise<void>;
-  /** Calls a hub method and does not wait for its end. Resolves when the message was handed to the transport. */
-  send(methodName: string, ...args: any[]): Promise<void>;
-  /** Calls a hub method and waits for its result. Rejects with the server's error when the method fails. */
-  invoke<T = any>(methodName: string, ...args: any[]): Promise<T>;
+  /**
+   * Calls a hub method and does not wait for its end. Resolves when the message was handed to the transport, which takes
+   * longer when much is on its way already. Streams among the arguments follow the call.
+   */
+  send: Send<Server>;
+  /**
+   * Calls a hub method and waits for its result. Rejects with the server's error when the method fails, and when the
+   * connection is lost meanwhile. Streams among the arguments follow the call, until it ends.
+   */
+  invoke: Invoke<Server>;
+  /** Calls a hub method that streams. The call is made at once. */
+  stream: StreamCall<Server>;
+  /**
+   * The same calls with options.
+   *
+   * @example
+   * await connection.with({ signal: AbortSignal.timeout(5000) }).invoke("Add", 1, 2);
+   */
+  with(options: CallOptions): HubCalls<Server>;
   /**
    * Has a function called when the server calls this method. Case does not count in the name. Several functions
-   * run in the order they were added, one after the other; the same function is kept once.
+   * run in the order they were added, one after the other; the same function is kept once. Where the server waits for a
+   * result, the last one gives it.
    */
-  on(methodName: string, newMethod: (...args: any[]) => any): void;
-  /** Removes all functions of a method. */
-  off(methodName: string): void;
-  /** Removes one function of a method. */
-  off(methodName: string, method: (...args: any[]) => void): void;
-  /** Has a function called when the connection ends; with an error, unless it was stopped. */
-  onclose(callback: (error?: Error) => void): void;
+  on: On<Client>;
+  /** Removes all functions of a method, or one. */
+  off: Off<Client>;
+  /**
+   * Has a function called when the connection ends; with an error, unless it was stopped, or the server closed it without
+   * one. What this and the following return takes the function off again.
+   */
+  onclose(callback: (error?: Error) => void): () => void;
+  /** Has a function called when the connection was lost and will be tried again. */
+  onreconnecting(callback: (error?: Error) => void): () => void;
+  /** Has a function called when the connection is back, with its new id. */
+  onreconnected(callback: (connectionId?: string) => void): () => void;
+  /** Has a function called whenever {@link state} has changed, before those of the events that go with it. */
+  onstatechange(callback: (change: HubConnectionStateChange) => void): () => void;
+  /**
+   * Gets a new token from the factory and gives it to the server, without a new connection (ASP.NET Core 11). Resolves
+   * with the seconds that the new credentials are good for, if the server tells. When it fails, the connection goes on.
+   */
+  refreshAuthentication(): Promise<number | undefined>;
+  /** Has a function called when the server has taken new credentials. */
+  onAuthenticationRefreshed(callback: (event: AuthenticationRefreshed) => void): () => void;
+  /** Has a function called when the credentials could not be renewed. The connection goes on while they are good. */
+  onAuthenticationRefreshFailed(callback: (event: AuthenticationRefreshFailed) => void): () => void;
+}
+
+/** The server has taken new credentials. */
+export interface AuthenticationRefreshed {
+  readonly connection: HubConnection;
+  /** How long they are good for, if the server told. */
+  readonly newTokenLifetimeInSeconds?: number;
+  readonly refreshedAt: Date;
+}
+
+/** The credentials could not be renewed. */
+export interface AuthenticationRefreshFailed {
+  readonly connection: HubConnection;
+  readonly error: Error;
 }
 
 /** What client and server agreed on. */
@@ -188,11 +490,165 @@ export interface Negotiated {
   transport: string;
   /** Where the connection goes, after redirects and without query. */
   url: string;
+  /** Whether it survives the loss of its socket. */
+  statefulReconnect: boolean;
   /** The connection's id on the server. */
   connectionId?: string;
   /** The version of the negotiate protocol that the server answered with. */
   negotiateVersion?: number;
 }
+
+/** The kind of a hub message. */
+export declare enum MessageType {
+  Invocation = 1,
+  StreamItem = 2,
+  Completion = 3,
+  StreamInvocation = 4,
+  CancelInvocation = 5,
+  Ping = 6,
+  Close = 7,
+  Ack = 8,
+  Sequence = 9,
+}
+export interface HubMessageBase {
+  readonly type: MessageType;
+}
+export interface HubInvocationMessage extends HubMessageBase {
+  readonly headers?: MessageHeaders;
+  readonly invocationId?: string;
+}
+export interface InvocationMessage extends HubInvocationMessage {
+  readonly type: MessageType.Invocation;
+  readonly target: string;
+  readonly arguments: any[];
+  readonly streamIds?: string[];
+}
+export interface StreamInvocationMessage extends HubInvocationMessage {
+  readonly type: MessageType.StreamInvocation;
+  readonly invocationId: string;
+  readonly target: string;
+  readonly arguments: any[];
+  readonly streamIds?: string[];
+}
+export interface StreamItemMessage extends HubInvocationMessage {
+  readonly type: MessageType.StreamItem;
+  readonly invocationId: string;
+  readonly item?: any;
+}
+export interface CompletionMessage extends HubInvocationMessage {
+  readonly type: MessageType.Completion;
+  readonly invocationId: string;
+  readonly error?: string;
+  readonly result?: any;
+}
+export interface PingMessage extends HubMessageBase {
+  readonly type: MessageType.Ping;
+}
+export interface CloseMessage extends HubMessageBase {
+  readonly type: MessageType.Close;
+  readonly error?: string;
+  readonly allowReconnect?: boolean;
+}
+export interface CancelInvocationMessage extends HubInvocationMessage {
+  readonly type: MessageType.CancelInvocation;
+  readonly invocationId: string;
+}
+export interface AckMessage extends HubMessageBase {
+  readonly type: MessageType.Ack;
+  readonly sequenceId: number;
+}
+export interface SequenceMessage extends HubMessageBase {
+  readonly type: MessageType.Sequence;
+  readonly sequenceId: number;
+}
+/** A message of the hub protocol. */
+export type HubMessage =
+  | InvocationMessage
+  | StreamInvocationMessage
+  | StreamItemMessage
+  | CompletionMessage
+  | CancelInvocationMessage
+  | PingMessage
+  | CloseMessage
+  | AckMessage
+  | SequenceMessage;
+
+/** Reads and writes hub messages. Those of the official packages can be used as well. */
+export interface IHubProtocol {
+  /** The name in the handshake. */
+  readonly name: string;
+  /** The newest version of the hub protocol that it knows. */
+  readonly version: number;
+  readonly transferFormat: TransferFormat;
+  /** Every message of a chunk, which begins and ends with messages. Throws when one is malformed. */
+  parseMessages(input: string | ArrayBuffer, logger: ILogger): HubMessage[];
+  /** Throws when something in the message can't be written. */
+  writeMessage(message: HubMessage): string | ArrayBuffer;
+}
+
+/** The JSON hub protocol. */
+export declare class JsonHubProtocol implements IHubProtocol {
+  readonly name: string;
+  readonly version: number;
+  readonly transferFormat: TransferFormat;
+  parseMessages(input: string | ArrayBuffer, logger?: ILogger): HubMessage[];
+  writeMessage(message: HubMessage): string;
+}
+
+/** Encodes and decodes extension types, as the `ExtensionCodec` of `@msgpack/msgpack` does. */
+export interface MessagePackExtensionCodec {
+  /** The bytes of a value, or `null` when it is none of an extension's. */
+  tryToEncode(object: unknown, context: any): { type: number; data: Uint8Array } | null;
+  decode(data: Uint8Array, extensionType: number, context: any): unknown;
+}
+
+/** What {@link MessagePackHubProtocol} can be told. Names and defaults are those of the official package. */
+export interface MessagePackOptions {
+  /** Default: timestamps are `Date`s, other extensions {@link ExtData}. */
+  extensionCodec?: MessagePackExtensionCodec | any;
+  /** Handed to the extension codec. */
+  context?: any;
+  /** How deep values may be nested that are written. Default: 100. */
+  maxDepth?: number;
+  /** Default: 2048 bytes. */
+  initialBufferSize?: number;
+  /** Write the keys of objects in order. Default: `false`. */
+  sortKeys?: boolean;
+  /** Write numbers that are no integers in 4 bytes. Default: `false`. */
+  forceFloat32?: boolean;
+  /** Write integers as numbers that are none. Default: `false`. */
+  forceIntegerToFloat?: boolean;
+  /** Leave out what is `undefined` in objects, instead of writing nil. Default: `false`. */
+  ignoreUndefined?: boolean;
+  /** Read integers of 64 bits as `BigInt`, without loss. A `BigInt` is written in any case. Default: `false`. */
+  useBigInt64?: boolean;
+}
+
+/**
+ * The MessagePack hub protocol. `Uint8Array` is bin, `Date` a timestamp, and values are otherwise those of the official
+ * package, `@microsoft/signalr-protocol-msgpack`. Bytes that come in share the memory of their message.
+ *
+ * @example
+ * new HubConnectionBuilder().withUrl("/chat").withHubProtocol(new MessagePackHubProtocol()).build();
+ */
+export declare class MessagePackHubProtocol implements IHubProtocol {
+  readonly name: string;
+  readonly version: number;
+  readonly transferFormat: TransferFormat;
+  constructor(messagePackOptions?: MessagePackOptions);
+  parseMessages(input: string | ArrayBuffer, logger?: ILogger): HubMessage[];
+  writeMessage(message: HubMessage): ArrayBuffer;
+}
+
+/** A MessagePack extension value that nothing is known of. */
+export declare class ExtData {
+  readonly type: number;
+  readonly data: Uint8Array;
+  constructor(type: number, data: Uint8Array);
+}
+
+/** The version of this package. */
+export declare const VERSION: string;
 
 /** The answer to a negotiate request. */
 export interface NegotiateResponse {

@@ -9,24 +9,7 @@
  * @packageDocumentation
  */
 
-export {
-  HttpTransportType,
-  HubConnection,
-  HubConnectionBuilder,
-  HubConnectionState,
-  HubwireError,
-  LogLevel,
-  parseClientToken,
-  parseNegotiateResponse,
-} from "./index.js";
-export type {
-  ClientToken,
-  HubwireErrorCode,
-  IHttpConnectionOptions,
-  ILogger,
-  Negotiated,
-  NegotiateResponse,
-} from "./index.js";
+export * from "./index.js";
 
 /** The module `hubwire/hubwire.wasm`: compiled, as bytes, or as the response to a request for it. */
 export type ModuleSource = WebAssembly.Module | BufferSource | Response;

@@ -1,5 +1,11 @@
 export { HubConnection } from "./connection.js";
 export { HubConnectionBuilder } from "./builder.js";
-export { HttpTransportType, HubConnectionState, LogLevel } from "./enums.js";
-export { HubwireError } from "./errors.js";
+export { HttpTransportType, HubConnectionState, LogLevel, MessageType, TransferFormat } from "./enums.js";
+export { AbortError, HttpError, HubwireError, TimeoutError } from "./errors.js";
+export { JsonHubProtocol } from "./json.js";
+export { ExtData } from "./encoder.js";
+export { MessagePackHubProtocol } from "./messagepack.js";
+export { NullLogger } from "./logging.js";
 export { parseClientToken, parseNegotiateResponse } from "./parse.js";
+export { Subject } from "./subject.js";
+export { VERSION } from "./generated/version.js";

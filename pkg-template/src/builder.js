@@ -1,14 +1,32 @@
 import { HubConnection } from "./connection.js";
 import { HttpTransportType, LogLevel } from "./enums.js";
 import { invalid } from "./errors.js";
+import { JsonHubProtocol } from "./json.js";
 import { createLogger } from "./logging.js";
 
-const OPTIONS = ["accessTokenFactory", "headers", "skipNegotiation", "timeout", "transport", "withCredentials"];
+const OPTIONS = [
+  "accessTokenFactory",
+  "headers",
+  "logger",
+  "logMessageContent",
+  "skipNegotiation",
+  "timeout",
+  "transport",
+  "withCredentials",
+];
+const DEFAULT_RETRY_DELAYS = [0, 2_000, 10_000, 30_000];
+const DEFAULT_BUFFER_SIZE = 100_000;
+const DEFAULT_REFRESH_LEAD = 300_000;
 
 export class HubConnectionBuilder {
   #url;
   #options = {};
   #logger;
+  #protocol = new JsonHubProtocol();
+  #reconnectPolicy;
+  #retriesFirstConnect = false;
+  #statefulBufferSize;
+  #refreshLead = DEFAULT_REFRESH_LEAD;
   #serverTimeout;
   #keepAliveInterval;
 
@@ -26,6 +44,42 @@ export class HubConnectionBuilder {
     return this;
   }
 
+  withHubProtocol(protocol) {
+    if (typeof protocol?.parseMessages !== "function" || typeof protocol.writeMessage !== "function") {
+      throw invalid("A hub protocol has to have the methods 'parseMessages' and 'writeMessage'.");
+    }
+    this.#protocol = protocol;
+    return this;
+  }
+
+  withAutomaticReconnect(delaysOrPolicy = DEFAULT_RETRY_DELAYS) {
+    if (this.#reconnectPolicy) throw invalid("A reconnectPolicy has already been set.");
+    this.#reconnectPolicy = Array.isArray(delaysOrPolicy) ? byDelays(delaysOrPolicy) : delaysOrPolicy;
+    if (typeof this.#reconnectPolicy?.nextRetryDelayInMilliseconds !== "function") {
+      throw invalid("A retry policy has to have the method 'nextRetryDelayInMilliseconds'.");
+    }
+    return this;
+  }
+
+  withFirstConnectRetry(retry = true) {
+    this.#retriesFirstConnect = retry;
+    return this;
+  }
+
+  withStatefulReconnect({ bufferSize = DEFAULT_BUFFER_SIZE } = {}) {
+    if (!(bufferSize > 0)) throw invalid("The option 'bufferSize' has to be more than 0 bytes.");
+    this.#statefulBufferSize = bufferSize;
+    return this;
+  }
+
+  withAuthenticationRefresh({
+    enableAutoRefresh = true,
+    refreshBeforeExpirationInMilliseconds = DEFAULT_REFRESH_LEAD,
+  } = {}) {
+    this.#refreshLead = enableAutoRefresh ? refreshBeforeExpirationInMilliseconds : undefined;
+    return this;
+  }
+
   withServerTimeout(milliseconds) {
     this.#serverTimeout = milliseconds;
     return this;
@@ -40,12 +94,29 @@ export class HubConnectionBuilder {
     if (this.#url === undefined) {
       throw invalid("The 'HubConnectionBuilder.withUrl' method must be called before building the connection.");
     }
-    const logger = this.#logger ?? createLogger(LogLevel.Information);
-    const connection = new HubConnection(this.#url, { ...this.#options }, logger);
+    const { logger = LogLevel.Information, ...options } = this.#options;
+    const settings = {
+      ...options,
+      reconnects: this.#reconnectPolicy !== undefined,
+      reconnectPolicy: this.#reconnectPolicy ?? byDelays(DEFAULT_RETRY_DELAYS),
+      retriesFirstConnect: this.#retriesFirstConnect,
+      statefulBufferSize: this.#statefulBufferSize,
+      refreshLeadInMilliseconds: this.#refreshLead,
+    };
+    const connection = new HubConnection(this.#url, settings, this.#logger ?? createLogger(logger), this.#protocol);
     if (this.#serverTimeout !== undefined) connection.serverTimeoutInMilliseconds = this.#serverTimeout;
     if (this.#keepAliveInterval !== undefined) connection.keepAliveIntervalInMilliseconds = this.#keepAliveInterval;
     return connection;
   }
+}
+
+/** One attempt after each delay, later if the server asks for more time (`Retry-After`). */
+function byDelays(delays) {
+  return {
+    nextRetryDelayInMilliseconds({ previousRetryCount }, retryAfter = 0) {
+      return previousRetryCount < delays.length ? Math.max(delays[previousRetryCount] ?? 0, retryAfter) : null;
+    },
+  };
 }
 
 // An option that means nothing here is refused: it would be missed only much later.

@@ -1,42 +1,52 @@
-import { HubConnectionState, LogLevel } from "./enums.js";
-import { HubwireError, invalid, typed } from "./errors.js";
+import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
+import { AbortError, HubwireError, invalid, stopped, textOf, typed } from "./errors.js";
 import { Handlers } from "./handlers.js";
 import { bindings, initialize } from "./module.js";
+import { HubStream } from "./stream.js";
+import { separate, upload } from "./uploads.js";
+import { Wire } from "./wire.js";
 
-const NOT_CONNECTED = "Cannot send data if the connection is not in the 'Connected' State.";
+const { Disconnected, Connecting, Connected, Disconnecting, Reconnecting } = HubConnectionState;
+
+// What the module tells, in the order of its numbers.
+const [UP, LOST, UP_AGAIN, DOWN, REFRESHED] = [0, 1, 2, 3, 4];
+
+const invalidState = (message) => new HubwireError(message, { code: "InvalidState" });
 
 export class HubConnection {
   #url;
   #options;
   #logger;
+  #protocol;
   #handlers;
-  #closed = [];
+  #listeners = { close: [], reconnecting: [], reconnected: [], state: [], refreshed: [], refreshFailed: [] };
+  #state = Disconnected;
+  #negotiated;
   #serverTimeout = 30_000;
   #keepAliveInterval = 15_000;
-  // The start that still loads the WebAssembly module.
-  #loading;
-  // The connection in the module; a new one for every start.
-  #inner;
+  #nextId = 0;
+  // From a start to the end that follows.
+  #session;
 
   /** @internal Made by `HubConnectionBuilder`. */
-  constructor(url, options, logger) {
+  constructor(url, options, logger, protocol) {
     this.#url = url;
     this.#options = options;
     this.#logger = logger;
+    this.#protocol = protocol;
     this.#handlers = new Handlers(logger);
   }
 
   get state() {
-    if (this.#loading) return HubConnectionState.Connecting;
-    return this.#inner?.state ?? HubConnectionState.Disconnected;
+    return this.#state;
   }
 
   get connectionId() {
-    return this.#inner?.connectionId ?? null;
+    return this.#negotiated?.connectionId ?? null;
   }
 
   get negotiated() {
-    return this.#inner?.negotiated;
+    return this.#negotiated;
   }
 
   get baseUrl() {
@@ -44,12 +54,11 @@ export class HubConnection {
   }
 
   set baseUrl(url) {
-    if (this.state !== HubConnectionState.Disconnected) {
-      throw new HubwireError("The HubConnection must be in the Disconnected state to change the url.", {
-        code: "InvalidState",
-      });
+    if (this.#state !== Disconnected && this.#state !== Reconnecting) {
+      throw invalidState("The HubConnection must be in the Disconnected or Reconnecting state to change the url.");
     }
     if (!url) throw invalid("The HubConnection url must be a valid url.");
+    this.#session?.inner?.setUrl(absolute(url));
     this.#url = url;
   }
 
@@ -70,53 +79,56 @@ export class HubConnection {
   }
 
   async start() {
-    if (this.state !== HubConnectionState.Disconnected) {
-      throw new HubwireError("Cannot start a HubConnection that is not in the 'Disconnected' state.", {
-        code: "InvalidState",
-      });
+    if (this.#state !== Disconnected) {
+      throw invalidState("Cannot start a HubConnection that is not in the 'Disconnected' state.");
     }
     const url = absolute(this.#url);
-    const attempt = {};
-    this.#loading = attempt;
-    try {
-      await initialize();
-      if (this.#loading !== attempt) {
-        throw new HubwireError("The connection was stopped before the hub handshake could complete.", {
-          code: "Stopped",
-        });
-      }
-      this.#inner = new (bindings().WasmConnection)(url, this.#settings(), this.#callbacks());
-      this.#loading = undefined;
-      await this.#inner.start();
-    } catch (error) {
-      if (this.#loading === attempt) this.#loading = undefined;
-      throw typed(error);
-    }
+    const session = new Session(new Wire(this.#protocol, this.#logger, this.#options.logMessageContent));
+    this.#session = session;
+    this.#enter(Connecting);
+    this.#log(LogLevel.Debug, "Starting HubConnection.");
+    this.#connect(session, url).catch((error) => this.#down(session, typed(error)));
+    return session.started.promise;
+  }
+
+  async #connect(session, url) {
+    await initialize();
+    // It may have been stopped while the module loaded.
+    if (session !== this.#session) return;
+    session.inner = new (bindings().WasmConnection)(url, this.#settings(session), this.#callbacks(session));
+    session.inner.start();
   }
 
   async stop() {
-    this.#loading = undefined;
-    try {
-      await this.#inner?.stop();
-    } catch (error) {
-      throw typed(error);
+    const session = this.#session;
+    if (!session) return;
+    if (this.#state !== Disconnecting) {
+      this.#enter(Disconnecting);
+      this.#log(LogLevel.Debug, "Stopping HubConnection.");
+      if (session.inner) session.inner.stop();
+      else this.#down(session, stopped());
     }
+    await session.ended.promise;
   }
 
-  async send(methodName, ...args) {
-    try {
-      await this.#connected().send(methodName, args);
-    } catch (error) {
-      throw typed(error);
-    }
+  send(methodName, ...args) {
+    return this.#send(methodName, args);
   }
 
-  async invoke(methodName, ...args) {
-    try {
-      return await this.#connected().invoke(methodName, args);
-    } catch (error) {
-      throw typed(error);
-    }
+  invoke(methodName, ...args) {
+    return this.#invoke(methodName, args);
+  }
+
+  stream(methodName, ...args) {
+    return this.#stream(methodName, args);
+  }
+
+  with({ signal } = {}) {
+    return {
+      send: (methodName, ...args) => this.#send(methodName, args, signal),
+      invoke: (methodName, ...args) => this.#invoke(methodName, args, signal),
+      stream: (methodName, ...args) => this.#stream(methodName, args, signal),
+    };
   }
 
   on(methodName, newMethod) {
@@ -128,39 +140,372 @@ export class HubConnection {
   }
 
   onclose(callback) {
-    if (callback) this.#closed.push(callback);
+    return this.#listen("close", callback);
+  }
+
+  onreconnecting(callback) {
+    return this.#listen("reconnecting", callback);
+  }
+
+  onreconnected(callback) {
+    return this.#listen("reconnected", callback);
+  }
+
+  onstatechange(callback) {
+    return this.#listen("state", callback);
+  }
+
+  onAuthenticationRefreshed(callback) {
+    return this.#listen("refreshed", callback);
+  }
+
+  onAuthenticationRefreshFailed(callback) {
+    return this.#listen("refreshFailed", callback);
+  }
+
+  async refreshAuthentication() {
+    try {
+      return await this.#connected().inner.refresh();
+    } catch (error) {
+      throw typed(error);
+    }
+  }
+
+  // Calls
+
+  async #send(name, args, signal) {
+    const session = this.#connected();
+    throwIfAborted(signal);
+    const [message, ids, streams] = this.#write(session, MessageType.Invocation, name, args, false);
+    const room = session.call(() => session.inner.send(ids[0] ?? 0, message, streams.length));
+    session.upload(ids, streams);
+    await room?.catch((error) => {
+      throw typed(error);
+    });
+  }
+
+  #invoke(name, args, signal) {
+    return new Promise((resolve, reject) => {
+      const call = {
+        end: ({ error, result }) => (error ? reject(serverError(error)) : resolve(result)),
+        fail: reject,
+        // The handlers of a connection's end come before those of its calls.
+        isLate: true,
+      };
+      this.#begin(MessageType.Invocation, name, args, call, signal);
+    });
+  }
+
+  #stream(name, args, signal) {
+    let cancel;
+    const stream = new HubStream(this.#logger, () => cancel());
+    const call = {
+      item: (item) => stream.item(item),
+      end: ({ error }) => stream.end(error ? serverError(error) : undefined),
+      fail: (error) => stream.end(error),
+    };
+    cancel = this.#begin(MessageType.StreamInvocation, name, args, call, signal);
+    return stream;
+  }
+
+  /** Makes a call that is waited for. Errors go to the call. Returns what cancels it. */
+  #begin(type, name, args, call, signal) {
+    try {
+      throwIfAborted(signal);
+      const session = this.#connected();
+      const [message, [id, ...uploads], streams] = this.#write(session, type, name, args, true);
+      session.call(() => session.inner.invoke(id, message, type === MessageType.StreamInvocation, streams.length));
+      const cancel = () => {
+        if (session.take(id)) session.inner?.cancel(id);
+      };
+      if (signal) {
+        const abort = () => {
+          cancel();
+          call.fail(aborted(signal));
+        };
+        signal.addEventListener("abort", abort);
+        call.release = () => signal.removeEventListener("abort", abort);
+      }
+      call.uploads = uploads;
+      session.calls.set(id, call);
+      session.upload(uploads, streams);
+      return cancel;
+    } catch (error) {
+      call.fail(error);
+      return () => {};
+    }
+  }
+
+  /** A call as its message, the numbers it takes, and the streams that follow it. */
+  #write(session, type, target, args, isWaitedFor) {
+    const [plain, streams] = separate(args);
+    const ids = Array.from({ length: streams.length + (isWaitedFor ? 1 : 0) }, (_, n) => this.#nextId + n);
+    const streamIds = ids.slice(isWaitedFor ? 1 : 0).map(String);
+    const message = session.wire.write({
+      type,
+      target,
+      arguments: plain,
+      ...(isWaitedFor && { invocationId: String(ids[0]) }),
+      ...(streamIds.length > 0 && { streamIds }),
+    });
+    this.#nextId += ids.length;
+    return [message, ids, streams];
   }
 
   #connected() {
-    if (this.state !== HubConnectionState.Connected) throw new HubwireError(NOT_CONNECTED, { code: "InvalidState" });
-    return this.#inner;
+    if (this.#state !== Connected) throw notConnected();
+    return this.#session;
   }
 
-  #settings() {
+  // What the module tells
+
+  #settings(session) {
     return {
       ...this.#options,
       serverTimeoutInMilliseconds: this.#serverTimeout,
       keepAliveIntervalInMilliseconds: this.#keepAliveInterval,
+      protocol: this.#protocol.name,
+      binary: session.wire.isBinary,
     };
   }
 
-  #callbacks() {
+  // None of these may throw: what stands behind it in the module would stay locked.
+  #callbacks(session) {
+    const { wire, calls } = session;
     return {
-      invocation: (target, args) => void this.#handlers.call(target, args),
-      closed: (error) => this.#notifyClosed(error === undefined ? undefined : typed(error)),
-      log: (level, message) => this.#logger.log(level, message),
+      reader: () => wire.reader(),
+      write: (type, id, error, sequenceId) => wire.writeOwn(type, id, error, sequenceId),
+      join: (messages) => wire.join(messages),
+      invocation: (message, answer) => void this.#called(session, message, answer),
+      item: (id, message) => calls.get(id)?.item?.(message.item),
+      end: (id, message) => session.take(id)?.end(message),
+      fail: (id, error, isClosed) => {
+        const call = session.take(id);
+        if (!call) return;
+        const fail = () => call.fail(typed(error, wire.failure));
+        if (!isClosed || !call.isLate) return fail();
+        session.late.push(fail);
+        this.#tellSoon(session);
+      },
+      event: (kind, value) => {
+        session.events.push([kind, value]);
+        this.#tellSoon(session);
+      },
+      retry: (count, elapsed, reason, retryAfter) => this.#retryDelay(count, elapsed, typed(reason), retryAfter),
     };
   }
 
-  #notifyClosed(error) {
-    for (const callback of this.#closed) {
+  async #called(session, message, answer) {
+    const expectsResult = answer !== undefined;
+    const { target, invocationId } = message;
+    const outcome = await this.#handlers.call(target, message.arguments, expectsResult, this);
+    if (!expectsResult || !session.inner) return;
+    const type = MessageType.Completion;
+    let written;
+    try {
+      written = session.wire.write({ type, invocationId, ...outcome });
+    } catch (error) {
+      written = session.wire.write({ type, invocationId, error: textOf(error) });
+    }
+    session.inner.answer(answer, written);
+  }
+
+  #retryDelay(previousRetryCount, elapsedMilliseconds, retryReason, retryAfter) {
+    const giveUp = (error) => {
+      const call = `IRetryPolicy.nextRetryDelayInMilliseconds(${previousRetryCount}, ${elapsedMilliseconds})`;
+      this.#log(LogLevel.Error, `${call} threw error '${error}'.`);
+      return null;
+    };
+    try {
+      const context = { previousRetryCount, elapsedMilliseconds, retryReason };
+      const { reconnectPolicy } = this.#options;
+      const delay = reconnectPolicy.nextRetryDelayInMilliseconds(context, retryAfter);
+      return typeof delay?.then === "function" ? Promise.resolve(delay).catch(giveUp) : delay;
+    } catch (error) {
+      return giveUp(error);
+    }
+  }
+
+  #tellSoon(session) {
+    if (session.isTelling) return;
+    session.isTelling = true;
+    queueMicrotask(() => {
+      session.isTelling = false;
+      for (const [kind, value] of session.events.splice(0)) this.#tell(session, kind, value);
+      for (const fail of session.late.splice(0)) fail();
+    });
+  }
+
+  #tell(session, kind, value) {
+    const error = typed(value, session.wire.failure);
+    switch (kind) {
+      case UP:
+      case UP_AGAIN: {
+        this.#negotiated = session.inner.negotiated;
+        const { url, transport } = this.#negotiated ?? {};
+        this.#log(LogLevel.Information, `Connected to ${url} by ${transport}. The connection's id is ${this.connectionId}.`);
+        // The wish to stop may have come in between.
+        if (this.#state !== Disconnecting) this.#enter(Connected);
+        if (kind === UP) session.started.resolve();
+        else this.#call("reconnected", this.connectionId ?? undefined);
+        session.wasUp = true;
+        break;
+      }
+      case LOST:
+        this.#negotiated = undefined;
+        session.stopUploads();
+        this.#log(LogLevel.Information, `Connection reconnecting because of error '${error}'.`);
+        if (this.#state !== Disconnecting) this.#enter(Reconnecting, error);
+        this.#call("reconnecting", error);
+        break;
+      case DOWN:
+        this.#down(session, error);
+        break;
+      case REFRESHED:
+        this.#call("refreshed", { connection: this, newTokenLifetimeInSeconds: value, refreshedAt: new Date() });
+        break;
+      default:
+        this.#call("refreshFailed", { connection: this, error });
+    }
+  }
+
+  /** The end of a start, or of the connection that came of it. */
+  #down(session, error) {
+    if (session !== this.#session) return;
+    this.#session = undefined;
+    this.#negotiated = undefined;
+    session.end();
+    const isStop = error?.code === "Stopped";
+    if (!isStop) this.#log(session.wasUp ? LogLevel.Warning : LogLevel.Error, `Disconnected: ${error?.message}`);
+    // The official client tells no error when it was asked to stop, or when the server closed without one.
+    const reason = isStop || error?.code === "ServerClosed" && !error.message.includes(": ") ? undefined : error;
+    this.#enter(Disconnected, reason);
+    if (session.wasUp) this.#call("close", reason);
+    else session.started.reject(isStop ? stopped() : error);
+    session.ended.resolve();
+  }
+
+  // Listeners
+
+  #listen(event, callback) {
+    if (!callback) return () => {};
+    const listener = { callback };
+    this.#listeners[event].push(listener);
+    return () => {
+      this.#listeners[event] = this.#listeners[event].filter((other) => other !== listener);
+    };
+  }
+
+  #enter(state, error) {
+    const previousState = this.#state;
+    this.#state = state;
+    this.#call("state", { state, previousState, error, connection: this });
+  }
+
+  #call(event, argument) {
+    for (const { callback } of this.#listeners[event]) {
       try {
-        callback.call(this, error);
+        callback.call(this, argument);
       } catch (thrown) {
-        this.#logger.log(LogLevel.Error, `An onclose callback called with error '${error}' threw error '${thrown}'.`);
+        this.#log(LogLevel.Error, `A callback for '${event}' threw error '${thrown}'.`);
       }
     }
   }
+
+  #log(level, message) {
+    this.#logger.log(level, message);
+  }
+}
+
+/** What belongs to one start, and to the connection that comes of it. */
+class Session {
+  /** The connection in the module, once that is loaded; gone with its end. */
+  inner;
+  wire;
+  started = Promise.withResolvers?.() ?? withResolvers();
+  ended = Promise.withResolvers?.() ?? withResolvers();
+  wasUp = false;
+  calls = new Map();
+  /** What has happened and is not told yet. */
+  events = [];
+  /** The ends of calls, to be told after that. */
+  late = [];
+  isTelling = false;
+  #uploads = new Map();
+
+  constructor(wire) {
+    this.wire = wire;
+    // Whoever waits for the end does so in `stop` as well.
+    this.started.promise.catch(() => {});
+  }
+
+  /** Uses the module, which may know better than this side that the connection is gone. */
+  call(use) {
+    try {
+      return use();
+    } catch (error) {
+      throw error?.code === "InvalidState" ? notConnected() : typed(error);
+    }
+  }
+
+  /** A call that is over. */
+  take(id) {
+    const call = this.calls.get(id);
+    if (!call) return undefined;
+    this.calls.delete(id);
+    call.release?.();
+    for (const upload of call.uploads) this.#stopUpload(upload);
+    return call;
+  }
+
+  upload(ids, streams) {
+    ids.forEach((id, n) => {
+      const item = (value) => {
+        const message = this.wire.write({ type: MessageType.StreamItem, invocationId: String(id), item: value });
+        return this.inner ? this.inner.upload(id, message) : false;
+      };
+      const end = (error) => {
+        this.#uploads.delete(id);
+        this.inner?.endUpload(id, error);
+      };
+      // It may end at once.
+      this.#uploads.set(id, () => {});
+      const stop = upload(streams[n], { item, end });
+      if (this.#uploads.has(id)) this.#uploads.set(id, stop);
+    });
+  }
+
+  #stopUpload(id) {
+    const stop = this.#uploads.get(id);
+    this.#uploads.delete(id);
+    stop?.();
+  }
+
+  stopUploads() {
+    for (const id of [...this.#uploads.keys()]) this.#stopUpload(id);
+  }
+
+  end() {
+    this.stopUploads();
+    this.inner?.free();
+    this.inner = undefined;
+  }
+}
+
+const notConnected = () => invalidState("Cannot send data if the connection is not in the 'Connected' State.");
+
+const serverError = (message) => new HubwireError(message, { code: "Server" });
+
+const aborted = ({ reason }) => new AbortError("The call was aborted.", { cause: reason });
+
+function throwIfAborted(signal) {
+  if (signal?.aborted) throw aborted(signal);
+}
+
+function withResolvers() {
+  const parts = {};
+  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
+  return parts;
 }
 
 function duration(milliseconds) {

@@ -3,26 +3,43 @@ export const HubConnectionState = Object.freeze({
   Connecting: "Connecting",
   Connected: "Connected",
   Disconnecting: "Disconnecting",
+  Reconnecting: "Reconnecting",
 });
 
 // Numbers, both ways, as TypeScript's enums are in the official package.
-const numbered = (names) => {
+const numbered = (first, ...names) => {
   const both = {};
-  for (const [name, number] of Object.entries(names)) {
-    both[name] = number;
-    both[number] = name;
-  }
+  names.forEach((name, index) => {
+    both[name] = first + index;
+    both[first + index] = name;
+  });
   return Object.freeze(both);
 };
 
-export const LogLevel = numbered({
-  Trace: 0,
-  Debug: 1,
-  Information: 2,
-  Warning: 3,
-  Error: 4,
-  Critical: 5,
-  None: 6,
+export const LogLevel = numbered(0, "Trace", "Debug", "Information", "Warning", "Error", "Critical", "None");
+
+export const HttpTransportType = Object.freeze({
+  None: 0,
+  WebSockets: 1,
+  ServerSentEvents: 2,
+  LongPolling: 4,
+  0: "None",
+  1: "WebSockets",
+  2: "ServerSentEvents",
+  4: "LongPolling",
 });
 
-export const HttpTransportType = numbered({ None: 0, WebSockets: 1, ServerSentEvents: 2, LongPolling: 4 });
+export const TransferFormat = numbered(1, "Text", "Binary");
+
+export const MessageType = numbered(
+  1,
+  "Invocation",
+  "StreamItem",
+  "Completion",
+  "StreamInvocation",
+  "CancelInvocation",
+  "Ping",
+  "Close",
+  "Ack",
+  "Sequence",
+);

@@ -1,5 +1,7 @@
 import { LogLevel } from "./enums.js";
 
+const NO_RESULT = "Client didn't provide a result.";
+
 /** The functions that wait for a hub's calls, by the method's name in any case. */
 export class Handlers {
   #byName = new Map();
@@ -25,20 +27,48 @@ export class Handlers {
     else this.#byName.delete(key);
   }
 
-  /** Calls all handlers of a method in order; one that returns a promise is awaited before the next. */
-  async call(name, args) {
+  /**
+   * Calls all handlers of a method in order; one that returns a promise is awaited before the next. The last one
+   * decides what the server is answered, `{ result }` or `{ error }`, if it expects an answer.
+   */
+  async call(name, args, expectsResult, self) {
     const handlers = this.#byName.get(name.toLowerCase());
     if (!handlers) {
-      this.#logger.log(LogLevel.Warning, `No client method with the name '${name}' found.`);
-      return;
+      this.#log(LogLevel.Warning, `No client method with the name '${name}' found.`);
+      return { error: NO_RESULT };
     }
+    let result;
+    let thrown;
+    let several = false;
     for (const handler of handlers) {
       try {
-        const result = handler(...args);
-        if (typeof result?.then === "function") await result;
+        const earlier = result;
+        result = handler.apply(self, args);
+        if (typeof result?.then === "function") result = await result;
+        several ||= Boolean(earlier && result);
+        thrown = undefined;
       } catch (error) {
-        this.#logger.log(LogLevel.Error, `A callback for the method '${name}' threw error '${error}'.`);
+        thrown = { error: `${error}` };
+        this.#log(LogLevel.Error, `A callback for the method '${name}' threw error '${error}'.`);
       }
     }
+    if (!expectsResult) {
+      if (result) {
+        this.#log(LogLevel.Error, `Result given for '${name}' method but server is not expecting a result.`);
+      }
+      return undefined;
+    }
+    if (several) {
+      this.#log(LogLevel.Error, `Multiple results provided for '${name}'. Sending error to server.`);
+      return { error: "Client provided multiple results." };
+    }
+    if (thrown) return thrown;
+    if (result !== undefined) return { result };
+    this.#log(LogLevel.Warning, `No result given for '${name}' method.`);
+    return { error: NO_RESULT };
+  }
+
+  #log(level, message) {
+    this.#logger.log(level, message);
   }
 }

@@ -35,3 +35,10 @@ export function createLogger(logging) {
   }
   return level === LogLevel.None ? { log() {} } : consoleLogger(level);
 }
+
+/** Logs nothing. */
+export class NullLogger {
+  static instance = new NullLogger();
+
+  log() {}
+}

@@ -65,6 +65,7 @@ impl<C: Codec> ClientCall<C> {
 
 impl<C: Codec> Connection<C> {
     /// Calls a method; what is kept of the call hears of its end. The jobs are uploads that go with it.
+    #[cfg(feature = "client")]
     pub(crate) fn invoke(
         self: &Arc<Self>,
         target: &str,
@@ -72,8 +73,22 @@ impl<C: Codec> Connection<C> {
         call: ClientCall<C>,
         uploads: Vec<Job>,
     ) -> Result<PendingCall<C>, ConnectionError> {
+        let Begun { id, uploads, full } = self.begin(0, target, arguments, call, uploads)?;
+        Ok(PendingCall { connection: Arc::clone(self), id, uploads, full })
+    }
+
+    /// As `invoke`, for a caller that cancels by itself. The call gets this number or a later one.
+    pub(crate) fn begin(
+        &self,
+        id: u64,
+        target: &str,
+        arguments: C::Payload<'_>,
+        call: ClientCall<C>,
+        uploads: Vec<Job>,
+    ) -> Result<Begun, ConnectionError> {
         self.change(|shared| {
             let calls = shared.session.calls().ok_or(ConnectionError::NotConnected)?;
+            calls.skip_to(id);
             let streams = matches!(call, Pending::Stream(_));
             let id = calls.begin(call);
             let uploads: Vec<_> = uploads.into_iter().map(|job| calls.begin_upload(Some(id), job)).collect();
@@ -83,19 +98,21 @@ impl<C: Codec> Connection<C> {
             } else {
                 HubMessage::Invocation(invocation)
             });
-            Ok(PendingCall { connection: Arc::clone(self), id, uploads, full: shared.full() })
+            Ok(Begun { id, uploads, full: shared.full() })
         })
     }
 
-    /// Calls a method without asking for its end.
+    /// Calls a method without asking for its end. Its uploads get this number or later ones.
     pub(crate) fn send(
         &self,
+        id: u64,
         target: &str,
         arguments: C::Payload<'_>,
         uploads: Vec<Job>,
     ) -> Result<Sent, ConnectionError> {
         self.change(|shared| {
             let calls = shared.session.calls().ok_or(ConnectionError::NotConnected)?;
+            calls.skip_to(id);
             let uploads: Vec<_> = uploads.into_iter().map(|job| calls.begin_upload(None, job)).collect();
             shared.write(&HubMessage::Invocation(invocation(target, arguments, None, &uploads)));
             Ok(Sent { uploads, full: shared.full() })
@@ -103,7 +120,7 @@ impl<C: Codec> Connection<C> {
     }
 
     /// The caller is gone, or wants no more: the call is no longer waited for, and the server is told.
-    pub(super) fn abandon(&self, id: u64) {
+    pub(crate) fn abandon(&self, id: u64) {
         // What was kept drops outside of the lock: it may own anything of the caller's.
         let _abandoned = self.change(|shared| {
             let Abandoned { call, uploads } = shared.session.calls()?.abandon(id)?;
@@ -117,8 +134,7 @@ impl<C: Codec> Connection<C> {
     }
 
     /// Sends an item of an upload. `None` when nobody wants it any more.
-    #[cfg(feature = "client")]
-    pub(super) fn upload(&self, id: u64, item: C::Payload<'_>) -> Option<Full> {
+    pub(crate) fn upload(&self, id: u64, item: C::Payload<'_>) -> Option<Full> {
         self.change(|shared| {
             if !shared.session.calls()?.is_uploading(id) {
                 return None;
@@ -130,8 +146,7 @@ impl<C: Codec> Connection<C> {
     }
 
     /// Ends an upload, unless something else has.
-    #[cfg(feature = "client")]
-    pub(super) fn end_upload(&self, id: u64, error: Option<String>) {
+    pub(crate) fn end_upload(&self, id: u64, error: Option<String>) {
         self.change(|shared| {
             if shared.session.calls().is_some_and(|calls| calls.end_upload(id)) {
                 shared.complete(
@@ -144,16 +159,14 @@ impl<C: Codec> Connection<C> {
 
     /// Registers that an invocation of the server's is being answered: a number for the answer, and a receiver that
     /// ends when no answer is wanted any more.
-    #[cfg(feature = "client")]
-    pub(super) fn begin_answer(&self, invocation_id: &str) -> Option<(u64, oneshot::Receiver<()>)> {
+    pub(crate) fn begin_answer(&self, invocation_id: &str) -> Option<(u64, oneshot::Receiver<()>)> {
         let (job, stopped) = oneshot::channel();
         let number = self.lock().session.calls()?.begin_answer(invocation_id, job);
         Some((number, stopped))
     }
 
     /// Gives an answer, if it is still wanted.
-    #[cfg(feature = "client")]
-    pub(super) fn answer(&self, number: u64, outcome: Outcome<'_, C::Payload<'_>>) -> Full {
+    pub(crate) fn answer(&self, number: u64, outcome: Outcome<'_, C::Payload<'_>>) -> Full {
         self.change(|shared| {
             let id = shared.session.calls()?.end_answer(number)?;
             shared.complete(id, outcome);
@@ -194,11 +207,12 @@ pub(crate) type Full = Option<oneshot::Receiver<()>>;
 /// A message that was handed over to the connection.
 pub(crate) struct Sent {
     /// The numbers of its uploads.
-    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript has no uploads yet"))]
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript chooses them"))]
     pub(crate) uploads: Vec<u64>,
-    full: Full,
+    pub(crate) full: Full,
 }
 
+#[cfg(feature = "client")]
 impl Sent {
     /// Waits while too much is on its way already.
     pub(crate) async fn taken(self) -> Result<(), ConnectionError> {
@@ -220,15 +234,22 @@ fn invocation<'a, P>(target: &'a str, arguments: P, id: Option<u64>, uploads: &[
     }
 }
 
+/// A call that was handed over to the connection.
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript chooses the numbers"))]
+pub(crate) struct Begun {
+    id: u64,
+    uploads: Vec<u64>,
+    full: Full,
+}
+
 /// A call in flight. Dropping it cancels the call: it is no longer waited for, and the server is told. Servers
 /// before .NET 11 ignore that, unless the call is a stream.
+#[cfg(feature = "client")]
 pub(crate) struct PendingCall<C: Codec> {
     connection: Arc<Connection<C>>,
     id: u64,
     /// The numbers of its uploads.
-    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript has no uploads yet"))]
     pub(crate) uploads: Vec<u64>,
-    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript has no streams yet"))]
     full: Full,
 }
 
@@ -242,6 +263,7 @@ impl<C: Codec> PendingCall<C> {
     }
 }
 
+#[cfg(feature = "client")]
 impl<C: Codec> Drop for PendingCall<C> {
     fn drop(&mut self) {
         self.connection.abandon(self.id);

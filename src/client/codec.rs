@@ -13,7 +13,7 @@ pub(crate) trait Codec: Clone + MaybeSend + 'static {
     type Out: Default + MaybeSend;
 
     /// The name in the handshake.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// What a transport has to carry.
     fn format(&self) -> TransferFormat;

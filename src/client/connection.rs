@@ -12,7 +12,7 @@ use crate::client::backlog::Backlog;
 use crate::client::call::{Callee, ClientSession, SEND_HIGH_WATER};
 use crate::client::codec::Codec;
 use crate::client::driver::Driver;
-use crate::client::events::{ConnectionEvent, Listeners};
+use crate::client::events::{ConnectionEvent, Listen, Listeners};
 #[cfg(feature = "client")]
 use crate::client::events::{ConnectionEvents, EventCallback, call_back};
 use crate::client::retry::RetryPolicy;
@@ -131,6 +131,9 @@ pub(super) struct Shared<C: Codec> {
     pub(super) refreshed: Vec<oneshot::Sender<Refreshed>>,
 }
 
+/// Comes when a start has ended.
+pub(crate) type Started = oneshot::Receiver<Result<(), Arc<ConnectionError>>>;
+
 /// The new lifetime of the credentials, if the server told, or why they could not be renewed.
 pub(super) type Refreshed = Result<Option<Duration>, RefreshError>;
 
@@ -197,7 +200,14 @@ impl<C: Codec> Connection<C> {
     }
 
     /// Starts connecting, and waits until the connection is up or has failed.
+    #[cfg(feature = "client")]
     pub(crate) async fn start(self: &Arc<Self>) -> Result<(), Arc<ConnectionError>> {
+        let started = self.begin_start()?;
+        started.await.unwrap_or_else(|_| Err(Arc::new(ConnectionError::Stopped)))
+    }
+
+    /// Starts connecting. How that ended comes through the receiver, and as an event.
+    pub(crate) fn begin_start(self: &Arc<Self>) -> Result<Started, Arc<ConnectionError>> {
         let runtime = Runtime::current().map_err(|error| Arc::new(ConnectionError::Transport(error)))?;
         let (started, codec) = {
             let mut shared = self.lock();
@@ -223,20 +233,27 @@ impl<C: Codec> Connection<C> {
         }
         self.callee.start(&runtime);
         runtime.spawn(Driver::new(Arc::clone(self), codec).run());
-        started.await.unwrap_or_else(|_| Err(Arc::new(ConnectionError::Stopped)))
+        Ok(started)
+    }
+
+    /// Has a listener hear of what happens from now on.
+    pub(crate) fn listen(&self, listener: Box<dyn Listen>) {
+        self.lock().listeners.add(listener);
     }
 
     /// What happens from now on.
     #[cfg(feature = "client")]
     pub(crate) fn events(&self) -> ConnectionEvents {
-        self.lock().listeners.add()
+        let (listener, events) = ConnectionEvents::new();
+        self.listen(listener);
+        events
     }
 
     /// Tells a callback what happens from now on.
     #[cfg(feature = "client")]
     pub(super) fn on_event(&self, callback: EventCallback) {
+        let events = self.events();
         let mut shared = self.lock();
-        let events = shared.listeners.add();
         match &shared.runtime {
             Some(runtime) => runtime.spawn(call_back(events, callback)),
             None => shared.callbacks.push((events, callback)),
@@ -276,6 +293,7 @@ impl<C: Codec> Connection<C> {
     }
 
     /// Hears of the end of the connection. `None` when there is none.
+    #[cfg(feature = "client")]
     fn ended(&self) -> Option<oneshot::Receiver<Arc<ConnectionError>>> {
         let mut shared = self.lock();
         if shared.state == ConnectionState::Disconnected {
@@ -287,6 +305,7 @@ impl<C: Codec> Connection<C> {
     }
 
     /// Waits for the end of the connection, and says why it ended; at once if it has. `None` if it never began.
+    #[cfg(feature = "client")]
     pub(crate) async fn closed(&self) -> Option<Arc<ConnectionError>> {
         let ended = self.ended();
         match ended {
@@ -296,6 +315,7 @@ impl<C: Codec> Connection<C> {
     }
 
     /// Stops the connection and waits until it is down.
+    #[cfg(feature = "client")]
     pub(crate) async fn stop(&self) {
         let ended = self.ended();
         self.request_stop();
@@ -315,6 +335,16 @@ impl<C: Codec> Connection<C> {
         };
         wake(waker);
         result
+    }
+}
+
+browser_only! {
+    #[cfg(feature = "js")]
+    impl<C: Codec> Connection<C> {
+        /// Has later attempts to connect go to another URL.
+        pub(crate) fn set_url(&self, url: crate::core::url::HubUrl) {
+            self.lock().session.set_url(url);
+        }
     }
 }
 

@@ -78,6 +78,12 @@ impl Queue {
 }
 
 impl ConnectionEvents {
+    /// What the connection tells, and where it arrives.
+    pub(super) fn new() -> (Box<dyn Listen>, Self) {
+        let queue = Arc::<Mutex<Queue>>::default();
+        (Box::new(Sender(Arc::downgrade(&queue))), Self(queue))
+    }
+
     /// The next event.
     pub async fn next(&mut self) -> Option<ConnectionEvent> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
@@ -124,34 +130,46 @@ pub(super) async fn call_back(mut events: ConnectionEvents, callback: EventCallb
     }
 }
 
+/// Someone who hears of every event in the moment it happens.
+pub(crate) trait Listen: MaybeSend {
+    /// Takes an event. The connection is locked meanwhile: this can do no more than keep it. Returns whether there
+    /// is anyone left to listen.
+    fn hear(&self, event: &ConnectionEvent) -> bool;
+}
+
 /// Who listens to a connection.
-#[derive(Debug, Default)]
-pub(super) struct Listeners(Vec<Weak<Mutex<Queue>>>);
+#[derive(Default)]
+pub(super) struct Listeners(Vec<Box<dyn Listen>>);
 
 impl Listeners {
-    pub(super) fn add(&mut self) -> ConnectionEvents {
-        let queue = Arc::<Mutex<Queue>>::default();
-        self.0.push(Arc::downgrade(&queue));
-        ConnectionEvents(queue)
+    pub(super) fn add(&mut self, listener: Box<dyn Listen>) {
+        self.0.push(listener);
     }
 
     pub(super) fn tell(&mut self, event: &ConnectionEvent) {
-        self.0.retain(|listener| {
-            let Some(queue) = listener.upgrade() else { return false };
-            Queue::change(&queue, |queue| {
-                if queue.events.len() == KEPT {
-                    queue.events.pop_front();
-                }
-                queue.events.push_back(event.clone());
-            });
-            true
-        });
+        self.0.retain(|listener| listener.hear(event));
     }
 }
 
-impl Drop for Listeners {
+/// The connection's end of its events.
+struct Sender(Weak<Mutex<Queue>>);
+
+impl Listen for Sender {
+    fn hear(&self, event: &ConnectionEvent) -> bool {
+        let Some(queue) = self.0.upgrade() else { return false };
+        Queue::change(&queue, |queue| {
+            if queue.events.len() == KEPT {
+                queue.events.pop_front();
+            }
+            queue.events.push_back(event.clone());
+        });
+        true
+    }
+}
+
+impl Drop for Sender {
     fn drop(&mut self) {
-        for queue in self.0.iter().filter_map(Weak::upgrade) {
+        if let Some(queue) = self.0.upgrade() {
             Queue::change(&queue, |queue| queue.ended = true);
         }
     }

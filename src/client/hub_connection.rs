@@ -144,7 +144,7 @@ impl HubConnection {
     pub async fn send(&self, target: &str, arguments: impl Arguments) -> Result<(), CallError> {
         let (arguments, jobs, uploads) = self.write(arguments)?;
         let connection = &self.connection.0;
-        let sent = connection.send(target, Payload::new(self.protocol, &arguments), jobs)?;
+        let sent = connection.send(0, target, Payload::new(self.protocol, &arguments), jobs)?;
         uploads.start(connection, self.protocol, &sent.uploads);
         Ok(sent.taken().await?)
     }

@@ -14,10 +14,10 @@ mod call;
 mod codec;
 mod connection;
 mod driver;
-#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript hears of the end alone"))]
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript listens without a queue"))]
 mod events;
 mod guard;
-#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript sets no policy"))]
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript's policy is a function"))]
 mod retry;
 mod tokens;
 mod transport;
@@ -25,10 +25,13 @@ mod transport;
 browser_only! {
     #[cfg(feature = "js")]
     pub(crate) use self::{
-        call::{CallEnd, Callee, Caller},
+        call::{CallEnd, Callee, Caller, Full, Job, Subscriber},
         codec::Codec,
         connection::{Connection, ConnectionSettings, StopOnDrop, TokenProvider},
+        events::Listen,
     };
+    #[cfg(all(feature = "js", not(feature = "client")))]
+    pub(crate) use self::{events::ConnectionEvent, retry::RetryPolicy};
 }
 
 native_only! {

@@ -40,7 +40,7 @@ impl Codec for Raw {
     type Payload<'a> = Payload<'a>;
     type Out = Vec<u8>;
 
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.protocol().name()
     }
 

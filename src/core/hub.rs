@@ -86,6 +86,7 @@ pub struct HubMachine<T, S, J> {
     uploads: Vec<Upload<J>>,
     answers: Vec<Answer<J>>,
     next_id: u64,
+    next_answer: u64,
 }
 
 #[derive(Debug)]
@@ -111,6 +112,7 @@ impl<T, S, J> Default for HubMachine<T, S, J> {
             uploads: Vec::new(),
             answers: Vec::new(),
             next_id: 0,
+            next_answer: 0,
         }
     }
 }
@@ -124,6 +126,11 @@ impl<T, S: Clone, J> HubMachine<T, S, J> {
         self.pending_plain += usize::from(matches!(call, Pending::Call(_)));
         self.calls.push((id, Some(call)));
         id
+    }
+
+    /// The next number is this one, unless it was given already: for callers that choose their numbers themselves.
+    pub fn skip_to(&mut self, id: u64) {
+        self.next_id = self.next_id.max(id);
     }
 
     /// How many plain calls wait for their result.
@@ -160,7 +167,8 @@ impl<T, S: Clone, J> HubMachine<T, S, J> {
 
     /// Registers that an invocation of the peer's is being answered.
     pub fn begin_answer(&mut self, invocation_id: &str, job: J) -> u64 {
-        let number = self.number();
+        let number = self.next_answer;
+        self.next_answer += 1;
         self.answers.push(Answer { number, invocation_id: invocation_id.to_owned(), _job: job });
         number
     }

@@ -1,60 +1,90 @@
-use js_sys::JsString;
+use std::borrow::Cow;
+
+use js_sys::Array;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
 
+use super::connection::Callbacks;
 use crate::client::Codec;
-use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
+use crate::core::ProtocolError;
 use crate::core::message::{HubMessage, Invocation, Outcome};
 use crate::core::negotiate::TransferFormat;
-use crate::core::{ProtocolError, json};
 use crate::platform::Frame;
 
 #[wasm_bindgen]
 extern "C" {
-    #[wasm_bindgen(js_namespace = JSON, js_name = parse, catch)]
-    fn json_parse(text: &JsString) -> Result<JsValue, JsValue>;
+    /// Reads the frames of one socket, in the package's JavaScript.
+    pub type Reader;
+    /// Every message that is whole now. Throws when one is none of the hub protocol.
+    #[wasm_bindgen(method, catch)]
+    fn read(this: &Reader, frame: &JsValue) -> Result<Array, JsValue>;
 
-    /// A hub message as `JSON.parse` gives it.
+    /// A hub message as its protocol reads it.
     type Record;
     #[wasm_bindgen(method, getter, js_name = type)]
     fn kind(this: &Record) -> JsValue;
     #[wasm_bindgen(method, getter, js_name = invocationId)]
-    fn invocation_id(this: &Record) -> JsValue;
+    fn invocation_id(this: &Record) -> Option<String>;
     #[wasm_bindgen(method, getter)]
-    fn target(this: &Record) -> JsValue;
-    #[wasm_bindgen(method, getter)]
-    fn arguments(this: &Record) -> JsValue;
-    #[wasm_bindgen(method, getter)]
-    fn item(this: &Record) -> JsValue;
-    #[wasm_bindgen(method, getter)]
-    fn result(this: &Record) -> JsValue;
-    #[wasm_bindgen(method, getter)]
-    fn error(this: &Record) -> JsValue;
+    fn error(this: &Record) -> Option<String>;
     #[wasm_bindgen(method, getter, js_name = allowReconnect)]
     fn allow_reconnect(this: &Record) -> JsValue;
     #[wasm_bindgen(method, getter, js_name = sequenceId)]
     fn sequence_id(this: &Record) -> JsValue;
+
+    /// A hub message as its protocol writes it: a string, or a `Uint8Array`.
+    type Written;
+    #[wasm_bindgen(method, getter)]
+    fn length(this: &Written) -> u32;
 }
 
-/// The JSON hub protocol for JavaScript. `JSON.parse` reads whole messages, so payloads never enter wasm: copying
-/// them in and out again would cost as much as parsing them.
+/// A hub protocol in JavaScript, whichever. It reads and writes whole messages there, so payloads never enter wasm:
+/// copying them in and out again would cost as much as reading them.
 ///
-/// A payload that comes in is a value. One that goes out is its JSON text, so that writing can't fail.
-#[derive(Clone, Default)]
-pub(super) struct JsJson {
-    partial: Option<JsString>,
+/// A payload that comes in is a message as it was read; the client finds its arguments, item or result there. One
+/// that goes out is a message as it was written, so that writing can't fail here.
+pub(super) struct JsCodec {
+    callbacks: Callbacks,
+    name: String,
+    format: TransferFormat,
+    reader: Reader,
 }
 
-impl Codec for JsJson {
-    type Payload<'a> = JsValue;
-    type Out = Option<JsString>;
+impl JsCodec {
+    pub(super) fn new(callbacks: Callbacks, name: String, binary: bool) -> Self {
+        let format = if binary { TransferFormat::Binary } else { TransferFormat::Text };
+        Self { reader: callbacks.reader(), callbacks, name, format }
+    }
+}
 
-    fn name(&self) -> &'static str {
-        json::NAME
+impl Clone for JsCodec {
+    fn clone(&self) -> Self {
+        Self {
+            reader: self.callbacks.reader(),
+            callbacks: self.callbacks.clone(),
+            name: self.name.clone(),
+            format: self.format,
+        }
+    }
+}
+
+/// Messages on their way to the socket, and how long they are together.
+#[derive(Default)]
+pub(super) struct Out {
+    messages: Vec<JsValue>,
+    length: usize,
+}
+
+impl Codec for JsCodec {
+    type Payload<'a> = JsValue;
+    type Out = Out;
+
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn format(&self) -> TransferFormat {
-        TransferFormat::Text
+        self.format
     }
 
     fn decode(
@@ -62,199 +92,99 @@ impl Codec for JsJson {
         frame: &Frame,
         each: &mut dyn for<'m> FnMut(HubMessage<'m, JsValue>),
     ) -> Result<(), ProtocolError> {
-        let Frame::Text(text) = frame else { return Err(ProtocolError::WrongKind("binary")) };
-        let whole = match self.partial.take() {
-            Some(partial) => partial.concat(text),
-            None => text.clone(),
-        };
-        let mut from = 0;
-        loop {
-            let end = whole.index_of("\u{1e}", i32::try_from(from).unwrap_or(i32::MAX));
-            let Ok(end) = u32::try_from(end) else { break };
-            if let Some(message) = parse(&whole.substring(from, end))? {
+        // What is wrong with it, the reader remembers.
+        let messages =
+            self.reader.read(frame.as_ref()).map_err(|_| ProtocolError::Message("it can't be read"))?;
+        for message in messages.iter() {
+            if let Some(message) = envelope(message)? {
                 each(message);
             }
-            from = end + 1;
-        }
-        if from < whole.length() {
-            if (whole.length() - from) as usize > DEFAULT_MESSAGE_LIMIT {
-                return Err(ProtocolError::TooLong { limit: DEFAULT_MESSAGE_LIMIT });
-            }
-            self.partial = Some(whole.substring(from, whole.length()));
         }
         Ok(())
     }
 
-    fn write(&self, out: &mut Option<JsString>, message: &HubMessage<'_, JsValue>) {
-        // The core writes the envelope; the payload goes in before the two bytes that end the message.
-        let (envelope, payload) = split(message);
-        let mut bytes = Vec::new();
-        json::write(&mut bytes, &envelope);
-        let text = String::from_utf8_lossy(&bytes);
-        let mut written = out.take().unwrap_or_else(|| JsString::from(""));
-        match payload.and_then(|payload| payload.dyn_ref::<JsString>()) {
-            Some(payload) => {
-                let head = text.strip_suffix("}\u{1e}").unwrap_or(&text);
-                written = written.concat(&head.into()).concat(payload).concat(&"}\u{1e}".into());
+    fn write(&self, out: &mut Out, message: &HubMessage<'_, JsValue>) {
+        let write = |kind, id: &str, error: Option<&str>, number: i64| {
+            #[allow(clippy::cast_precision_loss, reason = "nobody sends 2^53 messages")]
+            self.callbacks.write(kind, id, error, number as f64)
+        };
+        let written = match message {
+            HubMessage::Invocation(Invocation { arguments: payload, .. })
+            | HubMessage::StreamInvocation(Invocation { arguments: payload, .. })
+            | HubMessage::StreamItem { item: payload, .. }
+            | HubMessage::Completion { outcome: Outcome::Value(payload), .. } => payload.clone(),
+            HubMessage::Completion { invocation_id, outcome: Outcome::Error(error), .. } => {
+                write(3, invocation_id, Some(error), 0)
             }
-            None => written = written.concat(&JsString::from(&*text)),
+            HubMessage::Completion { invocation_id, .. } => write(3, invocation_id, None, 0),
+            HubMessage::CancelInvocation { invocation_id, .. } => write(5, invocation_id, None, 0),
+            HubMessage::Ping => write(6, "", None, 0),
+            HubMessage::Close { error, .. } => write(7, "", error.as_deref(), 0),
+            HubMessage::Ack { sequence_id } => write(8, "", None, *sequence_id),
+            HubMessage::Sequence { sequence_id } => write(9, "", None, *sequence_id),
+        };
+        out.length += written.unchecked_ref::<Written>().length() as usize;
+        out.messages.push(written);
+    }
+
+    fn append(out: &mut Out, more: &Out) {
+        out.messages.extend_from_slice(&more.messages);
+        out.length += more.length;
+    }
+
+    fn waiting(out: &Out) -> usize {
+        out.length
+    }
+
+    fn frame(&self, mut out: Out) -> Frame {
+        let whole = match (out.messages.pop(), out.messages.is_empty()) {
+            (Some(only), true) => only,
+            (last, _) => self.callbacks.join(out.messages.into_iter().chain(last).collect()),
+        };
+        match self.format {
+            TransferFormat::Text => Frame::Text(whole.unchecked_into()),
+            TransferFormat::Binary => Frame::Binary(whole.unchecked_into()),
         }
-        *out = Some(written);
-    }
-
-    fn append(out: &mut Option<JsString>, more: &Option<JsString>) {
-        if let Some(more) = more {
-            *out = Some(match out.take() {
-                Some(text) => text.concat(more),
-                None => more.clone(),
-            });
-        }
-    }
-
-    fn waiting(out: &Option<JsString>) -> usize {
-        out.as_ref().map_or(0, |text| text.length() as usize)
-    }
-
-    fn frame(&self, out: Option<JsString>) -> Frame {
-        Frame::Text(out.unwrap_or_else(|| JsString::from("")))
     }
 }
 
-/// A message with an empty payload, which is always the last thing in it, and the payload.
-fn split<'m>(message: &'m HubMessage<'_, JsValue>) -> (HubMessage<'m, &'m str>, Option<&'m JsValue>) {
-    let borrow = |text: &'m str| std::borrow::Cow::Borrowed(text);
-    let call = |call: &'m Invocation<'_, JsValue>| Invocation {
+/// What the core needs of a message. Its protocol has looked at the rest.
+fn envelope(message: JsValue) -> Result<Option<HubMessage<'static, JsValue>>, ProtocolError> {
+    let record: &Record = message.unchecked_ref();
+    let headers = Vec::new();
+    let required_id = || -> Result<Cow<'static, str>, ProtocolError> {
+        let id = record.invocation_id().map(Cow::Owned);
+        id.ok_or(ProtocolError::Message("`invocationId` is missing"))
+    };
+    let sequence_id = || {
+        let id = record.sequence_id().as_f64().filter(|id| id.fract() == 0.0);
+        id.map(|id| id as i64).ok_or(ProtocolError::Message("`sequenceId` is missing or not an integer"))
+    };
+    let call = || Invocation {
         headers: Vec::new(),
-        invocation_id: call.invocation_id.as_deref().map(borrow),
-        target: borrow(&call.target),
-        arguments: "",
+        invocation_id: record.invocation_id().map(Cow::Owned),
+        target: Cow::Borrowed(""),
+        arguments: message.clone(),
         stream_ids: Vec::new(),
     };
-    match message {
-        HubMessage::Invocation(invocation) => {
-            (HubMessage::Invocation(call(invocation)), Some(&invocation.arguments))
-        }
-        HubMessage::StreamInvocation(invocation) => {
-            (HubMessage::StreamInvocation(call(invocation)), Some(&invocation.arguments))
-        }
-        HubMessage::StreamItem { invocation_id, item, .. } => (
-            HubMessage::StreamItem { headers: Vec::new(), invocation_id: borrow(invocation_id), item: "" },
-            Some(item),
-        ),
-        HubMessage::Completion { invocation_id, outcome, .. } => {
-            let (outcome, payload) = match outcome {
-                Outcome::Void => (Outcome::Void, None),
-                Outcome::Value(value) => (Outcome::Value(""), Some(value)),
-                Outcome::Error(error) => (Outcome::Error(borrow(error)), None),
-            };
-            let invocation_id = borrow(invocation_id);
-            (HubMessage::Completion { headers: Vec::new(), invocation_id, outcome }, payload)
-        }
-        HubMessage::CancelInvocation { invocation_id, .. } => {
-            (HubMessage::CancelInvocation { headers: Vec::new(), invocation_id: borrow(invocation_id) }, None)
-        }
-        HubMessage::Ping => (HubMessage::Ping, None),
-        HubMessage::Close { error, allow_reconnect } => (
-            HubMessage::Close { error: error.as_deref().map(borrow), allow_reconnect: *allow_reconnect },
-            None,
-        ),
-        HubMessage::Ack { sequence_id } => (HubMessage::Ack { sequence_id: *sequence_id }, None),
-        HubMessage::Sequence { sequence_id } => (HubMessage::Sequence { sequence_id: *sequence_id }, None),
-    }
-}
-
-/// Reads one message, by the rules of the core's `json::parse`.
-fn parse(text: &JsString) -> Result<Option<HubMessage<'static, JsValue>>, ProtocolError> {
-    let malformed = ProtocolError::Json { offset: 0, reason: "JSON.parse refuses it" };
-    let value = json_parse(text).map_err(|_| malformed)?;
-    // Reading a property of null throws.
-    if !value.is_object() {
-        return Err(ProtocolError::Message("it is not an object"));
-    }
-    let record: Record = value.unchecked_into();
-    let kind = record.kind().as_f64().ok_or(ProtocolError::Message("`type` is missing or not a number"))?;
-    let headers = Vec::new();
-    Ok(Some(match kind as i64 {
-        1 => HubMessage::Invocation(invocation(&record)?),
-        2 => {
-            let item = record.item();
-            if item.is_undefined() {
-                return Err(ProtocolError::Message("`item` is missing"));
-            }
-            HubMessage::StreamItem { headers, invocation_id: required_id(&record)?.into(), item }
-        }
+    let kind = record.kind().as_f64().unwrap_or_default();
+    Ok(Some(match kind as u8 {
+        1 => HubMessage::Invocation(call()),
+        2 => HubMessage::StreamItem { headers, invocation_id: required_id()?, item: message },
         3 => HubMessage::Completion {
             headers,
-            invocation_id: required_id(&record)?.into(),
-            outcome: outcome(&record)?,
+            invocation_id: required_id()?,
+            outcome: Outcome::Value(message),
         },
-        4 => {
-            required_id(&record)?;
-            HubMessage::StreamInvocation(invocation(&record)?)
-        }
-        5 => HubMessage::CancelInvocation { headers, invocation_id: required_id(&record)?.into() },
+        4 => HubMessage::StreamInvocation(call()),
+        5 => HubMessage::CancelInvocation { headers, invocation_id: required_id()? },
         6 => HubMessage::Ping,
         7 => HubMessage::Close {
-            error: error(&record)?.map(Into::into),
+            error: record.error().map(Cow::Owned),
             allow_reconnect: record.allow_reconnect().is_truthy(),
         },
-        8 => HubMessage::Ack { sequence_id: sequence_id(&record)? },
-        9 => HubMessage::Sequence { sequence_id: sequence_id(&record)? },
+        8 => HubMessage::Ack { sequence_id: sequence_id()? },
+        9 => HubMessage::Sequence { sequence_id: sequence_id()? },
         _ => return Ok(None),
     }))
-}
-
-fn invocation(record: &Record) -> Result<Invocation<'static, JsValue>, ProtocolError> {
-    let target = record.target().as_string().filter(|target| !target.is_empty());
-    let arguments = record.arguments();
-    if !js_sys::Array::is_array(&arguments) {
-        return Err(ProtocolError::Message("`arguments` is missing or not an array"));
-    }
-    Ok(Invocation {
-        headers: Vec::new(),
-        invocation_id: invocation_id(record)?.map(Into::into),
-        target: target.ok_or(ProtocolError::Message("`target` is not a string with text in it"))?.into(),
-        arguments,
-        stream_ids: Vec::new(),
-    })
-}
-
-fn invocation_id(record: &Record) -> Result<Option<String>, ProtocolError> {
-    let id = record.invocation_id();
-    if id.is_undefined() {
-        return Ok(None);
-    }
-    match id.as_string() {
-        Some(id) if !id.is_empty() => Ok(Some(id)),
-        _ => Err(ProtocolError::Message("`invocationId` is not a string with text in it")),
-    }
-}
-
-fn required_id(record: &Record) -> Result<String, ProtocolError> {
-    invocation_id(record)?.ok_or(ProtocolError::Message("`invocationId` is missing"))
-}
-
-fn error(record: &Record) -> Result<Option<String>, ProtocolError> {
-    let error = record.error();
-    if error.is_undefined() || error.is_null() {
-        return Ok(None);
-    }
-    error.as_string().map(Some).ok_or(ProtocolError::Message("`error` is not a string"))
-}
-
-fn outcome(record: &Record) -> Result<Outcome<'static, JsValue>, ProtocolError> {
-    let result = record.result();
-    match error(record)? {
-        Some(error) if result.is_undefined() || result.is_null() => Ok(Outcome::Error(error.into())),
-        Some(error) if !error.is_empty() => {
-            Err(ProtocolError::Message("both `result` and `error` are there"))
-        }
-        _ if result.is_undefined() => Ok(Outcome::Void),
-        _ => Ok(Outcome::Value(result)),
-    }
-}
-
-fn sequence_id(record: &Record) -> Result<i64, ProtocolError> {
-    let id = record.sequence_id().as_f64().filter(|id| id.fract() == 0.0);
-    Ok(id.ok_or(ProtocolError::Message("`sequenceId` is missing or not an integer"))? as i64)
 }

@@ -1,28 +1,29 @@
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use js_sys::{Array, Function, JsString, Object, Promise, Reflect};
+use js_sys::{Array, Function, Object, Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::codec::JsJson;
+use super::codec::{JsCodec, Reader};
 use super::error::{connection_error, js_error};
-use crate::client::{CallEnd, Callee, Caller, Connection, ConnectionSettings, StopOnDrop, TokenProvider};
+use crate::client::{
+    CallEnd, Callee, Caller, Connection, ConnectionEvent, ConnectionSettings, Full, Job, Listen, RetryPolicy,
+    StopOnDrop, Subscriber, TokenProvider,
+};
 use crate::core::hub::Pending;
 use crate::core::message::{Invocation, Outcome};
 use crate::core::negotiate::Transports;
-use crate::core::session::{ConnectionError, SessionOptions};
+use crate::core::refresh::RefreshError;
+use crate::core::session::{ConnectionError, RetryContext, SessionOptions};
 use crate::core::token::AccessToken;
+use crate::core::url::HubUrl;
 use crate::platform::{self, BoxFuture, Runtime};
 
 #[wasm_bindgen]
 extern "C" {
-    #[wasm_bindgen(js_namespace = JSON, js_name = stringify, catch)]
-    fn json_stringify(value: &JsValue) -> Result<JsString, JsValue>;
-
     /// What the builder was told. The package's JavaScript has checked the kinds already.
     pub type Options;
     #[wasm_bindgen(method, getter, js_name = accessTokenFactory)]
@@ -41,26 +42,60 @@ extern "C" {
     fn server_timeout(this: &Options) -> Option<f64>;
     #[wasm_bindgen(method, getter, js_name = keepAliveIntervalInMilliseconds)]
     fn keep_alive_interval(this: &Options) -> Option<f64>;
+    /// The name of the hub protocol.
+    #[wasm_bindgen(method, getter)]
+    fn protocol(this: &Options) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn binary(this: &Options) -> bool;
+    /// Whether there is a retry policy, see `Callbacks::retry`.
+    #[wasm_bindgen(method, getter)]
+    fn reconnects(this: &Options) -> bool;
+    #[wasm_bindgen(method, getter, js_name = retriesFirstConnect)]
+    fn retries_first_connect(this: &Options) -> bool;
+    /// The size of the buffer of stateful reconnect, which is off without.
+    #[wasm_bindgen(method, getter, js_name = statefulBufferSize)]
+    fn stateful_buffer_size(this: &Options) -> Option<f64>;
+    /// How long before their end credentials are refreshed; null for not by themselves.
+    #[wasm_bindgen(method, getter, js_name = refreshLeadInMilliseconds)]
+    fn refresh_lead(this: &Options) -> Option<f64>;
 
     /// The other half of the connection, in the package's JavaScript.
     #[derive(Clone, Debug)]
     pub type Callbacks;
+    /// A reader for a new socket.
     #[wasm_bindgen(method)]
-    fn invocation(this: &Callbacks, target: &str, arguments: JsValue);
+    pub(super) fn reader(this: &Callbacks) -> Reader;
+    /// Writes a message without a payload: a completion, a cancellation, a ping, Close, Ack or Sequence.
     #[wasm_bindgen(method)]
-    fn closed(this: &Callbacks, error: JsValue);
+    pub(super) fn write(this: &Callbacks, kind: u8, id: &str, error: Option<&str>, number: f64) -> JsValue;
+    /// One message of many.
     #[wasm_bindgen(method)]
-    fn log(this: &Callbacks, level: u8, message: &str);
+    pub(super) fn join(this: &Callbacks, messages: Array) -> JsValue;
+    /// The server calls; with a number, it waits for an answer.
+    #[wasm_bindgen(method)]
+    fn invocation(this: &Callbacks, message: &JsValue, answer: Option<f64>);
+    /// An item of a stream has come.
+    #[wasm_bindgen(method)]
+    fn item(this: &Callbacks, id: f64, message: &JsValue);
+    /// The server has ended a call.
+    #[wasm_bindgen(method)]
+    fn end(this: &Callbacks, id: f64, message: &JsValue);
+    /// A call has failed on this side; with its connection or by itself.
+    #[wasm_bindgen(method)]
+    fn fail(this: &Callbacks, id: f64, error: &JsValue, closed: bool);
+    /// Something has happened to the connection. It is locked meanwhile, and may be used only later.
+    #[wasm_bindgen(method)]
+    fn event(this: &Callbacks, kind: u8, value: &JsValue);
+    /// When to try again, in milliseconds; anything but a number, or a promise of one, is to give up.
+    #[wasm_bindgen(method)]
+    fn retry(this: &Callbacks, count: u32, elapsed: f64, reason: &JsValue, retry_after: f64) -> JsValue;
 }
 
-const INFORMATION: u8 = 2;
-const WARNING: u8 = 3;
-
-/// A connection for JavaScript.
+/// A connection for JavaScript. Calls and uploads carry numbers that JavaScript gives them, in ascending order.
 #[derive(Debug)]
 #[wasm_bindgen(skip_typescript)]
 pub struct WasmConnection {
-    connection: StopOnDrop<JsJson>,
+    connection: StopOnDrop<JsCodec>,
     callbacks: Callbacks,
 }
 
@@ -69,9 +104,7 @@ impl WasmConnection {
     /// A connection that is not started.
     #[wasm_bindgen(constructor)]
     pub fn new(url: &str, options: &Options, callbacks: Callbacks) -> Result<Self, JsValue> {
-        let url = platform::absolute_url(url)
-            .map_err(|error| connection_error(&ConnectionError::InvalidUrl(error)))?;
-        let mut session = SessionOptions::new(url);
+        let mut session = SessionOptions::new(hub_url(url)?);
         // Where plain http is dangerous, the browser refuses it as mixed content; elsewhere the page came that way.
         session.insecure_http = true;
         session.skip_negotiation = options.skip_negotiation().unwrap_or(false);
@@ -79,96 +112,100 @@ impl WasmConnection {
             None | Some(0) => Transports::ALL,
             Some(mask) => Transports::from_mask(mask),
         };
+        session.automatic_reconnect = options.reconnects();
+        session.retry_first_connect = options.retries_first_connect();
         let set = |to: &mut Duration, milliseconds: Option<f64>| {
-            if let Some(duration) = milliseconds.and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok())
-            {
+            if let Some(duration) = milliseconds.and_then(duration) {
                 *to = duration;
             }
         };
         set(&mut session.request_timeout, options.timeout());
         set(&mut session.server_timeout, options.server_timeout());
         set(&mut session.keep_alive_interval, options.keep_alive_interval());
-        let settings = ConnectionSettings {
+        let mut settings = ConnectionSettings {
             headers: options.headers().as_ref().map(headers).unwrap_or_default(),
             with_credentials: options.with_credentials().unwrap_or(true),
             token_provider: options.access_token_factory().map(token_provider),
+            retry_policy: retry_policy(callbacks.clone()),
+            refresh_lead: options.refresh_lead().and_then(duration),
             ..ConnectionSettings::default()
         };
-        let connection = Connection::new(
-            session,
-            settings,
-            Arc::default(),
-            Box::new(callbacks.clone()),
-            JsJson::default(),
-        );
+        if let Some(size) = options.stateful_buffer_size() {
+            session.use_stateful_reconnect = true;
+            settings.stateful_buffer_size = size as usize;
+        }
+        let codec = JsCodec::new(callbacks.clone(), options.protocol(), options.binary());
+        let callee = Box::new(callbacks.clone());
+        let connection = Connection::new(session, settings, Arc::default(), callee, codec);
+        connection.listen(Box::new(callbacks.clone()));
         Ok(Self { connection: StopOnDrop(connection), callbacks })
     }
 
-    /// Connects.
-    pub fn start(&self) -> Promise {
-        let (connection, callbacks) = (Arc::clone(&self.connection.0), self.callbacks.clone());
-        promise(async move {
-            connection.start().await.map_err(|error| connection_error(&error))?;
-            // The server may have ended it in the meantime.
-            if let Some(info) = connection.info() {
-                let mut message = format!("Connected to {} by {}.", info.url, info.transport);
-                if let Some(id) = info.connection_id {
-                    let _ = write!(message, " The connection's id is {id}.");
-                }
-                callbacks.log(INFORMATION, &message);
-            }
-            wasm_bindgen_futures::spawn_local(tell_end(connection, callbacks));
-            Ok(JsValue::UNDEFINED)
-        })
+    /// Begins to connect. How that ended is an event.
+    pub fn start(&self) -> Result<(), JsValue> {
+        self.connection.0.begin_start().map(drop).map_err(|error| connection_error(&error))
     }
 
-    /// Stops, and waits until the connection is down.
-    pub fn stop(&self) -> Promise {
+    /// Begins to stop. The end is an event.
+    pub fn stop(&self) {
+        self.connection.0.request_stop();
+    }
+
+    /// Has later attempts to connect go to another URL.
+    #[wasm_bindgen(js_name = setUrl)]
+    pub fn set_url(&self, url: &str) -> Result<(), JsValue> {
+        self.connection.0.set_url(hub_url(url)?);
+        Ok(())
+    }
+
+    /// Calls a method without waiting for its end. The uploads are numbered from this number on. What it returns is
+    /// there when too much is on its way already, and comes when there is room again.
+    pub fn send(&self, id: f64, message: JsValue, uploads: u32) -> Result<Option<Promise>, JsValue> {
+        let sent = self.connection.0.send(id as u64, "", message, jobs(uploads));
+        Ok(room(sent.map_err(|error| connection_error(&error))?.full))
+    }
+
+    /// Calls a method, and hears of its end; of the items of a stream as well. The uploads are numbered from the
+    /// next number on.
+    pub fn invoke(&self, id: f64, message: JsValue, streams: bool, uploads: u32) -> Result<(), JsValue> {
+        let waiting = Waiting { callbacks: self.callbacks.clone(), id };
+        let call = if streams {
+            Pending::Stream(Arc::new(waiting) as _)
+        } else {
+            Pending::Call(Box::new(waiting) as _)
+        };
+        let begun = self.connection.0.begin(id as u64, "", message, call, jobs(uploads));
+        begun.map(drop).map_err(|error| connection_error(&error))
+    }
+
+    /// A call is no longer waited for.
+    pub fn cancel(&self, id: f64) {
+        self.connection.0.abandon(id as u64);
+    }
+
+    /// Sends an item. `false` when nobody wants it any more; else as `send`.
+    pub fn upload(&self, id: f64, message: JsValue) -> JsValue {
+        match self.connection.0.upload(id as u64, message) {
+            None => JsValue::FALSE,
+            Some(full) => room(full).into(),
+        }
+    }
+
+    /// Ends an upload.
+    #[wasm_bindgen(js_name = endUpload)]
+    pub fn end_upload(&self, id: f64, error: Option<String>) {
+        self.connection.0.end_upload(id as u64, error);
+    }
+
+    /// Answers the server, if it still waits.
+    pub fn answer(&self, number: f64, message: JsValue) {
+        drop(self.connection.0.answer(number as u64, Outcome::Value(message)));
+    }
+
+    /// Gives the server a new token. Comes with its lifetime in seconds, if the server tells.
+    pub fn refresh(&self) -> Promise {
         let connection = Arc::clone(&self.connection.0);
-        promise(async move {
-            connection.stop().await;
-            Ok(JsValue::UNDEFINED)
-        })
-    }
-
-    /// Calls a method without waiting for its end.
-    pub fn send(&self, target: String, arguments: &JsValue) -> Promise {
-        let connection = Arc::clone(&self.connection.0);
-        let arguments = json_stringify(arguments);
-        promise(async move {
-            let sent = connection.send(&target, arguments?.into(), Vec::new());
-            let sent = sent.map_err(|error| connection_error(&error))?;
-            sent.taken().await.map_err(|error| connection_error(&error))?;
-            Ok(JsValue::UNDEFINED)
-        })
-    }
-
-    /// Calls a method and waits for its result.
-    pub fn invoke(&self, target: &str, arguments: &JsValue) -> Promise {
-        let (sender, receiver) = oneshot::channel();
-        let call = json_stringify(arguments).and_then(|arguments| {
-            let caller = Pending::Call(Box::new(Waiting(sender)) as _);
-            let call = self.connection.0.invoke(target, arguments.into(), caller, Vec::new());
-            call.map_err(|error| connection_error(&error))
-        });
-        promise(async move {
-            let call = call?;
-            let result = receiver.await;
-            drop(call);
-            result.unwrap_or_else(|_| Err(connection_error(&ConnectionError::Stopped)))
-        })
-    }
-
-    /// What the connection is doing.
-    #[wasm_bindgen(getter)]
-    pub fn state(&self) -> String {
-        self.connection.0.state().to_string()
-    }
-
-    /// The connection's public id.
-    #[wasm_bindgen(getter, js_name = connectionId)]
-    pub fn connection_id(&self) -> Option<String> {
-        self.connection.0.info()?.connection_id
+        promise(async move { connection.refresh().await.map(seconds).map_err(|error| refresh_error(&error)) })
     }
 
     /// What was agreed on in negotiate.
@@ -179,6 +216,7 @@ impl WasmConnection {
         let set = |name: &str, value: JsValue| drop(Reflect::set(&object, &JsValue::from_str(name), &value));
         set("transport", info.transport.name().into());
         set("url", info.url.to_string().into());
+        set("statefulReconnect", info.stateful.into());
         if let Some(id) = info.connection_id {
             set("connectionId", id.into());
             #[allow(clippy::cast_precision_loss, reason = "it is 0 or 1")]
@@ -194,39 +232,106 @@ fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> 
     wasm_bindgen_futures::future_to_promise(future)
 }
 
-/// Tells the end of a connection that was up. The official client tells no error when it was asked to stop.
-async fn tell_end(connection: Arc<Connection<JsJson>>, callbacks: Callbacks) {
-    match connection.closed().await.as_deref() {
-        None | Some(ConnectionError::Stopped) => callbacks.closed(JsValue::UNDEFINED),
-        Some(error) => {
-            callbacks.log(WARNING, &format!("Disconnected: {error}."));
-            callbacks.closed(connection_error(error));
+fn room(full: Full) -> Option<Promise> {
+    let full = full?;
+    Some(promise(async move {
+        // The connection may end before the socket takes the message.
+        let taken = full.await.map_err(|_| connection_error(&ConnectionError::NotConnected));
+        taken.map(|()| JsValue::UNDEFINED)
+    }))
+}
+
+/// JavaScript stops its uploads by itself: the end of a call is told there.
+fn jobs(count: u32) -> Vec<Job> {
+    (0..count).map(|_| oneshot::channel().0).collect()
+}
+
+fn hub_url(url: &str) -> Result<HubUrl, JsValue> {
+    platform::absolute_url(url).map_err(|error| connection_error(&ConnectionError::InvalidUrl(error)))
+}
+
+fn duration(milliseconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(milliseconds / 1000.0).ok()
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn seconds(lifetime: Option<Duration>) -> JsValue {
+    lifetime.map_or(JsValue::UNDEFINED, |lifetime| lifetime.as_secs_f64().into())
+}
+
+fn refresh_error(error: &RefreshError) -> JsValue {
+    let status = match error {
+        RefreshError::Refused { status, .. } => Some(*status),
+        RefreshError::Request(error) => error.status,
+        _ => None,
+    };
+    js_error("AuthenticationRefresh", &error.to_string(), status)
+}
+
+impl Listen for Callbacks {
+    fn hear(&self, event: &ConnectionEvent) -> bool {
+        let (kind, value) = match event {
+            ConnectionEvent::Connecting => return true,
+            ConnectionEvent::Connected { .. } => (0, JsValue::UNDEFINED),
+            ConnectionEvent::Reconnecting { error } => (1, connection_error(error)),
+            ConnectionEvent::Reconnected { .. } => (2, JsValue::UNDEFINED),
+            ConnectionEvent::Disconnected { error } => (3, connection_error(error)),
+            ConnectionEvent::AuthenticationRefreshed { lifetime } => (4, seconds(*lifetime)),
+            ConnectionEvent::AuthenticationRefreshFailed { error } => (5, refresh_error(error)),
+        };
+        self.event(kind, &value);
+        true
+    }
+}
+
+impl Callee<JsCodec> for Callbacks {
+    fn start(&self, _runtime: &Runtime) {}
+
+    #[allow(clippy::cast_precision_loss, reason = "nobody calls 2^53 times")]
+    fn call(&self, connection: &Arc<Connection<JsCodec>>, call: Invocation<'_, JsValue>) {
+        let answer = call.invocation_id.as_deref().and_then(|id| connection.begin_answer(id));
+        self.invocation(&call.arguments, answer.map(|(number, _)| number as f64));
+    }
+}
+
+/// A call of JavaScript's.
+struct Waiting {
+    callbacks: Callbacks,
+    id: f64,
+}
+
+impl Waiting {
+    fn finish(&self, end: &CallEnd<'_, JsValue>) {
+        let fail = |error: JsValue, closed| self.callbacks.fail(self.id, &error, closed);
+        match end {
+            CallEnd::Outcome(Outcome::Value(message)) => self.callbacks.end(self.id, message),
+            // The codec tells every outcome by its message.
+            CallEnd::Outcome(_) | CallEnd::UnexpectedItem => fail(
+                js_error("NotAStream", "the server's method returns a stream, not a single result", None),
+                false,
+            ),
+            CallEnd::Closed(error) => fail(connection_error(error), true),
         }
     }
 }
 
-impl Callee<JsJson> for Callbacks {
-    fn start(&self, _runtime: &Runtime) {}
-
-    fn call(&self, _connection: &Arc<Connection<JsJson>>, call: Invocation<'_, JsValue>) {
-        self.invocation(&call.target, call.arguments);
+impl Caller<JsCodec> for Waiting {
+    fn end(self: Box<Self>, end: CallEnd<'_, JsValue>) {
+        self.finish(&end);
     }
 }
 
-struct Waiting(oneshot::Sender<Result<JsValue, JsValue>>);
+impl Subscriber<JsCodec> for Waiting {
+    fn item(&self, item: JsValue) -> bool {
+        self.callbacks.item(self.id, &item);
+        true
+    }
 
-impl Caller<JsJson> for Waiting {
-    fn end(self: Box<Self>, end: CallEnd<'_, JsValue>) {
-        let result = match end {
-            CallEnd::Outcome(Outcome::Void) => Ok(JsValue::UNDEFINED),
-            CallEnd::Outcome(Outcome::Value(value)) => Ok(value),
-            CallEnd::Outcome(Outcome::Error(error)) => Err(js_error("Server", &error, None)),
-            CallEnd::UnexpectedItem => {
-                Err(js_error("NotAStream", "the server's method returns a stream, not a single result", None))
-            }
-            CallEnd::Closed(error) => Err(connection_error(error)),
-        };
-        let _ = self.0.send(result);
+    fn end(&self, end: CallEnd<'_, JsValue>) {
+        self.finish(&end);
     }
 }
 
@@ -244,7 +349,7 @@ fn token_provider(factory: Function) -> TokenProvider {
         let called = factory.call0(&JsValue::UNDEFINED);
         Box::pin(async move {
             let token = match called {
-                Ok(token) => JsFuture::from(Promise::resolve(&token)).await,
+                Ok(token) => settled(token).await,
                 Err(thrown) => Err(thrown),
             };
             match token {
@@ -256,4 +361,22 @@ fn token_provider(factory: Function) -> TokenProvider {
             }
         })
     })
+}
+
+fn retry_policy(callbacks: Callbacks) -> RetryPolicy {
+    RetryPolicy::new_async(move |context: RetryContext| {
+        let RetryContext { previous_retry_count, elapsed, reason } = context;
+        let retry_after = reason.retry_after().map_or(0.0, milliseconds);
+        let reason = connection_error(&reason);
+        let delay = callbacks.retry(previous_retry_count, milliseconds(elapsed), &reason, retry_after);
+        async move { settled(delay).await.ok()?.as_f64().and_then(duration) }
+    })
+}
+
+/// The value itself, unless it is a promise: then what comes of that.
+async fn settled(value: JsValue) -> Result<JsValue, JsValue> {
+    match value.dyn_into::<Promise>() {
+        Ok(promise) => JsFuture::from(promise).await,
+        Err(value) => Ok(value),
+    }
 }

@@ -73,6 +73,8 @@ fn assemble(folder: &Path) -> Result<()> {
         let value = crate_manifest[key].as_str().with_context(|| format!("Cargo.toml has no {key}"))?;
         manifest = manifest.replace(&format!("@{key}@"), value);
     }
+    let version = format!("export const VERSION = {};\n", crate_manifest["version"]);
+    fs::write(folder.join("src/generated/version.js"), version)?;
     Ok(fs::write(folder.join("package.json"), manifest)?)
 }
 

@@ -36,18 +36,17 @@ pub(crate) fn test() -> Result<()> {
         tests.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
         Ok(tests)
     });
-    match Program::reference_hub() {
-        Ok(hub) => {
-            if hub.is_none() {
-                report.skip("everything against the reference hub", "HUBWIRE_REFERENCE_DIR is not set");
-            }
-            if let Some(browser) = &browser {
-                report.tests("browser tests", || browser_tests(browser, hub.as_ref()));
-            }
-        }
-        Err(error) => report.fail(&format!("the reference hub does not start: {error:#}")),
+    let hub = Program::reference_hub().unwrap_or_else(|error| {
+        report.fail(&format!("the reference hub does not start: {error:#}"));
+        None
+    });
+    if hub.is_none() {
+        report.skip("everything against the reference hub", "HUBWIRE_REFERENCE_DIR is not set");
     }
-    npm(&mut report, browser.as_ref());
+    if let Some(browser) = &browser {
+        report.tests("browser tests", || browser_tests(browser, hub.as_ref()));
+    }
+    npm(&mut report, browser.as_ref(), hub.as_ref());
 
     if !report.finish() {
         std::process::exit(1);
@@ -141,7 +140,7 @@ fn browser_tests(browser: &Browser, hub: Option<&Program>) -> Result<Command> {
     Ok(tests)
 }
 
-fn npm(report: &mut Report, browser: Option<&Browser>) {
+fn npm(report: &mut Report, browser: Option<&Browser>, hub: Option<&Program>) {
     let node = |script: &str, arguments: &[&Path]| {
         let mut node = command("node");
         node.arg(root().join(script)).args(arguments);
@@ -156,6 +155,14 @@ fn npm(report: &mut Report, browser: Option<&Browser>) {
         checks::npm_module(&folder.join("hubwire.wasm"))
     });
     report.tests("the npm package's JavaScript", || Ok(node("tests/npm/run.mjs", &[&folder])));
+    report.tests("the npm package's types", || Ok(node("tests/npm/types.mjs", &[&folder])));
+    if let Some(hub) = hub {
+        report.tests("the npm package on the reference hub", || {
+            let mut tests = node("tests/npm/hub.mjs", &[&folder]);
+            tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
+            Ok(tests)
+        });
+    }
     report
         .tests("npm package in other people's projects", || Ok(node("tests/packaging/run.mjs", &[&tarball])));
 

@@ -199,6 +199,11 @@ impl<T, S: Clone, J> Session<T, S, J> {
         &self.options
     }
 
+    /// Has later attempts to connect, of a start or a reconnect, go to another URL.
+    pub fn set_url(&mut self, url: HubUrl) {
+        self.options.url = url;
+    }
+
     /// Whether calls can be made. While a stateful connection gets a new socket they can, and wait for it.
     #[must_use]
     pub fn is_connected(&self) -> bool {

@@ -1,0 +1,127 @@
+import { LogLevel } from "./enums.js";
+import { HubwireError } from "./errors.js";
+
+/** So many items wait for someone to take them. */
+const LIMIT = 65_536;
+
+/**
+ * What a hub's method streams: items, then the end. Nothing is lost before the first subscriber comes. When the last
+ * one has gone, the stream is cancelled.
+ */
+export class HubStream {
+  #observers = [];
+  #kept = [];
+  #end;
+  #cancel;
+  #logger;
+
+  constructor(logger, cancel) {
+    this.#logger = logger;
+    this.#cancel = cancel;
+  }
+
+  /** An item has come. */
+  item(item) {
+    if (this.#end) return;
+    if (this.#kept) this.#keep(this.#kept, item);
+    else for (const observer of [...this.#observers]) this.#tell(() => observer.next(item));
+  }
+
+  /** It has ended, with an error perhaps. */
+  end(error) {
+    if (this.#end) return;
+    this.#end = { error };
+    for (const observer of this.#observers.splice(0)) this.#tellEnd(observer);
+  }
+
+  subscribe(observer) {
+    this.#observers.push(observer);
+    const kept = this.#kept ?? [];
+    this.#kept = undefined;
+    for (const item of kept) {
+      // It may dispose of itself meanwhile.
+      if (this.#observers.includes(observer)) this.#tell(() => observer.next(item));
+    }
+    if (this.#end && this.#observers.includes(observer)) {
+      this.#remove(observer);
+      this.#tellEnd(observer);
+    }
+    return {
+      dispose: () => {
+        if (this.#remove(observer) && this.#observers.length === 0) this.#stop();
+      },
+    };
+  }
+
+  [Symbol.asyncIterator]() {
+    const items = [];
+    const waiting = [];
+    let end;
+    const finish = (error) => {
+      end ??= { error };
+      for (const { resolve, reject } of waiting.splice(0)) {
+        if (end.error === undefined) resolve({ done: true, value: undefined });
+        else reject(end.error);
+        // An error is told once.
+        end = {};
+      }
+    };
+    const subscription = this.subscribe({
+      next: (value) => {
+        const next = waiting.shift();
+        if (next) next.resolve({ done: false, value });
+        else this.#keep(items, value);
+      },
+      error: finish,
+      complete: finish,
+    });
+    return {
+      next: () =>
+        new Promise((resolve, reject) => {
+          if (items.length > 0) return resolve({ done: false, value: items.shift() });
+          waiting.push({ resolve, reject });
+          if (end) finish();
+        }),
+      return: async (value) => {
+        items.length = 0;
+        end = {};
+        finish();
+        subscription.dispose();
+        return { done: true, value };
+      },
+    };
+  }
+
+  #keep(items, item) {
+    items.push(item);
+    if (items.length <= LIMIT) return;
+    items.length = 0;
+    this.#stop();
+    this.end(new HubwireError(`More than ${LIMIT} items of a stream waited to be taken.`, { code: "SlowConsumer" }));
+  }
+
+  #stop() {
+    if (this.#end) return;
+    this.#cancel();
+  }
+
+  #remove(observer) {
+    const at = this.#observers.indexOf(observer);
+    if (at >= 0) this.#observers.splice(at, 1);
+    return at >= 0;
+  }
+
+  #tellEnd(observer) {
+    const { error } = this.#end;
+    this.#tell(() => (error === undefined ? observer.complete?.() : observer.error?.(error)));
+  }
+
+  // What an observer throws concerns neither the connection nor the others.
+  #tell(call) {
+    try {
+      call();
+    } catch (error) {
+      this.#logger.log(LogLevel.Error, `Stream callback threw error: ${error}`);
+    }
+  }
+}
