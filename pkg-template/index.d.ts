@@ -128,8 +128,8 @@ export interface RetryContext {
   readonly previousRetryCount: number;
   /** How long ago the connection was lost, in milliseconds. */
   readonly elapsedMilliseconds: number;
-  /** Why it was lost, or why the last attempt failed. */
-  readonly retryReason: Error;
+  /** Why it was lost, or why the last attempt failed: a {@link HubwireError}. */
+  readonly retryReason: Error & { readonly code?: HubwireErrorCode; readonly statusCode?: number };
 }
 
 /** When to try again after the connection was lost. */
@@ -235,8 +235,9 @@ export interface IStreamResult<T> {
 }
 
 /**
- * What a hub's method streams: to subscribe to, or to loop over. Items that come before are kept, up to 65 536 of them.
- * The server stops when the last subscriber has disposed of its subscription, or the loop was left.
+ * What a hub's method streams: to subscribe to, or to loop over. Items that come before are kept, up to 32 768 of them.
+ * A loop that is slower than the server makes the server wait: once 1 024 items wait in loops, the socket is not read until
+ * some are taken, unless the result of an `invoke` is waited for. The server stops when the last subscriber has disposed of its subscription, or the loop was left.
  *
  * @example
  * for await (const tick of connection.stream("Ticks", "MSFT")) console.log(tick);

@@ -197,8 +197,13 @@ export class HubConnection {
   }
 
   #stream(name, args, signal) {
+    const session = this.#session;
     let cancel;
-    const stream = new HubStream(this.#logger, () => cancel());
+    const stream = new HubStream(this.#logger, {
+      cancel: () => cancel(),
+      hold: () => session?.inner?.hold(),
+      release: (items) => session?.inner?.release(items),
+    });
     const call = {
       item: (item) => stream.item(item),
       end: ({ error }) => stream.end(error ? serverError(error) : undefined),

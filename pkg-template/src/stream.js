@@ -2,28 +2,31 @@ import { LogLevel } from "./enums.js";
 import { HubwireError } from "./errors.js";
 
 /** So many items wait for someone to take them. */
-const LIMIT = 65_536;
+const LIMIT = 32_768;
 
 /**
  * What a hub's method streams: items, then the end. Nothing is lost before the first subscriber comes. When the last
- * one has gone, the stream is cancelled.
+ * one has gone, the stream is cancelled. A loop that is slower than the server makes the server wait.
  */
 export class HubStream {
   #observers = [];
   #kept = [];
   #end;
-  #cancel;
+  #source;
   #logger;
 
-  constructor(logger, cancel) {
+  /** `source`: `cancel`, and `hold` and `release`, which are told how many items wait in loops. */
+  constructor(logger, source) {
     this.#logger = logger;
-    this.#cancel = cancel;
+    this.#source = source;
   }
 
   /** An item has come. */
   item(item) {
     if (this.#end) return;
-    if (this.#kept) this.#keep(this.#kept, item);
+    if (this.#kept) {
+      if (!this.#keep(this.#kept, item)) this.#kept = [];
+    }
     else for (const observer of [...this.#observers]) this.#tell(() => observer.next(item));
   }
 
@@ -57,6 +60,7 @@ export class HubStream {
     const items = [];
     const waiting = [];
     let end;
+    const drop = () => this.#source.release(items.splice(0).length);
     const finish = (error) => {
       end ??= { error };
       for (const { resolve, reject } of waiting.splice(0)) {
@@ -70,7 +74,8 @@ export class HubStream {
       next: (value) => {
         const next = waiting.shift();
         if (next) next.resolve({ done: false, value });
-        else this.#keep(items, value);
+        else if (this.#keep(items, value)) this.#source.hold();
+        else drop();
       },
       error: finish,
       complete: finish,
@@ -78,12 +83,15 @@ export class HubStream {
     return {
       next: () =>
         new Promise((resolve, reject) => {
-          if (items.length > 0) return resolve({ done: false, value: items.shift() });
+          if (items.length > 0) {
+            resolve({ done: false, value: items.shift() });
+            return this.#source.release(1);
+          }
           waiting.push({ resolve, reject });
           if (end) finish();
         }),
       return: async (value) => {
-        items.length = 0;
+        drop();
         end = {};
         finish();
         subscription.dispose();
@@ -93,16 +101,15 @@ export class HubStream {
   }
 
   #keep(items, item) {
-    items.push(item);
-    if (items.length <= LIMIT) return;
-    items.length = 0;
+    if (items.length < LIMIT) return items.push(item);
     this.#stop();
     this.end(new HubwireError(`More than ${LIMIT} items of a stream waited to be taken.`, { code: "SlowConsumer" }));
+    return 0;
   }
 
   #stop() {
     if (this.#end) return;
-    this.#cancel();
+    this.#source.cancel();
   }
 
   #remove(observer) {

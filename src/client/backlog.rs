@@ -60,16 +60,16 @@ impl Backlog {
     }
 }
 
-#[cfg(feature = "client")]
 impl Backlog {
     /// A message of so many bytes waits until the guard is dropped.
-    pub(super) fn enter(self: &Arc<Self>, bytes: usize) -> Waiting {
+    pub(crate) fn enter(self: &Arc<Self>, bytes: usize) -> Waiting {
         self.messages.fetch_add(1, Ordering::SeqCst);
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
         Waiting { backlog: Arc::clone(self), bytes }
     }
 
     /// An empty stream is waited for until the guard is dropped.
+    #[cfg(feature = "client")]
     pub(super) fn hunger(self: &Arc<Self>) -> Hungry {
         self.hungry.fetch_add(1, Ordering::SeqCst);
         Hungry(Arc::clone(self))
@@ -77,14 +77,12 @@ impl Backlog {
 }
 
 /// A message that waits.
-#[cfg(feature = "client")]
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     backlog: Arc<Backlog>,
     bytes: usize,
 }
 
-#[cfg(feature = "client")]
 impl Drop for Waiting {
     fn drop(&mut self) {
         let backlog = &self.backlog;

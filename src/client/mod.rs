@@ -25,6 +25,7 @@ mod transport;
 browser_only! {
     #[cfg(feature = "js")]
     pub(crate) use self::{
+        backlog::{Backlog, Waiting},
         call::{CallEnd, Callee, Caller, Full, Job, Subscriber},
         codec::Codec,
         connection::{Connection, ConnectionSettings, StopOnDrop, TokenProvider},

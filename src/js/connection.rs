@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use wasm_bindgen_futures::JsFuture;
 use super::codec::{JsCodec, Reader};
 use super::error::{connection_error, js_error};
 use crate::client::{
-    CallEnd, Callee, Caller, Connection, ConnectionEvent, ConnectionSettings, Full, Job, Listen, RetryPolicy,
-    StopOnDrop, Subscriber, TokenProvider,
+    Backlog, CallEnd, Callee, Caller, Connection, ConnectionEvent, ConnectionSettings, Full, Job, Listen,
+    RetryPolicy, StopOnDrop, Subscriber, TokenProvider, Waiting,
 };
 use crate::core::hub::Pending;
 use crate::core::message::{Invocation, Outcome};
@@ -97,6 +98,9 @@ extern "C" {
 pub struct WasmConnection {
     connection: StopOnDrop<JsCodec>,
     callbacks: Callbacks,
+    backlog: Arc<Backlog>,
+    /// Items of streams that nobody has taken yet.
+    held: RefCell<Vec<Waiting>>,
 }
 
 #[wasm_bindgen]
@@ -136,9 +140,10 @@ impl WasmConnection {
         }
         let codec = JsCodec::new(callbacks.clone(), options.protocol(), options.binary());
         let callee = Box::new(callbacks.clone());
-        let connection = Connection::new(session, settings, Arc::default(), callee, codec);
+        let backlog = Arc::<Backlog>::default();
+        let connection = Connection::new(session, settings, Arc::clone(&backlog), callee, codec);
         connection.listen(Box::new(callbacks.clone()));
-        Ok(Self { connection: StopOnDrop(connection), callbacks })
+        Ok(Self { connection: StopOnDrop(connection), callbacks, backlog, held: RefCell::default() })
     }
 
     /// Begins to connect. How that ended is an event.
@@ -168,12 +173,9 @@ impl WasmConnection {
     /// Calls a method, and hears of its end; of the items of a stream as well. The uploads are numbered from the
     /// next number on.
     pub fn invoke(&self, id: f64, message: JsValue, streams: bool, uploads: u32) -> Result<(), JsValue> {
-        let waiting = Waiting { callbacks: self.callbacks.clone(), id };
-        let call = if streams {
-            Pending::Stream(Arc::new(waiting) as _)
-        } else {
-            Pending::Call(Box::new(waiting) as _)
-        };
+        let call = Call { callbacks: self.callbacks.clone(), id };
+        let call =
+            if streams { Pending::Stream(Arc::new(call) as _) } else { Pending::Call(Box::new(call) as _) };
         let begun = self.connection.0.begin(id as u64, "", message, call, jobs(uploads));
         begun.map(drop).map_err(|error| connection_error(&error))
     }
@@ -181,6 +183,21 @@ impl WasmConnection {
     /// A call is no longer waited for.
     pub fn cancel(&self, id: f64) {
         self.connection.0.abandon(id as u64);
+    }
+
+    /// An item of a stream waits for its consumer: when there are many, the socket is no longer read.
+    pub fn hold(&self) {
+        self.held.borrow_mut().push(self.backlog.enter(0));
+    }
+
+    /// So many items wait no longer.
+    pub fn release(&self, items: u32) {
+        let mut held = self.held.borrow_mut();
+        let rest = held.len().saturating_sub(items as usize);
+        let released = held.split_off(rest);
+        // Dropping them may wake others.
+        drop(held);
+        drop(released);
     }
 
     /// Sends an item. `false` when nobody wants it any more; else as `send`.
@@ -298,12 +315,12 @@ impl Callee<JsCodec> for Callbacks {
 }
 
 /// A call of JavaScript's.
-struct Waiting {
+struct Call {
     callbacks: Callbacks,
     id: f64,
 }
 
-impl Waiting {
+impl Call {
     fn finish(&self, end: &CallEnd<'_, JsValue>) {
         let fail = |error: JsValue, closed| self.callbacks.fail(self.id, &error, closed);
         match end {
@@ -318,13 +335,13 @@ impl Waiting {
     }
 }
 
-impl Caller<JsCodec> for Waiting {
+impl Caller<JsCodec> for Call {
     fn end(self: Box<Self>, end: CallEnd<'_, JsValue>) {
         self.finish(&end);
     }
 }
 
-impl Subscriber<JsCodec> for Waiting {
+impl Subscriber<JsCodec> for Call {
     fn item(&self, item: JsValue) -> bool {
         self.callbacks.item(self.id, &item);
         true

@@ -142,6 +142,18 @@ export function suite(hubwire, official, url) {
       await until(async () => (await connection.invoke("CancelledStreams")) > before);
     }));
 
+  test("streams: a loop that is slow makes the server wait, and loses nothing", () =>
+    connected(async (connection) => {
+      let next = 0;
+      for await (const item of connection.stream("Counter", 100_000, 0)) {
+        if (item !== next) throw new Error(`got ${item}, expected ${next}`);
+        // So long that far more would have come meanwhile than may wait.
+        if (next === 10) await new Promise((resolve) => setTimeout(resolve, 500));
+        next += 1;
+      }
+      equal(next, 100_000);
+    }));
+
   test("streams: what an observer throws disturbs nobody", () =>
     connected(async (connection) => {
       const stream = connection.stream("Counter", 3, 1);

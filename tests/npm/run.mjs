@@ -448,25 +448,43 @@ test("wire: messages that make no sense are refused", () => {
   assert.deepEqual(new Wire(new JsonHubProtocol(), logger).reader().read('{"type":99}\x1e'), [{ type: 99 }]);
 });
 
-test("streams: no more than 65536 items wait; then the stream is cancelled, and fails", async () => {
-  let cancelled = 0;
-  const stream = new HubStream(logger, () => (cancelled += 1));
-  for (let n = 0; n < 65_537; n += 1) stream.item(n);
-  assert.equal(cancelled, 1);
+/** What a stream asks of its connection. */
+function source() {
+  const asked = { cancelled: 0, held: 0 };
+  return Object.assign(asked, {
+    cancel: () => (asked.cancelled += 1),
+    hold: () => (asked.held += 1),
+    release: (items) => (asked.held -= items),
+  });
+}
+
+test("streams: no more than 32768 items wait; then the stream is cancelled, and fails", async () => {
+  const asked = source();
+  const stream = new HubStream(logger, asked);
+  for (let n = 0; n < 32_769; n += 1) stream.item(n);
+  assert.equal(asked.cancelled, 1);
   const failed = async () => {
     for await (const item of stream) assert.fail(`got ${item}`);
   };
   await assert.rejects(failed(), { code: "SlowConsumer" });
+  // In a loop as well.
+  const looped = new HubStream(logger, asked);
+  const loop = looped[Symbol.asyncIterator]();
+  for (let n = 0; n < 32_769; n += 1) looped.item(n);
+  assert.deepEqual([asked.cancelled, asked.held], [2, 0]);
+  await assert.rejects(loop.next(), { code: "SlowConsumer" });
 });
 
 test("streams: a loop gets what came before, one by one, and leaving ends it", async () => {
-  let cancelled = 0;
-  const stream = new HubStream(logger, () => (cancelled += 1));
+  const asked = source();
+  const stream = new HubStream(logger, asked);
   stream.item(1);
   const loop = stream[Symbol.asyncIterator]();
   stream.item(2);
+  assert.equal(asked.held, 2);
   assert.deepEqual(await loop.next(), { done: false, value: 1 });
   assert.deepEqual(await loop.next(), { done: false, value: 2 });
+  assert.equal(asked.held, 0);
   const third = loop.next();
   const fourth = loop.next();
   stream.item(3);
@@ -474,11 +492,11 @@ test("streams: a loop gets what came before, one by one, and leaving ends it", a
   assert.deepEqual(await loop.return("left"), { done: true, value: "left" });
   assert.deepEqual(await fourth, { done: true, value: undefined });
   assert.deepEqual(await loop.next(), { done: true, value: undefined });
-  assert.equal(cancelled, 1);
+  assert.deepEqual([asked.cancelled, asked.held], [1, 0]);
 });
 
 test("streams: an error ends a loop, once", async () => {
-  const stream = new HubStream(logger, () => {});
+  const stream = new HubStream(logger, source());
   const loop = stream[Symbol.asyncIterator]();
   stream.item(1);
   stream.end(new Error("torn"));

@@ -1,21 +1,22 @@
-//! Ours and theirs, side by side, in one run: `cargo xtask bench`.
+//! This client and the official .NET one, side by side, in one run: `cargo xtask bench`.
 //!
-//! Against the official .NET client (in the reference folder, which `HUBWIRE_REFERENCE_DIR` names), both against the
-//! same server and by the client's own CPU time; and against `jsonwebtoken`.
+//! Both against the same server and by the client's own CPU time. The official client is in the reference folder, which
+//! `HUBWIRE_REFERENCE_DIR` names.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
+mod table;
 
 use std::hint::black_box;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_channel::mpsc;
 use futures_util::StreamExt;
-use hubwire::service::{AccessKey, NegotiateOptions, ServiceClient, ServiceEndpoint};
 use hubwire::{HubConnection, HubProtocol};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
+use table::{Clock, row};
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Order {
@@ -33,12 +34,10 @@ struct Line {
 }
 
 fn main() {
-    // `cargo test` runs benches as well; there they need only compile.
-    if !std::env::args().any(|argument| argument == "--bench") {
+    if !table::is_wanted() {
         return;
     }
-    println!("{:<44} {:>14} {:>14} {:>8}", "", "hubwire", "theirs", "ratio");
-    sign();
+    table::heading();
     let Some(base) = support::reference_hub("the .NET client") else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     for protocol in [HubProtocol::Json, HubProtocol::MessagePack] {
@@ -69,40 +68,6 @@ async fn clients(base: &str, protocol: HubProtocol) {
             row(&format!("{title}, {name}"), ours, figure(&theirs, name));
         }
     }
-}
-
-fn row(name: &str, ours: f64, theirs: f64) {
-    println!("{name:<44} {ours:>14.0} {theirs:>14.0} {:>7.2}x", ours / theirs);
-}
-
-/// Client tokens per second, on one thread: all of `negotiate` against the signature alone.
-fn sign() {
-    const COUNT: u32 = 100_000;
-    let key = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ABCDEFGH";
-    let endpoint = ServiceEndpoint::new("https://contoso.service.signalr.net", AccessKey::new(key)).unwrap();
-    let hub = ServiceClient::builder().endpoint(endpoint).build().unwrap().hub("chat").unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let ours = runtime.block_on(async {
-        let start = Instant::now();
-        for _ in 0..COUNT {
-            black_box(
-                hub.negotiate(NegotiateOptions::for_user("alice").claim("role", "reader")).await.unwrap(),
-            );
-        }
-        f64::from(COUNT) / start.elapsed().as_secs_f64()
-    });
-    let encoding = jsonwebtoken::EncodingKey::from_secret(key.as_bytes());
-    let header = jsonwebtoken::Header::default();
-    let start = Instant::now();
-    for n in 0..COUNT {
-        let claims = json!({
-            "asrs.s.uid": "alice", "role": "reader", "nbf": n, "exp": n, "iat": n,
-            "aud": "https://contoso.service.signalr.net/client/?hub=chat",
-        });
-        black_box(jsonwebtoken::encode(&header, &claims, &encoding).unwrap());
-    }
-    let theirs = f64::from(COUNT) / start.elapsed().as_secs_f64();
-    row("negotiate against jsonwebtoken, tokens/s", ours, theirs);
 }
 
 /// Connects to one of the reference hub's counterparts without a hub; both take the protocol by name.
@@ -212,27 +177,4 @@ fn figure(figures: &Value, name: &str) -> f64 {
 
 fn per_cpu_second(figures: &Value) -> f64 {
     figure(figures, "per_cpu_s")
-}
-
-/// Counts this process's own CPU time.
-struct Clock(Duration);
-
-impl Clock {
-    fn start() -> Self {
-        Self(cpu_time())
-    }
-
-    fn rate(&self, count: u32) -> f64 {
-        f64::from(count) / (cpu_time() - self.0).as_secs_f64()
-    }
-}
-
-/// The CPU time of all threads, in nanoseconds: the first number of each `schedstat`.
-fn cpu_time() -> Duration {
-    let threads = std::fs::read_dir("/proc/self/task").expect("Linux, which counts CPU time by thread");
-    let nanoseconds = threads.filter_map(|thread| {
-        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(nanoseconds.sum())
 }

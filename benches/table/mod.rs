@@ -1,0 +1,49 @@
+//! What the benchmarks share: the table they print, and the CPU time they count by.
+
+use std::time::Duration;
+
+/// Whether this is a benchmark. `cargo test` runs benches as well; there they need only compile.
+pub(crate) fn is_wanted() -> bool {
+    std::env::args().any(|argument| argument == "--bench")
+}
+
+pub(crate) fn heading() {
+    println!("{:<52} {:>14} {:>14} {:>8}", "", "hubwire", "theirs", "ratio");
+}
+
+pub(crate) fn row(name: &str, ours: f64, theirs: f64) {
+    println!("{name:<52} {ours:>14.0} {theirs:>14.0} {:>7.2}x", ours / theirs);
+}
+
+/// Counts the CPU time of a process, this one or another.
+pub(crate) struct Clock {
+    process: String,
+    start: Duration,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self::of("self".to_owned())
+    }
+
+    pub(crate) fn of(process: String) -> Self {
+        let start = cpu_time(&process);
+        Self { process, start }
+    }
+
+    /// How many per CPU second since the start.
+    pub(crate) fn rate(&self, count: u32) -> f64 {
+        f64::from(count) / (cpu_time(&self.process) - self.start).as_secs_f64()
+    }
+}
+
+/// The CPU time of all threads, in nanoseconds: the first number of each `schedstat`.
+fn cpu_time(process: &str) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task"));
+    let threads = threads.expect("Linux, which counts CPU time by thread");
+    let nanoseconds = threads.filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}
