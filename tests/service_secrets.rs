@@ -127,8 +127,8 @@ async fn nothing_that_is_secret_is_shown() {
         .with_writer(out.clone())
         .with_ansi(false)
         .finish();
-    // Background tasks log on this thread too, since the runtime has no other.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // For every thread: the other test logs nothing that is looked for here.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
 
     let well = Fake::start(|seen: &Seen| match seen.path() {
         IDENTITY => reply(200, json!({"access_token": ENTRA_TOKEN, "expires_on": "4102444800"})),

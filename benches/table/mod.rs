@@ -7,6 +7,12 @@ pub(crate) fn is_wanted() -> bool {
     std::env::args().any(|argument| argument == "--bench")
 }
 
+/// Whether a row is to be measured: all, or those whose names contain one of the arguments.
+pub(crate) fn has_row(name: &str) -> bool {
+    let mut wanted = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).peekable();
+    wanted.peek().is_none() || wanted.any(|wanted| name.contains(&wanted))
+}
+
 pub(crate) fn heading() {
     println!("{:<52} {:>14} {:>14} {:>8}", "", "hubwire", "theirs", "ratio");
 }

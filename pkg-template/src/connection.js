@@ -1,5 +1,5 @@
 import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
-import { AbortError, HubwireError, invalid, stopped, textOf, typed } from "./errors.js";
+import { AbortError, HubwireError, invalid, notConnected, stopped, textOf, typed } from "./errors.js";
 import { Handlers } from "./handlers.js";
 import { bindings, initialize } from "./module.js";
 import { HubStream } from "./stream.js";
@@ -92,11 +92,19 @@ export class HubConnection {
   }
 
   async #connect(session, url) {
-    await initialize();
-    // It may have been stopped while the module loaded.
+    const create = await this.#place();
+    // It may have been stopped while that was loading.
     if (session !== this.#session) return;
-    session.inner = new (bindings().WasmConnection)(url, this.#settings(session), this.#callbacks(session));
+    session.inner = create(url, this.#settings(session), this.#callbacks(session));
     session.inner.start();
+  }
+
+  /** What makes a connection: in the module here, or in a worker where the application wants one and there are any. */
+  async #place() {
+    const { worker } = this.#options;
+    if (worker !== undefined && typeof Worker === "function") return (await import("./remote.js")).remote(worker);
+    await initialize();
+    return (...args) => new (bindings().WasmConnection)(...args);
   }
 
   async stop() {
@@ -271,6 +279,7 @@ export class HubConnection {
       keepAliveIntervalInMilliseconds: this.#keepAliveInterval,
       protocol: this.#protocol.name,
       binary: session.wire.isBinary,
+      protocolOptions: this.#protocol.forWorker,
     };
   }
 
@@ -279,6 +288,9 @@ export class HubConnection {
     const { wire, calls } = session;
     return {
       reader: () => wire.reader(),
+      failure: (error) => {
+        wire.failure = error;
+      },
       write: (type, id, error, sequenceId) => wire.writeOwn(type, id, error, sequenceId),
       join: (messages) => wire.join(messages),
       invocation: (message, answer) => void this.#called(session, message, answer),
@@ -379,7 +391,7 @@ export class HubConnection {
     if (session !== this.#session) return;
     this.#session = undefined;
     this.#negotiated = undefined;
-    session.end();
+    session.end(error);
     const isStop = error?.code === "Stopped";
     if (!isStop) this.#log(session.wasUp ? LogLevel.Warning : LogLevel.Error, `Disconnected: ${error?.message}`);
     // The official client tells no error when it was asked to stop, or when the server closed without one.
@@ -490,14 +502,14 @@ class Session {
     for (const id of [...this.#uploads.keys()]) this.#stopUpload(id);
   }
 
-  end() {
+  end(error) {
+    // None is left, unless it was a worker that failed.
+    for (const id of [...this.calls.keys()]) this.take(id).fail(error);
     this.stopUploads();
     this.inner?.free();
     this.inner = undefined;
   }
 }
-
-const notConnected = () => invalidState("Cannot send data if the connection is not in the 'Connected' State.");
 
 const serverError = (message) => new HubwireError(message, { code: "Server" });
 

@@ -1,5 +1,5 @@
 // The package with its WebAssembly module inlined: works in every bundler without a plugin.
-import embedded from "./generated/embedded.js";
+import { embedded } from "./generated/embedded.js";
 import { embed } from "./module.js";
 
 // Compressed before it became text: a server's compression can't make up for the latter.

@@ -1,5 +1,5 @@
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -16,16 +16,31 @@ const HARD: Limit = Limit { messages: 64 << 10, bytes: 64 << 20 };
 const STALL: Duration = Duration::from_secs(30);
 
 struct Limit {
-    messages: usize,
-    bytes: usize,
+    messages: u64,
+    bytes: u64,
+}
+
+impl Limit {
+    fn is_exceeded_by(&self, waiting: u64) -> bool {
+        waiting >> BYTES >= self.messages || waiting & ((1 << BYTES) - 1) >= self.bytes
+    }
+}
+
+/// How many of the bits of [`Backlog::waiting`] count bytes. The others count messages.
+const BYTES: u32 = 40;
+
+/// One message of so many bytes.
+fn counted(bytes: usize) -> u64 {
+    (1 << BYTES) + u64::try_from(bytes).unwrap_or_default()
 }
 
 /// How much of the server's messages waits for handlers and streams.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
-    messages: AtomicUsize,
-    bytes: AtomicUsize,
-    /// How many messages have been taken so far.
+    /// Messages and bytes in one number, so that one operation counts both: handlers run on other threads than the
+    /// socket is read on, and what both write is slow.
+    waiting: AtomicU64,
+    /// How many messages have been taken while the socket was not read.
     taken: AtomicUsize,
     /// How many streams are waited for that have nothing to give.
     hungry: AtomicUsize,
@@ -36,8 +51,7 @@ pub(crate) struct Backlog {
 
 impl Backlog {
     fn exceeds(&self, limit: &Limit) -> bool {
-        self.messages.load(Ordering::SeqCst) >= limit.messages
-            || self.bytes.load(Ordering::SeqCst) >= limit.bytes
+        limit.is_exceeded_by(self.waiting.load(Ordering::SeqCst))
     }
 
     /// Whether more waits than can be held.
@@ -63,8 +77,7 @@ impl Backlog {
 impl Backlog {
     /// A message of so many bytes waits until the guard is dropped.
     pub(crate) fn enter(self: &Arc<Self>, bytes: usize) -> Waiting {
-        self.messages.fetch_add(1, Ordering::SeqCst);
-        self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        self.waiting.fetch_add(counted(bytes), Ordering::SeqCst);
         Waiting { backlog: Arc::clone(self), bytes }
     }
 
@@ -86,10 +99,13 @@ pub(crate) struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let backlog = &self.backlog;
+        let taken = counted(self.bytes);
+        let left = backlog.waiting.fetch_sub(taken, Ordering::SeqCst).wrapping_sub(taken);
+        if !backlog.paused.load(Ordering::SeqCst) {
+            return;
+        }
         backlog.taken.fetch_add(1, Ordering::SeqCst);
-        backlog.messages.fetch_sub(1, Ordering::SeqCst);
-        backlog.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
-        if backlog.paused.load(Ordering::SeqCst) && !backlog.exceeds(&SOFT) {
+        if !SOFT.is_exceeded_by(left) {
             backlog.paused.store(false, Ordering::SeqCst);
             let wakers = std::mem::take(&mut *backlog.wakers.lock().unwrap_or_else(PoisonError::into_inner));
             wakers.into_iter().for_each(Waker::wake);

@@ -3,6 +3,7 @@ use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::mem;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::task::Poll;
 
@@ -26,10 +27,13 @@ use crate::platform::{MaybeSend, MaybeSync, Runtime};
 const EARLY_MESSAGES: usize = 256;
 /// How many bytes of arguments and names they may have.
 const EARLY_BYTES: usize = 1 << 20;
+/// Names of methods up to this length are looked up without an allocation.
+const SHORT_NAME: usize = 64;
 
 /// One registered handler, without its types.
 trait Registered: MaybeSend + MaybeSync {
-    fn call(&self, runtime: &Runtime, call: &Invocation<'_, Payload<'_>>, reply: Option<Reply>);
+    /// Takes a call, and says whether the task that works on it is yet to begin.
+    fn call(&self, call: &Invocation<'_, Payload<'_>>, reply: Option<Reply>) -> bool;
 
     /// Takes a message that came before the handler. No code of the user's runs here.
     fn call_early(&self, early: Early);
@@ -66,6 +70,7 @@ type Inbox<A> = UnboundedReceiver<Work<A>>;
 struct Queue<M, H: Callable<M>> {
     sender: UnboundedSender<Work<H::Arguments>>,
     backlog: Arc<Backlog>,
+    is_running: AtomicBool,
     /// The task begins with the first message, since there may be no runtime before.
     idle: Mutex<Option<(Inbox<H::Arguments>, H)>>,
 }
@@ -73,24 +78,25 @@ struct Queue<M, H: Callable<M>> {
 impl<M, H: Callable<M>> Queue<M, H> {
     fn new(handler: H, backlog: &Arc<Backlog>) -> Self {
         let (sender, receiver) = mpsc::unbounded();
-        Self { sender, backlog: Arc::clone(backlog), idle: Mutex::new(Some((receiver, handler))) }
+        let (backlog, idle) = (Arc::clone(backlog), Mutex::new(Some((receiver, handler))));
+        Self { sender, backlog, is_running: AtomicBool::new(false), idle }
     }
 }
 
 impl<M: 'static, H: Callable<M>> Registered for Queue<M, H> {
-    fn call(&self, runtime: &Runtime, call: &Invocation<'_, Payload<'_>>, reply: Option<Reply>) {
+    fn call(&self, call: &Invocation<'_, Payload<'_>>, reply: Option<Reply>) -> bool {
         let waiting = || self.backlog.enter(call.arguments.as_ref().len());
         let work = match call.arguments.decode() {
             Ok(arguments) => Work::Call { arguments, reply, _waiting: waiting() },
             Err(error) => {
                 tracing::error!(target_method = &*call.target, %error, "arguments of another type than the handler's");
-                let Some(reply) = reply else { return };
+                let Some(reply) = reply else { return false };
                 Work::Unreadable { reply, _waiting: waiting() }
             }
         };
         // It fails when the handler's task is gone with its runtime.
         let _ = self.sender.unbounded_send(work);
-        self.run(runtime, &call.target);
+        !self.is_running.load(Ordering::Relaxed)
     }
 
     fn call_early(&self, early: Early) {
@@ -100,6 +106,7 @@ impl<M: 'static, H: Callable<M>> Registered for Queue<M, H> {
     fn run(&self, runtime: &Runtime, target: &str) {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((receiver, handler)) = idle {
+            self.is_running.store(true, Ordering::Relaxed);
             runtime.spawn(run::<M, H>(receiver, handler, target.to_owned()));
         }
     }
@@ -280,23 +287,25 @@ impl Handlers {
 
     /// The handlers of a method. Without any so far, the call is kept for the first, unless somebody waits for its
     /// result.
-    fn find(&self, call: &Invocation<'_, Payload<'_>>) -> (Option<Runtime>, Arc<Target>) {
-        let lower;
-        let name = if call.target.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {
-            lower = call.target.to_lowercase();
-            lower.as_str()
+    fn find(&self, call: &Invocation<'_, Payload<'_>>) -> Arc<Target> {
+        let (mut short, long);
+        let name = if call.target.len() <= SHORT_NAME && call.target.is_ascii() {
+            // Most names, and this is done for every message.
+            short = [0; SHORT_NAME];
+            let name = short.split_at_mut(call.target.len()).0;
+            name.copy_from_slice(call.target.as_bytes());
+            name.make_ascii_lowercase();
+            str::from_utf8(name).unwrap_or_default()
         } else {
-            &call.target
+            long = call.target.to_lowercase();
+            &long
         };
-        let known = {
-            let registry = self.read();
-            registry.targets.get(name).map(|target| (registry.runtime.clone(), Arc::clone(target)))
-        };
+        let known = self.read().targets.get(name).cloned();
         known.unwrap_or_else(|| {
             let mut registry = self.write();
             // It may have been registered in between.
             if let Some(target) = registry.targets.get(name) {
-                return (registry.runtime.clone(), Arc::clone(target));
+                return Arc::clone(target);
             }
             if call.invocation_id.is_none() {
                 registry.keep(Early {
@@ -319,21 +328,26 @@ impl Callee<Raw> for Arc<Handlers> {
     }
 
     fn call(&self, connection: &Arc<Connection<Raw>>, call: Invocation<'_, Payload<'_>>) {
-        let (runtime, target) = self.find(&call);
+        let target = self.find(&call);
         if target.handlers.is_empty() && target.answers.is_none() {
             tracing::warn!(target_method = &*call.target, "no handler is registered for this method");
         }
-        if let Some(runtime) = runtime {
-            for (_, handler) in &target.handlers {
-                handler.call(&runtime, &call, None);
+        let give = |handler: &Arc<dyn Registered>, reply| {
+            if handler.call(&call, reply) {
+                let runtime = self.read().runtime.clone();
+                if let Some(runtime) = runtime {
+                    handler.run(&runtime, &call.target);
+                }
             }
-            if let Some((_, handler)) = &target.answers {
-                let reply = call.invocation_id.as_deref();
-                let protocol = call.arguments.protocol();
-                let reply = reply.and_then(|id| Reply::new(connection, id, protocol));
-                handler.call(&runtime, &call, reply);
-                return;
-            }
+        };
+        for (_, handler) in &target.handlers {
+            give(handler, None);
+        }
+        if let Some((_, handler)) = &target.answers {
+            let protocol = call.arguments.protocol();
+            let reply = call.invocation_id.as_deref();
+            give(handler, reply.and_then(|id| Reply::new(connection, id, protocol)));
+            return;
         }
         if let Some(id) = &call.invocation_id {
             connection.refuse(id, NO_RESULT);

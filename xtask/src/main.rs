@@ -24,7 +24,7 @@ cargo xtask COMMAND
   package            build the npm package and its tarball in target/npm
   demo [--port N]    build the package and the chat page, then run the demo server
   test               everything that has to hold: format, lints, docs, tests, browser, npm package
-  bench [ARGS]       run the benchmarks; ARGS go to them
+  bench [PART]       run the benchmarks, or those whose names contain a part
   fuzz [TARGET]... [--seconds N]
                      look for faults, in every target or in these, N seconds (60) in each
   fmt                format the Rust sources

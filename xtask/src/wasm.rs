@@ -26,13 +26,18 @@ const WASM_FEATURES: [&str; 6] = [
 
 /// Compiles the crate with the exports of the npm package.
 pub(crate) fn compile() -> Result<PathBuf> {
-    run(cargo().args(["rustc", "--lib", "--crate-type", "cdylib", "--target", WASM]).args([
-        "--profile",
-        "wasm-release",
-        "--no-default-features",
-        "--features",
-        "js",
-    ]))?;
+    // The module's panics name source files: where those of other crates lie on this machine is nobody's business.
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let registry = home.context("there is no home directory")?.join("registry/src");
+    let remap = format!("--remap-path-prefix={}=", registry.display());
+    let own = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let flags: Vec<&str> = own.split_whitespace().chain([remap.as_str()]).collect();
+    run(cargo()
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+        .args(["rustc", "--lib", "--crate-type", "cdylib", "--target", WASM])
+        .args(["--profile", "wasm-release", "--no-default-features", "--features", "js"]))?;
     Ok(target_dir().join(WASM).join("wasm-release/hubwire.wasm"))
 }
 
