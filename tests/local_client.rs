@@ -21,7 +21,7 @@ async fn negotiation_answers_by_version() {
     let answer: Value = wire.negotiate("Chat", &token).await.json().await.unwrap();
     assert_eq!(answer["negotiateVersion"], 1);
     assert_ne!(answer["connectionId"], answer["connectionToken"]);
-    let transports = json!([{ "transport": "WebSockets", "transferFormats": ["Text"] }]);
+    let transports = json!([{ "transport": "WebSockets", "transferFormats": ["Text", "Binary"] }]);
     assert_eq!(answer["availableTransports"], transports);
 
     let path = format!("/client/negotiate?hub=chat&access_token={token}");
@@ -157,7 +157,7 @@ async fn a_client_with_a_token_need_not_negotiate() {
 async fn a_bad_handshake_gets_an_error() {
     let wire = start().await;
     for (request, reason) in [
-        (r#"{"protocol":"messagepack","version":1}"#, "'json' only"),
+        (r#"{"protocol":"xml","version":1}"#, "'json' and 'messagepack' only"),
         (r#"{"protocol":"json","version":2}"#, "version 1"),
         (r#"{"type":6}"#, "`protocol` is missing"),
         ("hello", "malformed"),

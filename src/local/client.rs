@@ -116,7 +116,7 @@ async fn negotiate(
     let query = Query::parse(query.as_deref());
     let client = Client::identify(&service, &headers, &query)?;
     let transports = if client.may_use_web_sockets() {
-        json!([{ "transport": "WebSockets", "transferFormats": ["Text"] }])
+        json!([{ "transport": "WebSockets", "transferFormats": ["Text", "Binary"] }])
     } else {
         json!([])
     };

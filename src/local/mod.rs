@@ -8,7 +8,8 @@
 //!   trust;
 //! - **the managed identities** of the machine ([`LocalManagedIdentity`]): `GET /metadata/identity/oauth2/token` as on
 //!   a virtual machine, `GET /msi/token` as in App Service;
-//! - **the client endpoint**: `POST /client/negotiate` and the WebSocket at `/client/`, with the JSON protocol;
+//! - **the client endpoint**: `POST /client/negotiate` and the WebSocket at `/client/`, with the JSON
+//!   and the MessagePack protocol;
 //! - **the REST API**, all of it: messages, groups and connections, invocations of clients and their results, streams,
 //!   commands by filter, the exchange of an Entra token for a temporary access key, and `:generateToken`.
 //!
@@ -37,10 +38,12 @@ mod identity;
 mod keys;
 mod negotiated;
 mod outbox;
+mod protocol;
 mod query;
 mod rest;
 mod rest_calls;
 mod socket;
+mod transcode;
 mod upstream;
 
 use std::{

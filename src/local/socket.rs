@@ -4,7 +4,7 @@ use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     body::Bytes,
-    extract::ws::{Message, Utf8Bytes, WebSocket},
+    extract::ws::{self, WebSocket},
 };
 use futures_sink::Sink;
 use tokio::{
@@ -14,19 +14,17 @@ use tokio::{
 
 use crate::{
     core::{
-        Moment, ProtocolError,
-        framing::TextFraming,
+        Moment,
         handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse},
-        json,
         keepalive::{Due, KeepAlive},
         message::{HubMessage, Invocation, Outcome},
     },
     local::{
         Timeouts,
         client::Lease,
-        connections::{close_message, encode},
         negotiated::Negotiation,
         outbox::{Outbox, Outgoing},
+        protocol::{Frame, Framing, Inbox, Protocol},
         stopped,
         upstream::{self, Events},
     },
@@ -63,16 +61,6 @@ pub(super) struct Session {
 
 const NO_STREAMS: &str = "Streams are not supported in serverless mode.";
 
-/// Answers a call that nobody will.
-fn refuse(replies: &mut Vec<u8>, call: Invocation<'_, &str>, reason: &'static str) {
-    let Some(invocation_id) = call.invocation_id else {
-        tracing::debug!("ignored a message of a client: {reason}");
-        return;
-    };
-    let outcome = Outcome::Error(reason.into());
-    json::write::<&str>(replies, &HubMessage::Completion { headers: Vec::new(), invocation_id, outcome });
-}
-
 /// How a connection ends.
 #[derive(Debug)]
 enum End {
@@ -81,17 +69,20 @@ enum End {
     /// It was cut off: it did not keep up, or the service could not wait.
     Cut,
     /// With a last message.
-    Last(Utf8Bytes),
+    Last(Frame),
 }
 
 impl End {
-    fn error(text: &str, allow_reconnect: bool) -> Self {
-        Self::Last(close_message(Some(text), allow_reconnect))
+    /// With a Close message.
+    fn close(protocol: Protocol, error: Option<&str>, allow_reconnect: bool) -> Self {
+        let message: HubMessage<'_, &str> =
+            HubMessage::Close { error: error.map(Into::into), allow_reconnect };
+        Self::Last(protocol.encode(&message))
     }
 
-    /// A message of the client breaks the protocol.
-    fn protocol(error: &ProtocolError) -> Self {
-        Self::error(&format!("The connection was closed: {error}."), false)
+    /// With a refusal of the handshake, which is JSON in every protocol.
+    fn refusal(text: &str) -> Self {
+        Self::Last(handshake_response(Protocol::Json, Some(text)))
     }
 
     fn as_str(&self) -> &'static str {
@@ -111,17 +102,17 @@ impl Session {
             () = stopped(self.lease.service.stop.clone()) => Ok(Err(End::Gone)),
         };
         let end = match handshake {
-            Ok(Ok(rest)) => self.connected(&mut wire, &rest).await,
+            Ok(Ok((protocol, rest))) => self.connected(&mut wire, protocol, &rest).await,
             Ok(Err(end)) => end,
-            Err(_) => End::Last(handshake_response(Some("The handshake took too long."))),
+            Err(_) => End::refusal("The handshake took too long."),
         };
         wire.finish(end).await;
     }
 
-    async fn connected(&self, wire: &mut Wire, rest: &[u8]) -> End {
+    async fn connected(&self, wire: &mut Wire, protocol: Protocol, rest: &[u8]) -> End {
         let connections = &self.lease.service.connections;
         let Negotiation { connection_id: id, hub, user } = &self.negotiation;
-        let (outbox, outgoing) = Outbox::new();
+        let (outbox, outgoing) = Outbox::new(protocol);
         let outbox = Arc::new(outbox);
         // The client may be addressed from the moment it sees the handshake's response.
         connections.insert(hub, id, user.as_deref(), outbox.clone(), std::time::Instant::now());
@@ -146,12 +137,13 @@ impl Session {
         mut outgoing: UnboundedReceiver<Outgoing>,
         events: Option<&Events>,
     ) -> End {
-        let mut framing = TextFraming::new(MAX_MESSAGE);
+        let protocol = outbox.protocol;
+        let mut reader = Reader { framing: Framing::new(protocol, MAX_MESSAGE), outbox, events };
         let mut batch = Vec::with_capacity(BATCH);
-        if let Err(end) = wire.write(outbox, [handshake_response(None)]).await {
+        if let Err(end) = wire.write(outbox, [handshake_response(protocol, None)]).await {
             return end;
         }
-        if let Err(end) = wire.answer(outbox, &mut framing, rest, events).await {
+        if let Err(end) = wire.answer(&mut reader, rest).await {
             return end;
         }
         let stop = stopped(self.lease.service.stop.clone());
@@ -160,8 +152,9 @@ impl Session {
         loop {
             let step = tokio::select! {
                 received = wire.receive() => match received {
-                    Ok(chunk) => wire.answer(outbox, &mut framing, &chunk, events).await,
-                    Err(end) => Err(end),
+                    Ok(Some(chunk)) => wire.answer(&mut reader, &chunk).await,
+                    Ok(None) => Err(End::Gone),
+                    Err(Malformed) => Err(End::close(protocol, Some(MALFORMED), false)),
                 },
                 _ = outgoing.recv_many(&mut batch, BATCH) => wire.forward(outbox, &mut batch).await,
                 () = &mut timer => {
@@ -170,7 +163,7 @@ impl Session {
                     step
                 }
                 () = outbox.was_cut() => Err(End::Cut),
-                () = &mut stop => Err(End::Last(close_message(None, true))),
+                () = &mut stop => Err(End::close(protocol, None, true)),
             };
             if let Err(end) = step {
                 return end;
@@ -179,33 +172,108 @@ impl Session {
     }
 }
 
-/// Reads the handshake request, and returns what followed it in the same chunk.
-async fn handshake(wire: &mut Wire) -> Result<Vec<u8>, End> {
+/// Reads the handshake request, and returns its protocol and what followed it in the same chunk.
+async fn handshake(wire: &mut Wire) -> Result<(Protocol, Vec<u8>), End> {
     let mut buffer = HandshakeBuffer::default();
     loop {
-        let chunk = wire.receive().await?;
-        let refuse = |text: &str| End::Last(handshake_response(Some(text)));
+        let chunk = match wire.receive().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Err(End::Gone),
+            Err(Malformed) => return Err(End::refusal(MALFORMED)),
+        };
         let request = match buffer.feed(&chunk) {
             Ok(None) => continue,
             Ok(Some((record, rest))) => HandshakeRequest::parse(&record).map(|request| (request, rest)),
             Err(error) => Err(error),
         };
-        let (request, rest) =
-            request.map_err(|error| refuse(&format!("The handshake request is malformed: {error}.")))?;
-        if request.protocol != json::NAME {
-            return Err(refuse("The local service supports the protocol 'json' only."));
-        }
+        let malformed = |error| End::refusal(&format!("The handshake request is malformed: {error}."));
+        let (request, rest) = request.map_err(malformed)?;
+        let Some(protocol) = Protocol::by_name(&request.protocol) else {
+            return Err(End::refusal(
+                "The local service supports the protocols 'json' and 'messagepack' only.",
+            ));
+        };
         if request.version != 1 {
-            return Err(refuse("The local service supports version 1 of the protocol only."));
+            return Err(End::refusal("The local service supports version 1 of the protocol only."));
         }
-        return Ok(rest.to_vec());
+        return Ok((protocol, rest.to_vec()));
     }
 }
 
-fn handshake_response(error: Option<&str>) -> Utf8Bytes {
+fn handshake_response(protocol: Protocol, error: Option<&str>) -> Frame {
     let mut out = Vec::new();
     HandshakeResponse { error: error.map(str::to_owned) }.write(&mut out);
-    String::from_utf8(out).unwrap_or_default().into()
+    protocol.frame(out)
+}
+
+/// The client sent something that its transport can't carry.
+#[derive(Debug)]
+struct Malformed;
+
+const MALFORMED: &str = "A WebSocket message was malformed or larger than 4 MB.";
+
+/// Cuts what a client sends into messages, and knows what to do with them.
+struct Reader<'c> {
+    framing: Framing,
+    outbox: &'c Outbox,
+    events: Option<&'c Events>,
+}
+
+/// What came out of one chunk.
+struct Taken<'c> {
+    outbox: &'c Outbox,
+    events: Option<&'c Events>,
+    replies: Vec<u8>,
+    closing: bool,
+}
+
+impl Taken<'_> {
+    /// Answers a call that nobody will.
+    fn refuse<P>(&mut self, call: Invocation<'_, P>, reason: &'static str) {
+        let Some(invocation_id) = call.invocation_id else {
+            tracing::debug!("ignored a message of a client: {reason}");
+            return;
+        };
+        let outcome = Outcome::Error(reason.into());
+        let message: HubMessage<'_, &str> =
+            HubMessage::Completion { headers: Vec::new(), invocation_id, outcome };
+        self.outbox.protocol.write(&mut self.replies, &message);
+    }
+}
+
+impl Inbox for Taken<'_> {
+    fn take<P: AsRef<[u8]> + Clone>(&mut self, message: HubMessage<'_, P>) {
+        match message {
+            HubMessage::Invocation(call) => {
+                let refused = match self.events {
+                    Some(events) => events.call(&call).err(),
+                    None => Some(NO_UPSTREAM),
+                };
+                if let Some(reason) = refused {
+                    self.refuse(call, reason);
+                }
+            }
+            HubMessage::Completion { invocation_id, outcome, .. } => {
+                let answer = match outcome {
+                    Outcome::Value(value) => {
+                        self.outbox.protocol.to_json(value.as_ref()).map_err(|error| {
+                            format!("The client's result can't be written as JSON: {error}.")
+                        })
+                    }
+                    Outcome::Void => Ok("null".to_owned()),
+                    Outcome::Error(error) => Err(error.into_owned()),
+                };
+                self.outbox.calls.end(&invocation_id, answer);
+            }
+            HubMessage::StreamInvocation(call) => {
+                let reason = if self.events.is_some() { NO_STREAMS } else { NO_UPSTREAM };
+                self.refuse(call, reason);
+            }
+            HubMessage::Close { .. } => self.closing = true,
+            // Pings have done their work by arriving; nothing that the others could belong to exists.
+            _ => {}
+        }
+    }
 }
 
 /// The WebSocket with its timers.
@@ -233,36 +301,32 @@ impl Wire {
     }
 
     /// The next chunk. It can be abandoned at any time without losing any.
-    async fn receive(&mut self) -> Result<Bytes, End> {
+    async fn receive(&mut self) -> Result<Option<Bytes>, Malformed> {
         loop {
             let chunk = match self.socket.recv().await {
-                Some(Ok(Message::Text(text))) => text.into(),
+                Some(Ok(ws::Message::Text(text))) => text.into(),
                 // ASP.NET Core does not look at the kind either.
-                Some(Ok(Message::Binary(bytes))) => bytes,
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Ok(Message::Close(_))) | None => return Err(End::Gone),
+                Some(Ok(ws::Message::Binary(bytes))) => bytes,
+                Some(Ok(ws::Message::Ping(_) | ws::Message::Pong(_))) => continue,
+                Some(Ok(ws::Message::Close(_))) | None => return Ok(None),
                 Some(Err(error)) => {
                     tracing::debug!(%error, "a client's WebSocket failed");
-                    return Err(End::error("A WebSocket message was malformed or larger than 4 MB.", false));
+                    return Err(Malformed);
                 }
             };
             let now = self.now();
             self.keep_alive.handle_received(now);
-            return Ok(chunk);
+            return Ok(Some(chunk));
         }
     }
 
     /// Writes and flushes. Whoever takes nothing for as long as silence is tolerated is given up.
-    async fn write(
-        &mut self,
-        outbox: &Outbox,
-        texts: impl IntoIterator<Item = Utf8Bytes>,
-    ) -> Result<(), End> {
+    async fn write(&mut self, outbox: &Outbox, frames: impl IntoIterator<Item = Frame>) -> Result<(), End> {
         let socket = &mut self.socket;
         let writing = async {
-            for text in texts {
+            for frame in frames {
                 poll_fn(|cx| Pin::new(&mut *socket).poll_ready(cx)).await?;
-                Pin::new(&mut *socket).start_send(Message::Text(text))?;
+                Pin::new(&mut *socket).start_send(frame.into())?;
             }
             poll_fn(|cx| Pin::new(&mut *socket).poll_flush(cx)).await
         };
@@ -284,76 +348,49 @@ impl Wire {
     /// Sends what was queued.
     async fn forward(&mut self, outbox: &Outbox, batch: &mut Vec<Outgoing>) -> Result<(), End> {
         let mut last = None;
-        let mut texts = Vec::with_capacity(batch.len());
+        let mut frames = Vec::with_capacity(batch.len());
         for outgoing in &*batch {
             match outgoing {
-                Outgoing::Message(text) => texts.push(text.clone()),
-                Outgoing::Close(text) => {
-                    last = Some(text.clone());
+                Outgoing::Message(frame) => frames.push(frame.clone()),
+                Outgoing::Close(frame) => {
+                    last = Some(frame.clone());
                     break;
                 }
             }
         }
-        self.write(outbox, texts).await?;
+        self.write(outbox, frames).await?;
         outbox.sent(batch);
         batch.clear();
-        last.map_or(Ok(()), |text| Err(End::Last(text)))
+        last.map_or(Ok(()), |frame| Err(End::Last(frame)))
     }
 
     /// Does what the timers ask for.
     async fn keep_alive(&mut self, outbox: &Outbox) -> Result<(), End> {
         let now = self.now();
         match self.keep_alive.handle_timeout(now) {
-            Some(Due::Ping) => self.write(outbox, [encode(&HubMessage::Ping)]).await,
+            Some(Due::Ping) => self.write(outbox, [outbox.protocol.encode(&HubMessage::Ping::<&str>)]).await,
             Some(Due::PeerTimeout) => {
-                Err(End::error("The client has sent nothing for longer than its timeout allows.", true))
+                let text = "The client has sent nothing for longer than its timeout allows.";
+                Err(End::close(outbox.protocol, Some(text), true))
             }
             None => Ok(()),
         }
     }
 
     /// Takes messages of the client, and answers those that want an answer.
-    async fn answer(
-        &mut self,
-        outbox: &Outbox,
-        framing: &mut TextFraming,
-        chunk: &[u8],
-        events: Option<&Events>,
-    ) -> Result<(), End> {
-        let (mut replies, mut closing) = (Vec::new(), false);
-        let read = framing.feed(chunk, |record| {
-            match json::parse(record)? {
-                Some(HubMessage::Invocation(call)) => {
-                    let refused = match events {
-                        Some(events) => events.call(&call).err(),
-                        None => Some(NO_UPSTREAM),
-                    };
-                    if let Some(reason) = refused {
-                        refuse(&mut replies, call, reason);
-                    }
-                }
-                Some(HubMessage::Completion { invocation_id, outcome, .. }) => {
-                    let answer = match outcome {
-                        Outcome::Value(json) => Ok(json.to_owned()),
-                        Outcome::Void => Ok("null".to_owned()),
-                        Outcome::Error(error) => Err(error.into_owned()),
-                    };
-                    outbox.calls.end(&invocation_id, answer);
-                }
-                Some(HubMessage::StreamInvocation(call)) => {
-                    refuse(&mut replies, call, if events.is_some() { NO_STREAMS } else { NO_UPSTREAM });
-                }
-                Some(HubMessage::Close { .. }) => closing = true,
-                // Pings have done their work by arriving; nothing that the others could belong to exists.
-                _ => {}
-            }
-            Ok(())
-        });
+    async fn answer(&mut self, reader: &mut Reader<'_>, chunk: &[u8]) -> Result<(), End> {
+        let Reader { framing, outbox, events } = reader;
+        let mut taken = Taken { outbox, events: *events, replies: Vec::new(), closing: false };
+        let read = framing.feed(chunk, &mut taken);
+        let Taken { replies, closing, .. } = taken;
         if !replies.is_empty() {
-            self.write(outbox, [String::from_utf8(replies).unwrap_or_default().into()]).await?;
+            self.write(outbox, [outbox.protocol.frame(replies)]).await?;
         }
         match read {
-            Err(error) => Err(End::protocol(&error)),
+            Err(error) => {
+                let text = format!("The connection was closed: {error}.");
+                Err(End::close(outbox.protocol, Some(&text), false))
+            }
             Ok(()) if closing => Err(End::Gone),
             Ok(()) => Ok(()),
         }
@@ -366,17 +403,26 @@ impl Wire {
             match end {
                 End::Cut => return,
                 End::Gone => {}
-                End::Last(text) => {
-                    if self.socket.send(Message::Text(text)).await.is_err() {
+                End::Last(frame) => {
+                    if self.socket.send(frame.into()).await.is_err() {
                         return;
                     }
                 }
             }
-            if self.socket.send(Message::Close(None)).await.is_ok() {
+            if self.socket.send(ws::Message::Close(None)).await.is_ok() {
                 while let Some(Ok(_)) = self.socket.recv().await {}
             }
         };
         // A client that does not take its leave in time is dropped.
         let _ = time::timeout(CLOSE_TIMEOUT, goodbye).await;
+    }
+}
+
+impl From<Frame> for ws::Message {
+    fn from(frame: Frame) -> Self {
+        match frame {
+            Frame::Text(text) => Self::Text(text),
+            Frame::Binary(bytes) => Self::Binary(bytes),
+        }
     }
 }
