@@ -45,6 +45,7 @@ test("the page shows what was negotiated and what the token says", async () => {
   assert.notEqual(await field(alice, "negotiated", "url"), url);
   assert.equal(await field(alice, "negotiated", "hub"), "chat");
   assert.equal(await field(alice, "negotiated", "transport"), "WebSockets");
+  assert.equal(await field(alice, "negotiated", "protocol"), "messagepack");
   assert.match(await field(alice, "negotiated", "connectionId"), /^\S{8,}$/);
   assert.match(await field(alice, "negotiated", "negotiateVersion"), /^[01]$/);
   assert.notEqual(await field(alice, "negotiated", "connectionId"), await field(bob, "negotiated", "connectionId"));

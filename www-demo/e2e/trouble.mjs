@@ -25,7 +25,7 @@ test("a dropped connection is seen to be lost and comes back, and nobody else's 
   await press(gina, "Drop");
   await happened(gina, /^[\d:.]+You cut the connections\.$/, before);
   await happened(gina, /^[\d:.]+Lost: /, before);
-  await happened(gina, /^[\d:.]+Back after [\d.]+ m?s, as connection \S+….$/, before);
+  await happened(gina, /^[\d:.]+Back after [\d.]+ m?s, as connection \S+…$/, before);
   await joined(gina);
   assert.deepEqual(await gina.evaluate(() => states), ["Reconnecting", "Connected"]);
   assert.notEqual(await id(gina), hers);

@@ -14,7 +14,7 @@ export async function sendFile(connection, file) {
   const about = { id, name: file.name, size: content.length, parts, sha256: await sha256(content) };
   await connection.invoke("Share", about);
   for (let index = 0; index < parts; index += 1) {
-    await connection.invoke("Part", id, index, toBase64(content.subarray(index * PART, (index + 1) * PART)));
+    await connection.invoke("Part", id, index, content.subarray(index * PART, (index + 1) * PART));
   }
 }
 
@@ -38,10 +38,10 @@ export class Incoming {
   }
 
   /** A part of a file has come. */
-  async part(id, index, text) {
+  async part(id, index, content) {
     const file = this.#files.get(id);
     if (!file || index !== file.came.length) return;
-    file.came.push(fromBase64(text));
+    file.came.push(content);
     file.bar.value = file.came.length;
     if (file.came.length < file.parts) return;
     this.#files.delete(id);
@@ -73,17 +73,4 @@ function fail({ name, shown }, why) {
 async function sha256(content) {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-// JSON has no bytes; in the hub protocol's JSON they are base64.
-function toBase64(content) {
-  const pieces = [];
-  for (let at = 0; at < content.length; at += 8192) {
-    pieces.push(String.fromCharCode(...content.subarray(at, at + 8192)));
-  }
-  return btoa(pieces.join(""));
-}
-
-function fromBase64(text) {
-  return Uint8Array.from(atob(text), (unit) => unit.charCodeAt(0));
 }

@@ -6,7 +6,7 @@ import { addMessage, addNotice } from "./messages.js";
 import { clearFigures, sample, showFigures } from "./metrics.js";
 import { pulse, showNegotiated, showState, showToken } from "./panel.js";
 import { showPeople } from "./people.js";
-import { RoomError, Stay } from "./room.js";
+import { PROTOCOL, RoomError, Stay } from "./room.js";
 import { addEvent, enableTrouble, setUpTrouble, withoutDelay } from "./trouble.js";
 
 const [join, joinButton, joinError, name, leaveButton, text, send, attach, file, sendError, clock] = [
@@ -81,7 +81,7 @@ async function enter(user) {
         lost = undefined;
         showState(state);
         showNegotiated(connection, mine.token);
-        addEvent(`Back after ${away}, as connection ${connection.connectionId.slice(0, 8)}….`, "good");
+        addEvent(`Back after ${away}, as connection ${connection.connectionId.slice(0, 8)}…`, "good");
       }
     },
   });
@@ -96,7 +96,7 @@ async function enter(user) {
     showNegotiated(mine.connection, mine.token);
     show("in", mine.connection.state);
     addNotice(`You joined as ${user}`);
-    addEvent(`Connected by ${mine.connection.negotiated?.transport}.`, "good");
+    addEvent(`Connected by ${mine.connection.negotiated?.transport}, protocol ${PROTOCOL.name}.`, "good");
     text.focus({ preventScroll: true });
     byId("talk").scrollIntoView();
   } catch (error) {

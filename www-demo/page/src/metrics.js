@@ -3,7 +3,7 @@ import { byId } from "./elements.js";
 
 const SAMPLES = 60;
 const [WIDTH, HEIGHT, BARS] = [600, 180, 48];
-const SCALES = [10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000];
+const SCALES = [10, 20, 50, 100, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 10_000, 30_000];
 
 /** A sample a second: `trip` is a round trip in milliseconds or undefined, `rate` messages a second. */
 const samples = [];

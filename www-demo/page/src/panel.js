@@ -1,5 +1,6 @@
 // What is known of the connection: its state, what was negotiated, the token; and the drawing at the top.
 import { byId } from "./elements.js";
+import { PROTOCOL } from "./room.js";
 
 const [life, lifeText, lifeLeft, lifeBar, lifeFill] = ["life", "life-text", "life-left", "life-bar", "life-fill"].map(byId);
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -20,6 +21,7 @@ export function showNegotiated(connection, token) {
     url: url && new URL(url).origin,
     hub: token?.hub,
     transport,
+    protocol: transport && PROTOCOL.name,
     connectionId: connection?.connectionId ?? connectionId,
     negotiateVersion,
   });

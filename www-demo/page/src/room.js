@@ -1,8 +1,17 @@
 // The room: what a page needs of hubwire to take part in it.
-import { HubConnectionBuilder, initialize, LogLevel, parseClientToken, parseNegotiateResponse } from "hubwire";
+import {
+  HubConnectionBuilder,
+  initialize,
+  LogLevel,
+  MessagePackHubProtocol,
+  parseClientToken,
+  parseNegotiateResponse,
+} from "hubwire";
 
 /** The hub, by its path on the app server. */
 const HUB = "chat";
+
+export const PROTOCOL = new MessagePackHubProtocol();
 
 /** When a lost connection is tried again, in milliseconds. */
 export const RETRY_DELAYS = [0, 250, 500, 1000, 2000, 4000, 6000];
@@ -40,6 +49,8 @@ export class Stay {
     };
     const connection = new HubConnectionBuilder()
       .withUrl(first.url, { accessTokenFactory })
+      // Files are bytes, which JSON could only carry as text.
+      .withHubProtocol(PROTOCOL)
       .withAutomaticReconnect(RETRY_DELAYS)
       .configureLogging(LogLevel.None)
       .build();
