@@ -195,7 +195,7 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hub: Option<&Program>) {
         Ok(tests)
     });
     if browser.is_some() {
-        report.tests("chat in the demo's page", || {
+        report.tests("everything the demo's page shows", || {
             let mut tests = node("www-demo/e2e/run.mjs", &[&target_dir().join("e2e")]);
             tests.env("HUBWIRE_DEMO_URL", &server.url);
             Ok(tests)
