@@ -32,19 +32,11 @@ async fn chat() -> Result<(), Box<dyn Error>> {
         .await?;
     println!("connected as {name}; type a line to send it, an end of file to leave");
 
-    // Azure SignalR Service in serverless mode has no hub of the server's to call: what a client says is posted to
-    // the app server, which publishes it through the hub. (reqwest is built here without a TLS provider of its own.)
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let app = reqwest::Client::new();
-
     let mut lines = BufReader::new(stdin()).lines();
     loop {
         tokio::select! {
             line = lines.next_line() => match line? {
-                Some(text) if !text.trim().is_empty() => {
-                    let message = serde_json::json!({ "user": name, "text": text });
-                    app.post(format!("{url}/messages")).json(&message).send().await?.error_for_status()?;
-                }
+                Some(text) if !text.trim().is_empty() => hub.invoke::<()>("Say", (text,)).await?,
                 Some(_) => {}
                 None => break,
             },

@@ -1,7 +1,19 @@
-//! What Microsoft's article [Authorize requests with Microsoft Entra applications][article] does in C#, in Rust: one
-//! function for each of its snippets. `main` runs them all against the local service, so nothing in Azure is needed:
+//! What Microsoft's article [Authorize requests with Microsoft Entra applications][article] does in C# and in settings,
+//! in Rust: one function for each of its snippets. `main` runs them all against the local service, so nothing in Azure
+//! is needed:
 //!
 //!     cargo run --example entra_applications --features local
+//!
+//! | section of the article | here |
+//! | --- | --- |
+//! | Use Microsoft Entra application with certificate | `with_certificate` |
+//! | Use Microsoft Entra application with client secret | `with_client_secret` |
+//! | Use Microsoft Entra application with Federated identity | `with_federated_identity` |
+//! | Use multiple endpoints | `with_different_credentials` |
+//! | Configure an identity in predefined environment variables: *local.settings.json* | `predefined_variables_in_local_settings` |
+//! | Configure an identity in predefined environment variables: Azure portal | `predefined_variables_in_the_portal` |
+//! | Configure an identity in SignalR-specified variables: *local.settings.json* | `signalr_variables_in_local_settings` |
+//! | Configure an identity in SignalR-specified variables: Azure portal | `signalr_variables_in_the_portal` |
 //!
 //! [article]: https://learn.microsoft.com/azure/azure-signalr/signalr-howto-authorize-application
 
@@ -10,8 +22,8 @@ use std::error::Error;
 use hubwire::{
     local::{EntraApplication, LocalManagedIdentity, LocalService, Role},
     service::{
-        ClientCertificate, ClientSecret, FederatedCredential, ManagedIdentity, NegotiateOptions,
-        ServiceClient, ServiceEndpoint,
+        ClientCertificate, ClientSecret, Configuration, FederatedCredential, ManagedIdentity,
+        NegotiateOptions, ServiceClient, ServiceEndpoint,
     },
 };
 
@@ -59,6 +71,73 @@ fn with_different_credentials(place1: &Place, place2: &Place) -> Result<ServiceC
         .build()?)
 }
 
+/// What the article calls `<CONNECTION_NAME_PREFIX>`, in place of the usual one.
+const CONNECTION_NAME_PREFIX: &str = "ChatConnection";
+
+/// Configure an identity in predefined environment variables: `local.settings.json`
+fn predefined_variables_in_local_settings(place: &Place) -> Result<ServiceClient, Box<dyn Error>> {
+    let resource = &place.resource;
+    let settings = format!(
+        r#"{{
+          "Values": {{
+            "{CONNECTION_NAME_PREFIX}:serviceUri": "{resource}",
+            "AZURE_CLIENT_ID": "clientId",
+            "AZURE_CLIENT_SECRET": "clientSecret",
+            "AZURE_TENANT_ID": "tenantId"
+          }}
+        }}"#
+    );
+    configured(Configuration::new().with_json(&settings)?, place)
+}
+
+/// Configure an identity in predefined environment variables: the Azure portal
+fn predefined_variables_in_the_portal(place: &Place) -> Result<ServiceClient, Box<dyn Error>> {
+    let service_uri = format!("{CONNECTION_NAME_PREFIX}__serviceUri");
+    // In Azure these are the process's own: `Configuration::from_environment()`.
+    let settings = [
+        (service_uri.as_str(), place.resource.as_str()),
+        ("AZURE_CLIENT_ID", "clientId"),
+        ("AZURE_TENANT_ID", "tenantId"),
+        ("AZURE_CLIENT_SECRET", "clientSecret"),
+    ];
+    configured(Configuration::new().with_variables(settings), place)
+}
+
+/// Configure an identity in SignalR-specified variables: `local.settings.json`
+fn signalr_variables_in_local_settings(place: &Place) -> Result<ServiceClient, Box<dyn Error>> {
+    let resource = &place.resource;
+    let settings = format!(
+        r#"{{
+          "Values": {{
+            "{CONNECTION_NAME_PREFIX}:serviceUri": "{resource}",
+            "{CONNECTION_NAME_PREFIX}:clientId": "clientId",
+            "{CONNECTION_NAME_PREFIX}:clientSecret": "clientSecret",
+            "{CONNECTION_NAME_PREFIX}:tenantId": "tenantId"
+          }}
+        }}"#
+    );
+    configured(Configuration::new().with_json(&settings)?, place)
+}
+
+/// Configure an identity in SignalR-specified variables: the Azure portal
+fn signalr_variables_in_the_portal(place: &Place) -> Result<ServiceClient, Box<dyn Error>> {
+    let settings = [
+        ("serviceUri", place.resource.as_str()),
+        ("clientId", "clientId"),
+        ("clientSecret", "clientSecret"),
+        ("tenantId", "tenantId"),
+    ];
+    let settings = settings.map(|(name, value)| (format!("{CONNECTION_NAME_PREFIX}__{name}"), value));
+    configured(Configuration::new().with_variables(settings), place)
+}
+
+/// A client of settings. The prefix need not be said when it is `AzureSignalRConnectionString`.
+fn configured(settings: Configuration, place: &Place) -> Result<ServiceClient, Box<dyn Error>> {
+    // Not needed in Azure, whose authority is known.
+    let settings = settings.set("AZURE_AUTHORITY_HOST", &place.authority);
+    Ok(ServiceClient::from_configuration(&settings.connection(CONNECTION_NAME_PREFIX))?)
+}
+
 /// Starts a local service with the application and the identity of the article.
 async fn start() -> Result<(LocalService, Place), Box<dyn Error>> {
     let certificate = std::fs::read(PATH_TO_CERT)?;
@@ -92,6 +171,10 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
         with_client_secret(&place)?,
         with_federated_identity(&place)?,
         with_different_credentials(&place, &other_place)?,
+        predefined_variables_in_local_settings(&place)?,
+        predefined_variables_in_the_portal(&place)?,
+        signalr_variables_in_local_settings(&place)?,
+        signalr_variables_in_the_portal(&place)?,
     ] {
         let hub = client.hub("chat")?;
         let access = hub.negotiate(NegotiateOptions::for_user("alice")).await?;

@@ -130,6 +130,8 @@ export interface RetryContext {
   readonly elapsedMilliseconds: number;
   /** Why it was lost, or why the last attempt failed: a {@link HubwireError}. */
   readonly retryReason: Error & { readonly code?: HubwireErrorCode; readonly statusCode?: number };
+  /** How long the server asked to be left alone (`Retry-After`), in milliseconds; 0 if it did not. */
+  readonly retryAfterMilliseconds?: number;
 }
 
 /** When to try again after the connection was lost. */
@@ -144,7 +146,8 @@ export interface IRetryPolicy {
 /**
  * What went wrong, for programs to look at:
  *
- * - before connecting: `InvalidArgument`, `InvalidState`, `InvalidUrl`, `InsecureUrl`, `NotInitialized`, `ModuleLoad`
+ * - before connecting: `InvalidArgument`, `InvalidState`, `InvalidUrl`, `InsecureUrl`, `NotInitialized`, `ModuleLoad`,
+ *   `Worker` (it could not be started, or failed)
  * - while connecting: `AccessToken` (the factory failed), `Negotiate`, `NoTransport`, `Transport`, `Timeout`,
  *   `Handshake`, `Stopped`
  * - while connected: `Protocol`, `ServerTimeout`, `ServerClosed`, `RetriesExhausted`
@@ -181,6 +184,7 @@ export type HubwireErrorCode =
   | "Timeout"
   | "Token"
   | "Transport"
+  | "Worker"
   | (string & {});
 
 /** An error of this package. */
@@ -263,7 +267,7 @@ export declare class Subject<T> implements IStreamResult<T> {
 export interface CallOptions {
   /**
    * Ends the call: it rejects with an {@link AbortError}, and the server is told. Servers before .NET 11 go on with the
-   * call unless it is a stream.
+   * call unless it is a stream. Streams among its arguments end as well; those of a `send` also after it has resolved.
    */
   signal?: AbortSignal;
 }
@@ -363,6 +367,21 @@ export declare class HubConnectionBuilder {
   withServerTimeout(milliseconds: number): this;
   /** How long this side may be silent before it sends a ping, in milliseconds. Default: 15 000. */
   withKeepAliveInterval(milliseconds: number): this;
+  /**
+   * Has the connection live in a dedicated worker: socket, hub protocol and timers. Messages cross to the page in
+   * batches, pings go out however busy or hidden the page is, and everything else stays as it is: handlers, the access
+   * token factory, retry policy and logger are called in the page. All connections of a page share one worker.
+   *
+   * Without an argument the package makes the worker by itself, from a `blob:` URL; a content security policy has to
+   * allow `worker-src blob:`. With the URL of the script `hubwire/worker.js`, or a function that makes a worker of it,
+   * `worker-src 'self'` is enough. The hub protocol has to be one of this package's. Where there are no workers, as in
+   * Node.js and in service workers, the connection stays where it is.
+   * @throws {HubwireError} when the argument is none of these.
+   *
+   * @example
+   * const connection = new HubConnectionBuilder().withUrl("/chat").withWorker().build();
+   */
+  withWorker(worker?: string | URL | (() => Worker)): this;
   /**
    * Makes the connection. With the interfaces of the hub and of its clients, calls are checked when they are compiled.
    * @throws {HubwireError} when `withUrl` was not called.

@@ -122,7 +122,7 @@ async fn a_wrong_client_secret() {
 
 #[tokio::test]
 async fn missing_roles() {
-    // To negotiate takes another role than to publish.
+    // To sign tokens that say more than the user takes another role than to publish.
     for (roles, negotiates, publishes) in [
         (&[][..], false, false),
         (&[Role::SignalRAppServer], true, false),
@@ -132,7 +132,8 @@ async fn missing_roles() {
     ] {
         let local = local(roles).await;
         let hub = hub(&local, SECRET);
-        let negotiated = hub.negotiate(NegotiateOptions::for_user("alice")).await.map(drop);
+        let options = NegotiateOptions::for_user("alice").claim("role", "reader");
+        let negotiated = hub.negotiate(options).await.map(drop);
         let published = hub.all().send("ReceiveMessage", ("a", "b")).await;
         assert_eq!((negotiated.is_ok(), published.is_ok()), (negotiates, publishes), "{roles:?}");
         for (outcome, role) in [(negotiated, "SignalR App Server"), (published, "SignalR REST API Owner")] {

@@ -218,10 +218,15 @@ async fn binary_payloads_arrive() {
         b"\x81\xa4json\xc4\x0b{\"type\":6}\x1e",
         b"\x81\xa4json\xc4\xff{}",
         b"\x80\x80",
+        b"\x81\xabmessagepack\xc4\x01x",
+        b"\x81\xabmessagepack\xc4\x03\x02\x91\x06",
     ] {
         assert_eq!(post(body).await.unwrap().status(), 400, "{body:?}");
     }
-    assert_eq!(post(b"\x81\xabmessagepack\xc4\x01x").await.unwrap().status(), 202);
+    assert_eq!(
+        post(b"\x81\xabmessagepack\xc4\x09\x08\x96\x01\x80\xc0\xa1m\x90\x90").await.unwrap().status(),
+        202
+    );
     hub.all().send("next", ()).await.unwrap();
     assert_eq!(client.target().await, "next", "JSON clients get nothing that is not for them");
 }

@@ -124,6 +124,14 @@ fn errors_name_the_key_and_never_the_value() {
             "C:managedIdentityObjectId",
         ),
         (identity(&[("AZURE_TOKEN_CREDENTIALS", secret)]), "AZURE_TOKEN_CREDENTIALS"),
+        (
+            identity(&[("C:clientSecret", "s"), ("AZURE_AUTHORITY_HOST", "http://marked.example")]),
+            "AZURE_AUTHORITY_HOST",
+        ),
+        (
+            identity(&[("C:clientSecret", "s"), ("AZURE_AUTHORITY_HOST", "https://a/marked")]),
+            "AZURE_AUTHORITY_HOST",
+        ),
         (identity(&[("C:managedIdentityObjectId", secret)]), "C:managedIdentityObjectId"),
         (
             with([("C", A), ("AzureSignalRHttpClientTimeout", "5")]).connection("C"),
@@ -164,6 +172,104 @@ fn oddities_are_warnings() {
     ];
     assert_eq!(configuration.warnings().unwrap(), expected);
     ServiceClient::from_configuration(&configuration).unwrap();
+}
+
+/// Settings that are there and not used are most likely mistyped, incomplete, or left over.
+#[test]
+fn settings_that_are_not_used_are_warnings() {
+    let identity = |more: &[(&str, &str)]| {
+        let section = with([("C:serviceUri", "https://a"), ("C:clientId", "c"), ("C:tenantId", "t")]);
+        more.iter().fold(section, |all, (key, value)| all.set(key, *value)).connection("C")
+    };
+    for (configuration, expected) in [
+        (
+            identity(&[("C:clientSecret", "s"), ("C:type", "primary"), ("C:serverEndpoint", "https://b")]),
+            &[][..],
+        ),
+        // Mistyped, so the secret is none.
+        (identity(&[("C:clientSecert", "s")]), &["C:clientSecert"]),
+        // Incomplete.
+        (identity(&[("C:tenantId", " "), ("C:clientSecret", "s")]), &["C:clientSecret"]),
+        (identity(&[("C:clientSecret", "s"), ("C:clientCertificate", "s")]), &["C:clientCertificate"]),
+        (
+            identity(&[("C:credential", "managedidentity"), ("C:clientSecret", "s")]),
+            &["C:clientSecret", "C:tenantId"],
+        ),
+        (identity(&[("C:credential", "workloadidentity"), ("C:tokenFilePath", "/t")]), &[]),
+        (identity(&[("C:managedIdentityClientId", "m")]), &[]),
+    ] {
+        let warnings = configuration.warnings().unwrap();
+        let keys: Vec<&str> = warnings
+            .iter()
+            .map(|warning| match warning {
+                ConfigurationWarning::UnusedIdentity { key, .. } => key.as_str(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(keys, expected);
+        assert!(!format!("{warnings:?}").contains("\"s\""));
+    }
+    for (configuration, key, by) in [
+        (with([("C", A), ("C:serviceUri", "https://b")]).connection("C"), "C:serviceUri", "C"),
+        (with([("ConnectionStrings:C", A), ("C", B)]).connection("C"), "C", "ConnectionStrings:C"),
+        (
+            with([("Azure:SignalR:ConnectionString", A), ("AzureSignalRConnectionString", B)]),
+            "AzureSignalRConnectionString",
+            "Azure:SignalR:ConnectionString",
+        ),
+        (
+            with([
+                ("C", A),
+                ("Azure:SignalR:Endpoints:e:serviceUri", "https://e"),
+                ("Azure:SignalR:Endpoints:e:secondary", B),
+            ])
+            .connection("C"),
+            "Azure:SignalR:Endpoints:e:secondary",
+            "Azure:SignalR:Endpoints:e:serviceUri",
+        ),
+    ] {
+        let (key, by) = (key.to_owned(), by.to_owned());
+        assert_eq!(configuration.warnings().unwrap(), [ConfigurationWarning::Shadowed { key, by }]);
+    }
+    let unused = ["Azure:SignalR:AccessTokenLifetimeInSeconds", "AzureSignalRRetry:MaxRetry"];
+    let configuration = unused.iter().fold(with([("C", A)]).connection("C"), |all, key| all.set(key, "1"));
+    let expected = unused.map(|key| ConfigurationWarning::Unused { key: key.to_owned() });
+    assert_eq!(configuration.warnings().unwrap(), expected);
+}
+
+#[test]
+fn a_named_service_of_an_app_server_is_found() {
+    let named = with([
+        ("Azure:SignalR:chat:ConnectionString", A),
+        ("Azure:SignalR:chat:ConnectionString:west:primary", B),
+    ]);
+    assert_eq!(
+        found(&named.clone().connection("chat")),
+        [primary("", "https://a"), primary("west", "https://b")]
+    );
+    assert_eq!(named.clone().connection("chat").warnings().unwrap(), []);
+    let other = named.set("ConnectionStrings:chat", "Endpoint=https://c;AccessKey=k").connection("chat");
+    assert_eq!(found(&other), [primary("", "https://c")]);
+}
+
+#[test]
+fn the_options_of_the_management_sdk_are_read() {
+    let configuration = with([
+        ("AzureSignalRConnectionString", A),
+        ("Azure:SignalR:ServiceTransportType", "Transient"),
+        ("Azure:SignalR:RetryOptions:MaxRetries", "5"),
+        ("Azure:SignalR:RetryOptions:Mode", "Fixed"),
+        ("AzureSignalRRetry:MaxRetries", "2"),
+        ("AzureSignalRRetry:MaxDelay", "00:00:07"),
+    ]);
+    let retry = RetryOptions::default().max_retries(5).max_delay(Duration::from_secs(7)).fixed(true);
+    let shown = format!("{:?}", ServiceClient::builder().configuration(&configuration).unwrap());
+    assert!(shown.contains(&format!("{retry:?}")), "{shown}");
+    assert_eq!(configuration.warnings().unwrap(), []);
+    for key in ["Azure:SignalR:ServiceTransportType", "Azure:SignalR:RetryOptions:Mode"] {
+        let error = ServiceClient::from_configuration(&configuration.clone().set(key, "odd")).unwrap_err();
+        assert!(matches!(&error, E::Invalid { key: named, .. } if named == key), "{error}");
+    }
 }
 
 #[test]

@@ -12,11 +12,14 @@ use std::{
     time::Duration,
 };
 
+use axum::http::{Request, request::Parts};
 use fakes::{ACCESS_KEY, EXCHANGE, Fake, Seen, TOKEN, key, nobody, reply, token};
 use hubwire::service::{
     AccessKey, BuildError, DefaultRouter, EndpointRole, EndpointRouter, EndpointStatus, HubClient,
-    NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError, choose_endpoint,
+    NegotiateOptions, NegotiateRejection, NegotiateService, ServiceClient, ServiceEndpoint, ServiceError,
+    choose_endpoint,
 };
+use tower_service::Service;
 
 const HEALTH: &str = "/api/health";
 const SEND: &str = "/api/hubs/chat/:send";
@@ -246,6 +249,9 @@ async fn an_endpoint_that_gives_no_access_is_passed_over() {
     let error = other.hub("chat").unwrap().negotiate(NegotiateOptions::anonymous()).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("a (http") && text.contains("b (http"), "{text}");
+    assert!(!error.is_retryable(), "nobody lets it in later either");
+    let negotiate = NegotiateService::new(other.hub("chat").unwrap(), |_| NegotiateOptions::anonymous());
+    assert_eq!(post(negotiate, "/chat/negotiate").await.0, 502);
     // What is wrong with the call itself is wrong everywhere.
     let options = NegotiateOptions::anonymous().claim("asrs.s.uid", "x");
     assert!(matches!(hub.negotiate(options).await, Err(ServiceError::ReservedClaim { .. })));
@@ -341,6 +347,47 @@ impl EndpointRouter for Own {
     fn endpoints_for_connection(&self, _: &str, _: &[EndpointStatus]) -> Vec<EndpointStatus> {
         Vec::new()
     }
+}
+
+/// Status and body of a negotiate endpoint's answer.
+async fn post<F, R>(mut service: NegotiateService<F>, target: &str) -> (u16, String)
+where
+    F: Fn(&Parts) -> R + Send + Sync + 'static,
+    R: Into<Result<NegotiateOptions, NegotiateRejection>>,
+{
+    let request = Request::builder().method("POST").uri(target).body(()).unwrap();
+    let response = service.call(request).await.unwrap();
+    (response.status().as_u16(), response.into_body())
+}
+
+/// Sends clients where their page says.
+struct ByQuery;
+
+impl EndpointRouter for ByQuery {
+    fn negotiate_endpoint(
+        &self,
+        client: &NegotiateOptions,
+        all: &[EndpointStatus],
+    ) -> Option<EndpointStatus> {
+        let name = client.query_parameter("endpoint");
+        all.iter().find(|e| name.as_deref() == Some(e.name())).cloned()
+    }
+}
+
+#[tokio::test]
+async fn a_router_knows_the_query_of_the_client() {
+    let (a, b) = (Instance::start().await, Instance::start().await);
+    let builder = ServiceClient::builder().endpoint(a.endpoint("a b")).endpoint(b.endpoint("b"));
+    let hub = builder.router(ByQuery).build().unwrap().hub("chat").unwrap();
+    let negotiate = NegotiateService::new(hub, |_| NegotiateOptions::anonymous());
+    for (query, instance) in
+        [("?x=1&Endpoint=b", &b), ("?endpoint=a+b&endpoint=b", &a), ("?endpoint=a%20b", &a)]
+    {
+        let (status, body) = post(negotiate.clone(), &format!("/chat/negotiate{query}")).await;
+        assert_eq!(status, 200);
+        assert!(body.contains(&instance.fake.url), "{query}: {body}");
+    }
+    assert_eq!(post(negotiate, "/chat/negotiate").await.0, 503);
 }
 
 #[tokio::test]

@@ -230,7 +230,8 @@ fn claims() -> Value {
 }
 
 fn with_token(fake: &Fake) -> UpstreamRouter {
-    let validator = EntraTokenValidator::builder(TENANT, "api://upstream")
+    // Ids are compared without case; the authority writes them in lower case.
+    let validator = EntraTokenValidator::builder(TENANT.to_uppercase(), "api://upstream")
         .authority(&fake.url)
         .allow_identity("OBJECT-1")
         .build()

@@ -29,6 +29,7 @@ export class HubConnectionBuilder {
   #refreshLead = DEFAULT_REFRESH_LEAD;
   #serverTimeout;
   #keepAliveInterval;
+  #worker;
 
   withUrl(url, transportOrOptions = {}) {
     if (typeof url !== "string" || url === "") throw invalid("The URL of the hub has to be a text that is not empty.");
@@ -90,9 +91,19 @@ export class HubConnectionBuilder {
     return this;
   }
 
+  withWorker(worker = null) {
+    const isKnown = worker === null || worker instanceof URL || ["string", "function"].includes(typeof worker);
+    if (!isKnown) throw invalid("The worker has to be the URL of its script, or a function that makes it.");
+    this.#worker = worker instanceof URL ? worker.href : worker;
+    return this;
+  }
+
   build() {
     if (this.#url === undefined) {
       throw invalid("The 'HubConnectionBuilder.withUrl' method must be called before building the connection.");
+    }
+    if (this.#worker !== undefined && !this.#protocol.forWorker) {
+      throw invalid("A hub protocol or extension codec of one's own can't run in a worker.");
     }
     const { logger = LogLevel.Information, ...options } = this.#options;
     const settings = {
@@ -102,6 +113,7 @@ export class HubConnectionBuilder {
       retriesFirstConnect: this.#retriesFirstConnect,
       statefulBufferSize: this.#statefulBufferSize,
       refreshLeadInMilliseconds: this.#refreshLead,
+      worker: this.#worker,
     };
     const connection = new HubConnection(this.#url, settings, this.#logger ?? createLogger(logger), this.#protocol);
     if (this.#serverTimeout !== undefined) connection.serverTimeoutInMilliseconds = this.#serverTimeout;
@@ -113,8 +125,8 @@ export class HubConnectionBuilder {
 /** One attempt after each delay, later if the server asks for more time (`Retry-After`). */
 function byDelays(delays) {
   return {
-    nextRetryDelayInMilliseconds({ previousRetryCount }, retryAfter = 0) {
-      return previousRetryCount < delays.length ? Math.max(delays[previousRetryCount] ?? 0, retryAfter) : null;
+    nextRetryDelayInMilliseconds({ previousRetryCount, retryAfterMilliseconds }) {
+      return previousRetryCount < delays.length ? Math.max(delays[previousRetryCount] ?? 0, retryAfterMilliseconds) : null;
     },
   };
 }

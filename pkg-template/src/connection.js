@@ -1,5 +1,5 @@
 import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
-import { AbortError, HubwireError, invalid, stopped, textOf, typed } from "./errors.js";
+import { AbortError, HubwireError, invalid, notConnected, stopped, textOf, typed } from "./errors.js";
 import { Handlers } from "./handlers.js";
 import { bindings, initialize } from "./module.js";
 import { HubStream } from "./stream.js";
@@ -92,11 +92,19 @@ export class HubConnection {
   }
 
   async #connect(session, url) {
-    await initialize();
-    // It may have been stopped while the module loaded.
+    const create = await this.#place();
+    // It may have been stopped while that was loading.
     if (session !== this.#session) return;
-    session.inner = new (bindings().WasmConnection)(url, this.#settings(session), this.#callbacks(session));
+    session.inner = create(url, this.#settings(session), this.#callbacks(session));
     session.inner.start();
+  }
+
+  /** What makes a connection: in the module here, or in a worker where the application wants one and there are any. */
+  async #place() {
+    const { worker } = this.#options;
+    if (worker !== undefined && typeof Worker === "function") return (await import("./remote.js")).remote(worker);
+    await initialize();
+    return (...args) => new (bindings().WasmConnection)(...args);
   }
 
   async stop() {
@@ -179,6 +187,7 @@ export class HubConnection {
     const [message, ids, streams] = this.#write(session, MessageType.Invocation, name, args, false);
     const room = session.call(() => session.inner.send(ids[0] ?? 0, message, streams.length));
     session.upload(ids, streams);
+    if (streams.length > 0) signal?.addEventListener("abort", () => session.cancelUploads(ids), { once: true });
     await room?.catch((error) => {
       throw typed(error);
     });
@@ -271,6 +280,7 @@ export class HubConnection {
       keepAliveIntervalInMilliseconds: this.#keepAliveInterval,
       protocol: this.#protocol.name,
       binary: session.wire.isBinary,
+      protocolOptions: this.#protocol.forWorker,
     };
   }
 
@@ -279,9 +289,15 @@ export class HubConnection {
     const { wire, calls } = session;
     return {
       reader: () => wire.reader(),
+      failure: (error) => {
+        wire.failure = error;
+      },
       write: (type, id, error, sequenceId) => wire.writeOwn(type, id, error, sequenceId),
       join: (messages) => wire.join(messages),
-      invocation: (message, answer) => void this.#called(session, message, answer),
+      invocation: (message, answer) => {
+        if (answer === undefined) this.#handlers.call(message.target, message.arguments, false, this);
+        else this.#answer(session, message, answer);
+      },
       item: (id, message) => calls.get(id)?.item?.(message.item),
       end: (id, message) => session.take(id)?.end(message),
       fail: (id, error, isClosed) => {
@@ -300,11 +316,10 @@ export class HubConnection {
     };
   }
 
-  async #called(session, message, answer) {
-    const expectsResult = answer !== undefined;
+  async #answer(session, message, answer) {
     const { target, invocationId } = message;
-    const outcome = await this.#handlers.call(target, message.arguments, expectsResult, this);
-    if (!expectsResult || !session.inner) return;
+    const outcome = await this.#handlers.call(target, message.arguments, true, this);
+    if (!session.inner) return;
     const type = MessageType.Completion;
     let written;
     try {
@@ -315,16 +330,15 @@ export class HubConnection {
     session.inner.answer(answer, written);
   }
 
-  #retryDelay(previousRetryCount, elapsedMilliseconds, retryReason, retryAfter) {
+  #retryDelay(previousRetryCount, elapsedMilliseconds, retryReason, retryAfterMilliseconds) {
     const giveUp = (error) => {
       const call = `IRetryPolicy.nextRetryDelayInMilliseconds(${previousRetryCount}, ${elapsedMilliseconds})`;
       this.#log(LogLevel.Error, `${call} threw error '${error}'.`);
       return null;
     };
     try {
-      const context = { previousRetryCount, elapsedMilliseconds, retryReason };
-      const { reconnectPolicy } = this.#options;
-      const delay = reconnectPolicy.nextRetryDelayInMilliseconds(context, retryAfter);
+      const context = { previousRetryCount, elapsedMilliseconds, retryReason, retryAfterMilliseconds };
+      const delay = this.#options.reconnectPolicy.nextRetryDelayInMilliseconds(context);
       return typeof delay?.then === "function" ? Promise.resolve(delay).catch(giveUp) : delay;
     } catch (error) {
       return giveUp(error);
@@ -379,7 +393,7 @@ export class HubConnection {
     if (session !== this.#session) return;
     this.#session = undefined;
     this.#negotiated = undefined;
-    session.end();
+    session.end(error);
     const isStop = error?.code === "Stopped";
     if (!isStop) this.#log(session.wasUp ? LogLevel.Warning : LogLevel.Error, `Disconnected: ${error?.message}`);
     // The official client tells no error when it was asked to stop, or when the server closed without one.
@@ -486,18 +500,27 @@ class Session {
     stop?.();
   }
 
+  /** The server hears of it as well. */
+  cancelUploads(ids) {
+    for (const id of ids) {
+      const isGoingOn = this.#uploads.has(id);
+      this.#stopUpload(id);
+      if (isGoingOn) this.inner?.endUpload(id, "Stream canceled by client.");
+    }
+  }
+
   stopUploads() {
     for (const id of [...this.#uploads.keys()]) this.#stopUpload(id);
   }
 
-  end() {
+  end(error) {
+    // None is left, unless it was a worker that failed.
+    for (const id of [...this.calls.keys()]) this.take(id).fail(error);
     this.stopUploads();
     this.inner?.free();
     this.inner = undefined;
   }
 }
-
-const notConnected = () => invalidState("Cannot send data if the connection is not in the 'Connected' State.");
 
 const serverError = (message) => new HubwireError(message, { code: "Server" });
 

@@ -7,18 +7,11 @@ const text = new TextDecoder();
 /** Keys that came before: the same few come again and again. */
 const KEYS = new Array(256);
 
-/** Reads one value that takes all the bytes. */
-export function decode(bytes, options) {
-  const reader = new Reader(bytes, options);
-  const value = reader.value();
-  if (!reader.isAtEnd) throw new RangeError(`Extra bytes after a value.`);
-  return value;
-}
-
-class Reader {
+export class Decoder {
   #bytes;
   #view;
   #at = 0;
+  #end = 0;
   #options;
 
   constructor(bytes, options) {
@@ -27,11 +20,16 @@ class Reader {
     this.#options = options;
   }
 
-  get isAtEnd() {
-    return this.#at === this.#bytes.length;
+  /** Reads the one value that stands there, and nothing else. */
+  decode(start, end) {
+    this.#at = start;
+    this.#end = end;
+    const value = this.#value();
+    if (this.#at !== end) throw new RangeError("Extra bytes after a value.");
+    return value;
   }
 
-  value() {
+  #value() {
     const code = this.#uint8();
     if (code < 0x80) return code;
     if (code < 0x90) return this.#map(code & 15);
@@ -106,7 +104,7 @@ class Reader {
   #skip(length) {
     const at = this.#at;
     this.#at = at + length;
-    if (this.#at > this.#bytes.length) throw new RangeError("Insufficient data");
+    if (this.#at > this.#end) throw new RangeError("Insufficient data");
     return at;
   }
 
@@ -153,13 +151,13 @@ class Reader {
 
   /** Each takes a byte at least: no more room is made than there can be values. */
   #check(count) {
-    if (count > this.#bytes.length - this.#at) throw new RangeError("Insufficient data");
+    if (count > this.#end - this.#at) throw new RangeError("Insufficient data");
     return count;
   }
 
   #array(count) {
     const values = new Array(this.#check(count));
-    for (let n = 0; n < count; n += 1) values[n] = this.value();
+    for (let n = 0; n < count; n += 1) values[n] = this.#value();
     return values;
   }
 
@@ -171,14 +169,14 @@ class Reader {
         throw new Error(`The type of key must be string or number but ${typeof key}`);
       }
       if (key === "__proto__") throw new Error("The key __proto__ is not allowed");
-      values[key] = this.value();
+      values[key] = this.#value();
     }
     return values;
   }
 
   #key() {
     const code = this.#bytes[this.#at];
-    if (!(code > 0xa0 && code < 0xc0)) return this.value();
+    if (!(code > 0xa0 && code < 0xc0)) return this.#value();
     const length = code & 31;
     const start = this.#skip(length + 1) + 1;
     const bytes = this.#bytes;

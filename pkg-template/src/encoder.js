@@ -93,12 +93,23 @@ export class Encoder {
     const start = this.#at + (length < 32 ? 1 : length < 256 ? 2 : length < 65_536 ? 3 : 5);
     let at = start;
     let n = 0;
-    // Most texts are short, and ASCII.
+    // Most texts are short. Those with surrogates are not for here.
     for (; n < length && n < 64; n += 1) {
       const code = value.charCodeAt(n);
-      if (code > 0x7f) break;
-      bytes[at] = code;
-      at += 1;
+      if (code >= 0xd800 && code < 0xe000) break;
+      if (code < 0x80) {
+        bytes[at] = code;
+        at += 1;
+      } else if (code < 0x800) {
+        bytes[at] = 0xc0 | (code >> 6);
+        bytes[at + 1] = 0x80 | (code & 0x3f);
+        at += 2;
+      } else {
+        bytes[at] = 0xe0 | (code >> 12);
+        bytes[at + 1] = 0x80 | ((code >> 6) & 0x3f);
+        bytes[at + 2] = 0x80 | (code & 0x3f);
+        at += 3;
+      }
     }
     if (n < length) at += text.encodeInto(value.slice(n), bytes.subarray(at)).written;
     const size = at - start;

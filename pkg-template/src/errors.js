@@ -44,6 +44,9 @@ export function typed(error, cause) {
   return new HubwireError(message, { code });
 }
 
+export const notConnected = () =>
+  new HubwireError("Cannot send data if the connection is not in the 'Connected' State.", { code: "InvalidState" });
+
 export const invalid = (message) => new HubwireError(message, { code: "InvalidArgument" });
 
 export const stopped = () =>

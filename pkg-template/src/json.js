@@ -8,6 +8,11 @@ export class JsonHubProtocol {
   version = 2;
   transferFormat = TransferFormat.Text;
 
+  /** @internal Its options, for the copy of it in a worker. */
+  get forWorker() {
+    return {};
+  }
+
   parseMessages(input) {
     if (typeof input !== "string") throw new Error("Invalid input for JSON hub protocol. Expected a string.");
     if (input === "") return [];

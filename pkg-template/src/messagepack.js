@@ -1,4 +1,4 @@
-import { decode } from "./decoder.js";
+import { Decoder } from "./decoder.js";
 import { Encoder } from "./encoder.js";
 import { LogLevel, MessageType, TransferFormat } from "./enums.js";
 
@@ -21,18 +21,25 @@ export class MessagePackHubProtocol {
     this.#encoder = new Encoder(options);
   }
 
+  /** @internal Its options, for the copy of it in a worker. Functions can't go there. */
+  get forWorker() {
+    const { extensionCodec, context, ...options } = this.#options;
+    return extensionCodec ? undefined : options;
+  }
+
   parseMessages(input, logger) {
     if (!(input instanceof ArrayBuffer || ArrayBuffer.isView(input))) {
       throw new Error("Invalid input for MessagePack hub protocol. Expected an ArrayBuffer.");
     }
     const bytes = input instanceof ArrayBuffer ? new Uint8Array(input) : input;
+    const decoder = new Decoder(bytes, this.#options);
     const messages = [];
     let at = 0;
     while (at < bytes.length) {
       const [length, width] = readLength(bytes, at);
       at += width;
       if (at + length > bytes.length) throw new Error("Incomplete message.");
-      const message = read(decode(bytes.subarray(at, at + length), this.#options));
+      const message = read(decoder.decode(at, at + length));
       if (message) messages.push(message);
       else logger?.log(LogLevel.Information, "A message of an unknown type was ignored.");
       at += length;

@@ -3,6 +3,7 @@ import { initSync, parseClientToken, parseNegotiateResponse, WasmConnection } fr
 import { HubwireError } from "./errors.js";
 
 let ready = false;
+let compiledModule;
 let loading;
 let embedded;
 
@@ -14,6 +15,7 @@ export function embed(source) {
 function instantiate(module) {
   if (!ready) {
     initSync({ module });
+    compiledModule = module;
     ready = true;
   }
 }
@@ -58,6 +60,9 @@ export function initialize(source) {
     });
   return loading;
 }
+
+/** The module itself, once it is loaded: for workers. */
+export const compiled = () => compiledModule;
 
 /** The exports of the module, once it is loaded. */
 export function bindings() {

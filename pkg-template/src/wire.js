@@ -14,6 +14,8 @@ export class Wire {
   #logsContent;
   /** Why what was received could not be read. */
   failure;
+  /** How long the messages are, on the average, that were read last. */
+  messageLength = 0;
 
   constructor(protocol, logger, logsContent) {
     this.#protocol = protocol;
@@ -63,6 +65,7 @@ export class Wire {
           if (rest?.length > LIMIT) throw new Error(`A message of more than ${LIMIT} bytes.`);
           const messages = whole ? this.#protocol.parseMessages(whole, this.#logger) : [];
           messages.forEach(check);
+          this.messageLength = frame.length / messages.length;
           return messages;
         } catch (error) {
           this.failure = error;

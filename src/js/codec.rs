@@ -160,23 +160,16 @@ fn envelope(message: JsValue) -> Result<Option<HubMessage<'static, JsValue>>, Pr
         let id = record.sequence_id().as_f64().filter(|id| id.fract() == 0.0);
         id.map(|id| id as i64).ok_or(ProtocolError::Message("`sequenceId` is missing or not an integer"))
     };
-    let call = || Invocation {
-        headers: Vec::new(),
-        invocation_id: record.invocation_id().map(Cow::Owned),
-        target: Cow::Borrowed(""),
-        arguments: message.clone(),
-        stream_ids: Vec::new(),
-    };
     let kind = record.kind().as_f64().unwrap_or_default();
     Ok(Some(match kind as u8 {
-        1 => HubMessage::Invocation(call()),
+        1 => HubMessage::Invocation(invocation(record.invocation_id(), message)),
         2 => HubMessage::StreamItem { headers, invocation_id: required_id()?, item: message },
         3 => HubMessage::Completion {
             headers,
             invocation_id: required_id()?,
             outcome: Outcome::Value(message),
         },
-        4 => HubMessage::StreamInvocation(call()),
+        4 => HubMessage::StreamInvocation(invocation(record.invocation_id(), message)),
         5 => HubMessage::CancelInvocation { headers, invocation_id: required_id()? },
         6 => HubMessage::Ping,
         7 => HubMessage::Close {
@@ -187,4 +180,15 @@ fn envelope(message: JsValue) -> Result<Option<HubMessage<'static, JsValue>>, Pr
         9 => HubMessage::Sequence { sequence_id: sequence_id()? },
         _ => return Ok(None),
     }))
+}
+
+/// Its target, JavaScript finds in the message.
+fn invocation(id: Option<String>, message: JsValue) -> Invocation<'static, JsValue> {
+    Invocation {
+        headers: Vec::new(),
+        invocation_id: id.map(Cow::Owned),
+        target: Cow::Borrowed(""),
+        arguments: message,
+        stream_ids: Vec::new(),
+    }
 }

@@ -1,6 +1,6 @@
 //! Who is connected: hubs, users and groups.
 //!
-//! A message for many is encoded once and its bytes are shared; what a connection costs is a push to its
+//! A message for many is encoded once for each protocol and its bytes are shared; what a connection costs is a push to its
 //! [`Outbox`]. Nothing here waits, so the lock is never held for longer than that takes.
 
 use std::{
@@ -9,16 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::extract::ws::Utf8Bytes;
-
-use crate::{
-    core::{json, message::HubMessage},
-    local::{
-        calls::Call,
-        filter::Filter,
-        outbox::{Outbox, Outgoing},
-    },
-};
+use crate::local::{calls::Call, filter::Filter, outbox::Outbox, protocol::Message};
 
 /// Of the groups that a user is in without a time limit, Azure keeps the latest of this many.
 const LASTING_GROUPS: usize = 100;
@@ -105,14 +96,14 @@ impl Connections {
     }
 
     /// Queues an encoded message for every connection addressed.
-    pub(super) fn send(&self, hub: &str, target: Target<'_>, excluded: &[&str], message: &Utf8Bytes) {
-        self.each(hub, target, excluded, |outbox| outbox.push(Outgoing::Message(message.clone())));
+    pub(super) fn send(&self, hub: &str, target: Target<'_>, excluded: &[&str], message: &Message) {
+        self.each(hub, target, excluded, |outbox| outbox.send(message));
     }
 
     /// Closes every connection addressed, with the reason as the error of its Close message.
     pub(super) fn close(&self, hub: &str, target: Target<'_>, excluded: &[&str], reason: Option<&str>) {
-        let message = close_message(reason, false);
-        self.each(hub, target, excluded, |outbox| outbox.push(Outgoing::Close(message.clone())));
+        let message = Message::close(reason, false);
+        self.each(hub, target, excluded, |outbox| outbox.close(&message));
     }
 
     fn each(&self, hub: &str, target: Target<'_>, excluded: &[&str], act: impl Fn(&Outbox)) {
@@ -224,11 +215,11 @@ impl Connections {
     }
 
     /// Queues a message that the client answers. `message` writes it with its invocation id.
-    pub(super) fn call(&self, hub: &str, id: &str, message: impl FnOnce(&str) -> Utf8Bytes) -> Option<Call> {
+    pub(super) fn call(&self, hub: &str, id: &str, message: impl FnOnce(&str) -> Message) -> Option<Call> {
         let hubs = self.read();
         let outbox = &hubs.get(hub)?.members.get(id)?.outbox;
         let (invocation_id, call) = outbox.calls.begin();
-        outbox.push(Outgoing::Message(message(&invocation_id)));
+        outbox.send(&message(&invocation_id));
         Some(call)
     }
 
@@ -311,24 +302,12 @@ fn remove_from(sets: &mut HashMap<String, Outboxes>, name: &str, id: &str) {
     }
 }
 
-/// Encodes a message of the JSON protocol.
-pub(super) fn encode(message: &HubMessage<'_, &str>) -> Utf8Bytes {
-    let mut out = Vec::new();
-    json::write(&mut out, message);
-    // The codec writes UTF-8 only; it is a matter of types.
-    String::from_utf8(out).unwrap_or_default().into()
-}
-
-/// Encodes a Close message.
-pub(super) fn close_message(error: Option<&str>, allow_reconnect: bool) -> Utf8Bytes {
-    encode(&HubMessage::Close { error: error.map(Into::into), allow_reconnect })
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::sync::mpsc::UnboundedReceiver;
 
     use super::*;
+    use crate::local::{outbox::Outgoing, protocol::Protocol};
 
     struct Client(UnboundedReceiver<Outgoing>);
 
@@ -339,7 +318,7 @@ mod tests {
     }
 
     fn connect(connections: &Connections, id: &str, user: Option<&str>, now: Instant) -> Client {
-        let (outbox, outgoing) = Outbox::new();
+        let (outbox, outgoing) = Outbox::new(Protocol::Json);
         connections.insert("chat", id, user, Arc::new(outbox), now);
         Client(outgoing)
     }
@@ -354,9 +333,10 @@ mod tests {
         assert!(connections.add_to_group("chat", "b", "g"));
         assert!(!connections.add_to_group("chat", "nobody", "g"));
         assert!(!connections.add_to_group("other", "b", "g"));
+        let message = Message::close(None, false);
         let mut send = |target, excluded: &[&str]| {
-            connections.send("chat", target, excluded, &"x".into());
-            connections.send("other", target, excluded, &"x".into());
+            connections.send("chat", target, excluded, &message);
+            connections.send("other", target, excluded, &message);
             [a1.received(), a2.received(), b.received()]
         };
         assert_eq!(send(Target::All, &[]), [1, 1, 1]);

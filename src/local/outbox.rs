@@ -5,36 +5,39 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{Notify, mpsc};
 
-use crate::local::calls::Calls;
+use crate::local::{
+    calls::Calls,
+    protocol::{Frame, Message, Protocol},
+};
 
 /// How many bytes may wait for one client. A client that falls further behind is cut off.
 const LIMIT: usize = 16 * 1024 * 1024;
 
-/// What a queued message costs besides its text.
+/// What a queued message costs besides its bytes.
 const OVERHEAD: usize = 64;
 
 /// One thing for the connection's task to do.
 #[derive(Debug)]
 pub(super) enum Outgoing {
     /// Send this.
-    Message(Utf8Bytes),
+    Message(Frame),
     /// Send this Close message and end.
-    Close(Utf8Bytes),
+    Close(Frame),
 }
 
 impl Outgoing {
     fn cost(&self) -> usize {
-        let (Self::Message(text) | Self::Close(text)) = self;
-        text.len() + OVERHEAD
+        let (Self::Message(frame) | Self::Close(frame)) = self;
+        frame.len() + OVERHEAD
     }
 }
 
 /// The sending half of a client's queue, which is bounded by the bytes in it.
 #[derive(Debug)]
 pub(super) struct Outbox {
+    pub(super) protocol: Protocol,
     queue: mpsc::UnboundedSender<Outgoing>,
     waiting: AtomicUsize,
     cut: Notify,
@@ -43,9 +46,24 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
+    pub(super) fn new(protocol: Protocol) -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
         let (queue, outgoing) = mpsc::unbounded_channel();
-        (Self { queue, waiting: AtomicUsize::new(0), cut: Notify::new(), calls: Arc::default() }, outgoing)
+        let waiting = AtomicUsize::new(0);
+        (Self { protocol, queue, waiting, cut: Notify::new(), calls: Arc::default() }, outgoing)
+    }
+
+    /// Queues a message if there is one for this client's protocol.
+    pub(super) fn send(&self, message: &Message) {
+        if let Some(frame) = message.frame(self.protocol) {
+            self.push(Outgoing::Message(frame));
+        }
+    }
+
+    /// Queues the end of the connection.
+    pub(super) fn close(&self, message: &Message) {
+        if let Some(frame) = message.frame(self.protocol) {
+            self.push(Outgoing::Close(frame));
+        }
     }
 
     /// Queues a message. If there is no room, the connection is cut: dropping single messages would leave the
@@ -87,30 +105,34 @@ mod tests {
 
     use super::*;
 
+    fn text(length: usize) -> Frame {
+        Frame::Text("x".repeat(length).into())
+    }
+
     fn is_cut(outbox: &Outbox) -> bool {
         pin!(outbox.was_cut()).poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
     }
 
     #[test]
     fn a_full_queue_cuts_the_connection() {
-        let (outbox, mut outgoing) = Outbox::new();
-        let text = Utf8Bytes::from("x".repeat(LIMIT / 2 - OVERHEAD));
+        let (outbox, mut outgoing) = Outbox::new(Protocol::Json);
+        let half = text(LIMIT / 2 - OVERHEAD);
         for _ in 0..2 {
-            outbox.push(Outgoing::Message(text.clone()));
+            outbox.push(Outgoing::Message(half.clone()));
         }
         assert!(!is_cut(&outbox));
         outbox.sent(&[outgoing.try_recv().expect("the first message")]);
-        outbox.push(Outgoing::Message(text));
+        outbox.push(Outgoing::Message(half));
         assert!(!is_cut(&outbox));
-        outbox.push(Outgoing::Message("x".into()));
+        outbox.push(Outgoing::Message(text(1)));
         assert!(is_cut(&outbox));
         assert_eq!(std::iter::from_fn(|| outgoing.try_recv().ok()).count(), 2);
     }
 
     #[test]
     fn a_message_larger_than_the_queue_cuts_the_connection() {
-        let (outbox, _outgoing) = Outbox::new();
-        outbox.push(Outgoing::Message("x".repeat(LIMIT).into()));
+        let (outbox, _outgoing) = Outbox::new(Protocol::Json);
+        outbox.push(Outgoing::Message(text(LIMIT)));
         assert!(is_cut(&outbox));
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration, time::Instant};
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Request, State, ws::Utf8Bytes},
+    extract::{FromRequest, FromRequestParts, Path, Request, State},
     http::{HeaderMap, StatusCode, Uri, header::CONTENT_TYPE, request::Parts},
     response::IntoResponse,
     routing::{delete, get, head, post, put},
@@ -28,8 +28,9 @@ use crate::{
         Service,
         auth::{Action, Caller},
         client::is_hub_name,
-        connections::{Connections, Target, encode},
+        connections::{Connections, Target},
         error::ApiError,
+        protocol::Message,
         query::Query,
     },
     service::{jwt::Validity, unix_now},
@@ -166,11 +167,9 @@ impl Call {
         Ok(group)
     }
 
-    fn send(&self, hub: &str, target: Target<'_>, message: &Utf8Bytes) -> StatusCode {
+    fn send(&self, hub: &str, target: Target<'_>, message: &Message) -> StatusCode {
         let excluded: Vec<_> = self.query.all("excluded").collect();
-        if !message.is_empty() {
-            self.connections().send(hub, target, &excluded, message);
-        }
+        self.connections().send(hub, target, &excluded, message);
         StatusCode::ACCEPTED
     }
 
@@ -188,7 +187,7 @@ impl Call {
 }
 
 /// The body of a send, encoded as the hub message that clients get.
-struct Payload(Utf8Bytes);
+struct Payload(Message);
 
 impl<S: Send + Sync> FromRequest<S> for Payload {
     type Rejection = ApiError;
@@ -236,28 +235,26 @@ async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes,
     })
 }
 
-/// The message for JSON clients of a binary payload, a MessagePack map from the names of protocols to whole messages.
-/// Without one they get nothing.
-fn binary_message(body: &[u8]) -> Result<Utf8Bytes, ApiError> {
+/// The message of a binary payload, a MessagePack map from the names of protocols to whole messages. Clients of a
+/// protocol that is not there get nothing.
+fn binary_message(body: &[u8]) -> Result<Message, ApiError> {
     let invalid =
         |what: &str| ApiError::bad_request("body", format!("The binary payload is not valid: {what}."));
     let malformed = |error: ProtocolError| invalid(&error.to_string());
     let mut reader = msgpack::reader::Reader::new(body);
-    let mut text = "";
+    let (mut json, mut msgpack) = (None, None);
     for _ in 0..reader.map().map_err(malformed)? {
         let name = reader.text().map_err(malformed)?;
         let message =
             binary(reader.value().map_err(malformed)?).ok_or_else(|| invalid("a message is no bytes"))?;
-        if name == Some(json::NAME) {
-            text = std::str::from_utf8(message).map_err(|_| invalid("the JSON message is not UTF-8"))?;
+        match name {
+            Some(json::NAME) => json = Some(message),
+            Some(msgpack::NAME) => msgpack = Some(message),
+            _ => {}
         }
     }
     reader.end().map_err(malformed)?;
-    match text.strip_suffix('\u{1e}').map(json::parse) {
-        Some(Ok(Some(HubMessage::Invocation(_)))) => Ok(text.to_owned().into()),
-        None if text.is_empty() => Ok(Utf8Bytes::default()),
-        _ => Err(invalid("the JSON message is no invocation")),
-    }
+    Message::from_encoded(json, msgpack).map_err(|what| invalid(&what))
 }
 
 /// The bytes of a MessagePack value, if they are what it is.
@@ -271,7 +268,7 @@ fn binary(value: &[u8]) -> Option<&[u8]> {
 }
 
 /// Reads `{"target", "arguments"}`, whatever the case of the names, and writes the message.
-pub(super) fn encode_invocation(body: &[u8], invocation_id: Option<&str>) -> Result<Utf8Bytes, ApiError> {
+pub(super) fn encode_invocation(body: &[u8], invocation_id: Option<&str>) -> Result<Message, ApiError> {
     let body = std::str::from_utf8(body)
         .map_err(|_| ApiError::bad_request("body", "The body is not UTF-8."))?
         .trim_start_matches('\u{feff}');
@@ -292,13 +289,19 @@ pub(super) fn encode_invocation(body: &[u8], invocation_id: Option<&str>) -> Res
     if !arguments.starts_with('[') {
         return Err(ApiError::bad_request("arguments", "The arguments are not an array."));
     }
-    Ok(encode(&HubMessage::Invocation(Invocation {
+    Message::new(&HubMessage::Invocation(Invocation {
         headers: Vec::new(),
         invocation_id: invocation_id.map(Into::into),
         target,
         arguments,
         stream_ids: Vec::new(),
-    })))
+    }))
+    .map_err(not_transcoded)
+}
+
+/// What MessagePack clients could not get, nobody does.
+pub(super) fn not_transcoded(error: serde_json::Error) -> ApiError {
+    ApiError::bad_request("body", format!("The body can't be written as MessagePack: {error}."))
 }
 
 pub(super) type Answer = Result<StatusCode, ApiError>;
@@ -469,6 +472,14 @@ async fn user_leave_all_groups(call: Call) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::protocol::{Frame, Protocol};
+
+    fn in_json(message: &Message) -> Option<String> {
+        match message.frame(Protocol::Json) {
+            Some(Frame::Text(text)) => Some(text.to_string()),
+            _ => None,
+        }
+    }
 
     #[test]
     fn bodies_become_messages() {
@@ -479,12 +490,12 @@ mod tests {
             "\u{feff} {\"ARGUMENTS\": [1, {\"a\":null}] , \"other\":0,\"tArget\":\"m\"}\n",
         ] {
             let encoded = encode_invocation(body.as_bytes(), None);
-            assert_eq!(encoded.ok().as_deref(), Some(message), "{body}");
+            assert_eq!(encoded.ok().and_then(|m| in_json(&m)).as_deref(), Some(message), "{body}");
         }
         for body in ["{\"target\":\"m\"}", "{\"target\":\"m\",\"arguments\":null}"] {
             let encoded = encode_invocation(body.as_bytes(), None);
             let message = "{\"type\":1,\"target\":\"m\",\"arguments\":[]}\u{1e}";
-            assert_eq!(encoded.ok().as_deref(), Some(message), "{body}");
+            assert_eq!(encoded.ok().and_then(|m| in_json(&m)).as_deref(), Some(message), "{body}");
         }
         for body in [
             &b""[..],

@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::ws::Utf8Bytes,
     http::{StatusCode, header::CONTENT_TYPE},
     response::IntoResponse,
     routing::{get, post},
@@ -22,10 +21,11 @@ use crate::{
     local::{
         Service,
         auth::Action,
-        connections::{Target, encode},
+        connections::Target,
         error::ApiError,
         filter::Filter,
-        rest::{Answer, Call, JsonBody, encode_invocation, no_connection},
+        protocol::Message,
+        rest::{Answer, Call, JsonBody, encode_invocation, no_connection, not_transcoded},
     },
 };
 
@@ -76,7 +76,8 @@ impl Call {
     }
 
     fn send_to_stream(&self, hub: &str, message: &HubMessage<'_, &str>) -> Result<(), ApiError> {
-        self.connections().send(hub, Target::Connection(self.connection()?), &[], &encode(message));
+        let message = Message::new(message).map_err(not_transcoded)?;
+        self.connections().send(hub, Target::Connection(self.connection()?), &[], &message);
         Ok(())
     }
 
@@ -179,7 +180,7 @@ enum Kind {
 
 /// A command that can be carried out.
 enum Step {
-    Send(Utf8Bytes),
+    Send(Message),
     Join(String),
     Leave(String),
     Close(Option<String>),

@@ -13,15 +13,17 @@ use tokio::sync::mpsc;
 
 use crate::{
     core::{
+        framing::RECORD_SEPARATOR,
         json,
         message::{HubMessage, Invocation, Outcome},
+        msgpack,
         url::{HubUrl, encode_data},
     },
     local::{
         LocalError,
-        connections::encode,
         negotiated::Negotiation,
         outbox::{Outbox, Outgoing},
+        protocol::{Frame, Protocol},
     },
     platform::tls::http_client_builder,
     service::{secret::Secret, upstream_signature},
@@ -31,6 +33,9 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(100);
 /// The longest answer, as in Azure.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
+const JSON: &str = "application/json";
+const MESSAGE_PACK: &str = "application/x-msgpack";
+
 /// How many calls of one client may wait.
 const MAX_WAITING: usize = 256;
 
@@ -60,7 +65,13 @@ impl Upstream {
     }
 
     /// Makes a request and gives status and body. What fails on the way counts as status 500.
-    async fn post(&self, client: &Client, category: &str, event: &str, body: String) -> (u16, Vec<u8>) {
+    async fn post(
+        &self,
+        client: &Client,
+        category: &str,
+        event: &str,
+        (kind, body): (&'static str, Vec<u8>),
+    ) -> (u16, Vec<u8>) {
         let Negotiation { connection_id, hub, user } = &client.negotiation;
         let signature = upstream_signature(self.access_key.expose(), connection_id);
         let mut request = self.client.post(self.url(hub, category, event)).timeout(TIMEOUT);
@@ -79,7 +90,7 @@ impl Upstream {
                 request = request.header(HeaderName::from_static(name), value);
             }
         }
-        let request = request.header(CONTENT_TYPE, "application/json").body(body);
+        let request = request.header(CONTENT_TYPE, kind).body(body);
         let answered = async {
             let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
             let mut body = Vec::new();
@@ -135,13 +146,14 @@ impl Client {
 }
 
 enum Event {
-    Call { target: String, invocation_id: Option<String>, body: String },
+    Call { target: String, invocation_id: Option<String>, body: Vec<u8> },
     Disconnected(Option<String>),
 }
 
 /// Where a connection leaves its events.
 #[derive(Debug)]
 pub(super) struct Events {
+    protocol: Protocol,
     queue: mpsc::Sender<Event>,
     /// Room for the last event, whatever waits.
     last: mpsc::OwnedPermit<Event>,
@@ -152,22 +164,20 @@ impl Events {
     pub(super) fn start(upstream: Arc<Upstream>, client: Client, outbox: Arc<Outbox>) -> Option<Self> {
         let (queue, events) = mpsc::channel(MAX_WAITING + 1);
         let last = queue.clone().try_reserve_owned().ok()?;
+        let protocol = outbox.protocol;
         tokio::spawn(tell(upstream, client, outbox, events));
-        Some(Self { queue, last })
+        Some(Self { protocol, queue, last })
     }
 
     /// Passes a client's call on, and gives what to answer at once if it cannot be.
-    pub(super) fn call(&self, call: &Invocation<'_, &str>) -> Result<(), &'static str> {
+    pub(super) fn call<P: AsRef<[u8]> + Clone>(&self, call: &Invocation<'_, P>) -> Result<(), &'static str> {
         if !call.stream_ids.is_empty() {
             return Err("Streams are not supported in serverless mode.");
         }
-        let (target, id) = (call.target.as_ref(), call.invocation_id.as_deref());
-        let mut body = encode(&HubMessage::Invocation(call.clone())).to_string();
-        body.truncate(body.trim_end_matches('\u{1e}').len());
         let event = Event::Call {
-            target: target.to_owned(),
-            invocation_id: id.filter(|id| !id.is_empty()).map(str::to_owned),
-            body,
+            target: call.target.to_string(),
+            invocation_id: call.invocation_id.as_deref().filter(|id| !id.is_empty()).map(str::to_owned),
+            body: body(self.protocol, call),
         };
         self.queue.try_send(event).map_err(|_| "Too many calls wait for the upstream.")
     }
@@ -184,39 +194,91 @@ async fn tell(
     outbox: Arc<Outbox>,
     mut events: mpsc::Receiver<Event>,
 ) {
-    upstream.post(&client, "connections", "connected", json!({ "type": 10 }).to_string()).await;
+    let protocol = outbox.protocol;
+    let told = |body: Value| (JSON, body.to_string().into_bytes());
+    upstream.post(&client, "connections", "connected", told(json!({ "type": 10 }))).await;
     while let Some(event) = events.recv().await {
         match event {
             Event::Call { target, invocation_id, body } => {
-                let (status, body) = upstream.post(&client, "messages", &target, body).await;
+                let kind = match protocol {
+                    Protocol::Json => JSON,
+                    Protocol::MessagePack => MESSAGE_PACK,
+                };
+                let (status, body) = upstream.post(&client, "messages", &target, (kind, body)).await;
                 if let Some(id) = invocation_id {
-                    outbox.push(Outgoing::Message(completion(&id, status, &body)));
+                    outbox.push(Outgoing::Message(completion(protocol, &id, status, &body)));
                 }
             }
             Event::Disconnected(error) => {
-                let body = json!({ "type": 11, "error": error }).to_string();
-                upstream.post(&client, "connections", "disconnected", body).await;
+                let event = told(json!({ "type": 11, "error": error }));
+                upstream.post(&client, "connections", "disconnected", event).await;
                 return;
             }
         }
     }
 }
 
+/// A call as upstreams get it: in the client's protocol, without what says where a message ends.
+fn body<P: AsRef<[u8]> + Clone>(protocol: Protocol, call: &Invocation<'_, P>) -> Vec<u8> {
+    let mut body = Vec::new();
+    protocol.write(&mut body, &HubMessage::Invocation(call.clone()));
+    match protocol {
+        Protocol::Json => body.truncate(body.len().saturating_sub(1)),
+        Protocol::MessagePack => {
+            body.drain(..prefix_width(&body));
+            // Of the six elements the last, the list of stream ids, is empty and stays out.
+            if let Some(header) = body.first_mut() {
+                *header = 0x95;
+            }
+            body.pop();
+        }
+    }
+    body
+}
+
+/// The width of the length that a MessagePack message begins with.
+fn prefix_width(message: &[u8]) -> usize {
+    message.iter().position(|byte| byte & 0x80 == 0).map_or(0, |last| last + 1)
+}
+
 /// What the client gets for the upstream's answer.
-fn completion(id: &str, status: u16, body: &[u8]) -> axum::extract::ws::Utf8Bytes {
-    let text = std::str::from_utf8(body).unwrap_or("?");
-    let text = text.strip_suffix('\u{1e}').unwrap_or(text);
-    let outcome = match status {
-        200..300 if body.is_empty() => Outcome::Void,
-        200..300 => match json::parse(text) {
-            Ok(Some(HubMessage::Completion { invocation_id, outcome, .. })) if invocation_id == id => outcome,
-            _ => Outcome::Error(
-                "The upstream answered with something that is no completion of this call.".into(),
-            ),
-        },
-        status => Outcome::Error(format!("Invocation failed, status code {status}").into()),
+fn completion(protocol: Protocol, id: &str, status: u16, body: &[u8]) -> Frame {
+    fn outcome<'a, P>(message: Option<HubMessage<'a, P>>, id: &str) -> Option<Outcome<'a, P>> {
+        match message {
+            Some(HubMessage::Completion { invocation_id, outcome, .. }) if invocation_id == id => {
+                Some(outcome)
+            }
+            _ => None,
+        }
+    }
+    fn encode<P: AsRef<[u8]>>(protocol: Protocol, id: &str, outcome: Outcome<'_, P>) -> Frame {
+        protocol.encode(&HubMessage::Completion { headers: Vec::new(), invocation_id: id.into(), outcome })
+    }
+    let error = |text: String| encode::<&str>(protocol, id, Outcome::Error(text.into()));
+    if !(200..300).contains(&status) {
+        return error(format!("Invocation failed, status code {status}"));
+    }
+    if body.is_empty() {
+        return encode::<&str>(protocol, id, Outcome::Void);
+    }
+    let answered = match protocol {
+        Protocol::Json => {
+            let text = std::str::from_utf8(body.strip_suffix(&[RECORD_SEPARATOR]).unwrap_or(body));
+            let message = text.ok().and_then(|text| json::parse(text).ok().flatten());
+            outcome(message, id).map(|outcome| encode(protocol, id, outcome))
+        }
+        Protocol::MessagePack => {
+            // Upstreams send it with its length, as a client would get it, or without.
+            let unprefixed = body.get(prefix_width(body)..).unwrap_or_default();
+            [body, unprefixed].into_iter().find_map(|bytes| {
+                let message = msgpack::parse(bytes).ok().flatten();
+                outcome(message, id).map(|outcome| encode(protocol, id, outcome))
+            })
+        }
     };
-    encode(&HubMessage::Completion { headers: Vec::new(), invocation_id: id.into(), outcome })
+    answered.unwrap_or_else(|| {
+        error("The upstream answered with something that is no completion of this call.".to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -225,13 +287,46 @@ mod tests {
 
     #[test]
     fn answers_become_completions() {
-        let text = |status, body: &str| completion("7", status, body.as_bytes()).to_string();
+        let text = |status, body: &str| match completion(Protocol::Json, "7", status, body.as_bytes()) {
+            Frame::Text(text) => text.to_string(),
+            Frame::Binary(_) => String::new(),
+        };
         let ok = "{\"type\":3,\"invocationId\":\"7\",\"result\":{\"a\":1}}\u{1e}";
         assert_eq!(text(200, ok), ok);
+        assert_eq!(text(200, ok.trim_end_matches('\u{1e}')), ok);
         assert_eq!(text(204, ""), "{\"type\":3,\"invocationId\":\"7\"}\u{1e}");
         assert!(text(200, "nonsense").contains("no completion of this call"));
         assert!(text(200, &ok.replace('7', "8")).contains("no completion of this call"));
         assert!(text(404, "").contains("Invocation failed, status code 404"));
+    }
+
+    #[test]
+    fn answers_in_messagepack_become_completions() {
+        let bytes = |status, body: &[u8]| match completion(Protocol::MessagePack, "7", status, body) {
+            Frame::Binary(bytes) => bytes.to_vec(),
+            Frame::Text(_) => Vec::new(),
+        };
+        let ok = b"\x07\x95\x03\x80\xa17\x03\x01";
+        assert_eq!(bytes(200, ok), ok);
+        assert_eq!(bytes(200, &ok[1..]), ok);
+        assert_eq!(bytes(204, b""), b"\x06\x94\x03\x80\xa17\x02");
+        for (status, body) in [(200, &b"{}"[..]), (200, b"\x95\x03\x80\xa18\x03\x01"), (500, ok)] {
+            assert_eq!(bytes(status, body)[1..6], *b"\x95\x03\x80\xa17", "{body:?}");
+        }
+    }
+
+    #[test]
+    fn calls_have_no_length_and_no_stream_ids() {
+        let call = Invocation {
+            headers: Vec::new(),
+            invocation_id: None,
+            target: "m".into(),
+            arguments: &b"\x91\x01"[..],
+            stream_ids: Vec::new(),
+        };
+        assert_eq!(body(Protocol::MessagePack, &call), b"\x95\x01\x80\xc0\xa1m\x91\x01");
+        let HubMessage::Invocation(call) = HubMessage::Invocation(call).map(|_| "[1]") else { panic!() };
+        assert_eq!(body(Protocol::Json, &call), br#"{"type":1,"target":"m","arguments":[1]}"#);
     }
 
     #[test]

@@ -3,14 +3,19 @@
 //! Source: [CORS protocol and credentials](https://fetch.spec.whatwg.org/#cors-protocol-and-credentials).
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use reqwest::Url;
 
 /// The origins that may ask. None: CORS is somebody else's business.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cors(Vec<String>);
 
 impl Cors {
+    /// Browsers write an origin in lower case and without the scheme's own port. The schemes of apps have no origins in
+    /// the sense of the URL standard; theirs are the text itself.
     pub(super) fn allow(&mut self, origin: &str) {
-        self.0.push(origin.trim_end_matches('/').to_owned());
+        let url = Url::parse(origin).map(|url| url.origin()).ok().filter(|origin| origin.is_tuple());
+        let text = || origin.trim_end_matches('/').to_owned();
+        self.0.push(url.map_or_else(text, |origin| origin.ascii_serialization()));
     }
 
     pub(super) fn is_on(&self) -> bool {

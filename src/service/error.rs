@@ -305,10 +305,11 @@ impl ServiceError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Credential(error) => error.is_retryable(),
-            Self::Throttled(_)
-            | Self::Connection { .. }
-            | Self::Timeout { .. }
-            | Self::NoEndpointAvailable { .. } => true,
+            Self::Throttled(_) | Self::Connection { .. } | Self::Timeout { .. } => true,
+            // A router that chose none may choose another time.
+            Self::NoEndpointAvailable { failures } => {
+                failures.is_empty() || failures.iter().any(|failure| failure.error.is_retryable())
+            }
             Self::Failed(refusal) => refusal.status >= 500 || refusal.status == 408,
             _ => false,
         }
@@ -336,9 +337,12 @@ impl ServiceError {
         matches!(self, Self::NotFound(refusal) if refusal.error_code().is_some_and(|code| CODES.contains(&code)))
     }
 
-    /// Whether the same call may succeed at another endpoint, which has another credential.
+    /// Whether the call failed at the endpoint, so that it may succeed at another one, which has another credential.
     pub(super) fn is_of_endpoint(&self) -> bool {
-        let answer = matches!(self, Self::Credential(_) | Self::InvalidResponse { .. });
+        let answer = matches!(
+            self,
+            Self::Credential(_) | Self::InvalidResponse { .. } | Self::NoEndpointAvailable { .. }
+        );
         answer || self.is_outage() || self.refusal().is_some()
     }
 }

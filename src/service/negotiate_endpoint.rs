@@ -7,7 +7,10 @@ use super::{
     cors::Cors,
     error::ServiceError,
     hub::HubClient,
-    negotiate::{ClientAccess, NegotiateOptions, url::decode},
+    negotiate::{
+        ClientAccess, NegotiateOptions,
+        url::{decode, parameter},
+    },
 };
 use crate::core::refresh::CONNECTION_TOKEN_HEADER;
 
@@ -94,8 +97,8 @@ impl Endpoint {
         }
         // Released clients send the header, previews the parameter.
         let header = parts.headers.get(CONNECTION_TOKEN_HEADER).and_then(|value| value.to_str().ok());
-        let parameter = parts.uri.query().unwrap_or_default().split('&').find_map(|p| p.strip_prefix("id="));
-        let token = header.map(str::to_owned).or_else(|| parameter.map(decode));
+        let query = parts.uri.query().unwrap_or_default();
+        let token = header.map(str::to_owned).or_else(|| parameter(query, "id"));
         match token.filter(|token| !token.is_empty()) {
             Some(token) => Ok(Wanted::Refresh(token)),
             None => Err(Box::new(error(StatusCode::BAD_REQUEST, "missing_connection_token"))),
@@ -180,10 +183,7 @@ fn explain(hub: &HubClient, failure: &ServiceError) -> Response<String> {
         _ if failure.is_retryable() => {
             (StatusCode::SERVICE_UNAVAILABLE, "The SignalR service is not available. Try again later.")
         }
-        ServiceError::Credential(_) | ServiceError::InvalidResponse { .. } => {
-            (StatusCode::BAD_GATEWAY, "The SignalR service gave no access. The server's log says why.")
-        }
-        _ if failure.refusal().is_some() => {
+        failure if failure.is_of_endpoint() => {
             (StatusCode::BAD_GATEWAY, "The SignalR service gave no access. The server's log says why.")
         }
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "The negotiation failed. The server's log says why."),

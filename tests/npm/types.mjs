@@ -72,6 +72,8 @@ test("types: the README's examples", async () => {
   });
   const prelude = `import { HubConnectionBuilder, MessagePackHubProtocol, Subject, type HubConnection } from "hubwire";
 declare const connection: HubConnection;
+declare const builder: HubConnectionBuilder;
+declare function trusted(url: string): string;
 declare function signIn(): void;
 `;
   // In JavaScript, what is caught needs no type.

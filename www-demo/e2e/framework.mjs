@@ -132,7 +132,7 @@ test("what is said comes back, as text and only once", async () => {
 test("an error of the hub's shows", async () => {
   await page.getByLabel("Message", { exact: true }).evaluate((input) => (input.maxLength = 10_000));
   await say(page, "x".repeat(2001));
-  await page.getByRole("alert").filter({ hasText: "not too long" }).waitFor();
+  await page.getByRole("alert").filter({ hasText: "at most 2000 bytes" }).waitFor();
 });
 
 test("controls have names, and the keyboard is enough", async () => {

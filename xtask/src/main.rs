@@ -28,6 +28,8 @@ cargo xtask COMMAND
                      build the app in that framework, then run the demo server
   test               everything that has to hold: format, lints, docs, tests, browser, npm package
   bench [PART]       run the benchmarks, or those whose names contain a part
+  bench --browser [ROUNDS [MESSAGES]]
+                     the npm package beside the official client in Chromium, in the page and in worker mode
   fuzz [TARGET]... [--seconds N]
                      look for faults, in every target or in these, N seconds (60) in each
   fmt                format the Rust sources

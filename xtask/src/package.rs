@@ -3,13 +3,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result};
 use base64ct::{Base64, Encoding};
 
 use crate::{
-    command::{cargo, command, output, root, target_dir},
+    command::{cargo, command, output, root, run, target_dir},
     sizes,
     step::step,
     tools, wasm,
@@ -39,6 +40,8 @@ pub(crate) fn package() -> Result<PathBuf> {
     })?;
     let tarball = step("assemble the npm package", || {
         assemble(&folder)?;
+        worker(&folder)?;
+        common_js(&folder)?;
         let list =
             output(command("npm").args(["pack", "--json", "--pack-destination"]).arg(&out).arg(&folder))?;
         let list: serde_json::Value = serde_json::from_str(&list).context("npm pack printed no JSON")?;
@@ -64,7 +67,7 @@ fn assemble(folder: &Path) -> Result<()> {
     let mut compressed = Vec::new();
     let wasm = fs::File::open(folder.join("hubwire.wasm"))?;
     zopfli::compress(zopfli::Options::default(), zopfli::Format::Zlib, wasm, &mut compressed)?;
-    let text = format!("export default \"{}\";\n", Base64::encode_string(&compressed));
+    let text = format!("export const embedded = \"{}\";\n", Base64::encode_string(&compressed));
     fs::write(folder.join("src/generated/embedded.js"), text)?;
 
     let mut manifest = fs::read_to_string(template.join("package.json.in"))?;
@@ -76,6 +79,41 @@ fn assemble(folder: &Path) -> Result<()> {
     let version = format!("export const VERSION = {};\n", crate_manifest["version"]);
     fs::write(folder.join("src/generated/version.js"), version)?;
     Ok(fs::write(folder.join("package.json"), manifest)?)
+}
+
+/// Builds the worker's script: as a file of its own, and as a text that the package makes a worker of by itself.
+fn worker(folder: &Path) -> Result<()> {
+    let script = folder.join("worker.js");
+    run(esbuild()
+        .arg(folder.join("src/worker.js"))
+        .args(["--bundle", "--minify", "--format=iife", "--target=es2022", "--log-level=warning"])
+        .arg(format!("--outfile={}", script.display())))?;
+    let text = serde_json::to_string(&fs::read_to_string(&script)?)?;
+    Ok(fs::write(folder.join("src/generated/worker.js"), format!("export const script = {text};\n"))?)
+}
+
+fn esbuild() -> Command {
+    let mut esbuild = command("node");
+    esbuild.arg(root().join("node_modules/esbuild/bin/esbuild"));
+    esbuild
+}
+
+/// Writes the package a second time, for `require`: file by file, so that both entries share what they share as ES
+/// modules. Node.js imports this copy as well, through `.mjs` files that only hand on, so that a program which does
+/// both has one module and one set of classes.
+fn common_js(folder: &Path) -> Result<()> {
+    let (src, cjs) = (folder.join("src"), folder.join("cjs"));
+    run(esbuild()
+        .args([src.join("*.js"), src.join("generated/*.js")])
+        .args(["--format=cjs", "--platform=node", "--target=node20", "--log-level=warning"])
+        .arg(format!("--outbase={}", src.display()))
+        .arg(format!("--outdir={}", cjs.display())))?;
+    fs::write(cjs.join("package.json"), "{ \"type\": \"commonjs\" }\n")?;
+    for entry in ["index", "slim"] {
+        fs::write(cjs.join(entry).with_extension("mjs"), format!("export * from \"./{entry}.js\";\n"))?;
+        fs::copy(folder.join(entry).with_extension("d.ts"), cjs.join(entry).with_extension("d.ts"))?;
+    }
+    Ok(())
 }
 
 fn crate_manifest() -> Result<serde_json::Value> {

@@ -26,6 +26,8 @@ pub(crate) fn check(package: &Path, work: &Path) -> Result<()> {
         .arg(root().join("node_modules/esbuild/bin/esbuild"))
         .arg(&entry)
         .args(["--bundle", "--minify", "--format=esm", "--target=es2022", "--log-level=warning"])
+        // Loaded only when it is used.
+        .arg("--external:*/remote.js")
         .arg(format!("--outfile={}", application.display())))?;
 
     println!("{:<34} {:>9} {:>9}", "", "bytes", "gzip");
@@ -33,6 +35,7 @@ pub(crate) fn check(package: &Path, work: &Path) -> Result<()> {
     for (name, file) in [
         ("hubwire.wasm", package.join("hubwire.wasm")),
         ("src/generated/bindings.js", package.join("src/generated/bindings.js")),
+        ("worker mode, loaded when used", package.join("src/generated/worker.js")),
         ("application, minified", application),
     ] {
         let bytes = fs::read(&file).with_context(|| format!("can't read {}", file.display()))?;

@@ -162,14 +162,24 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hub: Option<&Program>) {
     report.tests("the npm package's JavaScript", || Ok(node("tests/npm/run.mjs", &[&folder])));
     report.tests("the npm package's types", || Ok(node("tests/npm/types.mjs", &[&folder])));
     if let Some(hub) = hub {
-        report.tests("the npm package on the reference hub", || {
-            let mut tests = node("tests/npm/hub.mjs", &[&folder]);
-            tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
-            Ok(tests)
-        });
+        for (title, script) in [
+            ("the npm package on the reference hub", "tests/npm/hub.mjs"),
+            ("what the official client does, on it and on the npm package", "tests/behaviours/run.mjs"),
+        ] {
+            report.tests(title, || {
+                let mut tests = node(script, &[&folder]);
+                tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
+                Ok(tests)
+            });
+        }
+        if browser.is_some() {
+            report.tests("the npm package's worker mode", || {
+                let mut tests = node("tests/worker/run.mjs", &[&folder]);
+                tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
+                Ok(tests)
+            });
+        }
     }
-    report
-        .tests("npm package in other people's projects", || Ok(node("tests/packaging/run.mjs", &[&tarball])));
 
     let Some(server) = report.check("demo", || {
         demo::build_page(&tarball)?;
@@ -179,6 +189,11 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hub: Option<&Program>) {
     }) else {
         return;
     };
+    report.tests("npm package in other people's projects", || {
+        let mut tests = node("tests/packaging/run.mjs", &[&tarball]);
+        tests.env("HUBWIRE_DEMO_URL", &server.url);
+        Ok(tests)
+    });
     report.tests("chat between the official client and this package", || {
         let mut tests = node("tests/interop/run.mjs", &[&tarball]);
         tests.env("HUBWIRE_DEMO_URL", &server.url);
@@ -197,7 +212,7 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hub: Option<&Program>) {
         });
     }
     if browser.is_some() {
-        report.tests("chat in the demo's page", || {
+        report.tests("everything the demo's page shows", || {
             let mut tests = node("www-demo/e2e/run.mjs", &[&target_dir().join("e2e")]);
             tests.env("HUBWIRE_DEMO_URL", &server.url);
             Ok(tests)

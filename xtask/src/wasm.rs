@@ -26,13 +26,18 @@ const WASM_FEATURES: [&str; 6] = [
 
 /// Compiles the crate with the exports of the npm package.
 pub(crate) fn compile() -> Result<PathBuf> {
-    run(cargo().args(["rustc", "--lib", "--crate-type", "cdylib", "--target", WASM]).args([
-        "--profile",
-        "wasm-release",
-        "--no-default-features",
-        "--features",
-        "js",
-    ]))?;
+    // The module's panics name source files: where those of other crates lie on this machine is nobody's business.
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let registry = home.context("there is no home directory")?.join("registry/src");
+    let remap = format!("--remap-path-prefix={}=", registry.display());
+    let own = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let flags: Vec<&str> = own.split_whitespace().chain([remap.as_str()]).collect();
+    run(cargo()
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+        .args(["rustc", "--lib", "--crate-type", "cdylib", "--target", WASM])
+        .args(["--profile", "wasm-release", "--no-default-features", "--features", "js"]))?;
     Ok(target_dir().join(WASM).join("wasm-release/hubwire.wasm"))
 }
 
@@ -53,7 +58,16 @@ pub(crate) fn optimise(bound: &Path, module: &Path, glue: &Path) -> Result<()> {
     let names = output(
         command("node")
             .arg(root().join("node_modules/binaryen/bin/wasm-opt"))
-            .arg("-Oz")
+            // The second round finds more; functions that are called once are small when they stay by themselves.
+            .args([
+                "-Oz",
+                "--flatten",
+                "--rereloop",
+                "-Oz",
+                "-Oz",
+                "--one-caller-inline-max-function-size",
+                "50",
+            ])
             .args(WASM_FEATURES)
             .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
             .arg("--minify-imports-and-exports-and-modules")

@@ -238,7 +238,7 @@ fn write_elements<P: AsRef<[u8]>>(out: &mut Vec<u8>, message: &HubMessage<'_, P>
 
 fn write_start(out: &mut Vec<u8>, elements: u8, kind: u8, headers: &Headers<'_>, id: Option<&str>) {
     out.extend_from_slice(&[0x90 | elements, kind]);
-    write_header(out, [0x80, 0xde, 0xdf], headers.len());
+    write_map(out, headers.len());
     for (name, value) in headers {
         write_text(out, name);
         write_text(out, value);
@@ -259,6 +259,11 @@ fn write_invocation<P: AsRef<[u8]>>(out: &mut Vec<u8>, kind: u8, call: &Invocati
 /// Writes the header of an array.
 pub(crate) fn write_array(out: &mut Vec<u8>, count: usize) {
     write_header(out, [0x90, 0xdc, 0xdd], count);
+}
+
+/// Writes the header of a map of so many pairs.
+pub(crate) fn write_map(out: &mut Vec<u8>, count: usize) {
+    write_header(out, [0x80, 0xde, 0xdf], count);
 }
 
 /// Writes the header of an array or a map: a count of up to 15 in the first byte, or in two or four more.
@@ -323,7 +328,7 @@ native_only! {
 }
 
 /// Writes an integer in as few bytes as it takes; what is not negative as unsigned.
-fn write_integer(out: &mut Vec<u8>, number: i64) {
+pub(crate) fn write_integer(out: &mut Vec<u8>, number: i64) {
     let bytes = number.to_be_bytes();
     let [.., e, f, g, h] = bytes;
     match number {

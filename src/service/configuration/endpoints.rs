@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::{
-    Configuration, ConfigurationError, DEFAULT_CONNECTION,
+    AUTHORITY, Configuration, ConfigurationError, DEFAULT_CONNECTION,
     identity::{credential, default_chain},
 };
 use crate::service::{
@@ -13,8 +13,13 @@ use crate::service::{
     endpoint::EndpointRole,
 };
 
-const SDK_CONNECTION: &str = "Azure:SignalR:ConnectionString";
-const SDK_ENDPOINTS: &str = "Azure:SignalR:Endpoints";
+pub(super) const SDK_CONNECTION: &str = "Azure:SignalR:ConnectionString";
+pub(super) const SDK_ENDPOINTS: &str = "Azure:SignalR:Endpoints";
+
+/// Where app servers with several services have a named one.
+pub(super) fn named_section(name: &str) -> String {
+    format!("Azure:SignalR:{name}:ConnectionString")
+}
 
 /// One endpoint as a [`Configuration`] describes it, before a credential is made of it.
 #[derive(Debug, Clone)]
@@ -84,15 +89,15 @@ impl Configuration {
     pub fn endpoints(&self) -> Result<Vec<EndpointSettings>, ConfigurationError> {
         let mut found = Vec::new();
         match &self.connection {
-            Some(name) => found.extend(self.connection_named(name)?),
+            Some(name) => match self.connection_named(name)? {
+                Some(endpoint) => found.push(endpoint),
+                None => found = self.section_of_sdk(&named_section(name))?,
+            },
             None => {
                 let fallback = format!("ConnectionStrings:{SDK_CONNECTION}");
                 let sdk = [SDK_CONNECTION, &fallback];
                 if let Some(section) = sdk.into_iter().find(|key| !self.below(key).is_empty()) {
-                    for key in self.below(section) {
-                        let (name, role) = name_and_role(key.get(section.len() + 1..).unwrap_or_default());
-                        found.push(self.connection_string(&key, name, role)?);
-                    }
+                    found = self.section_of_sdk(section)?;
                 }
                 if !found.iter().any(|e| e.name.is_empty()) {
                     found.extend(self.connection_named(DEFAULT_CONNECTION)?);
@@ -124,9 +129,18 @@ impl Configuration {
         }
     }
 
+    /// A connection string and, below it, further ones by `name[:type]`.
+    fn section_of_sdk(&self, section: &str) -> Result<Vec<EndpointSettings>, ConfigurationError> {
+        let all = self.below(section).into_iter().map(|key| {
+            let (name, role) = name_and_role(key.get(section.len() + 1..).unwrap_or_default());
+            self.connection_string(&key, name, role)
+        });
+        all.collect()
+    }
+
     fn authority(&self) -> Option<String> {
         // Azure's own values end in a slash.
-        let host = self.filled("AZURE_AUTHORITY_HOST")?.trim().trim_end_matches('/');
+        let host = self.filled(AUTHORITY)?.trim().trim_end_matches('/');
         Some(if host.contains("://") { host.to_owned() } else { format!("https://{host}") })
     }
 

@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod identity;
+mod warnings;
 
 use std::{cmp::Ordering, fmt, path::Path, time::Duration};
 
@@ -9,13 +10,14 @@ use serde_json::Value;
 
 use super::{
     client::{BuildError, ServiceClient, ServiceClientBuilder},
-    connection_string::{ConnectionStringError, ConnectionStringWarning},
+    connection_string::ConnectionStringError,
     endpoint::EndpointError,
     retry::RetryOptions,
     secret::Secret,
 };
 
 pub use endpoints::EndpointSettings;
+pub use warnings::ConfigurationWarning;
 
 /// The connection that Azure Functions use unless told otherwise.
 const DEFAULT_CONNECTION: &str = "AzureSignalRConnectionString";
@@ -35,8 +37,12 @@ const CONNECTION_STRING_PREFIXES: [&str; 11] = [
     "SERVICEBUSCONNSTR_",
 ];
 
-/// Sections that mean something to the .NET SDKs only.
-const OF_DOTNET: [&str; 2] = ["Azure:SignalR:HubProtocol", "Azure:SignalR:ConnectionCount"];
+/// The authority of Microsoft Entra ID.
+const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
+/// Where retries are set: of the Management SDK, of Azure Functions.
+const RETRY_SECTIONS: [&str; 2] = ["Azure:SignalR:RetryOptions", "AzureSignalRRetry"];
+/// What in .NET decides between REST and server connections.
+const TRANSPORT_TYPES: [&str; 2] = ["Azure:SignalR:ServiceTransportType", "AzureSignalRServiceTransportType"];
 
 /// Settings by key, from one or several sources. What is added later wins.
 ///
@@ -66,10 +72,11 @@ const OF_DOTNET: [&str; 2] = ["Azure:SignalR:HubProtocol", "Azure:SignalR:Connec
 /// | `Azure:SignalR:Endpoints:{name}`, `…:{name}:primary`, `…:{name}:secondary`, `…:{name}:serviceUri` | further endpoints |
 /// | `Azure:SignalR:ApplicationName` | see [`ServiceClientBuilder::application_name`] |
 /// | `Azure:SignalR:HttpClientTimeout`, `AzureSignalRHttpClientTimeout` | see [`ServiceClientBuilder::timeout`]; `00:01:40` is 100 seconds |
-/// | `AzureSignalRRetry:MaxRetries`, `…:Delay`, `…:MaxDelay`, `…:Mode` (`Exponential`, `Fixed`) | see [`RetryOptions`] |
+/// | `Azure:SignalR:RetryOptions:MaxRetries`, `…:Delay`, `…:MaxDelay`, `…:Mode` (`Exponential`, `Fixed`), or each below `AzureSignalRRetry` | see [`RetryOptions`] |
 ///
 /// `{connection}` is `AzureSignalRConnectionString`, and is read only if the first row gives nothing; or another name,
-/// given by [`connection`](Self::connection), instead of the first two rows. Beside a `serviceUri` may stand:
+/// given by [`connection`](Self::connection), instead of the first two rows; if it is not there, what
+/// `Azure:SignalR:{connection}:ConnectionString` and the keys below it say. Beside a `serviceUri` may stand:
 ///
 /// | key | meaning |
 /// | --- | --- |
@@ -205,26 +212,6 @@ pub enum ConfigurationError {
     Build(#[from] BuildError),
 }
 
-/// What is most likely a mistake in a [`Configuration`], though it is no error.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigurationWarning {
-    /// There is something odd about a connection string.
-    #[error("the setting {key}: {warning}")]
-    ConnectionString {
-        /// Its key.
-        key: String,
-        /// What is odd.
-        warning: ConnectionStringWarning,
-    },
-    /// A setting of the .NET SDKs for which there is no use here.
-    #[error("the setting {key} has no meaning here; set it in code, if there is something like it")]
-    Unused {
-        /// Its key.
-        key: String,
-    },
-}
-
 struct Either<'a>(&'a [String]);
 
 impl fmt::Display for Either<'_> {
@@ -349,24 +336,6 @@ impl Configuration {
         Self { connection: Some(name.as_ref().replace("__", ":")), ..self }
     }
 
-    /// What is most likely a mistake: odd connection strings, and settings that mean something in .NET only.
-    ///
-    /// # Errors
-    /// As [`endpoints`](Self::endpoints).
-    pub fn warnings(&self) -> Result<Vec<ConfigurationWarning>, ConfigurationError> {
-        let mut warnings = Vec::new();
-        for endpoint in self.endpoints()? {
-            warnings.extend(endpoint.warnings.iter().map(|warning| ConfigurationWarning::ConnectionString {
-                key: endpoint.key.clone(),
-                warning: warning.clone(),
-            }));
-        }
-        let of_dotnet = |key: &str| OF_DOTNET.iter().any(|section| is_below(key, section));
-        let unused = self.entries.iter().filter(|(key, _)| of_dotnet(key));
-        warnings.extend(unused.map(|(key, _)| ConfigurationWarning::Unused { key: key.clone() }));
-        Ok(warnings)
-    }
-
     fn value(&self, key: &str) -> Option<&str> {
         self.entries
             .iter()
@@ -432,35 +401,36 @@ impl Configuration {
 
     /// When requests are made again, with what is set on top of what the builder has.
     fn retry(&self, mut retry: RetryOptions) -> Result<RetryOptions, ConfigurationError> {
-        let retries =
-            self.parsed("AzureSignalRRetry:MaxRetries", "a number from 0 on", |text| text.parse().ok())?;
+        // The name of the Management SDK, else that of Azure Functions.
+        let key = |name: &str| {
+            let [sdk, functions] = RETRY_SECTIONS.map(|section| format!("{section}:{name}"));
+            if self.value(&sdk).is_some() { sdk } else { functions }
+        };
+        let retries = self.parsed(&key("MaxRetries"), "a number from 0 on", |text| text.parse().ok())?;
         if let Some(retries) = retries {
             retry = retry.max_retries(retries);
         }
-        if let Some(delay) = self.span("AzureSignalRRetry:Delay")? {
+        if let Some(delay) = self.span(&key("Delay"))? {
             retry = retry.delay(delay);
         }
-        if let Some(delay) = self.span("AzureSignalRRetry:MaxDelay")? {
+        if let Some(delay) = self.span(&key("MaxDelay"))? {
             retry = retry.max_delay(delay);
         }
         let fixed = |mode: &str| {
             let is = |name: &str| mode.eq_ignore_ascii_case(name);
             (is("Fixed") || is("Exponential")).then(|| is("Fixed"))
         };
-        let mode = self.parsed("AzureSignalRRetry:Mode", "Exponential or Fixed", fixed)?;
+        let mode = self.parsed(&key("Mode"), "Exponential or Fixed", fixed)?;
         Ok(mode.map_or(retry, |fixed| retry.fixed(fixed)))
     }
 
     /// Persistent connections are for .NET; messages go by REST here, to several endpoints too.
     fn check_transport(&self) -> Result<(), ConfigurationError> {
-        let key = "AzureSignalRServiceTransportType";
-        match self.value(key).map(str::trim) {
-            None | Some("Transient" | "Persistent") => Ok(()),
-            Some(_) => Err(ConfigurationError::Invalid {
-                key: key.to_owned(),
-                expected: "Transient or Persistent, which are the same here",
-            }),
+        for key in TRANSPORT_TYPES {
+            let known = |name: &str| matches!(name, "Transient" | "Persistent").then_some(());
+            self.parsed(key, "Transient or Persistent, which are the same here", known)?;
         }
+        Ok(())
     }
 }
 
@@ -525,9 +495,14 @@ impl ServiceClientBuilder {
         let mut builder = self;
         for settings in configuration.endpoints()? {
             let key = settings.key.clone();
-            let endpoint = settings.try_into();
-            builder =
-                builder.endpoint(endpoint.map_err(|source| ConfigurationError::Endpoint { key, source })?);
+            let endpoint = settings.try_into().map_err(|source| match source {
+                EndpointError::InvalidAuthority | EndpointError::InsecureUrl { what: "authority" } => {
+                    let expected = "an address such as https://login.microsoftonline.com, without a path";
+                    ConfigurationError::Invalid { key: AUTHORITY.to_owned(), expected }
+                }
+                source => ConfigurationError::Endpoint { key, source },
+            });
+            builder = builder.endpoint(endpoint?);
         }
         builder.retry = configuration.retry(builder.retry)?;
         if let Some(name) = configuration.filled("Azure:SignalR:ApplicationName") {

@@ -109,6 +109,14 @@ impl NegotiateOptions {
         self.user_id.as_deref()
     }
 
+    /// A parameter of the query that the client's negotiate request came with, decoded; of several with one name the
+    /// first. Names are compared without case. An [`EndpointRouter`](super::EndpointRouter) may go by it.
+    #[must_use]
+    pub fn query_parameter(&self, name: &str) -> Option<String> {
+        let (_, query) = self.original_request.as_ref()?;
+        url::parameter(query, name)
+    }
+
     /// Adds a claim, which hubs and upstream handlers see. A name that occurs several times becomes a list. Names
     /// that start with `asrs.s.` are the service's own and are refused by [`HubClient::negotiate`].
     ///

@@ -38,6 +38,14 @@ fn may_be_forwarded(pair: &str) -> bool {
     !pair.is_empty() && !reserved && !name.trim().starts_with("asrs.") && !name.trim().starts_with("asrs_")
 }
 
+/// A parameter of a query, decoded; of several with one name the first. Names are compared without case, as in .NET.
+pub(in crate::service) fn parameter(query: &str, name: &str) -> Option<String> {
+    let query = query.strip_prefix('?').unwrap_or(query);
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.into_owned())
+}
+
 /// A text without its percent-encoding.
 pub(in crate::service) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());

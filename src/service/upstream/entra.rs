@@ -118,6 +118,8 @@ impl EntraTokenValidatorBuilder {
     /// See [`ValidatorError`].
     pub fn build(self) -> Result<EntraTokenValidator, ValidatorError> {
         let Self { tenant, audience, authority, identities } = self;
+        // As the authority writes it.
+        let tenant = tenant.to_ascii_lowercase();
         if tenant.is_empty() || !tenant.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return Err(ValidatorError::InvalidTenant);
         }

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::core::HubProtocol;
+use crate::{core::HubProtocol, service::negotiate::url::parameter};
 
 /// A client as the service describes it to an upstream handler.
 #[derive(Debug, Clone)]
@@ -49,10 +49,7 @@ impl UpstreamClient {
     /// are compared without case.
     #[must_use]
     pub fn query_parameter(&self, name: &str) -> Option<String> {
-        let query = self.query.strip_prefix('?').unwrap_or(&self.query);
-        form_urlencoded::parse(query.as_bytes())
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.into_owned())
+        parameter(&self.query, name)
     }
 }
 

@@ -1,64 +1,108 @@
 // The page: who is in the room, and what the buttons do.
+import { enableComparing, setUpComparing, stopComparing } from "./compare.js";
+import { byId, milliseconds } from "./elements.js";
+import { Incoming, sendFile } from "./files.js";
 import { addMessage, addNotice } from "./messages.js";
+import { clearFigures, sample, showFigures } from "./metrics.js";
 import { pulse, showNegotiated, showState, showToken } from "./panel.js";
-import { RoomError, Stay } from "./room.js";
+import { showPeople } from "./people.js";
+import { PROTOCOL, RoomError, Stay } from "./room.js";
+import { addEvent, enableTrouble, setUpTrouble, withoutDelay } from "./trouble.js";
 
-const byId = (id) => document.getElementById(id);
-const [join, joinButton, joinError, name, composer, text, sendError, clock, banner, reason, peek] = [
-  "join", "join-button", "join-error", "name", "composer", "text", "send-error", "clock", "banner", "reason", "peek",
+const [join, joinButton, joinError, name, leaveButton, text, send, attach, file, sendError, clock] = [
+  "join", "join-button", "join-error", "name", "leave", "text", "send", "attach", "file", "send-error", "clock",
 ].map(byId);
 const NAME = "hubwire-name";
 
 let stay;
+const incoming = new Incoming();
 
-/** Shows how far somebody got, and what the connection does. */
-function stage(stage, state, again = stage === "new" ? "Join" : "Rejoin") {
+/** Shows how far somebody got (`new`, `in`, `out`), and what the connection does. */
+function show(stage, state) {
   document.body.dataset.stage = stage;
   showState(state);
   const out = state === "Disconnected";
   name.readOnly = !out;
+  joinButton.hidden = !out && state !== "Connecting";
   joinButton.disabled = !out;
-  joinButton.textContent = state === "Connecting" ? "Joining…" : again;
+  joinButton.textContent = state === "Connecting" ? "Joining…" : stage === "new" ? "Join" : "Rejoin";
+  leaveButton.hidden = out;
+  leaveButton.textContent = state === "Connecting" ? "Cancel" : "Leave";
+  const inside = stage === "in";
+  for (const control of [text, send, attach]) control.disabled = !inside;
+  text.placeholder = inside ? "Message the room" : "Join to write";
+  enableTrouble(inside);
+  enableComparing(inside ? stay.user : undefined);
 }
 
-/** In a narrow window: shows the connection instead of the chat, or the chat again. */
-function showPanel(open) {
-  document.body.classList.toggle("peeking", open);
-  peek.ariaExpanded = String(open);
+function handlers(user) {
+  const received = (handle) => (...values) => {
+    pulse("receive");
+    return handle(...values);
+  };
+  return {
+    ReceiveMessage: received((from, said) => addMessage(String(from), String(said), from === user)),
+    ReceiveFile: received((from, about) => addMessage(String(from), incoming.announce(about), from === user)),
+    ReceivePart: received((_from, id, index, content) => incoming.part(id, index, content)),
+    Presence: received((people) => showPeople(people, user)),
+    Metrics: received((figures) => {
+      pulse("publish");
+      showFigures(figures);
+    }),
+    Clock: received((iso) => {
+      clock.dateTime = iso;
+      clock.textContent = /T(\d\d:\d\d:\d\d)/.exec(iso)?.[1] ?? iso;
+    }),
+    Tick: () => {},
+  };
 }
 
 async function enter(user) {
+  let lost;
+  let tokens = 0;
   const mine = new Stay(user, {
-    onMessage(from, said) {
-      pulse("receive");
-      addMessage(String(from), String(said), from === user);
+    handlers: handlers(user),
+    onToken(token) {
+      tokens += 1;
+      pulse("negotiate");
+      showToken(token);
+      if (tokens > 1) addEvent("The token was refused; the app server gave a new one.", "good");
     },
-    onClock(iso) {
-      pulse("receive");
-      clock.dateTime = iso;
-      clock.textContent = /T(\d\d:\d\d:\d\d)/.exec(iso)?.[1] ?? iso;
+    onState({ state, previousState, error, connection }) {
+      if (stay !== mine) return;
+      if (state === "Disconnected" && previousState !== "Connecting") ended(error);
+      else if (state === "Reconnecting") {
+        lost ??= performance.now();
+        incoming.breakOff();
+        addEvent(`Lost: ${words(error)}`, "bad");
+        showState(state);
+      } else if (state === "Connected" && previousState === "Reconnecting") {
+        const away = milliseconds(performance.now() - lost);
+        lost = undefined;
+        showState(state);
+        showNegotiated(connection, mine.token);
+        addEvent(`Back after ${away}, as connection ${connection.connectionId.slice(0, 8)}…`, "good");
+      }
     },
-    onClosed: (error) => stay === mine && ended(error),
   });
   stay = mine;
-  showPanel(false);
   sessionStorage.setItem(NAME, user);
   joinError.textContent = "";
-  banner.hidden = true;
-  stage(document.body.dataset.stage, "Connecting");
+  show(document.body.dataset.stage === "new" ? "new" : "out", "Connecting");
   try {
     await mine.join();
     if (stay !== mine || mine.left) return;
-    showToken(mine.token);
+    await withoutDelay(user);
     showNegotiated(mine.connection, mine.token);
-    stage("in", "Connected");
-    byId("as").textContent = `as ${user}`;
+    show("in", mine.connection.state);
     addNotice(`You joined as ${user}`);
-    text.focus();
+    addEvent(`Connected by ${mine.connection.negotiated?.transport}, protocol ${PROTOCOL.name}.`, "good");
+    text.focus({ preventScroll: true });
+    byId("talk").scrollIntoView();
   } catch (error) {
     if (stay !== mine || mine.left) return;
     stay = undefined;
-    stage(document.body.dataset.stage, "Disconnected");
+    show(document.body.dataset.stage, "Disconnected");
     joinError.textContent = words(error);
     name.focus();
   }
@@ -68,49 +112,73 @@ async function enter(user) {
 function ended(error) {
   const writing = document.activeElement === text;
   stay = undefined;
-  stage("out", "Disconnected", error && "Reconnect");
+  incoming.breakOff();
+  show("out", "Disconnected");
+  showPeople([]);
+  clearFigures();
   addNotice(error ? "The connection ended" : "You left");
-  byId("as").textContent = "";
-  clock.textContent = "";
-  reason.textContent = error ? words(error) : "";
-  banner.hidden = !error;
-  if (writing) joinButton.focus();
+  addEvent(error ? `Given up: ${words(error)}` : "You left.", error ? "bad" : "");
+  joinError.textContent = error ? `Disconnected. ${words(error)}` : "";
+  if (writing && error) joinButton.focus();
 }
 
 async function leave() {
   const left = stay;
   if (!left) return;
-  showPanel(false);
-  const connected = document.body.dataset.state === "connected";
+  await stopComparing();
   await left.leave().catch(() => {});
   // A connection that was open says so itself.
-  if (!connected && stay === left) {
+  if (stay === left) {
     stay = undefined;
-    stage(document.body.dataset.stage, "Disconnected");
+    show(document.body.dataset.stage, "Disconnected");
   }
   name.focus();
 }
 
-async function send() {
-  const said = text.value.trim();
-  if (!said || !stay) return;
-  text.value = "";
+/** Does something with the connection, and says so when it fails. */
+async function call(work) {
   sendError.textContent = "";
-  pulse("post");
+  pulse("send");
   try {
-    await stay.say(said);
+    await work(stay.connection);
     pulse("publish");
+    return true;
   } catch (error) {
     sendError.textContent = words(error);
-    if (!text.value) text.value = said;
+    return false;
   }
+}
+
+async function say() {
+  const said = text.value.trim();
+  if (!said || document.body.dataset.stage !== "in") return;
+  text.value = "";
+  if (!(await call((connection) => connection.invoke("Say", said))) && !text.value) text.value = said;
 }
 
 /** An error in words, with what to do about it. */
 function words(error) {
+  if (!error) return "the server closed the connection.";
   if (error instanceof RoomError) return error.message;
-  const said = error.message.charAt(0).toUpperCase() + error.message.slice(1).trim();
-  return `${said}${/[.!?]$/.test(said) ? "" : "."} Try again, or restart the demo if it stopped.`;
+  const trimmed = error.message.trim();
+  const said = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  return /[.!?]$/.test(said) ? said : `${said}.`;
+}
+
+/** Measures a round trip every second. One that takes longer is waited for. */
+let measuring = false;
+async function measure() {
+  if (!stay?.connection || measuring) return;
+  const { connection } = stay;
+  if (connection.state !== "Connected") {
+    sample(undefined);
+    return;
+  }
+  measuring = true;
+  const called = performance.now();
+  const trip = await connection.invoke("Echo", null).then(() => performance.now() - called, () => undefined);
+  measuring = false;
+  sample(trip);
 }
 
 join.addEventListener("submit", (event) => {
@@ -118,17 +186,25 @@ join.addEventListener("submit", (event) => {
   const user = name.value.trim();
   if (user && !stay) void enter(user);
 });
-composer.addEventListener("submit", (event) => {
+byId("composer").addEventListener("submit", (event) => {
   event.preventDefault();
-  void send();
+  void say();
 });
 text.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
-  void send();
+  void say();
 });
-byId("leave").addEventListener("click", () => void leave());
-peek.addEventListener("click", () => showPanel(peek.ariaExpanded !== "true"));
+leaveButton.addEventListener("click", () => void leave());
+attach.addEventListener("click", () => file.click());
+file.addEventListener("change", async () => {
+  const chosen = file.files[0];
+  file.value = "";
+  if (!chosen || !stay) return;
+  attach.disabled = true;
+  await call((connection) => sendFile(connection, chosen));
+  attach.disabled = document.body.dataset.stage !== "in";
+});
 byId("copy").addEventListener("click", async ({ target }) => {
   try {
     await navigator.clipboard.writeText(byId("command").textContent);
@@ -139,9 +215,11 @@ byId("copy").addEventListener("click", async ({ target }) => {
   }
 });
 addEventListener("pagehide", () => void stay?.leave());
+setInterval(measure, 1000);
 
 const prefilled = new URLSearchParams(location.search).get("user") ?? sessionStorage.getItem(NAME) ?? "";
 name.value = prefilled.slice(0, name.maxLength);
 byId("command").textContent = `cargo run --example chat -- ${location.origin}/chat NAME`;
-stage("new", "Disconnected");
-name.focus();
+setUpTrouble(() => stay.user);
+setUpComparing();
+show("new", "Disconnected");

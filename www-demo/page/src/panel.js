@@ -1,20 +1,17 @@
-// The panel about the connection.
-const byId = (id) => document.getElementById(id);
-const [leave, rejoin, life, lifeText, lifeLeft, lifeBar, lifeFill] = [
-  "leave", "rejoin", "life", "life-text", "life-left", "life-bar", "life-fill",
-].map(byId);
+// What is known of the connection: its state, what was negotiated, the token; and the drawing at the top.
+import { byId } from "./elements.js";
+import { PROTOCOL } from "./room.js";
+
+const [life, lifeText, lifeLeft, lifeBar, lifeFill] = ["life", "life-text", "life-left", "life-bar", "life-fill"].map(byId);
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const SOON = 60;
 
 let ticking;
 
-/** Shows a state: Disconnected, Connecting or Connected. */
+/** Shows a state of the connection. */
 export function showState(state) {
   document.body.dataset.state = state.toLowerCase();
-  for (const text of document.querySelectorAll(".state-text")) text.textContent = state;
-  leave.hidden = state === "Disconnected";
-  leave.textContent = state === "Connecting" ? "Cancel" : "Leave";
-  rejoin.hidden = state !== "Disconnected" || document.body.dataset.stage === "new";
+  byId("state").textContent = state;
 }
 
 /** Shows what was negotiated, as far as it is known. */
@@ -24,10 +21,10 @@ export function showNegotiated(connection, token) {
     url: url && new URL(url).origin,
     hub: token?.hub,
     transport,
+    protocol: transport && PROTOCOL.name,
     connectionId: connection?.connectionId ?? connectionId,
     negotiateVersion,
   });
-  if (transport) byId("wire-transport").textContent = transport;
 }
 
 /** Shows a token, and how long it is still valid from second to second. */
@@ -49,7 +46,7 @@ export function showToken(token) {
 
 function showLife(left, total) {
   const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
-  lifeText.textContent = left > 0 ? "Valid for" : "Expired. Joining again gets a new one.";
+  lifeText.textContent = left > 0 ? "Valid for" : "Expired. The next reconnect gets a new one.";
   lifeLeft.textContent = left > 0 ? clock : "";
   lifeBar.ariaValueNow = String(left);
   lifeBar.ariaValueText = left > 0 ? `${clock} left` : "expired";
@@ -60,12 +57,11 @@ function showLife(left, total) {
 
 function fill(list, values) {
   for (const [name, value] of Object.entries(values)) {
-    const field = byId(list).querySelector(`[data-field="${name}"]`);
-    field.textContent = value ?? "";
+    byId(list).querySelector(`[data-field="${name}"]`).textContent = value ?? "";
   }
 }
 
-/** Lets a pulse run along a wire: `post`, `publish` or `receive`. */
+/** Lets a pulse run along a wire: `negotiate`, `send`, `publish` or `receive`. */
 export function pulse(wire) {
   if (still.matches) return;
   const frames = [{ strokeDashoffset: 12, opacity: 1 }, { strokeDashoffset: -100, opacity: 1 }];

@@ -1,8 +1,20 @@
 // The room: what a page needs of hubwire to take part in it.
-import { HubConnectionBuilder, initialize, LogLevel, parseClientToken, parseNegotiateResponse } from "hubwire";
+import {
+  HubConnectionBuilder,
+  initialize,
+  LogLevel,
+  MessagePackHubProtocol,
+  parseClientToken,
+  parseNegotiateResponse,
+} from "hubwire";
 
 /** The hub, by its path on the app server. */
 const HUB = "chat";
+
+export const PROTOCOL = new MessagePackHubProtocol();
+
+/** When a lost connection is tried again, in milliseconds. */
+export const RETRY_DELAYS = [0, 250, 500, 1000, 2000, 4000, 6000];
 
 /** An error whose text is for the person in front of the page. */
 export class RoomError extends Error {}
@@ -12,9 +24,9 @@ export class Stay {
   #abort = new AbortController();
   #left = false;
 
-  constructor(user, { onMessage, onClock, onClosed }) {
-    this.user = user;
-    this.handlers = { onMessage, onClock, onClosed };
+  /** `handlers` are those of the hub's events by their names; `onToken` and `onState` hear of the connection. */
+  constructor(user, { handlers, onToken, onState }) {
+    Object.assign(this, { user, handlers, onToken, onState });
   }
 
   /** Whether it was left on purpose. */
@@ -22,26 +34,30 @@ export class Stay {
     return this.#left;
   }
 
-  /** Resolves when connected. What came to be known on the way stands in `token` and `connection`. */
+  /** Resolves when connected. */
   async join() {
     await initialize();
-    const { url, accessToken } = await negotiate(this.user, this.#abort.signal);
-    this.token = parseClientToken(accessToken);
+    const first = await negotiate(this.user, this.#abort.signal);
+    let next = first.accessToken;
+    // Called for the first connect, and again when the token is close to its end or was refused.
+    const accessTokenFactory = async () => {
+      const accessToken = next ?? (await negotiate(this.user, this.#abort.signal)).accessToken;
+      next = undefined;
+      this.token = parseClientToken(accessToken);
+      this.onToken(this.token);
+      return accessToken;
+    };
     const connection = new HubConnectionBuilder()
-      .withUrl(url, { accessTokenFactory: () => accessToken })
+      .withUrl(first.url, { accessTokenFactory })
+      // Files are bytes, which JSON could only carry as text.
+      .withHubProtocol(PROTOCOL)
+      .withAutomaticReconnect(RETRY_DELAYS)
       .configureLogging(LogLevel.None)
       .build();
-    connection.on("ReceiveMessage", this.handlers.onMessage);
-    connection.on("Clock", this.handlers.onClock);
-    connection.onclose((error) => this.handlers.onClosed(error));
+    for (const [name, handler] of Object.entries(this.handlers)) connection.on(name, handler);
+    connection.onstatechange(this.onState);
     this.connection = connection;
     await connection.start();
-  }
-
-  /** Publishes a text: posted to the app server, which sends it to everybody through the service. */
-  async say(text) {
-    const body = JSON.stringify({ user: this.user, text });
-    await request(`${HUB}/messages`, { method: "POST", headers: { "content-type": "application/json" }, body });
   }
 
   async leave() {
@@ -57,6 +73,12 @@ async function negotiate(user, signal) {
   const answer = parseNegotiateResponse(await response.text());
   if (!answer.url || !answer.accessToken) throw new RoomError("The app server named no service to connect to.");
   return answer;
+}
+
+/** Asks the app server for trouble with the connections of somebody. */
+export async function makeTrouble(user, trouble) {
+  const body = JSON.stringify({ user, ...trouble });
+  await request("trouble", { method: "POST", headers: { "content-type": "application/json" }, body });
 }
 
 async function request(url, options) {

@@ -1,0 +1,388 @@
+//! One client's connection: handshake, keep-alive, messages both ways, and its end.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Bytes;
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{self, Instant},
+};
+
+use crate::{
+    core::{
+        Moment,
+        handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse},
+        keepalive::{Due, KeepAlive},
+        message::{HubMessage, Invocation, Outcome},
+    },
+    local::{
+        Timeouts,
+        client::Lease,
+        negotiated::Negotiation,
+        outbox::{Outbox, Outgoing},
+        protocol::{Frame, Framing, Inbox, Protocol},
+        stopped,
+        transport::{Closed, Malformed, Transport},
+        upstream::{self, Events},
+    },
+};
+
+/// The largest hub message of a client.
+const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// How many queued messages are written before they are flushed.
+const BATCH: usize = 64;
+
+/// How long a client may take to answer that the connection closes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+const NO_UPSTREAM: &str = "The service runs in serverless mode and has no upstream configured, so there is nobody to \
+                           answer hub method invocations.";
+
+/// A connection that was let in.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) negotiation: Negotiation,
+    /// What an upstream is told of the client.
+    pub(super) told: upstream::Client,
+    pub(super) handshake_timeout: Duration,
+    /// Gives the connection token free in the end.
+    pub(super) lease: Lease,
+}
+
+const NO_STREAMS: &str = "Streams are not supported in serverless mode.";
+
+/// How a connection ends.
+#[derive(Debug)]
+enum End {
+    /// The client has left or can't be reached.
+    Gone,
+    /// It was cut off: it did not keep up, or the service could not wait.
+    Cut,
+    /// With a last message.
+    Last(Frame),
+}
+
+impl End {
+    /// With a Close message.
+    fn close(protocol: Protocol, error: Option<&str>, allow_reconnect: bool) -> Self {
+        let message: HubMessage<'_, &str> =
+            HubMessage::Close { error: error.map(Into::into), allow_reconnect };
+        Self::Last(protocol.encode(&message))
+    }
+
+    /// With a refusal of the handshake, which is JSON in every protocol.
+    fn refusal(text: &str) -> Self {
+        Self::Last(handshake_response(Protocol::Json, Some(text)))
+    }
+
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Gone => "the client left",
+            Self::Cut => "the client was cut off",
+            Self::Last(_) => "the service closed the connection",
+        }
+    }
+}
+
+impl Session {
+    pub(super) async fn run(self, transport: Transport) {
+        let mut wire = Wire::new(transport, self.lease.service.timeouts);
+        let handshake = tokio::select! {
+            done = time::timeout(self.handshake_timeout, handshake(&mut wire)) => done,
+            () = stopped(self.lease.service.stop.clone()) => Ok(Err(End::Gone)),
+        };
+        let end = match handshake {
+            Ok(Ok((protocol, rest))) => self.connected(&mut wire, protocol, &rest).await,
+            Ok(Err(end)) => end,
+            Err(_) => End::refusal("The handshake took too long."),
+        };
+        wire.finish(end).await;
+    }
+
+    async fn connected(&self, wire: &mut Wire, protocol: Protocol, rest: &[u8]) -> End {
+        let connections = &self.lease.service.connections;
+        let Negotiation { connection_id: id, hub, user } = &self.negotiation;
+        let (outbox, outgoing) = Outbox::new(protocol);
+        let outbox = Arc::new(outbox);
+        // The client may be addressed from the moment it sees the handshake's response.
+        connections.insert(hub, id, user.as_deref(), outbox.clone(), std::time::Instant::now());
+        tracing::debug!(hub, id, "client connected");
+        let upstream = self.lease.service.upstream.clone();
+        let events = upstream.and_then(|to| Events::start(to, self.told.clone(), outbox.clone()));
+        let end = self.converse(wire, rest, &outbox, outgoing, events.as_ref()).await;
+        connections.remove(hub, id);
+        if let Some(events) = events {
+            events.end(matches!(end, End::Cut).then(|| end.as_str().to_owned()));
+        }
+        tracing::debug!(hub, id, reason = end.as_str(), "client disconnected");
+        end
+    }
+
+    /// Everything between the handshake and the end.
+    async fn converse(
+        &self,
+        wire: &mut Wire,
+        rest: &[u8],
+        outbox: &Outbox,
+        mut outgoing: UnboundedReceiver<Outgoing>,
+        events: Option<&Events>,
+    ) -> End {
+        let protocol = outbox.protocol;
+        let mut reader = Reader { framing: Framing::new(protocol, MAX_MESSAGE), outbox, events };
+        let mut batch = Vec::with_capacity(BATCH);
+        if let Err(end) = wire.write(outbox, vec![handshake_response(protocol, None)]).await {
+            return end;
+        }
+        if let Err(end) = wire.answer(&mut reader, rest).await {
+            return end;
+        }
+        let stop = stopped(self.lease.service.stop.clone());
+        let timer = time::sleep_until(wire.due());
+        tokio::pin!(stop, timer);
+        loop {
+            let step = tokio::select! {
+                received = wire.receive() => match received {
+                    Ok(Some(chunk)) => wire.answer(&mut reader, &chunk).await,
+                    Ok(None) => Err(End::Gone),
+                    Err(Malformed) => Err(End::close(protocol, Some(MALFORMED), false)),
+                },
+                _ = outgoing.recv_many(&mut batch, BATCH) => wire.forward(outbox, &mut batch).await,
+                () = &mut timer => {
+                    let step = wire.keep_alive(outbox).await;
+                    timer.as_mut().reset(wire.due());
+                    step
+                }
+                () = outbox.was_cut() => Err(End::Cut),
+                () = &mut stop => Err(End::close(protocol, None, true)),
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+}
+
+/// Reads the handshake request, and returns its protocol and what followed it in the same chunk.
+async fn handshake(wire: &mut Wire) -> Result<(Protocol, Vec<u8>), End> {
+    let mut buffer = HandshakeBuffer::default();
+    loop {
+        let chunk = match wire.receive().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Err(End::Gone),
+            Err(Malformed) => return Err(End::refusal(MALFORMED)),
+        };
+        let request = match buffer.feed(&chunk) {
+            Ok(None) => continue,
+            Ok(Some((record, rest))) => HandshakeRequest::parse(&record).map(|request| (request, rest)),
+            Err(error) => Err(error),
+        };
+        let malformed = |error| End::refusal(&format!("The handshake request is malformed: {error}."));
+        let (request, rest) = request.map_err(malformed)?;
+        let Some(protocol) = Protocol::by_name(&request.protocol) else {
+            return Err(End::refusal(
+                "The local service supports the protocols 'json' and 'messagepack' only.",
+            ));
+        };
+        if protocol == Protocol::MessagePack && !wire.transport.is_binary() {
+            let text =
+                "The protocol 'messagepack' needs a transport for bytes, which Server-Sent Events is not.";
+            return Err(End::refusal(text));
+        }
+        if request.version != 1 {
+            return Err(End::refusal("The local service supports version 1 of the protocol only."));
+        }
+        return Ok((protocol, rest.to_vec()));
+    }
+}
+
+fn handshake_response(protocol: Protocol, error: Option<&str>) -> Frame {
+    let mut out = Vec::new();
+    HandshakeResponse { error: error.map(str::to_owned) }.write(&mut out);
+    protocol.frame(out)
+}
+
+const MALFORMED: &str = "A WebSocket message was malformed or larger than 4 MB.";
+
+/// Cuts what a client sends into messages, and knows what to do with them.
+struct Reader<'c> {
+    framing: Framing,
+    outbox: &'c Outbox,
+    events: Option<&'c Events>,
+}
+
+/// What came out of one chunk.
+struct Taken<'c> {
+    outbox: &'c Outbox,
+    events: Option<&'c Events>,
+    replies: Vec<u8>,
+    closing: bool,
+}
+
+impl Taken<'_> {
+    /// Answers a call that nobody will.
+    fn refuse<P>(&mut self, call: Invocation<'_, P>, reason: &'static str) {
+        let Some(invocation_id) = call.invocation_id else {
+            tracing::debug!("ignored a message of a client: {reason}");
+            return;
+        };
+        let outcome = Outcome::Error(reason.into());
+        let message: HubMessage<'_, &str> =
+            HubMessage::Completion { headers: Vec::new(), invocation_id, outcome };
+        self.outbox.protocol.write(&mut self.replies, &message);
+    }
+}
+
+impl Inbox for Taken<'_> {
+    fn take<P: AsRef<[u8]> + Clone>(&mut self, message: HubMessage<'_, P>) {
+        match message {
+            HubMessage::Invocation(call) => {
+                let refused = match self.events {
+                    Some(events) => events.call(&call).err(),
+                    None => Some(NO_UPSTREAM),
+                };
+                if let Some(reason) = refused {
+                    self.refuse(call, reason);
+                }
+            }
+            HubMessage::Completion { invocation_id, outcome, .. } => {
+                let answer = match outcome {
+                    Outcome::Value(value) => {
+                        self.outbox.protocol.to_json(value.as_ref()).map_err(|error| {
+                            format!("The client's result can't be written as JSON: {error}.")
+                        })
+                    }
+                    Outcome::Void => Ok("null".to_owned()),
+                    Outcome::Error(error) => Err(error.into_owned()),
+                };
+                self.outbox.calls.end(&invocation_id, answer);
+            }
+            HubMessage::StreamInvocation(call) => {
+                let reason = if self.events.is_some() { NO_STREAMS } else { NO_UPSTREAM };
+                self.refuse(call, reason);
+            }
+            HubMessage::Close { .. } => self.closing = true,
+            // Pings have done their work by arriving; nothing that the others could belong to exists.
+            _ => {}
+        }
+    }
+}
+
+/// The transport with its timers.
+struct Wire {
+    transport: Transport,
+    keep_alive: KeepAlive,
+    epoch: Instant,
+}
+
+impl Wire {
+    fn new(transport: Transport, timeouts: Timeouts) -> Self {
+        let keep_alive = KeepAlive::new(Moment::ZERO, timeouts.keep_alive, timeouts.client);
+        Self { transport, keep_alive, epoch: Instant::now() }
+    }
+
+    fn now(&self) -> Moment {
+        self.epoch.elapsed()
+    }
+
+    /// When [`keep_alive`](Self::keep_alive) wants to be called.
+    fn due(&self) -> Instant {
+        // A year is far enough for an interval that never ends.
+        let due = self.keep_alive.poll_timeout().min(self.now() + Duration::from_secs(365 * 24 * 3600));
+        self.epoch + due
+    }
+
+    /// The next chunk. It can be abandoned at any time without losing any.
+    async fn receive(&mut self) -> Result<Option<Bytes>, Malformed> {
+        let chunk = self.transport.receive().await?;
+        let now = self.now();
+        self.keep_alive.handle_received(now);
+        Ok(chunk)
+    }
+
+    /// Writes and flushes. Whoever takes nothing for as long as silence is tolerated is given up.
+    async fn write(&mut self, outbox: &Outbox, frames: Vec<Frame>) -> Result<(), End> {
+        let written = tokio::select! {
+            written = time::timeout(self.keep_alive.timeout(), self.transport.write(frames)) => written,
+            () = outbox.was_cut() => return Err(End::Cut),
+        };
+        match written {
+            Ok(Ok(())) => {
+                let now = self.now();
+                self.keep_alive.handle_sent(now);
+                Ok(())
+            }
+            Ok(Err(Closed)) => Err(End::Gone),
+            Err(_) => Err(End::Cut),
+        }
+    }
+
+    /// Sends what was queued.
+    async fn forward(&mut self, outbox: &Outbox, batch: &mut Vec<Outgoing>) -> Result<(), End> {
+        let mut last = None;
+        let mut frames = Vec::with_capacity(batch.len());
+        for outgoing in &*batch {
+            match outgoing {
+                Outgoing::Message(frame) => frames.push(frame.clone()),
+                Outgoing::Close(frame) => {
+                    last = Some(frame.clone());
+                    break;
+                }
+            }
+        }
+        self.write(outbox, frames).await?;
+        outbox.sent(batch);
+        batch.clear();
+        last.map_or(Ok(()), |frame| Err(End::Last(frame)))
+    }
+
+    /// Does what the timers ask for.
+    async fn keep_alive(&mut self, outbox: &Outbox) -> Result<(), End> {
+        let seen = self.transport.last_seen();
+        if let Some(seen) = seen {
+            self.keep_alive.handle_received(seen.saturating_duration_since(self.epoch));
+        }
+        let now = self.now();
+        match self.keep_alive.handle_timeout(now) {
+            // Whoever shows by polling that it is there needs no ping to know that the service is.
+            Some(Due::Ping) if seen.is_some() => Ok(()),
+            Some(Due::Ping) => {
+                self.write(outbox, vec![outbox.protocol.encode::<&str>(&HubMessage::Ping)]).await
+            }
+            Some(Due::PeerTimeout) => {
+                let text = "The client has sent nothing for longer than its timeout allows.";
+                Err(End::close(outbox.protocol, Some(text), true))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes messages of the client, and answers those that want an answer.
+    async fn answer(&mut self, reader: &mut Reader<'_>, chunk: &[u8]) -> Result<(), End> {
+        let Reader { framing, outbox, events } = reader;
+        let mut taken = Taken { outbox, events: *events, replies: Vec::new(), closing: false };
+        let read = framing.feed(chunk, &mut taken);
+        let Taken { replies, closing, .. } = taken;
+        if !replies.is_empty() {
+            self.write(outbox, vec![outbox.protocol.frame(replies)]).await?;
+        }
+        match read {
+            Err(error) => {
+                let text = format!("The connection was closed: {error}.");
+                Err(End::close(outbox.protocol, Some(&text), false))
+            }
+            Ok(()) if closing => Err(End::Gone),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Says goodbye. A client that does not take its leave in time is dropped.
+    async fn finish(self, end: End) {
+        let last = match end {
+            End::Cut => return,
+            End::Gone => None,
+            End::Last(frame) => Some(frame),
+        };
+        let _ = time::timeout(CLOSE_TIMEOUT, self.transport.close(last)).await;
+    }
+}

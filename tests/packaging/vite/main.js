@@ -1,0 +1,15 @@
+import * as hubwire from "hubwire";
+import wasm from "hubwire/hubwire.wasm?url";
+import { receive } from "./receive.js";
+import { ask, show } from "./show.js";
+
+show({
+  page: (hub) => receive(hubwire, hub),
+  background: (hub) => receive(hubwire, hub, (builder) => builder.withWorker()),
+  worker: (hub) => ask(new Worker(new URL("./worker.js", import.meta.url), { type: "module" }), hub),
+  slim: async (hub) => {
+    const slim = await import("hubwire/slim");
+    await slim.initialize(fetch(wasm));
+    return receive(slim, hub);
+  },
+});
