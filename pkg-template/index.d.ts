@@ -130,6 +130,8 @@ export interface RetryContext {
   readonly elapsedMilliseconds: number;
   /** Why it was lost, or why the last attempt failed: a {@link HubwireError}. */
   readonly retryReason: Error & { readonly code?: HubwireErrorCode; readonly statusCode?: number };
+  /** How long the server asked to be left alone (`Retry-After`), in milliseconds; 0 if it did not. */
+  readonly retryAfterMilliseconds?: number;
 }
 
 /** When to try again after the connection was lost. */
@@ -265,7 +267,7 @@ export declare class Subject<T> implements IStreamResult<T> {
 export interface CallOptions {
   /**
    * Ends the call: it rejects with an {@link AbortError}, and the server is told. Servers before .NET 11 go on with the
-   * call unless it is a stream.
+   * call unless it is a stream. Streams among its arguments end as well; those of a `send` also after it has resolved.
    */
   signal?: AbortSignal;
 }

@@ -8,6 +8,7 @@
 //! - `msgpack` (feature of that name) lets it speak MessagePack, besides JSON.
 //! - `service` (feature of that name, native) gives clients access to Azure SignalR Service and publishes through it;
 //!   `axum` is its negotiate endpoint as a router, `actix` the same for actix-web.
+//! - [`yew`](mod@yew) and [`leptos`](mod@leptos) (features of those names) give the components of a page what a hub sends.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
 //! - [`core`] is what all of them are made of: the protocol without any I/O.
 //!
@@ -68,6 +69,16 @@ browser_only! {
     mod js;
 }
 
+#[cfg(any(feature = "leptos", feature = "yew"))]
+mod front_end;
+#[cfg(all(any(doc, doctest), feature = "leptos", feature = "yew"))]
+#[doc = include_str!("front_end/guide.md")]
+pub mod front_ends {}
+#[cfg(feature = "leptos")]
+pub mod leptos;
+#[cfg(feature = "yew")]
+pub mod yew;
+
 #[cfg(any(feature = "client", feature = "service"))]
 pub use crate::arguments::{Arguments, SerializeError};
 #[cfg(feature = "client")]
@@ -93,6 +104,6 @@ pub use crate::{
 };
 
 /// The README's examples compile.
-#[cfg(all(doctest, feature = "axum", feature = "local"))]
+#[cfg(all(doctest, feature = "axum", feature = "leptos", feature = "local", feature = "yew"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

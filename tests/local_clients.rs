@@ -31,6 +31,9 @@ type Way = (Transport, &'static str, &'static str, HubProtocol);
 const WAYS: &[Way] = &[
     (Transport::WebSockets, "WebSockets", "webSockets", HubProtocol::Json),
     (Transport::WebSockets, "WebSockets", "webSockets", HubProtocol::MessagePack),
+    (Transport::ServerSentEvents, "ServerSentEvents", "serverSentEvents", HubProtocol::Json),
+    (Transport::LongPolling, "LongPolling", "longPolling", HubProtocol::Json),
+    (Transport::LongPolling, "LongPolling", "longPolling", HubProtocol::MessagePack),
 ];
 
 /// A local service with an upstream that doubles numbers and tells who has left.

@@ -119,15 +119,14 @@ async fn the_address_and_what_is_there() {
     assert!(matches!(problem(&report, &["cannot be reached", "DNS"]), CheckProblem::Unreachable(_)));
     assert_eq!(steps(&report), [CheckStep::Health]);
 
-    for (status, is_network) in [(404, false), (500, false), (302, false), (403, true)] {
+    for status in [404, 500, 503, 302, 403] {
         let fake = fake(move |seen| (seen.path() == HEALTH).then(|| reply(status, ""))).await;
         let report = fake.key_client().check().await;
-        match problem(&report, &[]) {
-            CheckProblem::NetworkRule => assert!(is_network),
-            CheckProblem::NotTheService { status: found } => {
-                assert_eq!((*found, is_network), (status, false))
-            }
-            other => panic!("{other}"),
+        match (status, problem(&report, &[])) {
+            (403, CheckProblem::NetworkRule) => {}
+            (500.., CheckProblem::Unhealthy { status: found }) => assert_eq!(*found, status),
+            (302 | 404, CheckProblem::NotTheService { status: found }) => assert_eq!(*found, status),
+            (_, other) => panic!("{status}: {other}"),
         }
     }
 }
@@ -184,6 +183,30 @@ async fn a_proxy_that_does_not_pass_clients_on() {
     assert!(matches!(found, CheckProblem::ClientRefused { status: 404, url } if url.ends_with("/client/")));
     let last = fake.last();
     assert!(last.target.contains("hub=hubwire_check&negotiateVersion=1"), "{}", last.target);
+}
+
+#[tokio::test]
+async fn clients_that_are_kept_out_by_a_rule_or_a_limit() {
+    for status in [403, 429] {
+        let fake = fake(move |seen| (seen.path() == CLIENT).then(|| reply(status, ""))).await;
+        let report = fake.key_client().check().await;
+        match (status, problem(&report, &[])) {
+            (403, CheckProblem::NetworkRule) | (429, CheckProblem::TooManyConnections) => {}
+            (_, other) => panic!("{status}: {other}"),
+        }
+        // Behind a proxy it may be the proxy that says so.
+        let endpoint = ServiceEndpoint::new(&fake.url, AccessKey::new(ACCESS_KEY)).unwrap();
+        let endpoint = endpoint.with_client_endpoint(&format!("{}/", fake.url)).unwrap();
+        let report = ServiceClient::builder().endpoint(endpoint).build().unwrap().check().await;
+        let found = problem(&report, &[]);
+        assert!(
+            matches!(
+                (status, found),
+                (403, CheckProblem::ClientRefused { .. }) | (429, CheckProblem::TooManyConnections)
+            ),
+            "{found}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -124,6 +124,14 @@ fn errors_name_the_key_and_never_the_value() {
             "C:managedIdentityObjectId",
         ),
         (identity(&[("AZURE_TOKEN_CREDENTIALS", secret)]), "AZURE_TOKEN_CREDENTIALS"),
+        (
+            identity(&[("C:clientSecret", "s"), ("AZURE_AUTHORITY_HOST", "http://marked.example")]),
+            "AZURE_AUTHORITY_HOST",
+        ),
+        (
+            identity(&[("C:clientSecret", "s"), ("AZURE_AUTHORITY_HOST", "https://a/marked")]),
+            "AZURE_AUTHORITY_HOST",
+        ),
         (identity(&[("C:managedIdentityObjectId", secret)]), "C:managedIdentityObjectId"),
         (
             with([("C", A), ("AzureSignalRHttpClientTimeout", "5")]).connection("C"),

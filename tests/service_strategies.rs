@@ -319,14 +319,29 @@ async fn of_several_endpoints_the_one_that_has_the_connection_refreshes_it() {
             _ => reply(200, ""),
         })
     };
-    let (other, its) = (start(404).await, start(200).await);
     let endpoint = |fake: &Fake| ServiceEndpoint::new(&fake.url, AccessKey::new(ACCESS_KEY)).unwrap();
-    let client =
-        ServiceClient::builder().endpoint(endpoint(&other)).endpoint(endpoint(&its)).build().unwrap();
-    let hub = client.hub("chat").unwrap();
-    let access = hub.refresh_authentication("connection 1", alice()).await.unwrap();
-    assert!(access.url.starts_with(&its.url), "{access:?}");
-    assert_eq!((other.count(REFRESH), its.count(REFRESH)), (1, 1));
+    let hub = |a: &Fake, b: &Fake| {
+        let builder = ServiceClient::builder().endpoint(endpoint(a)).endpoint(endpoint(b));
+        builder.build().unwrap().hub("chat").unwrap()
+    };
+    // What others say who do not have it makes no difference.
+    for status in [404, 403, 500] {
+        let (other, its) = (start(status).await, start(200).await);
+        let access = hub(&other, &its).refresh_authentication("connection 1", alice()).await.unwrap();
+        assert!(access.url.starts_with(&its.url), "{access:?}");
+        assert_eq!((other.count(REFRESH), its.count(REFRESH)), (1, 1));
+    }
+    for (one, other) in [(404, 403), (403, 404)] {
+        let (one, other) = (start(one).await, start(other).await);
+        let error = hub(&one, &other).refresh_authentication("connection 1", alice()).await.unwrap_err();
+        assert!(matches!(error, ServiceError::Forbidden(_)), "{error:?}");
+    }
+    let (one, other) = (start(404).await, start(404).await);
+    let error = hub(&one, &other).refresh_authentication("connection 1", alice()).await.unwrap_err();
+    assert!(matches!(error, ServiceError::NotFound(_)), "{error:?}");
+    let wrong = alice().lifetime(Duration::ZERO);
+    let error = hub(&one, &other).refresh_authentication("connection 1", wrong).await.unwrap_err();
+    assert!(matches!(error, ServiceError::InvalidLifetime), "{error:?}");
 }
 
 #[tokio::test]

@@ -125,8 +125,8 @@ export class HubConnectionBuilder {
 /** One attempt after each delay, later if the server asks for more time (`Retry-After`). */
 function byDelays(delays) {
   return {
-    nextRetryDelayInMilliseconds({ previousRetryCount }, retryAfter = 0) {
-      return previousRetryCount < delays.length ? Math.max(delays[previousRetryCount] ?? 0, retryAfter) : null;
+    nextRetryDelayInMilliseconds({ previousRetryCount, retryAfterMilliseconds }) {
+      return previousRetryCount < delays.length ? Math.max(delays[previousRetryCount] ?? 0, retryAfterMilliseconds) : null;
     },
   };
 }

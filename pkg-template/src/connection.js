@@ -187,6 +187,7 @@ export class HubConnection {
     const [message, ids, streams] = this.#write(session, MessageType.Invocation, name, args, false);
     const room = session.call(() => session.inner.send(ids[0] ?? 0, message, streams.length));
     session.upload(ids, streams);
+    if (streams.length > 0) signal?.addEventListener("abort", () => session.cancelUploads(ids), { once: true });
     await room?.catch((error) => {
       throw typed(error);
     });
@@ -293,7 +294,10 @@ export class HubConnection {
       },
       write: (type, id, error, sequenceId) => wire.writeOwn(type, id, error, sequenceId),
       join: (messages) => wire.join(messages),
-      invocation: (message, answer) => void this.#called(session, message, answer),
+      invocation: (message, answer) => {
+        if (answer === undefined) this.#handlers.call(message.target, message.arguments, false, this);
+        else this.#answer(session, message, answer);
+      },
       item: (id, message) => calls.get(id)?.item?.(message.item),
       end: (id, message) => session.take(id)?.end(message),
       fail: (id, error, isClosed) => {
@@ -312,11 +316,10 @@ export class HubConnection {
     };
   }
 
-  async #called(session, message, answer) {
-    const expectsResult = answer !== undefined;
+  async #answer(session, message, answer) {
     const { target, invocationId } = message;
-    const outcome = await this.#handlers.call(target, message.arguments, expectsResult, this);
-    if (!expectsResult || !session.inner) return;
+    const outcome = await this.#handlers.call(target, message.arguments, true, this);
+    if (!session.inner) return;
     const type = MessageType.Completion;
     let written;
     try {
@@ -327,16 +330,15 @@ export class HubConnection {
     session.inner.answer(answer, written);
   }
 
-  #retryDelay(previousRetryCount, elapsedMilliseconds, retryReason, retryAfter) {
+  #retryDelay(previousRetryCount, elapsedMilliseconds, retryReason, retryAfterMilliseconds) {
     const giveUp = (error) => {
       const call = `IRetryPolicy.nextRetryDelayInMilliseconds(${previousRetryCount}, ${elapsedMilliseconds})`;
       this.#log(LogLevel.Error, `${call} threw error '${error}'.`);
       return null;
     };
     try {
-      const context = { previousRetryCount, elapsedMilliseconds, retryReason };
-      const { reconnectPolicy } = this.#options;
-      const delay = reconnectPolicy.nextRetryDelayInMilliseconds(context, retryAfter);
+      const context = { previousRetryCount, elapsedMilliseconds, retryReason, retryAfterMilliseconds };
+      const delay = this.#options.reconnectPolicy.nextRetryDelayInMilliseconds(context);
       return typeof delay?.then === "function" ? Promise.resolve(delay).catch(giveUp) : delay;
     } catch (error) {
       return giveUp(error);
@@ -496,6 +498,15 @@ class Session {
     const stop = this.#uploads.get(id);
     this.#uploads.delete(id);
     stop?.();
+  }
+
+  /** The server hears of it as well. */
+  cancelUploads(ids) {
+    for (const id of ids) {
+      const isGoingOn = this.#uploads.has(id);
+      this.#stopUpload(id);
+      if (isGoingOn) this.inner?.endUpload(id, "Stream canceled by client.");
+    }
   }
 
   stopUploads() {

@@ -98,15 +98,14 @@ class Host {
 
   #hear([weight, ...entries]) {
     for (const entry of entries) {
-      if (typeof entry !== "string") {
+      const list = typeof entry === "string" ? JSON.parse(entry) : entry[0];
+      if (typeof list === "number") {
         const [id, ...told] = entry;
         this.#connections.get(id)?.hear(told);
         continue;
       }
-      // Messages as they came, which costs least: for each its connection, what it is, a number, and itself.
-      const told = JSON.parse(entry);
-      for (let n = 0; n < told.length; n += 4) {
-        this.#connections.get(told[n])?.message(told[n + 1], told[n + 2], told[n + 3]);
+      for (let n = 0; n < list.length; n += 4) {
+        this.#connections.get(list[n])?.message(list[n + 1], list[n + 2], list[n + 3]);
       }
     }
     this.#unconfirmed += weight;

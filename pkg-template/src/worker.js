@@ -25,9 +25,10 @@ class RememberingJson extends JsonHubProtocol {
 
 const protocols = { json: RememberingJson, messagepack: MessagePackHubProtocol };
 
-// What waits to be sent to the page: entries, or texts of a list that is to be.
+// What waits to be sent to the page: entries, and the messages of a list that is to be.
 let outbox = [];
 let texts = [];
+let values = [];
 let weight = 0;
 let onTheWay = 0;
 let lastFlush = 0;
@@ -39,7 +40,7 @@ function flush() {
   clearTimeout(timer);
   timer = undefined;
   lastFlush = performance.now();
-  endText();
+  endLists();
   for (const entry of outbox) {
     const [id, what, kind] = entry;
     // While an event is told, the connection can't be asked.
@@ -51,9 +52,19 @@ function flush() {
   weight = 0;
 }
 
-function endText() {
+function endTexts() {
   if (texts.length > 0) outbox.push(`[${texts.join()}]`);
   texts = [];
+}
+
+function endValues() {
+  if (values.length > 0) outbox.push([values]);
+  values = [];
+}
+
+function endLists() {
+  endTexts();
+  endValues();
 }
 
 /** Sends soon: at the end of this turn, or when something that can wait has waited. */
@@ -69,7 +80,7 @@ function schedule(canWait) {
 }
 
 function tell(...entry) {
-  endText();
+  endLists();
   outbox.push(entry);
   weight += 1;
   schedule(false);
@@ -80,6 +91,13 @@ const plain = (error, failure) => {
   const { message, code, statusCode } = error;
   return { message, code, ...(statusCode !== undefined && { statusCode }), ...(code === "Protocol" && { failure }) };
 };
+
+/** What the page looks at in a message. The answer to a call says whose it is. */
+function essence({ target, arguments: args, invocationId, item, error, result }, what, number) {
+  if (what === Told.Item) return { item };
+  if (what === Told.End) return { error, result };
+  return number < 0 ? { target, arguments: args } : { target, arguments: args, invocationId };
+}
 
 const connections = new Map();
 
@@ -132,10 +150,11 @@ class Hosted {
   #message(what, number, message, canWait) {
     const text = message[TEXT];
     if (text === undefined) {
-      endText();
-      outbox.push([this.#id, what, number, message]);
+      endTexts();
+      values.push(this.#id, what, number, essence(message, what, number));
       weight += this.#wire.messageLength;
     } else {
+      endValues();
       texts.push(this.#id, what, number, text);
       weight += text.length;
     }

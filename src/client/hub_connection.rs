@@ -12,6 +12,8 @@ use crate::arguments::{ArgumentWriter, Arguments};
 use crate::client::call::{CallEnd, Caller, ClientCall, Job, PendingCall};
 use crate::client::connection::{Connection, ConnectionState, StopOnDrop};
 use crate::client::events::{ConnectionEvent, ConnectionEvents};
+#[cfg(any(feature = "leptos", feature = "yew"))]
+use crate::client::handler::sealed::Callable;
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::{Handlers, Subscription};
 use crate::client::payload::Payload;
@@ -242,6 +244,24 @@ impl HubConnection {
     /// ```
     pub fn on<M: 'static>(&self, target: &str, handler: impl Handler<M>) -> Subscription {
         self.handlers.add(target, handler)
+    }
+
+    /// Registers a handler of any kind.
+    #[cfg(any(feature = "leptos", feature = "yew"))]
+    pub(super) fn subscribe<M: 'static>(&self, target: &str, handler: impl Callable<M>) -> Subscription {
+        self.handlers.add(target, handler)
+    }
+
+    /// As [`start`](Self::start), for those who follow the [events](Self::events).
+    #[cfg(any(feature = "leptos", feature = "yew"))]
+    pub(crate) fn begin_start(&self) -> Result<(), ConnectionError> {
+        self.connection.0.begin_start().map(drop).map_err(Arc::unwrap_or_clone)
+    }
+
+    /// As [`stop`](Self::stop), for those who can't wait.
+    #[cfg(any(feature = "leptos", feature = "yew"))]
+    pub(crate) fn request_stop(&self) {
+        self.connection.0.request_stop();
     }
 
     /// Registers the handler whose result the server gets when it calls a method and waits for the answer. It returns

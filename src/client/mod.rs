@@ -50,6 +50,8 @@ mod handler;
 mod handlers;
 #[cfg(feature = "client")]
 mod hub_connection;
+#[cfg(any(feature = "leptos", feature = "yew"))]
+mod listener;
 #[cfg(feature = "client")]
 mod payload;
 #[cfg(feature = "client")]

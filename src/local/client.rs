@@ -1,4 +1,4 @@
-//! The client endpoint: the second negotiation, and the WebSocket's way in.
+//! The client endpoint: the second negotiation, and the way in for every transport.
 //!
 //! Source: [TransportProtocols.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/TransportProtocols.md).
 
@@ -9,11 +9,15 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{
         RawQuery, State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, UPGRADE, WWW_AUTHENTICATE},
+    },
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -23,10 +27,12 @@ use crate::{
     local::{
         Service,
         auth::{bearer, is_client_audience},
+        exchange::{self, Exchange, Polled},
         keys::random_text,
         negotiated::{Negotiation, OpenError},
         query::Query,
-        socket::{self, Session},
+        session::Session,
+        transport::{MAX_FRAME, READ_BUFFER, Transport},
         upstream,
     },
     service::unix_now,
@@ -35,11 +41,13 @@ use crate::{
 /// Azure refuses longer client tokens.
 const MAX_TOKEN_LENGTH: usize = 4096;
 
-/// The bit of WebSockets in the transport mask of the claim `asrs.s.htt`.
-const WEB_SOCKETS: u64 = 1;
+/// How long a poll waits for a message unless the claim `asrs.s.ttl` says otherwise.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+const NO_ID: &str = "The query parameter id is missing; negotiate first.";
 
 pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
-    let open = get(open);
+    let open = get(open).post(send).delete(leave);
     router.route("/client/negotiate", post(negotiate)).route("/client", open.clone()).route("/client/", open)
 }
 
@@ -96,9 +104,37 @@ impl Client {
         Some(Duration::from_secs(seconds))
     }
 
-    fn may_use_web_sockets(&self) -> bool {
+    /// How long a poll may wait for something to answer with.
+    fn poll_interval(&self) -> Duration {
+        let seconds = self.claim("asrs.s.ttl").and_then(|text| text.parse().ok());
+        seconds.filter(|s| (1..=300).contains(s)).map_or(POLL_INTERVAL, Duration::from_secs)
+    }
+
+    /// Whether the mask of the claim `asrs.s.htt` has the transport's bit.
+    fn may_use(&self, transport: Kind) -> bool {
         let mask = self.claim("asrs.s.htt").and_then(|mask| mask.parse::<u64>().ok());
-        mask.is_none_or(|mask| mask & WEB_SOCKETS != 0)
+        mask.is_none_or(|mask| mask & transport as u64 != 0)
+    }
+}
+
+/// A transport, with its bit in the mask of the claim `asrs.s.htt`.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    WebSockets = 1,
+    ServerSentEvents = 2,
+    LongPolling = 4,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::WebSockets, Self::ServerSentEvents, Self::LongPolling];
+
+    /// As in the answer to negotiate.
+    fn described(self) -> Value {
+        match self {
+            Self::WebSockets => json!({ "transport": "WebSockets", "transferFormats": ["Text", "Binary"] }),
+            Self::ServerSentEvents => json!({ "transport": "ServerSentEvents", "transferFormats": ["Text"] }),
+            Self::LongPolling => json!({ "transport": "LongPolling", "transferFormats": ["Text", "Binary"] }),
+        }
     }
 }
 
@@ -115,11 +151,8 @@ async fn negotiate(
 ) -> Result<Json<Value>, Refusal> {
     let query = Query::parse(query.as_deref());
     let client = Client::identify(&service, &headers, &query)?;
-    let transports = if client.may_use_web_sockets() {
-        json!([{ "transport": "WebSockets", "transferFormats": ["Text", "Binary"] }])
-    } else {
-        json!([])
-    };
+    let allowed = Kind::ALL.into_iter().filter(|&transport| client.may_use(transport));
+    let transports: Vec<Value> = allowed.map(Kind::described).collect();
     let connection_id = random_text()?;
     let version = query.first("negotiateVersion").and_then(|v| v.parse().ok()).unwrap_or(0_u32).min(1);
     let mut answer = json!({
@@ -146,30 +179,131 @@ async fn open(
 ) -> Result<Response, Refusal> {
     let query = Query::parse(raw_query.as_deref());
     let client = Client::identify(&service, &headers, &query)?;
-    let upgrade = upgrade.map_err(|_| Refusal::Request("The local service has WebSockets only."))?;
-    if !client.may_use_web_sockets() {
-        return Err(Refusal::Request("The client token does not allow WebSockets (claim asrs.s.htt)."));
-    }
-    let (user, now) = (client.user(), Instant::now());
-    // Azure also takes clients that come with a token and have not negotiated here.
-    let (token, negotiation) = match query.first("id") {
-        Some(id) => (Some(id.to_owned()), service.negotiated.open(id, &client.hub, user, now)?),
-        None => {
-            let connection_id = random_text()?;
-            (None, Negotiation { connection_id, hub: client.hub.clone(), user: user.map(str::to_owned) })
+    let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let kind = match &upgrade {
+        Ok(_) => Kind::WebSockets,
+        Err(_) if headers.contains_key(UPGRADE) => {
+            return Err(Refusal::Request("The request is no good WebSocket handshake."));
         }
+        Err(_) if accepted.contains("text/event-stream") => Kind::ServerSentEvents,
+        Err(_) => Kind::LongPolling,
     };
-    let handshake_timeout = client.handshake_timeout().unwrap_or(service.timeouts.handshake);
-    let told = upstream::Client::new(negotiation.clone(), &client.claims, raw_query.as_deref());
-    let session = Session { negotiation, told, handshake_timeout, lease: Lease { service, token } };
-    Ok(upgrade
-        .read_buffer_size(socket::READ_BUFFER)
-        .max_message_size(socket::MAX_FRAME)
-        .max_frame_size(socket::MAX_FRAME)
-        .on_upgrade(|socket| session.run(socket)))
+    if !client.may_use(kind) {
+        let text = "The client token does not allow this transport (claim asrs.s.htt).";
+        return Err(Refusal::Request(text));
+    }
+    let opening = Opening { service, client, query, raw_query };
+    match (kind, upgrade) {
+        (_, Ok(upgrade)) => opening.web_socket(upgrade),
+        (Kind::ServerSentEvents, _) => opening.server_sent_events(),
+        _ => opening.poll().await,
+    }
 }
 
-/// Keeps a connection token taken for as long as its connection lives, even if the upgrade never comes about.
+/// A request that opens a connection, or polls one.
+struct Opening {
+    service: Arc<Service>,
+    client: Client,
+    query: Query,
+    raw_query: Option<String>,
+}
+
+impl Opening {
+    fn web_socket(self, upgrade: WebSocketUpgrade) -> Result<Response, Refusal> {
+        // Azure also takes clients that come with a token and have not negotiated here.
+        let session = if self.query.first("id").is_some() {
+            self.negotiated_session(None)?
+        } else {
+            let connection_id = random_text()?;
+            let (hub, user) = (self.client.hub.clone(), self.client.user().map(str::to_owned));
+            self.session(Negotiation { connection_id, hub, user }, None)
+        };
+        Ok(upgrade
+            .read_buffer_size(READ_BUFFER)
+            .max_message_size(MAX_FRAME)
+            .max_frame_size(MAX_FRAME)
+            .on_upgrade(|socket| session.run(Transport::WebSocket(Box::new(socket)))))
+    }
+
+    fn server_sent_events(self) -> Result<Response, Refusal> {
+        let (transport, exchange, body) = exchange::server_sent_events();
+        let session = self.negotiated_session(Some(&exchange))?;
+        tokio::spawn(session.run(Transport::Http(transport)));
+        let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache, no-store")];
+        Ok((headers, body).into_response())
+    }
+
+    /// The first poll opens the connection and is answered at once.
+    async fn poll(self) -> Result<Response, Refusal> {
+        let polled = match exchange_of(&self.service, &self.client, &self.query)? {
+            Some(exchange) if exchange.is_polled() => exchange.poll(self.client.poll_interval()).await,
+            Some(_) => return Err(Refusal::Open(OpenError::Taken)),
+            None => {
+                let (transport, exchange) = exchange::long_polling();
+                let session = self.negotiated_session(Some(&exchange))?;
+                tokio::spawn(session.run(Transport::Http(transport)));
+                Polled::Nothing
+            }
+        };
+        let (status, body) = match polled {
+            Polled::Messages(body) => (StatusCode::OK, body),
+            Polled::Nothing => (StatusCode::OK, Bytes::new()),
+            Polled::End => (StatusCode::NO_CONTENT, Bytes::new()),
+        };
+        let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-cache, no-store")];
+        Ok((status, headers, body).into_response())
+    }
+
+    /// The session of a client that has negotiated.
+    fn negotiated_session(self, exchange: Option<&Arc<Exchange>>) -> Result<Session, Refusal> {
+        let id = self.query.first("id").ok_or(Refusal::Request(NO_ID))?.to_owned();
+        let Client { hub, .. } = &self.client;
+        let negotiation =
+            self.service.negotiated.open(&id, hub, self.client.user(), exchange, Instant::now())?;
+        Ok(self.session(negotiation, Some(id)))
+    }
+
+    fn session(self, negotiation: Negotiation, token: Option<String>) -> Session {
+        let Self { service, client, raw_query, .. } = self;
+        let handshake_timeout = client.handshake_timeout().unwrap_or(service.timeouts.handshake);
+        let told = upstream::Client::new(negotiation.clone(), &client.claims, raw_query.as_deref());
+        Session { negotiation, told, handshake_timeout, lease: Lease { service, token } }
+    }
+}
+
+/// Where the requests of a connection go, if it is open and made of requests.
+fn exchange_of(service: &Service, client: &Client, query: &Query) -> Result<Option<Arc<Exchange>>, Refusal> {
+    let id = query.first("id").ok_or(Refusal::Request(NO_ID))?;
+    Ok(service.negotiated.exchange(id, &client.hub, client.user()))
+}
+
+/// Takes what a client sends that has no WebSocket.
+async fn send(
+    State(service): State<Arc<Service>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    let query = Query::parse(query.as_deref());
+    let client = Client::identify(&service, &headers, &query)?;
+    let exchange = exchange_of(&service, &client, &query)?.ok_or(OpenError::Unknown)?;
+    exchange.send(body).await.map_err(|_| OpenError::Unknown)?;
+    Ok(StatusCode::OK)
+}
+
+/// Ends a connection of long polls.
+async fn leave(
+    State(service): State<Arc<Service>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    let query = Query::parse(query.as_deref());
+    let client = Client::identify(&service, &headers, &query)?;
+    exchange_of(&service, &client, &query)?.ok_or(OpenError::Unknown)?.leave();
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Keeps a connection token taken for as long as its connection lives, even if an upgrade never comes about.
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) service: Arc<Service>,
@@ -275,10 +409,18 @@ mod tests {
         {
             assert_eq!(client(claims).handshake_timeout(), seconds.map(Duration::from_secs));
         }
-        for (claims, may) in
-            [(json!({"asrs.s.htt": "7"}), true), (json!({"asrs.s.htt": "6"}), false), (json!({}), true)]
+        for (claims, seconds) in
+            [(json!({"asrs.s.ttl": "300"}), 300), (json!({"asrs.s.ttl": "301"}), 5), (json!({}), 5)]
         {
-            assert_eq!(client(claims).may_use_web_sockets(), may);
+            assert_eq!(client(claims).poll_interval(), Duration::from_secs(seconds));
+        }
+        for (claims, may) in [
+            (json!({"asrs.s.htt": "7"}), [true; 3]),
+            (json!({"asrs.s.htt": "6"}), [false, true, true]),
+            (json!({"asrs.s.htt": "1"}), [true, false, false]),
+            (json!({}), [true; 3]),
+        ] {
+            assert_eq!(Kind::ALL.map(|kind| client(claims.clone()).may_use(kind)), may);
         }
     }
 

@@ -8,8 +8,8 @@
 //!   trust;
 //! - **the managed identities** of the machine ([`LocalManagedIdentity`]): `GET /metadata/identity/oauth2/token` as on
 //!   a virtual machine, `GET /msi/token` as in App Service;
-//! - **the client endpoint**: `POST /client/negotiate` and the WebSocket at `/client/`, with the JSON
-//!   and the MessagePack protocol;
+//! - **the client endpoint**: `POST /client/negotiate`, and at `/client/` WebSockets, Server-Sent Events and long
+//!   polling, with the JSON and the MessagePack protocol;
 //! - **the REST API**, all of it: messages, groups and connections, invocations of clients and their results, streams,
 //!   commands by filter, the exchange of an Entra token for a temporary access key, and `:generateToken`.
 //!
@@ -33,6 +33,7 @@ mod connections;
 mod cors;
 mod entra;
 mod error;
+mod exchange;
 mod filter;
 mod identity;
 mod keys;
@@ -42,8 +43,9 @@ mod protocol;
 mod query;
 mod rest;
 mod rest_calls;
-mod socket;
+mod session;
 mod transcode;
+mod transport;
 mod upstream;
 
 use std::{

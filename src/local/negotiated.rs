@@ -2,9 +2,11 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+use crate::local::exchange::Exchange;
 
 /// A negotiated connection has to be opened within this time, as in Azure.
 const OPEN_WITHIN: Duration = Duration::from_secs(5);
@@ -15,6 +17,12 @@ pub(super) struct Negotiation {
     pub(super) connection_id: String,
     pub(super) hub: String,
     pub(super) user: Option<String>,
+}
+
+impl Negotiation {
+    fn is_for(&self, hub: &str, user: Option<&str>) -> bool {
+        self.hub == hub && self.user.as_deref() == user
+    }
 }
 
 /// Why a connection can't be opened.
@@ -39,7 +47,8 @@ struct Table {
 #[derive(Debug)]
 enum State {
     Waiting(Negotiation),
-    Open,
+    /// With what its requests go to, if it is made of requests.
+    Open(Negotiation, Option<Arc<Exchange>>),
 }
 
 impl Negotiated {
@@ -57,21 +66,30 @@ impl Negotiated {
         token: &str,
         hub: &str,
         user: Option<&str>,
+        exchange: Option<&Arc<Exchange>>,
         now: Instant,
     ) -> Result<Negotiation, OpenError> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.expire(now);
         let state = table.states.get_mut(token).ok_or(OpenError::Unknown)?;
         match state {
-            State::Open => Err(OpenError::Taken),
-            State::Waiting(known) if known.hub != hub || known.user.as_deref() != user => {
+            State::Waiting(known) | State::Open(known, _) if !known.is_for(hub, user) => {
                 Err(OpenError::Unknown)
             }
+            State::Open(..) => Err(OpenError::Taken),
             State::Waiting(known) => {
                 let known = known.clone();
-                *state = State::Open;
+                *state = State::Open(known.clone(), exchange.cloned());
                 Ok(known)
             }
+        }
+    }
+
+    /// Where the requests of an open connection go.
+    pub(super) fn exchange(&self, token: &str, hub: &str, user: Option<&str>) -> Option<Arc<Exchange>> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get(token)? {
+            State::Open(known, exchange) if known.is_for(hub, user) => exchange.clone(),
+            _ => None,
         }
     }
 
@@ -104,12 +122,12 @@ mod tests {
         let start = Instant::now();
         negotiated.insert("early".into(), negotiation.clone(), start);
         negotiated.insert("late".into(), negotiation.clone(), start);
-        let open = |token, at| negotiated.open(token, "chat", Some("alice"), start + at);
+        let open = |token, at| negotiated.open(token, "chat", Some("alice"), None, start + at);
 
         assert_eq!(open("never", Duration::ZERO), Err(OpenError::Unknown));
-        let elsewhere = negotiated.open("early", "other", Some("alice"), start);
+        let elsewhere = negotiated.open("early", "other", Some("alice"), None, start);
         assert_eq!(elsewhere, Err(OpenError::Unknown));
-        assert_eq!(negotiated.open("early", "chat", None, start), Err(OpenError::Unknown));
+        assert_eq!(negotiated.open("early", "chat", None, None, start), Err(OpenError::Unknown));
         assert_eq!(open("early", Duration::from_millis(4999)), Ok(negotiation));
         assert_eq!(open("early", Duration::from_secs(60)), Err(OpenError::Taken));
         assert_eq!(open("late", Duration::from_secs(60)), Err(OpenError::Unknown));

@@ -84,6 +84,15 @@ impl Frame {
     }
 }
 
+impl From<Frame> for Bytes {
+    fn from(frame: Frame) -> Self {
+        match frame {
+            Frame::Text(text) => text.into(),
+            Frame::Binary(bytes) => bytes,
+        }
+    }
+}
+
 /// A message in every protocol. Clients of a protocol in which it is empty get nothing.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Message {

@@ -14,6 +14,7 @@
 //! | `HttpBody` | `poll_chunk`; dropping it aborts the request |
 //! | `WakeSignal` | what a page hears of when it was asleep or offline |
 //! | `absolute_url` | a hub's URL in full |
+//! | `ThreadBound` | what never leaves its thread where there is one only, and may elsewhere |
 //! | `OS`, `RUNTIME`, `USER_AGENT_HEADER` | what a client says of itself |
 
 cfg_if::cfg_if! {

@@ -88,6 +88,15 @@ pub enum CheckProblem {
         /// The status of its answer.
         status: u16,
     },
+    /// The service is there and not well.
+    #[error(
+        "the service says that it is not well (status {status}). Try again in a few minutes; if it stays so, see \
+         Resource health in the portal"
+    )]
+    Unhealthy {
+        /// The status of its answer.
+        status: u16,
+    },
     /// The network access control of the resource keeps this machine out.
     #[error(
         "the network access control of the resource does not let this machine in. Allow the traffic kinds \"REST API\" \
@@ -157,6 +166,12 @@ pub enum CheckProblem {
         /// Where clients go.
         url: String,
     },
+    /// The resource has as many connections as it takes.
+    #[error(
+        "the resource takes no more connections (status 429). Add units, or another endpoint: a free resource takes \
+         20, others 1 000 for each unit, those of servers included"
+    )]
+    TooManyConnections,
     /// The step took too long.
     #[error("there was no answer within {} seconds. Try again, and check network and proxy settings", .after.as_secs())]
     Timeout {
@@ -370,6 +385,7 @@ async fn health(shared: &Shared) -> Result<String, CheckProblem> {
     match response.status().as_u16() {
         200..300 => {}
         401 | 403 => return Err(CheckProblem::NetworkRule),
+        status @ 500.. => return Err(CheckProblem::Unhealthy { status }),
         status => return Err(CheckProblem::NotTheService { status }),
     }
     let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
@@ -427,6 +443,9 @@ async fn negotiated(
         StatusCode::UNAUTHORIZED if matches!(shared.keys, SigningKeys::Fixed(_)) => {
             Err(CheckProblem::KeyRefused)
         }
+        // The token is good, and REST requests were let in.
+        StatusCode::FORBIDDEN if !shared.endpoint.has_client_endpoint() => Err(CheckProblem::NetworkRule),
+        StatusCode::TOO_MANY_REQUESTS => Err(CheckProblem::TooManyConnections),
         status => Err(CheckProblem::ClientRefused { status: status.as_u16(), url: base.to_owned() }),
     }
 }

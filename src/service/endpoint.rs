@@ -263,6 +263,11 @@ impl ServiceEndpoint {
         format!("{}://{}/", self.endpoint.scheme(), self.endpoint.host_str().unwrap_or_default())
     }
 
+    /// Whether clients go elsewhere than to the service itself.
+    pub(super) fn has_client_endpoint(&self) -> bool {
+        self.client_endpoint.is_some()
+    }
+
     /// Where clients go; it ends in a slash.
     pub(super) fn client_base(&self) -> String {
         with_slash(self.client_endpoint.as_ref().unwrap_or(&self.endpoint))

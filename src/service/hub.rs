@@ -126,14 +126,16 @@ impl HubClient {
         options: NegotiateOptions,
     ) -> Result<ClientAccess, ServiceError> {
         let Chosen { online, offline, .. } = self.service.endpoints.choose(&*self.router, "").await;
-        let mut absent = None;
+        let (mut absent, mut refused) = (None, None);
         for shared in online {
             match negotiate::refresh(&shared, &self.name, connection_token, &options).await {
                 Err(error @ ServiceError::NotFound(_)) => absent = absent.or(Some(error)),
+                // The connection may be at another endpoint nevertheless.
+                Err(error) if error.is_of_endpoint() => refused = refused.or(Some(error)),
                 answer => return answer,
             }
         }
-        Err(absent.unwrap_or(ServiceError::NoEndpointAvailable { failures: offline }))
+        Err(refused.or(absent).unwrap_or(ServiceError::NoEndpointAvailable { failures: offline }))
     }
 
     /// Every connection of the hub.

@@ -2,7 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{client::Shared, endpoint::EndpointRole, negotiate::NegotiateOptions, random};
+use super::{
+    client::Shared,
+    endpoint::EndpointRole,
+    negotiate::{NegotiateOptions, url::decode},
+    random,
+};
 
 /// One of a client's endpoints, as an [`EndpointRouter`] and [`ServiceClient::endpoints`] see it.
 ///
@@ -175,19 +180,6 @@ pub(super) fn route(
         ("connections", _) => router.endpoints_for_connection(&id, endpoints),
         _ => router.endpoints_for_broadcast(endpoints),
     }
-}
-
-/// The text of an encoded segment.
-fn decode(segment: &str) -> String {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut parts = segment.split('%');
-    bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
-    for part in parts {
-        let code = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.extend(code);
-        bytes.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -286,6 +286,24 @@ export function suite(hubwire, official, url) {
       await until(async () => (await connection.invoke("CancelledStreams")) > before);
     }));
 
+  test("abort: streams that go to the server end, and the server hears why", () =>
+    connected(async (connection) => {
+      const controller = new AbortController();
+      const subject = new Subject();
+      const calls = connection.with({ signal: controller.signal });
+      const quietly = called(connection, "Uploaded");
+      let uploaded = false;
+      quietly.then(() => (uploaded = true));
+      await calls.send("UploadQuietly", subject);
+      subject.next(1);
+      controller.abort();
+      subject.next(2);
+      subject.complete();
+      // Had it been told of an end without an error, the server would have said so before it answers this.
+      equal(await connection.invoke("Add", 1, 2), 3);
+      equal(uploaded, false);
+    }));
+
   test("states: every change is told, with what came before", async () => {
     const changes = [];
     const connection = builder().build();
@@ -404,14 +422,15 @@ export function suite(hubwire, official, url) {
   test("first connect: tried again as the policy says", async () => {
     const asked = [];
     const policy = {
-      nextRetryDelayInMilliseconds({ previousRetryCount, retryReason }) {
-        asked.push(retryReason.statusCode);
+      nextRetryDelayInMilliseconds({ previousRetryCount, retryReason, retryAfterMilliseconds }) {
+        asked.push(retryReason.statusCode, retryAfterMilliseconds);
         return previousRetryCount < 2 ? 0 : null;
       },
     };
+    // This status comes with Retry-After, one second.
     const connection = builder("/fault/status/503").withAutomaticReconnect(policy).withFirstConnectRetry().build();
     const error = await rejected(connection.start());
-    equal(asked, [503, 503, 503]);
+    equal(asked, [503, 1000, 503, 1000, 503, 1000]);
     assert(error instanceof HttpError, error);
     equal(error.statusCode, 503);
     equal(connection.state, HubConnectionState.Disconnected);

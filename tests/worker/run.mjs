@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
 import { run, test } from "../harness.mjs";
@@ -37,8 +38,7 @@ const PAGE = `
   Object.assign(globalThis, { hubwire, hub, build, direct, block, failure });
 `;
 const { outputFiles } = await build({
-  stdin: { contents: PAGE, resolveDir: import.meta.dirname ?? "." },
-  nodePaths: [resolve("node_modules")],
+  stdin: { contents: PAGE, resolveDir: dirname(fileURLToPath(import.meta.url)) },
   bundle: true,
   write: false,
   format: "iife",

@@ -96,7 +96,16 @@ pub(crate) fn wasm_code() -> Result<()> {
 pub(crate) fn wasm_dependencies() -> Result<()> {
     let tree = output(
         cargo()
-            .args(["tree", "--package", "hubwire", "--target", WASM, "--all-features", "--edges", "normal"])
+            .args([
+                "tree",
+                "--package",
+                "hubwire",
+                "--target",
+                WASM,
+                "--all-features",
+                "--edges",
+                "normal,no-proc-macro",
+            ])
             .args(["--prefix", "none", "--format", "{p}"]),
     )?;
     let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();

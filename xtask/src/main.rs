@@ -25,6 +25,8 @@ cargo xtask COMMAND
   demo [--port N]    build the package and the chat page, then run the demo server
   test               everything that has to hold: format, lints, docs, tests, browser, npm package
   bench [PART]       run the benchmarks, or those whose names contain a part
+  bench --browser [ROUNDS [MESSAGES]]
+                     the npm package beside the official client in Chromium, in the page and in worker mode
   fuzz [TARGET]... [--seconds N]
                      look for faults, in every target or in these, N seconds (60) in each
   fmt                format the Rust sources

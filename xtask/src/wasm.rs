@@ -58,7 +58,16 @@ pub(crate) fn optimise(bound: &Path, module: &Path, glue: &Path) -> Result<()> {
     let names = output(
         command("node")
             .arg(root().join("node_modules/binaryen/bin/wasm-opt"))
-            .arg("-Oz")
+            // The second round finds more; functions that are called once are small when they stay by themselves.
+            .args([
+                "-Oz",
+                "--flatten",
+                "--rereloop",
+                "-Oz",
+                "-Oz",
+                "--one-caller-inline-max-function-size",
+                "50",
+            ])
             .args(WASM_FEATURES)
             .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
             .arg("--minify-imports-and-exports-and-modules")

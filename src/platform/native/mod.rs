@@ -11,6 +11,8 @@ mod wake;
 #[cfg(feature = "client")]
 mod web_socket;
 
+#[cfg(any(feature = "leptos", feature = "yew"))]
+pub(crate) use self::task::ThreadBound;
 #[cfg(feature = "client")]
 pub(crate) use self::{
     http::{HttpBody, HttpClient, absolute_url},

@@ -51,3 +51,23 @@ impl Runtime {
 pub(crate) fn sleep(duration: Duration) -> BoxFuture<()> {
     Box::pin(tokio::time::sleep(duration))
 }
+
+/// What never leaves its thread in a browser, which has one only, and can go anywhere here.
+#[cfg(any(feature = "leptos", feature = "yew"))]
+pub(crate) struct ThreadBound<T>(T);
+
+#[cfg(any(feature = "leptos", feature = "yew"))]
+impl<T> ThreadBound<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(value)
+    }
+}
+
+#[cfg(any(feature = "leptos", feature = "yew"))]
+impl<T> std::ops::Deref for ThreadBound<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}

@@ -5,6 +5,10 @@ mod task;
 mod wake;
 mod web_socket;
 
+/// What never leaves its thread.
+#[cfg(any(feature = "leptos", feature = "yew"))]
+pub(crate) use send_wrapper::SendWrapper as ThreadBound;
+
 pub(crate) use self::{
     http::{HttpBody, HttpClient, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep, unix_now},

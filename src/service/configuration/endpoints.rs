@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::{
-    Configuration, ConfigurationError, DEFAULT_CONNECTION,
+    AUTHORITY, Configuration, ConfigurationError, DEFAULT_CONNECTION,
     identity::{credential, default_chain},
 };
 use crate::service::{
@@ -140,7 +140,7 @@ impl Configuration {
 
     fn authority(&self) -> Option<String> {
         // Azure's own values end in a slash.
-        let host = self.filled("AZURE_AUTHORITY_HOST")?.trim().trim_end_matches('/');
+        let host = self.filled(AUTHORITY)?.trim().trim_end_matches('/');
         Some(if host.contains("://") { host.to_owned() } else { format!("https://{host}") })
     }
 

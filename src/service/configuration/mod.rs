@@ -37,6 +37,8 @@ const CONNECTION_STRING_PREFIXES: [&str; 11] = [
     "SERVICEBUSCONNSTR_",
 ];
 
+/// The authority of Microsoft Entra ID.
+const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
 /// Where retries are set: of the Management SDK, of Azure Functions.
 const RETRY_SECTIONS: [&str; 2] = ["Azure:SignalR:RetryOptions", "AzureSignalRRetry"];
 /// What in .NET decides between REST and server connections.
@@ -493,9 +495,14 @@ impl ServiceClientBuilder {
         let mut builder = self;
         for settings in configuration.endpoints()? {
             let key = settings.key.clone();
-            let endpoint = settings.try_into();
-            builder =
-                builder.endpoint(endpoint.map_err(|source| ConfigurationError::Endpoint { key, source })?);
+            let endpoint = settings.try_into().map_err(|source| match source {
+                EndpointError::InvalidAuthority | EndpointError::InsecureUrl { what: "authority" } => {
+                    let expected = "an address such as https://login.microsoftonline.com, without a path";
+                    ConfigurationError::Invalid { key: AUTHORITY.to_owned(), expected }
+                }
+                source => ConfigurationError::Endpoint { key, source },
+            });
+            builder = builder.endpoint(endpoint?);
         }
         builder.retry = configuration.retry(builder.retry)?;
         if let Some(name) = configuration.filled("Azure:SignalR:ApplicationName") {

@@ -1,12 +1,8 @@
 //! One client's connection: handshake, keep-alive, messages both ways, and its end.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    body::Bytes,
-    extract::ws::{self, WebSocket},
-};
-use futures_sink::Sink;
+use axum::body::Bytes;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     time::{self, Instant},
@@ -26,15 +22,10 @@ use crate::{
         outbox::{Outbox, Outgoing},
         protocol::{Frame, Framing, Inbox, Protocol},
         stopped,
+        transport::{Closed, Malformed, Transport},
         upstream::{self, Events},
     },
 };
-
-/// A thousand idle connections should not take more memory than they have to; the default is 128 kB each.
-pub(super) const READ_BUFFER: usize = 4 * 1024;
-
-/// The largest WebSocket message. It may carry several hub messages.
-pub(super) const MAX_FRAME: usize = 4 * 1024 * 1024;
 
 /// The largest hub message of a client.
 const MAX_MESSAGE: usize = 1024 * 1024;
@@ -95,8 +86,8 @@ impl End {
 }
 
 impl Session {
-    pub(super) async fn run(self, socket: WebSocket) {
-        let mut wire = Wire::new(socket, self.lease.service.timeouts);
+    pub(super) async fn run(self, transport: Transport) {
+        let mut wire = Wire::new(transport, self.lease.service.timeouts);
         let handshake = tokio::select! {
             done = time::timeout(self.handshake_timeout, handshake(&mut wire)) => done,
             () = stopped(self.lease.service.stop.clone()) => Ok(Err(End::Gone)),
@@ -140,7 +131,7 @@ impl Session {
         let protocol = outbox.protocol;
         let mut reader = Reader { framing: Framing::new(protocol, MAX_MESSAGE), outbox, events };
         let mut batch = Vec::with_capacity(BATCH);
-        if let Err(end) = wire.write(outbox, [handshake_response(protocol, None)]).await {
+        if let Err(end) = wire.write(outbox, vec![handshake_response(protocol, None)]).await {
             return end;
         }
         if let Err(end) = wire.answer(&mut reader, rest).await {
@@ -193,6 +184,11 @@ async fn handshake(wire: &mut Wire) -> Result<(Protocol, Vec<u8>), End> {
                 "The local service supports the protocols 'json' and 'messagepack' only.",
             ));
         };
+        if protocol == Protocol::MessagePack && !wire.transport.is_binary() {
+            let text =
+                "The protocol 'messagepack' needs a transport for bytes, which Server-Sent Events is not.";
+            return Err(End::refusal(text));
+        }
         if request.version != 1 {
             return Err(End::refusal("The local service supports version 1 of the protocol only."));
         }
@@ -205,10 +201,6 @@ fn handshake_response(protocol: Protocol, error: Option<&str>) -> Frame {
     HandshakeResponse { error: error.map(str::to_owned) }.write(&mut out);
     protocol.frame(out)
 }
-
-/// The client sent something that its transport can't carry.
-#[derive(Debug)]
-struct Malformed;
 
 const MALFORMED: &str = "A WebSocket message was malformed or larger than 4 MB.";
 
@@ -276,17 +268,17 @@ impl Inbox for Taken<'_> {
     }
 }
 
-/// The WebSocket with its timers.
+/// The transport with its timers.
 struct Wire {
-    socket: WebSocket,
+    transport: Transport,
     keep_alive: KeepAlive,
     epoch: Instant,
 }
 
 impl Wire {
-    fn new(socket: WebSocket, timeouts: Timeouts) -> Self {
+    fn new(transport: Transport, timeouts: Timeouts) -> Self {
         let keep_alive = KeepAlive::new(Moment::ZERO, timeouts.keep_alive, timeouts.client);
-        Self { socket, keep_alive, epoch: Instant::now() }
+        Self { transport, keep_alive, epoch: Instant::now() }
     }
 
     fn now(&self) -> Moment {
@@ -302,36 +294,16 @@ impl Wire {
 
     /// The next chunk. It can be abandoned at any time without losing any.
     async fn receive(&mut self) -> Result<Option<Bytes>, Malformed> {
-        loop {
-            let chunk = match self.socket.recv().await {
-                Some(Ok(ws::Message::Text(text))) => text.into(),
-                // ASP.NET Core does not look at the kind either.
-                Some(Ok(ws::Message::Binary(bytes))) => bytes,
-                Some(Ok(ws::Message::Ping(_) | ws::Message::Pong(_))) => continue,
-                Some(Ok(ws::Message::Close(_))) | None => return Ok(None),
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "a client's WebSocket failed");
-                    return Err(Malformed);
-                }
-            };
-            let now = self.now();
-            self.keep_alive.handle_received(now);
-            return Ok(Some(chunk));
-        }
+        let chunk = self.transport.receive().await?;
+        let now = self.now();
+        self.keep_alive.handle_received(now);
+        Ok(chunk)
     }
 
     /// Writes and flushes. Whoever takes nothing for as long as silence is tolerated is given up.
-    async fn write(&mut self, outbox: &Outbox, frames: impl IntoIterator<Item = Frame>) -> Result<(), End> {
-        let socket = &mut self.socket;
-        let writing = async {
-            for frame in frames {
-                poll_fn(|cx| Pin::new(&mut *socket).poll_ready(cx)).await?;
-                Pin::new(&mut *socket).start_send(frame.into())?;
-            }
-            poll_fn(|cx| Pin::new(&mut *socket).poll_flush(cx)).await
-        };
+    async fn write(&mut self, outbox: &Outbox, frames: Vec<Frame>) -> Result<(), End> {
         let written = tokio::select! {
-            written = time::timeout(self.keep_alive.timeout(), writing) => written,
+            written = time::timeout(self.keep_alive.timeout(), self.transport.write(frames)) => written,
             () = outbox.was_cut() => return Err(End::Cut),
         };
         match written {
@@ -340,7 +312,7 @@ impl Wire {
                 self.keep_alive.handle_sent(now);
                 Ok(())
             }
-            Ok(Err(_)) => Err(End::Gone),
+            Ok(Err(Closed)) => Err(End::Gone),
             Err(_) => Err(End::Cut),
         }
     }
@@ -366,9 +338,17 @@ impl Wire {
 
     /// Does what the timers ask for.
     async fn keep_alive(&mut self, outbox: &Outbox) -> Result<(), End> {
+        let seen = self.transport.last_seen();
+        if let Some(seen) = seen {
+            self.keep_alive.handle_received(seen.saturating_duration_since(self.epoch));
+        }
         let now = self.now();
         match self.keep_alive.handle_timeout(now) {
-            Some(Due::Ping) => self.write(outbox, [outbox.protocol.encode(&HubMessage::Ping::<&str>)]).await,
+            // Whoever shows by polling that it is there needs no ping to know that the service is.
+            Some(Due::Ping) if seen.is_some() => Ok(()),
+            Some(Due::Ping) => {
+                self.write(outbox, vec![outbox.protocol.encode::<&str>(&HubMessage::Ping)]).await
+            }
             Some(Due::PeerTimeout) => {
                 let text = "The client has sent nothing for longer than its timeout allows.";
                 Err(End::close(outbox.protocol, Some(text), true))
@@ -384,7 +364,7 @@ impl Wire {
         let read = framing.feed(chunk, &mut taken);
         let Taken { replies, closing, .. } = taken;
         if !replies.is_empty() {
-            self.write(outbox, [outbox.protocol.frame(replies)]).await?;
+            self.write(outbox, vec![outbox.protocol.frame(replies)]).await?;
         }
         match read {
             Err(error) => {
@@ -396,33 +376,13 @@ impl Wire {
         }
     }
 
-    /// Says goodbye. Reading until the client has closed its side, too, keeps the last message from being lost to
-    /// a reset.
-    async fn finish(mut self, end: End) {
-        let goodbye = async {
-            match end {
-                End::Cut => return,
-                End::Gone => {}
-                End::Last(frame) => {
-                    if self.socket.send(frame.into()).await.is_err() {
-                        return;
-                    }
-                }
-            }
-            if self.socket.send(ws::Message::Close(None)).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.recv().await {}
-            }
+    /// Says goodbye. A client that does not take its leave in time is dropped.
+    async fn finish(self, end: End) {
+        let last = match end {
+            End::Cut => return,
+            End::Gone => None,
+            End::Last(frame) => Some(frame),
         };
-        // A client that does not take its leave in time is dropped.
-        let _ = time::timeout(CLOSE_TIMEOUT, goodbye).await;
-    }
-}
-
-impl From<Frame> for ws::Message {
-    fn from(frame: Frame) -> Self {
-        match frame {
-            Frame::Text(text) => Self::Text(text),
-            Frame::Binary(bytes) => Self::Binary(bytes),
-        }
+        let _ = time::timeout(CLOSE_TIMEOUT, self.transport.close(last)).await;
     }
 }

@@ -1,0 +1,28 @@
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+use futures_channel::oneshot;
+
+/// A task goes on until this is dropped.
+pub(crate) type Job = oneshot::Sender<()>;
+
+/// A future that ends early when the job is dropped, which may happen on any thread.
+pub(crate) fn until_dropped(future: impl Future<Output = ()>) -> (Job, impl Future<Output = ()>) {
+    let (job, mut dropped) = oneshot::channel();
+    let task = async move {
+        let mut future = pin!(future);
+        poll_fn(|cx| match Pin::new(&mut dropped).poll(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => future.as_mut().poll(cx),
+        })
+        .await;
+    };
+    (job, task)
+}
+
+/// What is asked for does not come: something else has to change first.
+#[cfg(feature = "leptos")]
+pub(crate) async fn never<T>() -> T {
+    std::future::pending().await
+}

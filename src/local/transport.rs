@@ -1,0 +1,113 @@
+//! What carries a connection: a WebSocket, or HTTP requests.
+
+use std::{future::poll_fn, pin::Pin};
+
+use axum::{
+    body::Bytes,
+    extract::ws::{self, WebSocket},
+};
+use futures_sink::Sink;
+use tokio::time::Instant;
+
+use crate::local::{exchange::HttpTransport, protocol::Frame};
+
+/// A thousand idle connections should not take more memory than they have to; the default is 128 kB each.
+pub(super) const READ_BUFFER: usize = 4 * 1024;
+
+/// The largest WebSocket message. It may carry several hub messages.
+pub(super) const MAX_FRAME: usize = 4 * 1024 * 1024;
+
+/// One client's transport.
+#[derive(Debug)]
+pub(super) enum Transport {
+    WebSocket(Box<WebSocket>),
+    Http(HttpTransport),
+}
+
+/// The client sent something that its transport can't carry.
+#[derive(Debug)]
+pub(super) struct Malformed;
+
+/// The client takes nothing any more.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+impl Transport {
+    /// Whether it carries bytes, not only text.
+    pub(super) fn is_binary(&self) -> bool {
+        match self {
+            Self::WebSocket(_) => true,
+            Self::Http(http) => http.is_binary(),
+        }
+    }
+
+    /// When the client was last there, of transports that show it without pings.
+    pub(super) fn last_seen(&self) -> Option<Instant> {
+        match self {
+            Self::WebSocket(_) => None,
+            Self::Http(http) => http.last_seen(),
+        }
+    }
+
+    /// The next chunk, `None` when the client has left. It can be abandoned at any time without losing any.
+    pub(super) async fn receive(&mut self) -> Result<Option<Bytes>, Malformed> {
+        let socket = match self {
+            Self::WebSocket(socket) => socket,
+            Self::Http(http) => return Ok(http.receive().await),
+        };
+        loop {
+            match socket.recv().await {
+                Some(Ok(ws::Message::Text(text))) => return Ok(Some(text.into())),
+                // ASP.NET Core does not look at the kind either.
+                Some(Ok(ws::Message::Binary(bytes))) => return Ok(Some(bytes)),
+                Some(Ok(ws::Message::Ping(_) | ws::Message::Pong(_))) => {}
+                Some(Ok(ws::Message::Close(_))) | None => return Ok(None),
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a client's WebSocket failed");
+                    return Err(Malformed);
+                }
+            }
+        }
+    }
+
+    /// Writes, and waits until the client has room for more.
+    pub(super) async fn write(&mut self, frames: Vec<Frame>) -> Result<(), Closed> {
+        match self {
+            Self::WebSocket(socket) => {
+                let mut socket = Pin::new(&mut **socket);
+                for frame in frames {
+                    poll_fn(|cx| socket.as_mut().poll_ready(cx)).await.map_err(|_| Closed)?;
+                    socket.as_mut().start_send(frame.into()).map_err(|_| Closed)?;
+                }
+                poll_fn(|cx| socket.as_mut().poll_flush(cx)).await.map_err(|_| Closed)
+            }
+            Self::Http(http) => http.write(frames).await,
+        }
+    }
+
+    /// Says goodbye. Reading a WebSocket until the client has closed its side, too, keeps the last message from being
+    /// lost to a reset.
+    pub(super) async fn close(self, last: Option<Frame>) {
+        let mut socket = match self {
+            Self::WebSocket(socket) => socket,
+            Self::Http(http) => return http.close(last).await,
+        };
+        if let Some(frame) = last
+            && socket.send(frame.into()).await.is_err()
+        {
+            return;
+        }
+        if socket.send(ws::Message::Close(None)).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    }
+}
+
+impl From<Frame> for ws::Message {
+    fn from(frame: Frame) -> Self {
+        match frame {
+            Frame::Text(text) => Self::Text(text),
+            Frame::Binary(bytes) => Self::Binary(bytes),
+        }
+    }
+}
