@@ -326,14 +326,19 @@ mod tests {
         let (mut near, proxy) = tokio::io::duplex(64);
         let (proxy_far, mut far) = tokio::io::duplex(64);
         let started = Instant::now();
-        let pumping = tokio::spawn(async move { pump(b"first ".to_vec(), proxy, proxy_far, &delay).await });
-        near.write_all(b"second").await.unwrap();
-        sender.send_replace(Duration::ZERO);
-        drop(near);
-        let mut text = String::new();
-        far.read_to_string(&mut text).await.unwrap();
-        assert_eq!(text, "first second");
+        let ends = async {
+            near.write_all(b"second ").await?;
+            // The proxy has taken both by now; what comes after them is not late, but waits for them.
+            tokio::task::yield_now().await;
+            sender.send_replace(Duration::ZERO);
+            near.write_all(b"third").await?;
+            drop(near);
+            let mut text = String::new();
+            far.read_to_string(&mut text).await.map(|_| text)
+        };
+        let (pumped, text) = tokio::join!(pump(b"first ".to_vec(), proxy, proxy_far, &delay), ends);
+        pumped.unwrap();
+        assert_eq!(text.unwrap(), "first second third");
         assert!(started.elapsed() >= Duration::from_millis(30));
-        pumping.await.unwrap().unwrap();
     }
 }
