@@ -4,6 +4,8 @@
 mod hub;
 mod stream;
 mod task;
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "leptos")]
 pub(crate) use self::task::never;

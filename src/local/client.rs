@@ -29,7 +29,7 @@ use crate::{
         auth::{bearer, is_client_audience},
         exchange::{self, Exchange, Polled},
         keys::random_text,
-        negotiated::{Negotiation, OpenError},
+        negotiated::{Negotiation, OpenError, Ways},
         query::Query,
         session::Session,
         transport::{MAX_FRAME, READ_BUFFER, Transport},
@@ -88,14 +88,14 @@ impl Client {
         self.claims.get(name).and_then(Value::as_str)
     }
 
-    /// The user id by the service's rule: `asrs.s.uid`, else the name identifier. A claim that occurs more than
-    /// once is an array, of which the first counts.
     fn user(&self) -> Option<&str> {
-        ["asrs.s.uid", "nameid", "sub"].into_iter().find_map(|name| match self.claims.get(name)? {
-            Value::String(text) => Some(text.as_str()),
-            Value::Array(list) => list.first().and_then(Value::as_str),
-            _ => None,
-        })
+        user_of(&self.claims)
+    }
+
+    /// When the connection ends with the client's authentication, if the token says that it does.
+    fn expiry(&self) -> Option<u64> {
+        let closes = self.claim("asrs.s.coae").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+        if closes { self.claim("asrs.s.aeo")?.parse().ok() } else { None }
     }
 
     /// The time for the handshake that the token asks for.
@@ -115,6 +115,16 @@ impl Client {
         let mask = self.claim("asrs.s.htt").and_then(|mask| mask.parse::<u64>().ok());
         mask.is_none_or(|mask| mask & transport as u64 != 0)
     }
+}
+
+/// The user id by the service's rule: `asrs.s.uid`, else the name identifier. A claim that occurs more than once is an
+/// array, of which the first counts.
+pub(super) fn user_of(claims: &Map<String, Value>) -> Option<&str> {
+    ["asrs.s.uid", "nameid", "sub"].into_iter().find_map(|name| match claims.get(name)? {
+        Value::String(text) => Some(text.as_str()),
+        Value::Array(list) => list.first().and_then(Value::as_str),
+        _ => None,
+    })
 }
 
 /// A transport, with its bit in the mask of the claim `asrs.s.htt`.
@@ -216,7 +226,7 @@ impl Opening {
         } else {
             let connection_id = random_text()?;
             let (hub, user) = (self.client.hub.clone(), self.client.user().map(str::to_owned));
-            self.session(Negotiation { connection_id, hub, user }, None)
+            self.session(Negotiation { connection_id, hub, user }, None, &Ways::default())
         };
         Ok(upgrade
             .read_buffer_size(READ_BUFFER)
@@ -227,7 +237,7 @@ impl Opening {
 
     fn server_sent_events(self) -> Result<Response, Refusal> {
         let (transport, exchange, body) = exchange::server_sent_events();
-        let session = self.negotiated_session(Some(&exchange))?;
+        let session = self.negotiated_session(Some(exchange))?;
         tokio::spawn(session.run(Transport::Http(transport)));
         let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache, no-store")];
         Ok((headers, body).into_response())
@@ -240,7 +250,7 @@ impl Opening {
             Some(_) => return Err(Refusal::Open(OpenError::Taken)),
             None => {
                 let (transport, exchange) = exchange::long_polling();
-                let session = self.negotiated_session(Some(&exchange))?;
+                let session = self.negotiated_session(Some(exchange))?;
                 tokio::spawn(session.run(Transport::Http(transport)));
                 Polled::Nothing
             }
@@ -255,19 +265,22 @@ impl Opening {
     }
 
     /// The session of a client that has negotiated.
-    fn negotiated_session(self, exchange: Option<&Arc<Exchange>>) -> Result<Session, Refusal> {
+    fn negotiated_session(self, exchange: Option<Arc<Exchange>>) -> Result<Session, Refusal> {
         let id = self.query.first("id").ok_or(Refusal::Request(NO_ID))?.to_owned();
         let Client { hub, .. } = &self.client;
+        let ways = Ways { exchange, ..Ways::default() };
         let negotiation =
-            self.service.negotiated.open(&id, hub, self.client.user(), exchange, Instant::now())?;
-        Ok(self.session(negotiation, Some(id)))
+            self.service.negotiated.open(&id, hub, self.client.user(), &ways, Instant::now())?;
+        Ok(self.session(negotiation, Some(id), &ways))
     }
 
-    fn session(self, negotiation: Negotiation, token: Option<String>) -> Session {
+    fn session(self, negotiation: Negotiation, token: Option<String>, ways: &Ways) -> Session {
         let Self { service, client, raw_query, .. } = self;
+        ways.expiry.send_replace(client.expiry());
         let handshake_timeout = client.handshake_timeout().unwrap_or(service.timeouts.handshake);
         let told = upstream::Client::new(negotiation.clone(), &client.claims, raw_query.as_deref());
-        Session { negotiation, told, handshake_timeout, lease: Lease { service, token } }
+        let expiry = ways.expiry.subscribe();
+        Session { negotiation, told, handshake_timeout, expiry, lease: Lease { service, token } }
     }
 }
 

@@ -36,6 +36,13 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
     }
 
+    /// A connection can't be given to another user.
+    pub(super) fn other_user() -> Self {
+        let code = "ConnectionUserMismatch";
+        let message = "The connection is another user's; a refresh can't change who its user is.";
+        Self { header: Some(code), ..Self::new(StatusCode::FORBIDDEN, code, message) }
+    }
+
     /// What the path names does not exist; `header` is the value of `x-ms-error-code`.
     pub(super) fn not_found(header: &'static str, message: impl Into<String>) -> Self {
         Self { header: Some(header), ..Self::new(StatusCode::NOT_FOUND, "NotFound", message) }

@@ -11,7 +11,8 @@
 //! - **the client endpoint**: `POST /client/negotiate`, and at `/client/` WebSockets, Server-Sent Events and long
 //!   polling, with the JSON and the MessagePack protocol;
 //! - **the REST API**, all of it: messages, groups and connections, invocations of clients and their results, streams,
-//!   commands by filter, the exchange of an Entra token for a temporary access key, and `:generateToken`.
+//!   commands by filter, authentication refresh, the exchange of an Entra token for a temporary access key, and
+//!   `:generateToken`.
 //!
 //! Tokens are checked for signature, audience, expiry and role, and what is refused says why. It works in serverless
 //! mode: what clients do is told to an [upstream](LocalServiceBuilder::upstream), signed with the access key; without

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::watch;
+
 use crate::local::exchange::Exchange;
 
 /// A negotiated connection has to be opened within this time, as in Azure.
@@ -47,8 +49,25 @@ struct Table {
 #[derive(Debug)]
 enum State {
     Waiting(Negotiation),
-    /// With what its requests go to, if it is made of requests.
-    Open(Negotiation, Option<Arc<Exchange>>),
+    Open(Negotiation, Ways),
+}
+
+/// The ways to an open connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ways {
+    /// Where its requests go, if it is made of requests.
+    pub(super) exchange: Option<Arc<Exchange>>,
+    /// When it ends with its authentication, in seconds since the Unix epoch, if it does.
+    pub(super) expiry: watch::Sender<Option<u64>>,
+}
+
+/// Why the authentication of a connection is not refreshed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RefreshError {
+    /// There is no open connection with this token.
+    Unknown,
+    /// It is another user's.
+    OtherUser,
 }
 
 impl Negotiated {
@@ -66,7 +85,7 @@ impl Negotiated {
         token: &str,
         hub: &str,
         user: Option<&str>,
-        exchange: Option<&Arc<Exchange>>,
+        ways: &Ways,
         now: Instant,
     ) -> Result<Negotiation, OpenError> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,7 +98,7 @@ impl Negotiated {
             State::Open(..) => Err(OpenError::Taken),
             State::Waiting(known) => {
                 let known = known.clone();
-                *state = State::Open(known.clone(), exchange.cloned());
+                *state = State::Open(known.clone(), ways.clone());
                 Ok(known)
             }
         }
@@ -88,8 +107,28 @@ impl Negotiated {
     /// Where the requests of an open connection go.
     pub(super) fn exchange(&self, token: &str, hub: &str, user: Option<&str>) -> Option<Arc<Exchange>> {
         match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get(token)? {
-            State::Open(known, exchange) if known.is_for(hub, user) => exchange.clone(),
+            State::Open(known, ways) if known.is_for(hub, user) => ways.exchange.clone(),
             _ => None,
+        }
+    }
+
+    /// Moves the end of a connection that ends with its authentication. With a user, it has to be that user's.
+    pub(super) fn refresh(
+        &self,
+        token: &str,
+        hub: &str,
+        user: Option<Option<&str>>,
+        expiry: u64,
+    ) -> Result<(), RefreshError> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get(token) {
+            Some(State::Open(known, ways)) if known.hub == hub => {
+                if user.is_some_and(|user| user != known.user.as_deref()) {
+                    return Err(RefreshError::OtherUser);
+                }
+                ways.expiry.send_modify(|ends| *ends = ends.map(|_| expiry));
+                Ok(())
+            }
+            _ => Err(RefreshError::Unknown),
         }
     }
 
@@ -119,17 +158,28 @@ mod tests {
         let negotiated = Negotiated::default();
         let negotiation =
             Negotiation { connection_id: "c".into(), hub: "chat".into(), user: Some("alice".into()) };
-        let start = Instant::now();
+        let (start, ways) = (Instant::now(), Ways::default());
         negotiated.insert("early".into(), negotiation.clone(), start);
         negotiated.insert("late".into(), negotiation.clone(), start);
-        let open = |token, at| negotiated.open(token, "chat", Some("alice"), None, start + at);
+        let open = |token, at| negotiated.open(token, "chat", Some("alice"), &ways, start + at);
 
         assert_eq!(open("never", Duration::ZERO), Err(OpenError::Unknown));
-        let elsewhere = negotiated.open("early", "other", Some("alice"), None, start);
+        let elsewhere = negotiated.open("early", "other", Some("alice"), &ways, start);
         assert_eq!(elsewhere, Err(OpenError::Unknown));
-        assert_eq!(negotiated.open("early", "chat", None, None, start), Err(OpenError::Unknown));
+        assert_eq!(negotiated.open("early", "chat", None, &ways, start), Err(OpenError::Unknown));
         assert_eq!(open("early", Duration::from_millis(4999)), Ok(negotiation));
         assert_eq!(open("early", Duration::from_secs(60)), Err(OpenError::Taken));
+        let refresh = |token, hub, user| negotiated.refresh(token, hub, user, 9);
+        assert_eq!(refresh("never", "chat", None), Err(RefreshError::Unknown));
+        assert_eq!(refresh("early", "other", None), Err(RefreshError::Unknown));
+        for user in [None, Some("bob")] {
+            assert_eq!(refresh("early", "chat", Some(user)), Err(RefreshError::OtherUser));
+        }
+        assert_eq!(refresh("early", "chat", Some(Some("alice"))), Ok(()));
+        assert_eq!(*ways.expiry.borrow(), None, "it does not end with its authentication");
+        ways.expiry.send_replace(Some(1));
+        assert_eq!(refresh("early", "chat", None), Ok(()));
+        assert_eq!(*ways.expiry.borrow(), Some(9));
         assert_eq!(open("late", Duration::from_secs(60)), Err(OpenError::Unknown));
         negotiated.close("early");
         assert_eq!(open("early", Duration::from_secs(60)), Err(OpenError::Unknown));

@@ -36,7 +36,7 @@ use crate::{
     service::{jwt::Validity, unix_now},
 };
 
-const API_VERSIONS: [&str; 4] = ["2022-06-01", "2022-11-01", "2023-07-01", "2024-12-01"];
+const API_VERSIONS: [&str; 5] = ["2022-06-01", "2022-11-01", "2023-07-01", "2024-12-01", "2026-07-01"];
 
 /// Azure takes bodies of 1 MB.
 pub(super) const MAX_BODY: usize = 1024 * 1024;

@@ -8,9 +8,10 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
+use azure_core::time::parse_rfc3339;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 use tokio::time;
 
 use crate::{
@@ -21,9 +22,11 @@ use crate::{
     local::{
         Service,
         auth::Action,
+        client::user_of,
         connections::Target,
         error::ApiError,
         filter::Filter,
+        negotiated::RefreshError,
         protocol::Message,
         rest::{Answer, Call, JsonBody, encode_invocation, no_connection, not_transcoded},
     },
@@ -39,6 +42,7 @@ const MAX_STREAM_ID: usize = 100;
 pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
     router
         .route("/api/hubs/{hub}/:execute", post(execute))
+        .route("/api/hubs/{hub}/connections/:refreshAuth", post(refresh_authentication))
         .route("/api/hubs/{hub}/connections/{connection}/:invoke", post(invoke))
         .route("/api/hubs/{hub}/connections/{connection}/streams/{stream}/:send", post(send_item))
         .route("/api/hubs/{hub}/connections/{connection}/streams/{stream}/:complete", post(complete_stream))
@@ -158,6 +162,49 @@ async fn list_group(call: Call) -> Result<Json<Value>, ApiError> {
         answer["nextLink"] = link.into();
     }
     Ok(Json(answer))
+}
+
+/// What a connection's authentication is from now on.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Refresh {
+    connection_token: String,
+    expire_time: String,
+    claims: Option<Vec<Claim>>,
+}
+
+#[derive(Deserialize)]
+struct Claim {
+    #[serde(rename = "type")]
+    kind: String,
+    value: Value,
+}
+
+async fn refresh_authentication(
+    call: Call,
+    body: Result<JsonBody, ApiError>,
+) -> Result<Json<Value>, ApiError> {
+    let hub = call.hub(Action::ConnectionWrite)?;
+    let invalid = |what: String| ApiError::bad_request("body", format!("The refresh is not valid: {what}."));
+    let refresh: Refresh = serde_json::from_slice(&body?.0).map_err(|error| invalid(error.to_string()))?;
+    let expiry = parse_rfc3339(&refresh.expire_time)
+        .ok()
+        .and_then(|time| u64::try_from(time.unix_timestamp()).ok())
+        .ok_or_else(|| invalid("expireTime is no time in the form of RFC 3339".to_owned()))?;
+    let claims = refresh.claims.unwrap_or_default();
+    let mut by_name = Map::new();
+    for Claim { kind, value } in &claims {
+        by_name.entry(kind.as_str()).or_insert_with(|| value.clone());
+    }
+    let user = (!claims.is_empty()).then(|| user_of(&by_name));
+    match call.service.negotiated.refresh(&refresh.connection_token, &hub, user, expiry) {
+        Ok(()) => {
+            let claims = claims.into_iter().map(|claim| json!({ "type": claim.kind, "value": claim.value }));
+            Ok(Json(json!({ "claims": claims.collect::<Vec<_>>() })))
+        }
+        Err(RefreshError::Unknown) => Err(no_connection("ConnectionNotFound")),
+        Err(RefreshError::OtherUser) => Err(ApiError::other_user()),
+    }
 }
 
 /// A command as it is sent. An enum with a tag could not hold JSON as it is.

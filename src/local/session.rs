@@ -1,10 +1,10 @@
 //! One client's connection: handshake, keep-alive, messages both ways, and its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 use tokio::{
-    sync::mpsc::UnboundedReceiver,
+    sync::{mpsc::UnboundedReceiver, watch},
     time::{self, Instant},
 };
 
@@ -25,6 +25,7 @@ use crate::{
         transport::{Closed, Malformed, Transport},
         upstream::{self, Events},
     },
+    service::unix_now,
 };
 
 /// The largest hub message of a client.
@@ -46,6 +47,8 @@ pub(super) struct Session {
     /// What an upstream is told of the client.
     pub(super) told: upstream::Client,
     pub(super) handshake_timeout: Duration,
+    /// When it ends with the client's authentication, in seconds since the Unix epoch, if it does.
+    pub(super) expiry: watch::Receiver<Option<u64>>,
     /// Gives the connection token free in the end.
     pub(super) lease: Lease,
 }
@@ -138,8 +141,9 @@ impl Session {
             return end;
         }
         let stop = stopped(self.lease.service.stop.clone());
+        let expiry = expired(self.expiry.clone());
         let timer = time::sleep_until(wire.due());
-        tokio::pin!(stop, timer);
+        tokio::pin!(stop, expiry, timer);
         loop {
             let step = tokio::select! {
                 received = wire.receive() => match received {
@@ -154,11 +158,30 @@ impl Session {
                     step
                 }
                 () = outbox.was_cut() => Err(End::Cut),
+                () = &mut expiry => Err(End::close(protocol, None, true)),
                 () = &mut stop => Err(End::close(protocol, None, true)),
             };
             if let Err(end) = step {
                 return end;
             }
+        }
+    }
+}
+
+/// Waits for the end of an authentication, which may be moved meanwhile.
+async fn expired(mut expiry: watch::Receiver<Option<u64>>) {
+    loop {
+        let ends = *expiry.borrow_and_update();
+        let ended = async {
+            match ends {
+                Some(at) => time::sleep(Duration::from_secs(at.saturating_sub(unix_now()))).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = ended => return,
+            // The connection has what moves it, so it does not go away before the connection.
+            Ok(()) = expiry.changed() => {}
         }
     }
 }

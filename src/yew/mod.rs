@@ -196,7 +196,7 @@ where
 ///         more.borrow_mut().push(format!("{user}: {text}"));
 ///         update.force_update();
 ///     });
-///     html! { for messages.borrow().iter().map(|message| html! { <p>{ message }</p> }) }
+///     html! { <>{ for messages.borrow().iter().map(|message| html! { <p>{ message }</p> }) }</> }
 /// }
 /// ```
 #[hook]

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the chat page on the npm package, and the server behind it.
+//! `cargo xtask demo`: the chat page on the npm package or an app in a front-end framework, and the server behind it.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,22 +9,34 @@ use anyhow::{Result, bail};
 
 use crate::{
     command::{cargo, command, root, run, target_dir},
+    framework::{FRAMEWORKS, Framework},
     package::package,
     step::step,
+    tools::ensure_wasm_target,
 };
+
+const PORT: &str = "5080";
 
 /// Builds everything and runs the demo until it is interrupted.
 pub(crate) fn demo(arguments: &[String]) -> Result<()> {
-    let server_arguments = match arguments {
-        [] => vec![],
-        [option, port] if option == "--port" => vec!["--port", port],
-        _ => bail!("usage: cargo xtask demo [--port N]"),
+    let framework = FRAMEWORKS.iter().find(|framework| {
+        arguments.first().and_then(|option| option.strip_prefix("--")) == Some(framework.path)
+    });
+    let port = match arguments.get(usize::from(framework.is_some())..).unwrap_or_default() {
+        [] => PORT,
+        [option, port] if option == "--port" => port,
+        _ => bail!("usage: cargo xtask demo [--yew | --leptos] [--port N]"),
     };
-    let tarball = package()?;
-    build_page(&tarball)?;
+    match framework {
+        Some(framework) => build_app(framework)?,
+        None => build_page(&package()?)?,
+    }
     step("build the demo server", || run(&mut build_server()))?;
     println!("\n== the demo runs until you press Ctrl-C");
-    run(command(server()).args(server_arguments))
+    if let Some(Framework { name, path }) = framework {
+        println!("the app in {name}: http://127.0.0.1:{port}/{path}/");
+    }
+    run(command(server()).args(["--port", port]))
 }
 
 /// Builds `www-demo/page` on the packed package.
@@ -32,6 +44,11 @@ pub(crate) fn build_page(tarball: &Path) -> Result<()> {
     step("build the demo page", || {
         run(command("node").arg(root().join("www-demo/page/build.mjs")).arg(tarball))
     })
+}
+
+fn build_app(framework: &Framework) -> Result<()> {
+    step("set up: wasm target", ensure_wasm_target)?;
+    step(&format!("build the app in {}", framework.name), || framework.build())
 }
 
 /// The build of the demo server.

@@ -6,6 +6,7 @@ mod checks;
 mod command;
 mod demo;
 mod format;
+mod framework;
 mod fuzz;
 mod package;
 mod program;
@@ -23,6 +24,8 @@ cargo xtask COMMAND
 
   package            build the npm package and its tarball in target/npm
   demo [--port N]    build the package and the chat page, then run the demo server
+  demo --yew | --leptos [--port N]
+                     build the app in that framework, then run the demo server
   test               everything that has to hold: format, lints, docs, tests, browser, npm package
   bench [PART]       run the benchmarks, or those whose names contain a part
   bench --browser [ROUNDS [MESSAGES]]

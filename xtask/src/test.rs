@@ -9,6 +9,7 @@ use crate::{
     checks,
     command::{cargo, command, output, root, run, target_dir},
     demo, format,
+    framework::FRAMEWORKS,
     package::package,
     program::Program,
     report::Report,
@@ -98,6 +99,10 @@ fn lints(report: &mut Report) {
         clippy(&[&library[..], &test_arguments(&tests)].concat())
     });
     report.check("clippy, wasm, client without MessagePack", || clippy(&["--target", WASM, "--lib"]));
+    report.check("clippy, wasm, front-end frameworks and their apps", || {
+        clippy(&["--target", WASM, "--features", "leptos,yew", "--lib"])?;
+        clippy(&["--target", WASM, "--package", "hubwire-demo-leptos", "--package", "hubwire-demo-yew"])
+    });
     report.check("clippy, wasm, npm exports", || {
         clippy(&["--target", WASM, "--lib", "--no-default-features", "--features", "js"])
     });
@@ -194,6 +199,18 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hub: Option<&Program>) {
         tests.env("HUBWIRE_DEMO_URL", &server.url);
         Ok(tests)
     });
+    for framework in &FRAMEWORKS {
+        let built = report.check(&format!("app in {}", framework.name), || framework.build());
+        if built.is_none() || browser.is_none() {
+            continue;
+        }
+        report.tests(&format!("chat in the app in {}", framework.name), || {
+            let out = target_dir().join("e2e").join(framework.path);
+            let mut tests = node("www-demo/e2e/framework.mjs", &[Path::new(framework.path), &out]);
+            tests.env("HUBWIRE_DEMO_URL", &server.url);
+            Ok(tests)
+        });
+    }
     if browser.is_some() {
         report.tests("everything the demo's page shows", || {
             let mut tests = node("www-demo/e2e/run.mjs", &[&target_dir().join("e2e")]);

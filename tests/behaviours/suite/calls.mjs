@@ -64,7 +64,7 @@ behaviour("messages: order of properties, unknown properties and unknown types d
 
 for (const [what, text] of [["that is no JSON", '{"type":1,\u001e'], ["without a target", frame({ type: 1, arguments: [] })]]) {
   behaviour(`messages: one ${what} ends the connection with an error`, [true, "Disconnected"], async (run) => {
-    const connection = run.direct(pieces([HANDSHAKE, text], { wait: 300 }));
+    const connection = run.direct(pieces([HANDSHAKE, text], { wait: 600 }));
     const ended = ear();
     connection.onclose((error) => ended.hear(error instanceof Error));
     await connection.start();
@@ -78,7 +78,7 @@ behaviour("invoke: results, null and what a method without one gives", [3, null,
 });
 
 behaviour("invoke: a completion without a result", true, async (run) => {
-  const connection = run.direct(pieces([HANDSHAKE, frame({ type: 3, invocationId: "0" })], { wait: 300 }));
+  const connection = run.direct(pieces([HANDSHAKE, frame({ type: 3, invocationId: "0" })], { wait: 600 }));
   await connection.start();
   return (await connection.invoke("Whatever")) === undefined;
 });
@@ -93,7 +93,7 @@ behaviour("invoke: the server's errors", [
 });
 
 behaviour("invoke: an item of a stream for it", "Unexpected message type: 2", async (run) => {
-  const connection = run.direct(pieces([HANDSHAKE, frame({ type: 2, invocationId: "0", item: 1 })], { wait: 300 }));
+  const connection = run.direct(pieces([HANDSHAKE, frame({ type: 2, invocationId: "0", item: 1 })], { wait: 600 }));
   await connection.start();
   return failure(connection.invoke("Whatever"));
 });
@@ -135,10 +135,10 @@ behaviour("streams: one that is no stream", true, async (run) => {
 behaviour("streams: what comes before anybody subscribes", ["complete"], async (run) => {
   const connection = run.direct(pieces([
     HANDSHAKE, frame({ type: 2, invocationId: "0", item: "early" }), frame({ type: 3, invocationId: "0" }),
-  ], { wait: 400 }));
+  ], { wait: 600 }));
   await connection.start();
   const stream = connection.stream("Whatever");
-  await pause(500);
+  await pause(1000);
   return collect(stream);
 });
 
@@ -294,7 +294,7 @@ behaviour("MessagePack: values", {
 behaviour("MessagePack: whole numbers beyond 2^53 are numbers", 2 ** 53, async (run) => {
   // The invocation of `Said` with 2^53 + 1 as an unsigned number of 64 bits.
   const said = "\x13\x95\x01\x80\xc0\xa4Said\x91\xcf\x00\x20\x00\x00\x00\x00\x00\x01";
-  const connection = run.direct(pieces([HANDSHAKE, said], { binary: true, wait: 300 }), (builder) => builder.withHubProtocol(run.messagePack()));
+  const connection = run.direct(pieces([HANDSHAKE, said], { binary: true, wait: 600 }), (builder) => builder.withHubProtocol(run.messagePack()));
   const heard = ear();
   connection.on("Said", heard.hear);
   await connection.start();

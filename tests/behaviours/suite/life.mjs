@@ -110,7 +110,7 @@ behaviour("keep-alive: an impatient server keeps who pings", "Connected", async 
 });
 
 behaviour("close: the server's error, and no reconnect in spite of a policy", { error: "Server returned an error on close: out of order", reconnecting: 0, state: "Disconnected" }, async (run) => {
-  const connection = run.direct(pieces([HANDSHAKE, frame({ type: 7, error: "out of order" })], { wait: 300 }), (builder) => builder.withAutomaticReconnect([0]));
+  const connection = run.direct(pieces([HANDSHAKE, frame({ type: 7, error: "out of order" })], { wait: 600 }), (builder) => builder.withAutomaticReconnect([0]));
   const closed = ear();
   let reconnecting = 0;
   connection.onclose((error) => closed.hear(error.message));
@@ -120,7 +120,7 @@ behaviour("close: the server's error, and no reconnect in spite of a policy", { 
 });
 
 behaviour("close: with allowReconnect the policy decides", ["reconnecting", "reconnected"], async (run) => {
-  const connection = run.direct(pieces([HANDSHAKE, frame({ type: 7, allowReconnect: true })], { wait: 300 }), (builder) => builder.withAutomaticReconnect([0]));
+  const connection = run.direct(pieces([HANDSHAKE, frame({ type: 7, allowReconnect: true })], { wait: 600 }), (builder) => builder.withAutomaticReconnect([0]));
   const order = ear();
   connection.onreconnecting(() => order.hear("reconnecting"));
   connection.onreconnected(() => order.hear("reconnected"));
@@ -129,7 +129,7 @@ behaviour("close: with allowReconnect the policy decides", ["reconnecting", "rec
 });
 
 behaviour("close: a code other than 1000 is an error with the code in it", true, async (run) => {
-  const connection = run.direct(pieces([HANDSHAKE], { close: 1011, wait: 300 }));
+  const connection = run.direct(pieces([HANDSHAKE], { close: 1011, wait: 600 }));
   const closed = ear();
   connection.onclose((error) => closed.hear(error?.message ?? null));
   await connection.start();

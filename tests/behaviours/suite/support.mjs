@@ -15,7 +15,7 @@ export async function observeAll(library, recorder, only) {
     for (const { name, observe } of waiting) {
       const run = new Run(library, recorder);
       try {
-        const value = await limited(observe(run), 15_000, "not done within 15 s");
+        const value = await limited(observe(run), 60_000, "not done within 60 s");
         // As it is now: what ends the connections below may still add to it.
         observed[name] = { value: JSON.parse(JSON.stringify(value ?? null)) };
       } catch (error) {
