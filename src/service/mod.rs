@@ -10,7 +10,13 @@
 //!
 //! A [`ServiceClient`] may have several endpoints: clients are sent to one of them, messages go to all.
 //!
+//! `entra_guide` leads from an empty subscription to a running app server with Microsoft Entra.
+//!
 //! Secrets stay out of `Debug`, errors and logs, and URLs are shown without their query.
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("entra_guide.md")]
+pub mod entra_guide {}
 
 mod access_key;
 #[cfg(feature = "actix")]
