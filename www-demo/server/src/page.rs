@@ -18,8 +18,7 @@ pub(crate) fn router(service: &str) -> Router {
     let sockets = service.replacen("http", "ws", 1);
     let policy = format!(
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob:; \
-         connect-src 'self' {service} {sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-         require-trusted-types-for 'script'"
+         connect-src 'self' {service} {sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     let headers = [
         (CONTENT_SECURITY_POLICY, policy),
