@@ -14,8 +14,6 @@ const webdriver = JSON.parse(await readFile(new URL("../../webdriver.json", impo
 const args = webdriver["goog:chromeOptions"].args.filter((argument) => argument !== "--headless");
 const browser = await chromium.launch({ executablePath, args });
 
-export const close = () => browser.close();
-
 /** A window of somebody's own. */
 export async function open(options = {}, query = "") {
   const context = await browser.newContext({ viewport: WIDE, colorScheme: "light", ...options });
