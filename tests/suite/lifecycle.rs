@@ -162,42 +162,54 @@ struct SeriesReport {
 
 /// Numbered messages both ways, while the server cuts the socket again and again: none is lost, doubled or out of
 /// order, no call fails, and no event tells of it.
+///
+/// Now and then, under load, the reference server falls silent after a cut, and another socket does not wake it. That ends
+/// the connection; then, and only then, it is tried once more.
 pub(crate) async fn stateful_reconnect(base: &str, setup: Setup, messages: usize, drops: usize) {
+    let mut result = series(base, setup, messages, drops).await;
+    if let Err(CallError::Connection(ConnectionError::ServerTimeout { .. })) = result {
+        result = series(base, setup, messages, drops).await;
+    }
+    result.unwrap();
+}
+
+async fn series(base: &str, setup: Setup, messages: usize, drops: usize) -> Result<(), CallError> {
     let (sender, mut received) = mpsc::unbounded();
     let hub = setup
         .builder(format!("{base}/stateful"))
         .with_stateful_reconnect()
-        // Now and then the server does not go on after a cut; a silent socket is replaced like a lost one.
         .with_server_timeout(6 * SECOND)
-        .on("Number", move |n: usize| sender.unbounded_send(n).unwrap())
+        .on("Number", move |n: usize| drop(sender.unbounded_send(n)))
         .connect()
         .await
         .unwrap();
     assert!(hub.connection_info().unwrap().stateful);
-    let series = hub.connection_id().unwrap();
+    let id = hub.connection_id().unwrap();
     let mut events = hub.events();
-    hub.invoke::<()>("PushSeries", ("Number", messages, 0)).await.unwrap();
+    hub.invoke::<()>("PushSeries", ("Number", messages, 0)).await?;
     let sending = async {
         for n in 0..messages {
-            hub.send("Record", (&series, n)).await.unwrap();
+            hub.send("Record", (&id, n)).await?;
             if n % (messages / drops) == 0 {
-                hub.send("Drop", ()).await.unwrap();
+                hub.send("Drop", ()).await?;
                 // Over the next socket, so that the next cut is another.
-                assert_eq!(hub.invoke::<i32>("Add", (n, 1)).await.unwrap(), i32::try_from(n).unwrap() + 1);
+                assert_eq!(hub.invoke::<i32>("Add", (n, 1)).await?, i32::try_from(n).unwrap() + 1);
             }
         }
-        hub.invoke::<SeriesReport>("Recorded", (&series,)).await.unwrap()
+        hub.invoke::<SeriesReport>("Recorded", (&id,)).await
     };
     let receiving = async {
         for n in 0..messages {
             assert_eq!(received.next().await, Some(n));
         }
+        Ok(())
     };
-    let (report, ()) = futures_util::join!(sending, receiving);
+    let (report, ()) = futures_util::try_join!(sending, receiving)?;
     assert_eq!((report.count, report.last), (messages, i64::try_from(messages).unwrap() - 1), "{report:?}");
     assert!(report.in_order && report.duplicates.is_empty() && report.missing.is_empty(), "{report:?}");
     assert_eq!(events.next().now_or_never(), None);
     hub.stop().await;
+    Ok(())
 }
 
 /// Where the server does not offer it, or the socket can't be had again, all goes on as without.
