@@ -474,7 +474,7 @@ const OTHERWISE: &[(&str, u16, &str)] = &[
 fn recordings() -> Option<Value> {
     let dir = match std::env::var_os("HUBWIRE_RECORDINGS_DIR") {
         Some(named) => PathBuf::from(named),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/reference/recordings"),
+        None => support::reference_dir()?.join("recordings"),
     };
     let text = std::fs::read_to_string(dir.join("upstream-signatures.json")).ok()?;
     Some(serde_json::from_str(&text).expect("recordings are JSON"))
