@@ -15,7 +15,8 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((option, rest)) if option == "--browser" => browser(rest),
         _ => step("benchmarks", || {
-            run(cargo().args(["bench", "--all-features", "--benches", "--"]).args(arguments))
+            let benches = ["--bench", "client", "--bench", "service", "--"];
+            run(cargo().args(["bench", "--features", "axum,msgpack"]).args(benches).args(arguments))
         }),
     }
 }
