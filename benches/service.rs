@@ -6,6 +6,8 @@
 //! - Messages by REST against what one writes by hand with `reqwest` and `jsonwebtoken`, by the client's CPU time, to the
 //!   same server.
 
+#[path = "../tests/support/http.rs"]
+mod plain_http;
 #[path = "../tests/support/mod.rs"]
 mod support;
 mod table;
@@ -57,17 +59,6 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// For plain http; reqwest wants a TLS stack all the same.
-fn http() -> reqwest::Client {
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
-}
-
 fn hub(url: &str) -> HubClient {
     let endpoint = ServiceEndpoint::new(url, AccessKey::new(KEY)).unwrap();
     ServiceClient::builder().endpoint(endpoint).build().unwrap().hub("chat").unwrap()
@@ -109,7 +100,7 @@ fn token(key: &jsonwebtoken::EncodingKey, now: u64, audience: &str) -> String {
 async fn negotiate_endpoint() {
     const COUNT: u32 = 60_000;
     let Some(base) = support::reference_hub("ASP.NET Core's negotiate endpoint") else { return };
-    let client = http();
+    let client = plain_http::plain_http().build().unwrap();
     let mut server = Served::start("negotiate");
     let (mut ours, mut theirs) = (0.0, 0.0);
     for count in [COUNT / 4, COUNT] {
@@ -157,7 +148,7 @@ async fn publish() {
     let mut server = Served::start("rest");
     let hub = hub(&server.url);
     let key = jsonwebtoken::EncodingKey::from_secret(KEY.as_bytes());
-    let client = http();
+    let client = plain_http::plain_http().build().unwrap();
     let path = "/api/hubs/chat/users/alice/:send?api-version=2024-12-01";
     let (url, audience) = (format!("{}{path}", server.url), format!("http://127.0.0.1{path}"));
     let (mut ours, mut theirs) = (0.0, 0.0);

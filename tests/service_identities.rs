@@ -8,6 +8,8 @@ mod certificate;
 #[path = "../examples/entra_applications.rs"]
 mod example;
 mod fakes;
+#[path = "support/http.rs"]
+mod plain_http;
 
 use std::{
     path::PathBuf,
@@ -515,7 +517,7 @@ async fn every_claim_of_an_assertion_is_checked() {
         claims[name] = value;
         cases.push((plain.clone(), claims, Some(code)));
     }
-    let http = reqwest_client();
+    let http = plain_http::plain_http().build().unwrap();
     for (header, claims, expected) in cases {
         let token = sign(&header, &claims);
         assert_eq!(ask(&http, &audience, &token).await, expected, "{header:?} {claims}");
@@ -530,14 +532,6 @@ async fn every_claim_of_an_assertion_is_checked() {
     let unknown =
         LocalService::builder().application(EntraApplication::new("t", "c", "s").with_certificate("x"));
     assert!(unknown.start().await.is_err_and(|error| error.to_string().contains("application c")));
-}
-
-fn reqwest_client() -> reqwest::Client {
-    let provider = rustls::crypto::ring::default_provider();
-    let tls =
-        rustls::ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions();
-    let tls = tls.unwrap().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
 }
 
 /// Entra's code for this assertion; none when there is a token.

@@ -2,6 +2,8 @@
 #![cfg(feature = "axum")]
 
 mod fakes;
+#[path = "support/http.rs"]
+mod plain_http;
 
 use std::time::Duration;
 
@@ -184,7 +186,7 @@ impl App {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, client: client() }
+        Self { url, client: plain_http::plain_http().build().unwrap() }
     }
 
     async fn call(&self, method: &str, target: &str, headers: &[(&'static str, &str)]) -> Answer {
@@ -199,17 +201,6 @@ impl App {
         let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") };
         Answer { status, headers, body }
     }
-}
-
-/// Plain http to this machine needs no TLS, and no provider is installed for it.
-fn client() -> reqwest::Client {
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
 }
 
 fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {

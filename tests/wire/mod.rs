@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+#[path = "../support/http.rs"]
+mod plain_http;
+
 use std::{
     collections::VecDeque,
     time::{Duration, SystemTime},
@@ -60,14 +63,8 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) async fn start(builder: LocalServiceBuilder) -> Self {
-        let tls =
-            rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(rustls::RootCertStore::empty())
-                .with_no_client_auth();
-        let http = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(PATIENCE);
-        Self { local: builder.start().await.unwrap(), http: http.build().unwrap() }
+        let http = plain_http::plain_http().timeout(PATIENCE).build().unwrap();
+        Self { local: builder.start().await.unwrap(), http }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

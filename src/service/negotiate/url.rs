@@ -1,5 +1,7 @@
 //! `{client endpoint}/client/?hub={hub}`, and for an app server the client's own path and query behind it.
 
+use percent_encoding::percent_decode_str;
+
 use super::NegotiateOptions;
 use crate::{core::url::encode_data, service::random};
 
@@ -48,20 +50,7 @@ pub(in crate::service) fn parameter(query: &str, name: &str) -> Option<String> {
 
 /// A text without its percent-encoding.
 pub(in crate::service) fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let code = match (first, after) {
-            (b'%', [high, low, ..]) => {
-                let digit = |b: &u8| char::from(*b).to_digit(16);
-                digit(high).zip(digit(low)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok())
-            }
-            _ => None,
-        };
-        bytes.push(code.unwrap_or(*first));
-        rest = if code.is_some() { after.get(2..).unwrap_or_default() } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// Appends a parameter as it is, but for characters that cannot stand in a query.
