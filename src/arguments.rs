@@ -123,36 +123,35 @@ impl ArgumentWriter {
     }
 }
 
-native_only! {
-    #[cfg(feature = "service")]
-    impl ArgumentWriter {
-        /// The list as bytes, where nothing can be uploaded.
-        pub(crate) fn finish_without_uploads(mut self) -> Result<Vec<u8>, SerializeError> {
-            #[cfg(feature = "client")]
-            if !self.uploads.is_empty() {
-                return Err(SerializeError::new(
-                    "an upload needs a connection to the hub; pass its items as a list",
-                ));
-            }
-            self.end();
-            Ok(self.out)
+#[cfg(all(native, feature = "service"))]
+impl ArgumentWriter {
+    /// The list as bytes, where nothing can be uploaded.
+    pub(crate) fn finish_without_uploads(mut self) -> Result<Vec<u8>, SerializeError> {
+        #[cfg(feature = "client")]
+        if !self.uploads.is_empty() {
+            return Err(SerializeError::new(
+                "an upload needs a connection to the hub; pass its items as a list",
+            ));
         }
+        self.end();
+        Ok(self.out)
+    }
+}
+
+#[cfg(all(native, feature = "service", feature = "msgpack"))]
+impl ArgumentWriter {
+    /// Writes JSON and MessagePack, so that arguments which can be taken only once are written in both.
+    pub(crate) fn json_and_msgpack() -> Self {
+        let msgpack = Self::new(HubProtocol::MessagePack);
+        Self { also: Some(Box::new(msgpack)), ..Self::new(HubProtocol::Json) }
     }
 
-    #[cfg(all(feature = "service", feature = "msgpack"))]
-    impl ArgumentWriter {
-        /// Writes JSON and MessagePack, so that arguments which can be taken only once are written in both.
-        pub(crate) fn json_and_msgpack() -> Self {
-            let msgpack = Self::new(HubProtocol::MessagePack);
-            Self { also: Some(Box::new(msgpack)), ..Self::new(HubProtocol::Json) }
-        }
-
-        /// The list of [`json_and_msgpack`](Self::json_and_msgpack), as JSON and as MessagePack.
-        pub(crate) fn finish_both(mut self) -> Result<(Vec<u8>, Vec<u8>), SerializeError> {
-            let mut msgpack = self.also.take().map(|also| *also).unwrap_or_else(|| Self::new(HubProtocol::MessagePack));
-            msgpack.end();
-            Ok((self.finish_without_uploads()?, msgpack.out))
-        }
+    /// The list of [`json_and_msgpack`](Self::json_and_msgpack), as JSON and as MessagePack.
+    pub(crate) fn finish_both(mut self) -> Result<(Vec<u8>, Vec<u8>), SerializeError> {
+        let mut msgpack =
+            self.also.take().map(|also| *also).unwrap_or_else(|| Self::new(HubProtocol::MessagePack));
+        msgpack.end();
+        Ok((self.finish_without_uploads()?, msgpack.out))
     }
 }
 

@@ -37,7 +37,6 @@
     allow(unreachable_pub, reason = "nothing public leads to the client's types")
 )]
 
-#[macro_use]
 mod platform;
 
 #[cfg(any(feature = "client", feature = "service"))]
@@ -45,29 +44,22 @@ mod platform;
 mod arguments;
 pub mod core;
 
-native_only! {
-    #[cfg(feature = "client")]
-    mod client;
+#[cfg(any(feature = "client", all(browser, feature = "js")))]
+mod client;
 
-    #[cfg(feature = "service")]
-    pub mod service;
+#[cfg(all(native, feature = "service"))]
+pub mod service;
 
-    #[cfg(feature = "actix")]
-    pub use service::actix;
-    #[cfg(feature = "axum")]
-    pub use service::axum;
+#[cfg(all(native, feature = "actix"))]
+pub use service::actix;
+#[cfg(all(native, feature = "axum"))]
+pub use service::axum;
 
-    #[cfg(feature = "local")]
-    pub mod local;
-}
+#[cfg(all(native, feature = "local"))]
+pub mod local;
 
-browser_only! {
-    #[cfg(any(feature = "client", feature = "js"))]
-    mod client;
-
-    #[cfg(feature = "js")]
-    mod js;
-}
+#[cfg(all(browser, feature = "js"))]
+mod js;
 
 #[cfg(any(feature = "leptos", feature = "yew"))]
 mod front_end;

@@ -175,7 +175,5 @@ impl Gate {
     }
 }
 
-native_only! {
-    #[cfg(all(test, feature = "client"))]
-    mod tests;
-}
+#[cfg(all(native, test, feature = "client"))]
+mod tests;

@@ -338,13 +338,11 @@ impl<C: Codec> Connection<C> {
     }
 }
 
-browser_only! {
-    #[cfg(feature = "js")]
-    impl<C: Codec> Connection<C> {
-        /// Has later attempts to connect go to another URL.
-        pub(crate) fn set_url(&self, url: crate::core::url::HubUrl) {
-            self.lock().session.set_url(url);
-        }
+#[cfg(all(browser, feature = "js"))]
+impl<C: Codec> Connection<C> {
+    /// Has later attempts to connect go to another URL.
+    pub(crate) fn set_url(&self, url: crate::core::url::HubUrl) {
+        self.lock().session.set_url(url);
     }
 }
 

@@ -22,23 +22,19 @@ mod retry;
 mod tokens;
 mod transport;
 
-browser_only! {
-    #[cfg(feature = "js")]
-    pub(crate) use self::{
-        backlog::{Backlog, Waiting},
-        call::{CallEnd, Callee, Caller, Full, Job, Subscriber},
-        codec::Codec,
-        connection::{Connection, ConnectionSettings, StopOnDrop, TokenProvider},
-        events::Listen,
-    };
-    #[cfg(all(feature = "js", not(feature = "client")))]
-    pub(crate) use self::{events::ConnectionEvent, retry::RetryPolicy};
-}
+#[cfg(all(browser, feature = "js"))]
+pub(crate) use self::{
+    backlog::{Backlog, Waiting},
+    call::{CallEnd, Callee, Caller, Full, Job, Subscriber},
+    codec::Codec,
+    connection::{Connection, ConnectionSettings, StopOnDrop, TokenProvider},
+    events::Listen,
+};
+#[cfg(all(browser, feature = "js", not(feature = "client")))]
+pub(crate) use self::{events::ConnectionEvent, retry::RetryPolicy};
 
-native_only! {
-    #[cfg(all(feature = "msgpack", feature = "service"))]
-    pub(crate) use self::payload::Payload;
-}
+#[cfg(all(native, feature = "msgpack", feature = "service"))]
+pub(crate) use self::payload::Payload;
 
 #[cfg(feature = "client")]
 mod builder;

@@ -1,5 +1,5 @@
-//! Sockets, fetch, timers and tasks, under the same names on both targets. This is the one file that looks at the
-//! target.
+//! Sockets, fetch, timers and tasks, under the same names on both targets. This is the one file that chooses between
+//! them; what else exists on one of them only says so by `cfg(native)` or `cfg(browser)` (`build.rs`).
 //!
 //! | name | what it is |
 //! | --- | --- |
@@ -18,22 +18,12 @@
 //! | `OS`, `RUNTIME`, `USER_AGENT_HEADER` | what a client says of itself |
 
 cfg_if::cfg_if! {
-    if #[cfg(all(target_family = "wasm", target_os = "unknown"))] {
-        /// Items that exist natively only.
-        macro_rules! native_only { ($($item:item)*) => {} }
-        /// Items that exist in the browser only.
-        macro_rules! browser_only { ($($item:item)*) => { $($item)* } }
-
+    if #[cfg(browser)] {
         #[cfg(any(feature = "client", feature = "js"))]
         mod wasm;
         #[cfg(any(feature = "client", feature = "js"))]
         pub(crate) use wasm::*;
     } else {
-        /// Items that exist natively only.
-        macro_rules! native_only { ($($item:item)*) => { $($item)* } }
-        /// Items that exist in the browser only.
-        macro_rules! browser_only { ($($item:item)*) => {} }
-
         mod native;
         #[allow(unused_imports, reason = "which of them are used depends on the features")]
         pub(crate) use native::*;

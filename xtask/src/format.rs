@@ -1,22 +1,17 @@
-//! Formatting of every Rust file that git knows of: `cargo fmt` does not see modules inside macros.
+//! Formatting, and which files there are.
 
 use anyhow::Result;
 
-use crate::command::{command, output, run};
+use crate::command::{cargo, command, output, run};
 
 /// Formats the sources.
 pub(crate) fn format() -> Result<()> {
-    rustfmt(&[])
+    run(cargo().args(["fmt", "--all"]))
 }
 
 /// Fails on a file that is not formatted.
 pub(crate) fn check() -> Result<()> {
-    rustfmt(&["--check"])
-}
-
-fn rustfmt(arguments: &[&str]) -> Result<()> {
-    let files = tracked(&["*.rs"])?;
-    run(command("rustfmt").args(["--edition", "2024"]).args(arguments).args(files))
+    run(cargo().args(["fmt", "--all", "--check"]))
 }
 
 /// The files of the repository that match, new ones too.

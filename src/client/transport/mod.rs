@@ -9,10 +9,8 @@ mod endpoint;
 mod http_link;
 mod long_polling;
 mod server_sent_events;
-native_only! {
-    #[cfg(test)]
-    mod tests;
-}
+#[cfg(all(native, test))]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -307,24 +307,22 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-native_only! {
-    /// Writes bytes.
-    #[cfg(all(feature = "service", feature = "msgpack"))]
-    pub(crate) fn write_binary(out: &mut Vec<u8>, bytes: &[u8]) {
-        #[allow(clippy::cast_possible_truncation, reason = "each arm has looked")]
-        match bytes.len() {
-            length @ 0..=0xff => out.extend_from_slice(&[0xc4, length as u8]),
-            length @ 0x100..=0xffff => {
-                out.push(0xc5);
-                out.extend_from_slice(&(length as u16).to_be_bytes());
-            }
-            length => {
-                out.push(0xc6);
-                out.extend_from_slice(&(length as u32).to_be_bytes());
-            }
+/// Writes bytes.
+#[cfg(all(native, feature = "service", feature = "msgpack"))]
+pub(crate) fn write_binary(out: &mut Vec<u8>, bytes: &[u8]) {
+    #[allow(clippy::cast_possible_truncation, reason = "each arm has looked")]
+    match bytes.len() {
+        length @ 0..=0xff => out.extend_from_slice(&[0xc4, length as u8]),
+        length @ 0x100..=0xffff => {
+            out.push(0xc5);
+            out.extend_from_slice(&(length as u16).to_be_bytes());
         }
-        out.extend_from_slice(bytes);
+        length => {
+            out.push(0xc6);
+            out.extend_from_slice(&(length as u32).to_be_bytes());
+        }
     }
+    out.extend_from_slice(bytes);
 }
 
 /// Writes an integer in as few bytes as it takes; what is not negative as unsigned.

@@ -1,0 +1,13 @@
+//! The two kinds of target: conditions on it are written `#[cfg(native)]` and `#[cfg(browser)]`, which rustfmt and
+//! editors follow as they follow a feature.
+
+use cfg_aliases::cfg_aliases;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    cfg_aliases! {
+        // Pages and workers, and Node.js: whatever has a JavaScript engine.
+        browser: { all(target_family = "wasm", target_os = "unknown") },
+        native: { not(all(target_family = "wasm", target_os = "unknown")) },
+    }
+}
