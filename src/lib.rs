@@ -43,6 +43,8 @@ mod platform;
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "a wasm build has no services"))]
 mod arguments;
 pub mod core;
+#[cfg(feature = "client")]
+mod payload;
 
 #[cfg(any(feature = "client", all(browser, feature = "js")))]
 mod client;
@@ -80,19 +82,19 @@ pub mod typed;
 #[cfg(feature = "client")]
 pub use crate::{
     client::{
-        CallError, ConnectionEvent, ConnectionEvents, ConnectionState, Handler, HubConnection,
-        HubConnectionBuilder, HubStream, InvokeHandler, PayloadError, RetryPolicy, Subscription, Upload,
-        WeakHubConnection,
+        CallError, ConnectionEvent, ConnectionEvents, Handler, HubConnection, HubConnectionBuilder,
+        HubStream, InvokeHandler, RetryPolicy, Subscription, Upload, WeakHubConnection,
     },
     core::{
         HubProtocol,
+        client::{ConnectionError, ConnectionInfo, ConnectionState, RetryContext, TransportError},
         negotiate::{NegotiateError, SkipReason, SkippedTransport, Transport, Transports},
         refresh::RefreshError,
-        session::{ConnectionError, ConnectionInfo, RetryContext, TransportError},
         token::{AccessToken, ClientToken, TokenError},
         url::{HubUrl, UrlError},
         value::{Binary, Timestamp, TimestampError, Zone},
     },
+    payload::PayloadError,
 };
 
 /// The README's examples compile.

@@ -1,18 +1,20 @@
+//! Describes a connection.
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::HubConnection;
-use crate::client::connection::{Connection, ConnectionSettings};
-use crate::client::events::{ConnectionEvent, EventCallback};
+use crate::client::engine::connection::{Connection, ConnectionSettings};
+use crate::client::engine::events::{ConnectionEvent, EventCallback};
+use crate::client::engine::retry::RetryPolicy;
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::Handlers;
-use crate::client::raw::Raw;
-use crate::client::retry::RetryPolicy;
 use crate::core::HubProtocol;
+use crate::core::client::{ClientOptions, ConnectionError};
+use crate::core::codec::RawCodec;
 use crate::core::negotiate::Transports;
-use crate::core::session::{ConnectionError, SessionOptions};
 use crate::core::token::AccessToken;
 use crate::core::url::UrlError;
 use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync};
@@ -21,7 +23,7 @@ use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync};
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `connect` or `build`"]
 pub struct HubConnectionBuilder {
-    options: Result<SessionOptions, UrlError>,
+    options: Result<ClientOptions, UrlError>,
     settings: ConnectionSettings,
     handlers: Arc<Handlers>,
     callbacks: Vec<EventCallback>,
@@ -32,7 +34,7 @@ pub struct HubConnectionBuilder {
 impl HubConnectionBuilder {
     pub(super) fn new(url: &str) -> Self {
         Self {
-            options: platform::absolute_url(url).map(SessionOptions::new),
+            options: platform::absolute_url(url).map(ClientOptions::new),
             settings: ConnectionSettings::default(),
             handlers: Arc::default(),
             callbacks: Vec::new(),
@@ -41,7 +43,7 @@ impl HubConnectionBuilder {
         }
     }
 
-    fn set(mut self, change: impl FnOnce(&mut SessionOptions)) -> Self {
+    fn set(mut self, change: impl FnOnce(&mut ClientOptions)) -> Self {
         if let Ok(options) = &mut self.options {
             change(options);
         }
@@ -225,17 +227,15 @@ impl HubConnectionBuilder {
 
     /// How many bytes of messages are kept for stateful reconnect before sending waits for the server's
     /// acknowledgement, which comes once a second. Default: 100 000.
-    pub fn with_stateful_buffer_size(mut self, bytes: usize) -> Self {
-        self.settings.stateful_buffer_size = bytes;
-        self
+    pub fn with_stateful_buffer_size(self, bytes: usize) -> Self {
+        self.set(|options| options.stateful_buffer_size = bytes)
     }
 
     /// How long before their end the server is given new credentials, where it offers that (ASP.NET Core 11); after
     /// half of their life if that is later. `None` leaves it to [`HubConnection::refresh_authentication`].
     /// Default: 5 minutes.
-    pub fn with_authentication_refresh(mut self, before_expiration: Option<Duration>) -> Self {
-        self.settings.refresh_lead = before_expiration;
-        self
+    pub fn with_authentication_refresh(self, before_expiration: Option<Duration>) -> Self {
+        self.set(|options| options.refresh_lead = before_expiration)
     }
 
     /// Which transports may be used, of those that the server offers, in the server's order. Default: all.
@@ -310,7 +310,7 @@ impl HubConnectionBuilder {
         let options = self.options.map_err(ConnectionError::InvalidUrl)?;
         let handlers = self.handlers;
         let callee = Box::new(Arc::clone(&handlers));
-        let codec = Raw::new(self.protocol);
+        let codec = RawCodec(self.protocol);
         let backlog = Arc::clone(handlers.backlog());
         let connection = Connection::new(options, self.settings, backlog, callee, codec);
         for callback in self.callbacks {

@@ -1,8 +1,10 @@
+//! Why a call failed.
+
 use std::time::Duration;
 
 use crate::arguments::SerializeError;
-use crate::client::payload::PayloadError;
-use crate::core::session::ConnectionError;
+use crate::core::client::ConnectionError;
+use crate::payload::PayloadError;
 
 /// Why a call did not work out.
 #[derive(Debug, thiserror::Error)]

@@ -1,3 +1,5 @@
+//! Closures that the server can call.
+
 use std::fmt;
 use std::future::{Future, Ready, ready};
 use std::marker::PhantomData;
@@ -51,6 +53,9 @@ pub(super) mod sealed {
         type Output: Output;
         type Future: Future<Output = Self::Output> + MaybeSend;
 
+        /// Whether it is done when it returns.
+        const IS_PLAIN: bool;
+
         fn call(&mut self, arguments: Self::Arguments) -> Self::Future;
     }
 
@@ -99,6 +104,8 @@ macro_rules! handlers {
                 type Output = R;
                 type Future = Ready<R>;
 
+                const IS_PLAIN: bool = true;
+
                 #[allow(non_snake_case, reason = "the names of the types serve the values")]
                 fn call(&mut self, List(($($name,)*)): Self::Arguments) -> Ready<R> {
                     ready(self($($name),*))
@@ -115,6 +122,8 @@ macro_rules! handlers {
                 type Arguments = List<($($name,)*)>;
                 type Output = R::Output;
                 type Future = R;
+
+                const IS_PLAIN: bool = false;
 
                 #[allow(non_snake_case, reason = "the names of the types serve the values")]
                 fn call(&mut self, List(($($name,)*)): Self::Arguments) -> R {

@@ -1,27 +1,22 @@
+//! The handlers of a connection, by method.
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::future::{Future as _, poll_fn};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
-use std::task::Poll;
 
 use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use futures_core::Stream as _;
 
-use crate::arguments::serialize;
-use crate::client::backlog::{Backlog, Waiting};
-use crate::client::call::Callee;
-use crate::client::connection::Connection;
-use crate::client::guard::{caught, guarded};
-use crate::client::handler::sealed::{Callable, Output};
-use crate::client::payload::Payload;
-use crate::client::raw::Raw;
-use crate::client::reply::{BAD_ARGUMENTS, NO_RESULT, Reply};
+use crate::client::dispatch::{Arguments, Batch, Registered, Seat, Target, Work, dispatch};
+use crate::client::engine::backlog::Backlog;
+use crate::client::engine::codec::Received;
+use crate::client::engine::connection::{Called, Callee, Connection};
+use crate::client::handler::sealed::Callable;
+use crate::client::reply::{NO_RESULT, Reply};
 use crate::core::HubProtocol;
-use crate::core::message::Invocation;
-use crate::platform::{MaybeSend, MaybeSync, Runtime};
+use crate::core::codec::{Payload, RawCodec};
+use crate::platform::{Runtime, SharedBytes};
 
 /// How many messages are kept for methods that have no handler yet.
 const EARLY_MESSAGES: usize = 256;
@@ -29,20 +24,6 @@ const EARLY_MESSAGES: usize = 256;
 const EARLY_BYTES: usize = 1 << 20;
 /// Names of methods up to this length are looked up without an allocation.
 const SHORT_NAME: usize = 64;
-
-/// One registered handler, without its types.
-trait Registered: MaybeSend + MaybeSync {
-    /// Takes a call, and says whether the task that works on it is yet to begin.
-    fn call(&self, call: &Invocation<'_, Payload<'_>>, reply: Option<Reply>) -> bool;
-
-    /// Takes a message that came before the handler. No code of the user's runs here.
-    fn call_early(&self, early: Early);
-
-    /// Begins to work on what was taken.
-    fn run(&self, runtime: &Runtime, target: &str);
-}
-
-const PANICKED: &str = "Client's handler panicked.";
 
 /// A message that came before its method had a handler.
 struct Early {
@@ -58,131 +39,10 @@ impl Early {
     }
 }
 
-enum Work<A> {
-    Call { arguments: A, reply: Option<Reply>, _waiting: Waiting },
-    Unreadable { reply: Reply, _waiting: Waiting },
-    Early(Early),
-}
-
-type Inbox<A> = UnboundedReceiver<Work<A>>;
-
-/// A handler runs in a task of its own: one that is slow, or panics, holds up neither the connection nor the others.
-struct Queue<M, H: Callable<M>> {
-    sender: UnboundedSender<Work<H::Arguments>>,
-    backlog: Arc<Backlog>,
-    is_running: AtomicBool,
-    /// The task begins with the first message, since there may be no runtime before.
-    idle: Mutex<Option<(Inbox<H::Arguments>, H)>>,
-}
-
-impl<M, H: Callable<M>> Queue<M, H> {
-    fn new(handler: H, backlog: &Arc<Backlog>) -> Self {
-        let (sender, receiver) = mpsc::unbounded();
-        let (backlog, idle) = (Arc::clone(backlog), Mutex::new(Some((receiver, handler))));
-        Self { sender, backlog, is_running: AtomicBool::new(false), idle }
-    }
-}
-
-impl<M: 'static, H: Callable<M>> Registered for Queue<M, H> {
-    fn call(&self, call: &Invocation<'_, Payload<'_>>, reply: Option<Reply>) -> bool {
-        let waiting = || self.backlog.enter(call.arguments.as_ref().len());
-        let work = match call.arguments.decode() {
-            Ok(arguments) => Work::Call { arguments, reply, _waiting: waiting() },
-            Err(error) => {
-                tracing::error!(target_method = &*call.target, %error, "arguments of another type than the handler's");
-                let Some(reply) = reply else { return false };
-                Work::Unreadable { reply, _waiting: waiting() }
-            }
-        };
-        // It fails when the handler's task is gone with its runtime.
-        let _ = self.sender.unbounded_send(work);
-        !self.is_running.load(Ordering::Relaxed)
-    }
-
-    fn call_early(&self, early: Early) {
-        let _ = self.sender.unbounded_send(Work::Early(early));
-    }
-
-    fn run(&self, runtime: &Runtime, target: &str) {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((receiver, handler)) = idle {
-            self.is_running.store(true, Ordering::Relaxed);
-            runtime.spawn(run::<M, H>(receiver, handler, target.to_owned()));
-        }
-    }
-}
-
-async fn run<M, H: Callable<M>>(mut receiver: Inbox<H::Arguments>, mut handler: H, target: String) {
-    while let Some(work) = poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await {
-        match work {
-            Work::Call { arguments, reply, _waiting } => {
-                attend(&mut handler, arguments, reply, &target).await;
-            }
-            Work::Unreadable { reply, _waiting } => reply.give(Err(BAD_ARGUMENTS.to_owned())).await,
-            Work::Early(early) => match caught(|| Payload::new(early.protocol, &early.arguments).decode()) {
-                Some(Ok(arguments)) => attend(&mut handler, arguments, None, &target).await,
-                Some(Err(error)) => {
-                    tracing::error!(target_method = target, %error, "arguments of another type than the handler's");
-                }
-                None => tracing::error!(target_method = target, "reading the arguments panicked"),
-            },
-        }
-    }
-}
-
-/// One call of a handler, to its end.
-async fn attend<M, H: Callable<M>>(
-    handler: &mut H,
-    arguments: H::Arguments,
-    mut reply: Option<Reply>,
-    target: &str,
-) {
-    if poll_fn(|cx| Poll::Ready(reply.as_mut().is_some_and(|reply| reply.is_stopped(cx)))).await {
-        return;
-    }
-    let mut future = pin!(guarded(async { handler.call(arguments).await }));
-    let output = poll_fn(|cx| match future.as_mut().poll(cx) {
-        // The end of the wish for an answer wakes this task.
-        Poll::Pending if reply.as_mut().is_some_and(|reply| reply.is_stopped(cx)) => Poll::Ready(None),
-        output => output.map(Some),
-    })
-    .await;
-    let Some(output) = output else { return };
-    let protocol = reply.as_ref().map(Reply::protocol);
-    let result = output.and_then(|output| caught(|| result(output, protocol)));
-    let result = result.unwrap_or_else(|| Err(PANICKED.to_owned()));
-    if let Err(error) = &result {
-        tracing::error!(target_method = target, error, "a handler failed");
-    }
-    if let Some(reply) = reply {
-        reply.give(result).await;
-    }
-}
-
-/// What a handler returned, as bytes if somebody waits for it.
-fn result(output: impl Output, protocol: Option<HubProtocol>) -> Result<Vec<u8>, String> {
-    let value = output.into_result()?;
-    let mut bytes = Vec::new();
-    if let Some(protocol) = protocol {
-        serialize(protocol, &mut bytes, &value)
-            .map_err(|error| format!("Client failed to serialize the result: {error}"))?;
-    }
-    Ok(bytes)
-}
-
-/// The handlers of one method. Shared, so that no lock is held while arguments are read, which is the user's code.
-#[derive(Clone, Default)]
-struct Target {
-    handlers: Vec<(u64, Arc<dyn Registered>)>,
-    /// The one whose result goes back.
-    answers: Option<(u64, Arc<dyn Registered>)>,
-}
-
 #[derive(Default)]
 struct Registry {
-    runtime: Option<Runtime>,
     /// By name in lower case. A method that had a handler once stays.
-    targets: HashMap<String, Arc<Target>>,
+    targets: HashMap<String, Arc<Target>, BuildHasherDefault<NameHasher>>,
     early: VecDeque<Early>,
     early_bytes: usize,
     last_id: u64,
@@ -210,11 +70,42 @@ impl Registry {
     }
 }
 
+/// FNV-1a: names are short, and only the program's own get into the table.
+struct NameHasher(u64);
+
+impl Default for NameHasher {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
 /// The handlers of a connection, by method. Names are compared without regard to case.
-#[derive(Default)]
 pub(crate) struct Handlers {
     backlog: Arc<Backlog>,
     registry: RwLock<Registry>,
+    queue: UnboundedSender<Batch>,
+    /// The other end of the queue, while nobody works on it.
+    idle: Mutex<Option<UnboundedReceiver<Batch>>>,
+}
+
+impl Default for Handlers {
+    fn default() -> Self {
+        let (queue, batches) = mpsc::unbounded();
+        let (backlog, registry) = (Arc::default(), RwLock::default());
+        Self { backlog, registry, queue, idle: Mutex::new(Some(batches)) }
+    }
 }
 
 impl Handlers {
@@ -223,7 +114,7 @@ impl Handlers {
     }
 
     pub(super) fn add<M: 'static>(self: &Arc<Self>, target: &str, handler: impl Callable<M>) -> Subscription {
-        self.register(target, Arc::new(Queue::new(handler, &self.backlog)), false)
+        self.register(target, Arc::new(Seat::new(handler)), false)
     }
 
     /// Replaces the handler that answers, if there is one.
@@ -232,7 +123,7 @@ impl Handlers {
         target: &str,
         handler: impl Callable<M>,
     ) -> Subscription {
-        self.register(target, Arc::new(Queue::new(handler, &self.backlog)), true)
+        self.register(target, Arc::new(Seat::new(handler)), true)
     }
 
     fn register(self: &Arc<Self>, target: &str, handler: Arc<dyn Registered>, answers: bool) -> Subscription {
@@ -241,28 +132,48 @@ impl Handlers {
         let registry = &mut *guard;
         registry.last_id += 1;
         let id = registry.last_id;
-        let mut runtime = None;
-        if !registry.targets.contains_key(&name) {
-            for early in registry.take_early(&name) {
-                handler.call_early(early);
-                runtime.clone_from(&registry.runtime);
-            }
-        }
+        let early = match registry.targets.contains_key(&name) {
+            false => registry.take_early(&name),
+            true => VecDeque::new(),
+        };
         let methods = Arc::make_mut(registry.targets.entry(name.clone()).or_default());
-        let registered = (id, Arc::clone(&handler));
+        methods.name = target.to_owned();
+        let registered = (id, handler);
         let replaced = if answers {
             methods.answers.replace(registered)
         } else {
             methods.handlers.push(registered);
             None
         };
+        let first = registry.targets.get(&name).cloned();
+        // Still under the lock: nothing that comes later may get in before.
+        self.give_early(first, early);
         drop(guard);
         // A handler's closure may own anything, a connection too: it is dropped outside of the lock.
         drop(replaced);
-        if let Some(runtime) = runtime {
-            handler.run(&runtime, target);
-        }
         Subscription { handlers: Arc::downgrade(self), target: name, id }
+    }
+
+    fn give_early(&self, target: Option<Arc<Target>>, early: VecDeque<Early>) {
+        let (Some(target), Some(Early { protocol, .. })) = (target, early.front()) else { return };
+        let (protocol, bytes) = (*protocol, early.iter().map(|early| early.arguments.len()).sum());
+        let waiting = self.backlog.enter_all(early.len(), bytes);
+        let works = early.into_iter().map(|early| {
+            let arguments = Arguments::Owned(early.arguments);
+            Work { target: 0, arguments, reply: None, cancelled: false }
+        });
+        self.send(Batch {
+            bytes: SharedBytes::default(),
+            protocol,
+            targets: vec![target],
+            works: works.collect(),
+            waiting,
+        });
+    }
+
+    /// It cannot fail: the queue's other end is here, or with who works on it.
+    fn send(&self, batch: Batch) {
+        let _ = self.queue.unbounded_send(batch);
     }
 
     fn remove(&self, target: &str, id: u64) {
@@ -285,19 +196,22 @@ impl Handlers {
         self.registry.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The handlers of a method. Without any so far, the call is kept for the first, unless somebody waits for its
-    /// result.
-    fn find(&self, call: &Invocation<'_, Payload<'_>>) -> Arc<Target> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Option<UnboundedReceiver<Batch>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The handlers of a method. Without any so far, the call is kept for the first, unless an answer is expected.
+    fn find(&self, name: &str, arguments: Payload<'_>, expects_answer: bool) -> Arc<Target> {
         let (mut short, long);
-        let name = if call.target.len() <= SHORT_NAME && call.target.is_ascii() {
-            // Most names, and this is done for every message.
+        let name = if name.len() <= SHORT_NAME && name.is_ascii() {
+            // Most names.
             short = [0; SHORT_NAME];
-            let name = short.split_at_mut(call.target.len()).0;
-            name.copy_from_slice(call.target.as_bytes());
-            name.make_ascii_lowercase();
-            str::from_utf8(name).unwrap_or_default()
+            let lower = short.split_at_mut(name.len()).0;
+            lower.copy_from_slice(name.as_bytes());
+            lower.make_ascii_lowercase();
+            str::from_utf8(lower).unwrap_or_default()
         } else {
-            long = call.target.to_lowercase();
+            long = name.to_lowercase();
             &long
         };
         let known = self.read().targets.get(name).cloned();
@@ -307,50 +221,91 @@ impl Handlers {
             if let Some(target) = registry.targets.get(name) {
                 return Arc::clone(target);
             }
-            if call.invocation_id.is_none() {
-                registry.keep(Early {
-                    target: name.to_owned(),
-                    arguments: call.arguments.as_ref().to_vec(),
-                    protocol: call.arguments.protocol(),
-                });
+            if !expects_answer {
+                let (target, protocol) = (name.to_owned(), arguments.protocol());
+                registry.keep(Early { target, arguments: arguments.as_ref().to_vec(), protocol });
             }
             Default::default()
         })
     }
 }
 
-impl Callee<Raw> for Arc<Handlers> {
+impl Callee<RawCodec> for Arc<Handlers> {
     fn start(&self, runtime: &Runtime) {
         let mut registry = self.write();
-        registry.runtime = Some(runtime.clone());
         registry.early.clear();
         registry.early_bytes = 0;
+        drop(registry);
+        // Whoever works on it already goes on, unless it is gone with its runtime.
+        if let Some(queue) = self.idle().take() {
+            let worker = Worker { queue: Some(queue), handlers: Arc::downgrade(self) };
+            runtime.spawn(worker.run(runtime.clone()));
+        }
     }
 
-    fn call(&self, connection: &Arc<Connection<Raw>>, call: Invocation<'_, Payload<'_>>) {
-        let target = self.find(&call);
-        if target.handlers.is_empty() && target.answers.is_none() {
-            tracing::warn!(target_method = &*call.target, "no handler is registered for this method");
-        }
-        let give = |handler: &Arc<dyn Registered>, reply| {
-            if handler.call(&call, reply) {
-                let runtime = self.read().runtime.clone();
-                if let Some(runtime) = runtime {
-                    handler.run(&runtime, &call.target);
+    fn call(
+        &self,
+        connection: &Arc<Connection<RawCodec>>,
+        frame: &Received,
+        calls: Vec<Called<'_, RawCodec>>,
+    ) {
+        let Some(protocol) = calls.first().map(|(_, call)| call.arguments.protocol()) else { return };
+        let (mut targets, mut works) = (Vec::<Arc<Target>>::new(), Vec::with_capacity(calls.len()));
+        let (mut last, mut bytes) = ("", 0);
+        for (call, invocation) in &calls {
+            let (call, name, arguments) = (*call, &*invocation.target, invocation.arguments);
+            // Most often it is the method of the message before.
+            if last != name || targets.last().is_none_or(|target| target.is_empty()) {
+                let target = self.find(name, arguments, call.is_some());
+                if target.is_empty() {
+                    tracing::warn!(target_method = name, "no handler is registered for this method");
+                    if let Some(call) = call {
+                        connection.refuse(call, NO_RESULT);
+                    }
+                    continue;
+                }
+                targets.push(target);
+                last = name;
+            }
+            let Some(target) = targets.last() else { continue };
+            let (mut reply, mut cancelled) = (None, false);
+            if let Some(call) = call {
+                if target.answers.is_some() {
+                    reply = Reply::new(connection, call, protocol);
+                    cancelled = reply.is_none();
+                } else {
+                    connection.refuse(call, NO_RESULT);
                 }
             }
-        };
-        for (_, handler) in &target.handlers {
-            give(handler, None);
+            bytes += arguments.as_ref().len();
+            let arguments = Arguments::new(frame.bytes(), arguments.as_ref());
+            works.push(Work { target: targets.len() - 1, arguments, reply, cancelled });
         }
-        if let Some((_, handler)) = &target.answers {
-            let protocol = call.arguments.protocol();
-            let reply = call.invocation_id.as_deref();
-            give(handler, reply.and_then(|id| Reply::new(connection, id, protocol)));
-            return;
+        if !works.is_empty() {
+            let waiting = self.backlog.enter_all(works.len(), bytes);
+            self.send(Batch { bytes: frame.bytes().clone(), protocol, targets, works, waiting });
         }
-        if let Some(id) = &call.invocation_id {
-            connection.refuse(id, NO_RESULT);
+    }
+}
+
+/// Works on the queue, and gives it back when its runtime shuts down.
+struct Worker {
+    queue: Option<UnboundedReceiver<Batch>>,
+    handlers: Weak<Handlers>,
+}
+
+impl Worker {
+    async fn run(mut self, runtime: Runtime) {
+        if let Some(queue) = &mut self.queue {
+            dispatch(queue, &runtime).await;
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(handlers) = self.handlers.upgrade() {
+            *handlers.idle() = self.queue.take();
         }
     }
 }

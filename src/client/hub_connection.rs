@@ -1,6 +1,8 @@
+//! The handle of a connection.
+
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -9,23 +11,22 @@ use futures_channel::oneshot;
 use serde::de::DeserializeOwned;
 
 use crate::arguments::{ArgumentWriter, Arguments};
-use crate::client::call::{CallEnd, Caller, ClientCall, Job, PendingCall};
-use crate::client::connection::{Connection, ConnectionState, StopOnDrop};
-use crate::client::events::{ConnectionEvent, ConnectionEvents};
+use crate::client::engine::calls::PendingCall;
+use crate::client::engine::connection::{CallEnd, Caller, ClientCall, Connection, Job, StopOnDrop};
+use crate::client::engine::events::{ConnectionEvent, ConnectionEvents};
 #[cfg(any(feature = "leptos", feature = "yew"))]
 use crate::client::handler::sealed::Callable;
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::{Handlers, Subscription};
-use crate::client::payload::Payload;
-use crate::client::raw::Raw;
 use crate::client::stream::HubStream;
 use crate::client::upload::Uploads;
 use crate::client::{CallError, HubConnectionBuilder};
 use crate::core::HubProtocol;
-use crate::core::hub::Pending;
+use crate::core::client::{ConnectionError, ConnectionInfo, ConnectionState};
+use crate::core::codec::{Payload, RawCodec};
 use crate::core::message::Outcome;
 use crate::core::refresh::RefreshError;
-use crate::core::session::{ConnectionError, ConnectionInfo};
+use crate::payload::Decode as _;
 use crate::platform::{MaybeSend, MaybeSync};
 
 /// A connection to a SignalR hub.
@@ -49,7 +50,7 @@ use crate::platform::{MaybeSend, MaybeSync};
 /// ```
 #[derive(Clone)]
 pub struct HubConnection {
-    connection: Arc<StopOnDrop<Raw>>,
+    connection: Arc<StopOnDrop<RawCodec>>,
     handlers: Arc<Handlers>,
     protocol: HubProtocol,
     call_timeout: Option<Duration>,
@@ -62,7 +63,7 @@ impl HubConnection {
     }
 
     pub(super) fn new(
-        connection: Arc<Connection<Raw>>,
+        connection: Arc<Connection<RawCodec>>,
         handlers: Arc<Handlers>,
         protocol: HubProtocol,
         call_timeout: Option<Duration>,
@@ -111,14 +112,16 @@ impl HubConnection {
     {
         let (sender, result) = oneshot::channel();
         let caller = Box::new(Waiting { sender, protocol: self.protocol });
-        let call = self.call(target, arguments, Pending::Call(caller))?;
-        let result = match self.call_timeout {
-            None => result.await,
-            Some(limit) => self.within(limit, result).await.ok_or(CallError::Timeout { limit })?,
+        let (arguments, jobs, uploads) = self.write(arguments)?;
+        let called = async {
+            let _call = self.call(target, &arguments, jobs, uploads, ClientCall::Plain(caller)).await?;
+            // The driver tells every caller why the connection ended, unless it is gone with its runtime.
+            result.await.unwrap_or(Err(CallError::Connection(ConnectionError::Stopped)))
         };
-        drop(call);
-        // The driver tells every caller why the connection ended, unless it is gone with its runtime.
-        result.unwrap_or(Err(CallError::Connection(ConnectionError::Stopped)))
+        match self.call_timeout {
+            None => called.await,
+            Some(limit) => self.within(limit, called).await,
+        }
     }
 
     /// The same connection, where every [`invoke`](Self::invoke) is cancelled and fails with
@@ -146,9 +149,9 @@ impl HubConnection {
     pub async fn send(&self, target: &str, arguments: impl Arguments) -> Result<(), CallError> {
         let (arguments, jobs, uploads) = self.write(arguments)?;
         let connection = &self.connection.0;
-        let sent = connection.send(0, target, Payload::new(self.protocol, &arguments), jobs)?;
-        uploads.start(connection, self.protocol, &sent.uploads);
-        Ok(sent.taken().await?)
+        let ids = connection.send(target, Payload::new(self.protocol, &arguments), jobs).await?;
+        uploads.start(connection, self.protocol, ids);
+        Ok(())
     }
 
     /// Calls a method of the hub that answers with a stream. The call is sent at once; items are kept for the stream
@@ -176,21 +179,21 @@ impl HubConnection {
         T: DeserializeOwned + MaybeSend + 'static,
     {
         let (subscriber, stream) = HubStream::new(self.handlers.backlog());
-        let mut call = self.call(target, arguments, Pending::Stream(subscriber))?;
-        call.taken().await;
-        Ok(stream(call))
+        let (arguments, jobs, uploads) = self.write(arguments)?;
+        Ok(stream(self.call(target, &arguments, jobs, uploads, ClientCall::Stream(subscriber)).await?))
     }
 
-    fn call(
+    async fn call(
         &self,
         target: &str,
-        arguments: impl Arguments,
-        call: ClientCall<Raw>,
-    ) -> Result<PendingCall<Raw>, CallError> {
-        let (arguments, jobs, uploads) = self.write(arguments)?;
+        arguments: &[u8],
+        jobs: Vec<Job>,
+        uploads: Uploads,
+        call: ClientCall<RawCodec>,
+    ) -> Result<PendingCall<RawCodec>, CallError> {
         let connection = &self.connection.0;
-        let call = connection.invoke(target, Payload::new(self.protocol, &arguments), call, jobs)?;
-        uploads.start(connection, self.protocol, &call.uploads);
+        let call = connection.invoke(target, Payload::new(self.protocol, arguments), call, jobs).await?;
+        uploads.start(connection, self.protocol, call.uploads.clone());
         Ok(call)
     }
 
@@ -202,13 +205,18 @@ impl HubConnection {
         Ok((bytes, jobs, uploads))
     }
 
-    /// `None` when it takes longer.
-    async fn within<T>(&self, limit: Duration, mut future: impl Future<Output = T> + Unpin) -> Option<T> {
-        // Whatever can be waited for was begun on a connection that runs somewhere.
-        let mut sleep = self.connection.0.runtime()?.sleep(limit);
-        poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
-            Poll::Ready(value) => Poll::Ready(Some(value)),
-            Poll::Pending => Pin::new(&mut sleep).poll(cx).map(|()| None),
+    async fn within<R>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<R, CallError>>,
+    ) -> Result<R, CallError> {
+        let mut call = pin!(call);
+        // A connection that was never started has nothing to wait for.
+        let Some(runtime) = self.connection.0.runtime() else { return call.await };
+        let mut sleep = runtime.sleep(limit);
+        poll_fn(|cx| match call.as_mut().poll(cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => sleep.as_mut().poll(cx).map(|()| Err(CallError::Timeout { limit })),
         })
         .await
     }
@@ -385,7 +393,7 @@ impl fmt::Debug for HubConnection {
 /// A handle that does not keep the connection. See [`HubConnection::downgrade`].
 #[derive(Clone)]
 pub struct WeakHubConnection {
-    connection: Weak<StopOnDrop<Raw>>,
+    connection: Weak<StopOnDrop<RawCodec>>,
     handlers: Weak<Handlers>,
     protocol: HubProtocol,
     call_timeout: Option<Duration>,
@@ -416,7 +424,7 @@ struct Waiting<R> {
     protocol: HubProtocol,
 }
 
-impl<R: DeserializeOwned + MaybeSend> Caller<Raw> for Waiting<R> {
+impl<R: DeserializeOwned + MaybeSend> Caller<RawCodec> for Waiting<R> {
     fn end(self: Box<Self>, end: CallEnd<'_, Payload<'_>>) {
         let result = match end {
             CallEnd::Outcome(Outcome::Void) => {

@@ -1,3 +1,5 @@
+//! Handlers' calls as a stream, for front-end frameworks.
+
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -65,6 +67,8 @@ impl<T: DeserializeOwned + MaybeSend + 'static> Callable<Self> for Feed<T> {
     type Arguments = Event<T>;
     type Output = ();
     type Future = Taken;
+
+    const IS_PLAIN: bool = false;
 
     fn call(&mut self, Event(value): Event<T>) -> Taken {
         let (done, taken) = oneshot::channel();

@@ -1,43 +1,33 @@
 //! The client: connections over any hub protocol and on either platform.
 //!
-//! `connection` is what users' handles share, `driver` the task that does what the session machine of the core
-//! asks for, over a `transport`. All are written once, over a `codec`. On top of them: the typed Rust client
-//! (`builder`, `hub_connection`, `handler`, and `raw`, its codec), and the JavaScript one in `js`.
+//! `engine` drives the core's machine over any codec, for Rust and for JavaScript (`js`). The rest is the client for Rust:
+//! `builder` and `hub_connection`, and what calls and answers look like (`handler`, `handlers`, `reply`, `stream`,
+//! `upload`).
 
 #![allow(
     clippy::arc_with_non_send_sync,
     reason = "the same lines serve threads natively, and a browser without"
 )]
 
-mod backlog;
-mod call;
-mod codec;
-mod connection;
-mod driver;
-#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript listens without a queue"))]
-mod events;
-mod guard;
-#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript's policy is a function"))]
-mod retry;
-mod tokens;
-mod transport;
+mod engine;
 
 #[cfg(all(browser, feature = "js"))]
-pub(crate) use self::{
+pub(crate) use self::engine::{
     backlog::{Backlog, Waiting},
-    call::{CallEnd, Callee, Caller, Full, Job, Subscriber},
-    codec::Codec,
-    connection::{Connection, ConnectionSettings, StopOnDrop, TokenProvider},
+    codec::WireCodec,
+    connection::{
+        CallEnd, Called, Callee, Caller, ClientCall, Connection, ConnectionSettings, Job, StopOnDrop,
+        Subscriber, TokenProvider,
+    },
     events::Listen,
 };
 #[cfg(all(browser, feature = "js", not(feature = "client")))]
-pub(crate) use self::{events::ConnectionEvent, retry::RetryPolicy};
-
-#[cfg(all(native, feature = "msgpack", feature = "service"))]
-pub(crate) use self::payload::Payload;
+pub(crate) use self::engine::{events::ConnectionEvent, retry::RetryPolicy};
 
 #[cfg(feature = "client")]
 mod builder;
+#[cfg(feature = "client")]
+mod dispatch;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
@@ -49,10 +39,6 @@ mod hub_connection;
 #[cfg(any(feature = "leptos", feature = "yew"))]
 mod listener;
 #[cfg(feature = "client")]
-mod payload;
-#[cfg(feature = "client")]
-mod raw;
-#[cfg(feature = "client")]
 mod reply;
 #[cfg(feature = "client")]
 mod stream;
@@ -62,14 +48,14 @@ mod upload;
 #[cfg(feature = "client")]
 pub use self::{
     builder::HubConnectionBuilder,
-    connection::ConnectionState,
+    engine::{
+        events::{ConnectionEvent, ConnectionEvents},
+        retry::RetryPolicy,
+    },
     error::CallError,
-    events::{ConnectionEvent, ConnectionEvents},
     handler::{Handler, InvokeHandler},
     handlers::Subscription,
     hub_connection::{HubConnection, WeakHubConnection},
-    payload::PayloadError,
-    retry::RetryPolicy,
     stream::HubStream,
     upload::Upload,
 };

@@ -1,3 +1,5 @@
+//! The answer to a call of the server's.
+
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -5,11 +7,9 @@ use std::task::Context;
 
 use futures_channel::oneshot;
 
-use crate::client::call::Full;
-use crate::client::connection::Connection;
-use crate::client::payload::Payload;
-use crate::client::raw::Raw;
+use crate::client::engine::connection::Connection;
 use crate::core::HubProtocol;
+use crate::core::codec::{Payload, RawCodec};
 use crate::core::message::Outcome;
 
 // The texts of the official clients, which servers may know.
@@ -19,51 +19,57 @@ pub(super) const BAD_ARGUMENTS: &str = "Client failed to parse argument(s).";
 /// The completion that the server waits for after it has called with an id. Exactly one goes back, whatever becomes of
 /// this; none when the connection has ended, or the server has cancelled the call.
 pub(super) struct Reply {
+    connection: Weak<Connection<RawCodec>>,
     /// `None` once it is given.
-    connection: Option<Weak<Connection<Raw>>>,
-    number: u64,
+    call: Option<u64>,
     protocol: HubProtocol,
     stopped: oneshot::Receiver<()>,
 }
 
 impl Reply {
-    /// `None` when the connection has ended.
+    /// `None` when no answer is expected any more.
     pub(super) fn new(
-        connection: &Arc<Connection<Raw>>,
-        invocation_id: &str,
+        connection: &Arc<Connection<RawCodec>>,
+        call: u64,
         protocol: HubProtocol,
     ) -> Option<Self> {
-        let (number, stopped) = connection.begin_answer(invocation_id)?;
-        Some(Self { connection: Some(Arc::downgrade(connection)), number, protocol, stopped })
+        let stopped = connection.begin_answer(call)?;
+        Some(Self { connection: Arc::downgrade(connection), call: Some(call), protocol, stopped })
     }
 
     pub(super) fn protocol(&self) -> HubProtocol {
         self.protocol
     }
 
-    /// Whether nobody waits for it any more. If not, the task is woken when that has changed.
+    /// Whether no answer is expected any more. If not, the task is woken when that has changed.
     pub(super) fn is_stopped(&mut self, cx: &mut Context<'_>) -> bool {
         Pin::new(&mut self.stopped).poll(cx).is_ready()
     }
 
     /// Waits while too much is on its way to the server already.
     pub(super) async fn give(mut self, result: Result<Vec<u8>, String>) {
-        let full = match result {
-            Ok(value) => self.complete(Outcome::Value(Payload::new(self.protocol, &value))),
-            Err(error) => self.complete(Outcome::Error(error.into())),
+        let (Some(connection), Some(call)) = (self.connection.upgrade(), self.call.take()) else { return };
+        let outcome = match &result {
+            Ok(value) => Outcome::Value(Payload::new(self.protocol, value)),
+            Err(error) => Outcome::Error(error.into()),
         };
-        if let Some(full) = full {
-            let _ = full.await;
-        }
+        connection.answer_when_room(call, outcome).await;
     }
+}
 
-    fn complete(&mut self, outcome: Outcome<'_, Payload<'_>>) -> Full {
-        self.connection.take()?.upgrade()?.answer(self.number, outcome)
+impl Reply {
+    /// Says at once that the call has failed.
+    pub(super) fn refuse(mut self, error: &'static str) {
+        if let (Some(connection), Some(call)) = (self.connection.upgrade(), self.call.take()) {
+            connection.refuse(call, error);
+        }
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.complete(Outcome::Error(NO_RESULT.into()));
+        if let (Some(connection), Some(call)) = (self.connection.upgrade(), self.call.take()) {
+            connection.answer(call, Outcome::Error(NO_RESULT.into()));
+        }
     }
 }

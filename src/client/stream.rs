@@ -1,3 +1,5 @@
+//! The items of a stream that the server sends.
+
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -9,11 +11,12 @@ use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
 use crate::client::CallError;
-use crate::client::backlog::{Backlog, Hungry, Waiting};
-use crate::client::call::{CallEnd, PendingCall, Subscriber};
-use crate::client::payload::Payload;
-use crate::client::raw::Raw;
+use crate::client::engine::backlog::{Backlog, Hungry, Waiting};
+use crate::client::engine::calls::PendingCall;
+use crate::client::engine::connection::{CallEnd, Subscriber};
+use crate::core::codec::{Payload, RawCodec};
 use crate::core::message::Outcome;
+use crate::payload::Decode as _;
 use crate::platform::MaybeSend;
 
 /// The items of a stream that the server sends, in order, from the first on.
@@ -37,7 +40,7 @@ pub struct HubStream<T> {
     items: UnboundedReceiver<Delivery<T>>,
     backlog: Arc<Backlog>,
     /// `None` after the end.
-    call: Option<PendingCall<Raw>>,
+    call: Option<PendingCall<RawCodec>>,
     hungry: Option<Hungry>,
 }
 
@@ -48,7 +51,7 @@ impl<T: DeserializeOwned + MaybeSend + 'static> HubStream<T> {
     /// What the connection gives the items to, and the way to the stream that hands them on.
     pub(super) fn new(
         backlog: &Arc<Backlog>,
-    ) -> (Arc<dyn Subscriber<Raw>>, impl FnOnce(PendingCall<Raw>) -> Self) {
+    ) -> (Arc<dyn Subscriber<RawCodec>>, impl FnOnce(PendingCall<RawCodec>) -> Self) {
         let (sender, items) = mpsc::unbounded();
         let backlog = Arc::clone(backlog);
         let subscriber = Items { sender, backlog: Arc::clone(&backlog) };
@@ -99,7 +102,7 @@ struct Items<T> {
     backlog: Arc<Backlog>,
 }
 
-impl<T: DeserializeOwned + MaybeSend> Subscriber<Raw> for Items<T> {
+impl<T: DeserializeOwned + MaybeSend> Subscriber<RawCodec> for Items<T> {
     fn item(&self, item: Payload<'_>) -> bool {
         match item.decode() {
             Ok(value) => {

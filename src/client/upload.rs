@@ -1,6 +1,9 @@
+//! Streams that go to the server with a call.
+
 use std::fmt;
 use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
+use std::ops::Range;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -9,11 +12,9 @@ use futures_core::Stream;
 use serde::Serialize;
 
 use crate::arguments::serialize;
-use crate::client::call::Job;
-use crate::client::connection::Connection;
-use crate::client::payload::Payload;
-use crate::client::raw::Raw;
+use crate::client::engine::connection::{Connection, Job};
 use crate::core::HubProtocol;
+use crate::core::codec::{Payload, RawCodec};
 use crate::platform::MaybeSend;
 
 /// A stream that is uploaded as an argument of a call: its items follow the call, one message each.
@@ -81,17 +82,22 @@ impl Uploads {
     }
 
     /// Begins to send, now that the call is written and its uploads have numbers.
-    pub(super) fn start(self, connection: &Arc<Connection<Raw>>, protocol: HubProtocol, ids: &[u64]) {
+    pub(super) fn start(
+        self,
+        connection: &Arc<Connection<RawCodec>>,
+        protocol: HubProtocol,
+        ids: Range<u64>,
+    ) {
         let Some(runtime) = connection.runtime() else { return };
         for ((upload, stopped), id) in self.0.into_iter().zip(ids) {
-            runtime.spawn(run(Arc::clone(connection), *id, protocol, upload, stopped));
+            runtime.spawn(run(Arc::clone(connection), id, protocol, upload, stopped));
         }
     }
 }
 
 /// Sends an upload, item by item, until it ends or is no longer wanted.
 async fn run(
-    connection: Arc<Connection<Raw>>,
+    connection: Arc<Connection<RawCodec>>,
     id: u64,
     protocol: HubProtocol,
     mut upload: Upload,
@@ -104,12 +110,17 @@ async fn run(
             Poll::Pending => upload.poll_item(cx, protocol),
         });
         match item.await {
-            Some(Ok(item)) => match running.connection.upload(id, Payload::new(protocol, &item)) {
-                None => return,
-                // If the connection ends before there is room, the next item is not wanted.
-                Some(Some(full)) => drop(full.await),
-                Some(None) => {}
-            },
+            Some(Ok(item)) => {
+                let mut sent = pin!(running.connection.upload(id, Payload::new(protocol, &item)));
+                let wanted = poll_fn(|cx| match sent.as_mut().poll(cx) {
+                    // The end of the wish for more wakes this task.
+                    Poll::Pending if Pin::new(&mut stopped).poll(cx).is_ready() => Poll::Ready(false),
+                    wanted => wanted,
+                });
+                if !wanted.await {
+                    return;
+                }
+            }
             Some(Err(error)) => {
                 running.error = Some(error);
                 return;
@@ -124,14 +135,14 @@ async fn run(
 
 /// The server hears of the end of an upload, even if the stream panics.
 struct Running {
-    connection: Arc<Connection<Raw>>,
+    connection: Arc<Connection<RawCodec>>,
     id: u64,
     error: Option<String>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.connection.end_upload(self.id, self.error.take());
+        self.connection.end_upload(self.id, self.error.as_deref());
     }
 }
 

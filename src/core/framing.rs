@@ -35,35 +35,44 @@ impl TextFraming {
         Self { partial: Vec::new(), limit }
     }
 
+    /// Takes a chunk. Returns the records that it ends, without their separators. A record that began in an earlier
+    /// chunk is put together in `spare`; the others are borrowed from this chunk.
+    pub fn take<'f>(&mut self, chunk: &'f [u8], spare: &'f mut Vec<u8>) -> Records<'f> {
+        let limit = self.limit;
+        let (mut whole, rest) = match memchr::memrchr(RECORD_SEPARATOR, chunk) {
+            Some(last) => chunk.split_at_checked(last + 1).unwrap_or((chunk, &[])),
+            None => (&[][..], chunk),
+        };
+        let mut first = None;
+        if !self.partial.is_empty()
+            && let Some(end) = memchr::memchr(RECORD_SEPARATOR, whole)
+        {
+            let (head, tail) = whole.split_at_checked(end).unwrap_or((whole, &[]));
+            if self.partial.len() + head.len() > limit {
+                return Records { first, rest: &[], limit, end: Some(ProtocolError::TooLong { limit }) };
+            }
+            self.partial.extend_from_slice(head);
+            *spare = std::mem::take(&mut self.partial);
+            first = Some(spare.as_slice());
+            whole = tail.get(1..).unwrap_or_default();
+        }
+        let end = (self.partial.len() + rest.len() > limit).then_some(ProtocolError::TooLong { limit });
+        if end.is_none() {
+            self.partial.extend_from_slice(rest);
+        }
+        Records { first, rest: whole, limit, end }
+    }
+
     /// Takes a chunk and hands on each record that it ends, without the separator.
     ///
     /// # Errors
-    /// [`ProtocolError::TooLong`] if a record passes the limit, [`ProtocolError::Json`] if one is not UTF-8, and
-    /// whatever `record` returns. The stream is of no use after any of them.
+    /// As [`Records`], and whatever `record` returns. The stream cannot be read on after any of them.
     pub fn feed(
         &mut self,
-        mut chunk: &[u8],
+        chunk: &[u8],
         mut record: impl FnMut(&str) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
-        while let Some(end) = memchr::memchr(RECORD_SEPARATOR, chunk) {
-            let (head, tail) = chunk.split_at_checked(end).ok_or(ProtocolError::Incomplete)?;
-            chunk = tail.get(1..).unwrap_or_default();
-            if self.partial.len() + head.len() > self.limit {
-                return Err(ProtocolError::TooLong { limit: self.limit });
-            }
-            if self.partial.is_empty() {
-                record(text(head)?)?;
-            } else {
-                self.partial.extend_from_slice(head);
-                let whole = std::mem::take(&mut self.partial);
-                record(text(&whole)?)?;
-            }
-        }
-        if self.partial.len() + chunk.len() > self.limit {
-            return Err(ProtocolError::TooLong { limit: self.limit });
-        }
-        self.partial.extend_from_slice(chunk);
-        Ok(())
+        self.take(chunk, &mut Vec::new()).try_for_each(|text| record(text?))
     }
 
     /// The stream has ended.
@@ -72,6 +81,44 @@ impl TextFraming {
     /// [`ProtocolError::Incomplete`] if it ended in the middle of a record.
     pub fn finish(&self) -> Result<(), ProtocolError> {
         if self.partial.is_empty() { Ok(()) } else { Err(ProtocolError::Incomplete) }
+    }
+}
+
+/// The records of one chunk. It ends after the first error: [`ProtocolError::TooLong`] if a record passes the limit,
+/// [`ProtocolError::Json`] if one is not UTF-8. The stream cannot be read on after that.
+#[derive(Debug)]
+pub struct Records<'f> {
+    /// The record that began in an earlier chunk.
+    first: Option<&'f [u8]>,
+    /// The others, each with its separator.
+    rest: &'f [u8],
+    limit: usize,
+    /// What is wrong with what follows them.
+    end: Option<ProtocolError>,
+}
+
+impl<'f> Iterator for Records<'f> {
+    type Item = Result<&'f str, ProtocolError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let record = match self.first.take() {
+            Some(first) => first,
+            None => match memchr::memchr(RECORD_SEPARATOR, self.rest) {
+                Some(end) => {
+                    let (record, rest) = self.rest.split_at_checked(end)?;
+                    self.rest = rest.get(1..).unwrap_or_default();
+                    record
+                }
+                None => return self.end.take().map(Err),
+            },
+        };
+        let limit = self.limit;
+        let record = if record.len() > limit { Err(ProtocolError::TooLong { limit }) } else { text(record) };
+        if record.is_err() {
+            self.rest = &[];
+            self.end = None;
+        }
+        Some(record)
     }
 }
 
@@ -105,60 +152,63 @@ impl BinaryFraming {
         Self { partial: Vec::new(), limit }
     }
 
+    /// Takes a chunk. Returns the messages that it ends, without their lengths. A message that began in an earlier
+    /// chunk is put together in `spare`; the others are borrowed from this chunk.
+    pub fn take<'f>(&mut self, mut chunk: &'f [u8], spare: &'f mut Vec<u8>) -> Messages<'f> {
+        let nothing = |end| Messages { first: None, rest: &[], limit: self.limit, end };
+        let mut begun = None;
+        while !self.partial.is_empty() {
+            let (missing, width) = match length(&self.partial, self.limit) {
+                Ok(Some((width, length))) => {
+                    ((width + length).saturating_sub(self.partial.len()), Some(width))
+                }
+                // The rest of the length.
+                Ok(None) => (1, None),
+                Err(error) => return nothing(Some(error)),
+            };
+            let Some((head, tail)) = chunk.split_at_checked(missing) else {
+                self.partial.extend_from_slice(chunk);
+                return nothing(None);
+            };
+            self.partial.extend_from_slice(head);
+            chunk = tail;
+            if width.is_some() {
+                *spare = std::mem::take(&mut self.partial);
+                begun = width;
+            }
+        }
+        let first = begun.and_then(|width| spare.get(width..));
+        let (mut rest, mut end) = (chunk, None);
+        loop {
+            match length(rest, self.limit) {
+                Ok(Some((width, length))) => match rest.split_at_checked(width + length) {
+                    Some((_, tail)) => rest = tail,
+                    None => break,
+                },
+                Ok(None) => break,
+                Err(error) => {
+                    end = Some(error);
+                    break;
+                }
+            }
+        }
+        let whole = chunk.get(..chunk.len() - rest.len()).unwrap_or_default();
+        if end.is_none() {
+            self.partial.extend_from_slice(rest);
+        }
+        Messages { first, rest: whole, limit: self.limit, end }
+    }
+
     /// Takes a chunk and hands on each message that it ends, without its length.
     ///
     /// # Errors
-    /// [`ProtocolError::TooLong`] if a message passes the limit, [`ProtocolError::MessagePack`] if its length is
-    /// none, and whatever `message` returns. The stream is of no use after any of them.
+    /// As [`Messages`], and whatever `message` returns. The stream cannot be read on after any of them.
     pub fn feed(
         &mut self,
-        mut chunk: &[u8],
+        chunk: &[u8],
         mut message: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
-        while !self.partial.is_empty() {
-            let missing = match self.length(&self.partial)? {
-                Some((width, length)) => width + length - self.partial.len(),
-                // The rest of the length.
-                None => 1,
-            };
-            let (head, tail) = chunk.split_at_checked(missing).unwrap_or((chunk, &[]));
-            self.partial.extend_from_slice(head);
-            chunk = tail;
-            match self.length(&self.partial)? {
-                Some((width, length)) if self.partial.len() == width + length => {
-                    let whole = std::mem::take(&mut self.partial);
-                    message(whole.get(width..).unwrap_or_default())?;
-                }
-                _ if chunk.is_empty() => return Ok(()),
-                _ => {}
-            }
-        }
-        while let Some((width, length)) = self.length(chunk)? {
-            let Some((whole, tail)) = chunk.split_at_checked(width + length) else { break };
-            message(whole.get(width..).unwrap_or_default())?;
-            chunk = tail;
-        }
-        self.partial.extend_from_slice(chunk);
-        Ok(())
-    }
-
-    /// The width of the length that the bytes begin with, and the length; `None` if it has no end yet.
-    fn length(&self, bytes: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
-        let mut length = 0;
-        for (n, &byte) in bytes.iter().take(MAX_PREFIX).enumerate() {
-            length |= u64::from(byte & 0x7f) << (7 * n);
-            if n + 1 == MAX_PREFIX && byte > 7 {
-                let reason = "a message length of 2 GiB or more";
-                return Err(ProtocolError::MessagePack { offset: n, reason });
-            }
-            if byte < 0x80 {
-                return match usize::try_from(length) {
-                    Ok(length) if length <= self.limit => Ok(Some((n + 1, length))),
-                    _ => Err(ProtocolError::TooLong { limit: self.limit }),
-                };
-            }
-        }
-        Ok(None)
+        self.take(chunk, &mut Vec::new()).try_for_each(|bytes| message(bytes?))
     }
 
     /// The stream has ended.
@@ -168,6 +218,54 @@ impl BinaryFraming {
     pub fn finish(&self) -> Result<(), ProtocolError> {
         if self.partial.is_empty() { Ok(()) } else { Err(ProtocolError::Incomplete) }
     }
+}
+
+/// The messages of one chunk. It ends after the first error: [`ProtocolError::TooLong`] if a message passes the limit,
+/// [`ProtocolError::MessagePack`] if a length is malformed. The stream cannot be read on after that.
+#[derive(Debug)]
+pub struct Messages<'f> {
+    /// The message that began in an earlier chunk.
+    first: Option<&'f [u8]>,
+    /// The others, each with its length.
+    rest: &'f [u8],
+    limit: usize,
+    /// What is wrong with what follows them.
+    end: Option<ProtocolError>,
+}
+
+impl<'f> Iterator for Messages<'f> {
+    type Item = Result<&'f [u8], ProtocolError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        let Ok(Some((width, length))) = length(self.rest, self.limit) else {
+            return self.end.take().map(Err);
+        };
+        let (message, rest) = self.rest.split_at_checked(width + length)?;
+        self.rest = rest;
+        message.get(width..).map(Ok)
+    }
+}
+
+/// The width of the length that the bytes begin with, and the length; `None` if it has no end yet.
+fn length(bytes: &[u8], limit: usize) -> Result<Option<(usize, usize)>, ProtocolError> {
+    let mut length = 0;
+    for (n, &byte) in bytes.iter().take(MAX_PREFIX).enumerate() {
+        length |= u64::from(byte & 0x7f) << (7 * n);
+        if n + 1 == MAX_PREFIX && byte > 7 {
+            let reason = "a message length of 2 GiB or more";
+            return Err(ProtocolError::MessagePack { offset: n, reason });
+        }
+        if byte < 0x80 {
+            return match usize::try_from(length) {
+                Ok(length) if length <= limit => Ok(Some((n + 1, length))),
+                _ => Err(ProtocolError::TooLong { limit }),
+            };
+        }
+    }
+    Ok(None)
 }
 
 /// How many bytes the length takes that a message begins with.
@@ -277,7 +375,7 @@ mod tests {
         let lengths = [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, 0x1f_ffff, 0x20_0000, 0xfff_ffff, 0x1000_0000];
         for length in lengths.into_iter().chain([i32::MAX as usize]) {
             let prefix: Vec<u8> = length_prefix(length).collect();
-            let read = BinaryFraming::new(usize::MAX).length(&prefix);
+            let read = super::length(&prefix, usize::MAX);
             assert_eq!(read, Ok(Some((prefix.len(), length))), "{length}");
         }
     }

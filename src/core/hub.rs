@@ -1,53 +1,107 @@
 //! The calls of one connection: which are in progress, and what a message means for them.
 //!
-//! Both ends of a connection can call the other, so nothing here knows whether it is the client. What the owner keeps
-//! for what is in progress:
+//! Both ends of a connection can call the other, and both can upload streams with a call. So there are four tables, and
+//! an id is looked up in the table that it belongs to:
 //!
-//! - `T` for a plain call of its own. It is handed back exactly once, when the call ends.
-//! - `S` for a call of its own that streams. Each item hands out a clone; the end hands it back.
-//! - `J` for a job that it does for the peer: an answer to an invocation, or an upload. It is dropped as soon as the
-//!   job is no longer wanted, and so should be what stops the job, and no more.
+//! ```text
+//!                      this end                        the peer
+//!   own calls      ──  Invocation, StreamInvocation ─▶
+//!                  ◀─  StreamItem, Completion       ──
+//!   own uploads    ──  StreamItem, Completion       ─▶
+//!   peer's calls   ◀─  Invocation, StreamInvocation ──
+//!                  ──  StreamItem, Completion       ─▶
+//!   peer's uploads ◀─  StreamItem, Completion       ──
+//! ```
 //!
-//! A call ends by
+//! The machine knows numbers. Who waits behind a number, and what has to stop when it ends, is the owner's business.
 //!
-//! - a completion for its id,
-//! - a message that is none of its kind,
-//! - [`abandon`](HubMachine::abandon), when its caller is gone,
-//! - [`close`](HubMachine::close), when the connection is.
+//! - A call of ours ends by a completion for its id, by a message of the wrong kind, by
+//!   [`cancel`](HubMachine::cancel), and by [`close`](HubMachine::close). Its uploads end with it.
+//! - A call of the peer's ends when it [is answered](HubMachine::end_answer), and with the connection. A cancellation is
+//!   reported, and the answer still expected.
+//! - An upload of the peer's ends by its completion, with the call that it came with, and with the connection.
 //!
-//! Its uploads end with it. An answer ends when it [is given](HubMachine::end_answer), when the peer cancels it, and
-//! with the connection.
+//! Ids are chosen by the one who calls. The client's are numbers; the server's begin with another character, as
+//! ASP.NET Core's do (`s1`), so that they never meet. An id that the peer chose never ends a call of ours: where an upload
+//! of the peer's and a call of ours have the same id, a message for it belongs to the upload, unless only a call can have
+//! such a message.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::ops::Range;
 
 use crate::core::message::{HubMessage, Invocation, Outcome};
+use crate::core::table::Table;
+
+/// How many calls of the peer's, and how many uploads with them, may be in progress at a time unless said otherwise.
+pub const DEFAULT_PEER_LIMIT: usize = 4_096;
 
 /// What a message means to its receiver.
 #[derive(Debug, PartialEq)]
-pub enum HubEvent<'a, P, T, S> {
-    /// Nothing to do: a ping, or a message for a call that is no longer in progress.
+pub enum HubEvent<'a, P> {
+    /// Nothing to do: a ping, or a message for something that is no longer in progress.
     None,
-    /// The peer calls a method. With an id, it waits for a completion.
-    Invocation(Invocation<'a, P>),
-    /// The peer calls a method that streams.
-    StreamInvocation(Invocation<'a, P>),
-    /// The peer no longer wants the answer that was begun for this id. It still expects a completion.
-    Cancelled(Cow<'a, str>),
+    /// The peer calls a method.
+    Called {
+        /// The number to [answer](HubMachine::end_answer) with; `None` where the peer expects no answer.
+        call: Option<u64>,
+        /// Whether it expects a stream.
+        streams: bool,
+        /// The call. The streams that it uploads are registered.
+        invocation: Invocation<'a, P>,
+    },
+    /// The peer has more in progress than the limit, or has given an id that is in use: to be answered with an error.
+    Refused {
+        /// What the completion has to name; `None` where the peer expects none.
+        invocation_id: Option<Cow<'a, str>>,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The peer no longer wants the answer to a call. It still expects a completion.
+    Cancelled {
+        /// The number of the call.
+        call: u64,
+    },
     /// A plain call has ended.
-    Completed(T, Outcome<'a, P>),
+    Completed {
+        /// The number of the call.
+        id: u64,
+        /// How it ended.
+        outcome: Outcome<'a, P>,
+    },
     /// A stream item came for a plain call, which is over now.
-    UnexpectedItem(T),
+    UnexpectedItem {
+        /// The number of the call.
+        id: u64,
+    },
     /// An item of a stream came.
     Item {
         /// The number of the call.
         id: u64,
-        /// Where the item belongs.
-        stream: S,
         /// The item.
         item: P,
     },
-    /// A stream has ended. A value is against the protocol, and says nothing.
-    StreamCompleted(S, Outcome<'a, P>),
+    /// A stream has ended. A value is against the protocol, and to be ignored.
+    StreamCompleted {
+        /// The number of the call.
+        id: u64,
+        /// How it ended.
+        outcome: Outcome<'a, P>,
+    },
+    /// An item of an upload of the peer's came.
+    Uploaded {
+        /// The id that the peer gave the upload.
+        stream_id: Cow<'a, str>,
+        /// The item.
+        item: P,
+    },
+    /// An upload of the peer's has ended.
+    UploadCompleted {
+        /// The id that the peer gave the upload.
+        stream_id: Cow<'a, str>,
+        /// Why, if it failed.
+        error: Option<Cow<'a, str>>,
+    },
     /// The peer closes the connection.
     Close {
         /// Why, if it is because of an error.
@@ -57,75 +111,82 @@ pub enum HubEvent<'a, P, T, S> {
     },
 }
 
-/// A call that has not ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Pending<T, S> {
-    /// It waits for one result.
-    Call(T),
-    /// It waits for items, and for their end.
-    Stream(S),
+/// Which end of a connection this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// The one that connects.
+    #[default]
+    Client,
+    /// The one that hosts the hub.
+    Server,
 }
 
-/// A call whose caller is gone.
-#[derive(Debug, PartialEq)]
-pub struct Abandoned<T, S> {
-    /// What was kept for it. A cancellation has to be sent.
-    pub call: Pending<T, S>,
-    /// Its uploads that were under way. A completion with an error has to be sent for each: a server may know no
-    /// cancellation of plain calls, and would wait for the rest.
-    pub uploads: Vec<u64>,
-}
-
-/// The calls of one connection.
-#[derive(Debug)]
-pub struct HubMachine<T, S, J> {
-    /// By ascending number; a call that has ended leaves its place until half of the places are empty.
-    calls: Vec<(u64, Option<Pending<T, S>>)>,
-    pending: usize,
-    pending_plain: usize,
-    uploads: Vec<Upload<J>>,
-    answers: Vec<Answer<J>>,
-    next_id: u64,
-    next_answer: u64,
-}
-
-#[derive(Debug)]
-struct Upload<J> {
-    id: u64,
-    call: Option<u64>,
-    _job: J,
-}
-
-#[derive(Debug)]
-struct Answer<J> {
-    number: u64,
-    invocation_id: String,
-    _job: J,
-}
-
-impl<T, S, J> Default for HubMachine<T, S, J> {
-    fn default() -> Self {
-        Self {
-            calls: Vec::new(),
-            pending: 0,
-            pending_plain: 0,
-            uploads: Vec::new(),
-            answers: Vec::new(),
-            next_id: 0,
-            next_answer: 0,
+impl Role {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Client => "",
+            Self::Server => "s",
         }
     }
 }
 
-impl<T, S: Clone, J> HubMachine<T, S, J> {
-    /// Registers a call and returns the number that its messages carry, as decimal text. Numbers never repeat, not
-    /// even on the next connection.
-    pub fn begin(&mut self, call: Pending<T, S>) -> u64 {
+/// Whether a call waits for one result or for a stream of items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallKind {
+    /// It waits for one result.
+    Plain,
+    /// It waits for items, and for their end.
+    Stream,
+}
+
+/// The calls of one connection.
+#[derive(Debug)]
+pub struct HubMachine {
+    role: Role,
+    /// Own calls.
+    calls: Table<CallKind>,
+    pending_plain: usize,
+    /// Own uploads, with the call that they belong to.
+    uploads: Vec<(u64, Option<u64>)>,
+    next_id: u64,
+    /// The ids of the peer's calls.
+    peer_calls: Table<Box<str>>,
+    /// The peer's uploads by id, with the call that they belong to.
+    peer_uploads: Vec<(Box<str>, Option<u64>)>,
+    next_answer: u64,
+    peer_limit: usize,
+}
+
+impl HubMachine {
+    /// No call is in progress. Of the peer's calls and uploads, `peer_limit` may be in progress each.
+    #[must_use]
+    pub fn new(role: Role, peer_limit: usize) -> Self {
+        Self {
+            role,
+            calls: Table::default(),
+            pending_plain: 0,
+            uploads: Vec::new(),
+            next_id: 0,
+            peer_calls: Table::default(),
+            peer_uploads: Vec::new(),
+            next_answer: 0,
+            peer_limit,
+        }
+    }
+
+    /// Registers a call and returns its number, [whose id](Self::id) its messages carry. Numbers never repeat, not even
+    /// on the next connection.
+    pub fn begin(&mut self, kind: CallKind) -> u64 {
         let id = self.number();
-        self.pending += 1;
-        self.pending_plain += usize::from(matches!(call, Pending::Call(_)));
-        self.calls.push((id, Some(call)));
+        self.pending_plain += usize::from(kind == CallKind::Plain);
+        self.calls.push(id, kind);
         id
+    }
+
+    /// The id of a call or upload of this end's, as messages carry it.
+    #[must_use]
+    pub fn id(&self, number: u64) -> Id {
+        Id::new(self.role, number)
     }
 
     /// The next number is this one, unless it was given already: for callers that choose their numbers themselves.
@@ -139,83 +200,101 @@ impl<T, S: Clone, J> HubMachine<T, S, J> {
         self.pending_plain
     }
 
-    /// The caller no longer waits. `None` if the call has ended already.
-    pub fn abandon(&mut self, id: u64) -> Option<Abandoned<T, S>> {
-        let call = self.take(id)?;
-        Some(Abandoned { call, uploads: self.end_uploads_of(id) })
+    /// Whether a call of ours is in progress.
+    #[must_use]
+    pub fn is_pending(&self, id: u64) -> bool {
+        self.calls.get(id).is_some()
     }
 
-    /// Registers a stream that is uploaded with a call, or with an invocation that has no id and so no end. The
-    /// number stands among the `stream_ids` of the invocation, and in the items.
-    pub fn begin_upload(&mut self, call: Option<u64>, job: J) -> u64 {
-        let id = self.number();
-        self.uploads.push(Upload { id, call, _job: job });
-        id
+    /// The caller no longer waits. Returns the uploads that ended with the call, or `None` if it has ended already.
+    /// Else a cancellation has to be sent, and a completion with an error for each upload: a server may know no
+    /// cancellation of plain calls, and would wait for the rest.
+    pub fn cancel(&mut self, id: u64) -> Option<Vec<u64>> {
+        self.take(id)?;
+        Some(self.end_uploads_of(id))
+    }
+
+    /// Registers streams that are uploaded with a call, or with an invocation that has no id and so no end. Their ids
+    /// stand among the `stream_ids` of the invocation, and in the items.
+    pub fn begin_uploads(&mut self, call: Option<u64>, count: usize) -> Range<u64> {
+        let first = self.next_id;
+        for _ in 0..count {
+            let id = self.number();
+            self.uploads.push((id, call));
+        }
+        first..self.next_id
     }
 
     /// Whether the next item of an upload is still wanted.
     #[must_use]
     pub fn is_uploading(&self, id: u64) -> bool {
-        self.uploads.iter().any(|upload| upload.id == id)
+        self.uploads.iter().any(|upload| upload.0 == id)
     }
 
-    /// An upload has come to its end. Whether the peer has to hear of it.
+    /// An upload has come to its end. Whether the peer has to be told.
     pub fn end_upload(&mut self, id: u64) -> bool {
-        let at = self.uploads.iter().position(|upload| upload.id == id);
+        let at = self.uploads.iter().position(|upload| upload.0 == id);
         at.map(|at| self.uploads.remove(at)).is_some()
     }
 
-    /// Registers that an invocation of the peer's is being answered.
-    pub fn begin_answer(&mut self, invocation_id: &str, job: J) -> u64 {
-        let number = self.next_answer;
-        self.next_answer += 1;
-        self.answers.push(Answer { number, invocation_id: invocation_id.to_owned(), _job: job });
-        number
+    /// The id of a call of the peer's that is not answered yet.
+    #[must_use]
+    pub fn peer_call(&self, call: u64) -> Option<&str> {
+        self.peer_calls.get(call).map(|id| &**id)
     }
 
-    /// The answer is there. Returns the id that its completion has to carry, or `None` when nobody waits for one.
-    pub fn end_answer(&mut self, number: u64) -> Option<String> {
-        let at = self.answers.binary_search_by_key(&number, |answer| answer.number).ok()?;
-        Some(self.answers.remove(at).invocation_id)
+    /// How many calls of the peer's are not answered yet.
+    #[must_use]
+    pub fn peer_calls(&self) -> usize {
+        self.peer_calls.len()
+    }
+
+    /// How many uploads of the peer's are in progress.
+    #[must_use]
+    pub fn peer_uploads(&self) -> usize {
+        self.peer_uploads.len()
+    }
+
+    /// A call of the peer's ends: returns the id that its completion has to carry, or `None` when no answer is
+    /// expected any more. Its uploads end with it.
+    pub fn end_answer(&mut self, call: u64) -> Option<Box<str>> {
+        let id = self.peer_calls.take(call)?;
+        self.peer_uploads.retain(|(_, of)| *of != Some(call));
+        Some(id)
+    }
+
+    /// An upload of the peer's is no longer wanted; what still comes of it is ignored.
+    pub fn forget_upload(&mut self, stream_id: &str) {
+        if let Ok(at) = self.find_upload(stream_id) {
+            self.peer_uploads.remove(at);
+        }
     }
 
     /// Takes a message from the peer.
-    pub fn handle_message<'a, P>(&mut self, message: HubMessage<'a, P>) -> HubEvent<'a, P, T, S> {
+    pub fn handle_message<'a, P>(&mut self, message: HubMessage<'a, P>) -> HubEvent<'a, P> {
         match message {
-            HubMessage::Invocation(call) => HubEvent::Invocation(call),
-            HubMessage::StreamInvocation(call) => HubEvent::StreamInvocation(call),
+            HubMessage::Invocation(invocation) => self.called(invocation, false),
+            HubMessage::StreamInvocation(invocation) => self.called(invocation, true),
             HubMessage::CancelInvocation { invocation_id, .. } => {
-                let at = self.answers.iter().position(|answer| answer.invocation_id == invocation_id);
-                match at.map(|at| self.answers.remove(at)) {
-                    Some(_) => HubEvent::Cancelled(invocation_id),
+                match self.peer_calls.iter().find(|(_, id)| ***id == *invocation_id) {
+                    Some((call, _)) => HubEvent::Cancelled { call },
                     None => HubEvent::None,
                 }
             }
-            HubMessage::Completion { invocation_id, outcome, .. } => {
-                // An empty error text is none.
-                let outcome = match outcome {
-                    Outcome::Error(error) if error.is_empty() => Outcome::Void,
-                    outcome => outcome,
-                };
-                match self.complete(&invocation_id) {
-                    Some(Pending::Call(call)) => HubEvent::Completed(call, outcome),
-                    Some(Pending::Stream(stream)) => HubEvent::StreamCompleted(stream, outcome),
-                    None => HubEvent::None,
-                }
-            }
-            HubMessage::StreamItem { invocation_id, item, .. } => self.item(&invocation_id, item),
+            HubMessage::Completion { invocation_id, outcome, .. } => self.completed(invocation_id, outcome),
+            HubMessage::StreamItem { invocation_id, item, .. } => self.item(invocation_id, item),
             HubMessage::Close { error, allow_reconnect } => HubEvent::Close { error, allow_reconnect },
             HubMessage::Ping | HubMessage::Ack { .. } | HubMessage::Sequence { .. } => HubEvent::None,
         }
     }
 
-    /// The connection has ended. Returns every pending call, to be told so; nothing else is in progress any more.
-    pub fn close(&mut self) -> Vec<Pending<T, S>> {
-        self.pending = 0;
+    /// The connection has ended: nothing is in progress any more. Numbers go on.
+    pub fn close(&mut self) {
         self.pending_plain = 0;
+        self.calls = Table::default();
         self.uploads.clear();
-        self.answers.clear();
-        std::mem::take(&mut self.calls).into_iter().filter_map(|(_, call)| call).collect()
+        self.peer_calls = Table::default();
+        self.peer_uploads.clear();
     }
 
     fn number(&mut self) -> u64 {
@@ -224,195 +303,152 @@ impl<T, S: Clone, J> HubMachine<T, S, J> {
         number
     }
 
-    fn item<'a, P>(&mut self, invocation_id: &str, item: P) -> HubEvent<'a, P, T, S> {
-        let Some(id) = own_id(invocation_id) else { return HubEvent::None };
-        let at = self.calls.binary_search_by_key(&id, |(id, _)| *id);
-        if let Some((_, Some(Pending::Stream(stream)))) = at.ok().and_then(|at| self.calls.get(at)) {
-            return HubEvent::Item { id, stream: stream.clone(), item };
+    fn called<'a, P>(&mut self, mut invocation: Invocation<'a, P>, streams: bool) -> HubEvent<'a, P> {
+        if let Err(reason) = self.admit(&invocation) {
+            return HubEvent::Refused { invocation_id: invocation.invocation_id.take(), reason };
         }
-        match self.complete(invocation_id) {
-            Some(Pending::Call(call)) => HubEvent::UnexpectedItem(call),
-            _ => HubEvent::None,
+        let call = invocation.invocation_id.as_deref().map(|id| {
+            let number = self.next_answer;
+            self.next_answer += 1;
+            self.peer_calls.push(number, id.into());
+            number
+        });
+        for id in &invocation.stream_ids {
+            if let Err(at) = self.find_upload(id) {
+                self.peer_uploads.insert(at, (id.as_ref().into(), call));
+            }
+        }
+        HubEvent::Called { call, streams, invocation }
+    }
+
+    fn admit<P>(&self, invocation: &Invocation<'_, P>) -> Result<(), &'static str> {
+        let (calls, uploads) = (&self.peer_calls, self.peer_uploads.len() + invocation.stream_ids.len());
+        if invocation.invocation_id.is_some() && calls.len() >= self.peer_limit || uploads > self.peer_limit {
+            return Err("Too many invocations or streams are in progress.");
+        }
+        if let Some(id) = &invocation.invocation_id
+            && calls.iter().any(|(_, known)| **known == **id)
+        {
+            return Err("The invocation ID is already in use.");
+        }
+        if invocation.stream_ids.iter().any(|id| self.find_upload(id).is_ok()) {
+            return Err("The stream ID is already in use.");
+        }
+        Ok(())
+    }
+
+    fn find_upload(&self, stream_id: &str) -> Result<usize, usize> {
+        self.peer_uploads.binary_search_by(|(known, _)| (**known).cmp(stream_id))
+    }
+
+    fn completed<'a, P>(&mut self, id: Cow<'a, str>, outcome: Outcome<'a, P>) -> HubEvent<'a, P> {
+        // An empty error text stands for no error.
+        let outcome = match outcome {
+            Outcome::Error(error) if error.is_empty() => Outcome::Void,
+            outcome => outcome,
+        };
+        let own = self.own_id(&id).filter(|own| self.is_pending(*own));
+        // Only a call ends with a value.
+        if !(matches!(outcome, Outcome::Value(_)) && own.is_some())
+            && let Ok(at) = self.find_upload(&id)
+        {
+            self.peer_uploads.remove(at);
+            let error = match outcome {
+                Outcome::Error(error) => Some(error),
+                Outcome::Void | Outcome::Value(_) => None,
+            };
+            return HubEvent::UploadCompleted { stream_id: id, error };
+        }
+        let Some(id) = own else { return HubEvent::None };
+        match self.complete(id) {
+            Some(CallKind::Plain) => HubEvent::Completed { id, outcome },
+            Some(CallKind::Stream) => HubEvent::StreamCompleted { id, outcome },
+            None => HubEvent::None,
+        }
+    }
+
+    fn item<'a, P>(&mut self, id: Cow<'a, str>, item: P) -> HubEvent<'a, P> {
+        if self.find_upload(&id).is_ok() {
+            return HubEvent::Uploaded { stream_id: id, item };
+        }
+        let Some(id) = self.own_id(&id) else { return HubEvent::None };
+        match self.calls.get(id) {
+            Some(CallKind::Stream) => HubEvent::Item { id, item },
+            Some(CallKind::Plain) => {
+                self.complete(id);
+                HubEvent::UnexpectedItem { id }
+            }
+            None => HubEvent::None,
         }
     }
 
     /// The peer has ended a call: it takes no more uploads for it either.
-    fn complete(&mut self, invocation_id: &str) -> Option<Pending<T, S>> {
-        let id = own_id(invocation_id)?;
-        let call = self.take(id)?;
+    fn complete(&mut self, id: u64) -> Option<CallKind> {
+        let kind = self.take(id)?;
         self.end_uploads_of(id);
-        Some(call)
+        Some(kind)
     }
 
-    fn take(&mut self, id: u64) -> Option<Pending<T, S>> {
-        let at = self.calls.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-        let call = self.calls.get_mut(at)?.1.take()?;
-        self.pending -= 1;
-        self.pending_plain -= usize::from(matches!(call, Pending::Call(_)));
-        if self.pending <= self.calls.len() / 2 {
-            self.calls.retain(|(_, call)| call.is_some());
-        }
-        Some(call)
+    fn take(&mut self, id: u64) -> Option<CallKind> {
+        let kind = self.calls.take(id)?;
+        self.pending_plain -= usize::from(kind == CallKind::Plain);
+        Some(kind)
     }
 
     fn end_uploads_of(&mut self, call: u64) -> Vec<u64> {
         let mut ended = Vec::new();
-        self.uploads.retain(|upload| {
-            let ends = upload.call == Some(call);
+        self.uploads.retain(|(id, of)| {
+            let ends = *of == Some(call);
             if ends {
-                ended.push(upload.id);
+                ended.push(*id);
             }
             !ends
         });
         ended
     }
+
+    /// Ids of ours are the prefix and a plain decimal; "+1" or "01" would be of someone else.
+    fn own_id(&self, id: &str) -> Option<u64> {
+        let number = id.strip_prefix(self.role.prefix())?;
+        match number.as_bytes() {
+            [b'+', ..] | [b'0', _, ..] => None,
+            _ => number.parse().ok(),
+        }
+    }
 }
 
-/// Ids of ours are plain decimal; "+1" or "01" would be somebody else's.
-fn own_id(invocation_id: &str) -> Option<u64> {
-    match invocation_id.as_bytes() {
-        [b'+', ..] | [b'0', _, ..] => None,
-        _ => invocation_id.parse().ok(),
+/// The id of a call or an upload as messages carry it, without an allocation.
+#[derive(Debug, Clone, Copy)]
+pub struct Id {
+    /// A prefix of one character and at most twenty digits.
+    text: [u8; 21],
+    length: usize,
+}
+
+impl Id {
+    fn new(role: Role, number: u64) -> Self {
+        let mut id = Self { text: [0; 21], length: 0 };
+        // There is room for every number.
+        let _ = write!(id, "{}{number}", role.prefix());
+        id
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.text.get(..self.length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Write for Id {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.length + text.len();
+        let room = self.text.get_mut(self.length..end).ok_or(std::fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::rc::{Rc, Weak};
-
-    type Machine = HubMachine<&'static str, &'static str, Rc<()>>;
-    type Event<'a> = HubEvent<'a, &'a str, &'static str, &'static str>;
-
-    fn completion<'a>(id: &'a str, outcome: Outcome<'a, &'a str>) -> HubMessage<'a, &'a str> {
-        HubMessage::Completion { headers: Vec::new(), invocation_id: id.into(), outcome }
-    }
-
-    fn item<'a>(id: &'a str, item: &'a str) -> HubMessage<'a, &'a str> {
-        HubMessage::StreamItem { headers: Vec::new(), invocation_id: id.into(), item }
-    }
-
-    fn cancel(id: &str) -> HubMessage<'_, &str> {
-        HubMessage::CancelInvocation { headers: Vec::new(), invocation_id: id.into() }
-    }
-
-    /// A job, and a way to see whether it was stopped.
-    fn job() -> (Rc<()>, Weak<()>) {
-        let job = Rc::new(());
-        let seen = Rc::downgrade(&job);
-        (job, seen)
-    }
-
-    #[test]
-    fn every_exit_of_a_call_hands_it_back_once() {
-        let mut hub = Machine::default();
-        let calls = ["void", "value", "error", "item", "gone", "closed"];
-        let ids = calls.map(|call| hub.begin(Pending::Call(call)));
-        let text: Vec<_> = ids.iter().map(u64::to_string).collect();
-        for (n, outcome) in
-            [Outcome::Void, Outcome::Value("null"), Outcome::Error("no".into())].into_iter().enumerate()
-        {
-            assert_eq!(
-                hub.handle_message(completion(&text[n], outcome.clone())),
-                HubEvent::Completed(calls[n], outcome.clone())
-            );
-            assert_eq!(hub.handle_message(completion(&text[n], outcome)), Event::None);
-        }
-        assert_eq!(hub.handle_message(item(&text[3], "1")), HubEvent::UnexpectedItem("item"));
-        assert_eq!(hub.handle_message(item(&text[3], "2")), Event::None);
-        let gone = Abandoned { call: Pending::Call("gone"), uploads: vec![] };
-        assert_eq!(hub.abandon(ids[4]), Some(gone));
-        assert_eq!(hub.abandon(ids[4]), None);
-        assert_eq!(hub.pending_calls(), 1);
-        assert_eq!(hub.close(), [Pending::Call("closed")]);
-        assert_eq!(hub.pending_calls(), 0);
-    }
-
-    #[test]
-    fn a_stream_hands_out_items_until_its_end() {
-        for outcome in [Outcome::Void, Outcome::Value("null"), Outcome::Error("no".into())] {
-            let mut hub = Machine::default();
-            let id = hub.begin(Pending::Stream("ticks"));
-            for n in ["1", "2"] {
-                assert_eq!(hub.handle_message(item("0", n)), HubEvent::Item { id, stream: "ticks", item: n });
-            }
-            assert_eq!(
-                hub.handle_message(completion("0", outcome.clone())),
-                HubEvent::StreamCompleted("ticks", outcome)
-            );
-            assert_eq!(hub.handle_message(item("0", "late")), Event::None);
-            assert_eq!(hub.handle_message(completion("0", Outcome::Void)), Event::None);
-            assert_eq!(hub.abandon(id), None);
-        }
-        let mut hub = Machine::default();
-        let ids = ["gone", "closed"].map(|stream| hub.begin(Pending::Stream(stream)));
-        assert_eq!(hub.pending_calls(), 0);
-        assert_eq!(hub.abandon(ids[0]).map(|gone| gone.call), Some(Pending::Stream("gone")));
-        assert_eq!(hub.handle_message(item("0", "late")), Event::None);
-        assert_eq!(hub.close(), [Pending::Stream("closed")]);
-    }
-
-    #[test]
-    fn uploads_end_with_their_call() {
-        let mut hub = Machine::default();
-        let call = hub.begin(Pending::Call("call"));
-        let ((first, first_seen), (second, second_seen), (alone, alone_seen)) = (job(), job(), job());
-        let ids = [
-            hub.begin_upload(Some(call), first),
-            hub.begin_upload(Some(call), second),
-            hub.begin_upload(None, alone),
-        ];
-        assert_eq!(ids, [1, 2, 3], "one counter for all");
-        assert!(hub.end_upload(ids[0]) && !hub.is_uploading(ids[0]) && !hub.end_upload(ids[0]));
-        assert!(first_seen.upgrade().is_none());
-        hub.handle_message(completion("0", Outcome::Void));
-        assert!(!hub.is_uploading(ids[1]) && second_seen.upgrade().is_none());
-        assert!(!hub.end_upload(ids[1]), "the peer has ended it itself");
-        assert!(hub.is_uploading(ids[2]) && alone_seen.upgrade().is_some());
-
-        let stream = hub.begin(Pending::Stream("stream"));
-        let uploads = [(); 2].map(|()| hub.begin_upload(Some(stream), job().0));
-        let gone = Abandoned { call: Pending::Stream("stream"), uploads: uploads.to_vec() };
-        assert_eq!(hub.abandon(stream), Some(gone));
-        assert!(uploads.iter().all(|id| !hub.is_uploading(*id)));
-        hub.close();
-        assert!(alone_seen.upgrade().is_none());
-    }
-
-    #[test]
-    fn answers_end_once() {
-        let mut hub = Machine::default();
-        let ((given, given_seen), (cancelled, cancelled_seen), (late, late_seen)) = (job(), job(), job());
-        let given = hub.begin_answer("a", given);
-        let cancelled = hub.begin_answer("b", cancelled);
-        let late = hub.begin_answer("c", late);
-        assert_eq!(hub.end_answer(given).as_deref(), Some("a"));
-        assert_eq!(hub.end_answer(given), None);
-        assert!(given_seen.upgrade().is_none());
-        assert_eq!(hub.handle_message(cancel("b")), HubEvent::Cancelled("b".into()));
-        assert_eq!(hub.handle_message(cancel("b")), Event::None);
-        assert_eq!(hub.handle_message(cancel("never heard of")), Event::None);
-        assert!(cancelled_seen.upgrade().is_none());
-        assert_eq!(hub.end_answer(cancelled), None);
-        hub.close();
-        assert!(late_seen.upgrade().is_none());
-        // The peer's ids may begin again on the next connection: a late answer must not be taken for that one's.
-        hub.begin_answer("c", job().0);
-        assert_eq!(hub.end_answer(late), None);
-    }
-
-    #[test]
-    fn foreign_ids_end_nothing() {
-        let mut hub = Machine::default();
-        assert_eq!(hub.begin(Pending::Call("call")), 0);
-        assert_eq!(hub.begin(Pending::Stream("stream")), 1);
-        for id in ["", "00", "+0", "-1", "01", "2", "x", "18446744073709551616"] {
-            assert_eq!(hub.handle_message(completion(id, Outcome::Void)), Event::None, "{id}");
-            assert_eq!(hub.handle_message(item(id, "1")), Event::None, "{id}");
-        }
-        assert_eq!(
-            hub.handle_message(completion("0", Outcome::Error("".into()))),
-            HubEvent::Completed("call", Outcome::Void)
-        );
-    }
-}
+mod tests;

@@ -71,6 +71,11 @@ impl KeepAlive {
         self.woken = false;
     }
 
+    /// What the peer sent may still be on its way to this program: it gets a little more time.
+    pub fn wait(&mut self, now: Moment) {
+        self.deadline = now.saturating_add(WAKE_UP.min(self.timeout));
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Moment {
@@ -84,7 +89,7 @@ impl KeepAlive {
                 return Some(Due::PeerTimeout);
             }
             self.woken = true;
-            self.deadline = now.saturating_add(WAKE_UP.min(self.timeout));
+            self.wait(now);
             self.handle_sent(now);
             return Some(Due::Ping);
         }

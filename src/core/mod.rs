@@ -6,8 +6,9 @@
 //!    [`token`] looks into client tokens.
 //! 2. [`handshake`] opens the hub protocol, [`framing`] cuts the stream into messages, [`json`] and [`msgpack`] read
 //!    and write a [`message`].
-//! 3. [`hub`] keeps the calls of one connection, [`keepalive`] its timers.
-//! 4. [`session`] drives a client's connection through all of this; [`sse`] reads the event stream of one transport.
+//! 3. [`hub`] keeps the calls of one connection, [`keepalive`] its timers, [`stateful`] what a new socket has to send.
+//! 4. [`client`] is the machine of one end of a connection, the client's; it drives all of this. [`codec`] is how it
+//!    reads and writes messages. [`sse`] reads the event stream of one transport.
 //!
 //! State machines have one shape: `handle_…(now, input)` takes what happened, `poll_…()` gives what is to be done.
 //! Time is an argument: a [`Moment`] is the time since an epoch of the driver's own, from a clock that never goes
@@ -22,6 +23,8 @@
     clippy::unreachable
 )]
 
+pub mod client;
+pub mod codec;
 pub mod framing;
 pub mod handshake;
 pub mod hub;
@@ -30,11 +33,13 @@ pub mod keepalive;
 pub mod message;
 pub mod msgpack;
 pub mod negotiate;
+mod outgoing;
 mod protocol;
 pub mod refresh;
-pub mod session;
 pub mod sse;
 pub mod stateful;
+pub(crate) mod table;
+pub mod text;
 pub mod token;
 pub mod url;
 #[cfg(feature = "client")]

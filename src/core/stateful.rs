@@ -1,5 +1,11 @@
 //! Stateful reconnect: what either end has to remember so that a connection survives the loss of its socket.
 //!
+//! ```text
+//!   sent  1 … a │ a+1 … s            received  1 … r │ r+1 …
+//!   acknowledged│kept: sent again              └─ Ack(r), a second after the first that lacks one
+//!                 └─ Sequence(a+1) opens a new socket
+//! ```
+//!
 //! Messages of types 1 to 5 are counted, each direction from 1 on and across all sockets of the connection. The
 //! sender keeps what the receiver has not acknowledged. On a new socket it first sends a Sequence with the number
 //! of the message that comes next, then all it kept; the receiver drops what it has already.
@@ -38,13 +44,35 @@ pub struct MessageBuffer<M> {
     /// The highest number that came.
     received: i64,
     ack_at: Option<Moment>,
+    /// One message may be sent although the buffer is full.
+    overdraft: bool,
+}
+
+/// What a message that came is to its receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    /// It is to be processed.
+    New,
+    /// It was processed already.
+    Duplicate,
+    /// It was about numbers, and has done its work.
+    Bookkeeping,
 }
 
 impl<M> MessageBuffer<M> {
     /// For a new connection. `limit` is in bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { kept: VecDeque::new(), size: 0, limit, sent: 0, expected: 1, received: 0, ack_at: None }
+        Self {
+            kept: VecDeque::new(),
+            size: 0,
+            limit,
+            sent: 0,
+            expected: 1,
+            received: 0,
+            ack_at: None,
+            overdraft: false,
+        }
     }
 
     /// Whether a message of this type is counted.
@@ -63,6 +91,9 @@ impl<M> MessageBuffer<M> {
     /// Keeps a counted message of `size` bytes.
     pub fn handle_sent(&mut self, message: M, size: usize) {
         self.sent += 1;
+        if self.size >= self.limit {
+            self.overdraft = false;
+        }
         self.size += size;
         self.kept.push_back((message, size));
     }
@@ -76,11 +107,10 @@ impl<M> MessageBuffer<M> {
     /// Whether sending has to wait for acknowledgements.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.size >= self.limit
+        self.size >= self.limit && !self.overdraft
     }
 
-    /// Takes a message that came. Whether it is to be processed: duplicates, acknowledgements and sequences are
-    /// not.
+    /// Takes a message that came, and says whether it is to be processed.
     ///
     /// # Errors
     /// [`ProtocolError::Sequence`] if the peer acknowledges what was not sent, or skips what was not received.
@@ -88,11 +118,11 @@ impl<M> MessageBuffer<M> {
         &mut self,
         now: Moment,
         message: &HubMessage<'_, P>,
-    ) -> Result<bool, ProtocolError> {
+    ) -> Result<Receipt, ProtocolError> {
         match message {
             HubMessage::Ack { sequence_id } => {
                 self.handle_ack(*sequence_id)?;
-                return Ok(false);
+                return Ok(Receipt::Bookkeeping);
             }
             // A number below 1 would silence this side for good. One above `expected` is right when the last socket
             // was lost among messages that were sent again, and acknowledged already.
@@ -101,9 +131,9 @@ impl<M> MessageBuffer<M> {
                     return Err(ProtocolError::Sequence { sequence_id: *sequence_id });
                 }
                 self.expected = *sequence_id;
-                return Ok(false);
+                return Ok(Receipt::Bookkeeping);
             }
-            message if !Self::counts(message) => return Ok(true),
+            message if !Self::counts(message) => return Ok(Receipt::New),
             _ => {}
         }
         let number = self.expected;
@@ -112,7 +142,7 @@ impl<M> MessageBuffer<M> {
         self.received = self.received.max(number);
         // A duplicate says that the last acknowledgement was lost.
         self.ack_at.get_or_insert(now.saturating_add(ACK_DELAY));
-        Ok(new)
+        Ok(if new { Receipt::New } else { Receipt::Duplicate })
     }
 
     fn handle_ack(&mut self, sequence_id: i64) -> Result<(), ProtocolError> {
@@ -124,6 +154,7 @@ impl<M> MessageBuffer<M> {
         {
             self.size -= size;
         }
+        self.overdraft &= self.size >= self.limit;
         Ok(())
     }
 
@@ -144,17 +175,25 @@ impl<M> MessageBuffer<M> {
     }
 
     /// There is a new socket: the number for the Sequence message, and the messages to send after it, in order.
-    pub fn resume(&mut self) -> (i64, impl Iterator<Item = &M>) {
-        // The last acknowledgement may have been lost with the socket.
-        if self.received > 0 {
-            self.ack_at = Some(Moment::ZERO);
+    ///
+    /// No acknowledgement is repeated, though the last one may have been lost with the socket: ASP.NET Core takes one
+    /// that comes while its buffer is empty for an acknowledgement of what it sends later. Where it was lost, the peer
+    /// sends messages again, and these duplicates are acknowledged.
+    ///
+    /// The peer's last acknowledgement may have been lost as well. ASP.NET Core does not repeat it for duplicates, so
+    /// that a full buffer would stay full: one more message may be sent, whose acknowledgement covers them all.
+    pub fn resume(&mut self, now: Moment) -> (i64, impl Iterator<Item = &M>) {
+        if self.ack_at.is_some() {
+            self.ack_at = Some(now.saturating_add(ACK_DELAY));
         }
+        self.overdraft = self.size >= self.limit;
         (self.first_kept(), self.kept.iter().map(|(message, _)| message))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Receipt::{Bookkeeping, Duplicate, New};
     use super::*;
 
     const NOW: Moment = Moment::from_secs(100);
@@ -178,12 +217,12 @@ mod tests {
             buffer.handle_sent(message, message.len());
         }
         assert!(buffer.is_full());
-        assert_eq!(buffer.handle_message(NOW, &ack(2)), Ok(false));
+        assert_eq!(buffer.handle_message(NOW, &ack(2)), Ok(Bookkeeping));
         assert!(!buffer.is_full());
-        let (next, kept) = buffer.resume();
+        let (next, kept) = buffer.resume(NOW);
         assert_eq!((next, kept.copied().collect::<Vec<_>>()), (3, vec!["three"]));
-        assert_eq!(buffer.handle_message(NOW, &ack(3)), Ok(false));
-        let (next, mut kept) = buffer.resume();
+        assert_eq!(buffer.handle_message(NOW, &ack(3)), Ok(Bookkeeping));
+        let (next, mut kept) = buffer.resume(NOW);
         assert_eq!((next, kept.next()), (4, None));
     }
 
@@ -191,18 +230,18 @@ mod tests {
     fn duplicates_are_dropped_and_acknowledged_again() {
         let mut buffer = MessageBuffer::<()>::new(10);
         for n in ["1", "2", "3"] {
-            assert_eq!(buffer.handle_message(NOW, &item(n)), Ok(true));
+            assert_eq!(buffer.handle_message(NOW, &item(n)), Ok(New));
         }
         assert_eq!(buffer.poll_timeout(), Some(NOW + ACK_DELAY));
         assert_eq!(buffer.handle_timeout(NOW), None);
         assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(3));
         assert_eq!(buffer.poll_timeout(), None);
-        assert_eq!(buffer.handle_message(NOW, &sequence(2)), Ok(false));
-        assert_eq!(buffer.handle_message(NOW, &item("2")), Ok(false));
-        assert_eq!(buffer.handle_message(NOW, &item("3")), Ok(false));
+        assert_eq!(buffer.handle_message(NOW, &sequence(2)), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, &item("2")), Ok(Duplicate));
+        assert_eq!(buffer.handle_message(NOW, &item("3")), Ok(Duplicate));
         assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(3));
-        assert_eq!(buffer.handle_message(NOW, &HubMessage::<&str>::Ping), Ok(true));
-        assert_eq!(buffer.handle_message(NOW, &item("4")), Ok(true));
+        assert_eq!(buffer.handle_message(NOW, &HubMessage::<&str>::Ping), Ok(New));
+        assert_eq!(buffer.handle_message(NOW, &item("4")), Ok(New));
     }
 
     /// The official clients close the connection here.
@@ -210,15 +249,15 @@ mod tests {
     fn a_socket_that_is_lost_in_the_middle_of_what_was_sent_again() {
         let mut buffer = MessageBuffer::<()>::new(10);
         for n in ["1", "2", "3"] {
-            assert_eq!(buffer.handle_message(NOW, &item(n)), Ok(true));
+            assert_eq!(buffer.handle_message(NOW, &item(n)), Ok(New));
         }
         // The first new socket brings the first message again, and takes the acknowledgement of all three.
-        assert_eq!(buffer.handle_message(NOW, &sequence(1)), Ok(false));
-        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(false));
+        assert_eq!(buffer.handle_message(NOW, &sequence(1)), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(Duplicate));
         assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(3));
         // So the second begins behind them.
-        assert_eq!(buffer.handle_message(NOW, &sequence(4)), Ok(false));
-        assert_eq!(buffer.handle_message(NOW, &item("4")), Ok(true));
+        assert_eq!(buffer.handle_message(NOW, &sequence(4)), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, &item("4")), Ok(New));
     }
 
     /// A negative number would make every later message a duplicate; the official clients take it.
@@ -226,7 +265,7 @@ mod tests {
     fn hostile_numbers_are_refused() {
         let mut buffer = MessageBuffer::new(10);
         buffer.handle_sent((), 1);
-        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(true));
+        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(New));
         for bad in [i64::MIN, -1, 0, 3, i64::MAX] {
             let refused = Err(ProtocolError::Sequence { sequence_id: bad });
             assert_eq!(buffer.handle_message(NOW, &sequence(bad)), refused);
@@ -235,20 +274,45 @@ mod tests {
             let refused = Err(ProtocolError::Sequence { sequence_id: bad });
             assert_eq!(buffer.handle_message(NOW, &ack(bad)), refused);
         }
-        assert_eq!(buffer.handle_message(NOW, &sequence(2)), Ok(false));
-        assert_eq!(buffer.handle_message(NOW, &ack(1)), Ok(false));
+        assert_eq!(buffer.handle_message(NOW, &sequence(2)), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, &ack(1)), Ok(Bookkeeping));
+    }
+
+    /// ASP.NET Core takes an acknowledgement that comes while its buffer is empty for one of what it sends later.
+    #[test]
+    fn nothing_is_acknowledged_twice_unless_it_came_twice() {
+        let mut buffer = MessageBuffer::<()>::new(100);
+        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(New));
+        assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(1));
+        assert_eq!(buffer.resume(NOW).0, 1);
+        assert_eq!(buffer.poll_timeout(), None);
+        assert_eq!(buffer.handle_message(NOW, &sequence(1)), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(Duplicate));
+        assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(1));
+        assert_eq!(buffer.poll_timeout(), None);
+        // What was never acknowledged still is, though not before the peer has begun to speak on the new socket.
+        assert_eq!(buffer.handle_message(NOW, &item("2")), Ok(New));
+        let _ = buffer.resume(NOW + ACK_DELAY / 2);
+        assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), None);
+        assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY * 3 / 2), Some(2));
     }
 
     #[test]
-    fn an_acknowledgement_that_may_be_lost_goes_out_again() {
-        let mut buffer = MessageBuffer::<()>::new(100);
-        assert_eq!(buffer.resume().0, 1);
-        assert_eq!(buffer.poll_timeout(), None, "nothing has come");
-        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(true));
-        assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(1));
-        assert_eq!(buffer.poll_timeout(), None);
-        assert_eq!(buffer.resume().0, 1);
-        assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(1));
-        assert_eq!(buffer.poll_timeout(), None);
+    fn a_full_buffer_lets_one_message_through_after_a_resume() {
+        let mut buffer = MessageBuffer::new(10);
+        buffer.handle_sent("0123456789", 10);
+        assert!(buffer.is_full());
+        let _ = buffer.resume(NOW);
+        assert!(!buffer.is_full());
+        buffer.handle_sent("x", 1);
+        assert!(buffer.is_full());
+        assert_eq!(buffer.handle_message(NOW, &ack(2)), Ok(Bookkeeping));
+        assert!(!buffer.is_full());
+        buffer.handle_sent("0123456789", 10);
+        assert!(buffer.is_full(), "only after a resume");
+        let _ = buffer.resume(NOW);
+        assert_eq!(buffer.handle_message(NOW, &ack(3)), Ok(Bookkeeping));
+        buffer.handle_sent("0123456789", 10);
+        assert!(buffer.is_full(), "and only as long as it is needed");
     }
 }

@@ -5,9 +5,10 @@ use serde::de::DeserializeOwned;
 
 use crate::arguments::Arguments;
 use crate::client::{
-    CallError, ConnectionEvent, ConnectionState, HubConnection, HubConnectionBuilder, HubStream, RetryPolicy,
+    CallError, ConnectionEvent, HubConnection, HubConnectionBuilder, HubStream, RetryPolicy,
 };
-use crate::core::session::ConnectionError;
+use crate::core::client::ConnectionError;
+use crate::core::client::ConnectionState;
 use crate::platform::{MaybeSend, ThreadBound};
 
 /// The connection that components share. Clones mean the same one; two are equal if they do.

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::arguments::Arguments;
-use crate::client::{CallError, ConnectionState};
+use crate::client::CallError;
+use crate::core::client::ConnectionState;
 use crate::front_end::Hub;
 use crate::platform::MaybeSend;
 

@@ -1,24 +1,22 @@
-use std::borrow::Cow;
+//! A hub protocol in JavaScript.
 
-use js_sys::Array;
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use js_sys::{Array, ArrayIntoIter};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
 
-use super::connection::Callbacks;
-use crate::client::Codec;
+use super::callbacks::{Callbacks, Reader};
+use crate::client::WireCodec;
 use crate::core::ProtocolError;
+use crate::core::codec::Codec;
 use crate::core::message::{HubMessage, Invocation, Outcome};
 use crate::core::negotiate::TransferFormat;
 use crate::platform::Frame;
 
 #[wasm_bindgen]
 extern "C" {
-    /// Reads the frames of one socket, in the package's JavaScript.
-    pub type Reader;
-    /// Every message that is whole now. Throws when one is none of the hub protocol.
-    #[wasm_bindgen(method, catch)]
-    fn read(this: &Reader, frame: &JsValue) -> Result<Array, JsValue>;
-
     /// A hub message as its protocol reads it.
     type Record;
     #[wasm_bindgen(method, getter, js_name = type)]
@@ -47,24 +45,12 @@ pub(super) struct JsCodec {
     callbacks: Callbacks,
     name: String,
     format: TransferFormat,
-    reader: Reader,
 }
 
 impl JsCodec {
     pub(super) fn new(callbacks: Callbacks, name: String, binary: bool) -> Self {
         let format = if binary { TransferFormat::Binary } else { TransferFormat::Text };
-        Self { reader: callbacks.reader(), callbacks, name, format }
-    }
-}
-
-impl Clone for JsCodec {
-    fn clone(&self) -> Self {
-        Self {
-            reader: self.callbacks.reader(),
-            callbacks: self.callbacks.clone(),
-            name: self.name.clone(),
-            format: self.format,
-        }
+        Self { callbacks, name, format }
     }
 }
 
@@ -75,9 +61,27 @@ pub(super) struct Out {
     length: usize,
 }
 
+/// The messages of one frame.
+pub(super) struct Messages<'f>(ArrayIntoIter, PhantomData<&'f Frame>);
+
+impl<'f> Iterator for Messages<'f> {
+    type Item = Result<HubMessage<'f, JsValue>, ProtocolError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(message) = envelope(self.0.next()?).transpose() {
+                return Some(message);
+            }
+        }
+    }
+}
+
 impl Codec for JsCodec {
     type Payload<'a> = JsValue;
     type Out = Out;
+    type Frame<'f> = &'f Frame;
+    type Decoder = Reader;
+    type Messages<'f> = Messages<'f>;
 
     fn name(&self) -> &str {
         &self.name
@@ -87,20 +91,34 @@ impl Codec for JsCodec {
         self.format
     }
 
-    fn decode(
-        &mut self,
-        frame: &Frame,
-        each: &mut dyn for<'m> FnMut(HubMessage<'m, JsValue>),
-    ) -> Result<(), ProtocolError> {
+    /// JavaScript knows the limit.
+    fn decoder(&self, _limit: usize) -> Reader {
+        self.callbacks.reader()
+    }
+
+    fn bytes<'s>(frame: &'s &Frame) -> Cow<'s, [u8]> {
+        frame.bytes()
+    }
+
+    fn decode<'f>(
+        reader: &mut Reader,
+        frame: &'f Frame,
+        skip: usize,
+        _spare: &'f mut Vec<u8>,
+    ) -> Result<Messages<'f>, ProtocolError> {
+        let rest;
+        let frame = if skip == 0 {
+            frame
+        } else {
+            let bytes = frame.bytes().get(skip..).unwrap_or_default().to_vec();
+            rest = if frame.is_text() { Frame::text(bytes) } else { Frame::binary(bytes) };
+            &rest
+        };
         // What is wrong with it, the reader remembers.
-        let messages =
-            self.reader.read(frame.as_ref()).map_err(|_| ProtocolError::Message("it can't be read"))?;
-        for message in messages.iter() {
-            if let Some(message) = envelope(message)? {
-                each(message);
-            }
-        }
-        Ok(())
+        let messages = reader.read(frame.as_ref());
+        messages
+            .map(|messages: Array| Messages(messages.into_iter(), PhantomData))
+            .map_err(|_| ProtocolError::Message("it is malformed"))
     }
 
     fn write(&self, out: &mut Out, message: &HubMessage<'_, JsValue>) {
@@ -132,8 +150,20 @@ impl Codec for JsCodec {
         out.length += more.length;
     }
 
-    fn waiting(out: &Out) -> usize {
+    fn size(out: &Out) -> usize {
         out.length
+    }
+}
+
+impl WireCodec for JsCodec {
+    type Held = Frame;
+
+    fn hold(frame: Frame) -> Frame {
+        frame
+    }
+
+    fn view(held: &Frame) -> &Frame {
+        held
     }
 
     fn frame(&self, mut out: Out) -> Frame {

@@ -1,3 +1,5 @@
+//! A connection for JavaScript.
+
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +10,17 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::codec::{JsCodec, Reader};
+use super::callbacks::Callbacks;
+use super::codec::JsCodec;
 use super::error::{connection_error, js_error};
 use crate::client::{
-    Backlog, CallEnd, Callee, Caller, Connection, ConnectionEvent, ConnectionSettings, Full, Job, Listen,
-    RetryPolicy, StopOnDrop, Subscriber, TokenProvider, Waiting,
+    Backlog, CallEnd, Called, Callee, Caller, ClientCall, Connection, ConnectionEvent, ConnectionSettings,
+    Job, Listen, RetryPolicy, StopOnDrop, Subscriber, TokenProvider, Waiting, WireCodec,
 };
-use crate::core::hub::Pending;
-use crate::core::message::{Invocation, Outcome};
+use crate::core::client::{ClientOptions, ConnectionError, RetryContext};
+use crate::core::message::Outcome;
 use crate::core::negotiate::Transports;
 use crate::core::refresh::RefreshError;
-use crate::core::session::{ConnectionError, RetryContext, SessionOptions};
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 use crate::platform::{self, BoxFuture, Runtime};
@@ -59,37 +61,6 @@ extern "C" {
     /// How long before their end credentials are refreshed; null for not by themselves.
     #[wasm_bindgen(method, getter, js_name = refreshLeadInMilliseconds)]
     fn refresh_lead(this: &Options) -> Option<f64>;
-
-    /// The other half of the connection, in the package's JavaScript.
-    #[derive(Clone, Debug)]
-    pub type Callbacks;
-    /// A reader for a new socket.
-    #[wasm_bindgen(method)]
-    pub(super) fn reader(this: &Callbacks) -> Reader;
-    /// Writes a message without a payload: a completion, a cancellation, a ping, Close, Ack or Sequence.
-    #[wasm_bindgen(method)]
-    pub(super) fn write(this: &Callbacks, kind: u8, id: &str, error: Option<&str>, number: f64) -> JsValue;
-    /// One message of many.
-    #[wasm_bindgen(method)]
-    pub(super) fn join(this: &Callbacks, messages: Array) -> JsValue;
-    /// The server calls; with a number, it waits for an answer.
-    #[wasm_bindgen(method)]
-    fn invocation(this: &Callbacks, message: &JsValue, answer: Option<f64>);
-    /// An item of a stream has come.
-    #[wasm_bindgen(method)]
-    fn item(this: &Callbacks, id: f64, message: &JsValue);
-    /// The server has ended a call.
-    #[wasm_bindgen(method)]
-    fn end(this: &Callbacks, id: f64, message: &JsValue);
-    /// A call has failed on this side; with its connection or by itself.
-    #[wasm_bindgen(method)]
-    fn fail(this: &Callbacks, id: f64, error: &JsValue, closed: bool);
-    /// Something has happened to the connection. It is locked meanwhile, and may be used only later.
-    #[wasm_bindgen(method)]
-    fn event(this: &Callbacks, kind: u8, value: &JsValue);
-    /// When to try again, in milliseconds; anything but a number, or a promise of one, is to give up.
-    #[wasm_bindgen(method)]
-    fn retry(this: &Callbacks, count: u32, elapsed: f64, reason: &JsValue, retry_after: f64) -> JsValue;
 }
 
 /// A connection for JavaScript. Calls and uploads carry numbers that JavaScript gives them, in ascending order.
@@ -108,7 +79,7 @@ impl WasmConnection {
     /// A connection that is not started.
     #[wasm_bindgen(constructor)]
     pub fn new(url: &str, options: &Options, callbacks: Callbacks) -> Result<Self, JsValue> {
-        let mut session = SessionOptions::new(hub_url(url)?);
+        let mut session = ClientOptions::new(hub_url(url)?);
         // Where plain http is dangerous, the browser refuses it as mixed content; elsewhere the page came that way.
         session.insecure_http = true;
         session.skip_negotiation = options.skip_negotiation().unwrap_or(false);
@@ -126,17 +97,16 @@ impl WasmConnection {
         set(&mut session.request_timeout, options.timeout());
         set(&mut session.server_timeout, options.server_timeout());
         set(&mut session.keep_alive_interval, options.keep_alive_interval());
-        let mut settings = ConnectionSettings {
+        let settings = ConnectionSettings {
             headers: options.headers().as_ref().map(headers).unwrap_or_default(),
             with_credentials: options.with_credentials().unwrap_or(true),
             token_provider: options.access_token_factory().map(token_provider),
             retry_policy: retry_policy(callbacks.clone()),
-            refresh_lead: options.refresh_lead().and_then(duration),
-            ..ConnectionSettings::default()
         };
+        session.refresh_lead = options.refresh_lead().and_then(duration);
         if let Some(size) = options.stateful_buffer_size() {
             session.use_stateful_reconnect = true;
-            settings.stateful_buffer_size = size as usize;
+            session.stateful_buffer_size = size as usize;
         }
         let codec = JsCodec::new(callbacks.clone(), options.protocol(), options.binary());
         let callee = Box::new(callbacks.clone());
@@ -166,8 +136,8 @@ impl WasmConnection {
     /// Calls a method without waiting for its end. The uploads are numbered from this number on. What it returns is
     /// there when too much is on its way already, and comes when there is room again.
     pub fn send(&self, id: f64, message: JsValue, uploads: u32) -> Result<Option<Promise>, JsValue> {
-        let sent = self.connection.0.send(id as u64, "", message, jobs(uploads));
-        Ok(room(sent.map_err(|error| connection_error(&error))?.full))
+        let sent = self.connection.0.send_as(id as u64, message, jobs(uploads));
+        Ok(self.room(sent.map_err(|error| connection_error(&error))?))
     }
 
     /// Calls a method, and hears of its end; of the items of a stream as well. The uploads are numbered from the
@@ -175,14 +145,14 @@ impl WasmConnection {
     pub fn invoke(&self, id: f64, message: JsValue, streams: bool, uploads: u32) -> Result<(), JsValue> {
         let call = Call { callbacks: self.callbacks.clone(), id };
         let call =
-            if streams { Pending::Stream(Arc::new(call) as _) } else { Pending::Call(Box::new(call) as _) };
-        let begun = self.connection.0.begin(id as u64, "", message, call, jobs(uploads));
-        begun.map(drop).map_err(|error| connection_error(&error))
+            if streams { ClientCall::Stream(Arc::new(call)) } else { ClientCall::Plain(Box::new(call)) };
+        let begun = self.connection.0.invoke_as(id as u64, message, call, jobs(uploads));
+        begun.map_err(|error| connection_error(&error))
     }
 
     /// A call is no longer waited for.
     pub fn cancel(&self, id: f64) {
-        self.connection.0.abandon(id as u64);
+        self.connection.0.cancel(id as u64);
     }
 
     /// An item of a stream waits for its consumer: when there are many, the socket is no longer read.
@@ -202,21 +172,21 @@ impl WasmConnection {
 
     /// Sends an item. `false` when nobody wants it any more; else as `send`.
     pub fn upload(&self, id: f64, message: JsValue) -> JsValue {
-        match self.connection.0.upload(id as u64, message) {
+        match self.connection.0.upload_now(id as u64, message) {
             None => JsValue::FALSE,
-            Some(full) => room(full).into(),
+            Some(is_full) => self.room(is_full).into(),
         }
     }
 
     /// Ends an upload.
     #[wasm_bindgen(js_name = endUpload)]
     pub fn end_upload(&self, id: f64, error: Option<String>) {
-        self.connection.0.end_upload(id as u64, error);
+        self.connection.0.end_upload(id as u64, error.as_deref());
     }
 
     /// Answers the server, if it still waits.
     pub fn answer(&self, number: f64, message: JsValue) {
-        drop(self.connection.0.answer(number as u64, Outcome::Value(message)));
+        self.connection.0.answer(number as u64, Outcome::Value(message));
     }
 
     /// Gives the server a new token. Comes with its lifetime in seconds, if the server tells.
@@ -249,13 +219,18 @@ fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> 
     wasm_bindgen_futures::future_to_promise(future)
 }
 
-fn room(full: Full) -> Option<Promise> {
-    let full = full?;
-    Some(promise(async move {
-        // The connection may end before the socket takes the message.
-        let taken = full.await.map_err(|_| connection_error(&ConnectionError::NotConnected));
-        taken.map(|()| JsValue::UNDEFINED)
-    }))
+impl WasmConnection {
+    /// What to wait for before the next message, if too much is on its way.
+    fn room(&self, is_full: bool) -> Option<Promise> {
+        let connection = Arc::clone(&self.connection.0);
+        is_full.then(|| {
+            promise(async move {
+                // The connection may end before the socket takes the message.
+                let taken = connection.room().await.map_err(|error| connection_error(&error));
+                taken.map(|()| JsValue::UNDEFINED)
+            })
+        })
+    }
 }
 
 /// JavaScript stops its uploads by itself: the end of a call is told there.
@@ -308,9 +283,15 @@ impl Callee<JsCodec> for Callbacks {
     fn start(&self, _runtime: &Runtime) {}
 
     #[allow(clippy::cast_precision_loss, reason = "nobody calls 2^53 times")]
-    fn call(&self, connection: &Arc<Connection<JsCodec>>, call: Invocation<'_, JsValue>) {
-        let answer = call.invocation_id.as_deref().and_then(|id| connection.begin_answer(id));
-        self.invocation(&call.arguments, answer.map(|(number, _)| number as f64));
+    fn call(
+        &self,
+        _connection: &Arc<Connection<JsCodec>>,
+        _frame: &<JsCodec as WireCodec>::Held,
+        calls: Vec<Called<'_, JsCodec>>,
+    ) {
+        for (call, invocation) in calls {
+            self.invocation(&invocation.arguments, call.map(|call| call as f64));
+        }
     }
 }
 

@@ -1,7 +1,9 @@
+//! Errors as JavaScript has them.
+
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 
-use crate::core::session::ConnectionError;
+use crate::core::client::ConnectionError;
 
 /// A JavaScript `Error` with a `code` for programs, and a `statusCode` where there is one.
 pub(super) fn js_error(code: &str, message: &str, status: Option<u16>) -> JsValue {

@@ -3,6 +3,7 @@
 
 #![allow(unreachable_pub, reason = "what is exported is reached from JavaScript")]
 
+mod callbacks;
 mod codec;
 mod connection;
 mod error;

@@ -1,3 +1,5 @@
+//! Negotiate answers and client tokens as objects.
+
 use js_sys::{Array, JSON, Object, Reflect};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{BoxFuture, Frame, HttpBody, HttpClient};
-use crate::core::session::TransportError;
+use crate::core::client::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 

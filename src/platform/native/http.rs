@@ -6,7 +6,7 @@ use std::time::Duration;
 use http_body::Body as _;
 use tokio_tungstenite::tungstenite::Bytes;
 
-use crate::core::session::TransportError;
+use crate::core::client::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
 use crate::platform::{HttpAnswer, HttpRequest, Method, tls};

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::core::Moment;
-use crate::core::session::TransportError;
+use crate::core::client::TransportError;
 
 /// `Send`, where there are threads.
 pub trait MaybeSend: Send {}

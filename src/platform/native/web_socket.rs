@@ -12,9 +12,10 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use super::http::{HttpClient, describe};
+use crate::core::client::TransportError;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::core::negotiate::Transports;
-use crate::core::session::TransportError;
+use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 
@@ -25,6 +26,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) fn transports() -> Transports {
     Transports::ALL
 }
+
+/// Bytes whose clones are cheap.
+pub(crate) type SharedBytes = Bytes;
 
 /// One WebSocket message.
 #[derive(Debug)]
@@ -63,6 +67,14 @@ impl Frame {
 }
 
 impl Frame {
+    /// All of it.
+    pub(crate) fn into_bytes(self) -> SharedBytes {
+        match self {
+            Self::Text(text) => text.into(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
     pub(super) fn shared_bytes(&self) -> Bytes {
         match self {
             Self::Text(text) => text.clone().into(),
@@ -129,7 +141,7 @@ impl WebSocket {
                     close_code: Some(close.code.into()),
                     ..TransportError::new(match close.reason.as_str() {
                         "" => "the server closed the WebSocket".to_owned(),
-                        reason => format!("the server closed the WebSocket: {reason}"),
+                        reason => format!("the server closed the WebSocket: {}", clip(reason)),
                     })
                 }),
                 Some(Ok(Message::Close(None))) | None => {

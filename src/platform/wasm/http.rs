@@ -11,7 +11,7 @@ use web_sys::{
     RequestMode,
 };
 
-use crate::core::session::TransportError;
+use crate::core::client::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
 use crate::platform::{HttpAnswer, HttpRequest, Method};

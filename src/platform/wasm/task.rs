@@ -10,7 +10,7 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::core::Moment;
-use crate::core::session::TransportError;
+use crate::core::client::TransportError;
 
 /// `Send`, where there are threads: not here.
 pub trait MaybeSend {}

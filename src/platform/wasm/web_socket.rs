@@ -11,8 +11,9 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent};
 
 use super::http::{HttpClient, describe};
+use crate::core::client::TransportError;
 use crate::core::negotiate::{Transport, Transports, with_token_in_query};
-use crate::core::session::TransportError;
+use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 
@@ -29,6 +30,9 @@ pub(crate) fn transports() -> Transports {
     }
     transports
 }
+
+/// Bytes whose clones are cheap.
+pub(crate) type SharedBytes = Rc<[u8]>;
 
 /// One WebSocket message. Text stays JavaScript's until someone asks for its bytes.
 #[derive(Debug)]
@@ -60,6 +64,15 @@ impl Frame {
         length as usize
     }
 
+    /// All of it.
+    pub(crate) fn into_bytes(self) -> SharedBytes {
+        match self {
+            Self::Text(text) => String::from(text).into_bytes().into(),
+            Self::Binary(bytes) => bytes.to_vec().into(),
+        }
+    }
+
+    #[cfg(feature = "js")]
     pub(crate) fn bytes(&self) -> Cow<'_, [u8]> {
         Cow::Owned(match self {
             Self::Text(text) => String::from(text).into_bytes(),
@@ -247,7 +260,7 @@ fn close_error(was_open: bool, event: &CloseEvent) -> TransportError {
     }
     let message = match event.reason() {
         reason if reason.is_empty() => "the WebSocket was closed".to_owned(),
-        reason => format!("the WebSocket was closed: {reason}"),
+        reason => format!("the WebSocket was closed: {}", clip(reason)),
     };
     TransportError { close_code: Some(event.code()), ..TransportError::new(message) }
 }

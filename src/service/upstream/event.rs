@@ -107,7 +107,8 @@ impl UpstreamMessage {
             HubProtocol::Json => serde_json::from_slice(&self.arguments).map_err(|error| error.to_string()),
             #[cfg(feature = "msgpack")]
             HubProtocol::MessagePack => {
-                crate::client::Payload::MessagePack(&self.arguments).decode().map_err(|e| e.to_string())
+                let arguments = crate::core::codec::Payload::MessagePack(&self.arguments);
+                crate::payload::Decode::decode(arguments).map_err(|error| error.to_string())
             }
         };
         decoded.map_err(|error| {

@@ -1,0 +1,301 @@
+//! Handlers at work. Calls of the server's go through one queue a connection, frame by frame, and their handlers begin in
+//! the order of arrival:
+//!
+//! ```text
+//!   driver ──Batch──▶ queue ──▶ plain closure: run here
+//!                           └─▶ async handler: begun here, goes on in a task of its own;
+//!                               its next call waits for that, those of other handlers do not
+//! ```
+//!
+//! A handler that is slow, or panics, holds up neither the connection nor the handlers of other methods, unless it is a
+//! plain closure that blocks: those behind it wait then.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::ops::Range;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_channel::mpsc::UnboundedReceiver;
+use futures_core::Stream as _;
+
+use crate::arguments::serialize;
+use crate::client::engine::backlog::Waiting;
+use crate::client::engine::guard::{caught, guarded};
+use crate::client::handler::sealed::{Callable, Output};
+use crate::client::reply::{BAD_ARGUMENTS, Reply};
+use crate::core::HubProtocol;
+use crate::core::codec::Payload;
+use crate::payload::{Decode as _, PayloadError};
+use crate::platform::{BoxFuture, MaybeSend, MaybeSync, Runtime, SharedBytes};
+
+const PANICKED: &str = "Client's handler panicked.";
+
+/// The handlers of one method. Shared, so that no lock is held while arguments are read, which is the user's code.
+#[derive(Clone, Default)]
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) handlers: Vec<(u64, Arc<dyn Registered>)>,
+    /// The one whose result goes back.
+    pub(super) answers: Option<(u64, Arc<dyn Registered>)>,
+}
+
+impl Target {
+    pub(super) fn is_empty(&self) -> bool {
+        self.handlers.is_empty() && self.answers.is_none()
+    }
+}
+
+/// The calls of one frame, or of a part of it, in order.
+pub(super) struct Batch {
+    pub(super) bytes: SharedBytes,
+    pub(super) protocol: HubProtocol,
+    pub(super) targets: Vec<Arc<Target>>,
+    pub(super) works: Vec<Work>,
+    pub(super) waiting: Waiting,
+}
+
+/// One call.
+pub(super) struct Work {
+    /// Which of the targets.
+    pub(super) target: usize,
+    pub(super) arguments: Arguments,
+    pub(super) reply: Option<Reply>,
+    /// Whether the answer was cancelled before it was begun.
+    pub(super) cancelled: bool,
+}
+
+/// Where the arguments are.
+pub(super) enum Arguments {
+    /// In the frame.
+    Slice(Range<usize>),
+    Owned(Vec<u8>),
+}
+
+impl Arguments {
+    pub(super) fn new(frame: &[u8], arguments: &[u8]) -> Self {
+        match range_in(frame, arguments) {
+            Some(range) => Self::Slice(range),
+            None => Self::Owned(arguments.to_vec()),
+        }
+    }
+
+    fn get<'a>(&'a self, frame: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::Slice(range) => frame.get(range.clone()).unwrap_or_default(),
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// Where in a slice another one lies, if it is a part of it.
+fn range_in(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+    let end = start.checked_add(part.len())?;
+    (end <= whole.len()).then_some(start..end)
+}
+
+/// Works on what comes through the queue, until the connection is gone.
+pub(super) async fn dispatch(queue: &mut UnboundedReceiver<Batch>, runtime: &Runtime) {
+    while let Some(batch) = poll_fn(|cx| Pin::new(&mut *queue).poll_next(cx)).await {
+        let mut batch = Some(batch);
+        poll_fn(|cx| {
+            if let Some(batch) = batch.take() {
+                run(batch, cx, runtime);
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+fn run(batch: Batch, cx: &mut Context<'_>, runtime: &Runtime) {
+    let Batch { bytes, protocol, targets, works, mut waiting } = batch;
+    for Work { target, arguments, reply, cancelled } in works {
+        let Some(target) = targets.get(target) else { continue };
+        let arguments = Payload::new(protocol, arguments.get(&bytes));
+        let mut call = Call { arguments, target, waiting: &mut waiting, cx: &mut *cx, runtime };
+        for (_, handler) in &target.handlers {
+            Arc::clone(handler).call(&mut call, None);
+        }
+        if let Some((_, handler)) = target.answers.as_ref().filter(|_| !cancelled) {
+            Arc::clone(handler).call(&mut call, reply);
+        }
+    }
+}
+
+/// A call on its way to a handler.
+pub(super) struct Call<'c, 'w> {
+    arguments: Payload<'c>,
+    target: &'c Target,
+    /// All that waits of the batch.
+    waiting: &'c mut Waiting,
+    cx: &'c mut Context<'w>,
+    runtime: &'c Runtime,
+}
+
+/// One registered handler, without its types.
+pub(super) trait Registered: MaybeSend + MaybeSync {
+    fn call(self: Arc<Self>, call: &mut Call<'_, '_>, reply: Option<Reply>);
+}
+
+/// A handler, and what waits for it while it is busy.
+pub(super) struct Seat<M, H: Callable<M>>(Mutex<State<M, H>>);
+
+struct State<M, H: Callable<M>> {
+    /// `None` while it is busy.
+    handler: Option<H>,
+    later: VecDeque<Taken<H::Arguments>>,
+    kind: std::marker::PhantomData<fn(M)>,
+}
+
+/// A call whose arguments are read.
+struct Taken<A> {
+    arguments: A,
+    reply: Option<Reply>,
+    /// `None` while it waits with its batch.
+    waiting: Option<Waiting>,
+}
+
+impl<M, H: Callable<M>> Seat<M, H> {
+    pub(super) fn new(handler: H) -> Self {
+        let (handler, later) = (Some(handler), VecDeque::new());
+        Self(Mutex::new(State { handler, later, kind: std::marker::PhantomData }))
+    }
+}
+
+impl<M: 'static, H: Callable<M>> Registered for Seat<M, H> {
+    fn call(self: Arc<Self>, call: &mut Call<'_, '_>, reply: Option<Reply>) {
+        let target = &call.target.name;
+        let Some(arguments) = read(call.arguments, target) else {
+            if let Some(reply) = reply {
+                reply.refuse(BAD_ARGUMENTS);
+            }
+            return;
+        };
+        let bytes = call.arguments.as_ref().len();
+        // The closure of a plain handler runs under this lock. Only this task takes it while the handler is here.
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(handler) = &mut state.handler else {
+            let waiting = Some(call.waiting.split(bytes));
+            return state.later.push_back(Taken { arguments, reply, waiting });
+        };
+        if H::IS_PLAIN && reply.is_none() {
+            return attend_at_once(handler, arguments, target);
+        }
+        let Some(handler) = state.handler.take() else { return };
+        drop(state);
+        let taken = Taken { arguments, reply, waiting: None };
+        let mut serving: BoxFuture<()> = Box::pin(serve(Arc::clone(&self), handler, taken, target.clone()));
+        if serving.as_mut().poll(call.cx).is_pending() {
+            // It is polled by another task from now on; what it waits for is told so at the next poll.
+            let waiting = call.waiting.split(bytes);
+            call.runtime.spawn(async move {
+                let _waiting = waiting;
+                serving.await;
+            });
+        }
+    }
+}
+
+/// The arguments as the handler wants them.
+fn read<A: serde::de::DeserializeOwned>(arguments: Payload<'_>, target: &str) -> Option<A> {
+    let read: Option<Result<A, PayloadError>> = caught(|| arguments.decode());
+    match read {
+        Some(Ok(arguments)) => return Some(arguments),
+        Some(Err(error)) => {
+            tracing::error!(target_method = target, %error, "arguments of another type than the handler's");
+        }
+        None => tracing::error!(target_method = target, "reading the arguments panicked"),
+    }
+    None
+}
+
+/// A call of a plain closure that nobody waits for.
+fn attend_at_once<M, H: Callable<M>>(handler: &mut H, arguments: H::Arguments, target: &str) {
+    let output =
+        caught(|| match pin!(handler.call(arguments)).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => result(output, None).map(drop),
+            Poll::Pending => Ok(()),
+        });
+    if let Err(error) = output.unwrap_or_else(|| Err(PANICKED.to_owned())) {
+        tracing::error!(target_method = target, error, "a handler failed");
+    }
+}
+
+/// One call after the other, until none waits.
+async fn serve<M, H: Callable<M>>(
+    seat: Arc<Seat<M, H>>,
+    mut handler: H,
+    first: Taken<H::Arguments>,
+    target: String,
+) {
+    let mut next = Some(first);
+    while let Some(Taken { arguments, reply, waiting }) = next {
+        attend(&mut handler, arguments, reply, &target).await;
+        drop(waiting);
+        let mut state = seat.0.lock().unwrap_or_else(PoisonError::into_inner);
+        next = state.later.pop_front();
+        if next.is_none() {
+            state.handler = Some(handler);
+            return;
+        }
+    }
+}
+
+/// One call of a handler, to its end.
+async fn attend<M, H: Callable<M>>(
+    handler: &mut H,
+    arguments: H::Arguments,
+    mut reply: Option<Reply>,
+    target: &str,
+) {
+    if poll_fn(|cx| Poll::Ready(reply.as_mut().is_some_and(|reply| reply.is_stopped(cx)))).await {
+        return;
+    }
+    let mut future = pin!(guarded(async { handler.call(arguments).await }));
+    let output = poll_fn(|cx| match future.as_mut().poll(cx) {
+        // The end of the wish for an answer wakes this task.
+        Poll::Pending if reply.as_mut().is_some_and(|reply| reply.is_stopped(cx)) => Poll::Ready(None),
+        output => output.map(Some),
+    })
+    .await;
+    let Some(output) = output else { return };
+    let protocol = reply.as_ref().map(Reply::protocol);
+    let result = output.and_then(|output| caught(|| result(output, protocol)));
+    let result = result.unwrap_or_else(|| Err(PANICKED.to_owned()));
+    if let Err(error) = &result {
+        tracing::error!(target_method = target, error, "a handler failed");
+    }
+    if let Some(reply) = reply {
+        reply.give(result).await;
+    }
+}
+
+/// What a handler returned, as bytes if somebody waits for it.
+fn result(output: impl Output, protocol: Option<HubProtocol>) -> Result<Vec<u8>, String> {
+    let value = output.into_result()?;
+    let mut bytes = Vec::new();
+    if let Some(protocol) = protocol {
+        serialize(protocol, &mut bytes, &value)
+            .map_err(|error| format!("Client failed to serialize the result: {error}"))?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_found_in_their_frame() {
+        let frame = b"0123456789".to_vec();
+        assert_eq!(range_in(&frame, &frame[3..5]), Some(3..5));
+        assert_eq!(range_in(&frame, &frame), Some(0..10));
+        assert_eq!(range_in(&frame[2..4], &frame[3..5]), None);
+        assert_eq!(range_in(&frame[2..4], &frame[0..1]), None);
+        assert_eq!(Arguments::new(&frame[2..4], &frame[4..6]).get(&frame), b"45");
+        assert_eq!(Arguments::new(&frame, &frame[4..6]).get(&frame), b"45");
+    }
+}

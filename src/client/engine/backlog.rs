@@ -1,0 +1,160 @@
+//! How much of the server's messages waits for handlers and streams. Whether the transport is read is the machine's
+//! decision; this counts.
+//!
+//! ```text
+//!   driver ──enter──▶ waiting: messages, bytes ──taken──▶ handlers, streams
+//!      ▲                   │ no room: paused
+//!      └──────woken────────┘ when there is room again
+//! ```
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
+
+use crate::core::client::Load;
+
+/// The socket is not read while more messages than this, or more bytes, wait for their handlers and streams.
+const SOFT: Limit = Limit { messages: 1024, bytes: 8 << 20 };
+
+/// Hard limit, used while a call awaits its result.
+const HARD: Limit = Limit { messages: 64 << 10, bytes: 64 << 20 };
+
+struct Limit {
+    messages: u64,
+    bytes: u64,
+}
+
+impl Limit {
+    fn is_exceeded_by(&self, waiting: u64) -> bool {
+        waiting >> BYTES >= self.messages || waiting & ((1 << BYTES) - 1) >= self.bytes
+    }
+}
+
+/// How many of the bits of [`Backlog::waiting`] count bytes. The others count messages.
+const BYTES: u32 = 40;
+
+/// So many messages of so many bytes together.
+fn counted(messages: usize, bytes: usize) -> u64 {
+    let number = |n: usize| u64::try_from(n).unwrap_or_default();
+    (number(messages) << BYTES) + number(bytes)
+}
+
+/// How much of the server's messages waits for handlers and streams.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    /// Messages and bytes in one number, so that one operation counts both: handlers run on other threads than the
+    /// socket is read on, and what both write is slow.
+    waiting: AtomicU64,
+    /// How many messages have been taken while the socket was not read.
+    taken: AtomicUsize,
+    /// How many streams are waited for that have nothing to give.
+    hungry: AtomicUsize,
+    paused: AtomicBool,
+    /// More than one where connections share their handlers.
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Backlog {
+    fn exceeds(&self, limit: &Limit) -> bool {
+        limit.is_exceeded_by(self.waiting.load(Ordering::SeqCst))
+    }
+
+    /// Whether more waits than can be held.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.exceeds(&HARD)
+    }
+
+    fn is_full(&self, waker: &Waker) -> bool {
+        if !self.exceeds(&SOFT) {
+            return false;
+        }
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+        drop(wakers);
+        self.paused.store(true, Ordering::SeqCst);
+        // Something may have been taken in between, by someone who saw no pause.
+        self.exceeds(&SOFT)
+    }
+}
+
+impl Backlog {
+    /// What the machine decides by. When there is no room, the task is woken when there is again.
+    pub(super) fn load(&self, cx: &Context<'_>) -> Load {
+        if !self.is_full(cx.waker()) {
+            return Load::default();
+        }
+        let taken = self.taken.load(Ordering::SeqCst);
+        Load { is_full: true, taken, is_hungry: self.hungry.load(Ordering::SeqCst) > 0 }
+    }
+
+    /// A message of so many bytes waits until the guard is dropped.
+    pub(crate) fn enter(self: &Arc<Self>, bytes: usize) -> Waiting {
+        self.enter_all(1, bytes)
+    }
+
+    /// So many messages of so many bytes together wait until the guard is dropped.
+    pub(crate) fn enter_all(self: &Arc<Self>, messages: usize, bytes: usize) -> Waiting {
+        let counted = counted(messages, bytes);
+        self.waiting.fetch_add(counted, Ordering::SeqCst);
+        Waiting { backlog: Arc::clone(self), counted }
+    }
+
+    /// An empty stream is waited for until the guard is dropped.
+    #[cfg(feature = "client")]
+    pub(crate) fn hunger(self: &Arc<Self>) -> Hungry {
+        self.hungry.fetch_add(1, Ordering::SeqCst);
+        Hungry(Arc::clone(self))
+    }
+}
+
+/// Messages that wait.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    backlog: Arc<Backlog>,
+    counted: u64,
+}
+
+impl Waiting {
+    /// One of the messages, of so many bytes, which waits for longer than the rest.
+    #[cfg(feature = "client")]
+    pub(crate) fn split(&mut self, bytes: usize) -> Self {
+        let counted = counted(1, bytes).min(self.counted);
+        self.counted -= counted;
+        Self { backlog: Arc::clone(&self.backlog), counted }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let backlog = &self.backlog;
+        let taken = self.counted;
+        let left = backlog.waiting.fetch_sub(taken, Ordering::SeqCst).wrapping_sub(taken);
+        if !backlog.paused.load(Ordering::SeqCst) {
+            return;
+        }
+        let messages = usize::try_from(taken >> BYTES).unwrap_or_default();
+        backlog.taken.fetch_add(messages, Ordering::SeqCst);
+        if !SOFT.is_exceeded_by(left) {
+            backlog.paused.store(false, Ordering::SeqCst);
+            let wakers = std::mem::take(&mut *backlog.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// A stream that is waited for.
+#[cfg(feature = "client")]
+#[derive(Debug)]
+pub(crate) struct Hungry(Arc<Backlog>);
+
+#[cfg(feature = "client")]
+impl Drop for Hungry {
+    fn drop(&mut self) {
+        self.0.hungry.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(all(native, test, feature = "client"))]
+mod tests;

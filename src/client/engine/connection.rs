@@ -1,0 +1,286 @@
+//! What the handles of a connection and its driver share: the machine, wakers, and who waits behind its numbers.
+
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+
+use crate::client::engine::backlog::Backlog;
+use crate::client::engine::codec::WireCodec;
+use crate::client::engine::events::{ConnectionEvent, Listen, Listeners};
+#[cfg(feature = "client")]
+use crate::client::engine::events::{ConnectionEvents, EventCallback};
+use crate::client::engine::retry::RetryPolicy;
+use crate::client::engine::room::Room;
+use crate::core::client::{ClientMachine, ClientOptions, ConnectionError, ConnectionInfo, ConnectionState};
+use crate::core::codec::Codec;
+use crate::core::message::{Invocation, Outcome};
+use crate::core::refresh::RefreshError;
+use crate::core::table::Table;
+use crate::core::token::AccessToken;
+use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync, Runtime};
+
+/// The caller's source of access tokens.
+pub(crate) type TokenProvider = Arc<dyn ProvideToken>;
+
+/// Asks for a token. No token means to go without.
+pub(crate) trait ProvideToken: MaybeSend + MaybeSync {
+    fn provide(&self) -> BoxFuture<Result<Option<AccessToken>, String>>;
+}
+
+impl<F: Fn() -> BoxFuture<Result<Option<AccessToken>, String>> + MaybeSend + MaybeSync> ProvideToken for F {
+    fn provide(&self) -> BoxFuture<Result<Option<AccessToken>, String>> {
+        self()
+    }
+}
+
+/// What the driver needs to know, and the machine does not.
+#[derive(Clone)]
+pub(crate) struct ConnectionSettings {
+    /// Headers of the user's for every HTTP request.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Whether a browser sends cookies along to another origin.
+    pub(crate) with_credentials: bool,
+    pub(crate) token_provider: Option<TokenProvider>,
+    /// Asked when the connection is lost, if the machine's options say so.
+    pub(crate) retry_policy: RetryPolicy,
+}
+
+impl Default for ConnectionSettings {
+    fn default() -> Self {
+        Self {
+            headers: Vec::new(),
+            with_credentials: true,
+            token_provider: None,
+            retry_policy: RetryPolicy::default(),
+        }
+    }
+}
+
+/// How a call ended, to the one who made it.
+pub(crate) enum CallEnd<'a, P> {
+    Outcome(Outcome<'a, P>),
+    UnexpectedItem,
+    Closed(&'a ConnectionError),
+}
+
+/// Someone who waits for the end of a call.
+pub(crate) trait Caller<C: Codec>: MaybeSend {
+    fn end(self: Box<Self>, end: CallEnd<'_, C::Payload<'_>>);
+}
+
+/// Someone who takes the items of a stream.
+pub(crate) trait Subscriber<C: Codec>: MaybeSend + MaybeSync {
+    /// Takes an item. Returns whether more are wanted.
+    fn item(&self, item: C::Payload<'_>) -> bool;
+
+    fn end(&self, end: CallEnd<'_, C::Payload<'_>>);
+}
+
+/// A call of the server's: its number, if it expects an answer, and what it says.
+pub(crate) type Called<'a, C> = (Option<u64>, Invocation<'a, <C as Codec>::Payload<'a>>);
+
+/// Someone who is called by the server.
+pub(crate) trait Callee<C: WireCodec>: MaybeSend + MaybeSync {
+    /// A connection is started. Nothing of an earlier one counts any more.
+    fn start(&self, runtime: &Runtime);
+
+    /// Takes the calls of one frame, in order. Nothing that takes long, and nothing that can fail, may happen here.
+    fn call(&self, connection: &Arc<Connection<C>>, frame: &C::Held, calls: Vec<Called<'_, C>>);
+}
+
+/// Something that goes on until this is dropped.
+pub(crate) type Job = oneshot::Sender<()>;
+
+/// Who waits for a call.
+pub(crate) enum ClientCall<C: Codec> {
+    Plain(Box<dyn Caller<C>>),
+    Stream(Arc<dyn Subscriber<C>>),
+}
+
+impl<C: Codec> ClientCall<C> {
+    pub(super) fn end(self, end: CallEnd<'_, C::Payload<'_>>) {
+        match self {
+            Self::Plain(caller) => caller.end(end),
+            Self::Stream(subscriber) => subscriber.end(end),
+        }
+    }
+}
+
+/// A call, and what ends with it.
+pub(super) struct Pending<C: Codec> {
+    pub(super) call: ClientCall<C>,
+    pub(super) _uploads: Vec<Job>,
+}
+
+/// What a driver and the users' handles share.
+pub(crate) struct Connection<C: WireCodec> {
+    pub(super) callee: Box<dyn Callee<C>>,
+    pub(super) settings: ConnectionSettings,
+    pub(super) backlog: Arc<Backlog>,
+    shared: Mutex<Shared<C>>,
+}
+
+pub(super) struct Shared<C: WireCodec> {
+    pub(super) machine: ClientMachine<C>,
+    /// Where the driver runs.
+    pub(super) runtime: Option<Runtime>,
+    /// The driver's.
+    pub(super) waker: Option<Waker>,
+    /// Our calls, by number.
+    pub(super) calls: Table<Pending<C>>,
+    /// Uploads of calls without an end.
+    pub(super) uploads: Table<Job>,
+    /// What is being answered, by the number of the server's call.
+    pub(super) answers: Table<Job>,
+    pub(super) room: Room,
+    pub(super) started: Vec<oneshot::Sender<Result<(), Arc<ConnectionError>>>>,
+    pub(super) ended: Vec<oneshot::Sender<Arc<ConnectionError>>>,
+    /// Why the connection ended the last time.
+    pub(super) last_end: Option<Arc<ConnectionError>>,
+    /// Who waits for a refresh of the authentication.
+    pub(super) refreshed: Vec<oneshot::Sender<Refreshed>>,
+    listeners: Listeners,
+    /// Callbacks that begin to hear of events with the first start, since there may be no runtime before.
+    #[cfg(feature = "client")]
+    pub(super) callbacks: Vec<(ConnectionEvents, EventCallback)>,
+}
+
+/// The new lifetime of the credentials, if the server told, or why they could not be renewed.
+pub(super) type Refreshed = Result<Option<Duration>, RefreshError>;
+
+impl<C: WireCodec> Connection<C> {
+    pub(crate) fn new(
+        mut options: ClientOptions,
+        settings: ConnectionSettings,
+        backlog: Arc<Backlog>,
+        callee: Box<dyn Callee<C>>,
+        codec: C,
+    ) -> Arc<Self> {
+        options.transports.available = platform::transports();
+        options.has_token_provider = settings.token_provider.is_some();
+        let shared = Mutex::new(Shared {
+            machine: ClientMachine::new(options, codec),
+            runtime: None,
+            waker: None,
+            calls: Table::default(),
+            uploads: Table::default(),
+            answers: Table::default(),
+            room: Room::default(),
+            started: Vec::new(),
+            ended: Vec::new(),
+            last_end: None,
+            refreshed: Vec::new(),
+            listeners: Listeners::default(),
+            #[cfg(feature = "client")]
+            callbacks: Vec::new(),
+        });
+        Arc::new(Self { callee, settings, backlog, shared })
+    }
+
+    /// No user's code runs while the lock is held, so a poisoned one is as good as any.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shared<C>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn state(&self) -> ConnectionState {
+        self.lock().machine.state()
+    }
+
+    pub(crate) fn info(&self) -> Option<ConnectionInfo> {
+        self.lock().machine.info().cloned()
+    }
+
+    /// Where the connection runs, once it was started.
+    #[cfg(feature = "client")]
+    pub(crate) fn runtime(&self) -> Option<Runtime> {
+        self.lock().runtime.clone()
+    }
+
+    /// Has a listener hear of what happens from now on.
+    pub(crate) fn listen(&self, listener: Box<dyn Listen>) {
+        self.lock().listeners.add(listener);
+    }
+
+    /// Has later attempts to connect go to another URL.
+    #[cfg(all(browser, feature = "js"))]
+    pub(crate) fn set_url(&self, url: crate::core::url::HubUrl) {
+        self.lock().machine.set_url(url);
+    }
+
+    /// Changes what is shared, and wakes the driver if there is something to do for it.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Shared<C>) -> R) -> R {
+        let mut shared = self.lock();
+        let result = change(&mut shared);
+        let wakes = shared.machine.has_transmit() || shared.machine.has_effect();
+        let waker = if wakes { shared.waker.take() } else { None };
+        drop(shared);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+}
+
+impl<C: WireCodec> Shared<C> {
+    pub(super) fn tell(&mut self, event: &ConnectionEvent) {
+        self.listeners.tell(event);
+    }
+
+    /// Lets the first of those who wait for room go on, if there is some.
+    pub(super) fn yield_room(&mut self) {
+        if !self.room.is_empty() && !self.machine.is_full() {
+            self.room.wake_first();
+        }
+    }
+
+    /// Everyone who waits behind a number, or for room, of a connection that is down.
+    pub(super) fn take_pending(&mut self) -> Vec<Pending<C>> {
+        self.uploads = Table::default();
+        self.answers = Table::default();
+        self.room.wake_all();
+        self.calls.drain().collect()
+    }
+
+    /// Everyone who waits for the end of the connection, or for its beginning.
+    pub(super) fn take_waiting(&mut self) -> Waiting {
+        self.waker = None;
+        self.room.wake_all();
+        Waiting { started: mem::take(&mut self.started), ended: mem::take(&mut self.ended) }
+    }
+}
+
+/// Those who wait for a connection, to be told when it is no longer locked.
+pub(super) struct Waiting {
+    pub(super) started: Vec<oneshot::Sender<Result<(), Arc<ConnectionError>>>>,
+    pub(super) ended: Vec<oneshot::Sender<Arc<ConnectionError>>>,
+}
+
+impl Waiting {
+    pub(super) fn tell(self, error: &Arc<ConnectionError>) {
+        for started in self.started {
+            let _ = started.send(Err(Arc::clone(error)));
+        }
+        for ended in self.ended {
+            let _ = ended.send(Arc::clone(error));
+        }
+    }
+}
+
+/// Stops the connection when the last user's handle is gone.
+pub(crate) struct StopOnDrop<C: WireCodec>(pub(crate) Arc<Connection<C>>);
+
+impl<C: WireCodec> Drop for StopOnDrop<C> {
+    fn drop(&mut self) {
+        self.0.request_stop();
+    }
+}
+
+impl<C: WireCodec> fmt::Debug for StopOnDrop<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("state", &self.0.state()).finish_non_exhaustive()
+    }
+}

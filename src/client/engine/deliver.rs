@@ -1,0 +1,172 @@
+//! What the machine reports goes to those who wait for it.
+
+use std::sync::Arc;
+
+use crate::client::engine::codec::WireCodec;
+use crate::client::engine::connection::{
+    CallEnd, Called, ClientCall, Connection, Shared, Subscriber, Waiting,
+};
+use crate::client::engine::events::ConnectionEvent;
+use crate::core::Moment;
+use crate::core::client::{ConnectionError, Effect};
+use crate::core::hub::HubEvent;
+use crate::core::message::Outcome;
+use crate::platform::Frame;
+
+/// How many messages are read while the connection is locked. A frame may hold millions.
+const BATCH: usize = 64;
+
+/// The text of the official client for a call that its server has cancelled.
+const CANCELLED: &str = "The invocation was canceled.";
+
+/// What a message means for someone outside, to be told when the connection is no longer locked.
+enum Delivery<'f, C: WireCodec> {
+    End(ClientCall<C>, CallEnd<'f, C::Payload<'f>>),
+    Item(u64, Arc<dyn Subscriber<C>>, C::Payload<'f>),
+}
+
+impl<C: WireCodec> Connection<C> {
+    /// Takes a frame of the transport's.
+    pub(super) fn receive(self: &Arc<Self>, now: Moment, frame: Frame) {
+        tracing::trace!(text = frame.is_text(), "received a frame");
+        let (held, mut spare) = (C::hold(frame), Vec::new());
+        let messages = self.lock().machine.handle_frame(now, C::view(&held), &mut spare);
+        let Some(mut messages) = messages else { return };
+        loop {
+            let (mut deliveries, mut calls) = (Vec::new(), Vec::new());
+            let goes_on = self.lock().collect(now, &mut messages, &mut deliveries, &mut calls);
+            for delivery in deliveries {
+                match delivery {
+                    Delivery::End(call, end) => call.end(end),
+                    Delivery::Item(id, stream, item) => {
+                        if !stream.item(item) {
+                            self.cancel(id);
+                        }
+                    }
+                }
+            }
+            if !calls.is_empty() {
+                self.callee.call(self, &held, calls);
+            }
+            if self.backlog.is_too_long() {
+                return self.lock().machine.handle_slow_consumer(now);
+            }
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Tells those who are concerned what has happened to the connection.
+    pub(super) fn tell(&self, effect: Effect) {
+        match effect {
+            Effect::Connected { info, again } => {
+                tracing::Span::current().record("connection_id", info.connection_id.as_deref());
+                tracing::info!(connection_id = info.connection_id, url = %info.url, transport = %info.transport, "connected");
+                let connection_id = info.connection_id;
+                let mut shared = self.lock();
+                shared.tell(&match again {
+                    false => ConnectionEvent::Connected { connection_id },
+                    true => ConnectionEvent::Reconnected { connection_id },
+                });
+                for started in std::mem::take(&mut shared.started) {
+                    let _ = started.send(Ok(()));
+                }
+            }
+            Effect::Resumed => {
+                tracing::info!("resumed the connection on a new socket");
+                self.lock().yield_room();
+            }
+            Effect::Lost(error) => {
+                let pending = self.lock().take_pending();
+                for pending in pending {
+                    pending.call.end(CallEnd::Closed(&error));
+                }
+            }
+            Effect::Reconnecting(error) => {
+                tracing::info!(reason = %error, "reconnecting");
+                let error = Arc::unwrap_or_clone(error);
+                self.lock().tell(&ConnectionEvent::Reconnecting { error });
+            }
+            Effect::Refreshed(result) => {
+                let event = match &result {
+                    Ok(lifetime) => {
+                        tracing::info!(?lifetime, "refreshed the authentication");
+                        ConnectionEvent::AuthenticationRefreshed { lifetime: *lifetime }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "refreshing the authentication failed");
+                        ConnectionEvent::AuthenticationRefreshFailed { error: error.clone() }
+                    }
+                };
+                let mut shared = self.lock();
+                shared.tell(&event);
+                let waiting = std::mem::take(&mut shared.refreshed);
+                drop(shared);
+                for refreshed in waiting {
+                    let _ = refreshed.send(result.clone());
+                }
+            }
+            // The others are for the driver alone.
+            _ => {}
+        }
+    }
+}
+
+impl<C: WireCodec> Shared<C> {
+    /// Reads up to a batch of messages. Returns whether there may be more.
+    fn collect<'f>(
+        &mut self,
+        now: Moment,
+        messages: &mut C::Messages<'f>,
+        deliveries: &mut Vec<Delivery<'f, C>>,
+        calls: &mut Vec<Called<'f, C>>,
+    ) -> bool {
+        for _ in 0..BATCH {
+            let Some(event) = self.machine.next_event(now, messages) else {
+                // What came may have been an acknowledgement.
+                self.yield_room();
+                return false;
+            };
+            let ended = match event {
+                HubEvent::Called { call, invocation, .. } => {
+                    calls.push((call, invocation));
+                    continue;
+                }
+                HubEvent::Item { id, item } => {
+                    if let Some(ClientCall::Stream(stream)) = self.calls.get(id).map(|pending| &pending.call)
+                    {
+                        deliveries.push(Delivery::Item(id, Arc::clone(stream), item));
+                    }
+                    continue;
+                }
+                HubEvent::Cancelled { call } => {
+                    self.answers.take(call);
+                    self.machine.answer(call, Outcome::Error(CANCELLED.into()));
+                    continue;
+                }
+                HubEvent::Completed { id, outcome } | HubEvent::StreamCompleted { id, outcome } => {
+                    (id, CallEnd::Outcome(outcome))
+                }
+                HubEvent::UnexpectedItem { id } => (id, CallEnd::UnexpectedItem),
+                _ => continue,
+            };
+            let (id, end) = ended;
+            if let Some(pending) = self.calls.take(id) {
+                deliveries.push(Delivery::End(pending.call, end));
+            }
+        }
+        true
+    }
+
+    /// The one end of a start. Whoever waits for it is told when the connection is no longer locked.
+    pub(super) fn disconnected(&mut self, error: &Arc<ConnectionError>) -> Waiting {
+        match &**error {
+            ConnectionError::Stopped => tracing::info!("disconnected: the connection was stopped"),
+            error => tracing::error!(reason = %error, "disconnected"),
+        }
+        self.last_end = Some(Arc::clone(error));
+        self.tell(&ConnectionEvent::Disconnected { error: (**error).clone() });
+        self.take_waiting()
+    }
+}

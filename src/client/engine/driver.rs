@@ -1,0 +1,256 @@
+//! The task behind a connection: it does what the machine asks for, and tells it what happens.
+//!
+//! ```text
+//!   machine ──effects──▶ jobs, transport ──inputs──▶ machine
+//!           ──frames───▶ transport       ──frames──▶ machine ──events──▶ callers, streams, handlers
+//! ```
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use crate::client::engine::codec::WireCodec;
+use crate::client::engine::connection::{Connection, Waiting};
+use crate::client::engine::jobs::{Done, Job, Jobs};
+use crate::client::engine::wire::{Brought, Timer, Wire, poll_once};
+use crate::core::Moment;
+use crate::core::client::{ConnectionError, Effect, Transmit};
+use crate::core::negotiate::NegotiateAnswer;
+use crate::platform::{self, Frame, HttpResponse, Wake, WakeSignal};
+
+/// It lives from one start to the end that follows, through all reconnects.
+pub(super) struct Driver<C: WireCodec> {
+    connection: Arc<Connection<C>>,
+    jobs: Jobs<C>,
+    wire: Wire,
+    /// The step of connecting that is under way.
+    step: Option<Job>,
+    /// A refresh of the authentication, beside whatever else happens.
+    refresh: Option<Job>,
+    timer: Timer,
+    wake: WakeSignal,
+    ended: bool,
+}
+
+/// What the machine wants of its driver.
+enum Next {
+    Perform(Effect),
+    End(Waiting, Arc<ConnectionError>),
+    Wait { reads: bool, deadline: Option<Moment> },
+}
+
+enum Input {
+    Done(Done),
+    Brought(Brought),
+    Timeout,
+    Wake(Wake),
+}
+
+impl<C: WireCodec> Driver<C> {
+    pub(super) fn new(connection: Arc<Connection<C>>) -> Self {
+        Self {
+            jobs: Jobs::new(Arc::clone(&connection)),
+            connection,
+            wire: Wire::default(),
+            step: None,
+            refresh: None,
+            timer: Timer::default(),
+            wake: WakeSignal::new(),
+            ended: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        // Everything that is told of a connection stands in its span.
+        let url = self.connection.lock().machine.options().url.clone();
+        let span = tracing::info_span!("hub_connection", %url, connection_id = tracing::field::Empty);
+        poll_fn(|cx| span.in_scope(|| self.poll_run(cx))).await;
+    }
+
+    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // Who hears of the end may count on the socket being closed.
+            ready!(self.wire.poll_closed(cx));
+            match self.next(cx) {
+                Next::Perform(effect) => self.perform(effect),
+                Next::End(waiting, error) => {
+                    // Whoever hears of it may start again: from here on, the machine is the next driver's.
+                    self.ended = true;
+                    waiting.tell(&error);
+                    return Poll::Ready(());
+                }
+                Next::Wait { reads, deadline } => {
+                    let input = ready!(self.poll_input(cx, reads, deadline));
+                    self.handle(input);
+                }
+            }
+        }
+    }
+
+    fn next(&mut self, cx: &Context<'_>) -> Next {
+        let (now, load) = (platform::now(), self.connection.backlog.load(cx));
+        let mut shared = self.connection.lock();
+        match shared.machine.poll_effect() {
+            Some(Effect::Disconnected(error)) => {
+                let waiting = shared.disconnected(&error);
+                return Next::End(waiting, error);
+            }
+            Some(effect) => return Next::Perform(effect),
+            None => {}
+        }
+        if !shared.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            shared.waker = Some(cx.waker().clone());
+        }
+        // One frame at a time: what is written while the link is busy goes out as one batch.
+        if self.wire.is_idle()
+            && let Some(transmit) = shared.machine.poll_transmit(now)
+        {
+            self.wire.send(frame(shared.machine.codec(), transmit));
+            shared.yield_room();
+        }
+        let reads = shared.machine.may_read(now, load);
+        Next::Wait { reads, deadline: shared.machine.poll_timeout() }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::FetchToken => self.step = Some(self.jobs.token()),
+            Effect::FetchRefreshToken => self.refresh = Some(self.jobs.refresh_token()),
+            Effect::Negotiate(request) => {
+                tracing::debug!(url = %request.url, "negotiating");
+                self.step = Some(self.jobs.negotiate(request));
+            }
+            Effect::Refresh(request) => self.refresh = Some(self.jobs.refresh(request)),
+            Effect::Open { transport, url } => {
+                tracing::debug!(%transport, %url, "opening the transport");
+                let options = self.connection.lock().machine.options().clone();
+                let format = options.transports.format;
+                self.step = Some(self.jobs.open(transport, format, url, options.request_timeout));
+            }
+            Effect::AskRetryPolicy(context) => {
+                if context.previous_retry_count > 0 {
+                    tracing::info!(attempt = context.previous_retry_count, reason = %context.reason, "an attempt to connect failed");
+                }
+                self.step = Some(self.jobs.retry_delay(context));
+            }
+            Effect::CloseTransport { abort } => self.close(abort),
+            Effect::Connected { .. } => {
+                self.jobs.rest();
+                self.connection.tell(effect);
+            }
+            Effect::Refreshed(_) => {
+                self.refresh = None;
+                self.jobs.rest();
+                self.connection.tell(effect);
+            }
+            Effect::Resumed | Effect::Lost(_) | Effect::Reconnecting(_) | Effect::Disconnected(_) => {
+                self.connection.tell(effect);
+            }
+        }
+    }
+
+    fn close(&mut self, abort: bool) {
+        self.step = None;
+        if abort {
+            return self.wire.abort();
+        }
+        let mut shared = self.connection.lock();
+        while let Some(transmit) = shared.machine.poll_transmit(platform::now()) {
+            self.wire.send(frame(shared.machine.codec(), transmit));
+        }
+        drop(shared);
+        self.wire.close();
+    }
+
+    fn poll_input(&mut self, cx: &mut Context<'_>, reads: bool, deadline: Option<Moment>) -> Poll<Input> {
+        for job in [&mut self.refresh, &mut self.step] {
+            if let Some(Poll::Ready(done)) = poll_once(job, cx) {
+                return Poll::Ready(Input::Done(done));
+            }
+        }
+        if let Poll::Ready(brought) = self.wire.poll(cx, reads) {
+            return Poll::Ready(Input::Brought(brought));
+        }
+        // A timer may have slept as well, so the clock is looked at.
+        if let Poll::Ready(wake) = self.wake.poll(cx) {
+            return Poll::Ready(Input::Wake(wake));
+        }
+        match deadline {
+            Some(deadline) => self.timer.poll(cx, deadline).map(|()| Input::Timeout),
+            None => Poll::Pending,
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        let (now, unix_now) = (platform::now(), platform::unix_now());
+        let mut shared = self.connection.lock();
+        let machine = &mut shared.machine;
+        match input {
+            Input::Done(Done::Token(token)) => machine.handle_token(now, unix_now, token),
+            Input::Done(Done::RefreshToken(token)) => machine.handle_refresh_token(now, token),
+            Input::Done(Done::Negotiated(Ok(HttpResponse { status, retry_after, body }))) => {
+                machine.handle_negotiate(now, Ok(NegotiateAnswer { status, retry_after, body: &body }));
+            }
+            Input::Done(Done::Negotiated(Err(error))) => machine.handle_negotiate(now, Err(error)),
+            Input::Done(Done::Refreshed(answer)) => {
+                let answer = answer.as_ref().map(|a| (a.status, &*a.body)).map_err(Clone::clone);
+                machine.handle_refresh(now, unix_now, answer);
+            }
+            Input::Done(Done::Opened(opened)) => {
+                let opened = opened.map(|link| self.wire.open(link));
+                machine.handle_open(now, opened);
+            }
+            Input::Done(Done::RetryDelay(delay)) => machine.handle_retry_delay(now, delay),
+            Input::Brought(Brought::Frame(frame)) => {
+                drop(shared);
+                self.connection.receive(now, frame);
+            }
+            Input::Brought(Brought::Closed(error)) => machine.handle_transport_closed(now, error),
+            Input::Brought(Brought::TooMuch) => machine.handle_slow_consumer(now),
+            Input::Brought(Brought::Sent) => {}
+            Input::Timeout => machine.handle_timeout(now),
+            Input::Wake(Wake::Frozen) => {
+                tracing::warn!(
+                    "the page is about to be frozen; the server may give the connection up meanwhile"
+                );
+            }
+            Input::Wake(wake) => {
+                tracing::debug!(?wake, "the page was asleep, or offline");
+                machine.handle_wake(now);
+                machine.handle_timeout(now);
+            }
+        }
+    }
+}
+
+fn frame<C: WireCodec>(codec: &C, transmit: Transmit<C::Out>) -> Frame {
+    match transmit {
+        Transmit::Handshake(bytes) => Frame::text(bytes),
+        Transmit::Messages(out) => codec.frame(out),
+    }
+}
+
+/// A runtime that shuts down drops its tasks; nobody may be left waiting then.
+impl<C: WireCodec> Drop for Driver<C> {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.connection.lock().machine.stop(platform::now());
+        loop {
+            let mut shared = self.connection.lock();
+            match shared.machine.poll_effect() {
+                Some(Effect::Disconnected(error)) => {
+                    let waiting = shared.disconnected(&error);
+                    drop(shared);
+                    return waiting.tell(&error);
+                }
+                Some(effect) => {
+                    drop(shared);
+                    self.connection.tell(effect);
+                }
+                None => return,
+            }
+        }
+    }
+}

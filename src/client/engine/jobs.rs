@@ -1,0 +1,166 @@
+//! The requests that the machine asks for, each a future whose end is an input of the driver's.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::client::engine::codec::WireCodec;
+use crate::client::engine::connection::{Connection, TokenProvider};
+use crate::client::engine::guard::guarded;
+use crate::client::engine::transport::{Authorization, Link};
+use crate::core::client::{RefreshRequest, Renewal, RetryContext, TransportError};
+use crate::core::negotiate::{NegotiateRequest, RESPONSE_LIMIT, TransferFormat, Transport, user_agent};
+use crate::core::refresh::{CONNECTION_TOKEN_HEADER, RefreshError};
+use crate::core::token::AccessToken;
+use crate::core::url::HubUrl;
+use crate::platform::{self, BoxFuture, HttpClient, HttpResponse};
+
+/// How a job has ended.
+pub(super) enum Done {
+    Token(Result<Option<AccessToken>, String>),
+    RefreshToken(Result<Option<AccessToken>, String>),
+    Negotiated(Result<HttpResponse, TransportError>),
+    Refreshed(Result<HttpResponse, TransportError>),
+    Opened(Result<Link, TransportError>),
+    RetryDelay(Option<Duration>),
+}
+
+pub(super) type Job = BoxFuture<Done>;
+
+/// Asks the provider. One that panics has failed.
+async fn fetch(provider: Option<TokenProvider>) -> Result<Option<AccessToken>, String> {
+    let Some(provider) = provider else { return Ok(None) };
+    guarded(async move { provider.provide().await }).await.unwrap_or_else(|| Err("it panicked".to_owned()))
+}
+
+/// Makes the jobs of one connection.
+pub(super) struct Jobs<C: WireCodec> {
+    connection: Arc<Connection<C>>,
+    http: Option<HttpClient>,
+}
+
+impl<C: WireCodec> Jobs<C> {
+    pub(super) fn new(connection: Arc<Connection<C>>) -> Self {
+        Self { connection, http: None }
+    }
+
+    /// Nothing more will be requested soon, and an idle pool costs memory.
+    pub(super) fn rest(&mut self) {
+        self.http = None;
+    }
+
+    pub(super) fn token(&self) -> Job {
+        let provider = self.connection.settings.token_provider.clone();
+        Box::pin(async move { Done::Token(fetch(provider).await) })
+    }
+
+    pub(super) fn refresh_token(&self) -> Job {
+        let provider = self.connection.settings.token_provider.clone();
+        Box::pin(async move { Done::RefreshToken(fetch(provider).await) })
+    }
+
+    pub(super) fn negotiate(&mut self, request: NegotiateRequest) -> Job {
+        let posted = self.post(request.url, request.token, None);
+        Box::pin(async move { Done::Negotiated(posted.await) })
+    }
+
+    pub(super) fn refresh(&mut self, request: RefreshRequest) -> Job {
+        let posted = self.post(request.url, request.token, Some(request.connection_token));
+        Box::pin(async move { Done::Refreshed(posted.await) })
+    }
+
+    pub(super) fn open(
+        &mut self,
+        transport: Transport,
+        format: TransferFormat,
+        url: HubUrl,
+        timeout: Duration,
+    ) -> Job {
+        let (http, headers) = (self.http(), self.headers());
+        let authorization = Arc::new(LinkTokens(Arc::downgrade(&self.connection)));
+        Box::pin(async move {
+            Done::Opened(match http {
+                Ok(http) => Link::open(transport, format, http, url, authorization, headers, timeout).await,
+                Err(error) => Err(error),
+            })
+        })
+    }
+
+    pub(super) fn retry_delay(&self, context: RetryContext) -> Job {
+        let policy = self.connection.settings.retry_policy.clone();
+        Box::pin(async move { Done::RetryDelay(guarded(policy.decide(context)).await.flatten()) })
+    }
+
+    fn post(
+        &mut self,
+        url: HubUrl,
+        token: Option<AccessToken>,
+        connection_token: Option<AccessToken>,
+    ) -> BoxFuture<Result<HttpResponse, TransportError>> {
+        let (http, mut headers) = (self.http(), self.headers());
+        let id = connection_token.map(|id| (CONNECTION_TOKEN_HEADER.to_owned(), id.secret().to_owned()));
+        headers.extend(id);
+        Box::pin(async move { http?.post(url, token, headers, RESPONSE_LIMIT).await })
+    }
+
+    fn http(&mut self) -> Result<HttpClient, TransportError> {
+        let http = match self.http.take() {
+            Some(http) => http,
+            None => HttpClient::new(self.connection.settings.with_credentials)?,
+        };
+        self.http = Some(http.clone());
+        Ok(http)
+    }
+
+    /// The user's headers come last, and so may replace ours.
+    fn headers(&self) -> Vec<(String, String)> {
+        let agent = user_agent("hubwire", env!("CARGO_PKG_VERSION"), platform::OS, platform::RUNTIME, "");
+        let ours = [(platform::USER_AGENT_HEADER, agent), ("X-Requested-With", "XMLHttpRequest".to_owned())];
+        let theirs = &self.connection.settings.headers;
+        ours.into_iter()
+            .filter(|(name, _)| !theirs.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)))
+            .map(|(name, value)| (name.to_owned(), value))
+            .chain(theirs.iter().cloned())
+            .collect()
+    }
+}
+
+/// The token of a transport's requests, as the machine has it.
+struct LinkTokens<C: WireCodec>(Weak<Connection<C>>);
+
+impl<C: WireCodec> Authorization for LinkTokens<C> {
+    fn current(&self) -> Option<AccessToken> {
+        self.0.upgrade()?.lock().machine.link_token().cloned()
+    }
+
+    fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, String>> {
+        let connection = self.0.clone();
+        Box::pin(async move {
+            let Some(connection) = connection.upgrade() else { return Ok(None) };
+            let renewal = connection.lock().machine.handle_rejected_token(rejected.as_ref());
+            match renewal {
+                Renewal::Use(token) => Ok(token),
+                Renewal::Refused => Ok(None),
+                Renewal::Ask => {
+                    let token = fetch(connection.settings.token_provider.clone()).await?;
+                    let (now, unix_now) = (platform::now(), platform::unix_now());
+                    connection.lock().machine.handle_renewed_token(now, unix_now, token.clone());
+                    Ok(token)
+                }
+            }
+        })
+    }
+
+    fn refresh(&self) -> BoxFuture<Result<(), TransportError>> {
+        let connection = self.0.clone();
+        Box::pin(async move {
+            let refreshed = match connection.upgrade() {
+                Some(connection) => connection.refresh().await,
+                None => Err(RefreshError::NotConnected),
+            };
+            match refreshed {
+                Ok(_) => Ok(()),
+                Err(error) => Err(TransportError::new(error.to_string())),
+            }
+        })
+    }
+}

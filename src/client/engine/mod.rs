@@ -1,0 +1,28 @@
+//! The engine of a client's connection, over any codec: what drives the core's [machine](crate::core::client) for Rust
+//! and for JavaScript.
+//!
+//! ```text
+//!   handles ──▶ connection ◀── driver ──▶ transport ──▶ platform
+//!                   │             │
+//!                   └─▶ machine ◀─┘   one lock: machine, wakers, and who waits behind its numbers
+//! ```
+//!
+//! `connection` is what handles and driver share, `calls` and `room` what handles do with it, `start` begins and ends
+//! it, `driver` moves bytes, `jobs` are the requests that the machine asks for, and `deliver` tells those who wait.
+
+pub(super) mod backlog;
+pub(super) mod calls;
+pub(super) mod codec;
+pub(super) mod connection;
+mod deliver;
+mod driver;
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript listens without a queue"))]
+pub(super) mod events;
+pub(super) mod guard;
+mod jobs;
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript's policy is a function"))]
+pub(super) mod retry;
+pub(super) mod room;
+pub(super) mod start;
+mod transport;
+mod wire;

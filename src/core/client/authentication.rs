@@ -1,0 +1,201 @@
+//! The token of a connection that is open: renewed when a request of the transport is refused, refreshed before its end.
+
+use std::time::Duration;
+
+use super::{ClientMachine, Effect, TransportError, not_empty};
+use crate::core::Moment;
+use crate::core::codec::Codec;
+use crate::core::negotiate::refresh_url;
+use crate::core::refresh::{RefreshAnswer, RefreshError, RefreshTimer};
+use crate::core::token::AccessToken;
+use crate::core::url::HubUrl;
+
+/// What to POST for a refresh. There is no body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshRequest {
+    /// Where: at the hub's own server, wherever negotiate was redirected to.
+    pub url: HubUrl,
+    /// The new bearer token, if there is one.
+    pub token: Option<AccessToken>,
+    /// What the header [`CONNECTION_TOKEN_HEADER`](crate::core::refresh::CONNECTION_TOKEN_HEADER) has to say.
+    pub connection_token: AccessToken,
+}
+
+/// What to do after a server has refused the token of a transport's request (401).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Renewal {
+    /// Another request has renewed it: try with this one.
+    Use(Option<AccessToken>),
+    /// Ask the access token provider, and call [`ClientMachine::handle_renewed_token`].
+    Ask,
+    /// There is none to be had.
+    Refused,
+}
+
+#[derive(Debug)]
+pub(super) struct Authentication {
+    /// `None` where nothing is refreshed automatically.
+    timer: Option<RefreshTimer>,
+    refreshing: Option<Refreshing>,
+}
+
+/// A refresh that is under way.
+#[derive(Debug)]
+struct Refreshing {
+    deadline: Moment,
+    /// What the provider gave and was sent, once it was.
+    sent: Option<Option<AccessToken>>,
+}
+
+impl Authentication {
+    pub(super) fn new(lead: Option<Duration>) -> Self {
+        Self { timer: lead.map(RefreshTimer::new), refreshing: None }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        match &self.refreshing {
+            Some(refreshing) => Some(refreshing.deadline),
+            None => self.timer.as_ref()?.poll_timeout(),
+        }
+    }
+
+    pub(super) fn arm(&mut self, now: Moment, lifetime: Option<Duration>) {
+        if let Some(timer) = &mut self.timer {
+            timer.arm(now, lifetime);
+        }
+    }
+}
+
+impl<C: Codec> ClientMachine<C> {
+    /// The token for a request of the transport's that is made now.
+    #[must_use]
+    pub fn link_token(&self) -> Option<&AccessToken> {
+        self.link()?.info.token.as_ref()
+    }
+
+    /// The server has refused this token on a request of the transport's. Another one can be had once for every attempt
+    /// to connect, and whenever it is needed later.
+    pub fn handle_rejected_token(&mut self, rejected: Option<&AccessToken>) -> Renewal {
+        let Some(link) = self.link() else { return Renewal::Refused };
+        if link.info.token.as_ref() != rejected {
+            return Renewal::Use(link.info.token.clone());
+        }
+        if link.redirected_token || !self.options.has_token_provider || (self.renewed && !self.is_connected())
+        {
+            return Renewal::Refused;
+        }
+        self.renewed = true;
+        Renewal::Ask
+    }
+
+    /// The provider has given a new token for the transport's requests: later sockets use it, and reconnects as well.
+    /// `unix_now` is the wall clock, which the token's `exp` counts by: the time since 1970.
+    pub fn handle_renewed_token(&mut self, now: Moment, unix_now: Duration, token: Option<AccessToken>) {
+        let token = not_empty(token);
+        let Some(link) = self.link_mut() else { return };
+        link.info.token.clone_from(&token);
+        if !link.redirected_token {
+            self.tokens.store(now, unix_now, token.as_ref());
+        }
+    }
+
+    /// Gets a new token and has the server take it. Its end is [`Effect::Refreshed`], also of one that is under way.
+    ///
+    /// # Errors
+    /// [`RefreshError::NotConnected`], [`RefreshError::NoProvider`].
+    pub fn refresh(&mut self, now: Moment) -> Result<(), RefreshError> {
+        if self.live().is_none_or(|live| live.link.connection_token.is_none()) {
+            return Err(RefreshError::NotConnected);
+        }
+        if !self.options.has_token_provider {
+            return Err(RefreshError::NoProvider);
+        }
+        if self.authentication.refreshing.is_none() {
+            let deadline = now.saturating_add(self.options.request_timeout);
+            self.authentication.refreshing = Some(Refreshing { deadline, sent: None });
+            self.effects.push_back(Effect::FetchRefreshToken);
+        }
+        Ok(())
+    }
+
+    /// The access token provider has answered to [`Effect::FetchRefreshToken`].
+    pub fn handle_refresh_token(&mut self, now: Moment, token: Result<Option<AccessToken>, String>) {
+        let connection_token = self.live().and_then(|live| live.link.connection_token.clone());
+        let (Some(refreshing), Some(connection_token)) =
+            (&mut self.authentication.refreshing, connection_token)
+        else {
+            return;
+        };
+        if refreshing.sent.is_some() {
+            return;
+        }
+        match token {
+            Ok(token) => {
+                let token = not_empty(token);
+                refreshing.sent = Some(token.clone());
+                let url = refresh_url(&self.options.url);
+                self.effects.push_back(Effect::Refresh(RefreshRequest { url, token, connection_token }));
+            }
+            Err(reason) => self.refreshed(now, Err(RefreshError::AccessToken(reason))),
+        }
+    }
+
+    /// The server has answered to a refresh: the status and the body, of which
+    /// [`RESPONSE_LIMIT`](crate::core::negotiate::RESPONSE_LIMIT) bytes are enough.
+    pub fn handle_refresh(
+        &mut self,
+        now: Moment,
+        unix_now: Duration,
+        answer: Result<(u16, &[u8]), TransportError>,
+    ) {
+        let Some(Refreshing { sent: Some(sent), .. }) = &self.authentication.refreshing else { return };
+        let sent = sent.clone();
+        let answer =
+            answer.map_err(RefreshError::Request).and_then(|(s, body)| RefreshAnswer::parse(s, body));
+        let lifetime = match answer {
+            Ok(answer) => {
+                // What was sent means nothing to the server that a redirect led to.
+                let redirected = self.link().is_some_and(|link| link.redirected_token);
+                if answer.access_token.is_some() || !redirected {
+                    self.handle_renewed_token(now, unix_now, answer.access_token.or(sent));
+                }
+                Ok(answer.token_lifetime)
+            }
+            Err(error) => Err(error),
+        };
+        self.refreshed(now, lifetime);
+    }
+
+    pub(super) fn refresh_timeout(&mut self, now: Moment) {
+        if let Some(refreshing) = &self.authentication.refreshing {
+            if now >= refreshing.deadline {
+                let error = TransportError::new("the answer took too long");
+                self.refreshed(now, Err(RefreshError::Request(error)));
+            }
+        } else if self.authentication.timer.as_mut().is_some_and(|timer| timer.handle_timeout(now)) {
+            // There is a connection and a provider: the timer is armed for nothing else.
+            let _ = self.refresh(now);
+        }
+    }
+
+    fn refreshed(&mut self, now: Moment, result: Result<Option<Duration>, RefreshError>) {
+        self.authentication.refreshing = None;
+        if let Some(timer) = &mut self.authentication.timer {
+            match &result {
+                Ok(lifetime) => timer.arm(now, *lifetime),
+                Err(_) => timer.handle_failure(now),
+            }
+        }
+        self.effects.push_back(Effect::Refreshed(result));
+    }
+
+    /// There is no connection any more whose authentication could be refreshed.
+    pub(super) fn end_authentication(&mut self, now: Moment) {
+        if self.authentication.refreshing.is_some() {
+            self.refreshed(now, Err(RefreshError::NotConnected));
+        }
+        if let Some(timer) = &mut self.authentication.timer {
+            timer.disarm();
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Why a connection could not be opened, or why it ended.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::negotiate::{NegotiateError, SkipReason, SkippedTransport};
+use crate::core::url::{HubUrl, UrlError};
+use crate::core::{ProtocolError, TransportError};
+
+/// Why a connection could not be opened, or why it ended.
+///
+/// It is shared by every call that was pending.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// The hub URL is invalid.
+    #[error("the hub URL is invalid: {0}")]
+    InvalidUrl(UrlError),
+    /// The URL is `http` and its host is not this machine. Tokens and messages would travel in clear text.
+    #[error("refusing to connect to {0} without TLS; use https, or allow plain http in the options")]
+    InsecureUrl(HubUrl),
+    /// The caller's access token provider failed.
+    #[error("the access token provider failed: {0}")]
+    AccessToken(String),
+    /// Negotiate was answered, and the answer says no or makes no sense.
+    #[error("{source}")]
+    Negotiate {
+        /// Who answered.
+        url: HubUrl,
+        /// What is wrong.
+        source: NegotiateError,
+    },
+    /// Negotiate was not answered.
+    #[error("negotiating with {url} failed: {source}")]
+    NegotiateRequest {
+        /// Who was asked.
+        url: HubUrl,
+        /// What happened.
+        source: TransportError,
+    },
+    /// None of the server's transports could be used.
+    #[error("none of the server's transports can be used{}", Reasons(.skipped))]
+    NoTransport {
+        /// Every transport that the server offers, and why it was not taken.
+        skipped: Vec<SkippedTransport>,
+    },
+    /// The transport failed: it could not be opened, or was lost later.
+    #[error("the connection failed: {0}")]
+    Transport(TransportError),
+    /// A step of connecting took too long.
+    #[error("{step} took longer than {}", Seconds(*.limit))]
+    Timeout {
+        /// Which step.
+        step: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The server refused the handshake, in its own words: most often it does not speak the hub protocol.
+    #[error("the server refused the handshake: {0}")]
+    Handshake(String),
+    /// The server sent something that is not the hub protocol.
+    #[error("the server broke the hub protocol: {0}")]
+    Protocol(ProtocolError),
+    /// Nothing came from the server for too long; it or the network is gone.
+    #[error("nothing came from the server for {}; it or the network is gone", Seconds(*.limit))]
+    ServerTimeout {
+        /// The limit (`server_timeout`).
+        limit: Duration,
+    },
+    /// The server closed the connection with a Close message.
+    #[error("the server closed the connection{}{}", if .error.is_some() { ": " } else { "" }, .error.as_deref().unwrap_or_default())]
+    ServerClosed {
+        /// The server's reason, if it gave one; at most 4 KiB of it.
+        error: Option<Arc<str>>,
+        /// Whether the server lets the client reconnect.
+        allow_reconnect: bool,
+    },
+    /// The connection was lost, and the retry policy gave up after so many attempts to get it back.
+    #[error("gave up after {attempts} attempts to connect again in {}: {last}", Seconds(*.elapsed))]
+    RetriesExhausted {
+        /// How many attempts were made.
+        attempts: u32,
+        /// How long they took, waiting included.
+        elapsed: Duration,
+        /// Why the last one failed.
+        last: Box<Self>,
+    },
+    /// Handlers and streams take the server's messages too slowly: more than 65 536 of them, or 64 MiB, wait.
+    #[error(
+        "handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them"
+    )]
+    SlowConsumer,
+    /// This side stopped the connection.
+    #[error("the connection was stopped")]
+    Stopped,
+    /// The connection is started already; stop it first.
+    #[error("the connection is started already; stop it first")]
+    AlreadyStarted,
+    /// There is no connection: it is not up yet, or has ended.
+    #[error("there is no connection; start it, or wait until it is up")]
+    NotConnected,
+}
+
+impl ConnectionError {
+    /// The HTTP status that a server refused with, if that is what happened.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Negotiate { source, .. } => source.status(),
+            Self::NegotiateRequest { source, .. } | Self::Transport(source) => source.status,
+            Self::NoTransport { skipped } => failures(skipped).find_map(|error| error.status),
+            Self::RetriesExhausted { last, .. } => last.status(),
+            _ => None,
+        }
+    }
+
+    /// How long the server asked to be left alone (`Retry-After`), if it did.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Negotiate { source: NegotiateError::Status { retry_after, .. }, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the same attempt may succeed later without a change of code or configuration.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Negotiate { source: NegotiateError::Status { status, .. }, .. } => may_pass(*status),
+            Self::NoTransport { skipped } => failures(skipped).any(|e| e.status.is_none_or(may_pass)),
+            Self::Transport(error) | Self::NegotiateRequest { source: error, .. } => {
+                error.status.is_none_or(may_pass)
+            }
+            Self::Timeout { .. }
+            | Self::ServerTimeout { .. }
+            | Self::RetriesExhausted { .. }
+            | Self::ServerClosed { allow_reconnect: true, .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a connection that ended like this may be opened again without being asked.
+    pub(super) fn allows_reconnect(&self) -> bool {
+        !matches!(
+            self,
+            Self::Stopped | Self::SlowConsumer | Self::ServerClosed { allow_reconnect: false, .. }
+        )
+    }
+}
+
+fn may_pass(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..)
+}
+
+/// What went wrong with the transports that were tried.
+fn failures(skipped: &[SkippedTransport]) -> impl Iterator<Item = &TransportError> {
+    skipped.iter().filter_map(|skipped| match &skipped.reason {
+        SkipReason::Failed(error) => Some(error),
+        _ => None,
+    })
+}
+
+struct Reasons<'a>(&'a [SkippedTransport]);
+
+impl fmt::Display for Reasons<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("; it offers none");
+        }
+        for (n, skipped) in self.0.iter().enumerate() {
+            write!(f, "{} {skipped}", if n == 0 { ":" } else { ";" })?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration in seconds, without the 12 kB (wasm) that formatting a floating-point number takes.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.subsec_millis() {
+            0 => write!(f, "{} s", self.0.as_secs()),
+            milliseconds => write!(f, "{}.{milliseconds:03} s", self.0.as_secs()),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! When the server is not read: while more of its messages wait for handlers and streams than there is room for.
+
+use std::time::Duration;
+
+use crate::core::Moment;
+
+/// How long nothing has to move before the consumer of an empty stream counts as someone who waits for a result.
+const STALL: Duration = Duration::from_secs(30);
+
+/// How many frames are read of a server that may have fallen silent while it was not read.
+const LOOK: u8 = 64;
+
+/// How much of the server's messages waits for handlers and streams.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Whether there is no room for more.
+    pub is_full: bool,
+    /// How many messages were taken in all while there was none.
+    pub taken: usize,
+    /// Whether a stream is waited for that has nothing to give.
+    pub is_hungry: bool,
+}
+
+/// Decides whether the transport is read.
+///
+/// ```text
+///   Open ──full──▶ Watching ──nothing moves for 30 s, and a stream is waited for──▶ Stalled: read on
+///    ▲  ◀──room────┘  ▲ └──── anything moves ────┐
+///    └────────────────┴───────────────────────────┘
+/// ```
+///
+/// While someone waits for the result of a call it is read as well: what the others wait for may depend on it.
+#[derive(Debug, Default)]
+pub(super) struct Hold {
+    state: State,
+    /// The server was not read when it was last asked.
+    held: bool,
+    /// How many more frames are read to see whether the server is there.
+    look: u8,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum State {
+    #[default]
+    Open,
+    /// So many messages had been taken when the watch began, which ends at a moment.
+    Watching {
+        taken: usize,
+        until: Moment,
+    },
+    Stalled {
+        taken: usize,
+    },
+}
+
+impl Hold {
+    pub(super) fn may_read(&mut self, now: Moment, load: Load, has_calls: bool) -> bool {
+        self.state = match self.state {
+            _ if !load.is_full => State::Open,
+            State::Stalled { taken } if taken == load.taken => self.state,
+            State::Watching { taken, until } if taken == load.taken && now < until => self.state,
+            State::Watching { taken, .. } if taken == load.taken && load.is_hungry => {
+                State::Stalled { taken }
+            }
+            _ => State::Watching { taken: load.taken, until: now.saturating_add(STALL) },
+        };
+        self.held = matches!(self.state, State::Watching { .. }) && !has_calls;
+        if !self.held {
+            self.look = 0;
+        }
+        !self.held || self.look > 0
+    }
+
+    /// The server has shown nothing for too long. Returns whether that may be because it was not read: then it is, for
+    /// a few frames.
+    pub(super) fn look(&mut self) -> bool {
+        let looks = self.held && self.look == 0;
+        self.look = if looks { LOOK } else { 0 };
+        looks
+    }
+
+    /// A frame was read.
+    pub(super) fn handle_frame(&mut self) {
+        self.look = self.look.saturating_sub(1);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        match self.state {
+            State::Watching { until, .. } if self.held => Some(until),
+            _ => None,
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const ROOM: Load = Load { is_full: false, taken: 0, is_hungry: false };
+    const FULL: Load = Load { is_full: true, ..ROOM };
+    const HUNGRY: Load = Load { is_hungry: true, ..FULL };
+
+    #[test]
+    fn a_full_connection_is_not_read_unless_a_result_is_waited_for() {
+        let mut hold = Hold::default();
+        assert!(hold.may_read(SECOND, ROOM, false));
+        assert!(!hold.may_read(SECOND, FULL, false));
+        assert!(hold.may_read(SECOND, FULL, true));
+        assert!(hold.may_read(SECOND, ROOM, false));
+        assert_eq!(hold.poll_timeout(), None);
+    }
+
+    #[test]
+    fn an_empty_stream_is_waited_for_in_vain() {
+        let mut hold = Hold::default();
+        assert!(!hold.may_read(SECOND, HUNGRY, false));
+        assert_eq!(hold.poll_timeout(), Some(31 * SECOND));
+        // Something moves.
+        assert!(!hold.may_read(30 * SECOND, Load { taken: 1, ..HUNGRY }, false));
+        assert!(!hold.may_read(59 * SECOND, Load { taken: 1, ..HUNGRY }, false));
+        assert!(hold.may_read(60 * SECOND, Load { taken: 1, ..HUNGRY }, false));
+        assert!(hold.may_read(61 * SECOND, Load { taken: 1, ..HUNGRY }, false));
+        assert!(!hold.may_read(62 * SECOND, Load { taken: 2, ..HUNGRY }, false));
+        // Nobody is hungry.
+        let mut hold = Hold::default();
+        assert!(!hold.may_read(SECOND, FULL, false));
+        assert!(!hold.may_read(31 * SECOND, FULL, false));
+        assert_eq!(hold.poll_timeout(), Some(61 * SECOND));
+    }
+
+    #[test]
+    fn silence_is_looked_into() {
+        let mut hold = Hold::default();
+        assert!(!hold.look(), "it is read");
+        assert!(!hold.may_read(SECOND, FULL, false));
+        assert!(hold.look());
+        for _ in 0..LOOK {
+            assert!(hold.may_read(SECOND, FULL, false));
+            hold.handle_frame();
+        }
+        assert!(!hold.may_read(SECOND, FULL, false), "the server is there");
+        assert!(hold.look());
+        assert!(!hold.look(), "nothing came");
+    }
+}

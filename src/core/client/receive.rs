@@ -1,0 +1,146 @@
+//! What comes from the server: frames, the messages in them, and the end of the transport.
+
+use super::{ClientMachine, ConnectionError, Live, Load, Phase, TransportError};
+use crate::core::codec::Codec;
+use crate::core::hub::HubEvent;
+use crate::core::message::HubMessage;
+use crate::core::stateful::Receipt;
+use crate::core::text::clip;
+use crate::core::{Moment, ProtocolError};
+
+/// The official clients refuse a stream with such a text.
+const NO_STREAMS: &str = "Clients have no methods that stream.";
+
+impl<C: Codec> ClientMachine<C> {
+    /// Whether to read the next frame. To be asked whenever there could be one, and before
+    /// [`poll_timeout`](Self::poll_timeout).
+    pub fn may_read(&mut self, now: Moment, load: Load) -> bool {
+        !self.has_transport() || self.hold.may_read(now, load, self.hub.pending_calls() > 0)
+    }
+
+    /// A frame came. Returns the messages in it, each to be taken with [`next_event`](Self::next_event); `None` when
+    /// there are none, or when there is no transport that it could have come from: it is refused then. An empty frame is
+    /// a sign of life.
+    ///
+    /// `spare` holds a message that began in an earlier frame.
+    pub fn handle_frame<'f>(
+        &mut self,
+        now: Moment,
+        frame: C::Frame<'f>,
+        spare: &'f mut Vec<u8>,
+    ) -> Option<C::Messages<'f>> {
+        let skip = match &mut *self.phase {
+            Phase::Connected(live) => {
+                self.hold.handle_frame();
+                if !live.link.info.stateful {
+                    live.handle_sign_of_life(now);
+                }
+                0
+            }
+            Phase::Handshaking(..) => {
+                let bytes = C::bytes(&frame);
+                let skip = self.shake_hands(now, &bytes)?;
+                if skip == bytes.len() {
+                    return None;
+                }
+                drop(bytes);
+                skip
+            }
+            _ => return None,
+        };
+        match C::decode(&mut self.decoder, frame, skip, spare) {
+            Ok(messages) => Some(messages),
+            Err(error) => {
+                self.handle_protocol_error(now, error);
+                None
+            }
+        }
+    }
+
+    /// Takes the messages of a frame up to the next one that means something to the owner. `None` after the last, or
+    /// when the connection is no longer up: what follows means nothing then.
+    pub fn next_event<'f>(
+        &mut self,
+        now: Moment,
+        messages: &mut C::Messages<'f>,
+    ) -> Option<HubEvent<'f, C::Payload<'f>>> {
+        while self.has_transport() {
+            match messages.next()? {
+                Ok(message) => match self.handle_message(now, message) {
+                    HubEvent::None => {}
+                    event => return Some(event),
+                },
+                Err(error) => self.handle_protocol_error(now, error),
+            }
+        }
+        None
+    }
+
+    /// A message came. What does not concern the owner is dealt with here: Close, numbers of stateful reconnect, what
+    /// clients do not do.
+    pub fn handle_message<'a>(
+        &mut self,
+        now: Moment,
+        message: HubMessage<'a, C::Payload<'a>>,
+    ) -> HubEvent<'a, C::Payload<'a>> {
+        let Phase::Connected(live) = &mut *self.phase else { return HubEvent::None };
+        match self.outgoing.handle_message(now, &message) {
+            Ok(Receipt::New) => live.handle_sign_of_life(now),
+            // ASP.NET Core still acknowledges when everything else it has to say is stuck, so this shows nothing.
+            Ok(Receipt::Duplicate | Receipt::Bookkeeping) => return HubEvent::None,
+            Err(error) => {
+                self.handle_protocol_error(now, error);
+                return HubEvent::None;
+            }
+        }
+        match self.hub.handle_message(message) {
+            HubEvent::Close { error, allow_reconnect } => {
+                let error = error.filter(|text| !text.is_empty()).map(|text| clip(text).into());
+                self.fail(now, ConnectionError::ServerClosed { error, allow_reconnect });
+            }
+            HubEvent::Called { call, streams: true, .. } => {
+                if let Some(call) = call {
+                    self.refuse(call, NO_STREAMS);
+                }
+            }
+            HubEvent::Refused { invocation_id: Some(id), reason } => {
+                self.write_refusal(&id, reason);
+            }
+            // Clients have no methods that take streams.
+            HubEvent::Refused { .. } | HubEvent::Uploaded { .. } | HubEvent::UploadCompleted { .. } => {}
+            event => return event,
+        }
+        HubEvent::None
+    }
+
+    /// The protocol was broken.
+    pub fn handle_protocol_error(&mut self, now: Moment, error: ProtocolError) {
+        if matches!(*self.phase, Phase::Connected(_) | Phase::Handshaking(..)) {
+            self.fail(now, ConnectionError::Protocol(error));
+        }
+    }
+
+    /// More of the server's messages wait for this side than it can hold.
+    pub fn handle_slow_consumer(&mut self, now: Moment) {
+        if self.has_transport() {
+            self.fail(now, ConnectionError::SlowConsumer);
+        }
+    }
+
+    /// The transport has ended by itself.
+    pub fn handle_transport_closed(&mut self, now: Moment, error: TransportError) {
+        // While something else is under way there is no transport that could have ended.
+        if matches!(*self.phase, Phase::Connected(_) | Phase::Handshaking(..)) {
+            self.fail(now, ConnectionError::Transport(error));
+        }
+    }
+
+    /// The network or the page is back: a retry that waits is made now, and a connection shows whether it lives.
+    pub fn handle_wake(&mut self, now: Moment) {
+        match &mut *self.phase {
+            Phase::WaitingToRetry => self.attempt(now),
+            Phase::Connected(Live { keep_alive: Some(_), .. }) => self.write(&HubMessage::Ping),
+            _ => {}
+        }
+    }
+}
