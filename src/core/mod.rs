@@ -35,6 +35,7 @@ pub mod refresh;
 pub mod session;
 pub mod sse;
 pub mod stateful;
+pub mod text;
 pub mod token;
 pub mod url;
 #[cfg(feature = "client")]

@@ -22,6 +22,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::core::ProtocolError;
+use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError, encode_component, encode_query_value};
 
@@ -65,7 +66,7 @@ pub enum NegotiateError {
         "the server speaks the old ASP.NET SignalR protocol; only ASP.NET Core SignalR and Azure SignalR Service can be connected to"
     )]
     LegacyServer,
-    /// The server refuses, in its own words.
+    /// The server refuses, in its own words, of which the first 4 KiB are kept ([`clip`]).
     #[error("the server refuses the connection: {0}")]
     Refused(String),
     /// Redirects did not end.
@@ -210,7 +211,7 @@ impl Negotiation {
         }
         let response = NegotiateResponse::parse(answer.body)?;
         if let Some(error) = response.error {
-            return Err(NegotiateError::Refused(error));
+            return Err(NegotiateError::Refused(clip(error).into_owned()));
         }
         if let Some(seconds) = response.token_lifetime_seconds {
             self.token_lifetime = u64::try_from(seconds).ok().map(Duration::from_secs);
@@ -394,7 +395,16 @@ mod tests {
             answer(200, "{\"error\":\"no\",\"url\":\"x\"}"),
             Err(NegotiateError::Refused("no".into()))
         );
+        let flood = format!("{{\"error\":\"{}\"}}", "x".repeat(RESPONSE_LIMIT - 100));
+        let Err(NegotiateError::Refused(kept)) = answer(200, &flood) else { panic!("not refused") };
+        assert_eq!(kept.len(), crate::core::text::LIMIT);
         assert_eq!(answer(200, "{\"ProtocolVersion\":\"1.4\"}"), Err(NegotiateError::LegacyServer));
+        let many = vec!["{\"transport\":\"X\",\"transferFormats\":[]}"; 65].join(",");
+        let many = format!("{{\"connectionId\":\"a\",\"availableTransports\":[{many}]}}");
+        assert_eq!(
+            answer(200, &many),
+            Err(NegotiateError::Invalid("there are too many available transports"))
+        );
         assert_eq!(answer(200, "{\"Url\":\"https://a\"}"), Err(NegotiateError::WrongCase("Url".into())));
         assert_eq!(
             answer(200, "{\"url\":\"/relative\"}"),

@@ -1,9 +1,16 @@
+//! What a server answers to negotiate.
+
 use crate::core::ProtocolError;
 use crate::core::json::reader::{Reader, as_integer, as_string};
 use crate::core::negotiate::{NegotiateError, RESPONSE_LIMIT};
+use crate::core::text::clip;
 use crate::core::token::AccessToken;
 
-/// A transport that the server offers, in its own words. Names that this client does not know are kept.
+/// How many transports an answer may offer. There are three; each that is not taken is kept with its reason.
+const TRANSPORT_LIMIT: usize = 64;
+
+/// A transport that the server offers, in its own words. Names that this client does not know are kept, the first
+/// 4 KiB of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AvailableTransport {
     /// `WebSockets`, `ServerSentEvents` or `LongPolling`.
@@ -152,6 +159,10 @@ fn transports(
         return Ok(all);
     }
     Reader::new(value).array(|item| {
+        if all.len() == TRANSPORT_LIMIT {
+            fault("there are too many available transports");
+            return Ok(());
+        }
         let (mut name, mut formats) = (None, None);
         if !item.starts_with('{') {
             fault("an available transport is not an object");
@@ -159,7 +170,7 @@ fn transports(
         }
         Reader::new(item).object(|key, value| {
             match key {
-                "transport" => name = as_string(value)?.map(|text| text.into_owned()),
+                "transport" => name = as_string(value)?.map(|text| clip(text).into_owned()),
                 "transferFormats" if value.starts_with('[') => {
                     let mut texts = Vec::new();
                     Reader::new(value).array(|format| {

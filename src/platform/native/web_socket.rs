@@ -15,6 +15,7 @@ use super::http::{HttpClient, describe};
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::core::negotiate::Transports;
 use crate::core::session::TransportError;
+use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 
@@ -129,7 +130,7 @@ impl WebSocket {
                     close_code: Some(close.code.into()),
                     ..TransportError::new(match close.reason.as_str() {
                         "" => "the server closed the WebSocket".to_owned(),
-                        reason => format!("the server closed the WebSocket: {reason}"),
+                        reason => format!("the server closed the WebSocket: {}", clip(reason)),
                     })
                 }),
                 Some(Ok(Message::Close(None))) | None => {

@@ -13,6 +13,7 @@ use web_sys::{BinaryType, CloseEvent, Event, MessageEvent};
 use super::http::{HttpClient, describe};
 use crate::core::negotiate::{Transport, Transports, with_token_in_query};
 use crate::core::session::TransportError;
+use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 
@@ -247,7 +248,7 @@ fn close_error(was_open: bool, event: &CloseEvent) -> TransportError {
     }
     let message = match event.reason() {
         reason if reason.is_empty() => "the WebSocket was closed".to_owned(),
-        reason => format!("the WebSocket was closed: {reason}"),
+        reason => format!("the WebSocket was closed: {}", clip(reason)),
     };
     TransportError { close_code: Some(event.code()), ..TransportError::new(message) }
 }
