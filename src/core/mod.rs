@@ -24,6 +24,7 @@
 
 pub mod framing;
 pub mod handshake;
+mod headers;
 pub mod hub;
 pub mod json;
 pub mod keepalive;
