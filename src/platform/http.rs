@@ -1,3 +1,5 @@
+//! HTTP requests and answers, the same on both targets.
+
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Where the requests of one connection go, and by which token.
+
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! What Server-Sent Events and long polling have in common: messages go out as POSTs.
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Long polling: messages come as the answers to one GET after the other.
+
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;

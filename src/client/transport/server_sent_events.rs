@@ -1,3 +1,5 @@
+//! Server-Sent Events: messages come as the events of one endless answer.
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};

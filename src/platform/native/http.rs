@@ -1,3 +1,5 @@
+//! HTTP requests by reqwest, whose answers are read as they come.
+
 use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -1,3 +1,5 @@
+//! The clocks, timers and tasks of a native program: tokio's.
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::OnceLock;

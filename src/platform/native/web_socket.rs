@@ -1,3 +1,5 @@
+//! A WebSocket by tungstenite, on a connection that reqwest has upgraded.
+
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -1,3 +1,5 @@
+//! HTTP requests by `fetch`, whose answers are read as they come.
+
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

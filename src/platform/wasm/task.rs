@@ -1,3 +1,5 @@
+//! The clocks, timers and tasks of a browser: one event loop.
+
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
