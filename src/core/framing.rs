@@ -370,6 +370,41 @@ mod tests {
         }
     }
 
+    /// A message in small pieces is not moved with each of them: its buffer grows by doubling.
+    #[test]
+    fn many_pieces_take_few_allocations() {
+        const LENGTH: usize = 4 << 20;
+        let (mut text, mut whole, mut grown) = (TextFraming::default(), 0, 0);
+        for piece in [&vec![b'x'; LENGTH][..], b"\x1e"].concat().chunks(1024) {
+            let before = text.partial.capacity();
+            let mut record = |record: &str| {
+                whole = record.len();
+                Ok(())
+            };
+            text.feed(piece, &mut record).unwrap();
+            grown += usize::from(text.partial.capacity() > before);
+        }
+        assert_eq!(whole, LENGTH);
+        assert!((1..=20).contains(&grown), "{grown}");
+
+        let mut stream: Vec<u8> = length_prefix(LENGTH).collect();
+        stream.resize(stream.len() + LENGTH, b'x');
+        let (mut binary, mut whole, mut grown) = (BinaryFraming::default(), 0, 0);
+        for piece in stream.chunks(1024) {
+            let before = binary.partial.capacity();
+            let mut message = |message: &[u8]| {
+                whole = message.len();
+                Ok(())
+            };
+            binary.feed(piece, &mut message).unwrap();
+            grown += usize::from(binary.partial.capacity() > before);
+        }
+        assert_eq!(whole, LENGTH);
+        assert!((1..=20).contains(&grown), "{grown}");
+        // What was long once does not stay in memory.
+        assert_eq!([text.partial.capacity(), binary.partial.capacity()], [0, 0]);
+    }
+
     #[test]
     fn lengths_go_both_ways() {
         let lengths = [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, 0x1f_ffff, 0x20_0000, 0xfff_ffff, 0x1000_0000];

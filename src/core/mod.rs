@@ -27,6 +27,7 @@ pub mod client;
 pub mod codec;
 pub mod framing;
 pub mod handshake;
+mod headers;
 pub mod hub;
 pub mod json;
 pub mod keepalive;

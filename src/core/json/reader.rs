@@ -55,6 +55,14 @@ impl<'a> Reader<'a> {
 
     /// Reads an object; `field` gets each name and each value's text, in order, doubles and all.
     pub(crate) fn object(&mut self, mut field: impl FnMut(&str, &'a str) -> Result<()>) -> Result<()> {
+        self.members(|name, value| field(&name, value))
+    }
+
+    /// As [`object`](Self::object), for names that are kept: one without escapes is a slice of the text.
+    pub(crate) fn members(
+        &mut self,
+        mut member: impl FnMut(Cow<'a, str>, &'a str) -> Result<()>,
+    ) -> Result<()> {
         if !self.next_is(b'{') {
             return self.error("expected an object");
         }
@@ -69,7 +77,7 @@ impl<'a> Reader<'a> {
             }
             let name = unescape(name)?;
             let value = self.value()?;
-            field(&name, value)?;
+            member(name, value)?;
             if self.next_is(b'}') {
                 return Ok(());
             }

@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use self::reader::Reader;
 use crate::core::ProtocolError;
 use crate::core::framing::{length_prefix, prefix_width};
+use crate::core::headers::keep_last;
 use crate::core::message::{Headers, HubMessage, Invocation, MAX_ENTRIES, Outcome};
 
 /// The name of the protocol in the handshake.
@@ -138,6 +139,7 @@ impl<'a> Elements<'a> {
             };
             headers.push((text()?, text()?));
         }
+        keep_last(&mut headers);
         Ok(headers)
     }
 

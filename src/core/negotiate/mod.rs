@@ -3,8 +3,7 @@
 //! 1. [`Negotiation::request`] says what to POST, and with which token.
 //! 2. [`Negotiation::handle_answer`] reads the answer ([`NegotiateResponse`]). A redirect (Azure SignalR Service)
 //!    leads back to 1, at most [`REQUEST_LIMIT`] times.
-//! 3. [`TransportChoice`] walks the transports that the server offers, in the server's order, and remembers why it
-//!    passed one over.
+//! 3. [`TransportChoice`] judges the transports that the server offers, and says why one cannot be used.
 //! 4. [`Negotiation::connect_url`] is where the chosen transport opens.
 //!
 //! Source: [TransportProtocols.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/TransportProtocols.md)

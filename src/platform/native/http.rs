@@ -1,3 +1,5 @@
+//! HTTP requests by reqwest, whose answers are read as they come.
+
 use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -6,7 +8,7 @@ use std::time::Duration;
 use http_body::Body as _;
 use tokio_tungstenite::tungstenite::Bytes;
 
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
 use crate::platform::{HttpAnswer, HttpRequest, Method, tls};

@@ -1,10 +1,12 @@
+//! The clocks, timers and tasks of a native program: tokio's.
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::core::Moment;
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 
 /// `Send`, where there are threads.
 pub trait MaybeSend: Send {}

@@ -1,3 +1,5 @@
+//! HTTP requests by `fetch`, whose answers are read as they come.
+
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,7 +13,7 @@ use web_sys::{
     RequestMode,
 };
 
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
 use crate::platform::{HttpAnswer, HttpRequest, Method};

@@ -1,3 +1,5 @@
+//! The clocks, timers and tasks of a browser: one event loop.
+
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -10,7 +12,7 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::core::Moment;
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 
 /// `Send`, where there are threads: not here.
 pub trait MaybeSend {}

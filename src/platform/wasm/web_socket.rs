@@ -1,3 +1,5 @@
+//! A browser's WebSocket, whose events fill an inbox that the driver reads from.
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,7 +13,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent};
 
 use super::http::{HttpClient, describe};
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 use crate::core::negotiate::{Transport, Transports, with_token_in_query};
 use crate::core::text::clip;
 use crate::core::token::AccessToken;

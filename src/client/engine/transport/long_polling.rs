@@ -1,9 +1,11 @@
+//! Long polling: messages come as the answers to one GET after the other.
+
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, Exchange, refused};
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::core::json::reader::{Reader, as_string};
 use crate::core::negotiate::TransferFormat;

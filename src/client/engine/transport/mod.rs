@@ -21,7 +21,7 @@ use self::endpoint::{Endpoint, renew};
 use self::http_link::{HttpLink, Receiving};
 use self::long_polling::LongPolling;
 use self::server_sent_events::ServerSentEvents;
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 use crate::core::negotiate::{TransferFormat, Transport};
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
