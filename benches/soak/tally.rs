@@ -1,7 +1,8 @@
 //! What is counted, and how it is told.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use hubwire::{CallError, ConnectionError};
@@ -49,7 +50,7 @@ pub(crate) struct Kind {
 /// All figures of a run.
 pub(crate) struct Tally {
     start: Instant,
-    kinds: Mutex<Vec<std::sync::Arc<Kind>>>,
+    kinds: Mutex<Vec<Arc<Kind>>>,
     pub(crate) proxied: Count,
     pub(crate) cuts: Count,
     pub(crate) truncations: Count,
@@ -57,6 +58,7 @@ pub(crate) struct Tally {
     pub(crate) half_opens: Count,
     pub(crate) resumes: Count,
     faults: Mutex<Vec<Fault>>,
+    reasons: Mutex<BTreeMap<String, u64>>,
     resident: Mutex<(u64, u64)>,
 }
 
@@ -72,12 +74,13 @@ impl Tally {
             half_opens: Count::default(),
             resumes: Count::default(),
             faults: Mutex::default(),
+            reasons: Mutex::default(),
             resident: Mutex::new((resident(), 0)),
         }
     }
 
-    pub(crate) fn kind(&self, name: &str) -> std::sync::Arc<Kind> {
-        let kind = std::sync::Arc::new(Kind {
+    pub(crate) fn kind(&self, name: &str) -> Arc<Kind> {
+        let kind = Arc::new(Kind {
             name: name.to_owned(),
             made: Count::default(),
             ended: Count::default(),
@@ -87,16 +90,25 @@ impl Tally {
             restarts: Count::default(),
             silent: Count::default(),
         });
-        self.kinds.lock().expect("no panic while it is locked").push(std::sync::Arc::clone(&kind));
+        lock(&self.kinds).push(Arc::clone(&kind));
         kind
     }
 
     /// Counts a fault, and tells it at once.
     pub(crate) fn fault(&self, fault: Fault, who: &str, what: &str) {
-        let mut faults = self.faults.lock().expect("no panic while it is locked");
+        let mut faults = lock(&self.faults);
         faults.push(fault);
         if faults.len() <= TOLD {
             println!("{:>7.1} s  FAULT {fault:?}: {who}: {what}", self.start.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Counts why a connection was lost or has ended.
+    pub(crate) fn reason(&self, who: &str, what: &str, error: &ConnectionError) {
+        let mut reasons = lock(&self.reasons);
+        let reason = format!("{who}: {what}: {error}");
+        if reasons.len() < TOLD || reasons.contains_key(&reason) {
+            *reasons.entry(reason).or_default() += 1;
         }
     }
 
@@ -110,17 +122,17 @@ impl Tally {
     }
 
     pub(crate) fn is_clean(&self) -> bool {
-        self.faults.lock().expect("no panic while it is locked").is_empty()
+        lock(&self.faults).is_empty()
     }
 
     fn sum(&self, count: impl Fn(&Kind) -> &Count) -> u64 {
-        self.kinds.lock().expect("no panic while it is locked").iter().map(|kind| count(kind).get()).sum()
+        lock(&self.kinds).iter().map(|kind| count(kind).get()).sum()
     }
 
     /// Bytes that are resident now; the most is kept.
     fn sample(&self) -> u64 {
         let now = resident();
-        let mut resident = self.resident.lock().expect("no panic while it is locked");
+        let mut resident = lock(&self.resident);
         resident.1 = resident.1.max(now);
         now
     }
@@ -128,7 +140,7 @@ impl Tally {
     /// How much memory the run has added at most.
     pub(crate) fn growth(&self) -> u64 {
         self.sample();
-        let (start, most) = *self.resident.lock().expect("no panic while it is locked");
+        let (start, most) = *lock(&self.resident);
         most.saturating_sub(start)
     }
 
@@ -145,7 +157,7 @@ impl Tally {
             self.truncations.get(),
             self.stalls.get(),
             self.half_opens.get(),
-            self.faults.lock().expect("no panic while it is locked").len(),
+            lock(&self.faults).len(),
             self.sample() >> 20,
         );
     }
@@ -155,7 +167,7 @@ impl Tally {
             "\n{:<28} {:>9} {:>9} {:>8} {:>9} {:>10} {:>8} {:>8}",
             "", "calls", "ended", "failed", "pushes", "reconnects", "restarts", "silent"
         );
-        for kind in self.kinds.lock().expect("no panic while it is locked").iter() {
+        for kind in lock(&self.kinds).iter() {
             println!(
                 "{:<28} {:>9} {:>9} {:>8} {:>9} {:>10} {:>8} {:>8}",
                 kind.name,
@@ -167,6 +179,10 @@ impl Tally {
                 kind.restarts.get(),
                 kind.silent.get(),
             );
+        }
+        println!();
+        for (reason, count) in &*lock(&self.reasons) {
+            println!("{count:>6} {reason}");
         }
         println!(
             "\nproxied connections {}: cut {}, truncated {}, stalled {}, half open {}; stateful resumes {}",
@@ -188,6 +204,10 @@ impl Tally {
             self.faults(Fault::Wrong),
         );
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic while it is locked")
 }
 
 /// Whether a call may fail like this when the network is as bad as the proxy makes it.

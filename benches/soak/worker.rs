@@ -56,18 +56,22 @@ pub(crate) struct Series {
 
 impl Series {
     /// Holds what the server has against what was sent. All of it has to be there if that is `complete`; else the end
-    /// may be missing, as it does when a connection is lost.
-    pub(crate) fn check(&self, report: &Report, complete: bool, tally: &Tally) {
+    /// may be missing, as it does when a connection is lost. Returns whether it is right.
+    pub(crate) fn check(&self, report: &Report, complete: bool, tally: &Tally) -> bool {
         let who = format!("{}, sent as {}", self.who, self.name);
-        if !report.duplicates.is_empty() {
-            tally.fault(Fault::Doubled, &who, &format!("{report:?}"));
+        let fault = if !report.duplicates.is_empty() {
+            Fault::Doubled
         } else if !report.in_order {
-            tally.fault(Fault::Reordered, &who, &format!("{report:?}"));
+            Fault::Reordered
         } else if !report.missing.is_empty() && report.last < self.sent
             || complete && report.count < self.sent
         {
-            tally.fault(Fault::Lost, &who, &format!("{} were sent: {report:?}", self.sent));
-        }
+            Fault::Lost
+        } else {
+            return true;
+        };
+        tally.fault(fault, &who, &format!("{} were sent: {report:?}", self.sent));
+        false
     }
 }
 
@@ -92,7 +96,7 @@ impl Worker {
         stop: watch::Receiver<bool>,
     ) -> Result<Self, ConnectionError> {
         let kind = tally.kind(name);
-        let counting = Arc::clone(&kind);
+        let (counting, reasons) = (Arc::clone(&kind), Arc::clone(&tally));
         let mut random = Random::new(seed);
         let delays: Vec<_> = (0..64).map(|_| random.millis(0..700)).collect();
         let hub = builder
@@ -105,7 +109,13 @@ impl Worker {
             .with_request_timeout(Duration::from_secs(8))
             .with_call_timeout(Duration::from_secs(20))
             .on_event(move |event| match event {
-                ConnectionEvent::Reconnecting { error } if is_silence(&error) => counting.silent.add(),
+                ConnectionEvent::Reconnecting { error } => {
+                    if is_silence(&error) {
+                        counting.silent.add();
+                    }
+                    reasons.reason(&counting.name, "lost", &error);
+                }
+                ConnectionEvent::Disconnected { error } => reasons.reason(&counting.name, "ended", &error),
                 ConnectionEvent::Reconnected { .. } => counting.reconnects.add(),
                 _ => {}
             })
@@ -134,8 +144,7 @@ impl Worker {
         if all(STOP).await.is_err() {
             self.fault(Fault::Hung, "a call after the connection was stopped");
         }
-        let series = self.series.lock().expect("no panic while it is locked").clone();
-        series
+        self.series.lock().expect("no panic while it is locked").clone()
     }
 
     fn fault(&self, fault: Fault, what: &str) {
@@ -216,6 +225,8 @@ impl Worker {
                 if !is_expected(&error) {
                     self.fault(Fault::Wrong, &format!("{what}: {error}"));
                 }
+                // Calls fail at once while the connection is about to be lost; the one who loses it needs its turn.
+                time::sleep(Duration::from_millis(10)).await;
                 None
             }
         }
@@ -228,18 +239,18 @@ impl Worker {
             let Some(id) = self.connected().await else { return };
             let name = format!("{} {} {number}", self.name, self.seed);
             let mut series = Series { who: self.name.clone(), name, sent: 0 };
-            while !self.stopping() && self.send_some(&id, &mut series, &mut random).await {
+            let mut is_right = true;
+            while is_right && !self.stopping() && self.send_some(&id, &mut series, &mut random).await {
+                let recorded = self.hub.invoke::<Report>("Recorded", (&series.name,));
+                let Some(report) = self.call("Recorded", recorded).await else { break };
+                // An answer that came on this connection tells of all that was sent on it before.
                 if !self.is_still(&id) {
                     break;
                 }
-                let recorded = self.hub.invoke::<Report>("Recorded", (&series.name,));
-                let Some(report) = self.call("Recorded", recorded).await else { break };
-                // The answer came on this connection, so everything before it was on it as well.
-                if self.is_still(&id) {
-                    series.check(&report, true, &self.tally);
-                }
+                is_right = series.check(&report, true, &self.tally);
             }
-            if series.sent > 0 {
+            // One fault is told once.
+            if series.sent > 0 && is_right {
                 self.series.lock().expect("no panic while it is locked").push(series);
             }
         }

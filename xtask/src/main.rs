@@ -4,6 +4,7 @@ mod bench;
 mod browser;
 mod checks;
 mod command;
+mod compare;
 mod demo;
 mod format;
 mod framework;
