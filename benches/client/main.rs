@@ -1,22 +1,27 @@
-//! This client and the official .NET one, side by side, in one run: `cargo xtask bench`.
+//! This client and others, side by side, in one run: `cargo xtask bench`.
 //!
-//! Both against the same server and by the client's own CPU time. The official client is in the reference folder, which
-//! `HUBWIRE_REFERENCE_DIR` names.
+//! All against the same server and by the client's own CPU time. The official .NET client is in the reference folder,
+//! which `HUBWIRE_REFERENCE_DIR` names; the crate signalr-client is a program of its own, in `benches/peer`.
 
-#[path = "../tests/support/mod.rs"]
+mod connections;
+mod peers;
+#[path = "../../tests/support/http.rs"]
+mod plain_http;
+#[path = "../../tests/support/mod.rs"]
 mod support;
+#[path = "../table/mod.rs"]
 mod table;
 
 use std::hint::black_box;
-use std::process::Command;
 use std::time::Instant;
 
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use hubwire::{HubConnection, HubProtocol};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use table::{Clock, row};
+use table::Clock;
+
+use crate::peers::Peers;
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Order {
@@ -34,6 +39,9 @@ struct Line {
 }
 
 fn main() {
+    if connections::is_child() {
+        return connections::child();
+    }
     if !table::is_wanted() {
         return;
     }
@@ -41,27 +49,27 @@ fn main() {
     let Some(base) = support::reference_hub("the .NET client") else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     for protocol in [HubProtocol::Json, HubProtocol::MessagePack] {
-        runtime.block_on(clients(base, protocol));
+        let peers = runtime.block_on(Peers::find(base, protocol));
+        runtime.block_on(clients(base, protocol, &peers));
+        runtime.block_on(connections::all(base, protocol, &peers));
     }
 }
 
-/// This client and the official .NET one, speaking the same protocol.
-async fn clients(base: &str, protocol: HubProtocol) {
+/// This client and its peers, speaking the same protocol.
+async fn clients(base: &str, protocol: HubProtocol, peers: &Peers) {
     let name = protocol.name();
     for (payload, count) in [("small", 200_000), ("object", 200_000), ("text10k", 20_000)] {
         let title = format!("{name}: receive {payload}, per CPU second");
         if table::has_row(&title) {
             let ours = receive(base, protocol, payload, count).await;
-            let theirs = dotnet("receive", base, protocol, count, &["--payload", payload]);
-            row(&title, ours, per_cpu_second(&theirs));
+            peers.rows(&title, ours, "per_cpu_s", "receive", count, &["--payload", payload]);
         }
     }
     for (payload, count) in [("small", 200_000), ("object", 200_000)] {
         let title = format!("{name}: send {payload}, per CPU second");
         if table::has_row(&title) {
             let ours = send(base, protocol, payload, count).await;
-            let theirs = dotnet("send", base, protocol, count, &["--payload", payload]);
-            row(&title, ours, per_cpu_second(&theirs));
+            peers.rows(&title, ours, "per_cpu_s", "send", count, &["--payload", payload]);
         }
     }
     for in_flight in [1, 64] {
@@ -71,10 +79,11 @@ async fn clients(base: &str, protocol: HubProtocol) {
             continue;
         }
         let (rate, p50, p99) = invoke(base, protocol, count, in_flight).await;
-        let theirs = dotnet("invoke", base, protocol, count, &["--in-flight", &in_flight.to_string()]);
-        row(&format!("{title}, per CPU second"), rate, per_cpu_second(&theirs));
-        for (name, ours) in [("p50_us", p50), ("p99_us", p99)] {
-            row(&format!("{title}, {name}"), ours, figure(&theirs, name));
+        let theirs = peers.figures("invoke", count, &["--in-flight", &in_flight.to_string()]);
+        let figures =
+            [("per CPU second", "per_cpu_s", rate), ("p50_us", "p50_us", p50), ("p99_us", "p99_us", p99)];
+        for (unit, figure, ours) in figures {
+            theirs.rows(&format!("{title}, {unit}"), ours, figure);
         }
     }
 }
@@ -166,24 +175,4 @@ async fn invoke(base: &str, protocol: HubProtocol, count: u32, in_flight: u32) -
     times.sort_unstable();
     let at = |part: f64| times[(times.len() as f64 * part) as usize].as_secs_f64() * 1e6;
     (rate, at(0.5), at(0.99))
-}
-
-/// The official client's own figures.
-fn dotnet(workload: &str, base: &str, protocol: HubProtocol, count: u32, more: &[&str]) -> Value {
-    let output = Command::new(support::reference_dir().expect("the reference folder").join("run"))
-        .args(["client", "bench", workload, "--url", base, "--protocol", protocol.name()])
-        .args(["--count", &count.to_string()])
-        .args(more)
-        .output()
-        .expect("the .NET client runs");
-    let line: Value = serde_json::from_slice(&output.stdout).expect("a line of JSON");
-    line["figures"].clone()
-}
-
-fn figure(figures: &Value, name: &str) -> f64 {
-    figures[name].as_f64().unwrap_or_else(|| panic!("no {name} in {figures}"))
-}
-
-fn per_cpu_second(figures: &Value) -> f64 {
-    figure(figures, "per_cpu_s")
 }
