@@ -181,6 +181,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
+    /// Whether more has come than can wait while nobody reads. Never: the peer is held back by then.
+    #[allow(clippy::unused_self, reason = "a browser's socket cannot be held back")]
+    pub(crate) fn poll_overflow(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         Pin::new(&mut self.stream).poll_ready(cx).map_err(from_tungstenite)
     }

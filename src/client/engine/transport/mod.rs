@@ -78,10 +78,13 @@ impl Link {
         }
     }
 
-    /// Ready when more waits than can be held, of a transport that cannot be held back while it is not read.
-    #[allow(clippy::unused_self, reason = "the kernel and fetch hold the server back")]
-    pub(crate) fn poll_overflow(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
+    /// Whether more has come than can wait while nobody reads: the link has ended then. Only a browser's WebSocket
+    /// cannot be held back; an answer over HTTP is pulled, piece by piece, by [`poll_next`](Self::poll_next).
+    pub(crate) fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::WebSocket(link) => link.poll_overflow(cx),
+            Self::Http(_) => Poll::Pending,
+        }
     }
 
     /// Whether the next message can go out. Over HTTP one goes at a time, and what is written meanwhile makes up
