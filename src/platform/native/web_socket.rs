@@ -151,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// The next message; an error once the socket is closed, whoever closed it.
+    /// The next message; an error once the socket is closed, by either side.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
         loop {
             if self.pings >= PING_LIMIT {
@@ -206,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Sends what is left and a close frame. The peer's answer is not waited for, and a peer that no longer reads
-    /// can't hold this up for long.
+    /// cannot hold this up for long.
     pub(crate) async fn close(mut self, left: impl IntoIterator<Item = Frame>) {
         let last = async {
             for frame in left {

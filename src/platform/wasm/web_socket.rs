@@ -161,7 +161,7 @@ impl WebSocket {
         Self { socket, inbox, _on_open: on_open, _on_message: on_message, _on_close: on_close }
     }
 
-    /// The next message; an error once the socket is closed, whoever closed it.
+    /// The next message; an error once the socket is closed, by either side.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
         self.inbox.borrow_mut().poll_next(cx)
     }

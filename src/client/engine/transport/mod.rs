@@ -32,7 +32,7 @@ pub(crate) trait Authorization: MaybeSend + MaybeSync {
     /// The token for a request that is made now.
     fn current(&self) -> Option<AccessToken>;
 
-    /// A server refused this token (401). Another one to try with, or `None` when there is none to be had.
+    /// A server refused this token (401). Another one to try with, or `None` when none could be obtained.
     fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, String>>;
 
     /// The server wants the connection's authentication refreshed before it goes on.
@@ -69,7 +69,7 @@ impl Link {
         Ok(Self::Http(Box::new(HttpLink::new(endpoint, receiving))))
     }
 
-    /// The next message; an error once the transport has ended, whoever ended it. An empty one only tells that the
+    /// The next message; an error once the transport has ended, by either side. An empty one only tells that the
     /// peer is there.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
         match self {
