@@ -37,8 +37,8 @@ mod inbox;
 #[cfg(any(feature = "client", feature = "js"))]
 pub(crate) use self::http::{HttpAnswer, HttpRequest, HttpResponse, Method};
 
-/// How many of the server's messages may wait to be read, to be handled or to be taken. More is more than a peer that
-/// can be held back sends, or than handlers will ever catch up with.
+/// How many of the server's messages may wait, in a socket that cannot be held back or for handlers and streams that
+/// do not keep up. Past it the connection is closed.
 #[cfg(any(feature = "client", feature = "js"))]
 pub(crate) const WAITING_MESSAGES: usize = 64 << 10;
 

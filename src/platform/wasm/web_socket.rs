@@ -1,6 +1,5 @@
 //! A browser's WebSocket, whose events fill an inbox that the driver reads from.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
