@@ -28,6 +28,7 @@ pub mod codec;
 pub mod framing;
 pub mod handshake;
 mod headers;
+pub mod http;
 pub mod hub;
 pub mod json;
 pub mod keepalive;

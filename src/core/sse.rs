@@ -1,7 +1,7 @@
 //! Server-Sent Events: the body of one HTTP answer as a stream of texts.
 //!
 //! Only `data` means anything to SignalR. Comments and the fields `event`, `id` and `retry` are read past, and what
-//! the stream ends in the middle of is no event.
+//! the stream ends in the middle of is not an event.
 //!
 //! Source: [WHATWG HTML, 9.2.5 and 9.2.6](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
 

@@ -148,7 +148,7 @@ impl<'a> Fields<'a> {
     fn outcome(&self) -> Result<Outcome<'a, &'a str>, ProtocolError> {
         match (self.error()?, self.result) {
             (Some(error), None | Some("null")) => Ok(Outcome::Error(error)),
-            // An empty error text is none.
+            // An empty error text does not count.
             (Some(error), Some(result)) if error.is_empty() => Ok(Outcome::Value(result)),
             (Some(_), Some(_)) => Err(ProtocolError::Message("both `result` and `error` are there")),
             (None, Some(result)) => Ok(Outcome::Value(result)),
@@ -294,7 +294,7 @@ fn write_invocation<P: AsRef<[u8]>>(out: &mut Vec<u8>, kind: u8, call: &Invocati
     }
 }
 
-/// Writes a JSON string. 0x1E, a control character, can't appear in it unescaped.
+/// Writes a JSON string. 0x1E, a control character, cannot appear in it unescaped.
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();

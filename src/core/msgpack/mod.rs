@@ -99,7 +99,7 @@ impl<'a> Elements<'a> {
         Ok(Invocation { headers, invocation_id, target: target.into(), arguments, stream_ids })
     }
 
-    /// An empty id is none.
+    /// An empty id does not count.
     fn id(&mut self) -> Result<Option<Cow<'a, str>>, ProtocolError> {
         let id = self.next("the invocation id is missing")?.text()?;
         Ok(id.filter(|id| !id.is_empty()).map(Cow::Borrowed))
@@ -117,7 +117,7 @@ impl<'a> Elements<'a> {
             }),
             2 => Ok(Outcome::Void),
             3 => Ok(Outcome::Value(self.next("the result is missing")?.value()?)),
-            _ => Err(ProtocolError::Message("the result kind is none of 1, 2 and 3")),
+            _ => Err(ProtocolError::Message("the result kind is not 1, 2 or 3")),
         }
     }
 

@@ -71,7 +71,7 @@ pub enum NegotiateError {
     /// Redirects did not end.
     #[error("negotiate was redirected {REQUEST_LIMIT} times; two servers may be redirecting to each other")]
     RedirectLimit,
-    /// The server redirects to something that is no URL.
+    /// The server redirects to something that is not a URL.
     #[error("the server redirects to an invalid URL: {0}")]
     RedirectUrl(UrlError),
     /// The server redirects from https to http. The token would travel in clear text.
@@ -277,7 +277,7 @@ pub fn refresh_delay(lifetime_seconds: Option<i64>, lead: Duration) -> Option<Du
     Some(lifetime.saturating_sub(lead).max(lifetime / 2).min(LONGEST))
 }
 
-/// A transport's URL with the token in its query, for a browser, which can't set headers on sockets.
+/// A transport's URL with the token in its query, for a browser, which cannot set headers on sockets.
 #[must_use]
 pub fn with_token_in_query(url: &HubUrl, token: Option<&AccessToken>) -> HubUrl {
     match token {

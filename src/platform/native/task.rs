@@ -73,3 +73,18 @@ impl<T> std::ops::Deref for ThreadBound<T> {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sleeps_of_any_length_can_be_asked_for() {
+        for duration in [Duration::from_millis(1 << 31), Duration::from_secs(1 << 40), Duration::MAX] {
+            let mut sleep = sleep(duration);
+            assert!(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+    }
+}

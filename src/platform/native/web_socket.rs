@@ -151,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// The next message; an error once the socket is closed, whoever closed it.
+    /// The next message; an error once the socket is closed, by either side.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
         loop {
             if self.pings >= PING_LIMIT {
@@ -181,6 +181,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
+    /// Whether more has come than can wait while nobody reads. Never: the peer is held back by then.
+    #[allow(clippy::unused_self, reason = "a browser's socket cannot be held back")]
+    pub(crate) fn poll_overflow(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         Pin::new(&mut self.stream).poll_ready(cx).map_err(from_tungstenite)
     }
@@ -200,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Sends what is left and a close frame. The peer's answer is not waited for, and a peer that no longer reads
-    /// can't hold this up for long.
+    /// cannot hold this up for long.
     pub(crate) async fn close(mut self, left: impl IntoIterator<Item = Frame>) {
         let last = async {
             for frame in left {

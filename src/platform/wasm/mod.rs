@@ -19,5 +19,5 @@ pub(crate) use self::{
 /// Browsers tell no operating system that could be relied on.
 pub(crate) const OS: &str = "";
 pub(crate) const RUNTIME: &str = "Browser";
-/// Browsers don't let a page set `User-Agent`.
+/// Browsers do not let a page set `User-Agent`.
 pub(crate) const USER_AGENT_HEADER: &str = "X-SignalR-User-Agent";

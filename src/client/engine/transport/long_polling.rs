@@ -110,7 +110,7 @@ fn frame(format: TransferFormat, body: Vec<u8>) -> Result<Frame, TransportError>
 fn asks_for_refresh(body: &[u8]) -> bool {
     let mut asks = false;
     if let Ok(text) = std::str::from_utf8(body) {
-        // What is no object asks for nothing.
+        // What is not an object asks for nothing.
         let _ = Reader::new(text).object(|name, value| {
             if name == "error" {
                 asks = as_string(value)?.is_some_and(|error| error == "authentication_refresh_required");
