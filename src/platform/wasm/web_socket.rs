@@ -67,18 +67,15 @@ impl Frame {
 
     /// All of it.
     pub(crate) fn into_bytes(self) -> SharedBytes {
-        match self {
-            Self::Text(text) => String::from(text).into_bytes().into(),
-            Self::Binary(bytes) => bytes.to_vec().into(),
-        }
+        self.to_bytes().into()
     }
 
-    #[cfg(feature = "js")]
-    pub(crate) fn bytes(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(match self {
+    /// A copy of all of it.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        match self {
             Self::Text(text) => String::from(text).into_bytes(),
             Self::Binary(bytes) => bytes.to_vec(),
-        })
+        }
     }
 }
 
