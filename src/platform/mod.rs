@@ -46,6 +46,31 @@ pub(crate) const WAITING_MESSAGES: usize = 64 << 10;
 #[cfg(any(feature = "client", feature = "js"))]
 pub(crate) const WAITING_BYTES: usize = 64 << 20;
 
+/// A frame that messages borrow from. Its clones are cheap.
+#[cfg(any(feature = "client", feature = "js"))]
+#[derive(Debug, Clone)]
+pub(crate) enum SharedFrame {
+    Text(SharedText),
+    Binary(SharedBytes),
+}
+
+#[cfg(feature = "client")]
+impl SharedFrame {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(feature = "client")]
+impl Default for SharedFrame {
+    fn default() -> Self {
+        Self::Binary(SharedBytes::default())
+    }
+}
+
 /// A reason to look at the clock and at the connection.
 #[cfg(any(feature = "client", feature = "js"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

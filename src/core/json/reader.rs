@@ -71,11 +71,11 @@ impl<'a> Reader<'a> {
         }
         loop {
             self.skip_white();
-            let name = self.string_token()?;
+            let (name, is_plain) = self.string_token()?;
             if !self.next_is(b':') {
                 return self.error("expected a colon");
             }
-            let name = unescape(name)?;
+            let name = if is_plain { Cow::Borrowed(inner(name)) } else { unescape(inner(name))? };
             let value = self.value()?;
             member(name, value)?;
             if self.next_is(b'}') {
@@ -207,21 +207,23 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads a string with its quotes; escapes are checked, not yet decoded.
-    fn string_token(&mut self) -> Result<&'a str> {
+    /// Reads a string with its quotes, and says whether it has no escapes; those are checked, not yet decoded.
+    fn string_token(&mut self) -> Result<(&'a str, bool)> {
         let start = self.at;
         if self.byte() != Some(b'"') {
             return self.error("expected a string");
         }
         self.at += 1;
+        let mut is_plain = true;
         loop {
             self.at += plain_length(self.text.as_bytes().get(self.at..).unwrap_or_default());
             match self.byte() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(self.slice(start));
+                    return Ok((self.slice(start), is_plain));
                 }
                 Some(b'\\') => {
+                    is_plain = false;
                     self.at += 1;
                     match self.byte() {
                         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
@@ -266,7 +268,16 @@ fn plain_length(bytes: &[u8]) -> usize {
 
 /// The text of a string value, or `None` if the value is of another kind.
 pub(crate) fn as_string(value: &str) -> Result<Option<Cow<'_, str>>> {
-    if value.starts_with('"') { unescape(value).map(Some) } else { Ok(None) }
+    if !value.starts_with('"') {
+        return Ok(None);
+    }
+    let inner = inner(value);
+    // Most are short, and a loop is done before memchr has begun.
+    let is_plain = match inner.len() {
+        0..=32 => !inner.bytes().any(|byte| byte == b'\\'),
+        _ => memchr::memchr(b'\\', inner.as_bytes()).is_none(),
+    };
+    if is_plain { Ok(Some(Cow::Borrowed(inner))) } else { unescape(inner).map(Some) }
 }
 
 /// The value of an integer, or `None` if the value is of another kind or out of range.
@@ -274,12 +285,13 @@ pub(crate) fn as_integer(value: &str) -> Option<i64> {
     value.parse().ok()
 }
 
-/// Decodes a string token that [`Reader`] has checked.
-fn unescape(token: &str) -> Result<Cow<'_, str>> {
-    let inner = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-        return Ok(Cow::Borrowed(inner));
-    }
+/// A string token without its quotes.
+fn inner(token: &str) -> &str {
+    token.get(1..token.len().saturating_sub(1)).unwrap_or_default()
+}
+
+/// Decodes what is inside of a string token that [`Reader`] has checked.
+fn unescape(inner: &str) -> Result<Cow<'_, str>> {
     let mut out = String::with_capacity(inner.len());
     let mut parts = inner.split('\\');
     out.push_str(parts.next().unwrap_or_default());

@@ -21,6 +21,7 @@ use crate::core::negotiate::Transports;
 use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+use crate::platform::SharedFrame;
 
 /// How long a last flush may take when the connection closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -36,6 +37,8 @@ pub(crate) fn transports() -> Transports {
 
 /// Bytes whose clones are cheap.
 pub(crate) type SharedBytes = Bytes;
+/// A text whose clones are cheap.
+pub(crate) type SharedText = Utf8Bytes;
 
 /// One WebSocket message.
 #[derive(Debug)]
@@ -74,11 +77,11 @@ impl Frame {
 }
 
 impl Frame {
-    /// All of it.
-    pub(crate) fn into_bytes(self) -> SharedBytes {
+    /// To be borrowed from for as long as it takes.
+    pub(crate) fn share(self) -> SharedFrame {
         match self {
-            Self::Text(text) => text.into(),
-            Self::Binary(bytes) => bytes,
+            Self::Text(text) => SharedFrame::Text(text),
+            Self::Binary(bytes) => SharedFrame::Binary(bytes),
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) fn transports() -> Transports {
 
 /// Bytes whose clones are cheap.
 pub(crate) type SharedBytes = Rc<[u8]>;
+/// A text whose clones are cheap.
+pub(crate) type SharedText = Rc<str>;
 
 /// One WebSocket message. Text stays JavaScript's until someone asks for its bytes.
 #[derive(Debug)]
@@ -65,9 +67,13 @@ impl Frame {
         length as usize
     }
 
-    /// All of it.
-    pub(crate) fn into_bytes(self) -> SharedBytes {
-        self.to_bytes().into()
+    /// To be borrowed from for as long as it takes.
+    #[cfg(feature = "client")]
+    pub(crate) fn share(self) -> crate::platform::SharedFrame {
+        match self {
+            Self::Text(text) => crate::platform::SharedFrame::Text(String::from(text).into()),
+            Self::Binary(bytes) => crate::platform::SharedFrame::Binary(bytes.to_vec().into()),
+        }
     }
 
     /// A copy of all of it.

@@ -87,7 +87,7 @@ fn handshakes_that_fail() {
         (b"\xff\x1e", ConnectionError::Protocol(ProtocolError::NotAHandshake)),
     ] {
         let mut bench = Bench::at(3);
-        bench.machine.handle_frame(bench.now, Frame::binary(chunk), &mut Vec::new());
+        bench.machine.handle_frame(bench.now, Frame::Binary(chunk), &mut Vec::new());
         assert_eq!(bench.end().0, wanted);
     }
 }

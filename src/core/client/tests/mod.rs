@@ -58,7 +58,7 @@ impl Bench {
     /// A frame comes: what it means, in short.
     fn frame(&mut self, text: &str) -> Vec<String> {
         let (mut spare, mut events) = (Vec::new(), Vec::new());
-        let messages = self.machine.handle_frame(self.now, Frame::text(text), &mut spare);
+        let messages = self.machine.handle_frame(self.now, Frame::Text(text), &mut spare);
         if let Some(mut messages) = messages {
             while let Some(event) = self.machine.next_event(self.now, &mut messages) {
                 events.push(match event {
