@@ -47,7 +47,7 @@ pub(crate) const WAITING_MESSAGES: usize = 64 << 10;
 pub(crate) const WAITING_BYTES: usize = 64 << 20;
 
 /// A frame that messages borrow from. Its clones are cheap.
-#[cfg(any(feature = "client", feature = "js"))]
+#[cfg(feature = "client")]
 #[derive(Debug, Clone)]
 pub(crate) enum SharedFrame {
     Text(SharedText),

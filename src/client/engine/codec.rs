@@ -1,8 +1,13 @@
 //! What a codec of the core needs besides, to work on the platform's frames.
 
-use crate::core::codec::{Codec, Frame as Bytes, RawCodec};
+use crate::core::codec::Codec;
+#[cfg(feature = "client")]
+use crate::core::codec::{Frame as Bytes, RawCodec};
+#[cfg(feature = "client")]
 use crate::core::negotiate::TransferFormat;
-use crate::platform::{Frame, MaybeSend, SharedFrame};
+#[cfg(feature = "client")]
+use crate::platform::SharedFrame;
+use crate::platform::{Frame, MaybeSend};
 
 /// A hub protocol on this platform.
 pub(crate) trait WireCodec: Codec<Out: MaybeSend, Decoder: MaybeSend> + MaybeSend + 'static {
@@ -19,6 +24,7 @@ pub(crate) trait WireCodec: Codec<Out: MaybeSend, Decoder: MaybeSend> + MaybeSen
     fn frame(&self, out: Self::Out) -> Frame;
 }
 
+#[cfg(feature = "client")]
 impl WireCodec for RawCodec {
     type Held = SharedFrame;
 

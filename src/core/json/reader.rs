@@ -30,15 +30,18 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn skip_white(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
-            self.at += 1;
+    /// The next byte that is not white space, which stays to be read.
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.byte() {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                next => return next,
+            }
         }
     }
 
     fn next_is(&mut self, wanted: u8) -> bool {
-        self.skip_white();
-        let is = self.byte() == Some(wanted);
+        let is = self.peek() == Some(wanted);
         self.at += usize::from(is);
         is
     }
@@ -49,7 +52,7 @@ impl<'a> Reader<'a> {
 
     /// Nothing but white space may follow.
     pub(crate) fn end(&mut self) -> Result<()> {
-        self.skip_white();
+        self.peek();
         if self.at == self.text.len() { Ok(()) } else { self.error("something follows the value") }
     }
 
@@ -70,7 +73,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         loop {
-            self.skip_white();
+            self.peek();
             let (name, is_plain) = self.string_token()?;
             if !self.next_is(b':') {
                 return self.error("expected a colon");
@@ -78,11 +81,13 @@ impl<'a> Reader<'a> {
             let name = if is_plain { Cow::Borrowed(inner(name)) } else { unescape(inner(name))? };
             let value = self.value()?;
             member(name, value)?;
-            if self.next_is(b'}') {
-                return Ok(());
-            }
-            if !self.next_is(b',') {
-                return self.error("expected a comma or the end of the object");
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return self.error("expected a comma or the end of the object"),
             }
         }
     }
@@ -108,14 +113,13 @@ impl<'a> Reader<'a> {
 
     /// Checks one value of any kind and returns its text, without white space around it.
     pub(crate) fn value(&mut self) -> Result<&'a str> {
-        self.skip_white();
+        self.peek();
         let start = self.at;
         // One bit a level: whether it is an object.
         let (mut objects, mut depth) = (0_u128, 0_u32);
         loop {
             // Here a value has to begin.
-            self.skip_white();
-            match self.byte() {
+            match self.peek() {
                 Some(open @ (b'{' | b'[')) => {
                     if depth == MAX_DEPTH {
                         return self.error("nested too deeply");
@@ -146,14 +150,17 @@ impl<'a> Reader<'a> {
                     return Ok(self.slice(start));
                 }
                 let object = objects & 1 == 1;
-                if self.next_is(b',') {
-                    if object {
-                        self.member_name()?;
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        if object {
+                            self.member_name()?;
+                        }
+                        break;
                     }
-                    break;
-                }
-                if !self.next_is(if object { b'}' } else { b']' }) {
-                    return self.error("expected a comma or a closing bracket");
+                    Some(b'}') if object => self.at += 1,
+                    Some(b']') if !object => self.at += 1,
+                    _ => return self.error("expected a comma or a closing bracket"),
                 }
                 depth -= 1;
                 objects >>= 1;
@@ -162,7 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     fn member_name(&mut self) -> Result<()> {
-        self.skip_white();
+        self.peek();
         self.string_token()?;
         if self.next_is(b':') { Ok(()) } else { self.error("expected a colon") }
     }

@@ -33,8 +33,10 @@ pub(crate) fn transports() -> Transports {
 }
 
 /// Bytes whose clones are cheap.
+#[cfg(feature = "client")]
 pub(crate) type SharedBytes = Rc<[u8]>;
 /// A text whose clones are cheap.
+#[cfg(feature = "client")]
 pub(crate) type SharedText = Rc<str>;
 
 /// One WebSocket message. Text stays JavaScript's until someone asks for its bytes.
@@ -77,6 +79,7 @@ impl Frame {
     }
 
     /// A copy of all of it.
+    #[cfg(feature = "js")]
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Text(text) => String::from(text).into_bytes(),
