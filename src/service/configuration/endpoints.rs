@@ -7,7 +7,7 @@ use crate::service::{
         settings::{AUTHORITY, Configuration, DEFAULT_CONNECTION},
     },
     connection_string::{ConnectionString, ConnectionStringWarning},
-    credentials::{entra::environment::authority, settings::CredentialSettings},
+    credentials::{entra::variables::authority, settings::CredentialSettings},
     endpoints::{
         endpoint::{EndpointError, EndpointRole, ServiceEndpoint},
         list::distinct,

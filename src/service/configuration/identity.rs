@@ -7,7 +7,7 @@ use crate::service::{
     configuration::{error::ConfigurationError, settings::Configuration},
     credentials::{
         cloud::Cloud,
-        entra::{client_secret::ClientSecret, environment::is_on},
+        entra::{client_secret::ClientSecret, variables::is_on},
         settings::{CertificateLocation, CredentialSettings, ManagedIdentityId},
     },
 };

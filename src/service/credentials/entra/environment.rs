@@ -7,7 +7,9 @@ use azure_core::credentials::AccessToken;
 use crate::service::{
     credentials::{
         entra::{
-            client_certificate::ClientCertificate, client_secret::ClientSecret,
+            client_certificate::ClientCertificate,
+            client_secret::ClientSecret,
+            variables::{Variables, is_on},
             workload_identity::WorkloadIdentity,
         },
         error::CredentialError,
@@ -54,69 +56,41 @@ impl TokenSource for EnvironmentCredential {
     }
 
     async fn fetch(&self, http: &HttpClients, scope: &str) -> Result<AccessToken, CredentialError> {
-        let source = Variables(&|name| env::var(name).ok()).credential()?;
+        let source = credential(&Variables(&|name| env::var(name).ok()))?;
         source.check().map_err(|error| CredentialError::Other(cause(error)))?;
         tracing::debug!(credential = source.name(), "the environment describes a credential");
         source.fetch(http, scope).await
     }
 }
 
-/// The authority that `AZURE_AUTHORITY_HOST` names: a host, or an address. Azure's own values end in a slash.
-pub(in crate::service) fn authority(host: &str) -> String {
-    let host = host.trim().trim_end_matches('/');
-    if host.contains("://") { host.to_owned() } else { format!("https://{host}") }
-}
-
-/// Whether the value of a switch, such as `AZURE_CLIENT_SEND_CERTIFICATE_CHAIN`, turns it on.
-pub(in crate::service) fn is_on(value: &str) -> bool {
-    value == "1" || value.eq_ignore_ascii_case("true")
-}
-
-/// The variables, wherever they come from.
-pub(super) struct Variables<'a>(pub(super) &'a (dyn Fn(&str) -> Option<String> + Sync));
-
-impl Variables<'_> {
-    fn filled(&self, name: &str) -> Option<String> {
-        (self.0)(name).filter(|value| !value.trim().is_empty())
+/// The credential that variables describe.
+fn credential(variables: &Variables<'_>) -> Result<Box<dyn TokenSource>, CredentialError> {
+    let (tenant_id, client_id) =
+        (variables.required("AZURE_TENANT_ID")?, variables.required("AZURE_CLIENT_ID")?);
+    let authority = variables.authority();
+    if let Some(secret) = variables.filled("AZURE_CLIENT_SECRET") {
+        let credential = ClientSecret::new(tenant_id, client_id, secret);
+        return Ok(match authority {
+            Some(authority) => Box::new(credential.authority(authority)),
+            None => Box::new(credential),
+        });
     }
-
-    pub(super) fn required(&self, name: &'static str) -> Result<String, CredentialError> {
-        self.filled(name).ok_or_else(|| CredentialError::NotConfigured {
-            reason: format!("the variable {name} is not set"),
-        })
+    if let Some(path) = variables.filled("AZURE_CLIENT_CERTIFICATE_PATH") {
+        let password = variables.filled("AZURE_CLIENT_CERTIFICATE_PASSWORD").unwrap_or_default();
+        let chain = variables.filled("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN").unwrap_or_default();
+        let credential = ClientCertificate::from_file_with_password(tenant_id, client_id, path, password)
+            .send_certificate_chain(is_on(&chain));
+        return Ok(match authority {
+            Some(authority) => Box::new(credential.authority(authority)),
+            None => Box::new(credential),
+        });
     }
-
-    pub(super) fn authority(&self) -> Option<String> {
-        self.filled("AZURE_AUTHORITY_HOST").map(|host| authority(&host))
+    if variables.filled("AZURE_FEDERATED_TOKEN_FILE").is_some() {
+        return Ok(Box::new(WorkloadIdentity::from_variables(variables)?));
     }
-
-    fn credential(&self) -> Result<Box<dyn TokenSource>, CredentialError> {
-        let (tenant_id, client_id) = (self.required("AZURE_TENANT_ID")?, self.required("AZURE_CLIENT_ID")?);
-        let authority = self.authority();
-        if let Some(secret) = self.filled("AZURE_CLIENT_SECRET") {
-            let credential = ClientSecret::new(tenant_id, client_id, secret);
-            return Ok(match authority {
-                Some(authority) => Box::new(credential.authority(authority)),
-                None => Box::new(credential),
-            });
-        }
-        if let Some(path) = self.filled("AZURE_CLIENT_CERTIFICATE_PATH") {
-            let password = self.filled("AZURE_CLIENT_CERTIFICATE_PASSWORD").unwrap_or_default();
-            let chain = self.filled("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN").unwrap_or_default();
-            let credential = ClientCertificate::from_file_with_password(tenant_id, client_id, path, password)
-                .send_certificate_chain(is_on(&chain));
-            return Ok(match authority {
-                Some(authority) => Box::new(credential.authority(authority)),
-                None => Box::new(credential),
-            });
-        }
-        if self.filled("AZURE_FEDERATED_TOKEN_FILE").is_some() {
-            return Ok(Box::new(WorkloadIdentity::from_variables(self)?));
-        }
-        let reason = "none of the variables AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PATH and \
-                      AZURE_FEDERATED_TOKEN_FILE is set";
-        Err(CredentialError::NotConfigured { reason: reason.to_owned() })
-    }
+    let reason = "none of the variables AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PATH and \
+                  AZURE_FEDERATED_TOKEN_FILE is set";
+    Err(CredentialError::NotConfigured { reason: reason.to_owned() })
 }
 
 #[cfg(test)]
@@ -125,7 +99,7 @@ mod tests {
 
     fn described(variables: &[(&str, &str)]) -> Result<String, String> {
         let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        let source = Variables(&find).credential().map_err(|error| error.to_string())?;
+        let source = credential(&Variables(&find)).map_err(|error| error.to_string())?;
         source.check().map_err(|error| error.to_string())?;
         Ok(format!("{source:?}"))
     }
@@ -153,16 +127,5 @@ mod tests {
         assert!(error(&[]).contains("AZURE_TENANT_ID"));
         assert!(error(&[("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", " ")]).contains("AZURE_CLIENT_ID"));
         assert!(error(&[("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c")]).contains("AZURE_CLIENT_SECRET"));
-    }
-
-    #[test]
-    fn the_authority_is_read_in_azures_form() {
-        let authority = |value: &str| Variables(&|_| Some(value.to_owned())).authority();
-        assert_eq!(
-            authority("https://login.microsoftonline.us/").as_deref(),
-            Some("https://login.microsoftonline.us")
-        );
-        assert_eq!(authority("login.chinacloudapi.cn").as_deref(), Some("https://login.chinacloudapi.cn"));
-        assert_eq!(authority(" "), None);
     }
 }

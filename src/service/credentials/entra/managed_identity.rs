@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::service::{
     credentials::{
-        entra::environment::Variables,
+        entra::variables::Variables,
         error::{Cause, CredentialError, InvalidCredential},
         source::{TokenSource, cause},
     },
@@ -151,7 +151,7 @@ impl ManagedIdentity {
 
 impl Host {
     fn from_variables(variables: &Variables<'_>) -> Result<Self, CredentialError> {
-        let variable = |name| (variables.0)(name).filter(|value| !value.trim().is_empty());
+        let variable = |name| variables.filled(name);
         let unsupported = |place: &str| {
             let reason = format!("the managed identity of {place} is not supported; use another credential");
             Err(CredentialError::NotConfigured { reason })

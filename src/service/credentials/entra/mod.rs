@@ -12,4 +12,5 @@ pub(in crate::service) mod environment;
 pub(in crate::service) mod federated;
 mod http;
 pub(in crate::service) mod managed_identity;
+pub(in crate::service) mod variables;
 pub(in crate::service) mod workload_identity;

@@ -8,7 +8,7 @@ use crate::service::{
     credentials::{
         entra::{
             application::{Application, Proof, authority_methods},
-            environment::Variables,
+            variables::Variables,
         },
         error::{CredentialError, InvalidCredential},
         source::{TokenSource, blocking, cause},
