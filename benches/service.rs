@@ -21,7 +21,7 @@ use std::{
 };
 
 use axum::http::{StatusCode, request::Parts};
-use hubwire::service::{AccessKey, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint};
+use hubwire::service::{HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, credentials::AccessKey};
 use serde_json::{Value, json};
 use table::{Clock, row};
 

@@ -22,8 +22,9 @@ use std::error::Error;
 use hubwire::{
     local::{EntraApplication, LocalManagedIdentity, LocalService, Role},
     service::{
-        ClientCertificate, ClientSecret, Configuration, FederatedCredential, ManagedIdentity,
         NegotiateOptions, ServiceClient, ServiceEndpoint,
+        configuration::Configuration,
+        credentials::{ClientCertificate, ClientSecret, FederatedCredential, ManagedIdentity},
     },
 };
 

@@ -33,8 +33,10 @@ use axum::Router;
 use hubwire::{
     local::LocalService,
     service::{
-        Configuration, ConfigurationError, CredentialSettings, EntraTokenValidator, NegotiateOptions,
-        NegotiateRejection, ServiceClient, UpstreamError, UpstreamRouter,
+        NegotiateOptions, NegotiateRejection, ServiceClient,
+        configuration::{Configuration, ConfigurationError},
+        credentials::CredentialSettings,
+        upstream::{EntraTokenValidator, UpstreamError, UpstreamRouter},
     },
 };
 

@@ -37,6 +37,8 @@
     allow(unreachable_pub, reason = "nothing public leads to the client's types")
 )]
 
+#[cfg(all(native, feature = "service"))]
+mod lock;
 mod platform;
 
 #[cfg(any(feature = "client", feature = "service"))]
@@ -53,9 +55,9 @@ mod client;
 pub mod service;
 
 #[cfg(all(native, feature = "actix"))]
-pub use service::actix;
+pub use service::web::actix;
 #[cfg(all(native, feature = "axum"))]
-pub use service::axum;
+pub use service::web::axum;
 
 #[cfg(all(native, feature = "local"))]
 pub mod local;

@@ -10,8 +10,8 @@ use futures_channel::mpsc;
 use futures_util::StreamExt;
 use hubwire::local::{EntraApplication, LocalService, Role};
 use hubwire::service::{
-    ClientSecret, CredentialError, HubClient, NegotiateOptions, NegotiateRejection, ServiceClient,
-    ServiceEndpoint, ServiceError,
+    HubClient, NegotiateOptions, NegotiateRejection, ServiceClient, ServiceEndpoint, ServiceError,
+    credentials::{ClientSecret, CredentialError},
 };
 use hubwire::{CallError, ConnectionError, HubConnection, HubConnectionBuilder};
 

@@ -65,7 +65,7 @@ async fn a_refused_token_says_why() {
         (sign(KEY, None, &claims("http://127.0.0.1/client/?hub=Chat", now() + 60)), "another audience"),
         (sign(KEY, None, &claims("http://example.com/client/?hub=chat", now() + 60)), "another audience"),
         (sign(KEY, None, &json!({ "exp": now() + 60 })), "another audience"),
-        ("text".to_owned(), "no JSON Web Token"),
+        ("text".to_owned(), "not a JSON Web Token"),
     ] {
         let response = wire.negotiate("chat", &token).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{reason}");

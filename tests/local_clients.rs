@@ -12,7 +12,8 @@ use hubwire::{
     HubConnection, HubProtocol, Transport,
     local::LocalService,
     service::{
-        AccessKey, ClientAccess, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, UpstreamRouter,
+        ClientAccess, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, credentials::AccessKey,
+        upstream::UpstreamRouter,
     },
 };
 use serde_json::{Value, json};

@@ -10,7 +10,8 @@ use hubwire::{
     HubConnection,
     local::LocalService,
     service::{
-        Commands, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError, filter_text,
+        HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError,
+        hub::{Commands, filter_text},
     },
 };
 use reqwest::Method;

@@ -9,7 +9,7 @@ use futures_channel::mpsc;
 use futures_util::{StreamExt, TryStreamExt};
 use hubwire::local::{EntraApplication, LocalService, Role};
 use hubwire::service::{
-    ClientSecret, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError,
+    HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError, credentials::ClientSecret,
 };
 use hubwire::{HubConnection, RetryPolicy};
 

@@ -5,7 +5,9 @@ mod wire;
 
 use hubwire::{
     local::{LocalService, Role},
-    service::{ClientSecret, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError},
+    service::{
+        HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError, credentials::ClientSecret,
+    },
 };
 use serde_json::json;
 use wire::{SECRET, Socket, TENANT, application};

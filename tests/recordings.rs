@@ -13,8 +13,10 @@ mod support;
 use std::{collections::BTreeMap, time::Duration};
 
 use hubwire::service::{
-    AccessKey, AuthKind, ConnectionString, EndpointError, HubClient, NegotiateOptions, RetryOptions,
-    ServiceClient, ServiceEndpoint, ServiceError,
+    HubClient, NegotiateOptions, RetryOptions, ServiceClient, ServiceEndpoint, ServiceError,
+    connection_string::ConnectionString,
+    credentials::{AccessKey, AuthKind},
+    endpoints::EndpointError,
 };
 use recorded::{
     Case, LIMIT, Verdict,

@@ -10,8 +10,8 @@ use actix_web::{
     test,
 };
 use hubwire::service::{
-    AccessKey, HubClient, NegotiateOptions, NegotiateRejection, NegotiateService, ServiceClient,
-    ServiceEndpoint, UpstreamRouter,
+    HubClient, NegotiateOptions, NegotiateRejection, NegotiateService, ServiceClient, ServiceEndpoint,
+    credentials::AccessKey, upstream::UpstreamRouter,
 };
 use serde_json::{Value, json};
 

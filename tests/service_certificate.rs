@@ -14,7 +14,8 @@ use base64::{
 use certificate::{PASSWORD, certificates, file, path, verified};
 use fakes::{Fake, Seen, TOKEN, all_well, entra_error};
 use hubwire::service::{
-    CertificateError, ClientCertificate, CredentialError, NegotiateOptions, ServiceError, SigningAlgorithm,
+    NegotiateOptions, ServiceError,
+    credentials::{CertificateError, ClientCertificate, CredentialError, SigningAlgorithm},
 };
 use jsonwebtoken::Algorithm;
 use serde_json::Value;

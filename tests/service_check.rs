@@ -11,8 +11,10 @@ use fakes::{
 use hubwire::{
     local::{EntraApplication, LocalService, Role},
     service::{
-        AccessKey, CheckOutcome, CheckProblem, CheckReport, CheckStep, ClientSecret, Operation,
         ServiceClient, ServiceEndpoint,
+        check::{CheckOutcome, CheckProblem, CheckReport, CheckStep},
+        credentials::{AccessKey, ClientSecret},
+        error::Operation,
     },
 };
 use serde_json::json;
@@ -107,7 +109,7 @@ async fn missing_roles_are_named() {
     }
 
     let fake = fake(|seen| (seen.path() == EXCHANGE).then(|| reply(403, ""))).await;
-    // A claim-free client gets in all the same, where the service makes tokens; this one makes none.
+    // A client without claims could connect nevertheless, if the service made tokens; this one makes none.
     let report = fake.entra_client().check().await;
     problem(&report, &["the application app-1 (object id object-1)"]);
 }

@@ -1,4 +1,4 @@
-//! Clients made of settings.
+//! Clients built from settings.
 #![cfg(feature = "axum")]
 
 mod fakes;
@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use fakes::{CLIENT_SECRET, Fake, all_well};
 use hubwire::service::{
-    BuildError, Configuration, ConfigurationError as E, ConfigurationWarning, ConnectionStringWarning,
-    CredentialSettings, EndpointError, EndpointRole, NegotiateOptions, RetryOptions, ServiceClient,
+    BuildError, NegotiateOptions, RetryOptions, ServiceClient,
+    configuration::{Configuration, ConfigurationError as E, ConfigurationWarning},
+    connection_string::ConnectionStringWarning,
+    credentials::{CredentialSettings, InvalidCredential},
+    endpoints::{EndpointError, EndpointRole},
 };
 
 const A: &str = "Endpoint=https://a;AccessKey=marked-key-a";
@@ -355,7 +358,9 @@ fn credentials_that_cannot_be_made_of_settings_are_described() {
     let endpoint = configuration.endpoints().unwrap().remove(0);
     assert!(matches!(endpoint.credential(), CredentialSettings::StoredCertificate { .. }));
     let error = ServiceClient::from_configuration(&configuration).unwrap_err();
-    let E::Endpoint { key, source: EndpointError::UnsupportedCredential { .. } } = &error else {
+    let E::Endpoint { key, source: EndpointError::Credential(InvalidCredential::Unsupported { .. }) } =
+        &error
+    else {
         panic!("{error:?}");
     };
     assert_eq!(key, "C:serviceUri");

@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use fakes::{Fake, Seen, all_well, reply};
 use futures_util::{StreamExt, TryStreamExt};
-use hubwire::service::{Commands, HubClient, Operation, ServiceError, filter_text};
+use hubwire::service::{
+    HubClient, ServiceError,
+    error::Operation,
+    hub::{Commands, filter_text},
+};
 use serde_json::json;
 
 const VERSION: &str = "api-version=2024-12-01";
@@ -204,7 +208,7 @@ fn pages(seen: &Seen) -> fakes::Reply {
 #[tokio::test]
 async fn the_connections_of_a_group_come_in_pages() {
     let (fake, hub) = fake_hub(pages).await;
-    let ids = |connections: Vec<hubwire::service::GroupConnection>| {
+    let ids = |connections: Vec<hubwire::service::hub::GroupConnection>| {
         connections.into_iter().map(|c| c.connection_id).collect::<Vec<_>>().concat()
     };
     let all: Vec<_> = hub.group("g").connections().page_size(4).try_collect().await.unwrap();

@@ -2,9 +2,10 @@
 #![cfg(feature = "service")]
 
 use hubwire::service::{
-    AccessKey, AuthKind, BuildError, ClientSecret, ConnectionString, ConnectionStringError as E,
-    ConnectionStringWarning as W, EndpointError, NegotiateOptions, ServiceClient, ServiceEndpoint,
-    ServiceError,
+    BuildError, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError,
+    connection_string::{ConnectionString, ConnectionStringError as E, ConnectionStringWarning as W},
+    credentials::{AccessKey, AuthKind, ClientSecret, InvalidCredential},
+    endpoints::EndpointError,
 };
 
 const KEY: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -64,7 +65,7 @@ fn values_of_connection_strings() {
     assert_eq!(parse("Endpoint=https://a;AccessKey=").unwrap().access_key().map(AccessKey::secret), Some(""));
     let empty =
         ServiceEndpoint::from_connection_string("Endpoint=https://a;AccessKey=").map(|e| e.endpoint());
-    assert_eq!(empty, Err(EndpointError::InvalidCredential { what: "access key" }));
+    assert_eq!(empty, Err(EndpointError::Credential(InvalidCredential::Part { what: "access key" })));
     let app = "Endpoint=https://a;AuthType=azure.app;ClientId=c;TenantId=t;ClientSecret=s;AccessKey=k";
     let app = parse(app).unwrap();
     assert_eq!(
@@ -290,16 +291,22 @@ fn incomplete_credentials_are_refused() {
         (ClientSecret::new("t", " ", "s"), "client id"),
         (ClientSecret::new("t", "c", ""), "client secret"),
     ] {
-        assert_eq!(with(secret), Err(EndpointError::InvalidCredential { what }));
+        assert_eq!(with(secret), Err(EndpointError::Credential(InvalidCredential::Part { what })));
     }
     let authority = |url: &str| with(ClientSecret::new("t", "c", "s").authority(url));
     assert!(authority("https://login.microsoftonline.us/").is_ok());
     assert!(authority("http://127.0.0.1:1").is_ok());
-    assert_eq!(authority("http://login.example.com"), Err(EndpointError::InsecureUrl { what: "authority" }));
-    assert_eq!(authority("login.example.com"), Err(EndpointError::InvalidAuthority));
-    assert_eq!(authority("https://login.example.com/path"), Err(EndpointError::InvalidAuthority));
+    assert_eq!(
+        authority("http://login.example.com"),
+        Err(EndpointError::Credential(InvalidCredential::InsecureAuthority))
+    );
+    assert_eq!(authority("login.example.com"), Err(EndpointError::Credential(InvalidCredential::Authority)));
+    assert_eq!(
+        authority("https://login.example.com/path"),
+        Err(EndpointError::Credential(InvalidCredential::Authority))
+    );
     let empty = ServiceEndpoint::new("https://a", AccessKey::new("")).map(|e| e.endpoint());
-    assert_eq!(empty, Err(EndpointError::InvalidCredential { what: "access key" }));
+    assert_eq!(empty, Err(EndpointError::Credential(InvalidCredential::Part { what: "access key" })));
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod fakes;
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU16, Ordering::SeqCst},
     },
     time::Duration,
@@ -14,10 +14,13 @@ use std::{
 
 use axum::http::{Request, request::Parts};
 use fakes::{ACCESS_KEY, EXCHANGE, Fake, Seen, TOKEN, key, nobody, reply, token};
+use futures_util::TryStreamExt;
 use hubwire::service::{
-    AccessKey, BuildError, DefaultRouter, EndpointRole, EndpointRouter, EndpointStatus, HubClient,
-    NegotiateOptions, NegotiateRejection, NegotiateService, ServiceClient, ServiceEndpoint, ServiceError,
-    choose_endpoint,
+    BuildError, HubClient, NegotiateOptions, NegotiateRejection, NegotiateService, ServiceClient,
+    ServiceEndpoint, ServiceError,
+    credentials::AccessKey,
+    endpoints::{DefaultRouter, EndpointRole, EndpointRouter, EndpointStatus, choose_endpoint},
+    hub::Commands,
 };
 use tower_service::Service;
 
@@ -417,4 +420,73 @@ async fn a_router_of_ones_own_chooses() {
     hub.group("g").send("m", ()).await.unwrap();
     assert_eq!(counts("groups/g/:send"), [1, 2, 1]);
     assert_eq!(targets(&hub, 90).await, urls([&a, &b, &c]));
+}
+
+/// Notes what requests are about, and chooses no endpoint, so that nothing is sent.
+#[derive(Clone, Default)]
+struct Asked(Arc<Mutex<Vec<String>>>);
+
+impl Asked {
+    fn note(&self, what: String) -> Vec<EndpointStatus> {
+        self.0.lock().unwrap().push(what);
+        Vec::new()
+    }
+
+    /// What the router was asked for a call.
+    async fn by<T>(&self, call: impl Future<Output = Result<T, ServiceError>>) -> Vec<String> {
+        assert!(matches!(call.await, Err(ServiceError::NoEndpointAvailable { .. })));
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+impl EndpointRouter for Asked {
+    fn endpoints_for_broadcast(&self, _: &[EndpointStatus]) -> Vec<EndpointStatus> {
+        self.note("all".to_owned())
+    }
+
+    fn endpoints_for_user(&self, id: &str, _: &[EndpointStatus]) -> Vec<EndpointStatus> {
+        self.note(format!("user {id}"))
+    }
+
+    fn endpoints_for_group(&self, name: &str, _: &[EndpointStatus]) -> Vec<EndpointStatus> {
+        self.note(format!("group {name}"))
+    }
+
+    fn endpoints_for_connection(&self, id: &str, _: &[EndpointStatus]) -> Vec<EndpointStatus> {
+        self.note(format!("connection {id}"))
+    }
+}
+
+#[tokio::test]
+async fn every_operation_is_routed_by_what_it_addresses() {
+    let endpoint = |name: &str| {
+        ServiceEndpoint::new(&format!("https://{name}.example.com"), AccessKey::new(ACCESS_KEY)).unwrap()
+    };
+    let asked = Asked::default();
+    let builder = ServiceClient::builder().endpoint(endpoint("a")).endpoint(endpoint("b"));
+    let hub = builder.router(asked.clone()).build().unwrap().hub("chat").unwrap();
+    let (user, group, connection) = (hub.user("a/b ä"), hub.group("users"), hub.connection("c"));
+    let stream = connection.stream("1");
+
+    assert_eq!(asked.by(hub.all().send("m", ())).await, ["all"]);
+    assert_eq!(asked.by(hub.all().close_connections(None)).await, ["all"]);
+    assert_eq!(asked.by(hub.execute("true", Commands::new())).await, ["all"]);
+
+    assert_eq!(asked.by(user.send("m", ())).await, ["user a/b ä"]);
+    assert_eq!(asked.by(user.exists()).await, ["user a/b ä"]);
+    assert_eq!(asked.by(user.close_connections(None)).await, ["user a/b ä"]);
+    assert_eq!(asked.by(user.remove_from_all_groups()).await, ["user a/b ä"]);
+
+    assert_eq!(asked.by(group.send("m", ())).await, ["group users"]);
+    assert_eq!(asked.by(group.exists()).await, ["group users"]);
+    assert_eq!(asked.by(group.connections().try_next()).await, ["group users"]);
+    assert_eq!(asked.by(group.add_connection("c")).await, ["connection c"]);
+    assert_eq!(asked.by(group.add_user("u")).await, ["user u", "group users"]);
+    assert_eq!(asked.by(group.contains_user("u")).await, ["user u", "group users"]);
+
+    assert_eq!(asked.by(connection.send("m", ())).await, ["connection c"]);
+    assert_eq!(asked.by(connection.invoke::<u32>("m", ())).await, ["connection c"]);
+    assert_eq!(asked.by(connection.remove_from_all_groups()).await, ["connection c"]);
+    assert_eq!(asked.by(connection.close(None)).await, ["connection c"]);
+    assert_eq!(asked.by(stream.send(&1)).await, ["connection c"]);
 }

@@ -21,8 +21,9 @@ use fakes::{
     reply, token, verified,
 };
 use hubwire::service::{
-    AccessKey, ClientSecret, CredentialError, NegotiateOptions, Operation, ServiceClient, ServiceEndpoint,
-    ServiceError,
+    NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError,
+    credentials::{AccessKey, ClientSecret, CredentialError},
+    error::Operation,
 };
 use serde_json::json;
 use tokio::sync::Notify;

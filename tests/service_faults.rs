@@ -17,8 +17,8 @@ use std::{
 use capture::Capture;
 use fakes::{ACCESS_KEY, CLIENT_SECRET, Fake, Seen, TOKEN, all_well, reply};
 use hubwire::service::{
-    AccessKey, BuildError, HubClient, RetryOptions, ServiceClient, ServiceClientBuilder, ServiceEndpoint,
-    ServiceError,
+    BuildError, HubClient, RetryOptions, ServiceClient, ServiceClientBuilder, ServiceEndpoint, ServiceError,
+    credentials::AccessKey,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use hubwire::{
     CallError, HubConnection,
     local::{EntraApplication, LocalService, Role},
-    service::Configuration,
+    service::configuration::Configuration,
 };
 use tokio::net::TcpListener;
 

@@ -26,9 +26,13 @@ use fakes::{EXCHANGE, Fake, Seen, TOKEN, all_well, nobody, reply};
 use hubwire::{
     local::{EntraApplication, LocalManagedIdentity, LocalService, Role},
     service::{
-        AccessKey, AzureCli, ClientCertificate, ClientSecret, Cloud, Credential, CredentialChain,
-        CredentialError, EndpointError, EnvironmentCredential, FederatedCredential, ManagedIdentity,
-        NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError, WorkloadIdentity,
+        NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError,
+        credentials::{
+            AccessKey, AzureCli, ClientCertificate, ClientSecret, Cloud, Credential, CredentialChain,
+            CredentialError, EnvironmentCredential, FederatedCredential, InvalidCredential, ManagedIdentity,
+            WorkloadIdentity,
+        },
+        endpoints::EndpointError,
     },
 };
 use jsonwebtoken::{Algorithm, Header};
@@ -373,7 +377,10 @@ async fn a_chain_uses_the_first_that_is_there_and_remembers_it() {
     let incomplete = CredentialChain::new().or(ClientSecret::new("", "c", "s")).into();
     for credential in [empty, key, incomplete] {
         let refused = ServiceEndpoint::new("https://h", credential);
-        assert!(matches!(refused, Err(EndpointError::InvalidCredential { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(EndpointError::Credential(InvalidCredential::Part { .. }))),
+            "{refused:?}"
+        );
     }
 }
 

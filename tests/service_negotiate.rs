@@ -13,8 +13,9 @@ use axum::{
 };
 use fakes::{ACCESS_KEY, EXCHANGE, Fake, Seen, all_well, entra_error, nobody, reply, verified};
 use hubwire::service::{
-    AccessKey, ClientSecret, HubClient, NegotiateOptions, NegotiateRejection, NegotiateService,
-    ServiceClient, ServiceEndpoint, ServiceError,
+    HubClient, NegotiateOptions, NegotiateRejection, NegotiateService, ServiceClient, ServiceEndpoint,
+    ServiceError,
+    credentials::{AccessKey, ClientSecret},
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

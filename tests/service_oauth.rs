@@ -16,8 +16,8 @@ use std::{
 use certificate::{PASSWORD, file, path};
 use fakes::{EXCHANGE, Fake, all_well};
 use hubwire::service::{
-    ClientCertificate, ClientSecret, Credential, CredentialError, NegotiateOptions, ServiceError,
-    SigningAlgorithm,
+    NegotiateOptions, ServiceError,
+    credentials::{ClientCertificate, ClientSecret, Credential, CredentialError, SigningAlgorithm},
 };
 use serde_json::Value;
 

@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use fakes::{ACCESS_KEY, Fake, Seen, TOKEN, all_well, nobody, reply, verified};
 use hubwire::service::{
-    AccessKey, HubClient, Operation, RetryOptions, ServiceClient, ServiceEndpoint, ServiceError,
+    HubClient, RetryOptions, ServiceClient, ServiceEndpoint, ServiceError, credentials::AccessKey,
+    error::Operation,
 };
 use serde_json::json;
 use tokio::sync::Notify;

@@ -19,9 +19,12 @@ use fakes::{
     ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, entra_error, exchanged, key, nobody, reply, token,
 };
 use hubwire::service::{
-    AccessKey, ClientCertificate, Configuration, ConnectionString, Credential, CredentialChain,
-    FederatedCredential, ManagedIdentity, NegotiateOptions, NegotiateService, ServiceClient, ServiceEndpoint,
-    ServiceError,
+    NegotiateOptions, NegotiateService, ServiceClient, ServiceEndpoint, ServiceError,
+    configuration::Configuration,
+    connection_string::ConnectionString,
+    credentials::{
+        AccessKey, ClientCertificate, Credential, CredentialChain, FederatedCredential, ManagedIdentity,
+    },
 };
 use serde_json::json;
 use tower_service::Service;

@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use fakes::{ACCESS_KEY, EXCHANGE, Fake, Reply, Seen, advance, all_well, exchanged, reply, token, verified};
 use hubwire::service::{
-    AccessKey, ClientSecret, EntraStrategy, HubClient, NegotiateOptions, NegotiateService, Operation,
-    ServiceClient, ServiceEndpoint, ServiceError, Transport, Transports,
+    HubClient, NegotiateOptions, NegotiateService, ServiceClient, ServiceEndpoint, ServiceError,
+    credentials::{AccessKey, ClientSecret},
+    error::Operation,
+    negotiate::{EntraStrategy, Transport, Transports},
 };
 use serde_json::{Value, json};
 use tower_service::Service;

@@ -10,8 +10,11 @@ mod support;
 use std::path::PathBuf;
 
 use hubwire::service::{
-    Configuration, ConfigurationError, ConfigurationWarning, ConnectionStringError, CredentialSettings,
-    EndpointError, EndpointRole, EndpointSettings, ManagedIdentityId, ServiceClient, ServiceEndpoint,
+    ServiceClient, ServiceEndpoint,
+    configuration::{Configuration, ConfigurationError, ConfigurationWarning, EndpointSettings},
+    connection_string::ConnectionStringError,
+    credentials::{CredentialSettings, InvalidCredential, ManagedIdentityId},
+    endpoints::{EndpointError, EndpointRole},
 };
 use serde_json::{Map, Value, json};
 
@@ -157,12 +160,14 @@ fn ours(credential: &CredentialSettings) -> Value {
     }
 }
 
-/// What is in the way of using the settings, but for credentials that can't be made of settings and addresses that
+/// What is in the way of using the settings, but for credentials that cannot be created from settings and addresses that
 /// must not be used without TLS.
 fn fault(configuration: &Configuration) -> Option<ConfigurationError> {
     match ServiceClient::builder().configuration(configuration) {
         Err(ConfigurationError::Endpoint {
-            source: EndpointError::UnsupportedCredential { .. } | EndpointError::InsecureUrl { .. },
+            source:
+                EndpointError::Credential(InvalidCredential::Unsupported { .. })
+                | EndpointError::InsecureUrl { .. },
             ..
         })
         | Ok(_) => None,
@@ -388,7 +393,9 @@ fn credentials_of_settings() {
         let usable = got.as_ref().ok().map(|settings| ServiceEndpoint::try_from(settings.clone()));
         let refused = matches!(
             usable,
-            None | Some(Err(EndpointError::InvalidCredential { .. } | EndpointError::InvalidAuthority))
+            None | Some(Err(EndpointError::Credential(
+                InvalidCredential::Part { .. } | InvalidCredential::Authority,
+            )))
         );
 
         let wanted = match case.get("result") {

@@ -23,8 +23,9 @@ use hubwire::{
     CallError, HubConnection,
     local::{LocalError, LocalService},
     service::{
-        AccessKey, EntraTokenValidator, NegotiateOptions, ServiceClient, ServiceEndpoint, UpstreamError,
-        UpstreamRouter, ValidatorError,
+        NegotiateOptions, ServiceClient, ServiceEndpoint,
+        credentials::AccessKey,
+        upstream::{EntraTokenValidator, UpstreamError, UpstreamRouter, ValidatorError},
     },
 };
 use ring::{
@@ -498,7 +499,7 @@ fn recorded_router(input: &Value, seen: &Context) -> UpstreamRouter {
     };
     let (connected, closed, called) = (Arc::clone(seen), Arc::clone(seen), Arc::clone(seen));
     let on_connect = result.clone();
-    let describe = |client: &hubwire::service::UpstreamClient| {
+    let describe = |client: &hubwire::service::upstream::UpstreamClient| {
         let claims: serde_json::Map<_, _> = client.claims().map(|(n, v)| (n.to_owned(), v.into())).collect();
         json!({ "Hub": client.hub(), "ConnectionId": client.connection_id(), "UserId": client.user_id(), "Claims": claims })
     };

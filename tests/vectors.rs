@@ -454,7 +454,10 @@ fn connection_strings() {
 /// An error's text is ours to choose; its kind is not, where the case names one.
 #[cfg(feature = "service")]
 fn connection_string(case: &Value) -> Verdict {
-    use hubwire::service::{AuthKind, ConnectionString, ConnectionStringError as E};
+    use hubwire::service::{
+        connection_string::{ConnectionString, ConnectionStringError as E},
+        credentials::AuthKind,
+    };
 
     let expect = &case["expect"];
     let input = case["input"].as_str().unwrap_or_default();

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use hubwire::local::LocalService;
 use hubwire::service::{
-    AccessKey, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, UpstreamRouter,
+    HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, credentials::AccessKey,
+    upstream::UpstreamRouter,
 };
 use hubwire::{HubConnection, HubConnectionBuilder};
 use tokio::task::JoinHandle;

@@ -6,7 +6,8 @@
 //!    [`token`] looks into client tokens.
 //! 2. [`handshake`] opens the hub protocol, [`framing`] cuts the stream into messages, [`json`] and [`msgpack`] read
 //!    and write a [`message`].
-//! 3. [`hub`] keeps the calls of one connection, [`keepalive`] its timers, [`stateful`] what a new socket has to send.
+//! 3. [`hub`] keeps the calls of one connection, [`keepalive`] its timers, [`stateful`] what a new socket has to send;
+//!    [`hub_name`] is what a hub may be called.
 //! 4. [`client`] is the machine of one end of a connection, the client's; it drives all of this. [`codec`] is how it
 //!    reads and writes messages. [`sse`] reads the event stream of one transport.
 //!
@@ -30,6 +31,7 @@ pub mod handshake;
 mod headers;
 pub mod http;
 pub mod hub;
+pub mod hub_name;
 pub mod json;
 pub mod keepalive;
 pub mod message;

@@ -15,6 +15,9 @@ use crate::core::json::reader::{Reader, as_integer, as_string};
 /// The longest token that is looked at, in bytes. Azure SignalR Service itself takes 4 096.
 pub const LIMIT: usize = 64 * 1024;
 
+/// The claims that can carry the user id, in the order in which Azure SignalR Service looks for it.
+pub const USER_ID_CLAIMS: [&str; 3] = ["asrs.s.uid", "nameid", "sub"];
+
 /// A token as it goes over the wire. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessToken(String);
@@ -99,6 +102,45 @@ pub enum TokenError {
     Claim(&'static str),
 }
 
+/// The parts of a signed JWT (RFC 7515, compact serialization), still encoded. Nothing is verified.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TokenParts<'a> {
+    /// What the signature covers: header and claims, with the dot between them.
+    pub signed: &'a str,
+    /// Algorithm and key id.
+    pub header: &'a str,
+    /// The claims.
+    pub claims: &'a str,
+    /// The signature.
+    pub signature: &'a str,
+}
+
+impl<'a> TokenParts<'a> {
+    /// Splits a token at its dots.
+    ///
+    /// # Errors
+    /// [`TokenError::Parts`] unless it has exactly three parts.
+    pub fn split(token: &'a str) -> Result<Self, TokenError> {
+        let wrong = || TokenError::Parts { parts: token.split('.').count() };
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(wrong)?;
+        let (header, claims) = signed.split_once('.').ok_or_else(wrong)?;
+        if claims.contains('.') { Err(wrong()) } else { Ok(Self { signed, header, claims, signature }) }
+    }
+
+    /// Decodes a part: base64url without padding (RFC 7515).
+    #[must_use]
+    pub fn decode(part: &str) -> Option<Vec<u8>> {
+        Base64UrlUnpadded::decode_vec(part).ok()
+    }
+}
+
+/// A token is a secret.
+impl fmt::Debug for TokenParts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenParts(..)")
+    }
+}
+
 /// An unverified view of a client token.
 ///
 /// ```
@@ -138,14 +180,9 @@ impl ClientToken {
         if text.len() > LIMIT {
             return Err(TokenError::TooLong { length: text.len() });
         }
-        let mut parts = text.split('.');
-        let (Some(header), Some(claims), Some(_signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(TokenError::Parts { parts: text.split('.').count() });
-        };
-        let header = decode(TokenPart::Header, header)?;
-        let claims = decode(TokenPart::Claims, claims)?;
+        let parts = TokenParts::split(text)?;
+        let header = decode(TokenPart::Header, parts.header)?;
+        let claims = decode(TokenPart::Claims, parts.claims)?;
         let date = |name| numeric_date(&claims, name);
         Ok(Self {
             expires_at: date("exp")?,
@@ -206,12 +243,10 @@ impl ClientToken {
         self.not_before
     }
 
-    /// The user id, found as Azure SignalR Service does: `asrs.s.uid`, else `nameid`, else the first `sub`.
+    /// The user id, found as Azure SignalR Service does: see [`USER_ID_CLAIMS`]. Of several values the first counts.
     #[must_use]
     pub fn user_id(&self) -> Option<Cow<'_, str>> {
-        ["asrs.s.uid", "nameid", "sub"]
-            .into_iter()
-            .find_map(|name| texts(&self.claims, name).into_iter().next())
+        USER_ID_CLAIMS.into_iter().find_map(|name| texts(&self.claims, name).into_iter().next())
     }
 
     /// The roles: every value of `role` and `roles`.
@@ -259,7 +294,7 @@ impl fmt::Debug for ClientToken {
 }
 
 fn decode(part: TokenPart, encoded: &str) -> Result<Object, TokenError> {
-    let bytes = Base64UrlUnpadded::decode_vec(encoded).map_err(|_| TokenError::Base64(part))?;
+    let bytes = TokenParts::decode(encoded).ok_or(TokenError::Base64(part))?;
     let json = String::from_utf8(bytes).map_err(|_| TokenError::Utf8(part))?;
     let mut members = Vec::new();
     let mut reader = Reader::new(&json);

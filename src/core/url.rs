@@ -98,11 +98,7 @@ impl HubUrl {
     /// Whether the host is this machine, where plain `http` is no danger.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        let host = self.host();
-        host.eq_ignore_ascii_case("localhost")
-            || host == "[::1]"
-            // All of 127.0.0.0/8. What has nothing but digits and dots can't be a name.
-            || (host.starts_with("127.") && host.bytes().all(|b| b == b'.' || b.is_ascii_digit()))
+        is_loopback_host(self.host())
     }
 
     /// The path, as it was given: it may be empty or end in a slash.
@@ -161,6 +157,15 @@ impl HubUrl {
         let scheme = if self.is_https() { "wss://" } else { "ws://" };
         [scheme, self.part(self.authority_start, self.text.len())].concat()
     }
+}
+
+/// Whether a URL's host, an IPv6 address with its brackets, is this machine.
+#[must_use]
+pub fn is_loopback_host(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host == "[::1]"
+        // All of 127.0.0.0/8. What has nothing but digits and dots cannot be a name.
+        || (host.starts_with("127.") && host.bytes().all(|b| b == b'.' || b.is_ascii_digit()))
 }
 
 /// The text before the first of an ASCII character, and the rest with it.

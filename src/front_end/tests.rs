@@ -7,8 +7,8 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
 use super::{Hub, HubState, StreamState, follow, keep, until_dropped};
+use crate::ConnectionState;
 use crate::RetryPolicy;
-use crate::client::ConnectionState;
 
 /// What the hub says on each of its connections once a stream was asked for; after that it drops the connection,
 /// unless it is the last.

@@ -18,8 +18,8 @@ use serde_json::{Map, Value};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::service::{
-    Cloud,
-    jwt::verify::{self, TokenError},
+    credentials::Cloud,
+    jwt::{Token, verify::TokenError},
 };
 
 /// The only type of assertion there is.
@@ -73,7 +73,7 @@ impl AssertionError {
 impl From<TokenError> for AssertionError {
     fn from(error: TokenError) -> Self {
         match error {
-            TokenError::Malformed => Self::Malformed("it is no JSON Web Token"),
+            TokenError::Malformed => Self::Malformed("it is not a JSON Web Token"),
             TokenError::Algorithm => Self::Malformed("its algorithm is not supported"),
             TokenError::Signature => Self::Signature,
             TokenError::NoExpiry | TokenError::Expired | TokenError::NotYetValid => Self::Time,
@@ -154,14 +154,8 @@ pub(super) struct Assertion<'a> {
 
 impl<'a> Assertion<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, AssertionError> {
-        let (signed, header, claims, signature) = verify::split(text)?;
-        let signature = Base64UrlUnpadded::decode_vec(signature).map_err(|_| TokenError::Malformed)?;
-        Ok(Self {
-            signed,
-            header: verify::decode_object(header)?,
-            claims: verify::decode_object(claims)?,
-            signature,
-        })
+        let Token { signed, header, claims, signature } = Token::parse(text).ok_or(TokenError::Malformed)?;
+        Ok(Self { signed, header, claims, signature })
     }
 
     fn claim(&self, name: &str) -> &str {

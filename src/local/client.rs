@@ -24,6 +24,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    core::{hub_name, token::USER_ID_CLAIMS},
     local::{
         Service,
         auth::{bearer, is_client_audience},
@@ -120,7 +121,7 @@ impl Client {
 /// The user id by the service's rule: `asrs.s.uid`, else the name identifier. A claim that occurs more than once is an
 /// array, of which the first counts.
 pub(super) fn user_of(claims: &Map<String, Value>) -> Option<&str> {
-    ["asrs.s.uid", "nameid", "sub"].into_iter().find_map(|name| match claims.get(name)? {
+    USER_ID_CLAIMS.into_iter().find_map(|name| match claims.get(name)? {
         Value::String(text) => Some(text.as_str()),
         Value::Array(list) => list.first().and_then(Value::as_str),
         _ => None,
@@ -150,8 +151,7 @@ impl Kind {
 
 /// Whether a text in lower case can be the name of a hub, with or without an application's prefix.
 pub(super) fn is_hub_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_`,.[]".contains(c);
-    name.len() <= 128 && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(allowed)
+    hub_name::check(name).is_ok()
 }
 
 async fn negotiate(

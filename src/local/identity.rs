@@ -25,7 +25,7 @@ pub(super) const APP_SERVICE_PATH: &str = "/msi/token";
 /// ```
 /// use hubwire::{
 ///     local::{LocalManagedIdentity, LocalService, Role},
-///     service::{ManagedIdentity, ServiceEndpoint},
+///     service::{ServiceEndpoint, credentials::ManagedIdentity},
 /// };
 ///
 /// # #[tokio::main]

@@ -250,7 +250,7 @@ impl LocalServiceBuilder {
 
     /// Where to tell what clients do: a URL in which `{hub}`, `{category}` and `{event}` may stand, such as
     /// `http://localhost:7071/runtime/webhooks/signalr`. None by default. Calls of one client are passed on one after
-    /// the other, for up to 100 seconds each; [`UpstreamRouter`](crate::service::UpstreamRouter) takes them.
+    /// the other, for up to 100 seconds each; [`UpstreamRouter`](crate::service::upstream::UpstreamRouter) takes them.
     pub fn upstream(mut self, url: impl Into<String>) -> Self {
         self.upstream = Some(url.into());
         self

@@ -26,7 +26,7 @@ use crate::{
         protocol::{Frame, Protocol},
     },
     platform::tls::http_client_builder,
-    service::{secret::Secret, upstream_signature},
+    service::{http::body::read_body, secret::Secret, upstream::signature::sign},
 };
 
 /// How long an upstream may take for an answer.
@@ -73,7 +73,7 @@ impl Upstream {
         (kind, body): (&'static str, Vec<u8>),
     ) -> (u16, Vec<u8>) {
         let Negotiation { connection_id, hub, user } = &client.negotiation;
-        let signature = upstream_signature(self.access_key.expose(), connection_id);
+        let signature = sign(self.access_key.expose(), connection_id);
         let mut request = self.client.post(self.url(hub, category, event)).timeout(TIMEOUT);
         for (name, value) in [
             ("x-asrs-connection-id", connection_id.as_str()),
@@ -92,18 +92,14 @@ impl Upstream {
         }
         let request = request.header(CONTENT_TYPE, kind).body(body);
         let answered = async {
-            let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
-            let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
-                body.extend_from_slice(&chunk);
-                if body.len() > MAX_ANSWER {
-                    return Ok((500, Vec::new()));
-                }
-            }
-            Ok::<_, reqwest::Error>((response.status().as_u16(), body))
+            let response = request.send().await.map_err(reqwest::Error::without_url)?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>((
+                response.status().as_u16(),
+                read_body(response, MAX_ANSWER).await?,
+            ))
         };
         let (status, body) = answered.await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the upstream cannot be reached");
+            tracing::warn!(error, "the upstream gave no answer");
             (500, Vec::new())
         });
         if !(200..300).contains(&status) {

@@ -1,32 +1,38 @@
-//! What is wrong with a configuration, in plain words.
+//! What is wrong with a setup, and how to fix it. [`ServiceClient::check`] gives a [`CheckReport`].
 //!
 //! For every endpoint:
 //!
 //! 1. configuration: what is most likely a mistake in the connection string;
-//! 2. health: is there an Azure SignalR Service, does it let this machine in, do the clocks agree;
-//! 3. token: does the credential give one, and for the right audience;
-//! 4. access key: may it be exchanged for one;
-//! 5. REST API: may messages be sent (to a group that nobody is in);
-//! 6. negotiation: does a client get in with what it is given.
+//! 2. health: is it Azure SignalR Service, does it accept requests of this machine, do the clocks agree;
+//! 3. token: does the credential give one, for the right audience;
+//! 4. access key: can the token be exchanged for one;
+//! 5. REST API: may messages be sent (to an empty group);
+//! 6. negotiation: can a client connect with what it is given.
 
 use std::{fmt, time::Duration};
 
 use futures_util::future::join_all;
 use reqwest::{Client, Method, Response, StatusCode, header};
 use serde_json::Value;
-use tokio::time::timeout;
 
-use super::{
-    access_key::SigningKeys,
-    client::{ServiceClient, Shared},
+use crate::service::{
+    client::ServiceClient,
+    clock::unix_now,
     connection_string::ConnectionStringWarning,
-    error::{CredentialError, Operation, ServiceError},
-    jwt,
-    negotiate::{self, NegotiateOptions},
-    payload::Payload,
+    credentials::error::CredentialError,
+    endpoints::connected::ConnectedEndpoint,
+    error::{Operation, ServiceError},
+    http::body::within,
+    hub::negotiation,
+    jwt::Token,
+    negotiate::options::NegotiateOptions,
     random,
-    rest::{self, API_VERSION, RestCredential},
-    unix_now,
+    rest::{
+        keys::SigningKeys,
+        payload::Payload,
+        request::{Request, RestCredential},
+        scope::Scope,
+    },
 };
 
 /// One step. Each is a request or two.
@@ -36,13 +42,13 @@ const TOLERATED_SKEW: u64 = 60;
 const AUDIENCE: &str = "https://signalr.azure.com";
 const HUB: &str = "hubwire_check";
 
-/// What [`ServiceClient::check`] looks at.
+/// What [`ServiceClient::check`] checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CheckStep {
-    /// Whether the connection string says what is most likely not meant. It is there only if it does.
+    /// Whether there is a likely mistake in the connection string. The step is left out if there is none.
     Configuration,
-    /// Whether the service answers at all, and whether the clocks agree.
+    /// Whether the service answers, and whether the clocks agree.
     Health,
     /// Whether the credential gives an Entra token.
     Token,
@@ -50,7 +56,7 @@ pub enum CheckStep {
     AccessKey,
     /// Whether messages can be sent.
     RestApi,
-    /// Whether a client gets access, and gets in with it.
+    /// Whether a client gets access, and can connect with it.
     Negotiation,
 }
 
@@ -67,40 +73,40 @@ impl fmt::Display for CheckStep {
     }
 }
 
-/// What is wrong, and in its text how to mend it.
+/// What is wrong. The text says how to fix it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckProblem {
-    /// The connection string says what is most likely not meant.
+    /// There is a likely mistake in the connection string.
     #[error("in the connection string, {0}")]
     ConnectionString(#[source] ConnectionStringWarning),
-    /// Nobody answers at the address.
+    /// The address does not answer.
     #[error(
         "the service cannot be reached: {0}. Check the endpoint's address, DNS, and firewall and proxy settings"
     )]
     Unreachable(#[source] ServiceError),
-    /// Somebody answers who is no Azure SignalR Service.
+    /// The endpoint is not Azure SignalR Service.
     #[error(
-        "what answers is not Azure SignalR Service (status {status}). Check the endpoint's address, which looks like \
+        "the endpoint is not Azure SignalR Service (status {status}). Check its address, which has the form \
          https://NAME.service.signalr.net, and a reverse proxy's path"
     )]
     NotTheService {
         /// The status of its answer.
         status: u16,
     },
-    /// The service is there and not well.
+    /// The service is not healthy.
     #[error(
-        "the service says that it is not well (status {status}). Try again in a few minutes; if it stays so, see \
+        "the service reports that it is not healthy (status {status}). Try again in a few minutes; if this persists, see \
          Resource health in the portal"
     )]
     Unhealthy {
         /// The status of its answer.
         status: u16,
     },
-    /// The network access control of the resource keeps this machine out.
+    /// The network access control of the resource refuses this machine.
     #[error(
-        "the network access control of the resource does not let this machine in. Allow the traffic kinds \"REST API\" \
-         and \"Client connection\" for the public endpoint under Networking in the portal, or go through the private \
+        "the network access control of the resource refuses this machine. Allow the traffic kinds \"REST API\" \
+         and \"Client connection\" for the public endpoint under Networking in the portal, or use the private \
          endpoint; the exchange for an access key counts as REST API"
     )]
     NetworkRule,
@@ -139,14 +145,14 @@ pub enum CheckProblem {
     },
     /// The service does not accept the access key.
     #[error(
-        "the service does not accept the access key. Either the key is not the present one (take it from Keys in the \
+        "the service does not accept the access key. Either the key is not the current one (take it from Keys in the \
          portal), or local authentication is disabled for the resource (disableLocalAuth); then use Microsoft Entra"
     )]
     KeyRefused,
     /// A role is missing.
     #[error(
         "{operation} is not allowed. Assign the role \"{}\" or \"{}\" on the SignalR resource to {identity}; an \
-         assignment takes up to 30 minutes to work, and Owner or Contributor of the subscription are of no use here",
+         assignment takes up to 30 minutes to work, and Owner or Contributor of the subscription do not include it",
         .operation.roles()[0], .operation.roles()[1]
     )]
     MissingRole {
@@ -155,7 +161,7 @@ pub enum CheckProblem {
         /// Who it is not allowed to: the application or the identity, as the token names it.
         identity: String,
     },
-    /// The service does not let a client in that has a good token.
+    /// The service refuses a client that has a valid token.
     #[error(
         "clients are refused with status {status} at {url}. Behind a reverse proxy, it must pass on /client/ with \
          the query, the Authorization header and WebSockets"
@@ -166,10 +172,10 @@ pub enum CheckProblem {
         /// Where clients go.
         url: String,
     },
-    /// The resource has as many connections as it takes.
+    /// The resource has reached its limit of connections.
     #[error(
-        "the resource takes no more connections (status 429). Add units, or another endpoint: a free resource takes \
-         20, others 1 000 for each unit, those of servers included"
+        "the resource has reached its limit of connections (status 429). Add units, or another endpoint: the limit is \
+         20 for a free resource, else 1 000 for each unit, connections of servers included"
     )]
     TooManyConnections,
     /// The step took too long.
@@ -187,11 +193,11 @@ pub enum CheckProblem {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CheckOutcome {
-    /// Well; with what was found.
+    /// It works; with what was found.
     Passed(String),
-    /// Not as it could, but it works: there is another way, which the negotiation took, or it is a warning.
+    /// It works, but not as it could: the negotiation took another way, or it is a warning.
     Limited(CheckProblem),
-    /// Not at all.
+    /// It does not work.
     Failed(CheckProblem),
 }
 
@@ -244,7 +250,7 @@ impl EndpointReport {
         &self.endpoint
     }
 
-    /// The steps that were taken, in order. What cannot work after a failure is left out.
+    /// The steps that were taken, in order. Steps that cannot work after a failure are left out.
     pub fn findings(&self) -> impl Iterator<Item = (CheckStep, &CheckOutcome)> {
         self.findings.iter().map(|(step, outcome)| (*step, outcome))
     }
@@ -280,8 +286,9 @@ impl fmt::Display for EndpointReport {
 }
 
 impl ServiceClient {
-    /// Goes the whole way once, at every endpoint, from the address to a client's negotiation, and says what does not
-    /// work and how to mend it. Nothing is changed; one message goes to a group that nobody is in. Each step takes 20 seconds at most.
+    /// Tries every step once, at every endpoint, from the address to a client's negotiation, and says what does not
+    /// work and how to fix it. Nothing is changed; one message goes to an empty group. Each step takes 20 seconds at
+    /// most.
     ///
     /// Source of what roles allow: [Azure built-in roles](https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/web-and-mobile).
     ///
@@ -294,12 +301,12 @@ impl ServiceClient {
     /// # }
     /// ```
     pub async fn check(&self) -> CheckReport {
-        let all = self.0.endpoints.all();
+        let all = self.connected();
         CheckReport { endpoints: join_all(all.iter().map(|shared| check(shared))).await }
     }
 }
 
-async fn check(shared: &Shared) -> EndpointReport {
+async fn check(shared: &ConnectedEndpoint) -> EndpointReport {
     let warnings = shared.endpoint.warnings().iter().cloned().map(|warning| {
         (CheckStep::Configuration, CheckOutcome::Limited(CheckProblem::ConnectionString(warning)))
     });
@@ -337,7 +344,7 @@ async fn check(shared: &Shared) -> EndpointReport {
 }
 
 async fn step<T>(work: impl Future<Output = Result<T, CheckProblem>>) -> Result<T, CheckProblem> {
-    timeout(STEP_TIMEOUT, work).await.unwrap_or(Err(CheckProblem::Timeout { after: STEP_TIMEOUT }))
+    within(STEP_TIMEOUT, work, || CheckProblem::Timeout { after: STEP_TIMEOUT }).await
 }
 
 /// The identity that a token is of.
@@ -379,9 +386,8 @@ impl Identity {
 }
 
 /// Health needs no token, so a 403 has to do with the network.
-async fn health(shared: &Shared) -> Result<String, CheckProblem> {
-    let url = format!("{}api/health?api-version={API_VERSION}", shared.endpoint.server_base());
-    let response = request(&shared.rest.client, Method::HEAD, &url, None).await?;
+async fn health(shared: &ConnectedEndpoint) -> Result<String, CheckProblem> {
+    let response = request(&shared.rest.client, Method::HEAD, &shared.health_url(), None).await?;
     match response.status().as_u16() {
         200..300 => {}
         401 | 403 => return Err(CheckProblem::NetworkRule),
@@ -399,11 +405,11 @@ async fn health(shared: &Shared) -> Result<String, CheckProblem> {
     Ok("the service answers".to_owned())
 }
 
-async fn token(shared: &Shared) -> Result<Identity, CheckProblem> {
+async fn token(shared: &ConnectedEndpoint) -> Result<Identity, CheckProblem> {
     let RestCredential::Entra(tokens) = &shared.rest.credential else { return Ok(Identity::default()) };
-    let token = tokens.lease().await.map_err(|error| Identity::default().explain(error))?;
-    // Tokens are not ours to look into; where one cannot be read, the service will say what it thinks of it.
-    let claims = jwt::parts(token.value.expose()).map(|(_, _, claims, _)| claims).unwrap_or_default();
+    let token = tokens.lease().await.map_err(CheckProblem::Credential)?;
+    // An Entra token may be opaque. If it cannot be read, the service decides whether it is valid.
+    let claims = Token::parse(token.value.expose()).map(|token| token.claims).unwrap_or_default();
     let claim = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let audience = claim("aud");
     if !audience.is_empty() && audience.trim_end_matches('/') != AUDIENCE {
@@ -417,33 +423,38 @@ async fn token(shared: &Shared) -> Result<Identity, CheckProblem> {
     })
 }
 
-/// Sends a message where nobody hears it.
+/// Sends a message to an empty group.
 async fn send(
-    shared: &Shared,
+    shared: &ConnectedEndpoint,
     explain: &impl Fn(ServiceError) -> CheckProblem,
 ) -> Result<String, CheckProblem> {
-    let path = format!("api/hubs/{HUB}/groups/check-{:016x}/:send", random::number());
+    let group = Scope::group(&format!("check-{:016x}", random::number())).map_err(explain)?;
     let message = Payload::json_call("check", ()).map_err(explain)?;
-    let request = rest::Request::new(Operation::Send, Method::POST, path).payload(message);
-    shared.rest.call(&request).await.map(|_| "a message was accepted".to_owned()).map_err(explain)
+    let request = Request::to_hub(Operation::Send, Method::POST, HUB, group, ":send").map_err(explain)?;
+    shared
+        .rest
+        .call(&request.payload(message))
+        .await
+        .map(|_| "a message was accepted".to_owned())
+        .map_err(explain)
 }
 
 /// Gets access as a negotiate endpoint does, and asks the service as a client does.
 async fn negotiated(
-    shared: &Shared,
+    shared: &ConnectedEndpoint,
     explain: &impl Fn(ServiceError) -> CheckProblem,
 ) -> Result<String, CheckProblem> {
     let options = NegotiateOptions::anonymous().lifetime(Duration::from_secs(60));
-    let access = negotiate::negotiate(shared, HUB, &options).await.map_err(explain)?;
+    let access = negotiation::negotiate(shared, HUB, &options).await.map_err(explain)?;
     let (base, query) = access.url.split_once('?').unwrap_or((&access.url, ""));
     let url = format!("{base}negotiate?{query}&negotiateVersion=1");
     let response = request(&shared.rest.client, Method::POST, &url, Some(&access.access_token)).await?;
     match response.status() {
-        StatusCode::OK => Ok("a client gets in".to_owned()),
+        StatusCode::OK => Ok("a client can connect".to_owned()),
         StatusCode::UNAUTHORIZED if matches!(shared.keys, SigningKeys::Fixed(_)) => {
             Err(CheckProblem::KeyRefused)
         }
-        // The token is good, and REST requests were let in.
+        // The token is valid, and REST requests were accepted.
         StatusCode::FORBIDDEN if !shared.endpoint.has_client_endpoint() => Err(CheckProblem::NetworkRule),
         StatusCode::TOO_MANY_REQUESTS => Err(CheckProblem::TooManyConnections),
         status => Err(CheckProblem::ClientRefused { status: status.as_u16(), url: base.to_owned() }),

@@ -6,23 +6,31 @@
 
 use std::fmt;
 
-use reqwest::Url;
-
-use super::{
-    credential::AccessKey,
-    credential_settings::{AuthKind, CertificateLocation, CredentialSettings, ManagedIdentityId},
-    entra::ClientSecret,
+use crate::service::{
+    credentials::{
+        access_key::AccessKey,
+        entra::client_secret::ClientSecret,
+        kind::AuthKind,
+        settings::{CertificateLocation, CredentialSettings, ManagedIdentityId},
+    },
+    http::{
+        addresses::{Addresses, without_bare_slash},
+        url::parse_url,
+    },
 };
 
 /// A connection string, read and checked, before anything is decided about its use.
 ///
-/// [`ServiceEndpoint::from_connection_string`](super::ServiceEndpoint::from_connection_string) reads one in
-/// passing. This type is for looking at what a connection string says, and at what is odd about it.
+/// [`ServiceEndpoint::from_connection_string`](crate::service::ServiceEndpoint::from_connection_string) reads one in
+/// passing. This type is for looking at what a connection string says, and at what is most likely a mistake in it.
 ///
-/// As text it is redacted: whoever reads a log sees everything but the secrets.
+/// As text it is redacted: a log shows everything but the secrets.
 ///
 /// ```
-/// use hubwire::service::{AuthKind, ConnectionString, ConnectionStringWarning};
+/// use hubwire::service::{
+///     connection_string::{ConnectionString, ConnectionStringWarning},
+///     credentials::AuthKind,
+/// };
 ///
 /// let parsed = ConnectionString::parse("Endpoint=https://contoso.service.signalr.net;AccessKey=abc;Version=1.0;")?;
 /// assert_eq!(parsed.endpoint(), "https://contoso.service.signalr.net");
@@ -36,31 +44,29 @@ use super::{
 /// let text = "Endpoint=https://contoso.service.signalr.net;AccessKey=abc;AuthType=azur.msi";
 /// assert_eq!(ConnectionString::parse(text)?.warnings(), [ConnectionStringWarning::UnknownAuthType]);
 /// assert!(ConnectionString::parse_strict(text).is_err());
-/// # Ok::<(), hubwire::service::ConnectionStringError>(())
+/// # Ok::<(), hubwire::service::connection_string::ConnectionStringError>(())
 /// ```
 ///
 /// Source: [Connection strings](https://learn.microsoft.com/azure/azure-signalr/concept-connection-string).
 #[derive(Clone)]
 pub struct ConnectionString {
-    pub(super) endpoint: Url,
-    pub(super) client_endpoint: Option<Url>,
-    pub(super) server_endpoint: Option<Url>,
+    pub(in crate::service) addresses: Addresses,
     version: Option<String>,
-    pub(super) credential: CredentialSettings,
-    pub(super) warnings: Vec<ConnectionStringWarning>,
+    pub(in crate::service) credential: CredentialSettings,
+    pub(in crate::service) warnings: Vec<ConnectionStringWarning>,
 }
 
-/// What is odd about a connection string that can be used nevertheless. No variant carries a value of the text.
+/// What is most likely a mistake in a connection string that can be used nevertheless. No variant carries a value of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionStringWarning {
     /// `AuthType` is not one that the service defines, so the access key is used. Most likely it is mistyped.
     #[error(
-        "AuthType is none of azure, azure.msi, azure.app and aad, so the access key is used; correct it or remove it"
+        "AuthType is not one of azure, azure.msi, azure.app and aad, so the access key is used; correct it or remove it"
     )]
     UnknownAuthType,
     /// A property has a value that its `AuthType` makes nothing of.
-    #[error("{property} is not used, because the connection string asks for {used}; {}", Mend(.property, *.used))]
+    #[error("{property} is not used, because the connection string asks for {used}; {}", Fix(.property, *.used))]
     UnusedProperty {
         /// The property.
         property: &'static str,
@@ -69,9 +75,9 @@ pub enum ConnectionStringWarning {
     },
 }
 
-struct Mend<'a>(&'a str, AuthKind);
+struct Fix<'a>(&'a str, AuthKind);
 
-impl fmt::Display for Mend<'_> {
+impl fmt::Display for Fix<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self("AccessKey", _) => f.write_str("remove it, or remove AuthType to use it"),
@@ -81,14 +87,14 @@ impl fmt::Display for Mend<'_> {
     }
 }
 
-/// Why a text is no connection string. No variant carries a value of the text: any of them may be a secret.
+/// Why a text is not a valid connection string. No variant carries a value of the text: any of them may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionStringError {
     /// The text is empty or blank. Check that the setting it comes from exists.
     #[error("the connection string is empty; check that the setting it comes from exists")]
     Empty,
-    /// There is no `Endpoint`, or hardly anything at all.
+    /// There is no `Endpoint`, or fewer than two properties.
     #[error("the connection string has no Endpoint; copy the whole string from the Azure portal")]
     MissingEndpoint,
     /// A property stands there twice.
@@ -233,7 +239,7 @@ impl<'a> Properties<'a> {
         Ok(CredentialSettings::ClientCertificate { tenant_id, client_id, certificate })
     }
 
-    /// What the credential leaves over. An access key in a string for Entra comes with switching from one to the
+    /// What the credential does not use. An access key in a string for Entra comes with switching from one to the
     /// other; the rest is most likely an `AuthType` that was copied wrong, as it is in examples of the documentation.
     fn warnings(&self, credential: &CredentialSettings) -> Vec<ConnectionStringWarning> {
         let used = credential.kind();
@@ -290,9 +296,7 @@ impl ConnectionString {
         let server_endpoint = other("ServerEndpoint", ConnectionStringError::InvalidServerEndpoint)?;
         let credential = properties.credential()?;
         Ok(Self {
-            endpoint,
-            client_endpoint,
-            server_endpoint,
+            addresses: Addresses { endpoint, client_endpoint, server_endpoint },
             version: version.map(str::to_owned),
             warnings: properties.warnings(&credential),
             credential,
@@ -311,7 +315,7 @@ impl ConnectionString {
         }
     }
 
-    /// What is most likely a mistake, though it is no error.
+    /// What is most likely a mistake, though it is not an error.
     #[must_use]
     pub fn warnings(&self) -> &[ConnectionStringWarning] {
         &self.warnings
@@ -320,25 +324,25 @@ impl ConnectionString {
     /// Scheme, host and port of the endpoint; the scheme's own port is left out.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        self.endpoint.origin().ascii_serialization()
+        self.addresses.endpoint()
     }
 
     /// The port that the service listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.endpoint.port_or_known_default().unwrap_or_default()
+        self.addresses.endpoint.port_or_known_default().unwrap_or_default()
     }
 
     /// Where clients are sent instead of the endpoint, if anywhere. No trailing slash unless there is a path.
     #[must_use]
     pub fn client_endpoint(&self) -> Option<&str> {
-        self.client_endpoint.as_ref().map(without_bare_slash)
+        self.addresses.client_endpoint()
     }
 
     /// Where this program sends its requests instead of the endpoint, if anywhere.
     #[must_use]
     pub fn server_endpoint(&self) -> Option<&str> {
-        self.server_endpoint.as_ref().map(without_bare_slash)
+        self.addresses.server_endpoint()
     }
 
     /// The version as it was given.
@@ -384,7 +388,7 @@ impl ConnectionString {
 /// Writes what counts, with `(redacted)` for a secret. It means the same when it is read again, but for the secret.
 impl fmt::Display for ConnectionString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Endpoint={};", without_bare_slash(&self.endpoint))?;
+        write!(f, "Endpoint={};", without_bare_slash(&self.addresses.endpoint))?;
         match &self.credential {
             CredentialSettings::AccessKey(_) => f.write_str("AccessKey=(redacted);")?,
             CredentialSettings::ClientSecret(app) => {
@@ -437,31 +441,6 @@ impl fmt::Debug for ConnectionString {
             .field("credential", &self.credential)
             .field("warnings", &self.warnings)
             .finish()
-    }
-}
-
-/// An absolute http or https URL. Paths would be appended behind a query, and user information is a password that
-/// would end up in logs, so neither may be there. The `url` crate takes more than RFC 3986 does: a missing `//`,
-/// backslashes, blanks.
-pub(super) fn parse_url(text: &str) -> Option<Url> {
-    let (scheme, rest) = text.split_once("://")?;
-    let http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    if !http
-        || rest.starts_with('/')
-        || rest.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\')
-    {
-        return None;
-    }
-    let url = Url::parse(text).ok()?;
-    let plain = url.query().is_none() && url.fragment().is_none();
-    let anonymous = url.username().is_empty() && url.password().is_none();
-    (plain && anonymous && url.has_host()).then_some(url)
-}
-
-pub(super) fn without_bare_slash(url: &Url) -> &str {
-    match url.path() {
-        "/" => url.as_str().trim_end_matches('/'),
-        _ => url.as_str(),
     }
 }
 

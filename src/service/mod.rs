@@ -2,13 +2,27 @@
 //!
 //! From a credential to a message:
 //!
-//! 1. A [`ServiceEndpoint`] is an address and a [`Credential`]: an [`AccessKey`], or any of Microsoft Entra ID.
+//! 1. A [`ServiceEndpoint`] is an address and a [`Credential`](credentials::Credential): an
+//!    [`AccessKey`](credentials::AccessKey), or any of Microsoft Entra ID.
 //! 2. A [`ServiceClient`] gets tokens and keys, keeps them and renews them.
 //! 3. A [`HubClient`] gives clients access ([`HubClient::negotiate`]) and sends them messages.
 //! 4. A [`NegotiateService`] is the HTTP endpoint that browsers ask for access.
-//! 5. An [`UpstreamRouter`] is the HTTP endpoint that the service, in serverless mode, calls for what clients do.
+//! 5. An [`UpstreamRouter`](upstream::UpstreamRouter) is the HTTP endpoint that the service, in serverless mode, calls
+//!    for what clients do.
 //!
 //! A [`ServiceClient`] may have several endpoints: clients are sent to one of them, messages go to all.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`credentials`] | access keys, and every kind of Microsoft Entra credential |
+//! | [`connection_string`], [`configuration`] | endpoints from settings, with warnings for likely mistakes |
+//! | [`endpoints`] | several endpoints, and routers that choose among them |
+//! | [`negotiate`] | who signs the tokens of clients, and with which transports they may connect |
+//! | [`hub`] | the receivers of a message: users, groups, connections; commands |
+//! | [`upstream`] | events of clients in serverless mode |
+//! | [`web`] | the negotiate endpoint for tower, axum and actix-web |
+//! | [`check`] | what is wrong with a setup, and how to fix it |
+//! | [`error`](mod@error) | what a failed call says |
 //!
 //! `entra_guide` leads from an empty subscription to a running app server with Microsoft Entra.
 //!
@@ -18,80 +32,31 @@
 #[doc = include_str!("entra_guide.md")]
 pub mod entra_guide {}
 
-mod access_key;
-#[cfg(feature = "actix")]
-pub mod actix;
-#[cfg(feature = "axum")]
-pub mod axum;
-mod cache;
-mod check;
+pub mod check;
 mod client;
-mod clients;
-mod cloud;
-mod commands;
-mod configuration;
-mod connection;
-mod connection_string;
-mod cors;
-mod credential;
-mod credential_settings;
-mod endpoint;
-mod endpoints;
-mod entra;
-mod error;
-mod group;
-mod group_connections;
-mod health;
-mod http;
-mod hub;
+mod clock;
+pub mod configuration;
+pub mod connection_string;
+pub mod credentials;
+pub mod endpoints;
+pub mod error;
+pub(crate) mod http;
+pub mod hub;
 pub(crate) mod jwt;
-mod negotiate;
-mod negotiate_endpoint;
-mod payload;
+pub mod negotiate;
 mod random;
 mod rest;
-mod retry;
-mod router;
 pub(crate) mod secret;
-mod tower;
-mod upstream;
+pub mod upstream;
+pub mod web;
 
-use std::time::SystemTime;
-
-pub use crate::core::negotiate::{Transport, Transports};
-pub use check::{CheckOutcome, CheckProblem, CheckReport, CheckStep, EndpointReport};
-pub use client::{BuildError, ServiceClient, ServiceClientBuilder};
-pub use clients::{AllClients, Several, User, UserConnections};
-pub use cloud::{Cloud, UnknownCloud};
-pub use commands::{Commands, filter_text};
-pub use configuration::{Configuration, ConfigurationError, ConfigurationWarning, EndpointSettings};
-pub use connection::{ClientStream, Connection};
-pub use connection_string::{ConnectionString, ConnectionStringError, ConnectionStringWarning};
-pub use credential::{AccessKey, Credential};
-pub use credential_settings::{AuthKind, CertificateLocation, CredentialSettings, ManagedIdentityId};
-pub use endpoint::{EndpointError, EndpointRole, ServiceEndpoint};
-pub use entra::{
-    AzureCli, CertificateError, ClientCertificate, ClientSecret, CredentialChain, EnvironmentCredential,
-    FederatedCredential, ManagedIdentity, SigningAlgorithm, WorkloadIdentity,
-};
-pub use error::{CredentialError, EndpointFailure, Operation, Refusal, ServiceError};
-pub use group::Group;
-pub use group_connections::{ConnectionPage, ConnectionPages, GroupConnection, GroupConnections};
-pub use hub::HubClient;
-pub use negotiate::{ClientAccess, EntraStrategy, NegotiateOptions};
-pub use negotiate_endpoint::NegotiateRejection;
-pub use retry::RetryOptions;
-pub use router::{DefaultRouter, EndpointRouter, EndpointStatus, choose_endpoint};
-pub use tower::NegotiateService;
-pub use upstream::{
-    EntraTokenValidator, EntraTokenValidatorBuilder, UpstreamClient, UpstreamError, UpstreamMessage,
-    UpstreamRouter, ValidatorError,
-};
+pub use client::{ServiceClient, ServiceClientBuilder};
+pub use endpoints::endpoint::ServiceEndpoint;
+pub use error::{BuildError, ServiceError};
+pub use hub::hub_client::HubClient;
+pub use negotiate::options::{ClientAccess, NegotiateOptions};
+pub use rest::retry::RetryOptions;
+pub use web::{endpoint::NegotiateRejection, tower::NegotiateService};
 
 #[cfg(feature = "local")]
-pub(crate) use upstream::sign as upstream_signature;
-
-/// Seconds since the Unix epoch.
-pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
+pub(crate) use clock::unix_now;

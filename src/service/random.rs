@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-pub(super) fn number() -> u64 {
+pub(in crate::service) fn number() -> u64 {
     static STATE: OnceLock<RandomState> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(0);
     STATE.get_or_init(RandomState::new).hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-pub(super) fn up_to(limit: Duration) -> Duration {
+pub(in crate::service) fn up_to(limit: Duration) -> Duration {
     limit.mul_f64(number() as f64 / u64::MAX as f64)
 }

@@ -13,7 +13,10 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use hubwire::service::{AccessKey, ClientSecret, Credential, ServiceClient, ServiceEndpoint};
+use hubwire::service::{
+    ServiceClient, ServiceEndpoint,
+    credentials::{AccessKey, ClientSecret, Credential},
+};
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpSocket},

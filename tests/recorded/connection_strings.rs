@@ -1,8 +1,10 @@
 //! Names of endpoints, settings, endpoints by address and credential, and what a `ServerEndpoint` does to requests.
 
 use hubwire::service::{
-    BuildError, ClientSecret, Configuration, ConfigurationError, Credential, EndpointError, EndpointRole,
-    EndpointStatus, NegotiateOptions, ServiceClient, ServiceEndpoint,
+    BuildError, NegotiateOptions, ServiceClient, ServiceEndpoint,
+    configuration::{Configuration, ConfigurationError},
+    credentials::{ClientSecret, Credential},
+    endpoints::{EndpointError, EndpointRole, EndpointStatus},
 };
 use serde_json::{Value, json};
 

@@ -7,8 +7,9 @@ use std::{
 };
 
 use hubwire::service::{
-    AccessKey, BuildError, EndpointRouter, EndpointStatus, NegotiateOptions, ServiceClient, ServiceEndpoint,
-    ServiceError, choose_endpoint,
+    BuildError, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError,
+    credentials::AccessKey,
+    endpoints::{EndpointRouter, EndpointStatus, choose_endpoint},
 };
 use serde_json::{Value, json};
 

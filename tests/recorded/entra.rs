@@ -13,7 +13,8 @@ use azure_core::{
     time::OffsetDateTime,
 };
 use hubwire::service::{
-    ClientAccess, EndpointError, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError,
+    ClientAccess, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError,
+    endpoints::EndpointError,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;

@@ -8,7 +8,7 @@ use axum::{
     extract::Request,
 };
 use hubwire::service::{
-    AccessKey, BuildError, NegotiateOptions, NegotiateService, ServiceClient, ServiceEndpoint,
+    BuildError, NegotiateOptions, NegotiateService, ServiceClient, ServiceEndpoint, credentials::AccessKey,
 };
 use serde_json::{Value, json};
 use tower_service::Service;

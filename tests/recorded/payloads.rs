@@ -3,7 +3,7 @@
 use base64ct::{Base64, Encoding};
 use hubwire::{
     Binary, Timestamp, Zone,
-    service::{AccessKey, HubClient, ServiceClient, ServiceEndpoint, ServiceError},
+    service::{HubClient, ServiceClient, ServiceEndpoint, ServiceError, credentials::AccessKey},
 };
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hubwire::service::{AccessKey, RetryOptions, ServiceClient, ServiceEndpoint, ServiceError};
+use hubwire::service::{RetryOptions, ServiceClient, ServiceEndpoint, ServiceError, credentials::AccessKey};
 use serde_json::{Value, json};
 
 use super::{

@@ -1,16 +1,19 @@
 //! Which endpoints a configuration describes.
 
-use reqwest::Url;
-
-use super::{
-    AUTHORITY, Configuration, ConfigurationError, DEFAULT_CONNECTION,
-    identity::{credential, default_chain},
-};
 use crate::service::{
-    client::BuildError,
-    connection_string::{ConnectionString, ConnectionStringWarning, parse_url, without_bare_slash},
-    credential_settings::CredentialSettings,
-    endpoint::EndpointRole,
+    configuration::{
+        error::ConfigurationError,
+        identity::{credential, default_chain},
+        settings::{AUTHORITY, Configuration, DEFAULT_CONNECTION},
+    },
+    connection_string::{ConnectionString, ConnectionStringWarning},
+    credentials::{entra::variables::authority, settings::CredentialSettings},
+    endpoints::{
+        endpoint::{EndpointError, EndpointRole, ServiceEndpoint},
+        list::distinct,
+    },
+    error::BuildError,
+    http::{addresses::Addresses, url::parse_url},
 };
 
 pub(super) const SDK_CONNECTION: &str = "Azure:SignalR:ConnectionString";
@@ -25,15 +28,13 @@ pub(super) fn named_section(name: &str) -> String {
 #[derive(Debug, Clone)]
 pub struct EndpointSettings {
     pub(super) key: String,
-    pub(in crate::service) name: String,
-    pub(in crate::service) role: EndpointRole,
-    pub(in crate::service) endpoint: Url,
-    pub(in crate::service) client_endpoint: Option<Url>,
-    pub(in crate::service) server_endpoint: Option<Url>,
-    pub(in crate::service) credential: CredentialSettings,
+    name: String,
+    role: EndpointRole,
+    addresses: Addresses,
+    pub(super) credential: CredentialSettings,
     /// `AZURE_AUTHORITY_HOST`.
-    pub(in crate::service) authority: Option<String>,
-    pub(in crate::service) warnings: Vec<ConnectionStringWarning>,
+    authority: Option<String>,
+    pub(super) warnings: Vec<ConnectionStringWarning>,
 }
 
 impl EndpointSettings {
@@ -58,25 +59,35 @@ impl EndpointSettings {
     /// Its address: scheme, host and port.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        self.endpoint.origin().ascii_serialization()
+        self.addresses.endpoint()
     }
 
     /// Where clients are sent instead, if anywhere.
     #[must_use]
     pub fn client_endpoint(&self) -> Option<&str> {
-        self.client_endpoint.as_ref().map(without_bare_slash)
+        self.addresses.client_endpoint()
     }
 
     /// Where this program sends its requests instead, if anywhere.
     #[must_use]
     pub fn server_endpoint(&self) -> Option<&str> {
-        self.server_endpoint.as_ref().map(without_bare_slash)
+        self.addresses.server_endpoint()
     }
 
     /// The credential that it asks for.
     #[must_use]
     pub fn credential(&self) -> &CredentialSettings {
         &self.credential
+    }
+}
+
+impl TryFrom<EndpointSettings> for ServiceEndpoint {
+    type Error = EndpointError;
+
+    fn try_from(settings: EndpointSettings) -> Result<Self, EndpointError> {
+        let credential = settings.credential.into_credential(settings.authority.as_deref())?;
+        let endpoint = Self::at(settings.addresses, credential)?;
+        Ok(endpoint.named(settings.name).with_role(settings.role).with_warnings(settings.warnings))
     }
 }
 
@@ -122,7 +133,7 @@ impl Configuration {
             };
             return Err(ConfigurationError::NoConnection { keys });
         }
-        let found = distinct(found);
+        let found = distinct(found, |settings| (settings.endpoint(), settings.role));
         match found.iter().any(|e| e.role == EndpointRole::Primary) {
             true => Ok(found),
             false => Err(BuildError::NoPrimaryEndpoint.into()),
@@ -139,9 +150,7 @@ impl Configuration {
     }
 
     fn authority(&self) -> Option<String> {
-        // Azure's own values end in a slash.
-        let host = self.filled(AUTHORITY)?.trim().trim_end_matches('/');
-        Some(if host.contains("://") { host.to_owned() } else { format!("https://{host}") })
+        self.filled(AUTHORITY).map(authority)
     }
 
     /// A connection of Azure Functions.
@@ -189,9 +198,7 @@ impl Configuration {
             key: key.to_owned(),
             name: name.to_owned(),
             role,
-            endpoint: parsed.endpoint,
-            client_endpoint: parsed.client_endpoint,
-            server_endpoint: parsed.server_endpoint,
+            addresses: parsed.addresses,
             credential,
             authority: self.authority(),
             warnings: parsed.warnings,
@@ -225,9 +232,11 @@ impl Configuration {
             key,
             name: name.to_owned(),
             role,
-            endpoint,
-            client_endpoint: url("clientEndpoint")?,
-            server_endpoint: url("serverEndpoint")?,
+            addresses: Addresses {
+                endpoint,
+                client_endpoint: url("clientEndpoint")?,
+                server_endpoint: url("serverEndpoint")?,
+            },
             credential: credential(self, section)?,
             authority: self.authority(),
             warnings: Vec::new(),
@@ -235,25 +244,11 @@ impl Configuration {
     }
 }
 
-/// `name[:type]`. What is no type belongs to the name.
+/// `name[:type]`. A text that is not a type belongs to the name.
 fn name_and_role(text: &str) -> (&str, EndpointRole) {
     match text.split_once(':') {
         Some((name, kind)) if kind.eq_ignore_ascii_case("primary") => (name, EndpointRole::Primary),
         Some((name, kind)) if kind.eq_ignore_ascii_case("secondary") => (name, EndpointRole::Secondary),
         _ => (text, EndpointRole::Primary),
     }
-}
-
-fn distinct(all: Vec<EndpointSettings>) -> Vec<EndpointSettings> {
-    let mut kept: Vec<EndpointSettings> = Vec::with_capacity(all.len());
-    for endpoint in all {
-        match kept.iter_mut().find(|e| e.endpoint() == endpoint.endpoint()) {
-            Some(known) if known.role != EndpointRole::Primary && endpoint.role == EndpointRole::Primary => {
-                *known = endpoint;
-            }
-            Some(_) => {}
-            None => kept.push(endpoint),
-        }
-    }
-    kept
 }

@@ -3,11 +3,13 @@
 //! Source: [Create token credentials from configuration](https://learn.microsoft.com/dotnet/azure/sdk/authentication/create-token-credentials-from-configuration).
 //! Other than there, a `credential` that is not known is an error, not the default chain.
 
-use super::{Configuration, ConfigurationError};
 use crate::service::{
-    cloud::Cloud,
-    credential_settings::{CertificateLocation, CredentialSettings, ManagedIdentityId},
-    entra::ClientSecret,
+    configuration::{error::ConfigurationError, settings::Configuration},
+    credentials::{
+        cloud::Cloud,
+        entra::{client_secret::ClientSecret, variables::is_on},
+        settings::{CertificateLocation, CredentialSettings, ManagedIdentityId},
+    },
 };
 
 /// The credential of a section.
@@ -238,10 +240,9 @@ fn environment(configuration: &Configuration) -> Option<CredentialSettings> {
     let path = configuration.filled("AZURE_CLIENT_CERTIFICATE_PATH")?;
     let password = configuration.filled("AZURE_CLIENT_CERTIFICATE_PASSWORD").unwrap_or_default();
     let chain = configuration.filled("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN").unwrap_or_default();
-    let chain = chain == "1" || chain.eq_ignore_ascii_case("true");
     Some(CredentialSettings::ClientCertificate {
         tenant_id: tenant_id.to_owned(),
         client_id: client_id.to_owned(),
-        certificate: CertificateLocation::new(path).with_password(password).send_chain(chain),
+        certificate: CertificateLocation::new(path).with_password(password).send_chain(is_on(chain)),
     })
 }

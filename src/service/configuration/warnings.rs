@@ -1,29 +1,31 @@
 //! What is most likely a mistake in settings.
 
-use super::{
-    Configuration, ConfigurationError, DEFAULT_CONNECTION, RETRY_SECTIONS, TRANSPORT_TYPES,
-    endpoints::{EndpointSettings, SDK_CONNECTION, SDK_ENDPOINTS, named_section},
-    is_below,
-};
 use crate::service::{
+    configuration::{
+        endpoints::{EndpointSettings, SDK_CONNECTION, SDK_ENDPOINTS, named_section},
+        error::ConfigurationError,
+        settings::{Configuration, DEFAULT_CONNECTION, RETRY_SECTIONS, TRANSPORT_TYPES, is_below},
+    },
     connection_string::ConnectionStringWarning,
-    credential_settings::{AuthKind, CredentialSettings},
+    credentials::{kind::AuthKind, settings::CredentialSettings},
 };
 
-/// What is most likely a mistake in a [`Configuration`], though it is no error.
+/// What is most likely a mistake in a [`Configuration`], though it is not an error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigurationWarning {
-    /// There is something odd about a connection string.
+    /// A connection string is most likely not what was meant.
     #[error("the setting {key}: {warning}")]
     ConnectionString {
         /// Its key.
         key: String,
-        /// What is odd.
+        /// What is most likely a mistake.
         warning: ConnectionStringWarning,
     },
-    /// A setting of the .NET SDKs for which there is no use here, or one that there is not.
-    #[error("the setting {key} has no meaning here; check its name, or set in code what there is like it")]
+    /// A setting of the .NET SDKs that is not used here, or one that does not exist.
+    #[error(
+        "the setting {key} is not used; check its name, or set the option of the builder that corresponds to it"
+    )]
     Unused {
         /// Its key.
         key: String,
@@ -50,7 +52,7 @@ pub enum ConfigurationWarning {
 }
 
 impl Configuration {
-    /// What is most likely a mistake: odd connection strings, and settings that are there and not used.
+    /// What is most likely a mistake: in connection strings, and settings that are set and not used.
     ///
     /// # Errors
     /// As [`endpoints`](Self::endpoints).
@@ -117,7 +119,7 @@ impl Configuration {
         shadowed
     }
 
-    /// Whether a key is among those of Azure SignalR Service and is none that is read here.
+    /// Whether a key is among those of Azure SignalR Service and is not read here.
     fn is_unused(&self, key: &str) -> bool {
         let is = |known: &str| key.eq_ignore_ascii_case(known);
         let of_retry = |section: &&str| {

@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
+use crate::core::token::TokenParts;
+
 type Object = Map<String, Value>;
 
 #[cfg(any(test, feature = "local"))]
@@ -90,12 +92,31 @@ impl Key {
 /// More than any HTTP server takes as one header; nothing longer is looked at.
 const MAX_TOKEN_LENGTH: usize = 16 * 1024;
 
-/// The signed part, the header, the claims and the signature of a token, of which nothing is verified yet.
-pub(crate) fn parts(token: &str) -> Option<(&str, Object, Object, Vec<u8>)> {
-    let (signed, signature) = token.rsplit_once('.').filter(|_| token.len() <= MAX_TOKEN_LENGTH)?;
-    let (header, payload) = signed.split_once('.')?;
-    let object = |part: &str| serde_json::from_slice(&BASE64.decode(part).ok()?).ok();
-    Some((signed, object(header)?, object(payload)?, BASE64.decode(signature).ok()?))
+/// A token that is taken apart. Nothing is verified yet.
+pub(crate) struct Token<'a> {
+    /// What the signature covers.
+    pub(crate) signed: &'a str,
+    pub(crate) header: Object,
+    pub(crate) claims: Object,
+    pub(crate) signature: Vec<u8>,
+}
+
+impl<'a> Token<'a> {
+    /// Takes a token apart. `None` when the text is not a JSON Web Token, or is too long.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        if text.len() > MAX_TOKEN_LENGTH {
+            return None;
+        }
+        let TokenParts { signed, header, claims, signature } = TokenParts::split(text).ok()?;
+        let object = |part: &str| serde_json::from_slice(&TokenParts::decode(part)?).ok();
+        let (header, claims) = (object(header)?, object(claims)?);
+        Some(Self { signed, header, claims, signature: TokenParts::decode(signature)? })
+    }
+
+    /// A text in the header, such as `alg` or `kid`.
+    pub(crate) fn header_text(&self, name: &str) -> Option<&str> {
+        self.header.get(name).and_then(Value::as_str)
+    }
 }
 
 fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {

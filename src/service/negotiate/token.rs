@@ -4,27 +4,27 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::NegotiateOptions;
 use crate::{
     core::negotiate::Transports,
     service::{
         error::ServiceError,
         jwt::{self, Validity},
+        negotiate::options::NegotiateOptions,
     },
 };
 
 /// The longest token that the service takes: it travels in headers and in URLs.
-pub(super) const MAX_LENGTH: usize = 4096;
+pub(in crate::service) const MAX_LENGTH: usize = 4096;
 /// The end of the year 9999, the last that .NET can express.
 const LAST_SECOND: u64 = 253_402_300_799;
 /// Claims that a token has of its own. The service gives them back to hubs under their names.
 const TOKEN_CLAIMS: [&str; 11] =
     ["aud", "exp", "iat", "nbf", "iss", "actort", "acr", "azp", "c_hash", "jti", "nonce"];
 
-pub(super) type Claims = Vec<(String, Value)>;
+pub(in crate::service) type Claims = Vec<(String, Value)>;
 
 /// A client token. `audience` is `{audience base}client/?hub={hub}`.
-pub(super) fn sign(
+pub(in crate::service) fn sign(
     key: &jwt::Key,
     audience: &str,
     claims: Claims,
@@ -42,7 +42,7 @@ pub(super) fn sign(
 }
 
 /// From now until the lifetime is over, or what the client has authenticated with.
-pub(super) fn validity(options: &NegotiateOptions, now: u64) -> Result<Validity, ServiceError> {
+pub(in crate::service) fn validity(options: &NegotiateOptions, now: u64) -> Result<Validity, ServiceError> {
     let lifetime = options.lifetime.as_secs().checked_add(u64::from(options.lifetime.subsec_nanos() > 0));
     let expires_at =
         lifetime.filter(|&s| s > 0).and_then(|s| now.checked_add(s)).filter(|&at| at <= LAST_SECOND);
@@ -58,7 +58,10 @@ pub(super) fn validity(options: &NegotiateOptions, now: u64) -> Result<Validity,
 }
 
 /// The claims in their order, each name once.
-pub(super) fn claims(options: &NegotiateOptions, expires_at: u64) -> Result<Claims, ServiceError> {
+pub(in crate::service) fn claims(
+    options: &NegotiateOptions,
+    expires_at: u64,
+) -> Result<Claims, ServiceError> {
     let mut claims: Claims = Vec::with_capacity(options.claims.len() + 1);
     let mut own = |name: &str, value: String| claims.push((format!("asrs.s.{name}"), Value::from(value)));
     if let Some(user_id) = &options.user_id {

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,25 +13,30 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::request::Refusal;
 use crate::{
+    lock::lock,
     platform::tls::http_client_builder,
     service::{
-        cache::{Cache, Fresh},
-        connection_string::parse_url,
-        endpoint::is_secure,
-        error::{CredentialError, ServiceError},
-        http::read_body,
-        jwt::parts,
-        random, unix_now,
+        clock::unix_now,
+        credentials::{
+            cache::{Cache, Fresh},
+            cloud::Cloud,
+            error::CredentialError,
+        },
+        http::{
+            body::read_body,
+            url::{is_secure, parse_url},
+        },
+        jwt::Token,
+        random,
+        upstream::request::Refusal,
     },
 };
 
-const PUBLIC_CLOUD: &str = "https://login.microsoftonline.com";
 /// Entra rotates its keys every few weeks and announces them days before.
 const REFRESH_AFTER: Duration = Duration::from_secs(24 * 3600);
 const USABLE_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
-/// An unknown key may be a new one, or anybody's invention; so often it is looked for.
+/// An unknown key id may be that of a new key, or invented; the keys are fetched at most this often because of one.
 const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(60);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_KEYS: usize = 256 * 1024;
@@ -68,9 +73,9 @@ pub enum ValidatorError {
 /// Source: [Secure upstream with managed identity](https://learn.microsoft.com/azure/azure-signalr/howto-use-managed-identity).
 ///
 /// ```
-/// use hubwire::service::{EntraTokenValidator, UpstreamRouter};
+/// use hubwire::service::upstream::{EntraTokenValidator, UpstreamRouter};
 ///
-/// # fn router() -> Result<UpstreamRouter, hubwire::service::ValidatorError> {
+/// # fn router() -> Result<UpstreamRouter, hubwire::service::upstream::ValidatorError> {
 /// let validator = EntraTokenValidator::builder("72f988bf-86f1-41af-91ab-2d7cd011db47", "api://my-upstream")
 ///     .allow_identity("11111111-2222-3333-4444-555555555555")
 ///     .build()?;
@@ -86,8 +91,8 @@ struct Inner {
     audience: String,
     issuers: [String; 2],
     identities: Vec<String>,
-    keys: Cache<Arc<Vec<Key>>>,
-    looked_at: Mutex<Option<Instant>>,
+    keys: Cache<Arc<Vec<Key>>, CredentialError>,
+    renewed_at: Mutex<Option<Instant>>,
 }
 
 /// Describes an [`EntraTokenValidator`].
@@ -150,7 +155,7 @@ impl EntraTokenValidatorBuilder {
             issuers,
             identities,
             keys,
-            looked_at: Mutex::default(),
+            renewed_at: Mutex::default(),
         })))
     }
 }
@@ -162,7 +167,7 @@ impl EntraTokenValidator {
         EntraTokenValidatorBuilder {
             tenant: tenant_id.into(),
             audience: audience.into(),
-            authority: PUBLIC_CLOUD.to_owned(),
+            authority: Cloud::Public.authority().to_owned(),
             identities: Vec::new(),
         }
     }
@@ -188,26 +193,26 @@ impl EntraTokenValidator {
         }
     }
 
-    async fn check(&self, token: &str) -> Result<bool, ServiceError> {
-        let Some((signed, header, payload, signature)) = parts(token) else { return Ok(false) };
-        if header.get("alg").and_then(Value::as_str) != Some("RS256") {
+    async fn check(&self, token: &str) -> Result<bool, CredentialError> {
+        let Some(token) = Token::parse(token) else { return Ok(false) };
+        if token.header_text("alg") != Some("RS256") {
             return Ok(false);
         }
-        let Some(id) = header.get("kid").and_then(Value::as_str) else { return Ok(false) };
-        // What the claims say costs nothing to look at; only good ones are worth fetching keys for.
-        if let Err(reason) = self.0.check_claims(&payload, unix_now()) {
+        let Some(id) = token.header_text("kid") else { return Ok(false) };
+        // The claims are checked first: keys are fetched only for a token whose claims are right.
+        if let Err(reason) = self.0.check_claims(&token.claims, unix_now()) {
             tracing::debug!(reason, "refused an upstream token");
             return Ok(false);
         }
         let lease = self.0.keys.lease().await?;
         if let Some(key) = lease.value.iter().find(|key| key.id == id) {
-            return Ok(key.verify(signed, &signature));
+            return Ok(key.verify(&token));
         }
-        if !self.0.may_look() {
+        if !self.0.may_renew() {
             return Ok(false);
         }
         let renewed = self.0.keys.renew(&lease).await?;
-        Ok(renewed.value.iter().find(|key| key.id == id).is_some_and(|key| key.verify(signed, &signature)))
+        Ok(renewed.value.iter().find(|key| key.id == id).is_some_and(|key| key.verify(&token)))
     }
 }
 
@@ -236,11 +241,11 @@ impl Inner {
         }
     }
 
-    fn may_look(&self) -> bool {
-        let mut looked_at = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = looked_at.is_none_or(|at| at.elapsed() >= UNKNOWN_KEY_INTERVAL);
+    fn may_renew(&self) -> bool {
+        let mut renewed_at = lock(&self.renewed_at);
+        let may = renewed_at.is_none_or(|at| at.elapsed() >= UNKNOWN_KEY_INTERVAL);
         if may {
-            *looked_at = Some(Instant::now());
+            *renewed_at = Some(Instant::now());
         }
         may
     }
@@ -265,14 +270,14 @@ struct Key {
 }
 
 impl Key {
-    fn verify(&self, signed: &str, signature: &[u8]) -> bool {
+    fn verify(&self, token: &Token<'_>) -> bool {
         RsaPublicKeyComponents { n: &self.modulus, e: &self.exponent }
-            .verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), signature)
+            .verify(&RSA_PKCS1_2048_8192_SHA256, token.signed.as_bytes(), &token.signature)
             .is_ok()
     }
 }
 
-async fn fetch(client: reqwest::Client, url: String) -> Result<Fresh<Arc<Vec<Key>>>, ServiceError> {
+async fn fetch(client: reqwest::Client, url: String) -> Result<Fresh<Arc<Vec<Key>>>, CredentialError> {
     #[derive(Deserialize)]
     struct KeySet {
         keys: Vec<Value>,
@@ -286,7 +291,7 @@ async fn fetch(client: reqwest::Client, url: String) -> Result<Fresh<Arc<Vec<Key
     let connection = |error: reqwest::Error| CredentialError::Connection(Arc::new(error.without_url()));
     let response = client.get(url).timeout(FETCH_TIMEOUT).send().await.map_err(connection)?;
     if !response.status().is_success() {
-        return Err(CredentialError::Unavailable { status: response.status().as_u16() }.into());
+        return Err(CredentialError::Unavailable { status: response.status().as_u16() });
     }
     let body =
         read_body(response, MAX_KEYS).await.map_err(|error| CredentialError::Connection(error.into()))?;

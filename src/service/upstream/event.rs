@@ -1,8 +1,8 @@
-//! What upstream handlers get, and what they say when they fail.
+//! What upstream handlers receive, and the error that they return.
 
 use serde::de::DeserializeOwned;
 
-use crate::{core::HubProtocol, service::negotiate::url::parameter};
+use crate::{core::HubProtocol, service::http::url::parameter};
 
 /// A client as the service describes it to an upstream handler.
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ impl UpstreamMessage {
     }
 }
 
-/// Why a handler says no. The text is what the client sees: as the error of its call.
+/// Why a handler fails. The text is what the client sees: the error of its call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UpstreamError(String);

@@ -10,11 +10,9 @@
 mod entra;
 mod event;
 mod request;
-mod router;
-mod signature;
+pub(super) mod router;
+pub(crate) mod signature;
 
 pub use entra::{EntraTokenValidator, EntraTokenValidatorBuilder, ValidatorError};
 pub use event::{UpstreamClient, UpstreamError, UpstreamMessage};
 pub use router::UpstreamRouter;
-#[cfg(feature = "local")]
-pub(crate) use signature::sign;

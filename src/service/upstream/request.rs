@@ -4,19 +4,21 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::event::{UpstreamClient, UpstreamError, UpstreamMessage, parse_claims};
 #[cfg(feature = "msgpack")]
 use crate::core::msgpack;
-use crate::core::{
-    HubProtocol, json,
-    message::{HubMessage, Outcome},
+use crate::{
+    core::{
+        HubProtocol, json,
+        message::{HubMessage, Outcome},
+    },
+    service::upstream::event::{UpstreamClient, UpstreamError, UpstreamMessage, parse_claims},
 };
 
 const JSON: &str = "application/json";
 #[cfg(feature = "msgpack")]
 const MESSAGE_PACK: &str = "application/x-msgpack";
 
-/// An answer that says no, as JSON.
+/// A refusal, answered in JSON.
 #[derive(Debug)]
 pub(super) struct Refusal(pub(super) StatusCode, pub(super) &'static str);
 
@@ -93,7 +95,10 @@ impl Head {
             },
         };
         let Some(Call { invocation_id, target, arguments }) = call else {
-            return Err(Refusal(StatusCode::BAD_REQUEST, "The body is no invocation of the hub protocol."));
+            return Err(Refusal(
+                StatusCode::BAD_REQUEST,
+                "The body is not an invocation of the hub protocol.",
+            ));
         };
         if !target.eq_ignore_ascii_case(&self.event) {
             let text = "The body calls another method than the header X-ASRS-Event names.";
@@ -137,7 +142,7 @@ impl Call {
 
 /// `{"type":11,"error":…}`; the emulator writes the names with a capital.
 pub(super) fn disconnect_reason(body: &[u8]) -> Result<Option<String>, Refusal> {
-    let refusal = || Refusal(StatusCode::BAD_REQUEST, "The body is no message of type 11.");
+    let refusal = || Refusal(StatusCode::BAD_REQUEST, "The body is not a message of type 11.");
     let value: Value = serde_json::from_str(record(body)?).map_err(|_| refusal())?;
     let object = value.as_object().ok_or_else(refusal)?;
     let field = |wanted: &str| {
@@ -153,7 +158,7 @@ pub(super) fn disconnect_reason(body: &[u8]) -> Result<Option<String>, Refusal> 
 /// A JSON message, with or without the separator that the hub protocol ends it with.
 fn record(body: &[u8]) -> Result<&str, Refusal> {
     let text = std::str::from_utf8(body);
-    let text = text.map_err(|_| Refusal(StatusCode::BAD_REQUEST, "The body is no UTF-8."))?;
+    let text = text.map_err(|_| Refusal(StatusCode::BAD_REQUEST, "The body is not UTF-8."))?;
     Ok(text.strip_suffix('\u{1e}').unwrap_or(text))
 }
 

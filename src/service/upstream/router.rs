@@ -18,17 +18,23 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use tower_service::Service;
 
-use super::{
-    entra::EntraTokenValidator,
-    event::{UpstreamClient, UpstreamError, UpstreamMessage},
-    request::{Head, Refusal, answer, completion, disconnect_reason},
-    signature::Signatures,
+use crate::{
+    arguments::serialize,
+    service::{
+        credentials::access_key::AccessKey,
+        http::body::within,
+        upstream::{
+            entra::EntraTokenValidator,
+            event::{UpstreamClient, UpstreamError, UpstreamMessage},
+            request::{Head, Refusal, answer, completion, disconnect_reason},
+            signature::Signatures,
+        },
+    },
 };
-use crate::{arguments::serialize, service::AccessKey};
 
 /// Messages of clients have up to 1 MB.
-const MAX_BODY: usize = 4 * 1024 * 1024;
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+pub(in crate::service) const MAX_BODY: usize = 4 * 1024 * 1024;
+pub(in crate::service) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type OnConnected = dyn Fn(UpstreamClient) -> BoxFuture<Result<(), UpstreamError>> + Send + Sync;
@@ -46,7 +52,7 @@ struct Hub {
 /// The upstream endpoint of a service in serverless mode, as a `tower` service: handlers for clients that connect,
 /// disconnect and call methods of the hub.
 ///
-/// Requests are let in that an [access key](Self::access_key) has signed, or that carry an
+/// Accepts requests that an [access key](Self::access_key) has signed, or that carry an
 /// [Entra token](Self::entra), or both where both are set; with neither set every request is refused, unless
 /// [`allow_unsigned`](Self::allow_unsigned) says that something else protects the endpoint.
 ///
@@ -55,23 +61,23 @@ struct Hub {
 /// | 200 | the handler ran; what a failed call's caller gets is an error in its completion |
 /// | 400 | headers or body are not those of an upstream request |
 /// | 401 | neither signature nor token are good |
-/// | 403 | the handler for connecting clients said no |
-/// | 404 | nobody handles this |
+/// | 403 | the handler for connecting clients returned an error |
+/// | 404 | there is no handler for this event |
 /// | 405, 408, 413, 415, 503 | method, slow or large body, content type; no keys from the authority |
 ///
 /// ```
-/// use hubwire::service::{AccessKey, UpstreamError, UpstreamRouter};
+/// use hubwire::service::{credentials::AccessKey, upstream::{UpstreamError, UpstreamRouter}};
 ///
 /// fn app(key: AccessKey) -> axum::Router {
 ///     let upstream = UpstreamRouter::new()
 ///         .access_key(&key)
 ///         .on_connected("chat", |client| async move {
-///             println!("{} is here", client.user_id().unwrap_or("somebody"));
+///             println!("{} is here", client.user_id().unwrap_or("an anonymous user"));
 ///             Ok(())
 ///         })
 ///         .on_message("chat", "Divide", |message| async move {
 ///             let (a, b): (u32, u32) = message.arguments()?;
-///             a.checked_div(b).ok_or_else(|| UpstreamError::new("Nobody divides by zero."))
+///             a.checked_div(b).ok_or_else(|| UpstreamError::new("Division by zero."))
 ///         });
 ///     axum::Router::new().route_service("/upstream", upstream)
 /// }
@@ -99,7 +105,7 @@ impl UpstreamRouter {
     /// Takes requests that this access key of the service has signed. Give both keys of the resource, so that one can
     /// be rotated.
     ///
-    /// A signature covers the connection id and nothing else, so whoever sees a request can send another: use https,
+    /// A signature covers the connection id and nothing else, so anyone who sees a request can send another: use https,
     /// and an Entra token where it matters.
     pub fn access_key(self, key: &AccessKey) -> Self {
         self.with(|inner| inner.signatures.get_or_insert_default().add(key))
@@ -110,14 +116,14 @@ impl UpstreamRouter {
         self.with(|inner| inner.entra = Some(validator))
     }
 
-    /// Takes requests that nobody has vouched for: only where something else keeps strangers out, such as a function
+    /// Accepts requests without authentication: only where something else authenticates them, such as a function
     /// key in the URL that a gateway checks.
     pub fn allow_unsigned(self) -> Self {
         self.with(|inner| inner.unsigned = true)
     }
 
     /// Calls a handler when a client has connected. With an error the answer is 403; whether the service then closes
-    /// the connection is not documented, so this is no place to decide who may connect.
+    /// the connection is not documented, so do not decide here who may connect.
     pub fn on_connected<F, R>(self, hub: &str, handler: F) -> Self
     where
         F: Fn(UpstreamClient) -> R + Send + Sync + 'static,
@@ -221,7 +227,7 @@ impl Inner {
             ("messages", method) => hub.messages.get(&method.to_lowercase()).cloned().map(Handler::Message),
             _ => None,
         });
-        handler.ok_or(Refusal(StatusCode::NOT_FOUND, "Nobody handles this event."))
+        handler.ok_or(Refusal(StatusCode::NOT_FOUND, "There is no handler for this event."))
     }
 
     async fn handle<B>(&self, parts: Parts, body: B) -> Result<Response<Vec<u8>>, Refusal>
@@ -263,14 +269,17 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 4 MB."))
+    let read = async {
+        match Limited::new(body, MAX_BODY).collect().await {
+            Ok(body) => Ok(body.to_bytes().to_vec()),
+            Err(error) if error.is::<LengthLimitError>() => {
+                Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 4 MB."))
+            }
+            Err(_) => Err(Refusal(StatusCode::BAD_REQUEST, "The body could not be read.")),
         }
-        Ok(Err(_)) => Err(Refusal(StatusCode::BAD_REQUEST, "The body could not be read.")),
-        Err(_) => Err(Refusal(StatusCode::REQUEST_TIMEOUT, "The body did not come in time.")),
-    }
+    };
+    let late = || Refusal(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time.");
+    within(READ_TIMEOUT, read, late).await
 }
 
 impl<B> Service<Request<B>> for UpstreamRouter

@@ -3,7 +3,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::service::AccessKey;
+use crate::service::credentials::access_key::AccessKey;
 
 /// The service has two access keys.
 const MAX_ENTRIES: usize = 16;
@@ -18,7 +18,7 @@ impl std::fmt::Debug for Signatures {
 }
 
 impl Signatures {
-    /// An empty key, which anybody could sign with, never counts.
+    /// An empty key, which anyone could sign with, never counts.
     pub(super) fn add(&mut self, key: &AccessKey) {
         if !key.secret().is_empty() {
             self.0.push(keyed(key.secret()));

@@ -27,7 +27,8 @@ use axum::{
 use hubwire::{
     local::{EntraApplication, LocalService, Role},
     service::{
-        AccessKey, ClientSecret, NegotiateOptions, NegotiateRejection, ServiceClient, ServiceEndpoint,
+        NegotiateOptions, NegotiateRejection, ServiceClient, ServiceEndpoint,
+        credentials::{AccessKey, ClientSecret},
     },
 };
 use room::Room;

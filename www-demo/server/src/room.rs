@@ -10,7 +10,11 @@ use std::{
 
 use hubwire::{
     Binary,
-    service::{AccessKey, HubClient, ServiceError, UpstreamClient, UpstreamError, UpstreamRouter},
+    service::{
+        HubClient, ServiceError,
+        credentials::AccessKey,
+        upstream::{UpstreamClient, UpstreamError, UpstreamRouter},
+    },
 };
 use serde::{Deserialize, Serialize};
 

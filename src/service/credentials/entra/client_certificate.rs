@@ -1,0 +1,225 @@
+//! An application that proves itself with a certificate.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use azure_core::credentials::AccessToken;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::{
+    lock::lock,
+    service::{
+        clock::unix_now,
+        credentials::{
+            certificate::{CertificateError, SigningAlgorithm, SigningCertificate},
+            entra::application::{Application, Proof, authority_methods},
+            error::{CredentialError, InvalidCredential},
+            source::{TokenSource, blocking},
+        },
+        http::clients::HttpClients,
+        secret::Secret,
+    },
+};
+
+/// The credential of an Entra application: its tenant, its client id and a certificate with its private key.
+///
+/// The key is an RSA key. The certificate is a PEM text (the key as PKCS#8 or PKCS#1, the certificates in any order)
+/// or a PKCS#12 archive (PFX), from memory or from a file. A file is read again for every token, about once an hour,
+/// so a renewed certificate comes into use by itself; while the file cannot be read, the last one stays in use.
+///
+/// ```no_run
+/// use hubwire::service::{ServiceEndpoint, credentials::ClientCertificate};
+///
+/// let credential = ClientCertificate::from_file(
+///     "contoso.onmicrosoft.com",
+///     "11111111-2222-3333-4444-555555555555",
+///     "/var/run/secrets/application.pem",
+/// );
+/// let endpoint = ServiceEndpoint::new("https://contoso.service.signalr.net", credential)?;
+/// # Ok::<(), hubwire::service::endpoints::EndpointError>(())
+/// ```
+///
+/// Source: [Certificate credentials](https://learn.microsoft.com/entra/identity-platform/certificate-credentials).
+#[derive(Clone)]
+pub struct ClientCertificate {
+    application: Application,
+    certificate: Certificate,
+    algorithm: SigningAlgorithm,
+    with_chain: bool,
+}
+
+#[derive(Clone)]
+enum Certificate {
+    Memory(Arc<SigningCertificate>),
+    File(Arc<CertificateFile>),
+}
+
+impl ClientCertificate {
+    /// Takes the directory (tenant) id, the application (client) id, and a PEM text with the private key and its
+    /// certificate.
+    ///
+    /// # Errors
+    /// See [`CertificateError`].
+    pub fn from_pem(
+        tenant_id: impl Into<String>,
+        client_id: impl Into<String>,
+        pem: impl AsRef<[u8]>,
+    ) -> Result<Self, CertificateError> {
+        let certificate = Arc::new(SigningCertificate::from_pem(pem.as_ref())?);
+        Ok(Self::new(tenant_id, client_id, Certificate::Memory(certificate)))
+    }
+
+    /// Takes the directory (tenant) id, the application (client) id, a PKCS#12 archive and its password, which may be
+    /// empty.
+    ///
+    /// # Errors
+    /// See [`CertificateError`].
+    pub fn from_pfx(
+        tenant_id: impl Into<String>,
+        client_id: impl Into<String>,
+        pfx: impl AsRef<[u8]>,
+        password: &str,
+    ) -> Result<Self, CertificateError> {
+        let certificate = Arc::new(SigningCertificate::from_pfx(pfx.as_ref(), password)?);
+        Ok(Self::new(tenant_id, client_id, Certificate::Memory(certificate)))
+    }
+
+    /// Takes the directory (tenant) id, the application (client) id, and the path of a PEM file, or of a PKCS#12
+    /// archive without a password. The first token reads it.
+    #[must_use]
+    pub fn from_file(
+        tenant_id: impl Into<String>,
+        client_id: impl Into<String>,
+        path: impl Into<PathBuf>,
+    ) -> Self {
+        Self::from_file_with_password(tenant_id, client_id, path, "")
+    }
+
+    /// Like [`from_file`](Self::from_file), with the password of the PKCS#12 archive.
+    #[must_use]
+    pub fn from_file_with_password(
+        tenant_id: impl Into<String>,
+        client_id: impl Into<String>,
+        path: impl Into<PathBuf>,
+        password: impl Into<String>,
+    ) -> Self {
+        let file =
+            CertificateFile { path: path.into(), password: Secret::new(password), loaded: Mutex::default() };
+        Self::new(tenant_id, client_id, Certificate::File(Arc::new(file)))
+    }
+
+    fn new(tenant_id: impl Into<String>, client_id: impl Into<String>, certificate: Certificate) -> Self {
+        Self {
+            application: Application::new(tenant_id, client_id),
+            certificate,
+            algorithm: SigningAlgorithm::default(),
+            with_chain: false,
+        }
+    }
+
+    /// How assertions are signed, PS256 by default.
+    #[must_use]
+    pub fn signing_algorithm(self, algorithm: SigningAlgorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
+    /// Sends the certificate and those between it and its root along (`x5c`). Applications that trust a subject name
+    /// and an issuer, rather than one certificate, need it. Off by default.
+    #[must_use]
+    pub fn send_certificate_chain(self, send: bool) -> Self {
+        Self { with_chain: send, ..self }
+    }
+
+    authority_methods!();
+
+    async fn certificate(&self) -> Result<Arc<SigningCertificate>, CredentialError> {
+        let certificate = match &self.certificate {
+            Certificate::Memory(certificate) => Arc::clone(certificate),
+            Certificate::File(file) => {
+                let file = Arc::clone(file);
+                blocking(move || file.load().map_err(CredentialError::Certificate)).await?
+            }
+        };
+        if certificate.has_expired(unix_now()) {
+            tracing::warn!(client_id = self.application.client_id, "the certificate has expired");
+        }
+        Ok(certificate)
+    }
+}
+
+#[async_trait::async_trait]
+impl TokenSource for ClientCertificate {
+    fn name(&self) -> &'static str {
+        "client certificate"
+    }
+
+    fn check(&self) -> Result<(), InvalidCredential> {
+        self.application.check()
+    }
+
+    async fn fetch(&self, http: &HttpClients, scope: &str) -> Result<AccessToken, CredentialError> {
+        let certificate = self.certificate().await?;
+        let Application { client_id, .. } = &self.application;
+        let assertion = certificate.assertion(
+            self.algorithm,
+            self.with_chain,
+            client_id,
+            &self.application.token_url(),
+            unix_now(),
+        );
+        let assertion = assertion.ok_or(CredentialError::Signing)?;
+        self.application.request(http, scope, Proof::Assertion(assertion)).await
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ClientCertificate");
+        shown.field("tenant_id", &self.application.tenant_id).field("client_id", &self.application.client_id);
+        if let Certificate::File(file) = &self.certificate {
+            shown.field("path", &file.path);
+        }
+        shown.field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// A file that may be replaced.
+struct CertificateFile {
+    path: PathBuf,
+    password: Secret,
+    /// What was read last, by the hash of the file.
+    loaded: Mutex<Option<([u8; 32], Arc<SigningCertificate>)>>,
+}
+
+impl CertificateFile {
+    /// Reads the file. It blocks.
+    fn load(&self) -> Result<Arc<SigningCertificate>, CertificateError> {
+        let mut loaded = lock(&self.loaded);
+        let read = std::fs::read(&self.path).map(Zeroizing::new).map_err(|source| {
+            CertificateError::Unreadable { path: self.path.clone(), source: Arc::new(source) }
+        });
+        let parsed = read.and_then(|bytes| {
+            let hash = Sha256::digest(&*bytes).into();
+            match &*loaded {
+                Some((known, certificate)) if *known == hash => Ok((hash, Arc::clone(certificate))),
+                _ => Ok((hash, Arc::new(SigningCertificate::parse(&bytes, self.password.expose())?))),
+            }
+        });
+        match (parsed, &*loaded) {
+            (Ok((hash, certificate)), _) => {
+                *loaded = Some((hash, Arc::clone(&certificate)));
+                Ok(certificate)
+            }
+            // It may be about to be replaced.
+            (Err(error), Some((_, certificate))) => {
+                tracing::warn!(%error, "the last certificate stays in use");
+                Ok(Arc::clone(certificate))
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The keys that sign client tokens: the resource's own, or a temporary one in exchange for an Entra token.
+//!
+//! `GET {server endpoint}/api/v1/auth/accessKey` with the Entra token gives `{"KeyId", "AccessKey"}`, valid for
+//! 90 minutes.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use crate::{
+    lock::lock,
+    service::{
+        credentials::{
+            cache::{Cache, Fresh},
+            token_cache::TokenCache,
+        },
+        error::{Operation, ServiceError},
+        jwt, random,
+        rest::request,
+        secret::Secret,
+    },
+};
+
+/// The first renewal is due 55 minutes after the exchange, as in the official SDK, and at most 5 later, so that the
+/// replicas of a service do not renew all at once.
+const REFRESH_AFTER: Duration = Duration::from_secs(55 * 60);
+const JITTER: Duration = Duration::from_secs(5 * 60);
+/// The service takes a key for 90 minutes; the rest is for clocks and for tokens on their way.
+const USABLE_FOR: Duration = Duration::from_secs(85 * 60);
+
+const OPERATION: Operation = Operation::ExchangeAccessKey;
+
+/// How long a refused exchange is not tried again where there is another way. Role assignments take minutes to work.
+const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
+
+#[derive(Debug, Clone)]
+pub(in crate::service) enum SigningKeys {
+    Fixed(Arc<jwt::Key>),
+    Exchanged(ExchangedKeys),
+}
+
+impl SigningKeys {
+    /// Exchanges the token for a new key, unless the key is the resource's own.
+    pub(in crate::service) async fn renew(&self) -> Result<(), ServiceError> {
+        match self {
+            Self::Fixed(_) => Ok(()),
+            Self::Exchanged(keys) => keys.renew().await,
+        }
+    }
+
+    /// Exchanges the token for a new key if there is one from an exchange: an endpoint that was offline may no longer know it.
+    pub(in crate::service) async fn renew_if_used(&self) -> Result<(), ServiceError> {
+        match self {
+            Self::Exchanged(keys) if !keys.cache.is_empty() => keys.renew().await,
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The keys that Entra tokens are exchanged for.
+#[derive(Debug, Clone)]
+pub(in crate::service) struct ExchangedKeys {
+    cache: Cache<Arc<jwt::Key>, ServiceError>,
+    refused_at: Arc<Mutex<Option<Instant>>>,
+}
+
+impl ExchangedKeys {
+    pub(in crate::service) async fn current(&self) -> Result<Arc<jwt::Key>, ServiceError> {
+        let key = self.cache.lease().await.map(|lease| lease.value);
+        let refused = matches!(key, Err(ServiceError::Forbidden(_))).then(Instant::now);
+        *lock(&self.refused_at) = refused;
+        key
+    }
+
+    /// Whether the application's roles did not allow the exchange a short while ago.
+    pub(in crate::service) fn was_refused(&self) -> bool {
+        let at = *lock(&self.refused_at);
+        at.is_some_and(|at| at.elapsed() < REFUSED_FOR)
+    }
+
+    async fn renew(&self) -> Result<(), ServiceError> {
+        let lease = self.cache.lease().await?;
+        self.cache.renew(&lease).await.map(drop)
+    }
+}
+
+/// What an exchange needs.
+#[derive(Clone)]
+pub(in crate::service) struct Exchange {
+    pub(in crate::service) client: reqwest::Client,
+    /// `{server endpoint}/api/v1/auth/accessKey`.
+    pub(in crate::service) url: reqwest::Url,
+    pub(in crate::service) tokens: TokenCache,
+    pub(in crate::service) timeout: Duration,
+}
+
+impl Exchange {
+    pub(in crate::service) fn into_keys(self) -> SigningKeys {
+        let cache = Cache::new("access key", move || {
+            let exchange = self.clone();
+            async move { exchange.fetch().await }
+        });
+        SigningKeys::Exchanged(ExchangedKeys { cache, refused_at: Arc::default() })
+    }
+
+    async fn fetch(&self) -> Result<Fresh<Arc<jwt::Key>>, ServiceError> {
+        let token = self.tokens.lease().await?;
+        let mut answer = self.request(&token.value).await;
+        if matches!(answer, Err(ServiceError::Unauthorized(_))) {
+            let token = self.tokens.renew(&token).await?;
+            answer = self.request(&token.value).await;
+        }
+        Ok(Fresh {
+            value: Arc::new(answer?),
+            refresh_after: REFRESH_AFTER + random::up_to(JITTER),
+            usable_for: USABLE_FOR,
+        })
+    }
+
+    async fn request(&self, token: &Secret) -> Result<jwt::Key, ServiceError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(rename = "KeyId")]
+            key_id: String,
+            #[serde(rename = "AccessKey")]
+            access_key: Secret,
+        }
+        let request = self.client.get(self.url.clone());
+        let response = request::send(request, OPERATION, token.expose(), self.timeout).await?;
+        let body = Zeroizing::new(request::read(response, OPERATION, self.timeout).await?);
+        let answer: Option<Answer> = serde_json::from_slice(&body).ok();
+        let answer = answer.filter(|a| !a.key_id.is_empty() && !a.access_key.is_empty());
+        let answer = answer.ok_or(ServiceError::InvalidResponse {
+            operation: OPERATION,
+            reason: "KeyId or AccessKey is missing",
+        })?;
+        Ok(jwt::Key::new(answer.access_key.expose(), Some(&answer.key_id)))
+    }
+}

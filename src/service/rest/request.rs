@@ -1,0 +1,309 @@
+//! The REST API of Azure SignalR Service.
+//!
+//! Source: [REST API reference](https://learn.microsoft.com/azure/azure-signalr/signalr-reference-data-plane-rest-api)
+//! and the [definition](https://github.com/Azure/azure-signalr/tree/dev/docs/swagger) of version 2024-12-01.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use azure_core::time::{OffsetDateTime, parse_rfc7231};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::{
+    core::url::encode_data,
+    service::{
+        clock::unix_now,
+        credentials::token_cache::TokenCache,
+        error::{Operation, Refusal, ServiceError},
+        http::body::read_body,
+        jwt::{self, Validity},
+        rest::{
+            payload::Payload,
+            retry::RetryOptions,
+            scope::{Name, Scope},
+        },
+        secret::Secret,
+    },
+};
+
+/// The newest version that is generally available.
+pub(in crate::service) const API_VERSION: &str = "2024-12-01";
+
+/// The longest answer that is read where a short one is expected.
+const MAX_ANSWER: usize = 256 * 1024;
+/// The longest answer to a question: a client's result may have some megabytes.
+const MAX_RESULT: usize = 16 * 1024 * 1024;
+const MAX_MESSAGE: usize = 300;
+/// How long the token of one request is valid, as with the official SDK.
+const TOKEN_LIFETIME: u64 = 3600;
+
+/// What authenticates REST requests. A temporary access key does not: it is for client tokens.
+#[derive(Debug, Clone)]
+pub(in crate::service) enum RestCredential {
+    Key(Arc<jwt::Key>),
+    Entra(TokenCache),
+}
+
+#[derive(Debug, Clone)]
+pub(in crate::service) struct RestClient {
+    pub(in crate::service) client: reqwest::Client,
+    /// Where requests go; ends in a slash.
+    pub(in crate::service) base: String,
+    /// What audiences start with; ends in a slash.
+    pub(in crate::service) audience_base: String,
+    pub(in crate::service) application: Option<String>,
+    pub(in crate::service) credential: RestCredential,
+    pub(in crate::service) timeout: Duration,
+    pub(in crate::service) retry: RetryOptions,
+    /// One for each request that may be under way.
+    pub(in crate::service) permits: Arc<Semaphore>,
+    /// Names this process to the service.
+    pub(in crate::service) server_name: String,
+}
+
+/// What is asked of the service.
+#[derive(Debug, Clone)]
+pub(in crate::service) struct Request {
+    operation: Operation,
+    method: Method,
+    /// What of the hub it addresses.
+    scope: Scope,
+    /// Encoded, without a slash in front.
+    path: String,
+    /// Encoded, each parameter with its `&` in front.
+    query: String,
+    version: &'static str,
+    /// Whether the path has the application's prefix, for calls that have no parameter for it.
+    prefixed: bool,
+    payload: Option<Payload>,
+}
+
+impl Request {
+    /// A request that is not about a hub.
+    pub(in crate::service) fn new(operation: Operation, method: Method, path: String) -> Self {
+        let (query, version) = (String::new(), API_VERSION);
+        Self { operation, method, scope: Scope::Hub, path, query, version, prefixed: false, payload: None }
+    }
+
+    /// A request to something of a hub.
+    pub(in crate::service) fn to_hub(
+        operation: Operation,
+        method: Method,
+        hub: &str,
+        scope: Scope,
+        action: &str,
+    ) -> Result<Self, ServiceError> {
+        let path = format!("api/hubs/{}/{}", Name::new("hub", hub)?.encoded(), scope.path(action));
+        Ok(Self { scope, ..Self::new(operation, method, path) })
+    }
+
+    /// A request to a hub whose name has the application's prefix.
+    pub(in crate::service) fn to_prefixed_hub(
+        operation: Operation,
+        method: Method,
+        hub: &str,
+        action: &str,
+    ) -> Result<Self, ServiceError> {
+        Ok(Self { prefixed: true, ..Self::to_hub(operation, method, hub, Scope::Hub, action)? })
+    }
+
+    pub(in crate::service) fn version(self, version: &'static str) -> Self {
+        Self { version, ..self }
+    }
+
+    pub(in crate::service) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Adds a parameter.
+    pub(in crate::service) fn query(mut self, name: &str, value: &str) -> Self {
+        self.query.extend(["&", name, "=", &encode_data(value)]);
+        self
+    }
+
+    /// Adds a parameter for each value.
+    pub(in crate::service) fn queries<'v>(
+        self,
+        name: &str,
+        values: impl IntoIterator<Item = &'v String>,
+    ) -> Self {
+        values.into_iter().fold(self, |request, value| request.query(name, value))
+    }
+
+    pub(in crate::service) fn payload(self, payload: Payload) -> Self {
+        Self { payload: Some(payload), ..self }
+    }
+}
+
+impl RestClient {
+    /// Makes a request of whose answer only the status matters.
+    pub(in crate::service) async fn call(&self, request: &Request) -> Result<StatusCode, ServiceError> {
+        self.repeat(request, false).await.map(|(status, _)| status)
+    }
+
+    /// Makes a request that is answered in JSON.
+    pub(in crate::service) async fn json<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+    ) -> Result<T, ServiceError> {
+        let (_, body) = self.repeat(request, true).await?;
+        // It may be a token.
+        let body = Zeroizing::new(body);
+        let reason = "it is not the JSON that was expected";
+        let invalid = ServiceError::InvalidResponse { operation: request.operation, reason };
+        serde_json::from_slice(&body).map_err(|_| invalid)
+    }
+
+    /// Makes a request and reads its answer, again if that is safe and may help. Each attempt takes a permit; the
+    /// pauses between them do not.
+    async fn repeat(&self, request: &Request, wanted: bool) -> Result<(StatusCode, Vec<u8>), ServiceError> {
+        let operation = request.operation;
+        let mut attempt = 0;
+        loop {
+            let result = async {
+                // An error would mean that the semaphore is closed, which never happens.
+                let _permit = self.permits.acquire().await.ok();
+                let response = self.attempt(request).await?;
+                let status = response.status();
+                let limit = if wanted { MAX_RESULT } else { MAX_ANSWER };
+                match read_body(response, limit).await {
+                    Ok(body) => Ok((status, body)),
+                    // A body is read so that its connection is used again. Whether that works does not matter.
+                    Err(_) if !wanted => Ok((status, Vec::new())),
+                    Err(error) => Err(transport_error(operation, self.timeout, error)),
+                }
+            };
+            let error = match result.await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let pause = self.retry.pause(attempt, &error, request.method.is_idempotent());
+            let Some(pause) = pause else { return Err(error) };
+            tracing::debug!(%operation, %error, ?pause, "the request is made again");
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// Makes a request. A 401 with Entra is answered with a fresh token, once: a request that was not authenticated
+    /// was not carried out.
+    async fn attempt(&self, request: &Request) -> Result<Response, ServiceError> {
+        let Request { operation, method, path, query, version, prefixed, payload, .. } = request;
+        let application = self.application.as_ref().filter(|_| !prefixed);
+        let application = application.map(|name| format!("application={name}&")).unwrap_or_default();
+        let target = format!("{path}?{application}api-version={version}");
+        let url = Url::parse(&format!("{}{target}{query}", self.base)).ok();
+        // Whatever a URL parser makes of the path, it must not become another resource's.
+        let url = url.filter(|url| url.path().ends_with(&format!("/{path}")));
+        let url =
+            url.ok_or(ServiceError::InvalidName { what: "target", reason: "it does not fit into a path" })?;
+        let outgoing = || {
+            let outgoing = self.client.request(method.clone(), url.clone());
+            match payload {
+                Some(Payload { content_type, body }) => {
+                    outgoing.header(header::CONTENT_TYPE, *content_type).body(body.clone())
+                }
+                None => outgoing,
+            }
+        };
+        match &self.credential {
+            RestCredential::Key(key) => {
+                let now = unix_now();
+                let validity = Validity { issued_at: now, expires_at: now + TOKEN_LIFETIME };
+                let audience = format!("{}{target}", self.audience_base);
+                let token = Secret::new(key.sign([("nameid", &self.server_name)], validity, &audience));
+                send(outgoing(), *operation, token.expose(), self.timeout).await
+            }
+            RestCredential::Entra(tokens) => {
+                let token = tokens.lease().await?;
+                match send(outgoing(), *operation, token.value.expose(), self.timeout).await {
+                    Err(ServiceError::Unauthorized(_)) => {
+                        let token = tokens.renew(&token).await?;
+                        send(outgoing(), *operation, token.value.expose(), self.timeout).await
+                    }
+                    other => other,
+                }
+            }
+        }
+    }
+}
+
+/// Sends a request with a bearer token. Any status outside 2xx is an error; redirects are not followed.
+pub(in crate::service) async fn send(
+    request: RequestBuilder,
+    operation: Operation,
+    token: &str,
+    timeout: Duration,
+) -> Result<Response, ServiceError> {
+    dispatch(request.bearer_auth(token), operation, Some(token), timeout).await
+}
+
+/// Like [`send`], but without a token of its own: `token` is only kept out of the error.
+pub(in crate::service) async fn dispatch(
+    request: RequestBuilder,
+    operation: Operation,
+    token: Option<&str>,
+    timeout: Duration,
+) -> Result<Response, ServiceError> {
+    let request = request.timeout(timeout);
+    let response = request.send().await.map_err(|error| transport_error(operation, timeout, error.into()))?;
+    tracing::debug!(%operation, status = response.status().as_u16(), "Azure SignalR Service answered");
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    Err(refusal(response, operation, token).await.into())
+}
+
+/// Reads an answer, within the time limit that its request was sent with.
+pub(in crate::service) async fn read(
+    response: Response,
+    operation: Operation,
+    timeout: Duration,
+) -> Result<Vec<u8>, ServiceError> {
+    read_body(response, MAX_ANSWER).await.map_err(|error| transport_error(operation, timeout, error))
+}
+
+fn transport_error(
+    operation: Operation,
+    after: Duration,
+    error: Box<dyn Error + Send + Sync>,
+) -> ServiceError {
+    match error.downcast::<reqwest::Error>() {
+        Ok(error) if error.is_timeout() => ServiceError::Timeout { operation, after },
+        Ok(error) => ServiceError::Connection { operation, source: Arc::new(error.without_url()) },
+        Err(error) => ServiceError::Connection { operation, source: error.into() },
+    }
+}
+
+async fn refusal(response: Response, operation: Operation, token: Option<&str>) -> Refusal {
+    #[derive(Deserialize)]
+    struct Answer {
+        message: String,
+    }
+    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let error_code = text("x-ms-error-code").filter(|code| code.len() <= 100).map(str::to_owned);
+    let retry_after = text("retry-after").and_then(parse_retry_after);
+    let status = response.status().as_u16();
+    let answer = read_body(response, MAX_ANSWER).await.unwrap_or_default();
+    let message = serde_json::from_slice::<Answer>(&answer).ok().map(|answer| answer.message);
+    // Something in between may echo the request.
+    let message =
+        message.filter(|message| !message.is_empty() && !token.is_some_and(|token| message.contains(token)));
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let message = message.map(|message| message.chars().take(MAX_MESSAGE).map(printable).collect());
+    Refusal { operation, status, error_code, message, retry_after }
+}
+
+/// Seconds, or a date.
+fn parse_retry_after(text: &str) -> Option<Duration> {
+    match crate::core::http::retry_after(text) {
+        Some(seconds) => Some(seconds),
+        None => {
+            let wait = parse_rfc7231(text.trim()).ok()? - OffsetDateTime::now_utc();
+            // A date in the past means now.
+            Some(wait.try_into().unwrap_or_default())
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The endpoints as services of [`actix-web`](https://docs.rs/actix-web).
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{self, Bytes, Payload, ServiceConfig},
+};
+use http::{Request, Response, request::Parts};
+use http_body_util::{BodyExt, Full};
+use tower_service::Service;
+
+use crate::service::{
+    http::body::within,
+    hub::hub_client::HubClient,
+    negotiate::options::NegotiateOptions,
+    upstream::router::{MAX_BODY, READ_TIMEOUT, UpstreamRouter},
+    web::{endpoint::NegotiateRejection, tower::NegotiateService},
+};
+
+/// `POST {path}/negotiate` for a hub at `path`, and `POST {path}/refresh` for services
+/// [that refresh](NegotiateService::with_refresh), for `App::configure`. See [`NegotiateService`] for what the handler
+/// does.
+///
+/// ```
+/// use actix_web::App;
+/// use hubwire::service::{HubClient, NegotiateOptions, NegotiateRejection};
+///
+/// fn app(hub: HubClient) {
+///     let app = App::new().configure(hubwire::actix::negotiate("/chat", hub, |parts| {
+///         let user = parts.headers.get("x-user").and_then(|value| value.to_str().ok());
+///         user.map(NegotiateOptions::for_user).ok_or_else(NegotiateRejection::unauthorized)
+///     }));
+/// }
+/// ```
+pub fn negotiate<F, R>(
+    path: &str,
+    hub: HubClient,
+    handler: F,
+) -> impl FnOnce(&mut ServiceConfig) + Clone + use<F, R>
+where
+    F: Fn(&Parts) -> R + Send + Sync + 'static,
+    R: Into<Result<NegotiateOptions, NegotiateRejection>> + 'static,
+{
+    negotiate_service(path, NegotiateService::new(hub, handler))
+}
+
+/// The same with a [`NegotiateService`] that has been set up, for instance with
+/// [`allow_origin`](NegotiateService::allow_origin).
+pub fn negotiate_service<F, R>(
+    path: &str,
+    service: NegotiateService<F>,
+) -> impl FnOnce(&mut ServiceConfig) + Clone + use<F, R>
+where
+    F: Fn(&Parts) -> R + Send + Sync + 'static,
+    R: Into<Result<NegotiateOptions, NegotiateRejection>> + 'static,
+{
+    let path = path.trim_end_matches('/').to_owned();
+    move |config| {
+        for end in ["negotiate", "refresh"] {
+            let service = service.clone();
+            let answer = move |request: HttpRequest| {
+                let mut service = service.clone();
+                async move {
+                    let Some(request) = converted(&request, ()) else { return refused(400) };
+                    match service.call(request).await {
+                        Ok(response) => answered(response.map(Bytes::from)),
+                        Err(never) => match never {},
+                    }
+                }
+            };
+            config.service(web::resource(format!("{path}/{end}")).route(web::route().to(answer)));
+        }
+    }
+}
+
+/// An upstream endpoint at `path`, for `App::configure`. The path may have a tail, such as `/upstream/{tail:.*}`.
+///
+/// ```
+/// use actix_web::App;
+/// use hubwire::service::upstream::UpstreamRouter;
+///
+/// fn app(upstream: UpstreamRouter) {
+///     let app = App::new().configure(hubwire::actix::upstream("/upstream", upstream));
+/// }
+/// ```
+pub fn upstream(path: &str, router: UpstreamRouter) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {
+    let path = path.to_owned();
+    move |config| {
+        let answer = move |request: HttpRequest, payload: Payload| {
+            let mut router = router.clone();
+            async move {
+                let read = async {
+                    match payload.to_bytes_limited(MAX_BODY).await {
+                        Ok(Ok(body)) => Ok(Full::new(body)),
+                        Ok(Err(_)) => Err(400),
+                        Err(_) => Err(413),
+                    }
+                };
+                let body = match within(READ_TIMEOUT, read, || 408).await {
+                    Ok(body) => body,
+                    Err(status) => return refused(status),
+                };
+                let Some(request) = converted(&request, body) else { return refused(400) };
+                match router.call(request).await {
+                    Ok(response) => {
+                        let (parts, body) = response.into_parts();
+                        let body = body.collect().await.map(http_body_util::Collected::to_bytes);
+                        answered(Response::from_parts(parts, body.unwrap_or_default()))
+                    }
+                    Err(never) => match never {},
+                }
+            }
+        };
+        config.service(web::resource(path).route(web::route().to(answer)));
+    }
+}
+
+/// actix-web has types of its own for what a request is made of.
+fn converted<B>(request: &HttpRequest, body: B) -> Option<Request<B>> {
+    let mut builder = Request::builder().method(request.method().as_str()).uri(request.uri().to_string());
+    for (name, value) in request.headers() {
+        builder = builder.header(name.as_str(), value.as_bytes());
+    }
+    builder.body(body).ok()
+}
+
+fn answered(response: Response<Bytes>) -> HttpResponse {
+    let (parts, body) = response.into_parts();
+    let status = StatusCode::from_u16(parts.status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut builder = HttpResponse::build(status);
+    for (name, value) in &parts.headers {
+        builder.append_header((name.as_str(), value.as_bytes()));
+    }
+    builder.body(body)
+}
+
+fn refused(status: u16) -> HttpResponse {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let reason = status.canonical_reason().unwrap_or_default();
+    HttpResponse::build(status).content_type("application/json").body(format!(r#"{{"error":"{reason}"}}"#))
+}

@@ -1,0 +1,52 @@
+//! The negotiate endpoint as an [`axum`](https://docs.rs/axum) router.
+
+use axum::{Router, http::request::Parts};
+
+use crate::service::{
+    hub::hub_client::HubClient,
+    negotiate::options::NegotiateOptions,
+    web::{endpoint::NegotiateRejection, tower::NegotiateService},
+};
+
+/// A router for a hub at `path`: `POST {path}/negotiate`, and `POST {path}/refresh` for services
+/// [that refresh](NegotiateService::with_refresh). See [`NegotiateService`] for what the
+/// handler does.
+///
+/// ```
+/// use hubwire::service::{HubClient, NegotiateOptions, NegotiateRejection};
+///
+/// fn app(hub: HubClient) -> axum::Router {
+///     axum::Router::new().merge(hubwire::axum::negotiate("/chat", hub, |parts| {
+///         let user = parts.headers.get("x-user").and_then(|value| value.to_str().ok());
+///         user.map(NegotiateOptions::for_user).ok_or_else(NegotiateRejection::unauthorized)
+///     }))
+/// }
+/// ```
+///
+/// # Panics
+/// As [`Router::route`] does, when `path` does not start with a slash.
+pub fn negotiate<S, F, R>(path: &str, hub: HubClient, handler: F) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    F: Fn(&Parts) -> R + Send + Sync + 'static,
+    R: Into<Result<NegotiateOptions, NegotiateRejection>> + 'static,
+{
+    negotiate_service(path, NegotiateService::new(hub, handler))
+}
+
+/// The same with a [`NegotiateService`] that has been set up, for instance with
+/// [`allow_origin`](NegotiateService::allow_origin).
+///
+/// # Panics
+/// As [`Router::route`] does, when `path` does not start with a slash.
+pub fn negotiate_service<S, F, R>(path: &str, service: NegotiateService<F>) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    F: Fn(&Parts) -> R + Send + Sync + 'static,
+    R: Into<Result<NegotiateOptions, NegotiateRejection>> + 'static,
+{
+    let path = path.trim_end_matches('/');
+    Router::new()
+        .route_service(&format!("{path}/negotiate"), service.clone())
+        .route_service(&format!("{path}/refresh"), service)
+}

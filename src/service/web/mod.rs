@@ -1,0 +1,14 @@
+//! The endpoints that this program offers over HTTP, for its web framework.
+//!
+//! A [`NegotiateService`](crate::service::NegotiateService) answers clients that want to connect, a
+//! [`NegotiateRejection`](crate::service::NegotiateRejection) refuses one. Both, like the
+//! [`UpstreamRouter`](crate::service::upstream::UpstreamRouter), are for any framework that takes `tower` services;
+//! `hubwire::axum` and `hubwire::actix` (features of those names) adapt them.
+
+#[cfg(feature = "actix")]
+pub mod actix;
+#[cfg(feature = "axum")]
+pub mod axum;
+mod cors;
+pub(super) mod endpoint;
+pub(super) mod tower;
