@@ -281,8 +281,8 @@ impl Worker {
             {
                 self.fault(Fault::Wrong, &format!("{a} + {b} = {sum}"));
             }
-            // Larger than a segment now and then, so that cuts fall inside of messages.
-            let length = if random.one_in(10) { random.within(0..20_000) } else { random.within(0..500) };
+            // Larger than a segment now and then, so that cuts fall inside of messages; the server takes 32 KiB.
+            let length = if random.one_in(10) { random.within(0..14_000) } else { random.within(0..500) };
             let text = "é".repeat(length as usize);
             if let Some(echo) =
                 self.call("EchoString", self.hub.invoke::<String>("EchoString", (&text,))).await
