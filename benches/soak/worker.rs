@@ -124,13 +124,15 @@ impl Worker {
     }
 
     /// Works until it is told to stop. Gives what it has sent.
-    pub(crate) async fn run(self, with_streams: bool) -> Vec<Series> {
+    pub(crate) async fn run(self, with_streams: bool, with_uploads: bool) -> Vec<Series> {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().record());
         tasks.spawn(self.clone().invoke());
         tasks.spawn(self.clone().push());
         if with_streams {
             tasks.spawn(self.clone().stream());
+        }
+        if with_uploads {
             tasks.spawn(self.clone().upload());
         }
         self.keep().await;
