@@ -124,13 +124,15 @@ impl Worker {
     }
 
     /// Works until it is told to stop. Gives what it has sent.
-    pub(crate) async fn run(self, with_streams: bool) -> Vec<Series> {
+    pub(crate) async fn run(self, with_streams: bool, with_uploads: bool) -> Vec<Series> {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().record());
         tasks.spawn(self.clone().invoke());
         tasks.spawn(self.clone().push());
         if with_streams {
             tasks.spawn(self.clone().stream());
+        }
+        if with_uploads {
             tasks.spawn(self.clone().upload());
         }
         self.keep().await;
@@ -281,8 +283,8 @@ impl Worker {
             {
                 self.fault(Fault::Wrong, &format!("{a} + {b} = {sum}"));
             }
-            // Larger than a segment now and then, so that cuts fall inside of messages.
-            let length = if random.one_in(10) { random.within(0..20_000) } else { random.within(0..500) };
+            // Larger than a segment now and then, so that cuts fall inside of messages; the server takes 32 KiB.
+            let length = if random.one_in(10) { random.within(0..14_000) } else { random.within(0..500) };
             let text = "é".repeat(length as usize);
             if let Some(echo) =
                 self.call("EchoString", self.hub.invoke::<String>("EchoString", (&text,))).await

@@ -1,7 +1,6 @@
 //! The workloads of the client's benchmarks for the crate signalr-client. The arguments, and the line of JSON with the
 //! figures, are those of the official .NET client's program, as far as this client has what they need.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -159,9 +158,8 @@ async fn invoke(options: &Options, count: u32) -> serde_json::Value {
             let mut times = Vec::new();
             for n in 0..count / in_flight {
                 let start = Instant::now();
-                let argument = Cell::new(n);
                 let sum = client.invoke_with_args::<u32, _>("Add".to_owned(), |arguments| {
-                    arguments.argument(argument.get()).argument(1);
+                    arguments.argument(n).argument(1);
                 });
                 assert_eq!(sum.await.expect("a sum"), n + 1);
                 times.push(start.elapsed());
