@@ -1,49 +1,41 @@
 //! Faults of other SignalR clients that have to do with connecting and staying connected, each with the test that
 //! this client does not have it. Issues and pull requests are those of dotnet/aspnetcore.
 
+mod machine;
+
 use std::time::Duration;
 
+use hubwire::AccessToken;
+use hubwire::core::client::{ClientOptions, ConnectionError, Effect, TransportError};
 use hubwire::core::handshake::HandshakeRequest;
 use hubwire::core::keepalive::{Due, KeepAlive};
 use hubwire::core::message::HubMessage;
-use hubwire::core::negotiate::{NegotiateAnswer, Transport, with_token_in_query};
-use hubwire::core::session::{ConnectionError, Effect, Session, SessionOptions, TransportError};
-use hubwire::core::stateful::MessageBuffer;
+use hubwire::core::negotiate::{Transport, with_token_in_query};
+use hubwire::core::stateful::{MessageBuffer, Receipt};
 use hubwire::core::{Moment, ProtocolError};
-use hubwire::{AccessToken, HubUrl};
+use machine::driver::{Driver, Heard};
+use machine::{GOOD, REDIRECT, STATEFUL};
 
 const SECOND: Duration = Duration::from_secs(1);
-const UNIX: Duration = Duration::from_secs(1_800_000_000);
-
-/// `{"exp":1800086400}`: good for a day.
-const GOOD: &str = "e30.eyJleHAiOjE4MDAwODY0MDB9.x";
+const PING: &str = "{\"type\":6}\u{1e}";
 
 const ANSWER: &str = r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"a+b/c=&d",
     "availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#;
-const STATEFUL: &str = r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"t","useStatefulReconnect":true,
-    "availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#;
-const REDIRECT: &str = r#"{"url":"https://svc/client/?hub=chat","accessToken":"of-the-redirect"}"#;
-
-/// A session that is started, and what it asks for.
-struct Client {
-    session: Session<(), (), ()>,
-    now: Moment,
-}
+/// A client that is started, and what it asks for.
+struct Client(Driver);
 
 impl Client {
-    fn start(change: impl FnOnce(&mut SessionOptions)) -> Self {
-        let mut options = SessionOptions::new(HubUrl::parse("https://app/chat").unwrap());
-        change(&mut options);
-        let mut client = Self { session: Session::new(options), now: Moment::ZERO };
-        client.session.start(client.now);
-        client
+    fn start(change: impl FnOnce(&mut ClientOptions)) -> Self {
+        let mut driver = Driver::with(change);
+        driver.start();
+        Self(driver)
     }
 
-    fn effects(&mut self) -> Vec<Effect<(), ()>> {
-        std::iter::from_fn(|| self.session.poll_effect()).collect()
+    fn effects(&mut self) -> Vec<Effect> {
+        self.0.take_effects()
     }
 
-    fn last(&mut self) -> Effect<(), ()> {
+    fn last(&mut self) -> Effect {
         self.effects().pop().expect("something to do")
     }
 
@@ -56,25 +48,25 @@ impl Client {
     }
 
     fn token(&mut self, token: &str) {
-        self.session.handle_token(self.now, UNIX + self.now, Ok(Some(token.into())));
+        self.0.token(Ok(Some(token.into())));
     }
 
     fn answer(&mut self, status: u16, body: &str) {
-        let answer = NegotiateAnswer { status, retry_after: None, body: body.as_bytes() };
-        self.session.handle_negotiate(self.now, Ok(answer));
+        self.0.answer_negotiate(Ok((status, body)));
     }
 
     /// From a negotiate that is answered to a connection.
     fn connect(&mut self, body: &str) {
         self.answer(200, body);
-        self.session.handle_open(self.now, Ok(()));
-        self.session.handle_handshake(self.now, b"{}\x1e");
-        assert!(self.session.can_send());
+        self.0.open(Ok(()));
+        assert_eq!(self.0.receive("{}\u{1e}"), []);
+        assert!(self.0.can_hear());
         self.effects();
+        self.0.take_sent();
     }
 
     fn lose(&mut self) {
-        self.session.handle_transport_closed(self.now, TransportError::new("lost"));
+        self.0.transport_closed(TransportError::new("lost"));
     }
 }
 
@@ -96,7 +88,9 @@ fn a_redirects_token_is_sent_back_to_the_app_server() {
             options.automatic_reconnect = true;
             options.has_token_provider = has_token_provider;
         });
-        client.token(GOOD);
+        if has_token_provider {
+            client.token(GOOD);
+        }
         for start in ["first", "reconnect", "restart"] {
             assert_eq!(client.asks(), ("app".to_owned(), own.clone()), "{start}");
             client.answer(200, REDIRECT);
@@ -104,12 +98,14 @@ fn a_redirects_token_is_sent_back_to_the_app_server() {
             client.connect(ANSWER);
             if start == "first" {
                 client.lose();
-                client.session.handle_retry_delay(client.now, Some(Duration::ZERO));
+                client.0.retry_delay(Some(Duration::ZERO));
             } else {
-                client.session.stop();
+                client.0.stop();
                 client.effects();
-                client.session.start(client.now);
-                client.token(GOOD);
+                client.0.start();
+                if has_token_provider {
+                    client.token(GOOD);
+                }
             }
         }
     }
@@ -127,7 +123,7 @@ fn a_401_is_the_end_although_a_new_token_could_be_had() {
     client.token("new");
     assert_eq!(client.asks().1, Some("new".into()));
     client.connect(ANSWER);
-    assert_eq!(client.session.info().and_then(|info| info.token.clone()), Some("new".into()));
+    assert_eq!(client.0.machine.info().and_then(|info| info.token.clone()), Some("new".into()));
 }
 
 /// `@microsoft/signalr` 10 opens a new socket for a stateful connection when the server falls silent, and then
@@ -136,48 +132,48 @@ fn a_401_is_the_end_although_a_new_token_could_be_had() {
 fn a_server_timeout_leaks_the_socket_of_a_stateful_connection() {
     let mut client = Client::start(|options| options.use_stateful_reconnect = true);
     client.connect(STATEFUL);
-    let timeout = client.session.options().server_timeout;
-    client.now = timeout;
-    client.session.handle_timeout(client.now);
+    let timeout = client.0.machine.options().server_timeout;
+    client.0.sleep_until(timeout);
     let effects = client.effects();
     assert!(
         matches!(
             &effects[..],
-            [Effect::CloseTransport, Effect::Open { transport: Transport::WebSockets, .. }]
+            [Effect::CloseTransport { .. }, Effect::Open { transport: Transport::WebSockets, .. }]
         ),
         "{effects:?}"
     );
-    client.session.handle_open(client.now, Ok(()));
-    assert_eq!(client.effects(), [Effect::Resumed, Effect::SendPing]);
+    client.0.take_sent();
+    client.0.open(Ok(()));
+    assert_eq!(client.effects(), [Effect::Resumed]);
+    assert_eq!(client.0.take_sent(), format!("{{\"type\":9,\"sequenceId\":1}}\u{1e}{PING}"));
     // It is the connection's socket now, with a full measure of time.
-    assert!(client.session.can_send());
-    client.now += timeout - SECOND;
-    client.session.handle_timeout(client.now);
-    assert_eq!(client.effects(), [Effect::SendPing]);
-    client.session.stop();
-    assert!(client.effects().contains(&Effect::CloseTransport));
+    assert!(client.0.can_hear());
+    client.0.sleep_until(timeout * 2 - SECOND);
+    assert_eq!((client.effects(), client.0.take_sent().as_str()), (vec![], PING));
+    client.0.stop();
+    assert!(client.effects().contains(&Effect::CloseTransport { abort: false }));
 }
 
 /// A Sequence below 1 silences the official clients for good: every later message is a duplicate (69283).
 #[test]
 fn a_negative_sequence_silences_the_client() {
     let mut buffer = MessageBuffer::<()>::new(1_000);
-    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(true));
+    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::New));
     for sequence_id in [i64::MIN, -1, 0] {
         let refused = buffer.handle_message(Moment::ZERO, &sequence(sequence_id));
         assert_eq!(refused, Err(ProtocolError::Sequence { sequence_id }));
     }
-    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(true));
+    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::New));
 }
 
 /// The JavaScript client drops what comes on a new socket before the Sequence (50409).
 #[test]
 fn messages_before_the_sequence_are_dropped() {
     let mut buffer = MessageBuffer::<()>::new(1_000);
-    drop(buffer.resume().1);
-    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(true));
-    assert_eq!(buffer.handle_message(Moment::ZERO, &sequence(2)), Ok(false));
-    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(true));
+    drop(buffer.resume(Moment::ZERO).1);
+    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::New));
+    assert_eq!(buffer.handle_message(Moment::ZERO, &sequence(2)), Ok(Receipt::Bookkeeping));
+    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::New));
 }
 
 /// An official client that loses the next socket among messages that are sent again closes the connection, when
@@ -186,12 +182,12 @@ fn messages_before_the_sequence_are_dropped() {
 fn a_second_loss_while_messages_are_sent_again_ends_the_connection() {
     let mut buffer = MessageBuffer::<()>::new(1_000);
     for _ in 0..3 {
-        assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(true));
+        assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::New));
     }
-    assert_eq!(buffer.handle_message(Moment::ZERO, &sequence(1)), Ok(false));
-    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(false));
-    assert_eq!(buffer.handle_message(Moment::ZERO, &sequence(4)), Ok(false));
-    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(true));
+    assert_eq!(buffer.handle_message(Moment::ZERO, &sequence(1)), Ok(Receipt::Bookkeeping));
+    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::Duplicate));
+    assert_eq!(buffer.handle_message(Moment::ZERO, &sequence(4)), Ok(Receipt::Bookkeeping));
+    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::New));
 }
 
 /// The official clients tell a wrong number of retries (42806), or stay in the state Reconnecting for ever.
@@ -199,24 +195,23 @@ fn a_second_loss_while_messages_are_sent_again_ends_the_connection() {
 fn retries_are_counted_wrongly_or_have_no_end() {
     let mut client = Client::start(|options| options.automatic_reconnect = true);
     client.connect(ANSWER);
-    client.now = 10 * SECOND;
+    client.0.sleep_until(10 * SECOND);
     client.lose();
     for n in 0..4 {
         let Effect::AskRetryPolicy(context) = client.last() else { panic!("retry {n}") };
         assert_eq!((context.previous_retry_count, context.elapsed), (n, n * 2 * SECOND));
-        client.session.handle_retry_delay(client.now, Some(2 * SECOND));
-        client.now += 2 * SECOND;
-        client.session.handle_timeout(client.now);
+        client.0.retry_delay(Some(2 * SECOND));
+        client.0.wait();
         client.answer(503, "");
     }
     client.effects();
-    client.session.handle_retry_delay(client.now, None);
+    client.0.retry_delay(None);
     let Effect::Disconnected(error) = client.last() else { panic!("no end") };
-    let ConnectionError::RetriesExhausted { attempts: 4, elapsed, last } = &error else {
+    let ConnectionError::RetriesExhausted { attempts: 4, elapsed, last } = &*error else {
         panic!("{error:?}")
     };
     assert_eq!((*elapsed, last.status()), (8 * SECOND, Some(503)));
-    assert_eq!(client.session.poll_timeout(), None);
+    assert_eq!(client.0.machine.poll_timeout(), None);
 }
 
 /// The official clients tell the status of a failed start only as a part of the text (39079).
@@ -230,13 +225,13 @@ fn the_status_of_a_failed_start_is_lost() {
     }
 }
 
-/// The official clients don't retry the first connect (24957).
+/// The official clients do not retry the first connect (24957).
 #[test]
 fn the_first_connect_is_not_retried() {
     let mut client = Client::start(|options| options.retry_first_connect = true);
     client.answer(503, "");
     assert!(matches!(client.last(), Effect::AskRetryPolicy(_)));
-    client.session.handle_retry_delay(client.now, Some(Duration::ZERO));
+    client.0.retry_delay(Some(Duration::ZERO));
     assert_eq!(client.asks().0, "app");
     client.connect(ANSWER);
 }
@@ -247,7 +242,7 @@ fn a_reconnect_does_not_negotiate() {
     let mut client = Client::start(|options| options.automatic_reconnect = true);
     client.connect(ANSWER);
     client.lose();
-    client.session.handle_retry_delay(client.now, Some(Duration::ZERO));
+    client.0.retry_delay(Some(Duration::ZERO));
     client.asks();
     client.answer(200, &ANSWER.replace("a+b/c=&d", "second"));
     let Effect::Open { url, .. } = client.last() else { panic!("not opened") };
@@ -272,22 +267,24 @@ fn the_handshake_is_read_carelessly() {
     let shaking_hands = || {
         let mut client = Client::start(|_| {});
         client.answer(200, ANSWER);
-        client.session.handle_open(client.now, Ok(()));
+        client.0.open(Ok(()));
         let request = HandshakeRequest { protocol: "json".into(), version: 1 };
         let mut wanted = Vec::new();
         request.write(&mut wanted);
-        assert_eq!(client.last(), Effect::SendHandshake(wanted));
+        assert_eq!(client.0.take_sent().as_bytes(), wanted);
         client
     };
     let mut client = shaking_hands();
-    client.session.handle_handshake(client.now, b"{\"error\":\"no\"}\x1e");
-    assert_eq!(client.last(), Effect::Disconnected(ConnectionError::Handshake("no".into())));
-    let stream = b"{}\x1e{\"type\":6}\x1e";
+    client.0.receive("{\"error\":\"no\"}\u{1e}");
+    assert_eq!(client.last(), Effect::Disconnected(ConnectionError::Handshake("no".into()).into()));
+    let stream = "{}\u{1e}{\"type\":1,\"target\":\"Early\",\"arguments\":[]}\u{1e}";
+    let early =
+        || Heard::Called { call: None, target: "Early".to_owned(), arguments: "[]".to_owned() };
     for cut in 0..3 {
         let mut client = shaking_hands();
-        assert_eq!(client.session.handle_handshake(client.now, &stream[..cut]), b"");
-        assert_eq!(client.session.handle_handshake(client.now, &stream[cut..]), b"{\"type\":6}\x1e");
-        assert!(client.session.is_connected());
+        assert_eq!(client.0.receive(&stream[..cut]), []);
+        assert_eq!(client.0.receive(&stream[cut..]), [early()]);
+        assert!(client.0.is_up());
     }
 }
 
@@ -303,7 +300,15 @@ fn pings_stop_when_the_server_is_silent() {
     assert_eq!(timers.handle_timeout(100 * SECOND), Some(Due::PeerTimeout));
     let mut client = Client::start(|_| {});
     client.answer(200, ANSWER);
-    client.session.handle_open(client.now, Ok(()));
-    client.session.handle_handshake(client.now, b"{}\x1e");
-    assert_eq!(client.last(), Effect::SendPing, "a server's own timeout begins with the first one");
+    client.0.open(Ok(()));
+    client.0.take_sent();
+    client.0.receive("{}\u{1e}");
+    assert_eq!(client.0.take_sent(), PING, "a server's own timeout begins with the first one");
+    for n in 1..=3 {
+        client.0.wait_until(n * 15 * SECOND - SECOND);
+        client.0.receive(PING);
+        assert_eq!(client.0.take_sent(), "");
+        client.0.wait_until(n * 15 * SECOND);
+        assert_eq!(client.0.take_sent(), PING, "whether the server says something or not");
+    }
 }

@@ -4,21 +4,23 @@
 //! profiles `all`, `net11`, `core` and `derived` have to hold; `js`, `dotnet` and `disputed` are where the official
 //! clients differ from each other, and are only reported.
 
+mod machine;
 mod messages;
 mod support;
 
 use std::path::PathBuf;
 
+use hubwire::core::client::{ClientOptions, Effect};
 use hubwire::core::framing::{BinaryFraming, TextFraming};
 use hubwire::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
 use hubwire::core::message::Headers;
 use hubwire::core::negotiate::{
-    NegotiateAnswer, NegotiateResponse, TransferFormat, Transport, TransportChoice, Transports,
+    NegotiateResponse, TransferFormat, Transport, TransportChoice, Transports,
     negotiate_url, refresh_delay, refresh_url, user_agent, with_token_in_query,
 };
-use hubwire::core::session::{Effect, Session, SessionOptions};
 use hubwire::core::{ProtocolError, json, msgpack};
 use hubwire::{AccessToken, HubUrl};
+use machine::driver::Driver;
 use messages::values::{bytes, decoded, encoded, real, shown};
 use messages::{built, plain};
 use serde::de::DeserializeOwned;
@@ -336,10 +338,10 @@ fn response_like(response: &NegotiateResponse, wanted: &Value) -> Value {
     )
 }
 
-/// Drives the session machine, as in a browser, against the case's answers.
+/// Drives the client's machine, as in a browser, against the case's answers.
 fn start(case: &Value) -> Verdict {
     let input = &case["input"];
-    let mut options = SessionOptions::new(HubUrl::parse(text(input, "hubUrl")).map_err(|e| e.to_string())?);
+    let mut options = ClientOptions::new(HubUrl::parse(text(input, "hubUrl")).map_err(|e| e.to_string())?);
     options.insecure_http = true;
     options.skip_negotiation = input["skipNegotiation"].as_bool().unwrap_or_default();
     options.use_stateful_reconnect = input["useStatefulReconnect"].as_bool().unwrap_or_default();
@@ -370,36 +372,33 @@ fn start(case: &Value) -> Verdict {
             TransferFormat::Text
         },
     };
-    let mut session: Session<(), (), ()> = Session::new(options);
-    let now = std::time::Duration::ZERO;
-    session.start(now);
+    let mut driver = Driver::new(options);
+    driver.start();
     let responses = input["responses"].as_array().cloned().unwrap_or_default();
     let mut requests = Vec::new();
-    let mut result = Err("the session waits for nothing".to_owned());
-    while let Some(effect) = session.poll_effect() {
-        match effect {
-            Effect::FetchToken => {
-                session.handle_token(now, now, Ok(input["accessToken"].as_str().map(AccessToken::from)));
-            }
+    let mut result = Err("the client waits for nothing".to_owned());
+    loop {
+        match driver.take_effects().pop().ok_or("the client asks for nothing")? {
+            Effect::FetchToken => driver.token(Ok(input["accessToken"].as_str().map(AccessToken::from))),
             Effect::Negotiate(request) => {
                 let authorization = request.token.map(|token| format!("Bearer {}", token.secret()));
                 requests.push(value!({"url": request.url.to_text(), "authorization": authorization}));
                 let response = responses.get(requests.len() - 1).or(responses.last()).ok_or("no response")?;
                 let status = response["status"].as_u64().and_then(|s| u16::try_from(s).ok()).unwrap_or(200);
-                let body = text(response, "body").as_bytes();
-                session.handle_negotiate(now, Ok(NegotiateAnswer { status, retry_after: None, body }));
+                driver.answer_negotiate(Ok((status, text(response, "body"))));
             }
-            Effect::Open { transport, url, token, .. } => {
+            Effect::Open { transport, url } => {
+                let token = driver.machine.link_token();
                 let connect = match transport {
-                    Transport::WebSockets => with_token_in_query(&url, token.as_ref()).to_web_socket_text(),
-                    Transport::ServerSentEvents => with_token_in_query(&url, token.as_ref()).to_text(),
+                    Transport::WebSockets => with_token_in_query(&url, token).to_web_socket_text(),
+                    Transport::ServerSentEvents => with_token_in_query(&url, token).to_text(),
                     Transport::LongPolling => url.to_text(),
                 };
                 result = Ok(value!({"transport": transport.name(), "connectUrl": connect}));
-                session.handle_open(now, Ok(()));
-                session.handle_handshake(now, b"{}\x1e");
+                driver.open(Ok(()));
+                driver.receive("{}\u{1e}");
             }
-            Effect::Connected(info) => {
+            Effect::Connected { info, .. } => {
                 if let Ok(result) = &mut result {
                     result["connectionId"] = info.connection_id.into();
                 }
@@ -409,7 +408,7 @@ fn start(case: &Value) -> Verdict {
                 result = Err(error.to_string());
                 break;
             }
-            _ => {}
+            effect => return Err(format!("{effect:?}")),
         }
     }
     let wanted = &case["expect"]["negotiateRequests"];

@@ -237,7 +237,7 @@ impl Callee<RawCodec> for Arc<Handlers> {
         drop(registry);
         // Whoever works on it already goes on, unless it is gone with its runtime.
         if let Some(queue) = self.idle().take() {
-            let worker = Worker { queue: Some(queue), handlers: Arc::downgrade(self) };
+            let worker = Worker { queue: Some(queue), handlers: Self::downgrade(self) };
             runtime.spawn(worker.run(runtime.clone()));
         }
     }

@@ -43,6 +43,9 @@ impl<C: Codec> ClientMachine<C> {
                 // The server would take a close frame as the end of the connection, which a socket that is silent may
                 // still deliver.
                 let abort = matches!(error, ConnectionError::ServerTimeout { .. });
+                if abort {
+                    self.outgoing.clear();
+                }
                 self.effects.push_back(Effect::CloseTransport { abort });
                 self.resume(now, live, error);
             }

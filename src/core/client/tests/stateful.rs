@@ -110,6 +110,14 @@ fn a_silent_socket_is_replaced_without_a_close_frame() {
     bench.machine.handle_timeout(60 * SECOND);
     let effects = bench.effects();
     assert!(matches!(effects.last(), Some(Effect::Open { .. })), "{effects:?}");
+    // What the silent socket did not take is for no other: the new one begins with a Sequence.
+    let mut bench = stateful();
+    bench.call(CallKind::Plain);
+    bench.machine.handle_timeout(30 * SECOND);
+    assert!(!bench.machine.has_transmit());
+    bench.effects();
+    bench.open();
+    assert!(bench.sent().starts_with("{\"type\":9,"));
     // A socket that is lost may be closed in peace.
     let mut bench = stateful();
     bench.machine.handle_transport_closed(bench.now, lost());
