@@ -258,11 +258,8 @@ impl Driver {
 
     pub(crate) fn answer_negotiate(&mut self, answer: Result<(u16, &str), TransportError>) {
         let late = !self.done(Job::Negotiate);
-        let answer = answer.map(|(status, body)| NegotiateAnswer {
-            status,
-            retry_after: None,
-            body: body.as_bytes(),
-        });
+        let answer =
+            answer.map(|(status, body)| NegotiateAnswer { status, retry_after: None, body: body.as_bytes() });
         self.machine.handle_negotiate(self.now, answer);
         self.settle(late);
     }
@@ -342,7 +339,7 @@ impl Driver {
     }
 
     pub(crate) fn receive(&mut self, text: &str) -> Vec<Heard> {
-        self.receive_frame(Frame::text(text))
+        self.receive_frame(Frame::Text(text))
     }
 
     pub(crate) fn receive_frame(&mut self, frame: Frame<'_>) -> Vec<Heard> {
@@ -388,11 +385,14 @@ impl Driver {
             }
             HubEvent::Completed { id, outcome } => {
                 self.call_ends(id, CallKind::Plain);
-                Heard::Completed(id, match outcome {
-                    Outcome::Void => Ok(None),
-                    Outcome::Value(value) => Ok(Some(text(value))),
-                    Outcome::Error(error) => Err(error.into_owned()),
-                })
+                Heard::Completed(
+                    id,
+                    match outcome {
+                        Outcome::Void => Ok(None),
+                        Outcome::Value(value) => Ok(Some(text(value))),
+                        Outcome::Error(error) => Err(error.into_owned()),
+                    },
+                )
             }
             HubEvent::UnexpectedItem { id } => {
                 self.call_ends(id, CallKind::Plain);
@@ -404,10 +404,13 @@ impl Driver {
             }
             HubEvent::StreamCompleted { id, outcome } => {
                 self.call_ends(id, CallKind::Stream);
-                Heard::StreamCompleted(id, match outcome {
-                    Outcome::Error(error) => Some(error.into_owned()),
-                    Outcome::Void | Outcome::Value(_) => None,
-                })
+                Heard::StreamCompleted(
+                    id,
+                    match outcome {
+                        Outcome::Error(error) => Some(error.into_owned()),
+                        Outcome::Void | Outcome::Value(_) => None,
+                    },
+                )
             }
             event => panic!("{event:?} does not concern the user"),
         })

@@ -3,6 +3,8 @@
 #[cfg(feature = "client")]
 mod http;
 #[cfg(feature = "client")]
+mod read_ahead;
+#[cfg(feature = "client")]
 mod task;
 #[cfg(any(feature = "client", feature = "service"))]
 pub(crate) mod tls;

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use super::http::{HttpClient, describe};
+use super::read_ahead::ReadAhead;
 use crate::core::TransportError;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::core::negotiate::Transports;
@@ -22,6 +23,9 @@ use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 use crate::platform::SharedFrame;
+
+/// What tungstenite holds for each connection.
+const READ_BUFFER: usize = 2 * 1024;
 
 /// How long a last flush may take when the connection closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -102,7 +106,7 @@ impl From<&str> for Frame {
 /// A WebSocket whose upgrade reqwest makes, so that one configuration of TLS, proxy and headers serves every
 /// request of a connection, and the answer to a refused upgrade can be read.
 pub(crate) struct WebSocket<S = reqwest::Upgraded> {
-    stream: WebSocketStream<S>,
+    stream: WebSocketStream<ReadAhead<S>>,
     /// How many pings have come since everything had gone out.
     pings: u32,
 }
@@ -145,11 +149,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     async fn over(connection: S) -> Self {
         // tungstenite's `max_write_buffer_size` stays unset: it would refuse a large message of ours as well.
         let config = WebSocketConfig::default()
-            .read_buffer_size(16 * 1024)
+            .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(DEFAULT_MESSAGE_LIMIT))
             .max_frame_size(Some(DEFAULT_MESSAGE_LIMIT));
         Self {
-            stream: WebSocketStream::from_raw_socket(connection, Role::Client, Some(config)).await,
+            stream: WebSocketStream::from_raw_socket(ReadAhead::new(connection), Role::Client, Some(config))
+                .await,
             pings: 0,
         }
     }
