@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{
     core::{
         HubProtocol, ProtocolError,
-        codec::{self, Codec, Payload, RawDecoder, RawMessages},
+        codec::{Codec, Payload, RawDecoder, RawMessages},
         message::HubMessage,
         negotiate::TransferFormat,
     },
@@ -62,7 +62,7 @@ impl From<Frame> for Out {
 impl Codec for SharedCodec {
     type Payload<'a> = Payload<'a>;
     type Out = Out;
-    type Frame<'f> = codec::Frame<'f>;
+    type Frame<'f> = &'f Frame;
     type Decoder = RawDecoder;
     type Messages<'f> = RawMessages<'f>;
 
@@ -99,17 +99,28 @@ impl Codec for SharedCodec {
         RawDecoder::new(self.0, limit)
     }
 
-    fn bytes<'s>(frame: &'s codec::Frame<'_>) -> Cow<'s, [u8]> {
-        frame.bytes.into()
+    fn bytes<'s>(frame: &'s &Frame) -> Cow<'s, [u8]> {
+        frame.bytes().into()
     }
 
     fn decode<'f>(
         decoder: &mut RawDecoder,
-        frame: codec::Frame<'f>,
+        frame: &'f Frame,
         skip: usize,
         spare: &'f mut Vec<u8>,
     ) -> Result<RawMessages<'f>, ProtocolError> {
-        decoder.decode(frame, skip, spare)
+        // Like ASP.NET Core, this server does not look at the kind of a frame.
+        Ok(match (decoder, frame) {
+            (RawDecoder::Text(framing), Frame::Text(text)) => {
+                RawMessages::Text(framing.take(text.as_str().get(skip..).unwrap_or_default(), spare))
+            }
+            (RawDecoder::Text(framing), Frame::Binary(bytes)) => {
+                RawMessages::Text(framing.take(bytes.get(skip..).unwrap_or_default(), spare))
+            }
+            (RawDecoder::Binary(framing), frame) => {
+                RawMessages::Binary(framing.take(frame.bytes().get(skip..).unwrap_or_default(), spare))
+            }
+        })
     }
 }
 

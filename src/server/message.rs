@@ -20,11 +20,15 @@ impl Frame {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Text(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
         }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes().len()
     }
 }
 

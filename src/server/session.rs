@@ -2,7 +2,6 @@
 
 use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
 
-use axum::body::Bytes;
 use tokio::{
     sync::{mpsc::UnboundedReceiver, watch},
     time::{self, Instant, Sleep},
@@ -11,7 +10,7 @@ use tokio::{
 use crate::{
     core::{
         HubProtocol, Moment, ProtocolError,
-        codec::{self, Payload},
+        codec::Payload,
         hub::HubEvent,
         message::{Invocation, Outcome},
         server::{DisconnectReason, Effect, ServerMachine, ServerOptions, Transmit, TransportError},
@@ -137,7 +136,7 @@ struct Wire {
 
 /// What a driver waits for.
 enum Input {
-    Received(Result<Option<Bytes>, Malformed>),
+    Received(Result<Option<Frame>, Malformed>),
     Queued(Vec<Outgoing>),
     Timeout,
     Cut,
@@ -231,7 +230,7 @@ impl<D: Dispatcher> Driver<D> {
     async fn handle(&mut self, input: Input) {
         let machine = &mut self.wire.machine;
         match input {
-            Input::Received(Ok(Some(chunk))) => self.receive(&chunk).await,
+            Input::Received(Ok(Some(frame))) => self.receive(&frame).await,
             Input::Received(Ok(None)) => machine.handle_left(),
             Input::Received(Err(Malformed)) => machine.handle_protocol_error(MALFORMED),
             Input::Queued(batch) => self.forward(batch),
@@ -241,12 +240,9 @@ impl<D: Dispatcher> Driver<D> {
         }
     }
 
-    /// Takes the messages of a chunk. Where the client does not read the answers, they wait here.
-    async fn receive(&mut self, chunk: &[u8]) {
+    /// Takes the messages of a frame. Where the client does not read the answers, they wait here.
+    async fn receive(&mut self, frame: &Frame) {
         let (now, mut spare) = (self.wire.now(), Vec::new());
-        // Like ASP.NET Core, this server does not look at the kind of a WebSocket message.
-        let is_text = self.wire.machine.codec().is_none_or(|codec| codec.0 == HubProtocol::Json);
-        let frame = codec::Frame { is_text, bytes: chunk };
         let was_connected = self.wire.machine.is_connected();
         let Some(mut messages) = self.wire.machine.handle_frame(now, frame, &mut spare) else { return };
         if !was_connected && self.wire.machine.poll_effect() == Some(Effect::Connected) {

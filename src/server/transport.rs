@@ -2,10 +2,7 @@
 
 use std::{future::poll_fn, pin::Pin};
 
-use axum::{
-    body::Bytes,
-    extract::ws::{self, WebSocket, WebSocketUpgrade},
-};
+use axum::extract::ws::{self, WebSocket, WebSocketUpgrade};
 use futures_sink::Sink;
 use tokio::time::Instant;
 
@@ -66,11 +63,11 @@ impl Transport {
         }
     }
 
-    /// The next chunk, `None` when the client has left. It can be abandoned at any time without losing any.
-    pub(crate) async fn receive(&mut self) -> Result<Option<Bytes>, Malformed> {
+    /// The next frame, `None` when the client has left. It can be abandoned at any time without losing any.
+    pub(crate) async fn receive(&mut self) -> Result<Option<Frame>, Malformed> {
         let socket = match self {
             Self::WebSocket(socket) => socket,
-            Self::Http(http) => return Ok(http.receive().await),
+            Self::Http(http) => return Ok(http.receive().await.map(Frame::Binary)),
         };
         loop {
             // The answer to a ping waits in the write buffer. Nothing more is read before it has left, so a client that
@@ -79,9 +76,8 @@ impl Transport {
                 return Ok(None);
             }
             match socket.recv().await {
-                Some(Ok(ws::Message::Text(text))) => return Ok(Some(text.into())),
-                // ASP.NET Core does not look at the kind either.
-                Some(Ok(ws::Message::Binary(bytes))) => return Ok(Some(bytes)),
+                Some(Ok(ws::Message::Text(text))) => return Ok(Some(Frame::Text(text))),
+                Some(Ok(ws::Message::Binary(bytes))) => return Ok(Some(Frame::Binary(bytes))),
                 Some(Ok(ws::Message::Ping(_) | ws::Message::Pong(_))) => {}
                 Some(Ok(ws::Message::Close(_))) | None => return Ok(None),
                 Some(Err(error)) => {

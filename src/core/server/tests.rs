@@ -46,7 +46,7 @@ impl Bench {
     /// Takes a frame, and tells what of it the owner hears.
     fn receive(&mut self, text: &str) -> Vec<String> {
         let mut spare = Vec::new();
-        let Some(mut messages) = self.machine.handle_frame(self.now, Frame::text(text), &mut spare) else {
+        let Some(mut messages) = self.machine.handle_frame(self.now, Frame::Text(text), &mut spare) else {
             return Vec::new();
         };
         let mut events = Vec::new();
@@ -254,7 +254,7 @@ fn a_client_that_does_not_read_its_answers_has_to_wait() {
     let mut bench = Bench::connected(|options| options.message_limit = 1 << 20);
     let calls: String = (0..100).map(|n| call(&n.to_string())).collect();
     let (large, mut spare, mut answered) = ("x".repeat(10_000), Vec::new(), 0);
-    let mut messages = bench.machine.handle_frame(bench.now, Frame::text(&calls), &mut spare).unwrap();
+    let mut messages = bench.machine.handle_frame(bench.now, Frame::Text(&calls), &mut spare).unwrap();
     for round in 0.. {
         while let Some(HubEvent::Called { call: Some(call), .. }) =
             bench.machine.next_event(bench.now, &mut messages)
@@ -303,7 +303,7 @@ fn a_message_that_breaks_the_protocol_ends_the_connection() {
         assert!(matches!(bench.end(false), DisconnectReason::Protocol(_)));
     }
     let mut bench = Bench::connected(|_| {});
-    assert!(bench.machine.handle_frame(bench.now, Frame::binary(b"\x02\x91\x06"), &mut Vec::new()).is_none());
+    assert!(bench.machine.handle_frame(bench.now, Frame::Binary(b"\x02\x91\x06"), &mut Vec::new()).is_none());
     assert!(matches!(bench.end(false), DisconnectReason::Protocol(ProtocolError::WrongKind(_))));
     let broken = ProtocolError::Message("the frame is broken");
     let mut bench = Bench::connected(|_| {});
