@@ -1,74 +1,99 @@
 //! What waits to be sent to one client.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::local::{
-    calls::Calls,
-    protocol::{Frame, Message, Protocol},
+use crate::{
+    core::{HubProtocol, message::Outcome},
+    server::{
+        calls::{Answer, Call, PendingCall},
+        message::{Frame, Message},
+    },
 };
 
 /// How many bytes may wait for one client. A client that falls further behind is cut off.
-const LIMIT: usize = 16 * 1024 * 1024;
+pub(crate) const LIMIT: usize = 16 * 1024 * 1024;
 
 /// What a queued message costs besides its bytes.
 const OVERHEAD: usize = 64;
 
 /// One thing for the connection's task to do.
 #[derive(Debug)]
-pub(super) enum Outgoing {
+pub(crate) enum Outgoing {
     /// Send this.
     Message(Frame),
-    /// Send this Close message and end.
-    Close(Frame),
+    /// Answer this call of the client's, if it still expects an answer.
+    Answer(u64, Answer),
+    /// Call a method of the client, whose message has about so many bytes.
+    Call(Call, usize),
+    /// Close the connection, with this error in the Close message.
+    Close(Option<Box<str>>),
 }
 
 impl Outgoing {
-    fn cost(&self) -> usize {
-        let (Self::Message(frame) | Self::Close(frame)) = self;
-        frame.len() + OVERHEAD
+    /// What it takes of the room in the queue.
+    pub(crate) fn cost(&self) -> usize {
+        let size = match self {
+            Self::Message(frame) => frame.len(),
+            Self::Answer(_, Outcome::Value(value)) => value.len(),
+            Self::Answer(_, Outcome::Error(error)) => error.len(),
+            Self::Answer(_, Outcome::Void) => 0,
+            Self::Call(_, size) => *size,
+            Self::Close(error) => error.as_ref().map_or(0, |error| error.len()),
+        };
+        size + OVERHEAD
     }
 }
 
 /// The sending half of a client's queue, which is bounded by the bytes in it.
 #[derive(Debug)]
-pub(super) struct Outbox {
-    pub(super) protocol: Protocol,
+pub(crate) struct Outbox {
+    pub(crate) protocol: HubProtocol,
     queue: mpsc::UnboundedSender<Outgoing>,
     waiting: AtomicUsize,
     cut: Notify,
-    /// What waits for the client's answer.
-    pub(super) calls: Arc<Calls>,
 }
 
 impl Outbox {
-    pub(super) fn new(protocol: Protocol) -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
+    pub(crate) fn new(protocol: HubProtocol) -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
         let (queue, outgoing) = mpsc::unbounded_channel();
         let waiting = AtomicUsize::new(0);
-        (Self { protocol, queue, waiting, cut: Notify::new(), calls: Arc::default() }, outgoing)
+        (Self { protocol, queue, waiting, cut: Notify::new() }, outgoing)
     }
 
     /// Queues a message if there is one for this client's protocol.
-    pub(super) fn send(&self, message: &Message) {
+    pub(crate) fn send(&self, message: &Message) {
         if let Some(frame) = message.frame(self.protocol) {
             self.push(Outgoing::Message(frame));
         }
     }
 
+    /// Queues the answer to a call of the client's.
+    pub(crate) fn answer(&self, call: u64, answer: Answer) {
+        self.push(Outgoing::Answer(call, answer));
+    }
+
+    /// Queues a call of a client's method that the client answers. `message` writes it with its invocation id, in about
+    /// `size` bytes.
+    pub(crate) fn call(
+        &self,
+        size: usize,
+        message: impl FnOnce(&str) -> Message + Send + Sync + 'static,
+    ) -> PendingCall {
+        let (call, pending) = Call::new(self.protocol, message);
+        self.push(Outgoing::Call(call, size));
+        pending
+    }
+
     /// Queues the end of the connection.
-    pub(super) fn close(&self, message: &Message) {
-        if let Some(frame) = message.frame(self.protocol) {
-            self.push(Outgoing::Close(frame));
-        }
+    pub(crate) fn close(&self, error: Option<&str>) {
+        self.push(Outgoing::Close(error.map(Into::into)));
     }
 
     /// Queues a message. If there is no room, the connection is cut: dropping single messages would leave the
     /// client with gaps that it can't know of.
-    pub(super) fn push(&self, outgoing: Outgoing) {
+    fn push(&self, outgoing: Outgoing) {
         let cost = outgoing.cost();
         if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > LIMIT {
             self.waiting.fetch_sub(cost, Ordering::Relaxed);
@@ -79,18 +104,18 @@ impl Outbox {
         let _ = self.queue.send(outgoing);
     }
 
-    /// Tells the queue that its connection has sent these.
-    pub(super) fn sent(&self, outgoing: &[Outgoing]) {
-        self.waiting.fetch_sub(outgoing.iter().map(Outgoing::cost).sum(), Ordering::Relaxed);
+    /// Tells the queue that its connection has sent so much of it.
+    pub(crate) fn sent(&self, cost: usize) {
+        self.waiting.fetch_sub(cost, Ordering::Relaxed);
     }
 
     /// Ends the connection at once, without a Close message.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.cut.notify_one();
     }
 
     /// Waits until the connection is cut.
-    pub(super) async fn was_cut(&self) {
+    pub(crate) async fn was_cut(&self) {
         self.cut.notified().await;
     }
 }
@@ -115,13 +140,13 @@ mod tests {
 
     #[test]
     fn a_full_queue_cuts_the_connection() {
-        let (outbox, mut outgoing) = Outbox::new(Protocol::Json);
+        let (outbox, mut outgoing) = Outbox::new(HubProtocol::Json);
         let half = text(LIMIT / 2 - OVERHEAD);
         for _ in 0..2 {
             outbox.push(Outgoing::Message(half.clone()));
         }
         assert!(!is_cut(&outbox));
-        outbox.sent(&[outgoing.try_recv().expect("the first message")]);
+        outbox.sent(outgoing.try_recv().expect("the first message").cost());
         outbox.push(Outgoing::Message(half));
         assert!(!is_cut(&outbox));
         outbox.push(Outgoing::Message(text(1)));
@@ -131,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_message_larger_than_the_queue_cuts_the_connection() {
-        let (outbox, _outgoing) = Outbox::new(Protocol::Json);
+        let (outbox, _outgoing) = Outbox::new(HubProtocol::Json);
         outbox.push(Outgoing::Message(text(LIMIT)));
         assert!(is_cut(&outbox));
     }
