@@ -13,19 +13,20 @@ use tokio::sync::mpsc;
 
 use crate::{
     core::{
+        HubProtocol,
         framing::RECORD_SEPARATOR,
         json,
         message::{HubMessage, Invocation, Outcome},
         msgpack,
         url::{HubUrl, encode_data},
     },
-    local::{
-        LocalError,
+    local::error::LocalError,
+    platform::tls::http_client_builder,
+    server::{
+        message::{self, Frame},
         negotiated::Negotiation,
         outbox::{Outbox, Outgoing},
-        protocol::{Frame, Protocol},
     },
-    platform::tls::http_client_builder,
     service::{secret::Secret, upstream_signature},
 };
 
@@ -153,7 +154,7 @@ enum Event {
 /// Where a connection leaves its events.
 #[derive(Debug)]
 pub(super) struct Events {
-    protocol: Protocol,
+    protocol: HubProtocol,
     queue: mpsc::Sender<Event>,
     /// Room for the last event, whatever waits.
     last: mpsc::OwnedPermit<Event>,
@@ -171,9 +172,6 @@ impl Events {
 
     /// Passes a client's call on, and gives what to answer at once if it cannot be.
     pub(super) fn call<P: AsRef<[u8]> + Clone>(&self, call: &Invocation<'_, P>) -> Result<(), &'static str> {
-        if !call.stream_ids.is_empty() {
-            return Err("Streams are not supported in serverless mode.");
-        }
         let event = Event::Call {
             target: call.target.to_string(),
             invocation_id: call.invocation_id.as_deref().filter(|id| !id.is_empty()).map(str::to_owned),
@@ -201,8 +199,8 @@ async fn tell(
         match event {
             Event::Call { target, invocation_id, body } => {
                 let kind = match protocol {
-                    Protocol::Json => JSON,
-                    Protocol::MessagePack => MESSAGE_PACK,
+                    HubProtocol::Json => JSON,
+                    HubProtocol::MessagePack => MESSAGE_PACK,
                 };
                 let (status, body) = upstream.post(&client, "messages", &target, (kind, body)).await;
                 if let Some(id) = invocation_id {
@@ -219,12 +217,12 @@ async fn tell(
 }
 
 /// A call as upstreams get it: in the client's protocol, without what says where a message ends.
-fn body<P: AsRef<[u8]> + Clone>(protocol: Protocol, call: &Invocation<'_, P>) -> Vec<u8> {
+fn body<P: AsRef<[u8]> + Clone>(protocol: HubProtocol, call: &Invocation<'_, P>) -> Vec<u8> {
     let mut body = Vec::new();
-    protocol.write(&mut body, &HubMessage::Invocation(call.clone()));
+    message::write(protocol, &mut body, &HubMessage::Invocation(call.clone()));
     match protocol {
-        Protocol::Json => body.truncate(body.len().saturating_sub(1)),
-        Protocol::MessagePack => {
+        HubProtocol::Json => body.truncate(body.len().saturating_sub(1)),
+        HubProtocol::MessagePack => {
             body.drain(..prefix_width(&body));
             // Of the six elements the last, the list of stream ids, is empty and stays out.
             if let Some(header) = body.first_mut() {
@@ -242,7 +240,7 @@ fn prefix_width(message: &[u8]) -> usize {
 }
 
 /// What the client gets for the upstream's answer.
-fn completion(protocol: Protocol, id: &str, status: u16, body: &[u8]) -> Frame {
+fn completion(protocol: HubProtocol, id: &str, status: u16, body: &[u8]) -> Frame {
     fn outcome<'a, P>(message: Option<HubMessage<'a, P>>, id: &str) -> Option<Outcome<'a, P>> {
         match message {
             Some(HubMessage::Completion { invocation_id, outcome, .. }) if invocation_id == id => {
@@ -251,8 +249,9 @@ fn completion(protocol: Protocol, id: &str, status: u16, body: &[u8]) -> Frame {
             _ => None,
         }
     }
-    fn encode<P: AsRef<[u8]>>(protocol: Protocol, id: &str, outcome: Outcome<'_, P>) -> Frame {
-        protocol.encode(&HubMessage::Completion { headers: Vec::new(), invocation_id: id.into(), outcome })
+    fn encode<P: AsRef<[u8]>>(protocol: HubProtocol, id: &str, outcome: Outcome<'_, P>) -> Frame {
+        let invocation_id = id.into();
+        Frame::encode(protocol, &HubMessage::Completion { headers: Vec::new(), invocation_id, outcome })
     }
     let error = |text: String| encode::<&str>(protocol, id, Outcome::Error(text.into()));
     if !(200..300).contains(&status) {
@@ -262,12 +261,12 @@ fn completion(protocol: Protocol, id: &str, status: u16, body: &[u8]) -> Frame {
         return encode::<&str>(protocol, id, Outcome::Void);
     }
     let answered = match protocol {
-        Protocol::Json => {
+        HubProtocol::Json => {
             let text = std::str::from_utf8(body.strip_suffix(&[RECORD_SEPARATOR]).unwrap_or(body));
             let message = text.ok().and_then(|text| json::parse(text).ok().flatten());
             outcome(message, id).map(|outcome| encode(protocol, id, outcome))
         }
-        Protocol::MessagePack => {
+        HubProtocol::MessagePack => {
             // Upstreams send it with its length, as a client would get it, or without.
             let unprefixed = body.get(prefix_width(body)..).unwrap_or_default();
             [body, unprefixed].into_iter().find_map(|bytes| {
@@ -287,7 +286,7 @@ mod tests {
 
     #[test]
     fn answers_become_completions() {
-        let text = |status, body: &str| match completion(Protocol::Json, "7", status, body.as_bytes()) {
+        let text = |status, body: &str| match completion(HubProtocol::Json, "7", status, body.as_bytes()) {
             Frame::Text(text) => text.to_string(),
             Frame::Binary(_) => String::new(),
         };
@@ -302,7 +301,7 @@ mod tests {
 
     #[test]
     fn answers_in_messagepack_become_completions() {
-        let bytes = |status, body: &[u8]| match completion(Protocol::MessagePack, "7", status, body) {
+        let bytes = |status, body: &[u8]| match completion(HubProtocol::MessagePack, "7", status, body) {
             Frame::Binary(bytes) => bytes.to_vec(),
             Frame::Text(_) => Vec::new(),
         };
@@ -324,9 +323,9 @@ mod tests {
             arguments: &b"\x91\x01"[..],
             stream_ids: Vec::new(),
         };
-        assert_eq!(body(Protocol::MessagePack, &call), b"\x95\x01\x80\xc0\xa1m\x91\x01");
+        assert_eq!(body(HubProtocol::MessagePack, &call), b"\x95\x01\x80\xc0\xa1m\x91\x01");
         let HubMessage::Invocation(call) = HubMessage::Invocation(call).map(|_| "[1]") else { panic!() };
-        assert_eq!(body(Protocol::Json, &call), br#"{"type":1,"target":"m","arguments":[1]}"#);
+        assert_eq!(body(HubProtocol::Json, &call), br#"{"type":1,"target":"m","arguments":[1]}"#);
     }
 
     #[test]

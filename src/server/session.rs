@@ -10,22 +10,20 @@ use tokio::{
 
 use crate::{
     core::{
-        Moment,
+        HubProtocol, Moment,
         handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse},
         keepalive::{Due, KeepAlive},
         message::{HubMessage, Invocation, Outcome},
     },
-    local::{
-        Timeouts,
-        client::Lease,
-        negotiated::Negotiation,
+    platform::unix_now,
+    server::{
+        exchange::Closed,
+        message::{self, Frame, Framing, Inbox},
+        negotiated::{Lease, Negotiation},
         outbox::{Outbox, Outgoing},
-        protocol::{Frame, Framing, Inbox, Protocol},
-        stopped,
-        transport::{Closed, Malformed, Transport},
-        upstream::{self, Events},
+        room::{Room, Timeouts},
+        transport::{Malformed, Transport},
     },
-    service::unix_now,
 };
 
 /// The largest hub message of a client.
@@ -37,23 +35,39 @@ const BATCH: usize = 64;
 /// How long a client may take to answer that the connection closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-const NO_UPSTREAM: &str = "The service runs in serverless mode and has no upstream configured, so there is nobody to \
-                           answer hub method invocations.";
+/// What the host of a room does with one connection, from its handshake to its end. Nothing here may wait.
+pub(crate) trait Dispatcher: Send + 'static {
+    /// The client is connected: it can be addressed, through the room or through its outbox.
+    fn connected(&mut self, outbox: &Arc<Outbox>);
+
+    /// The client calls a method, with arguments in its protocol. An error is the answer to it, if it wants one.
+    ///
+    /// # Errors
+    /// Why the call is refused.
+    fn invocation<P: AsRef<[u8]> + Clone>(&mut self, call: &Invocation<'_, P>) -> Result<(), &'static str>;
+
+    /// The client calls a method that streams.
+    ///
+    /// # Errors
+    /// Why the call is refused.
+    fn stream_invocation<P: AsRef<[u8]>>(&mut self, call: &Invocation<'_, P>) -> Result<(), &'static str>;
+
+    /// The connection has ended, because of an error if there is one.
+    fn disconnected(&mut self, error: Option<&str>);
+}
 
 /// A connection that was let in.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) negotiation: Negotiation,
-    /// What an upstream is told of the client.
-    pub(super) told: upstream::Client,
-    pub(super) handshake_timeout: Duration,
+pub(crate) struct Session<D> {
+    pub(crate) room: Arc<Room>,
+    pub(crate) negotiation: Negotiation,
+    pub(crate) dispatcher: D,
+    pub(crate) handshake_timeout: Duration,
     /// When it ends with the client's authentication, in seconds since the Unix epoch, if it does.
-    pub(super) expiry: watch::Receiver<Option<u64>>,
-    /// Gives the connection token free in the end.
-    pub(super) lease: Lease,
+    pub(crate) expiry: watch::Receiver<Option<u64>>,
+    /// Gives the connection token free in the end, if the client has negotiated.
+    pub(crate) _lease: Option<Lease>,
 }
-
-const NO_STREAMS: &str = "Streams are not supported in serverless mode.";
 
 /// How a connection ends.
 #[derive(Debug)]
@@ -68,15 +82,15 @@ enum End {
 
 impl End {
     /// With a Close message.
-    fn close(protocol: Protocol, error: Option<&str>, allow_reconnect: bool) -> Self {
+    fn close(protocol: HubProtocol, error: Option<&str>, allow_reconnect: bool) -> Self {
         let message: HubMessage<'_, &str> =
             HubMessage::Close { error: error.map(Into::into), allow_reconnect };
-        Self::Last(protocol.encode(&message))
+        Self::Last(Frame::encode(protocol, &message))
     }
 
     /// With a refusal of the handshake, which is JSON in every protocol.
     fn refusal(text: &str) -> Self {
-        Self::Last(handshake_response(Protocol::Json, Some(text)))
+        Self::Last(handshake_response(HubProtocol::Json, Some(text)))
     }
 
     fn as_str(&self) -> &'static str {
@@ -88,12 +102,12 @@ impl End {
     }
 }
 
-impl Session {
-    pub(super) async fn run(self, transport: Transport) {
-        let mut wire = Wire::new(transport, self.lease.service.timeouts);
+impl<D: Dispatcher> Session<D> {
+    pub(crate) async fn run(mut self, transport: Transport) {
+        let mut wire = Wire::new(transport, self.room.timeouts);
         let handshake = tokio::select! {
             done = time::timeout(self.handshake_timeout, handshake(&mut wire)) => done,
-            () = stopped(self.lease.service.stop.clone()) => Ok(Err(End::Gone)),
+            () = self.room.stopped() => Ok(Err(End::Gone)),
         };
         let end = match handshake {
             Ok(Ok((protocol, rest))) => self.connected(&mut wire, protocol, &rest).await,
@@ -103,36 +117,32 @@ impl Session {
         wire.finish(end).await;
     }
 
-    async fn connected(&self, wire: &mut Wire, protocol: Protocol, rest: &[u8]) -> End {
-        let connections = &self.lease.service.connections;
-        let Negotiation { connection_id: id, hub, user } = &self.negotiation;
+    async fn connected(&mut self, wire: &mut Wire, protocol: HubProtocol, rest: &[u8]) -> End {
+        let Negotiation { connection_id: id, hub, user } = self.negotiation.clone();
         let (outbox, outgoing) = Outbox::new(protocol);
         let outbox = Arc::new(outbox);
         // The client may be addressed from the moment it sees the handshake's response.
-        connections.insert(hub, id, user.as_deref(), outbox.clone(), std::time::Instant::now());
+        self.room.connections.insert(&hub, &id, user.as_deref(), outbox.clone());
         tracing::debug!(hub, id, "client connected");
-        let upstream = self.lease.service.upstream.clone();
-        let events = upstream.and_then(|to| Events::start(to, self.told.clone(), outbox.clone()));
-        let end = self.converse(wire, rest, &outbox, outgoing, events.as_ref()).await;
-        connections.remove(hub, id);
-        if let Some(events) = events {
-            events.end(matches!(end, End::Cut).then(|| end.as_str().to_owned()));
-        }
+        self.dispatcher.connected(&outbox);
+        let end = self.converse(wire, rest, &outbox, outgoing).await;
+        self.room.connections.remove(&hub, &id);
+        self.dispatcher.disconnected(matches!(end, End::Cut).then(|| end.as_str()));
         tracing::debug!(hub, id, reason = end.as_str(), "client disconnected");
         end
     }
 
     /// Everything between the handshake and the end.
     async fn converse(
-        &self,
+        &mut self,
         wire: &mut Wire,
         rest: &[u8],
         outbox: &Outbox,
         mut outgoing: UnboundedReceiver<Outgoing>,
-        events: Option<&Events>,
     ) -> End {
         let protocol = outbox.protocol;
-        let mut reader = Reader { framing: Framing::new(protocol, MAX_MESSAGE), outbox, events };
+        let dispatcher = &mut self.dispatcher;
+        let mut reader = Reader { framing: Framing::new(protocol, MAX_MESSAGE), outbox, dispatcher };
         let mut batch = Vec::with_capacity(BATCH);
         if let Err(end) = wire.write(outbox, vec![handshake_response(protocol, None)]).await {
             return end;
@@ -140,7 +150,7 @@ impl Session {
         if let Err(end) = wire.answer(&mut reader, rest).await {
             return end;
         }
-        let stop = stopped(self.lease.service.stop.clone());
+        let stop = self.room.stopped();
         let expiry = expired(self.expiry.clone());
         let timer = time::sleep_until(wire.due());
         tokio::pin!(stop, expiry, timer);
@@ -174,7 +184,7 @@ async fn expired(mut expiry: watch::Receiver<Option<u64>>) {
         let ends = *expiry.borrow_and_update();
         let ended = async {
             match ends {
-                Some(at) => time::sleep(Duration::from_secs(at.saturating_sub(unix_now()))).await,
+                Some(at) => time::sleep(Duration::from_secs(at.saturating_sub(unix_now().as_secs()))).await,
                 None => pending().await,
             }
         };
@@ -187,7 +197,7 @@ async fn expired(mut expiry: watch::Receiver<Option<u64>>) {
 }
 
 /// Reads the handshake request, and returns its protocol and what followed it in the same chunk.
-async fn handshake(wire: &mut Wire) -> Result<(Protocol, Vec<u8>), End> {
+async fn handshake(wire: &mut Wire) -> Result<(HubProtocol, Vec<u8>), End> {
     let mut buffer = HandshakeBuffer::default();
     loop {
         let chunk = match wire.receive().await {
@@ -202,47 +212,45 @@ async fn handshake(wire: &mut Wire) -> Result<(Protocol, Vec<u8>), End> {
         };
         let malformed = |error| End::refusal(&format!("The handshake request is malformed: {error}."));
         let (request, rest) = request.map_err(malformed)?;
-        let Some(protocol) = Protocol::by_name(&request.protocol) else {
-            return Err(End::refusal(
-                "The local service supports the protocols 'json' and 'messagepack' only.",
-            ));
+        let Some(protocol) = HubProtocol::from_name(&request.protocol) else {
+            return Err(End::refusal("The server supports the protocols 'json' and 'messagepack' only."));
         };
-        if protocol == Protocol::MessagePack && !wire.transport.is_binary() {
+        if protocol == HubProtocol::MessagePack && !wire.transport.is_binary() {
             let text =
                 "The protocol 'messagepack' needs a transport for bytes, which Server-Sent Events is not.";
             return Err(End::refusal(text));
         }
         if request.version != 1 {
-            return Err(End::refusal("The local service supports version 1 of the protocol only."));
+            return Err(End::refusal("The server supports version 1 of the protocol only."));
         }
         return Ok((protocol, rest.to_vec()));
     }
 }
 
-fn handshake_response(protocol: Protocol, error: Option<&str>) -> Frame {
+fn handshake_response(protocol: HubProtocol, error: Option<&str>) -> Frame {
     let mut out = Vec::new();
     HandshakeResponse { error: error.map(str::to_owned) }.write(&mut out);
-    protocol.frame(out)
+    Frame::new(protocol, out)
 }
 
 const MALFORMED: &str = "A WebSocket message was malformed or larger than 4 MB.";
 
 /// Cuts what a client sends into messages, and knows what to do with them.
-struct Reader<'c> {
+struct Reader<'c, D> {
     framing: Framing,
     outbox: &'c Outbox,
-    events: Option<&'c Events>,
+    dispatcher: &'c mut D,
 }
 
 /// What came out of one chunk.
-struct Taken<'c> {
+struct Taken<'c, D> {
     outbox: &'c Outbox,
-    events: Option<&'c Events>,
+    dispatcher: &'c mut D,
     replies: Vec<u8>,
     closing: bool,
 }
 
-impl Taken<'_> {
+impl<D> Taken<'_, D> {
     /// Answers a call that nobody will.
     fn refuse<P>(&mut self, call: Invocation<'_, P>, reason: &'static str) {
         let Some(invocation_id) = call.invocation_id else {
@@ -252,37 +260,25 @@ impl Taken<'_> {
         let outcome = Outcome::Error(reason.into());
         let message: HubMessage<'_, &str> =
             HubMessage::Completion { headers: Vec::new(), invocation_id, outcome };
-        self.outbox.protocol.write(&mut self.replies, &message);
+        message::write(self.outbox.protocol, &mut self.replies, &message);
     }
 }
 
-impl Inbox for Taken<'_> {
+impl<D: Dispatcher> Inbox for Taken<'_, D> {
     fn take<P: AsRef<[u8]> + Clone>(&mut self, message: HubMessage<'_, P>) {
         match message {
             HubMessage::Invocation(call) => {
-                let refused = match self.events {
-                    Some(events) => events.call(&call).err(),
-                    None => Some(NO_UPSTREAM),
-                };
-                if let Some(reason) = refused {
+                if let Err(reason) = self.dispatcher.invocation(&call) {
                     self.refuse(call, reason);
                 }
             }
             HubMessage::Completion { invocation_id, outcome, .. } => {
-                let answer = match outcome {
-                    Outcome::Value(value) => {
-                        self.outbox.protocol.to_json(value.as_ref()).map_err(|error| {
-                            format!("The client's result can't be written as JSON: {error}.")
-                        })
-                    }
-                    Outcome::Void => Ok("null".to_owned()),
-                    Outcome::Error(error) => Err(error.into_owned()),
-                };
-                self.outbox.calls.end(&invocation_id, answer);
+                self.outbox.calls.end(&invocation_id, outcome);
             }
             HubMessage::StreamInvocation(call) => {
-                let reason = if self.events.is_some() { NO_STREAMS } else { NO_UPSTREAM };
-                self.refuse(call, reason);
+                if let Err(reason) = self.dispatcher.stream_invocation(&call) {
+                    self.refuse(call, reason);
+                }
             }
             HubMessage::Close { .. } => self.closing = true,
             // Pings have done their work by arriving; nothing that the others could belong to exists.
@@ -370,7 +366,7 @@ impl Wire {
             // Whoever shows by polling that it is there needs no ping to know that the service is.
             Some(Due::Ping) if seen.is_some() => Ok(()),
             Some(Due::Ping) => {
-                self.write(outbox, vec![outbox.protocol.encode::<&str>(&HubMessage::Ping)]).await
+                self.write(outbox, vec![Frame::encode::<&str>(outbox.protocol, &HubMessage::Ping)]).await
             }
             Some(Due::PeerTimeout) => {
                 let text = "The client has sent nothing for longer than its timeout allows.";
@@ -381,13 +377,13 @@ impl Wire {
     }
 
     /// Takes messages of the client, and answers those that want an answer.
-    async fn answer(&mut self, reader: &mut Reader<'_>, chunk: &[u8]) -> Result<(), End> {
-        let Reader { framing, outbox, events } = reader;
-        let mut taken = Taken { outbox, events: *events, replies: Vec::new(), closing: false };
+    async fn answer<D: Dispatcher>(&mut self, reader: &mut Reader<'_, D>, chunk: &[u8]) -> Result<(), End> {
+        let Reader { framing, outbox, dispatcher } = reader;
+        let mut taken = Taken { outbox, dispatcher: *dispatcher, replies: Vec::new(), closing: false };
         let read = framing.feed(chunk, &mut taken);
         let Taken { replies, closing, .. } = taken;
         if !replies.is_empty() {
-            self.write(outbox, vec![outbox.protocol.frame(replies)]).await?;
+            self.write(outbox, vec![Frame::new(outbox.protocol, replies)]).await?;
         }
         match read {
             Err(error) => {
@@ -399,7 +395,7 @@ impl Wire {
         }
     }
 
-    /// Says goodbye. A client that does not take its leave in time is dropped.
+    /// Says goodbye. A client that does not disconnect in time is dropped.
     async fn finish(self, end: End) {
         let last = match end {
             End::Cut => return,

@@ -7,20 +7,23 @@ use std::sync::{
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::local::{
-    calls::Calls,
-    protocol::{Frame, Message, Protocol},
+use crate::{
+    core::HubProtocol,
+    server::{
+        calls::Calls,
+        message::{Frame, Message},
+    },
 };
 
 /// How many bytes may wait for one client. A client that falls further behind is cut off.
-const LIMIT: usize = 16 * 1024 * 1024;
+pub(crate) const LIMIT: usize = 16 * 1024 * 1024;
 
 /// What a queued message costs besides its bytes.
 const OVERHEAD: usize = 64;
 
 /// One thing for the connection's task to do.
 #[derive(Debug)]
-pub(super) enum Outgoing {
+pub(crate) enum Outgoing {
     /// Send this.
     Message(Frame),
     /// Send this Close message and end.
@@ -36,31 +39,31 @@ impl Outgoing {
 
 /// The sending half of a client's queue, which is bounded by the bytes in it.
 #[derive(Debug)]
-pub(super) struct Outbox {
-    pub(super) protocol: Protocol,
+pub(crate) struct Outbox {
+    pub(crate) protocol: HubProtocol,
     queue: mpsc::UnboundedSender<Outgoing>,
     waiting: AtomicUsize,
     cut: Notify,
     /// What waits for the client's answer.
-    pub(super) calls: Arc<Calls>,
+    pub(crate) calls: Arc<Calls>,
 }
 
 impl Outbox {
-    pub(super) fn new(protocol: Protocol) -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
+    pub(crate) fn new(protocol: HubProtocol) -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
         let (queue, outgoing) = mpsc::unbounded_channel();
         let waiting = AtomicUsize::new(0);
         (Self { protocol, queue, waiting, cut: Notify::new(), calls: Arc::default() }, outgoing)
     }
 
     /// Queues a message if there is one for this client's protocol.
-    pub(super) fn send(&self, message: &Message) {
+    pub(crate) fn send(&self, message: &Message) {
         if let Some(frame) = message.frame(self.protocol) {
             self.push(Outgoing::Message(frame));
         }
     }
 
     /// Queues the end of the connection.
-    pub(super) fn close(&self, message: &Message) {
+    pub(crate) fn close(&self, message: &Message) {
         if let Some(frame) = message.frame(self.protocol) {
             self.push(Outgoing::Close(frame));
         }
@@ -68,7 +71,7 @@ impl Outbox {
 
     /// Queues a message. If there is no room, the connection is cut: dropping single messages would leave the
     /// client with gaps that it can't know of.
-    pub(super) fn push(&self, outgoing: Outgoing) {
+    pub(crate) fn push(&self, outgoing: Outgoing) {
         let cost = outgoing.cost();
         if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > LIMIT {
             self.waiting.fetch_sub(cost, Ordering::Relaxed);
@@ -80,17 +83,17 @@ impl Outbox {
     }
 
     /// Tells the queue that its connection has sent these.
-    pub(super) fn sent(&self, outgoing: &[Outgoing]) {
+    pub(crate) fn sent(&self, outgoing: &[Outgoing]) {
         self.waiting.fetch_sub(outgoing.iter().map(Outgoing::cost).sum(), Ordering::Relaxed);
     }
 
     /// Ends the connection at once, without a Close message.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.cut.notify_one();
     }
 
     /// Waits until the connection is cut.
-    pub(super) async fn was_cut(&self) {
+    pub(crate) async fn was_cut(&self) {
         self.cut.notified().await;
     }
 }
@@ -115,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_cuts_the_connection() {
-        let (outbox, mut outgoing) = Outbox::new(Protocol::Json);
+        let (outbox, mut outgoing) = Outbox::new(HubProtocol::Json);
         let half = text(LIMIT / 2 - OVERHEAD);
         for _ in 0..2 {
             outbox.push(Outgoing::Message(half.clone()));
@@ -131,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_message_larger_than_the_queue_cuts_the_connection() {
-        let (outbox, _outgoing) = Outbox::new(Protocol::Json);
+        let (outbox, _outgoing) = Outbox::new(HubProtocol::Json);
         outbox.push(Outgoing::Message(text(LIMIT)));
         assert!(is_cut(&outbox));
     }

@@ -8,17 +8,17 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::local::exchange::Exchange;
+use crate::server::exchange::Exchange;
 
 /// A negotiated connection has to be opened within this time, as in Azure.
 const OPEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Who a connection was negotiated for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Negotiation {
-    pub(super) connection_id: String,
-    pub(super) hub: String,
-    pub(super) user: Option<String>,
+pub(crate) struct Negotiation {
+    pub(crate) connection_id: String,
+    pub(crate) hub: String,
+    pub(crate) user: Option<String>,
 }
 
 impl Negotiation {
@@ -27,9 +27,9 @@ impl Negotiation {
     }
 }
 
-/// Why a connection can't be opened.
+/// Why a connection cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OpenError {
+pub(crate) enum OpenError {
     /// Never negotiated, not by this user for this hub, too late, or ended.
     Unknown,
     /// Open already.
@@ -37,7 +37,7 @@ pub(super) enum OpenError {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Negotiated(Mutex<Table>);
+pub(crate) struct Negotiated(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
@@ -54,16 +54,16 @@ enum State {
 
 /// The ways to an open connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ways {
+pub(crate) struct Ways {
     /// Where its requests go, if it is made of requests.
-    pub(super) exchange: Option<Arc<Exchange>>,
+    pub(crate) exchange: Option<Arc<Exchange>>,
     /// When it ends with its authentication, in seconds since the Unix epoch, if it does.
-    pub(super) expiry: watch::Sender<Option<u64>>,
+    pub(crate) expiry: watch::Sender<Option<u64>>,
 }
 
 /// Why the authentication of a connection is not refreshed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RefreshError {
+pub(crate) enum RefreshError {
     /// There is no open connection with this token.
     Unknown,
     /// It is another user's.
@@ -72,22 +72,22 @@ pub(super) enum RefreshError {
 
 impl Negotiated {
     /// Keeps a negotiated connection for a while.
-    pub(super) fn insert(&self, token: String, negotiation: Negotiation, now: Instant) {
+    pub(crate) fn insert(&self, token: String, negotiation: Negotiation, now: Instant) {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.expire(now);
         table.deadlines.push_back((now + OPEN_WITHIN, token.clone()));
         table.states.insert(token, State::Waiting(negotiation));
     }
 
-    /// Takes a connection into use; [`close`](Self::close) has to follow when it ends.
-    pub(super) fn open(
-        &self,
+    /// Takes a connection into use for as long as the lease lives.
+    pub(crate) fn open(
+        self: &Arc<Self>,
         token: &str,
         hub: &str,
         user: Option<&str>,
         ways: &Ways,
         now: Instant,
-    ) -> Result<Negotiation, OpenError> {
+    ) -> Result<(Negotiation, Lease), OpenError> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.expire(now);
         let state = table.states.get_mut(token).ok_or(OpenError::Unknown)?;
@@ -99,13 +99,13 @@ impl Negotiated {
             State::Waiting(known) => {
                 let known = known.clone();
                 *state = State::Open(known.clone(), ways.clone());
-                Ok(known)
+                Ok((known, Lease { negotiated: self.clone(), token: token.to_owned() }))
             }
         }
     }
 
     /// Where the requests of an open connection go.
-    pub(super) fn exchange(&self, token: &str, hub: &str, user: Option<&str>) -> Option<Arc<Exchange>> {
+    pub(crate) fn exchange(&self, token: &str, hub: &str, user: Option<&str>) -> Option<Arc<Exchange>> {
         match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get(token)? {
             State::Open(known, ways) if known.is_for(hub, user) => ways.exchange.clone(),
             _ => None,
@@ -113,7 +113,7 @@ impl Negotiated {
     }
 
     /// Moves the end of a connection that ends with its authentication. With a user, it has to be that user's.
-    pub(super) fn refresh(
+    pub(crate) fn refresh(
         &self,
         token: &str,
         hub: &str,
@@ -133,8 +133,21 @@ impl Negotiated {
     }
 
     /// Forgets a connection.
-    pub(super) fn close(&self, token: &str) {
+    fn close(&self, token: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).states.remove(token);
+    }
+}
+
+/// Keeps a connection token taken for as long as its connection lives, even if an upgrade never comes about.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    negotiated: Arc<Negotiated>,
+    token: String,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.negotiated.close(&self.token);
     }
 }
 
@@ -155,20 +168,23 @@ mod tests {
 
     #[test]
     fn connections_are_opened_once_and_in_time() {
-        let negotiated = Negotiated::default();
+        let negotiated = Arc::new(Negotiated::default());
         let negotiation =
             Negotiation { connection_id: "c".into(), hub: "chat".into(), user: Some("alice".into()) };
         let (start, ways) = (Instant::now(), Ways::default());
         negotiated.insert("early".into(), negotiation.clone(), start);
         negotiated.insert("late".into(), negotiation.clone(), start);
         let open = |token, at| negotiated.open(token, "chat", Some("alice"), &ways, start + at);
+        let refused = |token, at| open(token, at).err();
 
-        assert_eq!(open("never", Duration::ZERO), Err(OpenError::Unknown));
-        let elsewhere = negotiated.open("early", "other", Some("alice"), &ways, start);
-        assert_eq!(elsewhere, Err(OpenError::Unknown));
-        assert_eq!(negotiated.open("early", "chat", None, &ways, start), Err(OpenError::Unknown));
-        assert_eq!(open("early", Duration::from_millis(4999)), Ok(negotiation));
-        assert_eq!(open("early", Duration::from_secs(60)), Err(OpenError::Taken));
+        assert_eq!(refused("never", Duration::ZERO), Some(OpenError::Unknown));
+        for (hub, user) in [("other", Some("alice")), ("chat", None)] {
+            let elsewhere = negotiated.open("early", hub, user, &ways, start);
+            assert_eq!(elsewhere.err(), Some(OpenError::Unknown));
+        }
+        let (opened, lease) = open("early", Duration::from_millis(4999)).expect("it is in time");
+        assert_eq!(opened, negotiation);
+        assert_eq!(refused("early", Duration::from_secs(60)), Some(OpenError::Taken));
         let refresh = |token, hub, user| negotiated.refresh(token, hub, user, 9);
         assert_eq!(refresh("never", "chat", None), Err(RefreshError::Unknown));
         assert_eq!(refresh("early", "other", None), Err(RefreshError::Unknown));
@@ -180,9 +196,9 @@ mod tests {
         ways.expiry.send_replace(Some(1));
         assert_eq!(refresh("early", "chat", None), Ok(()));
         assert_eq!(*ways.expiry.borrow(), Some(9));
-        assert_eq!(open("late", Duration::from_secs(60)), Err(OpenError::Unknown));
-        negotiated.close("early");
-        assert_eq!(open("early", Duration::from_secs(60)), Err(OpenError::Unknown));
+        assert_eq!(refused("late", Duration::from_secs(60)), Some(OpenError::Unknown));
+        drop(lease);
+        assert_eq!(refused("early", Duration::from_secs(60)), Some(OpenError::Unknown));
         let table = negotiated.0.lock().expect("no panic");
         assert!(table.states.is_empty() && table.deadlines.is_empty());
     }

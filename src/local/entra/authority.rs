@@ -6,150 +6,33 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{Path, State},
-    http::{StatusCode, header::CACHE_CONTROL},
-    response::{IntoResponse, Response},
-    routing::post,
-};
-use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use crate::{
     local::{
-        LocalError, LocalManagedIdentity, Service,
-        assertion::{self, Assertion, AssertionError, PublicCertificate, TrustedIssuer},
-        auth::Role,
-        keys,
-        query::Query,
+        entra::{
+            application::EntraApplication,
+            assertion::{self, Assertion, AssertionError},
+            identity::LocalManagedIdentity,
+        },
+        error::LocalError,
     },
+    server::{query::Query, random::random_text},
     service::{
         jwt::{
             Key, Validity,
             verify::{self, TokenError},
         },
         secret::Secret,
-        unix_now,
     },
 };
 
 const SCOPE: &str = "https://signalr.azure.com/.default";
 const AUDIENCE: &str = "https://signalr.azure.com";
 
-/// An application that the local Entra authority knows, with its credentials and its roles at the service.
-///
-/// ```
-/// use hubwire::local::{EntraApplication, Role};
-///
-/// # let certificate_pem = String::new();
-/// let with_secret = EntraApplication::new("tenant-id", "client-id", "secret").with_role(Role::ServiceOwner);
-/// let with_certificate = EntraApplication::without_secret("tenant-id", "client-id").with_certificate(certificate_pem);
-/// let trusting =
-///     EntraApplication::without_secret("tenant-id", "client-id").with_trusted_managed_identity("identity-client-id");
-/// ```
-#[derive(Debug, Clone)]
-#[must_use = "an application has to be given to the builder of the service"]
-pub struct EntraApplication {
-    pub(super) tenant_id: String,
-    pub(super) client_id: String,
-    client_secret: Option<Secret>,
-    certificates: Vec<PublicCertificate>,
-    issuers: Vec<TrustedIssuer>,
-    /// One of the certificates is none; the builder of the service says so.
-    has_invalid_certificate: bool,
-    trusted_identities: Vec<String>,
-    pub(super) roles: Vec<Role>,
-}
-
-impl EntraApplication {
-    /// An application without roles: it gets tokens, and the service refuses them with 403. The ids may be any
-    /// text; Azure's are GUIDs.
-    pub fn new(
-        tenant_id: impl Into<String>,
-        client_id: impl Into<String>,
-        client_secret: impl Into<String>,
-    ) -> Self {
-        Self { client_secret: Some(Secret::new(client_secret)), ..Self::without_secret(tenant_id, client_id) }
-    }
-
-    /// An application without roles that has no client secret.
-    pub fn without_secret(tenant_id: impl Into<String>, client_id: impl Into<String>) -> Self {
-        Self {
-            tenant_id: tenant_id.into(),
-            client_id: client_id.into(),
-            client_secret: None,
-            certificates: Vec::new(),
-            issuers: Vec::new(),
-            has_invalid_certificate: false,
-            trusted_identities: Vec::new(),
-            roles: Vec::new(),
-        }
-    }
-
-    /// Registers a certificate, as a PEM text: the application may prove itself with assertions that its key signs.
-    /// It can be called for several.
-    pub fn with_certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
-        match PublicCertificate::from_pem(pem.as_ref()) {
-            Some(certificate) => self.certificates.push(certificate),
-            None => self.has_invalid_certificate = true,
-        }
-        self
-    }
-
-    /// Trusts an identity outside of Entra: the application may prove itself with tokens of this issuer and subject,
-    /// which the key of the certificate signs. It can be called for several.
-    ///
-    /// Entra itself gets the keys from the issuer; here they are given, so that everything works offline.
-    pub fn with_federated_credential(
-        mut self,
-        issuer: impl Into<String>,
-        subject: impl Into<String>,
-        certificate_pem: impl AsRef<[u8]>,
-    ) -> Self {
-        match PublicCertificate::from_pem(certificate_pem.as_ref()) {
-            Some(certificate) => {
-                self.issuers.push(TrustedIssuer {
-                    issuer: issuer.into(),
-                    subject: subject.into(),
-                    certificate,
-                });
-            }
-            None => self.has_invalid_certificate = true,
-        }
-        self
-    }
-
-    /// Trusts a [managed identity](super::LocalManagedIdentity) of the same local service, of any tenant, by its
-    /// client id: the application may prove itself with tokens that it gets for `api://AzureADTokenExchange`, or for
-    /// that audience's counterpart in another cloud.
-    pub fn with_trusted_managed_identity(mut self, client_id: impl Into<String>) -> Self {
-        self.trusted_identities.push(client_id.into());
-        self
-    }
-
-    /// Assigns a role. It can be called for several.
-    pub fn with_role(mut self, role: Role) -> Self {
-        if !self.roles.contains(&role) {
-            self.roles.push(role);
-        }
-        self
-    }
-
-    fn trusts(&self, identity: &LocalManagedIdentity) -> bool {
-        let id = &identity.application.client_id;
-        self.trusted_identities.iter().any(|trusted| trusted.eq_ignore_ascii_case(id))
-    }
-
-    fn is(&self, tenant_id: &str, client_id: &str) -> bool {
-        self.tenant_id.eq_ignore_ascii_case(tenant_id) && self.client_id.eq_ignore_ascii_case(client_id)
-    }
-}
-
 /// Why an Entra token is refused by the service.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum EntraTokenError {
+pub(crate) enum EntraTokenError {
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error("its application is not registered")]
@@ -157,17 +40,17 @@ pub(super) enum EntraTokenError {
 }
 
 #[derive(Debug)]
-pub(super) struct Authority {
+pub(crate) struct Authority {
     applications: Vec<Arc<EntraApplication>>,
-    pub(super) identities: Vec<LocalManagedIdentity>,
-    pub(super) token_lifetime: Duration,
+    pub(crate) identities: Vec<LocalManagedIdentity>,
+    pub(crate) token_lifetime: Duration,
     /// Real tokens are signed with RSA; what one instance issues, only the same instance has to understand.
     key: Key,
     key_id: String,
 }
 
 impl Authority {
-    pub(super) fn new(
+    pub(crate) fn new(
         mut applications: Vec<EntraApplication>,
         identities: Vec<LocalManagedIdentity>,
         token_lifetime: Duration,
@@ -182,19 +65,19 @@ impl Authority {
                 return Err(LocalError::DuplicateApplication { client_id: client_id.clone() });
             }
         }
-        let key_id = keys::random_text()?;
-        let key = Key::new(Secret::new(keys::random_text()?).expose(), Some(&key_id));
+        let key_id = random_text()?;
+        let key = Key::new(Secret::new(random_text()?).expose(), Some(&key_id));
         let applications = applications.into_iter().map(Arc::new).collect();
         Ok(Self { applications, identities, token_lifetime, key, key_id })
     }
 
     /// Whether a token claims to come from this authority; nothing is verified by that.
-    pub(super) fn has_issued(&self, token: &str) -> bool {
+    pub(crate) fn has_issued(&self, token: &str) -> bool {
         verify::key_id(token).is_ok_and(|id| id.as_deref() == Some(&self.key_id))
     }
 
     /// Verifies a token and finds its application.
-    pub(super) fn verify(&self, token: &str, now: u64) -> Result<Arc<EntraApplication>, EntraTokenError> {
+    pub(crate) fn verify(&self, token: &str, now: u64) -> Result<Arc<EntraApplication>, EntraTokenError> {
         let claims = self.key.verify(token, now, |audience| audience == AUDIENCE)?;
         let claim = |name| claims.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
         let (tenant_id, client_id) = (claim("tid"), claim("appid"));
@@ -202,7 +85,14 @@ impl Authority {
         application.cloned().ok_or(EntraTokenError::UnknownApplication)
     }
 
-    fn issue(&self, tenant: &str, form: &Query, origin: &str, now: u64) -> Result<String, OAuthError> {
+    /// A token for what the form of a token request proves and asks for.
+    pub(crate) fn issue(
+        &self,
+        tenant: &str,
+        form: &Query,
+        origin: &str,
+        now: u64,
+    ) -> Result<String, OAuthError> {
         let parameter = |name| form.first(name).filter(|v| !v.is_empty()).ok_or(OAuthError::Missing(name));
         if !self.applications.iter().any(|a| a.tenant_id.eq_ignore_ascii_case(tenant)) {
             return Err(OAuthError::UnknownTenant(tenant.to_owned()));
@@ -239,7 +129,7 @@ impl Authority {
     }
 
     /// A token for a managed identity: for the service, or to be another application's assertion.
-    pub(super) fn issue_to_identity(
+    pub(crate) fn issue_to_identity(
         &self,
         identity: &LocalManagedIdentity,
         resource: &str,
@@ -289,7 +179,8 @@ impl Authority {
         let assertion = Assertion::parse(text)?;
         if self.has_issued(text) {
             self.key.verify(text, now, assertion::is_exchange_audience)?;
-            let trusted = self.identities.iter().filter(|identity| application.trusts(identity));
+            let trusted =
+                self.identities.iter().filter(|identity| application.trusts(&identity.application.client_id));
             let of_issuer = |identity: &&_| identity_issuer(origin, identity) == assertion.issuer();
             let mut trusted = trusted.filter(of_issuer).peekable();
             if trusted.peek().is_none() {
@@ -312,32 +203,9 @@ fn identity_issuer(origin: &str, identity: &LocalManagedIdentity) -> String {
     format!("{origin}/{}/v2.0", identity.application.tenant_id)
 }
 
-pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
-    router.route("/{tenant}/oauth2/v2.0/token", post(token))
-}
-
-async fn token(State(service): State<Arc<Service>>, Path(tenant): Path<String>, form: Bytes) -> Response {
-    // The body may be no UTF-8; what can't be read is a missing parameter.
-    let form = Query::parse(std::str::from_utf8(&form).ok());
-    let lifetime = service.entra.token_lifetime.as_secs();
-    match service.entra.issue(&tenant, &form, &service.origin, unix_now()) {
-        Ok(token) => (
-            [(CACHE_CONTROL, "no-store, no-cache")],
-            Json(json!({
-                "token_type": "Bearer",
-                "expires_in": lifetime,
-                "ext_expires_in": lifetime,
-                "access_token": token,
-            })),
-        )
-            .into_response(),
-        Err(error) => error.into_response(),
-    }
-}
-
 /// The errors of the token endpoint, in Entra's words.
 #[derive(Debug, thiserror::Error)]
-enum OAuthError {
+pub(crate) enum OAuthError {
     #[error("The request body must contain the following parameter: '{0}'.")]
     Missing(&'static str),
     #[error("Tenant '{0}' not found. Check to make sure you have the correct tenant ID.")]
@@ -363,7 +231,7 @@ enum OAuthError {
 
 impl OAuthError {
     /// The number after `AADSTS`, and the name that OAuth 2.0 gives to the error.
-    fn code(&self) -> (u32, &'static str) {
+    pub(crate) fn code(&self) -> (u32, &'static str) {
         match self {
             Self::Missing(_) => (900_144, "invalid_request"),
             Self::UnknownTenant(_) => (90_002, "invalid_request"),
@@ -377,31 +245,9 @@ impl OAuthError {
     }
 }
 
-impl IntoResponse for OAuthError {
-    fn into_response(self) -> Response {
-        let (code, error) = self.code();
-        let status =
-            if error == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
-        tracing::debug!(%status, code, "the local Entra authority refused a token");
-        let body = json!({
-            "error": error,
-            "error_description": format!("AADSTS{code}: {self}"),
-            "error_codes": [code],
-        });
-        (status, Json(body)).into_response()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn debug_hides_the_client_secret() {
-        let application = EntraApplication::new("t", "c", "hush").with_role(Role::ServiceOwner);
-        let shown = format!("{application:?}");
-        assert!(shown.contains("ServiceOwner") && !shown.contains("hush"), "{shown}");
-    }
 
     #[test]
     fn applications_are_registered_once() {

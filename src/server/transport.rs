@@ -4,37 +4,41 @@ use std::{future::poll_fn, pin::Pin};
 
 use axum::{
     body::Bytes,
-    extract::ws::{self, WebSocket},
+    extract::ws::{self, WebSocket, WebSocketUpgrade},
 };
 use futures_sink::Sink;
 use tokio::time::Instant;
 
-use crate::local::{exchange::HttpTransport, protocol::Frame};
+use crate::server::{
+    exchange::{Closed, HttpTransport},
+    message::Frame,
+};
 
 /// A thousand idle connections should not take more memory than they have to; the default is 128 kB each.
-pub(super) const READ_BUFFER: usize = 4 * 1024;
+const READ_BUFFER: usize = 4 * 1024;
 
 /// The largest WebSocket message. It may carry several hub messages.
-pub(super) const MAX_FRAME: usize = 4 * 1024 * 1024;
+const MAX_FRAME: usize = 4 * 1024 * 1024;
+
+/// Bounds what a client can make a WebSocket keep in memory.
+pub(crate) fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    upgrade.read_buffer_size(READ_BUFFER).max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME)
+}
 
 /// One client's transport.
 #[derive(Debug)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     WebSocket(Box<WebSocket>),
     Http(HttpTransport),
 }
 
 /// The client sent something that its transport can't carry.
 #[derive(Debug)]
-pub(super) struct Malformed;
-
-/// The client takes nothing any more.
-#[derive(Debug)]
-pub(super) struct Closed;
+pub(crate) struct Malformed;
 
 impl Transport {
     /// Whether it carries bytes, not only text.
-    pub(super) fn is_binary(&self) -> bool {
+    pub(crate) fn is_binary(&self) -> bool {
         match self {
             Self::WebSocket(_) => true,
             Self::Http(http) => http.is_binary(),
@@ -42,7 +46,7 @@ impl Transport {
     }
 
     /// When the client was last there, of transports that show it without pings.
-    pub(super) fn last_seen(&self) -> Option<Instant> {
+    pub(crate) fn last_seen(&self) -> Option<Instant> {
         match self {
             Self::WebSocket(_) => None,
             Self::Http(http) => http.last_seen(),
@@ -50,7 +54,7 @@ impl Transport {
     }
 
     /// The next chunk, `None` when the client has left. It can be abandoned at any time without losing any.
-    pub(super) async fn receive(&mut self) -> Result<Option<Bytes>, Malformed> {
+    pub(crate) async fn receive(&mut self) -> Result<Option<Bytes>, Malformed> {
         let socket = match self {
             Self::WebSocket(socket) => socket,
             Self::Http(http) => return Ok(http.receive().await),
@@ -71,15 +75,15 @@ impl Transport {
     }
 
     /// Writes, and waits until the client has room for more.
-    pub(super) async fn write(&mut self, frames: Vec<Frame>) -> Result<(), Closed> {
+    pub(crate) async fn write(&mut self, frames: Vec<Frame>) -> Result<(), Closed> {
         match self {
             Self::WebSocket(socket) => {
-                let mut socket = Pin::new(&mut **socket);
                 for frame in frames {
+                    let mut socket = Pin::new(&mut **socket);
                     poll_fn(|cx| socket.as_mut().poll_ready(cx)).await.map_err(|_| Closed)?;
-                    socket.as_mut().start_send(frame.into()).map_err(|_| Closed)?;
+                    socket.start_send(frame.into()).map_err(|_| Closed)?;
                 }
-                poll_fn(|cx| socket.as_mut().poll_flush(cx)).await.map_err(|_| Closed)
+                flush(socket).await
             }
             Self::Http(http) => http.write(frames).await,
         }
@@ -87,7 +91,7 @@ impl Transport {
 
     /// Says goodbye. Reading a WebSocket until the client has closed its side, too, keeps the last message from being
     /// lost to a reset.
-    pub(super) async fn close(self, last: Option<Frame>) {
+    pub(crate) async fn close(self, last: Option<Frame>) {
         let mut socket = match self {
             Self::WebSocket(socket) => socket,
             Self::Http(http) => return http.close(last).await,
@@ -101,6 +105,10 @@ impl Transport {
             while let Some(Ok(_)) = socket.recv().await {}
         }
     }
+}
+
+async fn flush(socket: &mut WebSocket) -> Result<(), Closed> {
+    poll_fn(|cx| Pin::new(&mut *socket).poll_flush(cx)).await.map_err(|_| Closed)
 }
 
 impl From<Frame> for ws::Message {

@@ -10,37 +10,45 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// What a client answers: JSON, or the text of an error.
-pub(super) type Answer = Result<String, String>;
+use crate::core::{HubProtocol, message::Outcome};
+
+/// What a client answers, with a value in its own protocol.
+pub(crate) type Answer = Outcome<'static, Vec<u8>>;
 
 /// The calls of one connection. When it ends, so do they.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     waiting: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
     begun: AtomicU64,
 }
 
 impl Calls {
     /// Begins a call, and gives its invocation id.
-    pub(super) fn begin(self: &Arc<Self>) -> (String, Call) {
+    pub(crate) fn begin(self: &Arc<Self>, protocol: HubProtocol) -> (String, Call) {
         let id = format!("rest-{}", self.begun.fetch_add(1, Ordering::Relaxed));
         let (sender, answer) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), sender);
-        (id.clone(), Call { calls: Arc::downgrade(self), id, answer })
+        (id.clone(), Call { protocol, calls: Arc::downgrade(self), id, answer })
     }
 
-    /// Hands on what a client answers. Answers that nobody waits for are nothing.
-    pub(super) fn end(&self, id: &str, answer: Answer) {
+    /// Hands on what a client answers. An answer that no call waits for changes nothing.
+    pub(crate) fn end<P: AsRef<[u8]>>(&self, id: &str, answer: Outcome<'_, P>) {
         let sender = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         if let Some(sender) = sender {
-            let _ = sender.send(answer);
+            let _ = sender.send(match answer {
+                Outcome::Void => Outcome::Void,
+                Outcome::Value(value) => Outcome::Value(value.as_ref().to_vec()),
+                Outcome::Error(error) => Outcome::Error(error.into_owned().into()),
+            });
         }
     }
 }
 
 /// A call under way. Dropping it forgets it.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(crate) struct Call {
+    /// What a value of the answer is written in.
+    pub(crate) protocol: HubProtocol,
     calls: Weak<Calls>,
     id: String,
     answer: oneshot::Receiver<Answer>,
@@ -48,7 +56,7 @@ pub(super) struct Call {
 
 impl Call {
     /// The answer; `None` when the connection has ended.
-    pub(super) async fn answer(&mut self) -> Option<Answer> {
+    pub(crate) async fn answer(&mut self) -> Option<Answer> {
         (&mut self.answer).await.ok()
     }
 }

@@ -17,7 +17,11 @@ use tokio::{
     time::{self, Instant},
 };
 
-use crate::local::{protocol::Frame, transport::Closed};
+use crate::server::message::Frame;
+
+/// The client takes nothing any more.
+#[derive(Debug)]
+pub(crate) struct Closed;
 
 /// What goes to the client.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ enum Chunk {
 
 /// The connection's end.
 #[derive(Debug)]
-pub(super) struct HttpTransport {
+pub(crate) struct HttpTransport {
     exchange: Arc<Exchange>,
     received: mpsc::Receiver<Bytes>,
     outgoing: mpsc::Sender<Chunk>,
@@ -37,7 +41,7 @@ pub(super) struct HttpTransport {
 
 /// The requests' end.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(crate) struct Exchange {
     received: mpsc::Sender<Bytes>,
     /// Polls take it in turn. An event stream has it for itself.
     outgoing: Option<sync::Mutex<mpsc::Receiver<Chunk>>>,
@@ -55,20 +59,20 @@ struct Presence {
 
 /// What a poll answers.
 #[derive(Debug, PartialEq)]
-pub(super) enum Polled {
+pub(crate) enum Polled {
     Messages(Bytes),
     Nothing,
     End,
 }
 
 /// A connection of long polls.
-pub(super) fn long_polling() -> (HttpTransport, Arc<Exchange>) {
+pub(crate) fn long_polling() -> (HttpTransport, Arc<Exchange>) {
     let (outgoing, incoming) = mpsc::channel(1);
     connection(outgoing, Some(sync::Mutex::new(incoming)))
 }
 
 /// A connection of Server-Sent Events, and the body of its stream.
-pub(super) fn server_sent_events() -> (HttpTransport, Arc<Exchange>, Body) {
+pub(crate) fn server_sent_events() -> (HttpTransport, Arc<Exchange>, Body) {
     let (outgoing, mut incoming) = mpsc::channel(1);
     let events = stream::poll_fn(move |cx| {
         incoming.poll_recv(cx).map(|chunk| match chunk {
@@ -108,19 +112,19 @@ fn event(messages: &[u8]) -> Bytes {
 }
 
 impl HttpTransport {
-    pub(super) fn is_binary(&self) -> bool {
+    pub(crate) fn is_binary(&self) -> bool {
         self.exchange.is_polled()
     }
 
     /// Whoever polls is there; an event stream says nothing of its reader.
-    pub(super) fn last_seen(&self) -> Option<Instant> {
+    pub(crate) fn last_seen(&self) -> Option<Instant> {
         self.exchange.is_polled().then(|| {
             let presence = self.exchange.presence.lock().unwrap_or_else(PoisonError::into_inner);
             if presence.open_polls > 0 { Instant::now() } else { presence.last }
         })
     }
 
-    pub(super) async fn receive(&mut self) -> Option<Bytes> {
+    pub(crate) async fn receive(&mut self) -> Option<Bytes> {
         tokio::select! {
             chunk = self.received.recv() => chunk,
             () = self.exchange.left.notified() => None,
@@ -128,7 +132,7 @@ impl HttpTransport {
         }
     }
 
-    pub(super) async fn write(&self, frames: Vec<Frame>) -> Result<(), Closed> {
+    pub(crate) async fn write(&self, frames: Vec<Frame>) -> Result<(), Closed> {
         let mut frames = frames.into_iter().map(Bytes::from);
         let bytes = match (frames.next(), frames.next()) {
             (None, _) => return Ok(()),
@@ -148,7 +152,7 @@ impl HttpTransport {
         self.outgoing.reserve().await.map(drop).map_err(|_| Closed)
     }
 
-    pub(super) async fn close(self, last: Option<Frame>) {
+    pub(crate) async fn close(self, last: Option<Frame>) {
         if let Some(frame) = last
             && self.write(vec![frame]).await.is_ok()
         {
@@ -159,18 +163,18 @@ impl HttpTransport {
 
 impl Exchange {
     /// Whether it is polled, rather than an event stream.
-    pub(super) fn is_polled(&self) -> bool {
+    pub(crate) fn is_polled(&self) -> bool {
         self.outgoing.is_some()
     }
 
     /// Hands on what a client sends. An error means that the connection has ended.
-    pub(super) async fn send(&self, chunk: Bytes) -> Result<(), Closed> {
+    pub(crate) async fn send(&self, chunk: Bytes) -> Result<(), Closed> {
         let _present = Present::of(self);
         self.received.send(chunk).await.map_err(|_| Closed)
     }
 
     /// Waits so long for something to answer a poll with.
-    pub(super) async fn poll(&self, patience: Duration) -> Polled {
+    pub(crate) async fn poll(&self, patience: Duration) -> Polled {
         let Some(outgoing) = &self.outgoing else { return Polled::End };
         let _present = Present::of(self);
         self.superseded.notify_waiters();
@@ -190,7 +194,7 @@ impl Exchange {
     }
 
     /// The client ends the connection.
-    pub(super) fn leave(&self) {
+    pub(crate) fn leave(&self) {
         self.left.notify_one();
     }
 }

@@ -23,7 +23,7 @@ use crate::service::{
 };
 
 /// The only type of assertion there is.
-pub(super) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub(crate) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// What clocks may differ by.
 const SKEW: u64 = 300;
 /// The longest life of an application's own assertion.
@@ -31,7 +31,7 @@ const MAX_LIFETIME: u64 = 600;
 
 /// Why an assertion is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AssertionError {
+pub(crate) enum AssertionError {
     #[error("JWT token is invalid or malformed: {0}.")]
     Malformed(&'static str),
     #[error(
@@ -56,7 +56,7 @@ pub(super) enum AssertionError {
 
 impl AssertionError {
     /// The number after `AADSTS`.
-    pub(super) fn code(self) -> u32 {
+    pub(crate) fn code(self) -> u32 {
         match self {
             Self::Malformed(_) => 50_027,
             Self::UnknownCertificate | Self::Signature => 700_027,
@@ -84,7 +84,7 @@ impl From<TokenError> for AssertionError {
 
 /// A certificate without its private key.
 #[derive(Clone)]
-pub(super) struct PublicCertificate {
+pub(crate) struct PublicCertificate {
     der: Vec<u8>,
     /// As PKCS#1.
     key: Vec<u8>,
@@ -92,7 +92,7 @@ pub(super) struct PublicCertificate {
 
 impl PublicCertificate {
     /// The first certificate of a PEM text, if it has an RSA key.
-    pub(super) fn from_pem(text: &[u8]) -> Option<Self> {
+    pub(crate) fn from_pem(text: &[u8]) -> Option<Self> {
         let der = CertificateDer::from_pem_slice(text).ok()?.to_vec();
         let (_, parsed) = X509Certificate::from_der(&der).ok()?;
         let key = parsed.public_key();
@@ -138,14 +138,14 @@ impl fmt::Debug for PublicCertificate {
 
 /// An identity outside of Entra that an application trusts.
 #[derive(Debug, Clone)]
-pub(super) struct TrustedIssuer {
-    pub(super) issuer: String,
-    pub(super) subject: String,
-    pub(super) certificate: PublicCertificate,
+pub(crate) struct TrustedIssuer {
+    pub(crate) issuer: String,
+    pub(crate) subject: String,
+    pub(crate) certificate: PublicCertificate,
 }
 
 /// An assertion that is taken apart; nothing is verified yet.
-pub(super) struct Assertion<'a> {
+pub(crate) struct Assertion<'a> {
     signed: &'a str,
     header: Map<String, Value>,
     claims: Map<String, Value>,
@@ -153,7 +153,7 @@ pub(super) struct Assertion<'a> {
 }
 
 impl<'a> Assertion<'a> {
-    pub(super) fn parse(text: &'a str) -> Result<Self, AssertionError> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, AssertionError> {
         let (signed, header, claims, signature) = verify::split(text)?;
         let signature = Base64UrlUnpadded::decode_vec(signature).map_err(|_| TokenError::Malformed)?;
         Ok(Self {
@@ -168,11 +168,11 @@ impl<'a> Assertion<'a> {
         self.claims.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    pub(super) fn issuer(&self) -> &str {
+    pub(crate) fn issuer(&self) -> &str {
         self.claim("iss")
     }
 
-    pub(super) fn subject(&self) -> &str {
+    pub(crate) fn subject(&self) -> &str {
         self.claim("sub")
     }
 
@@ -190,7 +190,7 @@ impl<'a> Assertion<'a> {
     }
 
     /// Checks the assertion that an application makes of itself.
-    pub(super) fn check_own(
+    pub(crate) fn check_own(
         &self,
         client_id: &str,
         certificates: &[PublicCertificate],
@@ -218,7 +218,7 @@ impl<'a> Assertion<'a> {
     }
 
     /// Checks a token of an identity outside of Entra.
-    pub(super) fn check_federated(&self, trusted: &[TrustedIssuer], now: u64) -> Result<(), AssertionError> {
+    pub(crate) fn check_federated(&self, trusted: &[TrustedIssuer], now: u64) -> Result<(), AssertionError> {
         let of_issuer: Vec<_> = trusted.iter().filter(|trust| trust.issuer == self.issuer()).collect();
         if of_issuer.is_empty() {
             return Err(AssertionError::Issuer);
@@ -238,7 +238,7 @@ impl<'a> Assertion<'a> {
 }
 
 /// Whether a token with this audience may be an assertion. This machine is in no cloud, so that of any cloud may.
-pub(super) fn is_exchange_audience(audience: &str) -> bool {
+pub(crate) fn is_exchange_audience(audience: &str) -> bool {
     [Cloud::Public, Cloud::UsGovernment, Cloud::China]
         .iter()
         .any(|cloud| cloud.exchange_audience() == audience)
