@@ -70,6 +70,8 @@ pub(crate) enum Refusal {
     Unknown,
     #[error("The connection with that id is open already.")]
     Taken,
+    #[error("Too many connections are negotiated and not open; try again in some seconds.")]
+    Full,
     #[error("There are no random numbers.")]
     NoRandomNumbers,
 }
@@ -80,6 +82,7 @@ impl Refusal {
             Self::NoId | Self::Upgrade | Self::Transport => StatusCode::BAD_REQUEST,
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Taken => StatusCode::CONFLICT,
+            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoRandomNumbers => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -119,8 +122,11 @@ pub(crate) fn negotiate(room: &Room, client: Admission, query: &Query) -> Result
         answer["connectionToken"] = token.as_str().into();
     }
     let negotiation = Negotiation { connection_id, hub: client.hub, user: client.user };
-    room.negotiated.insert(token, negotiation, Instant::now());
-    Ok(Json(answer))
+    if room.negotiated.insert(token, negotiation, Instant::now()) {
+        Ok(Json(answer))
+    } else {
+        Err(Refusal::Full)
+    }
 }
 
 /// A transport as in the answer to negotiate.

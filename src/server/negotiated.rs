@@ -13,6 +13,9 @@ use crate::server::exchange::Exchange;
 /// A negotiated connection has to be opened within this time, as in Azure.
 const OPEN_WITHIN: Duration = Duration::from_secs(5);
 
+/// How many connections may wait to be opened.
+const MAX_WAITING: usize = 100_000;
+
 /// Who a connection was negotiated for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Negotiation {
@@ -71,12 +74,17 @@ pub(crate) enum RefreshError {
 }
 
 impl Negotiated {
-    /// Keeps a negotiated connection for a while.
-    pub(crate) fn insert(&self, token: String, negotiation: Negotiation, now: Instant) {
+    /// Keeps a negotiated connection for a while. Whether there is room for it.
+    #[must_use]
+    pub(crate) fn insert(&self, token: String, negotiation: Negotiation, now: Instant) -> bool {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.expire(now);
-        table.deadlines.push_back((now + OPEN_WITHIN, token.clone()));
-        table.states.insert(token, State::Waiting(negotiation));
+        let has_room = table.deadlines.len() < MAX_WAITING;
+        if has_room {
+            table.deadlines.push_back((now + OPEN_WITHIN, token.clone()));
+            table.states.insert(token, State::Waiting(negotiation));
+        }
+        has_room
     }
 
     /// Takes a connection into use for as long as the lease lives.
@@ -172,8 +180,8 @@ mod tests {
         let negotiation =
             Negotiation { connection_id: "c".into(), hub: "chat".into(), user: Some("alice".into()) };
         let (start, ways) = (Instant::now(), Ways::default());
-        negotiated.insert("early".into(), negotiation.clone(), start);
-        negotiated.insert("late".into(), negotiation.clone(), start);
+        assert!(negotiated.insert("early".into(), negotiation.clone(), start));
+        assert!(negotiated.insert("late".into(), negotiation.clone(), start));
         let open = |token, at| negotiated.open(token, "chat", Some("alice"), &ways, start + at);
         let refused = |token, at| open(token, at).err();
 
@@ -201,5 +209,17 @@ mod tests {
         assert_eq!(refused("early", Duration::from_secs(60)), Some(OpenError::Unknown));
         let table = negotiated.0.lock().expect("no panic");
         assert!(table.states.is_empty() && table.deadlines.is_empty());
+    }
+
+    #[test]
+    fn not_more_are_kept_than_there_is_room_for() {
+        let negotiated = Negotiated::default();
+        let negotiation = Negotiation { connection_id: "c".into(), hub: "chat".into(), user: None };
+        let (start, insert) =
+            (Instant::now(), |token: String, at| negotiated.insert(token, negotiation.clone(), at));
+        assert!((0..MAX_WAITING).all(|n| insert(n.to_string(), start)));
+        assert!(!insert("one more".into(), start));
+        assert!(insert("later".into(), start + OPEN_WITHIN));
+        assert_eq!(negotiated.0.lock().expect("no panic").states.len(), 1);
     }
 }

@@ -12,17 +12,29 @@ use tokio::time::Instant;
 use crate::server::{
     exchange::{Closed, HttpTransport},
     message::Frame,
+    outbox,
 };
 
 /// A thousand idle connections should not take more memory than they have to; the default is 128 kB each.
 const READ_BUFFER: usize = 4 * 1024;
+
+/// So much is collected before it is written; it takes no memory while nothing waits.
+const WRITE_BUFFER: usize = 64 * 1024;
+
+/// No frame is larger than what may wait for a client. The default has no limit.
+const MAX_WRITE_BUFFER: usize = outbox::LIMIT + 2 * WRITE_BUFFER;
 
 /// The largest WebSocket message. It may carry several hub messages.
 const MAX_FRAME: usize = 4 * 1024 * 1024;
 
 /// Bounds what a client can make a WebSocket keep in memory.
 pub(crate) fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
-    upgrade.read_buffer_size(READ_BUFFER).max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME)
+    upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_message_size(MAX_FRAME)
+        .max_frame_size(MAX_FRAME)
 }
 
 /// One client's transport.
@@ -60,6 +72,11 @@ impl Transport {
             Self::Http(http) => return Ok(http.receive().await),
         };
         loop {
+            // The answer to a ping waits in the write buffer. Nothing more is read before it has left, so a client that
+            // sends pings and does not read cannot fill the buffer.
+            if flush(socket).await.is_err() {
+                return Ok(None);
+            }
             match socket.recv().await {
                 Some(Ok(ws::Message::Text(text))) => return Ok(Some(text.into())),
                 // ASP.NET Core does not look at the kind either.
