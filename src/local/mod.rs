@@ -61,10 +61,11 @@ pub use error::LocalError;
 pub use roles::Role;
 
 use crate::{
+    core::server::ServerOptions,
     server::{
         connections::Connections,
         random::random_text,
-        room::{Room, Timeouts, stopped},
+        room::{Room, stopped},
     },
     service::secret::Secret,
 };
@@ -73,6 +74,9 @@ use keys::KeyRing;
 use service::Service;
 use upstream::Upstream;
 use user_groups::UserGroups;
+
+/// The largest hub message of a client.
+const MAX_MESSAGE: usize = 1024 * 1024;
 
 /// How long a stopping service waits for its clients to disconnect.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -128,7 +132,7 @@ impl LocalService {
             identities: Vec::new(),
             token_lifetime: Duration::from_secs(3600),
             upstream: None,
-            timeouts: Timeouts::default(),
+            options: ServerOptions { message_limit: MAX_MESSAGE, ..ServerOptions::default() },
         }
     }
 
@@ -199,7 +203,7 @@ pub struct LocalServiceBuilder {
     identities: Vec<LocalManagedIdentity>,
     token_lifetime: Duration,
     upstream: Option<String>,
-    timeouts: Timeouts,
+    options: ServerOptions,
 }
 
 impl LocalServiceBuilder {
@@ -245,19 +249,19 @@ impl LocalServiceBuilder {
     /// How long a new connection may take for its handshake. Default: 15 seconds. A client token can ask for
     /// another time with its claim `asrs.s.cht`.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.handshake = timeout;
+        self.options.handshake_timeout = timeout;
         self
     }
 
     /// A client gets a ping when nothing else was sent to it for this long. Default: 15 seconds.
     pub fn keep_alive_interval(mut self, interval: Duration) -> Self {
-        self.timeouts.keep_alive = interval;
+        self.options.keep_alive_interval = interval;
         self
     }
 
     /// A client that sends nothing, or takes nothing, for this long is given up. Default: 30 seconds.
     pub fn client_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.client = timeout;
+        self.options.client_timeout = timeout;
         self
     }
 
@@ -266,7 +270,7 @@ impl LocalServiceBuilder {
     /// # Errors
     /// See [`LocalError`].
     pub async fn start(self) -> Result<LocalService, LocalError> {
-        let Self { port, access_key, applications, identities, token_lifetime, upstream, timeouts } = self;
+        let Self { port, access_key, applications, identities, token_lifetime, upstream, options } = self;
         if access_key.is_empty() || access_key.expose().contains(';') {
             return Err(LocalError::InvalidAccessKey);
         }
@@ -280,7 +284,7 @@ impl LocalServiceBuilder {
         let origin = format!("http://127.0.0.1:{port}");
 
         let (stop, stopped) = watch::channel(false);
-        let room = Arc::new(Room::new(timeouts, stopped.clone()));
+        let room = Arc::new(Room::new(options, stopped.clone()));
         let connections = room.connections.clone();
         let service = Arc::new(Service {
             origin: origin.clone(),

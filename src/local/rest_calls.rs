@@ -53,14 +53,16 @@ async fn invoke(call: Call, body: Result<JsonBody, ApiError>) -> Result<impl Int
     let JsonBody(body) = body?;
     // What is wrong with the body is said before the client hears anything.
     encode_invocation(&body, None)?;
-    let message = |id: &str| encode_invocation(&body, Some(id)).unwrap_or_default();
-    let mut invocation = call
+    let size = body.len();
+    let message = move |id: &str| encode_invocation(&body, Some(id)).unwrap_or_default();
+    let invocation = call
         .connections()
-        .call(&hub, call.connection()?, message)
+        .call(&hub, call.connection()?, size, message)
         .ok_or_else(|| no_connection("Warning.Connection.NotExisted"))?;
+    let protocol = invocation.protocol;
     match time::timeout(ANSWER_TIMEOUT, invocation.answer()).await {
         Ok(Some(answer)) => {
-            let result = answer_to_json(invocation.protocol, answer).map_err(ApiError::client_error)?;
+            let result = answer_to_json(protocol, answer).map_err(ApiError::client_error)?;
             Ok(([(CONTENT_TYPE, "application/json")], format!("{{\"result\":{result}}}")))
         }
         Ok(None) => Err(no_connection("Warning.Connection.NotExisted")),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use crate::{
-    core::message::Invocation,
+    core::{codec::Payload, message::Invocation},
     local::{
         service::Service,
         upstream::{self, Events},
@@ -41,12 +41,20 @@ impl Dispatcher for Serverless {
         self.events = upstream.and_then(|to| Events::start(to, self.client.clone(), outbox.clone()));
     }
 
-    fn invocation<P: AsRef<[u8]> + Clone>(&mut self, call: &Invocation<'_, P>) -> Result<(), &'static str> {
+    fn invocation(
+        &mut self,
+        call: Option<u64>,
+        invocation: &Invocation<'_, Payload<'_>>,
+    ) -> Result<(), &'static str> {
         let events = self.events.as_ref().ok_or(NO_UPSTREAM)?;
-        if call.stream_ids.is_empty() { events.call(call) } else { Err(NO_STREAMS) }
+        if invocation.stream_ids.is_empty() { events.call(call, invocation) } else { Err(NO_STREAMS) }
     }
 
-    fn stream_invocation<P: AsRef<[u8]>>(&mut self, _: &Invocation<'_, P>) -> Result<(), &'static str> {
+    fn stream_invocation(
+        &mut self,
+        _: Option<u64>,
+        _: &Invocation<'_, Payload<'_>>,
+    ) -> Result<(), &'static str> {
         Err(if self.events.is_some() { NO_STREAMS } else { NO_UPSTREAM })
     }
 

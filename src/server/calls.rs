@@ -1,70 +1,92 @@
 //! Calls of a client's methods that wait for its answer.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::HashMap, fmt};
 
 use tokio::sync::oneshot;
 
-use crate::core::{HubProtocol, message::Outcome};
+use crate::{
+    core::{HubProtocol, codec::Payload, message::Outcome},
+    server::message::Message,
+};
 
 /// What a client answers, with a value in its own protocol.
 pub(crate) type Answer = Outcome<'static, Vec<u8>>;
 
-/// The calls of one connection. When it ends, so do they.
-#[derive(Debug, Default)]
-pub(crate) struct Calls {
-    waiting: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
-    begun: AtomicU64,
-}
-
-impl Calls {
-    /// Begins a call, and gives its invocation id.
-    pub(crate) fn begin(self: &Arc<Self>, protocol: HubProtocol) -> (String, Call) {
-        let id = format!("rest-{}", self.begun.fetch_add(1, Ordering::Relaxed));
-        let (sender, answer) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), sender);
-        (id.clone(), Call { protocol, calls: Arc::downgrade(self), id, answer })
-    }
-
-    /// Hands on what a client answers. An answer that no call waits for changes nothing.
-    pub(crate) fn end<P: AsRef<[u8]>>(&self, id: &str, answer: Outcome<'_, P>) {
-        let sender = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        if let Some(sender) = sender {
-            let _ = sender.send(match answer {
-                Outcome::Void => Outcome::Void,
-                Outcome::Value(value) => Outcome::Value(value.as_ref().to_vec()),
-                Outcome::Error(error) => Outcome::Error(error.into_owned().into()),
-            });
-        }
+/// An answer as its owner keeps it.
+pub(crate) fn owned(outcome: Outcome<'_, Payload<'_>>) -> Answer {
+    match outcome {
+        Outcome::Void => Outcome::Void,
+        Outcome::Value(value) => Outcome::Value(value.as_ref().to_vec()),
+        Outcome::Error(error) => Outcome::Error(error.into_owned().into()),
     }
 }
 
-/// A call under way. Dropping it forgets it.
-#[derive(Debug)]
+/// An answer as it is written.
+pub(crate) fn borrowed(protocol: HubProtocol, answer: &Answer) -> Outcome<'_, Payload<'_>> {
+    match answer {
+        Outcome::Void => Outcome::Void,
+        Outcome::Value(value) => Outcome::Value(Payload::new(protocol, value)),
+        Outcome::Error(error) => Outcome::Error(error.as_ref().into()),
+    }
+}
+
+/// A call that is to be made.
 pub(crate) struct Call {
+    message: Box<dyn FnOnce(&str) -> Message + Send + Sync>,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Call(…)")
+    }
+}
+
+/// Whoever waits for the answer to a call. Dropping it forgets the call.
+#[derive(Debug)]
+pub(crate) struct PendingCall {
     /// What a value of the answer is written in.
     pub(crate) protocol: HubProtocol,
-    calls: Weak<Calls>,
-    id: String,
     answer: oneshot::Receiver<Answer>,
 }
 
 impl Call {
-    /// The answer; `None` when the connection has ended.
-    pub(crate) async fn answer(&mut self) -> Option<Answer> {
-        (&mut self.answer).await.ok()
+    pub(crate) fn new(
+        protocol: HubProtocol,
+        message: impl FnOnce(&str) -> Message + Send + Sync + 'static,
+    ) -> (Self, PendingCall) {
+        let (sender, answer) = oneshot::channel();
+        (Self { message: Box::new(message), answer: sender }, PendingCall { protocol, answer })
     }
 }
 
-impl Drop for Call {
-    fn drop(&mut self) {
-        if let Some(calls) = self.calls.upgrade() {
-            calls.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+impl PendingCall {
+    /// The answer; `None` when the connection has ended.
+    pub(crate) async fn answer(self) -> Option<Answer> {
+        self.answer.await.ok()
+    }
+}
+
+/// The calls of one connection that are made, by number. When it ends, so do they.
+#[derive(Debug, Default)]
+pub(crate) struct Calls(HashMap<u64, oneshot::Sender<Answer>>);
+
+impl Calls {
+    /// Keeps a call until its answer is there, and writes its message.
+    pub(crate) fn begin(&mut self, number: u64, id: &str, call: Call) -> Message {
+        self.0.insert(number, call.answer);
+        (call.message)(id)
+    }
+
+    /// The calls whose answer is no longer waited for, which are forgotten here.
+    pub(crate) fn take_abandoned(&mut self) -> Vec<u64> {
+        self.0.extract_if(|_, answer| answer.is_closed()).map(|(number, _)| number).collect()
+    }
+
+    /// Hands on what a client answers.
+    pub(crate) fn end(&mut self, number: u64, answer: Answer) {
+        if let Some(sender) = self.0.remove(&number) {
+            let _ = sender.send(answer);
         }
     }
 }

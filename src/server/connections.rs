@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use crate::server::{calls::Call, message::Message, outbox::Outbox};
+use crate::server::{calls::PendingCall, message::Message, outbox::Outbox};
 
 /// Connections that a call addresses.
 #[derive(Debug, Clone, Copy)]
@@ -86,8 +86,7 @@ impl Connections {
 
     /// Closes every connection addressed, with the reason as the error of its Close message.
     pub(crate) fn close(&self, hub: &str, target: Target<'_>, excluded: &[&str], reason: Option<&str>) {
-        let message = Message::close(reason, false);
-        self.each(hub, target, excluded, |outbox| outbox.close(&message));
+        self.each(hub, target, excluded, |outbox| outbox.close(reason));
     }
 
     fn each(&self, hub: &str, target: Target<'_>, excluded: &[&str], act: impl Fn(&Outbox)) {
@@ -168,13 +167,17 @@ impl Connections {
         })
     }
 
-    /// Queues a message that the client answers. `message` writes it with its invocation id.
-    pub(crate) fn call(&self, hub: &str, id: &str, message: impl FnOnce(&str) -> Message) -> Option<Call> {
+    /// Calls a method of a client, which answers. `message` writes the call with its invocation id, in about `size`
+    /// bytes.
+    pub(crate) fn call(
+        &self,
+        hub: &str,
+        id: &str,
+        size: usize,
+        message: impl FnOnce(&str) -> Message + Send + Sync + 'static,
+    ) -> Option<PendingCall> {
         let hubs = self.read();
-        let outbox = &hubs.get(hub)?.members.get(id)?.outbox;
-        let (invocation_id, call) = outbox.calls.begin(outbox.protocol);
-        outbox.send(&message(&invocation_id));
-        Some(call)
+        Some(hubs.get(hub)?.members.get(id)?.outbox.call(size, message))
     }
 
     /// Up to `count` connections of a group with their users, in the order of their ids from behind `after`, and
@@ -257,6 +260,7 @@ fn remove_from(sets: &mut HashMap<String, Outboxes>, name: &str, id: &str) {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Bytes;
     use tokio::sync::mpsc::UnboundedReceiver;
 
     use super::*;
@@ -286,7 +290,7 @@ mod tests {
         assert!(connections.add_to_group("chat", "b", "g"));
         assert!(!connections.add_to_group("chat", "nobody", "g"));
         assert!(!connections.add_to_group("other", "b", "g"));
-        let message = Message::close(None, false);
+        let message = Message::from_encoded("{}\u{1e}".into(), Bytes::new());
         let mut send = |target, excluded: &[&str]| {
             connections.send("chat", target, excluded, &message);
             connections.send("other", target, excluded, &message);

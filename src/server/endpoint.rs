@@ -259,7 +259,7 @@ impl Entry<'_> {
         Session {
             dispatcher: dispatcher(&negotiation),
             negotiation,
-            handshake_timeout: self.client.handshake_timeout.unwrap_or(self.room.timeouts.handshake),
+            handshake_timeout: self.client.handshake_timeout.unwrap_or(self.room.options.handshake_timeout),
             expiry: ways.expiry.subscribe(),
             room: self.room.clone(),
             _lease: lease,

@@ -112,7 +112,7 @@ fn event(messages: &[u8]) -> Bytes {
 }
 
 impl HttpTransport {
-    pub(crate) fn is_binary(&self) -> bool {
+    pub(crate) fn is_polled(&self) -> bool {
         self.exchange.is_polled()
     }
 
@@ -152,12 +152,9 @@ impl HttpTransport {
         self.outgoing.reserve().await.map(drop).map_err(|_| Closed)
     }
 
-    pub(crate) async fn close(self, last: Option<Frame>) {
-        if let Some(frame) = last
-            && self.write(vec![frame]).await.is_ok()
-        {
-            let _ = self.hand_over(Chunk::End).await;
-        }
+    /// Ends what the client reads.
+    pub(crate) async fn close(self) {
+        let _ = self.hand_over(Chunk::End).await;
     }
 }
 
@@ -254,7 +251,11 @@ mod tests {
             assert_eq!(second.await, Polled::Messages("bye".into()));
             assert_eq!(exchange.poll(Duration::MAX).await, Polled::End);
         };
-        tokio::join!(polling, transport.close(frame("bye").pop()));
+        let closing = async {
+            transport.write(frame("bye")).await.expect("it is polled");
+            transport.close().await;
+        };
+        tokio::join!(polling, closing);
         assert_eq!(exchange.poll(Duration::MAX).await, Polled::End, "for good");
     }
 

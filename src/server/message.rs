@@ -2,21 +2,7 @@
 
 use axum::{body::Bytes, extract::ws::Utf8Bytes};
 
-use crate::core::{
-    HubProtocol, ProtocolError,
-    framing::{BinaryFraming, TextFraming},
-    json,
-    message::HubMessage,
-    msgpack,
-};
-
-/// Writes a message whose payloads are in this protocol already.
-pub(crate) fn write<P: AsRef<[u8]>>(protocol: HubProtocol, out: &mut Vec<u8>, message: &HubMessage<'_, P>) {
-    match protocol {
-        HubProtocol::Json => json::write(out, message),
-        HubProtocol::MessagePack => msgpack::write(out, message),
-    }
-}
+use crate::core::{HubProtocol, json, message::HubMessage, msgpack};
 
 /// Encoded messages for one client, in what its protocol is carried in.
 #[derive(Debug, Clone)]
@@ -32,13 +18,6 @@ impl Frame {
             HubProtocol::Json => Self::Text(text(bytes)),
             HubProtocol::MessagePack => Self::Binary(bytes.into()),
         }
-    }
-
-    /// Of one message whose payloads are in this protocol already.
-    pub(crate) fn encode<P: AsRef<[u8]>>(protocol: HubProtocol, message: &HubMessage<'_, P>) -> Self {
-        let mut out = Vec::new();
-        write(protocol, &mut out, message);
-        Self::new(protocol, out)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -85,13 +64,6 @@ impl Message {
         Self { json, msgpack }
     }
 
-    /// A Close message.
-    pub(crate) fn close(error: Option<&str>, allow_reconnect: bool) -> Self {
-        let message: HubMessage<'_, &str> =
-            HubMessage::Close { error: error.map(Into::into), allow_reconnect };
-        Self::new(&message, &message.clone().map(|_| Vec::new()))
-    }
-
     /// The message for a client, if there is one for it.
     pub(crate) fn frame(&self, protocol: HubProtocol) -> Option<Frame> {
         let frame = match protocol {
@@ -100,39 +72,4 @@ impl Message {
         };
         (frame.len() > 0).then_some(frame)
     }
-}
-
-/// Cuts what a client sends into messages of its protocol.
-#[derive(Debug)]
-pub(crate) enum Framing {
-    Json(TextFraming),
-    MessagePack(BinaryFraming),
-}
-
-impl Framing {
-    pub(crate) fn new(protocol: HubProtocol, limit: usize) -> Self {
-        match protocol {
-            HubProtocol::Json => Self::Json(TextFraming::new(limit)),
-            HubProtocol::MessagePack => Self::MessagePack(BinaryFraming::new(limit)),
-        }
-    }
-
-    /// Takes a chunk and hands on each message that it ends.
-    pub(crate) fn feed(&mut self, chunk: &[u8], inbox: &mut impl Inbox) -> Result<(), ProtocolError> {
-        match self {
-            Self::Json(framing) => framing.feed(chunk, |record| {
-                json::parse(record)?.into_iter().for_each(|message| inbox.take(message));
-                Ok(())
-            }),
-            Self::MessagePack(framing) => framing.feed(chunk, |message| {
-                msgpack::parse(message)?.into_iter().for_each(|message| inbox.take(message));
-                Ok(())
-            }),
-        }
-    }
-}
-
-/// Takes the messages of one client, whose payloads are in its protocol.
-pub(crate) trait Inbox {
-    fn take<P: AsRef<[u8]> + Clone>(&mut self, message: HubMessage<'_, P>);
 }

@@ -6,13 +6,15 @@
 //!    [`Admission`](endpoint::Admission).
 //! 2. [`endpoint`] answers negotiate, opens the transport, and takes the requests of transports without a socket;
 //!    [`negotiated`] keeps connections between negotiate and their end.
-//! 3. A [`session`] runs the connection: handshake, keep-alive, messages both ways, end. It tells the host's
-//!    [`Dispatcher`](session::Dispatcher) what the client does.
+//! 3. A [`session`] runs the connection: it moves bytes between the transport and the core's
+//!    [machine](crate::core::server::ServerMachine), and tells the host's [`Dispatcher`](session::Dispatcher) what the
+//!    client does.
 //! 4. [`connections`] knows who is where; what goes to a client waits in its [`outbox`].
 //!
 //! Nothing here knows Azure, access tokens or claims.
 
 pub(crate) mod calls;
+mod codec;
 pub(crate) mod connections;
 pub(crate) mod endpoint;
 mod exchange;

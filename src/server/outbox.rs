@@ -1,16 +1,13 @@
 //! What waits to be sent to one client.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
-    core::HubProtocol,
+    core::{HubProtocol, message::Outcome},
     server::{
-        calls::Calls,
+        calls::{Answer, Call, PendingCall},
         message::{Frame, Message},
     },
 };
@@ -26,14 +23,26 @@ const OVERHEAD: usize = 64;
 pub(crate) enum Outgoing {
     /// Send this.
     Message(Frame),
-    /// Send this Close message and end.
-    Close(Frame),
+    /// Answer this call of the client's, if it still expects an answer.
+    Answer(u64, Answer),
+    /// Call a method of the client, whose message has about so many bytes.
+    Call(Call, usize),
+    /// Close the connection, with this error in the Close message.
+    Close(Option<Box<str>>),
 }
 
 impl Outgoing {
-    fn cost(&self) -> usize {
-        let (Self::Message(frame) | Self::Close(frame)) = self;
-        frame.len() + OVERHEAD
+    /// What it takes of the room in the queue.
+    pub(crate) fn cost(&self) -> usize {
+        let size = match self {
+            Self::Message(frame) => frame.len(),
+            Self::Answer(_, Outcome::Value(value)) => value.len(),
+            Self::Answer(_, Outcome::Error(error)) => error.len(),
+            Self::Answer(_, Outcome::Void) => 0,
+            Self::Call(_, size) => *size,
+            Self::Close(error) => error.as_ref().map_or(0, |error| error.len()),
+        };
+        size + OVERHEAD
     }
 }
 
@@ -44,15 +53,13 @@ pub(crate) struct Outbox {
     queue: mpsc::UnboundedSender<Outgoing>,
     waiting: AtomicUsize,
     cut: Notify,
-    /// What waits for the client's answer.
-    pub(crate) calls: Arc<Calls>,
 }
 
 impl Outbox {
     pub(crate) fn new(protocol: HubProtocol) -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
         let (queue, outgoing) = mpsc::unbounded_channel();
         let waiting = AtomicUsize::new(0);
-        (Self { protocol, queue, waiting, cut: Notify::new(), calls: Arc::default() }, outgoing)
+        (Self { protocol, queue, waiting, cut: Notify::new() }, outgoing)
     }
 
     /// Queues a message if there is one for this client's protocol.
@@ -62,16 +69,31 @@ impl Outbox {
         }
     }
 
+    /// Queues the answer to a call of the client's.
+    pub(crate) fn answer(&self, call: u64, answer: Answer) {
+        self.push(Outgoing::Answer(call, answer));
+    }
+
+    /// Queues a call of a client's method that the client answers. `message` writes it with its invocation id, in about
+    /// `size` bytes.
+    pub(crate) fn call(
+        &self,
+        size: usize,
+        message: impl FnOnce(&str) -> Message + Send + Sync + 'static,
+    ) -> PendingCall {
+        let (call, pending) = Call::new(self.protocol, message);
+        self.push(Outgoing::Call(call, size));
+        pending
+    }
+
     /// Queues the end of the connection.
-    pub(crate) fn close(&self, message: &Message) {
-        if let Some(frame) = message.frame(self.protocol) {
-            self.push(Outgoing::Close(frame));
-        }
+    pub(crate) fn close(&self, error: Option<&str>) {
+        self.push(Outgoing::Close(error.map(Into::into)));
     }
 
     /// Queues a message. If there is no room, the connection is cut: dropping single messages would leave the
     /// client with gaps that it can't know of.
-    pub(crate) fn push(&self, outgoing: Outgoing) {
+    fn push(&self, outgoing: Outgoing) {
         let cost = outgoing.cost();
         if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > LIMIT {
             self.waiting.fetch_sub(cost, Ordering::Relaxed);
@@ -82,9 +104,9 @@ impl Outbox {
         let _ = self.queue.send(outgoing);
     }
 
-    /// Tells the queue that its connection has sent these.
-    pub(crate) fn sent(&self, outgoing: &[Outgoing]) {
-        self.waiting.fetch_sub(outgoing.iter().map(Outgoing::cost).sum(), Ordering::Relaxed);
+    /// Tells the queue that its connection has sent so much of it.
+    pub(crate) fn sent(&self, cost: usize) {
+        self.waiting.fetch_sub(cost, Ordering::Relaxed);
     }
 
     /// Ends the connection at once, without a Close message.
@@ -124,7 +146,7 @@ mod tests {
             outbox.push(Outgoing::Message(half.clone()));
         }
         assert!(!is_cut(&outbox));
-        outbox.sent(&[outgoing.try_recv().expect("the first message")]);
+        outbox.sent(outgoing.try_recv().expect("the first message").cost());
         outbox.push(Outgoing::Message(half));
         assert!(!is_cut(&outbox));
         outbox.push(Outgoing::Message(text(1)));

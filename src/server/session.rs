@@ -1,56 +1,71 @@
-//! One client's connection: handshake, keep-alive, messages both ways, and its end.
+//! One client's connection: moves bytes between its transport and the machine, and waits.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 use tokio::{
     sync::{mpsc::UnboundedReceiver, watch},
-    time::{self, Instant},
+    time::{self, Instant, Sleep},
 };
 
 use crate::{
     core::{
-        HubProtocol, Moment,
-        handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse},
-        keepalive::{Due, KeepAlive},
-        message::{HubMessage, Invocation, Outcome},
+        HubProtocol, Moment, ProtocolError,
+        codec::{self, Payload},
+        hub::HubEvent,
+        message::{Invocation, Outcome},
+        server::{DisconnectReason, Effect, ServerMachine, ServerOptions, Transmit, TransportError},
     },
     platform::unix_now,
     server::{
+        calls::{self, Calls},
+        codec::{Out, SharedCodec},
         exchange::Closed,
-        message::{self, Frame, Framing, Inbox},
+        message::Frame,
         negotiated::{Lease, Negotiation},
         outbox::{Outbox, Outgoing},
-        room::{Room, Timeouts},
+        room::Room,
         transport::{Malformed, Transport},
     },
 };
 
-/// The largest hub message of a client.
-const MAX_MESSAGE: usize = 1024 * 1024;
-
-/// How many queued messages are written before they are flushed.
+/// How many queued messages are taken at once.
 const BATCH: usize = 64;
 
 /// How long a client may take to answer that the connection closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A timer that does not run out soon. The machine's moments may lie further away than a timer can reach.
+const FAR: Duration = Duration::from_secs(24 * 3600);
+
+const MALFORMED: ProtocolError =
+    ProtocolError::Message("a WebSocket message was malformed or larger than 4 MB");
 
 /// What the host of a room does with one connection, from its handshake to its end. Nothing here may wait.
 pub(crate) trait Dispatcher: Send + 'static {
     /// The client is connected: it can be addressed, through the room or through its outbox.
     fn connected(&mut self, outbox: &Arc<Outbox>);
 
-    /// The client calls a method, with arguments in its protocol. An error is the answer to it, if it wants one.
+    /// The client calls a method. Where it expects an answer, `call` is the number to
+    /// [answer](Outbox::answer) with. An error is the answer at once.
     ///
     /// # Errors
     /// Why the call is refused.
-    fn invocation<P: AsRef<[u8]> + Clone>(&mut self, call: &Invocation<'_, P>) -> Result<(), &'static str>;
+    fn invocation(
+        &mut self,
+        call: Option<u64>,
+        invocation: &Invocation<'_, Payload<'_>>,
+    ) -> Result<(), &'static str>;
 
     /// The client calls a method that streams.
     ///
     /// # Errors
     /// Why the call is refused.
-    fn stream_invocation<P: AsRef<[u8]>>(&mut self, call: &Invocation<'_, P>) -> Result<(), &'static str>;
+    fn stream_invocation(
+        &mut self,
+        call: Option<u64>,
+        invocation: &Invocation<'_, Payload<'_>>,
+    ) -> Result<(), &'static str>;
 
     /// The connection has ended, because of an error if there is one.
     fn disconnected(&mut self, error: Option<&str>);
@@ -69,112 +84,322 @@ pub(crate) struct Session<D> {
     pub(crate) _lease: Option<Lease>,
 }
 
-/// How a connection ends.
-#[derive(Debug)]
-enum End {
-    /// The client has left or can't be reached.
-    Gone,
-    /// It was cut off: it did not keep up, or the service could not wait.
-    Cut,
-    /// With a last message.
-    Last(Frame),
+impl<D: Dispatcher> Session<D> {
+    pub(crate) async fn run(self, transport: Transport) {
+        let Self { room, negotiation, dispatcher, handshake_timeout, expiry, _lease } = self;
+        let options = ServerOptions { handshake_timeout, ..room.options.clone() };
+        let codecs = HubProtocol::ALL.iter().map(|protocol| SharedCodec(*protocol)).collect();
+        let machine = ServerMachine::new(Moment::ZERO, options, codecs, transport.kind());
+        let driver = Driver {
+            room: room.clone(),
+            negotiation,
+            dispatcher,
+            wire: Wire {
+                machine,
+                transport,
+                epoch: Instant::now(),
+                timer: Box::pin(time::sleep(Duration::ZERO)),
+            },
+            client: None,
+            calls: Calls::default(),
+        };
+        driver.run(expiry).await;
+    }
 }
 
-impl End {
-    /// With a Close message.
-    fn close(protocol: HubProtocol, error: Option<&str>, allow_reconnect: bool) -> Self {
-        let message: HubMessage<'_, &str> =
-            HubMessage::Close { error: error.map(Into::into), allow_reconnect };
-        Self::Last(Frame::encode(protocol, &message))
-    }
+/// A connection under way.
+struct Driver<D> {
+    room: Arc<Room>,
+    negotiation: Negotiation,
+    dispatcher: D,
+    wire: Wire,
+    /// Once it is connected.
+    client: Option<Client>,
+    /// What the client was asked.
+    calls: Calls,
+}
 
-    /// With a refusal of the handshake, which is JSON in every protocol.
-    fn refusal(text: &str) -> Self {
-        Self::Last(handshake_response(HubProtocol::Json, Some(text)))
-    }
+/// What others want to tell a client.
+struct Client {
+    outbox: Arc<Outbox>,
+    queue: UnboundedReceiver<Outgoing>,
+    /// What was taken from the queue and is not sent yet.
+    taken: usize,
+}
 
-    fn as_str(&self) -> &'static str {
-        match self {
-            Self::Gone => "the client left",
-            Self::Cut => "the client was cut off",
-            Self::Last(_) => "the service closed the connection",
+/// The machine with its transport and its clock.
+struct Wire {
+    machine: ServerMachine<SharedCodec>,
+    transport: Transport,
+    epoch: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// What a driver waits for.
+enum Input {
+    Received(Result<Option<Bytes>, Malformed>),
+    Queued(Vec<Outgoing>),
+    Timeout,
+    Cut,
+    Expired,
+    Stopped,
+}
+
+impl<D: Dispatcher> Driver<D> {
+    async fn run(mut self, expiry: watch::Receiver<Option<u64>>) {
+        let (room, expiry) = (self.room.clone(), expired(expiry));
+        let stop = room.stopped();
+        tokio::pin!(expiry, stop);
+        // The effect of the end comes right after that of the transport's.
+        let mut abort = true;
+        let reason = loop {
+            match self.wire.machine.poll_effect() {
+                Some(Effect::Connected) => self.connect(),
+                Some(Effect::CloseTransport { abort: at_once }) => abort = at_once,
+                Some(Effect::Disconnected(reason)) => break reason,
+                // No client is offered stateful reconnect here.
+                Some(_) => {}
+                None => {
+                    if self.transmit().await {
+                        continue;
+                    }
+                    let input = self.next(expiry.as_mut(), stop.as_mut()).await;
+                    self.handle(input).await;
+                }
+            }
+        };
+        self.disconnect(&reason);
+        if !abort {
+            let _ = time::timeout(CLOSE_TIMEOUT, self.wire.close()).await;
         }
     }
-}
 
-impl<D: Dispatcher> Session<D> {
-    pub(crate) async fn run(mut self, transport: Transport) {
-        let mut wire = Wire::new(transport, self.room.timeouts);
-        let handshake = tokio::select! {
-            done = time::timeout(self.handshake_timeout, handshake(&mut wire)) => done,
-            () = self.room.stopped() => Ok(Err(End::Gone)),
-        };
-        let end = match handshake {
-            Ok(Ok((protocol, rest))) => self.connected(&mut wire, protocol, &rest).await,
-            Ok(Err(end)) => end,
-            Err(_) => End::refusal("The handshake took too long."),
-        };
-        wire.finish(end).await;
-    }
-
-    async fn connected(&mut self, wire: &mut Wire, protocol: HubProtocol, rest: &[u8]) -> End {
-        let Negotiation { connection_id: id, hub, user } = self.negotiation.clone();
-        let (outbox, outgoing) = Outbox::new(protocol);
+    /// The client may be addressed from the moment it sees the handshake's response.
+    fn connect(&mut self) {
+        let Some(SharedCodec(protocol)) = self.wire.machine.codec() else { return };
+        let (outbox, queue) = Outbox::new(*protocol);
         let outbox = Arc::new(outbox);
-        // The client may be addressed from the moment it sees the handshake's response.
-        self.room.connections.insert(&hub, &id, user.as_deref(), outbox.clone());
+        let Negotiation { connection_id: id, hub, user } = &self.negotiation;
+        self.room.connections.insert(hub, id, user.as_deref(), outbox.clone());
         tracing::debug!(hub, id, "client connected");
         self.dispatcher.connected(&outbox);
-        let end = self.converse(wire, rest, &outbox, outgoing).await;
-        self.room.connections.remove(&hub, &id);
-        self.dispatcher.disconnected(matches!(end, End::Cut).then(|| end.as_str()));
-        tracing::debug!(hub, id, reason = end.as_str(), "client disconnected");
-        end
+        self.client = Some(Client { outbox, queue, taken: 0 });
     }
 
-    /// Everything between the handshake and the end.
-    async fn converse(
+    fn disconnect(&mut self, reason: &DisconnectReason) {
+        if self.client.take().is_none() {
+            return;
+        }
+        let Negotiation { connection_id: id, hub, .. } = &self.negotiation;
+        self.room.connections.remove(hub, id);
+        let is_cut = matches!(reason, DisconnectReason::Aborted | DisconnectReason::SlowClient { .. });
+        self.dispatcher.disconnected(is_cut.then(|| reason.to_string()).as_deref());
+        tracing::debug!(hub, id, %reason, "client disconnected");
+    }
+
+    async fn next(
         &mut self,
-        wire: &mut Wire,
-        rest: &[u8],
-        outbox: &Outbox,
-        mut outgoing: UnboundedReceiver<Outgoing>,
-    ) -> End {
-        let protocol = outbox.protocol;
-        let dispatcher = &mut self.dispatcher;
-        let mut reader = Reader { framing: Framing::new(protocol, MAX_MESSAGE), outbox, dispatcher };
-        let mut batch = Vec::with_capacity(BATCH);
-        if let Err(end) = wire.write(outbox, vec![handshake_response(protocol, None)]).await {
-            return end;
-        }
-        if let Err(end) = wire.answer(&mut reader, rest).await {
-            return end;
-        }
-        let stop = self.room.stopped();
-        let expiry = expired(self.expiry.clone());
-        let timer = time::sleep_until(wire.due());
-        tokio::pin!(stop, expiry, timer);
-        loop {
-            let step = tokio::select! {
-                received = wire.receive() => match received {
-                    Ok(Some(chunk)) => wire.answer(&mut reader, &chunk).await,
-                    Ok(None) => Err(End::Gone),
-                    Err(Malformed) => Err(End::close(protocol, Some(MALFORMED), false)),
-                },
-                _ = outgoing.recv_many(&mut batch, BATCH) => wire.forward(outbox, &mut batch).await,
-                () = &mut timer => {
-                    let step = wire.keep_alive(outbox).await;
-                    timer.as_mut().reset(wire.due());
-                    step
-                }
-                () = outbox.was_cut() => Err(End::Cut),
-                () = &mut expiry => Err(End::close(protocol, None, true)),
-                () = &mut stop => Err(End::close(protocol, None, true)),
+        expiry: Pin<&mut impl Future<Output = ()>>,
+        stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Input {
+        let Wire { machine, transport, epoch, timer } = &mut self.wire;
+        arm(timer, *epoch, machine.poll_timeout());
+        let may_read = machine.may_read();
+        let (queue, outbox) = match &mut self.client {
+            Some(client) => (Some(&mut client.queue).filter(|_| !machine.is_full()), Some(&client.outbox)),
+            None => (None, None),
+        };
+        let is_connected = outbox.is_some();
+        let queued = async {
+            let mut batch = Vec::new();
+            match queue {
+                Some(queue) => queue.recv_many(&mut batch, BATCH).await,
+                None => pending().await,
             };
-            if let Err(end) = step {
-                return end;
+            batch
+        };
+        tokio::select! {
+            received = transport.receive(), if may_read => Input::Received(received),
+            batch = queued => Input::Queued(batch),
+            () = timer => Input::Timeout,
+            () = cut(outbox) => Input::Cut,
+            () = expiry, if is_connected => Input::Expired,
+            () = stop => Input::Stopped,
+        }
+    }
+
+    async fn handle(&mut self, input: Input) {
+        let machine = &mut self.wire.machine;
+        match input {
+            Input::Received(Ok(Some(chunk))) => self.receive(&chunk).await,
+            Input::Received(Ok(None)) => machine.handle_left(),
+            Input::Received(Err(Malformed)) => machine.handle_protocol_error(MALFORMED),
+            Input::Queued(batch) => self.forward(batch),
+            Input::Timeout => self.wire.handle_timeout(),
+            Input::Cut => machine.abort(),
+            Input::Expired | Input::Stopped => machine.close(None, true),
+        }
+    }
+
+    /// Takes the messages of a chunk. Where the client does not read the answers, they wait here.
+    async fn receive(&mut self, chunk: &[u8]) {
+        let (now, mut spare) = (self.wire.now(), Vec::new());
+        // Like ASP.NET Core, this server does not look at the kind of a WebSocket message.
+        let is_text = self.wire.machine.codec().is_none_or(|codec| codec.0 == HubProtocol::Json);
+        let frame = codec::Frame { is_text, bytes: chunk };
+        let was_connected = self.wire.machine.is_connected();
+        let Some(mut messages) = self.wire.machine.handle_frame(now, frame, &mut spare) else { return };
+        if !was_connected && self.wire.machine.poll_effect() == Some(Effect::Connected) {
+            self.connect();
+        }
+        loop {
+            while let Some(event) = self.wire.machine.next_event(now, &mut messages) {
+                self.dispatch(event);
+            }
+            if self.wire.machine.may_read() || !self.transmit().await {
+                return;
             }
         }
+    }
+
+    fn dispatch(&mut self, event: HubEvent<'_, Payload<'_>>) {
+        let machine = &mut self.wire.machine;
+        match event {
+            HubEvent::Called { call, streams, invocation } => {
+                let taken = if streams {
+                    self.dispatcher.stream_invocation(call, &invocation)
+                } else {
+                    self.dispatcher.invocation(call, &invocation)
+                };
+                let Err(reason) = taken else { return };
+                invocation.stream_ids.iter().for_each(|id| machine.forget_upload(id));
+                match call {
+                    Some(call) => {
+                        machine.answer(call, Outcome::Error(reason.into()));
+                    }
+                    None => tracing::debug!("ignored a message of a client: {reason}"),
+                }
+            }
+            HubEvent::Completed { id, outcome } => self.calls.end(id, calls::owned(outcome)),
+            HubEvent::UnexpectedItem { id } => {
+                self.calls.end(id, Outcome::Error("The client answered with an item of a stream.".into()));
+            }
+            // The host has no use for the rest so far: items of uploads, and cancellations of what it answers anyway.
+            _ => {}
+        }
+    }
+
+    /// Hands over what was queued.
+    fn forward(&mut self, batch: Vec<Outgoing>) {
+        let (Some(client), machine) = (&mut self.client, &mut self.wire.machine) else { return };
+        let protocol = client.outbox.protocol;
+        for outgoing in batch {
+            client.taken += outgoing.cost();
+            match outgoing {
+                // An error means that the connection was closed by something before.
+                Outgoing::Message(frame) => {
+                    let _ = machine.send_encoded(frame.into());
+                }
+                Outgoing::Answer(call, answer) => {
+                    machine.answer(call, calls::borrowed(protocol, &answer));
+                }
+                Outgoing::Call(call, _) => {
+                    for abandoned in self.calls.take_abandoned() {
+                        machine.forget(abandoned);
+                    }
+                    let Ok(number) = machine.begin_call() else { continue };
+                    let id = machine.call_id(number).unwrap_or_default();
+                    if let Some(frame) = self.calls.begin(number, &id, call).frame(protocol) {
+                        let _ = machine.send_encoded(frame.into());
+                    }
+                }
+                Outgoing::Close(error) => machine.close(error.as_deref(), false),
+            }
+        }
+    }
+
+    /// Sends what the machine has for the transport. Returns whether there was anything.
+    async fn transmit(&mut self) -> bool {
+        let outbox = self.client.as_ref().map(|client| client.outbox.clone());
+        let sent = self.wire.transmit(outbox.as_ref()).await;
+        if let (true, Some(client)) = (sent, &mut self.client) {
+            client.outbox.sent(std::mem::take(&mut client.taken));
+        }
+        sent
+    }
+}
+
+impl Wire {
+    fn now(&self) -> Moment {
+        self.epoch.elapsed()
+    }
+
+    fn handle_timeout(&mut self) {
+        if let Some(seen) = self.transport.last_seen() {
+            self.machine.handle_seen(seen.saturating_duration_since(self.epoch));
+        }
+        let now = self.now();
+        self.machine.handle_timeout(now);
+    }
+
+    async fn transmit(&mut self, outbox: Option<&Arc<Outbox>>) -> bool {
+        let Some(transmit) = self.machine.poll_transmit(self.now()) else { return false };
+        let frames = self.frames(transmit);
+        let Self { machine, transport, epoch, timer } = self;
+        let write = transport.write(frames);
+        tokio::pin!(write);
+        let written = loop {
+            arm(timer, *epoch, machine.poll_timeout());
+            tokio::select! {
+                written = &mut write => break written,
+                () = &mut *timer => machine.handle_timeout(epoch.elapsed()),
+                () = cut(outbox) => machine.abort(),
+            }
+            if !machine.has_transport() {
+                return true;
+            }
+        };
+        match written {
+            Ok(()) => machine.handle_transmitted(epoch.elapsed()),
+            Err(Closed) => {
+                let error = TransportError::new("the client takes nothing any more");
+                machine.handle_transport_closed(epoch.elapsed(), error);
+            }
+        }
+        true
+    }
+
+    fn frames(&self, transmit: Transmit<Out>) -> Vec<Frame> {
+        let protocol = self.machine.codec().map_or(HubProtocol::Json, |codec| codec.0);
+        match transmit {
+            Transmit::Handshake(record) => vec![Frame::new(protocol, record)],
+            Transmit::Messages(out) => out.into_frames(protocol),
+        }
+    }
+
+    /// Says goodbye. A client that does not disconnect in time is dropped.
+    async fn close(mut self) {
+        let mut last = Vec::new();
+        while let Some(transmit) = self.machine.poll_transmit(self.now()) {
+            last.extend(self.frames(transmit));
+            self.machine.handle_transmitted(self.now());
+        }
+        self.transport.close(last).await;
+    }
+}
+
+/// Lets a timer run out at a moment, if it would do so later. One that runs out too early does no harm.
+fn arm(timer: &mut Pin<Box<Sleep>>, epoch: Instant, due: Option<Moment>) {
+    let due = due.map(|due| epoch + due.min(epoch.elapsed() + FAR)).unwrap_or_else(|| Instant::now() + FAR);
+    if timer.is_elapsed() || due < timer.deadline() {
+        timer.as_mut().reset(due);
+    }
+}
+
+async fn cut(outbox: Option<&Arc<Outbox>>) {
+    match outbox {
+        Some(outbox) => outbox.was_cut().await,
+        None => pending().await,
     }
 }
 
@@ -193,215 +418,5 @@ async fn expired(mut expiry: watch::Receiver<Option<u64>>) {
             // The connection has what moves it, so it does not go away before the connection.
             Ok(()) = expiry.changed() => {}
         }
-    }
-}
-
-/// Reads the handshake request, and returns its protocol and what followed it in the same chunk.
-async fn handshake(wire: &mut Wire) -> Result<(HubProtocol, Vec<u8>), End> {
-    let mut buffer = HandshakeBuffer::default();
-    loop {
-        let chunk = match wire.receive().await {
-            Ok(Some(chunk)) => chunk,
-            Ok(None) => return Err(End::Gone),
-            Err(Malformed) => return Err(End::refusal(MALFORMED)),
-        };
-        let request = match buffer.feed(&chunk) {
-            Ok(None) => continue,
-            Ok(Some((record, rest))) => HandshakeRequest::parse(&record).map(|request| (request, rest)),
-            Err(error) => Err(error),
-        };
-        let malformed = |error| End::refusal(&format!("The handshake request is malformed: {error}."));
-        let (request, rest) = request.map_err(malformed)?;
-        let Some(protocol) = HubProtocol::from_name(&request.protocol) else {
-            return Err(End::refusal("The server supports the protocols 'json' and 'messagepack' only."));
-        };
-        if protocol == HubProtocol::MessagePack && !wire.transport.is_binary() {
-            let text =
-                "The protocol 'messagepack' needs a transport for bytes, which Server-Sent Events is not.";
-            return Err(End::refusal(text));
-        }
-        if request.version != 1 {
-            return Err(End::refusal("The server supports version 1 of the protocol only."));
-        }
-        return Ok((protocol, rest.to_vec()));
-    }
-}
-
-fn handshake_response(protocol: HubProtocol, error: Option<&str>) -> Frame {
-    let mut out = Vec::new();
-    HandshakeResponse { error: error.map(str::to_owned) }.write(&mut out);
-    Frame::new(protocol, out)
-}
-
-const MALFORMED: &str = "A WebSocket message was malformed or larger than 4 MB.";
-
-/// Cuts what a client sends into messages, and knows what to do with them.
-struct Reader<'c, D> {
-    framing: Framing,
-    outbox: &'c Outbox,
-    dispatcher: &'c mut D,
-}
-
-/// What came out of one chunk.
-struct Taken<'c, D> {
-    outbox: &'c Outbox,
-    dispatcher: &'c mut D,
-    replies: Vec<u8>,
-    closing: bool,
-}
-
-impl<D> Taken<'_, D> {
-    /// Answers a call that nobody will.
-    fn refuse<P>(&mut self, call: Invocation<'_, P>, reason: &'static str) {
-        let Some(invocation_id) = call.invocation_id else {
-            tracing::debug!("ignored a message of a client: {reason}");
-            return;
-        };
-        let outcome = Outcome::Error(reason.into());
-        let message: HubMessage<'_, &str> =
-            HubMessage::Completion { headers: Vec::new(), invocation_id, outcome };
-        message::write(self.outbox.protocol, &mut self.replies, &message);
-    }
-}
-
-impl<D: Dispatcher> Inbox for Taken<'_, D> {
-    fn take<P: AsRef<[u8]> + Clone>(&mut self, message: HubMessage<'_, P>) {
-        match message {
-            HubMessage::Invocation(call) => {
-                if let Err(reason) = self.dispatcher.invocation(&call) {
-                    self.refuse(call, reason);
-                }
-            }
-            HubMessage::Completion { invocation_id, outcome, .. } => {
-                self.outbox.calls.end(&invocation_id, outcome);
-            }
-            HubMessage::StreamInvocation(call) => {
-                if let Err(reason) = self.dispatcher.stream_invocation(&call) {
-                    self.refuse(call, reason);
-                }
-            }
-            HubMessage::Close { .. } => self.closing = true,
-            // Pings have done their work by arriving; nothing that the others could belong to exists.
-            _ => {}
-        }
-    }
-}
-
-/// The transport with its timers.
-struct Wire {
-    transport: Transport,
-    keep_alive: KeepAlive,
-    epoch: Instant,
-}
-
-impl Wire {
-    fn new(transport: Transport, timeouts: Timeouts) -> Self {
-        let keep_alive = KeepAlive::new(Moment::ZERO, timeouts.keep_alive, timeouts.client);
-        Self { transport, keep_alive, epoch: Instant::now() }
-    }
-
-    fn now(&self) -> Moment {
-        self.epoch.elapsed()
-    }
-
-    /// When [`keep_alive`](Self::keep_alive) wants to be called.
-    fn due(&self) -> Instant {
-        // A year is far enough for an interval that never ends.
-        let due = self.keep_alive.poll_timeout().min(self.now() + Duration::from_secs(365 * 24 * 3600));
-        self.epoch + due
-    }
-
-    /// The next chunk. It can be abandoned at any time without losing any.
-    async fn receive(&mut self) -> Result<Option<Bytes>, Malformed> {
-        let chunk = self.transport.receive().await?;
-        let now = self.now();
-        self.keep_alive.handle_received(now);
-        Ok(chunk)
-    }
-
-    /// Writes and flushes. Whoever takes nothing for as long as silence is tolerated is given up.
-    async fn write(&mut self, outbox: &Outbox, frames: Vec<Frame>) -> Result<(), End> {
-        let written = tokio::select! {
-            written = time::timeout(self.keep_alive.timeout(), self.transport.write(frames)) => written,
-            () = outbox.was_cut() => return Err(End::Cut),
-        };
-        match written {
-            Ok(Ok(())) => {
-                let now = self.now();
-                self.keep_alive.handle_sent(now);
-                Ok(())
-            }
-            Ok(Err(Closed)) => Err(End::Gone),
-            Err(_) => Err(End::Cut),
-        }
-    }
-
-    /// Sends what was queued.
-    async fn forward(&mut self, outbox: &Outbox, batch: &mut Vec<Outgoing>) -> Result<(), End> {
-        let mut last = None;
-        let mut frames = Vec::with_capacity(batch.len());
-        for outgoing in &*batch {
-            match outgoing {
-                Outgoing::Message(frame) => frames.push(frame.clone()),
-                Outgoing::Close(frame) => {
-                    last = Some(frame.clone());
-                    break;
-                }
-            }
-        }
-        self.write(outbox, frames).await?;
-        outbox.sent(batch);
-        batch.clear();
-        last.map_or(Ok(()), |frame| Err(End::Last(frame)))
-    }
-
-    /// Does what the timers ask for.
-    async fn keep_alive(&mut self, outbox: &Outbox) -> Result<(), End> {
-        let seen = self.transport.last_seen();
-        if let Some(seen) = seen {
-            self.keep_alive.handle_received(seen.saturating_duration_since(self.epoch));
-        }
-        let now = self.now();
-        match self.keep_alive.handle_timeout(now) {
-            // Whoever shows by polling that it is there needs no ping to know that the service is.
-            Some(Due::Ping) if seen.is_some() => Ok(()),
-            Some(Due::Ping) => {
-                self.write(outbox, vec![Frame::encode::<&str>(outbox.protocol, &HubMessage::Ping)]).await
-            }
-            Some(Due::PeerTimeout) => {
-                let text = "The client has sent nothing for longer than its timeout allows.";
-                Err(End::close(outbox.protocol, Some(text), true))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Takes messages of the client, and answers those that want an answer.
-    async fn answer<D: Dispatcher>(&mut self, reader: &mut Reader<'_, D>, chunk: &[u8]) -> Result<(), End> {
-        let Reader { framing, outbox, dispatcher } = reader;
-        let mut taken = Taken { outbox, dispatcher: *dispatcher, replies: Vec::new(), closing: false };
-        let read = framing.feed(chunk, &mut taken);
-        let Taken { replies, closing, .. } = taken;
-        if !replies.is_empty() {
-            self.write(outbox, vec![Frame::new(outbox.protocol, replies)]).await?;
-        }
-        match read {
-            Err(error) => {
-                let text = format!("The connection was closed: {error}.");
-                Err(End::close(outbox.protocol, Some(&text), false))
-            }
-            Ok(()) if closing => Err(End::Gone),
-            Ok(()) => Ok(()),
-        }
-    }
-
-    /// Says goodbye. A client that does not disconnect in time is dropped.
-    async fn finish(self, end: End) {
-        let last = match end {
-            End::Cut => return,
-            End::Gone => None,
-            End::Last(frame) => Some(frame),
-        };
-        let _ = time::timeout(CLOSE_TIMEOUT, self.transport.close(last)).await;
     }
 }

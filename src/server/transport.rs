@@ -9,6 +9,7 @@ use axum::{
 use futures_sink::Sink;
 use tokio::time::Instant;
 
+use crate::core::negotiate::Transport as Kind;
 use crate::server::{
     exchange::{Closed, HttpTransport},
     message::Frame,
@@ -49,11 +50,11 @@ pub(crate) enum Transport {
 pub(crate) struct Malformed;
 
 impl Transport {
-    /// Whether it carries bytes, not only text.
-    pub(crate) fn is_binary(&self) -> bool {
+    pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::WebSocket(_) => true,
-            Self::Http(http) => http.is_binary(),
+            Self::WebSocket(_) => Kind::WebSockets,
+            Self::Http(http) if http.is_polled() => Kind::LongPolling,
+            Self::Http(_) => Kind::ServerSentEvents,
         }
     }
 
@@ -106,18 +107,19 @@ impl Transport {
         }
     }
 
-    /// Says goodbye. Reading a WebSocket until the client has closed its side, too, keeps the last message from being
-    /// lost to a reset.
-    pub(crate) async fn close(self, last: Option<Frame>) {
-        let mut socket = match self {
-            Self::WebSocket(socket) => socket,
-            Self::Http(http) => return http.close(last).await,
-        };
-        if let Some(frame) = last
-            && socket.send(frame.into()).await.is_err()
-        {
+    /// Says goodbye, after the last messages if there are any. Reading a WebSocket until the client has closed its side,
+    /// too, keeps the last message from being lost to a reset.
+    pub(crate) async fn close(mut self, last: Vec<Frame>) {
+        let is_last_word = !last.is_empty();
+        if self.write(last).await.is_err() {
             return;
         }
+        let mut socket = match self {
+            Self::WebSocket(socket) => socket,
+            // A client that has left reads nothing more.
+            Self::Http(http) if is_last_word => return http.close().await,
+            Self::Http(_) => return,
+        };
         if socket.send(ws::Message::Close(None)).await.is_ok() {
             while let Some(Ok(_)) = socket.recv().await {}
         }
