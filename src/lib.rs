@@ -59,6 +59,8 @@ pub use service::axum;
 
 #[cfg(all(native, feature = "local"))]
 pub mod local;
+#[cfg(all(native, feature = "local"))]
+mod server;
 
 #[cfg(all(browser, feature = "js"))]
 mod js;

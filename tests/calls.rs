@@ -497,6 +497,60 @@ async fn an_upload_waits_for_the_socket() {
     soon(call).await.unwrap();
 }
 
+/// Calls to a server that does not read wait for room before they are written. The official clients write them at once,
+/// and what was given up stays queued: 232 MiB in ten seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_are_given_up_leave_nothing_behind() {
+    let (hub, mut hear, _speak) = plain().await;
+    let text = "x".repeat(64 << 10);
+    let impatient = hub.with_call_timeout(Duration::from_millis(1));
+    for _ in 0..2_000 {
+        let error = soon(impatient.invoke::<()>("Big", (&text,))).await.unwrap_err();
+        assert!(matches!(error, CallError::Timeout { .. }), "{error:?}");
+    }
+    let big = async {
+        let mut big = 0;
+        loop {
+            match hear.next().await {
+                marker if marker["target"] == "Marker" => return big,
+                call if call["target"] == "Big" => big += 1,
+                cancellation => assert_eq!(cancellation["type"], 5),
+            }
+        }
+    };
+    let (sent, big) = soon(futures_util::future::join(hub.send("Marker", ()), big)).await;
+    sent.unwrap();
+    // A quarter of a MiB, and what was in the sockets' buffers, of 128 MiB.
+    assert!((1..400).contains(&big), "{big} calls were written");
+}
+
+/// Those who wait for room go on in the order in which they came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sends_that_wait_keep_their_order() {
+    let (hub, mut hear, _speak) = plain().await;
+    let text = "x".repeat(64 << 10);
+    let mut waiting = Vec::new();
+    for n in 0..500 {
+        let mut send = Box::pin(hub.send("Number", (n, text.as_str())));
+        if poll!(&mut send).is_pending() {
+            waiting.push((n, send));
+        }
+    }
+    // One that is given up while it waits holds up nobody.
+    let waited = waiting.len();
+    waiting.retain(|(n, _)| *n != 400);
+    assert_eq!(waiting.len() + 1, waited);
+    let server = async {
+        for n in (0..500).filter(|n| *n != 400) {
+            assert_eq!(hear.next().await["arguments"][0], n);
+        }
+    };
+    // Polled in another order than they came in.
+    let client = futures_util::future::try_join_all(waiting.into_iter().rev().map(|(_, send)| send));
+    let (_, sent) = soon(futures_util::future::join(server, client)).await;
+    sent.unwrap();
+}
+
 /// An upload whose stream panics, or whose items can't be written, ends with an error; the connection does not.
 #[tokio::test]
 async fn an_upload_that_fails_tells_the_server() {

@@ -17,8 +17,12 @@ pub(crate) fn heading() {
     println!("{:<52} {:>14} {:>14} {:>8}", "", "hubwire", "theirs", "ratio");
 }
 
-pub(crate) fn row(name: &str, ours: f64, theirs: f64) {
-    println!("{name:<52} {ours:>14.0} {theirs:>14.0} {:>7.2}x", ours / theirs);
+/// A row of the table. There is a dash where the peer has no such figure.
+pub(crate) fn row(name: &str, ours: f64, theirs: Option<f64>) {
+    match theirs {
+        Some(theirs) => println!("{name:<52} {ours:>14.0} {theirs:>14.0} {:>7.2}x", ours / theirs),
+        None => println!("{name:<52} {ours:>14.0} {:>14} {:>8}", "-", "-"),
+    }
 }
 
 /// Counts the CPU time of a process, this one or another.
@@ -39,7 +43,12 @@ impl Clock {
 
     /// How many per CPU second since the start.
     pub(crate) fn rate(&self, count: u32) -> f64 {
-        f64::from(count) / (cpu_time(&self.process) - self.start).as_secs_f64()
+        f64::from(count) / self.cpu().as_secs_f64()
+    }
+
+    /// The CPU time since the start.
+    pub(crate) fn cpu(&self) -> Duration {
+        cpu_time(&self.process) - self.start
     }
 }
 

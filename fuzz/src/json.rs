@@ -109,10 +109,11 @@ fn reference(record: &str) -> Option<Option<HubMessage<'_, &str>>> {
 fn headers(members: &Members<'_>) -> Option<Headers<'static>> {
     let mut headers: Headers<'static> = Vec::new();
     let Some(json) = members.get("headers").filter(|&json| json != "null") else { return Some(headers) };
-    for (name, value) in Members::parse(json)?.0 {
-        if headers.len() == MAX_ENTRIES {
-            return None;
-        }
+    let members = Members::parse(json)?.0;
+    if members.len() > MAX_ENTRIES {
+        return None;
+    }
+    for (name, value) in members {
         headers.retain(|(known, _)| *known != name);
         headers.push((name.into(), text(value)?.into()));
     }

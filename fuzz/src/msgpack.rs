@@ -133,7 +133,13 @@ fn headers(value: &Value) -> Option<Headers<'_>> {
     match value {
         Value::Nil => Some(Headers::new()),
         Value::Map(pairs) if pairs.len() <= MAX_ENTRIES => {
-            pairs.iter().map(|(name, value)| Some((text(name)?, text(value)?))).collect()
+            let mut headers = Headers::new();
+            for (name, value) in pairs {
+                let (name, value) = (text(name)?, text(value)?);
+                headers.retain(|(known, _)| *known != name);
+                headers.push((name, value));
+            }
+            Some(headers)
         }
         _ => None,
     }

@@ -8,6 +8,7 @@ use hubwire::core::negotiate::{
     REQUEST_LIMIT, TransferFormat, Transport, TransportChoice, Transports, refresh_delay,
     with_token_in_query,
 };
+use hubwire::core::text::clip;
 use hubwire::core::token::AccessToken;
 use hubwire::core::url::HubUrl;
 
@@ -78,15 +79,12 @@ fn done(negotiation: &Negotiation, response: &NegotiateResponse) {
     url(&with_token_in_query(&connect, negotiation.token()));
 
     for format in [TransferFormat::Text, TransferFormat::Binary] {
-        let mut skipped = Vec::new();
         let choice = TransportChoice { allowed: Transports::ALL, available: Transports::ALL, format };
-        let offers = response.available_transports.clone();
-        let fits = |offer: &AvailableTransport| {
-            Transport::from_name(&offer.transport)
-                .filter(|_| offer.transfer_formats.iter().any(|name| name == format.name()))
-        };
-        let wanted = offers.iter().find_map(fits);
-        assert_eq!(choice.choose(offers, &mut skipped), wanted);
+        for offer in &response.available_transports {
+            let wanted = Transport::from_name(&offer.transport)
+                .filter(|_| offer.transfer_formats.iter().any(|name| name == format.name()));
+            assert_eq!(choice.judge(offer).ok(), wanted);
+        }
         for delay in [Duration::ZERO, Duration::from_secs(300)] {
             let delay = refresh_delay(response.token_lifetime_seconds, delay);
             let lifetime = response.token_lifetime_seconds.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
@@ -142,7 +140,11 @@ fn reference(body: &[u8]) -> Option<NegotiateResponse> {
     }
     let mut available_transports = Vec::new();
     for json in members.all("availableTransports") {
-        available_transports = items(json)?.into_iter().map(transport).collect::<Option<_>>()?;
+        let offers = items(json)?;
+        if offers.len() > 64 {
+            return None;
+        }
+        available_transports = offers.into_iter().map(transport).collect::<Option<_>>()?;
     }
     let response = NegotiateResponse {
         connection_id: string("connectionId")?,
@@ -177,7 +179,7 @@ fn transport(json: &str) -> Option<AvailableTransport> {
         .map(|json| if json.starts_with('"') { text(json).map(Some) } else { Some(None) })
         .collect::<Option<Vec<_>>>()?;
     Some(AvailableTransport {
-        transport: names.into_iter().next_back()??,
+        transport: clip(names.into_iter().next_back()??).into_owned(),
         transfer_formats: formats.into_iter().next_back()?,
     })
 }

@@ -211,6 +211,12 @@ impl HubConnectionBuilder {
     /// them, and sent again on the next socket. Neither calls nor events notice. It needs WebSockets and a server
     /// that allows it (`AllowStatefulReconnects`); else it stays off. Default: off.
     ///
+    /// A server that stays silent on a new socket ends the connection with [`ConnectionError::ServerTimeout`], and
+    /// [`with_automatic_reconnect`](Self::with_automatic_reconnect) makes a new one. ASP.NET Core falls silent for good
+    /// when it writes more between the loss and the new socket than its transport's buffer holds, so owners of servers
+    /// should keep `TransportMaxBufferSize` (64 KiB unless set) above `StatefulReconnectBufferSize` (100 000 bytes unless
+    /// set).
+    ///
     /// ```no_run
     /// # async fn run() -> Result<(), hubwire::ConnectionError> {
     /// let hub = hubwire::HubConnection::builder("https://example.com/chat")

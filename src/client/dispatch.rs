@@ -28,7 +28,7 @@ use crate::client::reply::{BAD_ARGUMENTS, Reply};
 use crate::core::HubProtocol;
 use crate::core::codec::Payload;
 use crate::payload::{Decode as _, PayloadError};
-use crate::platform::{BoxFuture, MaybeSend, MaybeSync, Runtime, SharedBytes};
+use crate::platform::{BoxFuture, MaybeSend, MaybeSync, Runtime, SharedFrame};
 
 const PANICKED: &str = "Client's handler panicked.";
 
@@ -49,7 +49,7 @@ impl Target {
 
 /// The calls of one frame, or of a part of it, in order.
 pub(super) struct Batch {
-    pub(super) bytes: SharedBytes,
+    pub(super) frame: SharedFrame,
     pub(super) protocol: HubProtocol,
     pub(super) targets: Vec<Arc<Target>>,
     pub(super) works: Vec<Work>,
@@ -81,10 +81,16 @@ impl Arguments {
         }
     }
 
-    fn get<'a>(&'a self, frame: &'a [u8]) -> &'a [u8] {
-        match self {
-            Self::Slice(range) => frame.get(range.clone()).unwrap_or_default(),
-            Self::Owned(bytes) => bytes,
+    fn get<'a>(&'a self, frame: &'a SharedFrame, protocol: HubProtocol) -> Payload<'a> {
+        match (self, frame) {
+            // A slice of a text is a text: nothing has to be checked.
+            (Self::Slice(range), SharedFrame::Text(text)) if protocol == HubProtocol::Json => {
+                Payload::Json(text.get(range.clone()).unwrap_or("null"))
+            }
+            (Self::Slice(range), frame) => {
+                Payload::new(protocol, frame.bytes().get(range.clone()).unwrap_or_default())
+            }
+            (Self::Owned(bytes), _) => Payload::new(protocol, bytes),
         }
     }
 }
@@ -111,10 +117,10 @@ pub(super) async fn dispatch(queue: &mut UnboundedReceiver<Batch>, runtime: &Run
 }
 
 fn run(batch: Batch, cx: &mut Context<'_>, runtime: &Runtime) {
-    let Batch { bytes, protocol, targets, works, mut waiting } = batch;
+    let Batch { frame, protocol, targets, works, mut waiting } = batch;
     for Work { target, arguments, reply, cancelled } in works {
         let Some(target) = targets.get(target) else { continue };
-        let arguments = Payload::new(protocol, arguments.get(&bytes));
+        let arguments = arguments.get(&frame, protocol);
         let mut call = Call { arguments, target, waiting: &mut waiting, cx: &mut *cx, runtime };
         for (_, handler) in &target.handlers {
             Arc::clone(handler).call(&mut call, None);
@@ -295,7 +301,9 @@ mod tests {
         assert_eq!(range_in(&frame, &frame), Some(0..10));
         assert_eq!(range_in(&frame[2..4], &frame[3..5]), None);
         assert_eq!(range_in(&frame[2..4], &frame[0..1]), None);
-        assert_eq!(Arguments::new(&frame[2..4], &frame[4..6]).get(&frame), b"45");
-        assert_eq!(Arguments::new(&frame, &frame[4..6]).get(&frame), b"45");
+        let shared = SharedFrame::Text("0123456789".into());
+        for arguments in [Arguments::new(&frame[2..4], &frame[4..6]), Arguments::new(&frame, &frame[4..6])] {
+            assert_eq!(arguments.get(&shared, HubProtocol::Json), Payload::Json("45"));
+        }
     }
 }

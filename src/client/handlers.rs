@@ -10,13 +10,12 @@ use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::client::dispatch::{Arguments, Batch, Registered, Seat, Target, Work, dispatch};
 use crate::client::engine::backlog::Backlog;
-use crate::client::engine::codec::Received;
 use crate::client::engine::connection::{Called, Callee, Connection};
 use crate::client::handler::sealed::Callable;
 use crate::client::reply::{NO_RESULT, Reply};
 use crate::core::HubProtocol;
 use crate::core::codec::{Payload, RawCodec};
-use crate::platform::{Runtime, SharedBytes};
+use crate::platform::{Runtime, SharedFrame};
 
 /// How many messages are kept for methods that have no handler yet.
 const EARLY_MESSAGES: usize = 256;
@@ -163,7 +162,7 @@ impl Handlers {
             Work { target: 0, arguments, reply: None, cancelled: false }
         });
         self.send(Batch {
-            bytes: SharedBytes::default(),
+            frame: SharedFrame::default(),
             protocol,
             targets: vec![target],
             works: works.collect(),
@@ -246,7 +245,7 @@ impl Callee<RawCodec> for Arc<Handlers> {
     fn call(
         &self,
         connection: &Arc<Connection<RawCodec>>,
-        frame: &Received,
+        frame: &SharedFrame,
         calls: Vec<Called<'_, RawCodec>>,
     ) {
         let Some(protocol) = calls.first().map(|(_, call)| call.arguments.protocol()) else { return };
@@ -283,7 +282,7 @@ impl Callee<RawCodec> for Arc<Handlers> {
         }
         if !works.is_empty() {
             let waiting = self.backlog.enter_all(works.len(), bytes);
-            self.send(Batch { bytes: frame.bytes().clone(), protocol, targets, works, waiting });
+            self.send(Batch { frame: frame.clone(), protocol, targets, works, waiting });
         }
     }
 }

@@ -140,7 +140,7 @@ impl HubConnection {
     }
 
     /// Calls a method of the hub without waiting for it. The future ends once the message is on its way to the
-    /// socket, which takes longer when much is on its way already.
+    /// socket: while much is on its way already, it waits.
     ///
     /// [`Upload`](crate::Upload)s among the arguments go on after that, until they or the connection end.
     ///
@@ -224,10 +224,13 @@ impl HubConnection {
     /// Registers a handler for calls of the server, before or after connecting. There can be several for a method;
     /// each gets every call, in the order of arrival. Names are compared without regard to case.
     ///
-    /// A handler is a closure, or an `async` one. It runs in a task of its own, one call after the other, so it may
-    /// take its time, and may call the connection. When more than 1 024 messages wait for their handlers, or more
-    /// than 8 MiB, the socket is no longer read until some are done; [`stream`](Self::stream) tells the exception.
-    /// Arguments of another type than the handler's are logged (`tracing`, level error), and so is a panic.
+    /// A handler is a closure, or an `async` one, and gets one call after the other. The handlers of a connection begin
+    /// in the order in which their calls arrive: a closure is run to its end, an `async` handler up to where it first
+    /// waits. While it waits, the calls behind it go on to other handlers, and its own next one waits for it. So an
+    /// `async` handler may take its time, and may call the connection; a closure should not block. When more than 1 024
+    /// messages wait for their handlers, or more than 8 MiB, the socket is no longer read until some are done;
+    /// [`stream`](Self::stream) tells the exception. Arguments of another type than the handler's are logged
+    /// (`tracing`, level error), and so is a panic.
     ///
     /// Messages for a method that has never had a handler are kept, up to 256 of them and 1 MiB for all methods
     /// together: the first handler gets them before later ones. Past that the oldest are dropped, with a warning in

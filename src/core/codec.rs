@@ -115,26 +115,24 @@ impl AsRef<[u8]> for Payload<'_> {
     }
 }
 
-/// One frame of a transport: a WebSocket message, an event of an event stream, the answer to a poll, a POST.
+/// One frame of a transport: a WebSocket message, an event of an event stream, the answer to a poll, a POST. What a
+/// transport does not tell is of the kind that the protocol needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Frame<'f> {
-    /// Whether it came as text; what a transport does not tell is of the kind that the protocol needs.
-    pub is_text: bool,
-    /// What is in it.
-    pub bytes: &'f [u8],
+pub enum Frame<'f> {
+    /// A frame of text.
+    Text(&'f str),
+    /// A frame of bytes.
+    Binary(&'f [u8]),
 }
 
 impl<'f> Frame<'f> {
-    /// A frame of text.
+    /// What is in it.
     #[must_use]
-    pub fn text(text: &'f str) -> Self {
-        Self { is_text: true, bytes: text.as_bytes() }
-    }
-
-    /// A frame of bytes.
-    #[must_use]
-    pub fn binary(bytes: &'f [u8]) -> Self {
-        Self { is_text: false, bytes }
+    pub fn bytes(self) -> &'f [u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
     }
 }
 
@@ -183,18 +181,24 @@ impl RawDecoder {
         skip: usize,
         spare: &'f mut Vec<u8>,
     ) -> Result<RawMessages<'f>, ProtocolError> {
-        let bytes = frame.bytes.get(skip..).unwrap_or_default();
-        match self {
-            // An empty frame is a sign of life, of whatever kind. The handshake is text in every protocol, so what
-            // follows it in the same frame is as well.
-            Self::Text(_) if !frame.is_text && !bytes.is_empty() => Err(ProtocolError::WrongKind("binary")),
-            Self::Text(framing) => Ok(RawMessages::Text(framing.take(bytes, spare))),
+        // An empty frame is a sign of life, of whatever kind. The handshake is text in every protocol, so what follows
+        // it in the same frame is as well.
+        match (self, frame) {
+            (Self::Text(framing), Frame::Text(text)) => {
+                Ok(RawMessages::Text(framing.take(text.get(skip..).unwrap_or_default(), spare)))
+            }
+            (Self::Text(framing), Frame::Binary(bytes)) if bytes.len() == skip => {
+                Ok(RawMessages::Text(framing.take("", spare)))
+            }
+            (Self::Text(_), Frame::Binary(_)) => Err(ProtocolError::WrongKind("binary")),
             #[cfg(feature = "msgpack")]
-            Self::Binary(_) if frame.is_text && skip == 0 && !bytes.is_empty() => {
+            (Self::Binary(_), Frame::Text(text)) if skip == 0 && !text.is_empty() => {
                 Err(ProtocolError::WrongKind("text"))
             }
             #[cfg(feature = "msgpack")]
-            Self::Binary(framing) => Ok(RawMessages::Binary(framing.take(bytes, spare))),
+            (Self::Binary(framing), frame) => {
+                Ok(RawMessages::Binary(framing.take(frame.bytes().get(skip..).unwrap_or_default(), spare)))
+            }
         }
     }
 }
@@ -265,7 +269,7 @@ impl Codec for RawCodec {
     }
 
     fn bytes<'s>(frame: &'s Frame<'_>) -> Cow<'s, [u8]> {
-        frame.bytes.into()
+        frame.bytes().into()
     }
 
     fn decode<'f>(

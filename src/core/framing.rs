@@ -37,24 +37,24 @@ impl TextFraming {
 
     /// Takes a chunk. Returns the records that it ends, without their separators. A record that began in an earlier
     /// chunk is put together in `spare`; the others are borrowed from this chunk.
-    pub fn take<'f>(&mut self, chunk: &'f [u8], spare: &'f mut Vec<u8>) -> Records<'f> {
-        let limit = self.limit;
-        let (mut whole, rest) = match memchr::memrchr(RECORD_SEPARATOR, chunk) {
-            Some(last) => chunk.split_at_checked(last + 1).unwrap_or((chunk, &[])),
-            None => (&[][..], chunk),
-        };
+    pub fn take<'f>(&mut self, chunk: impl Into<Chunk<'f>>, spare: &'f mut Vec<u8>) -> Records<'f> {
+        let (limit, chunk) = (self.limit, chunk.into());
+        let whole = memchr::memrchr(RECORD_SEPARATOR, chunk.bytes()).map_or(0, |last| last + 1);
+        let (mut whole, rest) = chunk.split_at(whole);
+        let rest = rest.bytes();
         let mut first = None;
         if !self.partial.is_empty()
-            && let Some(end) = memchr::memchr(RECORD_SEPARATOR, whole)
+            && let Some(end) = memchr::memchr(RECORD_SEPARATOR, whole.bytes())
         {
-            let (head, tail) = whole.split_at_checked(end).unwrap_or((whole, &[]));
-            if self.partial.len() + head.len() > limit {
-                return Records { first, rest: &[], limit, end: Some(ProtocolError::TooLong { limit }) };
+            let (head, tail) = whole.split_at(end);
+            if self.partial.len() + head.bytes().len() > limit {
+                let end = Some(ProtocolError::TooLong { limit });
+                return Records { first, rest: Chunk::default(), limit, end };
             }
-            self.partial.extend_from_slice(head);
+            self.partial.extend_from_slice(head.bytes());
             *spare = std::mem::take(&mut self.partial);
             first = Some(spare.as_slice());
-            whole = tail.get(1..).unwrap_or_default();
+            whole = tail.split_at(1).1;
         }
         let end = (self.partial.len() + rest.len() > limit).then_some(ProtocolError::TooLong { limit });
         if end.is_none() {
@@ -91,10 +91,71 @@ pub struct Records<'f> {
     /// The record that began in an earlier chunk.
     first: Option<&'f [u8]>,
     /// The others, each with its separator.
-    rest: &'f [u8],
+    rest: Chunk<'f>,
     limit: usize,
     /// What is wrong with what follows them.
     end: Option<ProtocolError>,
+}
+
+/// A piece of a stream of text: what is known to be UTF-8 is not checked again.
+#[derive(Debug, Clone, Copy)]
+pub enum Chunk<'f> {
+    /// UTF-8.
+    Text(&'f str),
+    /// Not known to be UTF-8.
+    Bytes(&'f [u8]),
+}
+
+impl Default for Chunk<'_> {
+    fn default() -> Self {
+        Self::Bytes(&[])
+    }
+}
+
+impl<'f> From<&'f str> for Chunk<'f> {
+    fn from(text: &'f str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'f> From<&'f [u8]> for Chunk<'f> {
+    fn from(bytes: &'f [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'f> Chunk<'f> {
+    fn bytes(self) -> &'f [u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// Both parts, the first with so many bytes if there are as many.
+    fn split_at(self, at: usize) -> (Self, Self) {
+        match self {
+            // A separator is a whole character, so a text is never cut within one.
+            Self::Text(text) => match text.split_at_checked(at) {
+                Some((head, tail)) => (Self::Text(head), Self::Text(tail)),
+                None => (self, Self::default()),
+            },
+            Self::Bytes(bytes) => match bytes.split_at_checked(at) {
+                Some((head, tail)) => (Self::Bytes(head), Self::Bytes(tail)),
+                None => (self, Self::default()),
+            },
+        }
+    }
+
+    fn text(self) -> Result<&'f str, ProtocolError> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Bytes(bytes) => std::str::from_utf8(bytes).map_err(|e| ProtocolError::Json {
+                offset: e.valid_up_to(),
+                reason: "the text is not UTF-8",
+            }),
+        }
+    }
 }
 
 impl<'f> Iterator for Records<'f> {
@@ -102,29 +163,25 @@ impl<'f> Iterator for Records<'f> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let record = match self.first.take() {
-            Some(first) => first,
-            None => match memchr::memchr(RECORD_SEPARATOR, self.rest) {
+            Some(first) => Chunk::Bytes(first),
+            None => match memchr::memchr(RECORD_SEPARATOR, self.rest.bytes()) {
                 Some(end) => {
-                    let (record, rest) = self.rest.split_at_checked(end)?;
-                    self.rest = rest.get(1..).unwrap_or_default();
+                    let (record, rest) = self.rest.split_at(end);
+                    self.rest = rest.split_at(1).1;
                     record
                 }
                 None => return self.end.take().map(Err),
             },
         };
         let limit = self.limit;
-        let record = if record.len() > limit { Err(ProtocolError::TooLong { limit }) } else { text(record) };
+        let is_long = record.bytes().len() > limit;
+        let record = if is_long { Err(ProtocolError::TooLong { limit }) } else { record.text() };
         if record.is_err() {
-            self.rest = &[];
+            self.rest = Chunk::default();
             self.end = None;
         }
         Some(record)
     }
-}
-
-fn text(bytes: &[u8]) -> Result<&str, ProtocolError> {
-    std::str::from_utf8(bytes)
-        .map_err(|e| ProtocolError::Json { offset: e.valid_up_to(), reason: "the text is not UTF-8" })
 }
 
 /// The widest length prefix, in bytes.
@@ -368,6 +425,41 @@ mod tests {
                 assert!(matches!(refused, Err(ProtocolError::MessagePack { .. })), "{stream:?}: {refused:?}");
             }
         }
+    }
+
+    /// A message in small pieces is not moved with each of them: its buffer grows by doubling.
+    #[test]
+    fn many_pieces_take_few_allocations() {
+        const LENGTH: usize = 4 << 20;
+        let (mut text, mut whole, mut grown) = (TextFraming::default(), 0, 0);
+        for piece in [&vec![b'x'; LENGTH][..], b"\x1e"].concat().chunks(1024) {
+            let before = text.partial.capacity();
+            let mut record = |record: &str| {
+                whole = record.len();
+                Ok(())
+            };
+            text.feed(piece, &mut record).unwrap();
+            grown += usize::from(text.partial.capacity() > before);
+        }
+        assert_eq!(whole, LENGTH);
+        assert!((1..=20).contains(&grown), "{grown}");
+
+        let mut stream: Vec<u8> = length_prefix(LENGTH).collect();
+        stream.resize(stream.len() + LENGTH, b'x');
+        let (mut binary, mut whole, mut grown) = (BinaryFraming::default(), 0, 0);
+        for piece in stream.chunks(1024) {
+            let before = binary.partial.capacity();
+            let mut message = |message: &[u8]| {
+                whole = message.len();
+                Ok(())
+            };
+            binary.feed(piece, &mut message).unwrap();
+            grown += usize::from(binary.partial.capacity() > before);
+        }
+        assert_eq!(whole, LENGTH);
+        assert!((1..=20).contains(&grown), "{grown}");
+        // What was long once does not stay in memory.
+        assert_eq!([text.partial.capacity(), binary.partial.capacity()], [0, 0]);
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl KeepAlive {
 
     /// What the peer sent may still be on its way to this program: it gets a little more time.
     pub fn wait(&mut self, now: Moment) {
-        self.deadline = now.saturating_add(WAKE_UP.min(self.timeout));
+        self.deadline = self.deadline.max(now.saturating_add(WAKE_UP.min(self.timeout)));
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.

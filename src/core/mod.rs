@@ -7,8 +7,8 @@
 //! 2. [`handshake`] opens the hub protocol, [`framing`] cuts the stream into messages, [`json`] and [`msgpack`] read
 //!    and write a [`message`].
 //! 3. [`hub`] keeps the calls of one connection, [`keepalive`] its timers, [`stateful`] what a new socket has to send.
-//! 4. [`client`] is the machine of one end of a connection, the client's; it drives all of this. [`codec`] is how it
-//!    reads and writes messages. [`sse`] reads the event stream of one transport.
+//! 4. [`client`] and [`server`] are the machines of the two ends of a connection; they drive all of this. [`codec`] is
+//!    how they read and write messages. [`sse`] reads the event stream of one transport.
 //!
 //! State machines have one shape: `handle_…(now, input)` takes what happened, `poll_…()` gives what is to be done.
 //! Time is an argument: a [`Moment`] is the time since an epoch of the driver's own, from a clock that never goes
@@ -27,6 +27,8 @@ pub mod client;
 pub mod codec;
 pub mod framing;
 pub mod handshake;
+mod headers;
+pub mod http;
 pub mod hub;
 pub mod json;
 pub mod keepalive;
@@ -36,6 +38,7 @@ pub mod negotiate;
 mod outgoing;
 mod protocol;
 pub mod refresh;
+pub mod server;
 pub mod sse;
 pub mod stateful;
 pub(crate) mod table;

@@ -130,8 +130,13 @@ impl<C: Codec> Outgoing<C> {
         C::size(&self.out) + self.buffer.as_ref().map_or(0, MessageBuffer::size)
     }
 
+    /// Whether more waits than a peer leaves when it takes what is sent to it.
+    pub(crate) fn is_behind(&self) -> bool {
+        C::size(&self.out) > HIGH_WATER
+    }
+
     /// Whether the next message should wait.
     pub(crate) fn is_full(&self) -> bool {
-        C::size(&self.out) > HIGH_WATER || self.buffer.as_ref().is_some_and(MessageBuffer::is_full)
+        self.is_behind() || self.buffer.as_ref().is_some_and(MessageBuffer::is_full)
     }
 }

@@ -1,3 +1,5 @@
+//! The encodings of hub messages, by their names in the handshake.
+
 use crate::core::negotiate::TransferFormat;
 
 /// How hub messages are encoded.
@@ -14,6 +16,19 @@ pub enum HubProtocol {
 }
 
 impl HubProtocol {
+    /// All that this build knows.
+    pub const ALL: &[Self] = &[
+        Self::Json,
+        #[cfg(feature = "msgpack")]
+        Self::MessagePack,
+    ];
+
+    /// The protocol of this name, as the handshake writes it.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|protocol| protocol.name() == name)
+    }
+
     /// The name in the handshake.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,7 +1,7 @@
 //! Server-Sent Events: the body of one HTTP answer as a stream of texts.
 //!
 //! Only `data` means anything to SignalR. Comments and the fields `event`, `id` and `retry` are read past, and what
-//! the stream ends in the middle of is no event.
+//! the stream ends in the middle of is not an event.
 //!
 //! Source: [WHATWG HTML, 9.2.5 and 9.2.6](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
 
@@ -9,6 +9,9 @@ use crate::core::ProtocolError;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// How much memory is kept from one event to the next, in bytes.
+const KEPT: usize = 64 * 1024;
 
 /// Reads the events out of a stream of chunks, which may be cut anywhere. Call [`feed`](Self::feed) for every chunk.
 #[derive(Debug)]
@@ -85,6 +88,8 @@ impl EventStream {
                 })?;
                 event(text);
                 self.data.clear();
+                // One long event does not take its memory for the rest of the connection.
+                self.data.shrink_to(KEPT);
             }
             return Ok(());
         }
@@ -149,6 +154,27 @@ mod tests {
         assert_eq!(count, 1);
         stream.feed(b"\ndata: y\n\n", |_| count += 1).unwrap();
         assert_eq!(count, 2);
+    }
+
+    /// An event in small pieces is not moved with each of them: its buffers grow by doubling.
+    #[test]
+    fn many_pieces_take_few_allocations() {
+        let mut stream = EventStream::default();
+        let mut whole = 0;
+        let mut grown = 0;
+        for line in ["data: ", "data: "] {
+            let text = line.to_owned() + &"x".repeat(4 << 20) + "\n";
+            for piece in text.as_bytes().chunks(1024) {
+                let before = (stream.line.capacity(), stream.data.capacity());
+                stream.feed(piece, |_| ()).unwrap();
+                grown += usize::from(stream.line.capacity() > before.0);
+                grown += usize::from(stream.data.capacity() > before.1);
+            }
+        }
+        stream.feed(b"\n", |event| whole = event.len()).unwrap();
+        assert_eq!(whole, (8 << 20) + 1);
+        assert!((1..=40).contains(&grown), "{grown}");
+        assert!(stream.data.capacity() + stream.line.capacity() <= KEPT);
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Codec for JsCodec {
     }
 
     fn bytes<'s>(frame: &'s &Frame) -> Cow<'s, [u8]> {
-        frame.bytes()
+        frame.to_bytes().into()
     }
 
     fn decode<'f>(
@@ -110,7 +110,7 @@ impl Codec for JsCodec {
         let frame = if skip == 0 {
             frame
         } else {
-            let bytes = frame.bytes().get(skip..).unwrap_or_default().to_vec();
+            let bytes = frame.to_bytes().get(skip..).unwrap_or_default().to_vec();
             rest = if frame.is_text() { Frame::text(bytes) } else { Frame::binary(bytes) };
             &rest
         };

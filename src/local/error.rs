@@ -1,95 +1,51 @@
-//! Answers that say no, in the shape of Azure SignalR Service.
+//! Why a local service cannot start.
 
-use axum::{
-    Json,
-    http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
-    response::{IntoResponse, Response},
-};
-use serde_json::json;
+use std::io;
 
-/// An error answer of the REST API: `{"code", "message", "target"}`, and for what does not exist a header that tells
-/// it from a wrong address.
-#[derive(Debug)]
-pub(super) struct ApiError {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
-    target: Option<&'static str>,
-    header: Option<&'static str>,
+/// Why a [`LocalService`](super::LocalService) cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// The port is taken or not allowed: choose another, or none for any free one.
+    #[error("the local service cannot listen on port {port} of 127.0.0.1; choose another port")]
+    Listen {
+        /// The port that was asked for; 0 for any.
+        port: u16,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The access key is empty or has a `;` in it: no connection string could carry it.
+    #[error("the access key must not be empty and must not contain a semicolon")]
+    InvalidAccessKey,
+    /// Two applications have the same client id in the same tenant: register each once.
+    #[error("the application {client_id} is registered twice in one tenant")]
+    DuplicateApplication {
+        /// The client id.
+        client_id: String,
+    },
+    /// A certificate of an application is not the PEM text of a certificate with an RSA key.
+    #[error(
+        "a certificate of the application {client_id} is not the PEM text of a certificate with an RSA key"
+    )]
+    InvalidCertificate {
+        /// The client id.
+        client_id: String,
+    },
+    /// The upstream's URL is not absolute, or not http or https.
+    #[error(
+        "the upstream must be an absolute http or https URL; it may contain {{hub}}, {{category}} and {{event}}"
+    )]
+    InvalidUpstream,
+    /// The HTTP client that calls the upstream could not be set up; most likely the system has no root certificates.
+    #[error("the HTTP client could not be set up; check that the system has root certificates")]
+    HttpClient,
+    /// The operating system has no random numbers to give.
+    #[error("the operating system gives no random numbers")]
+    Random(#[source] io::Error),
 }
 
-impl ApiError {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), target: None, header: None }
-    }
-
-    /// The request itself is wrong; `target` names the part that is.
-    pub(super) fn bad_request(target: &'static str, message: impl Into<String>) -> Self {
-        Self { target: Some(target), ..Self::new(StatusCode::BAD_REQUEST, "BadRequest", message) }
-    }
-
-    pub(super) fn unauthorized(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
-    }
-
-    pub(super) fn forbidden(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
-    }
-
-    /// A connection can't be given to another user.
-    pub(super) fn other_user() -> Self {
-        let code = "ConnectionUserMismatch";
-        let message = "The connection is another user's; a refresh can't change who its user is.";
-        Self { header: Some(code), ..Self::new(StatusCode::FORBIDDEN, code, message) }
-    }
-
-    /// What the path names does not exist; `header` is the value of `x-ms-error-code`.
-    pub(super) fn not_found(header: &'static str, message: impl Into<String>) -> Self {
-        Self { header: Some(header), ..Self::new(StatusCode::NOT_FOUND, "NotFound", message) }
-    }
-
-    /// The client answered a call with an error. Azure does not say with which status it passes that on.
-    pub(super) fn client_error(message: String) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "ClientInvocationError", message)
-    }
-
-    pub(super) fn no_answer() -> Self {
-        Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", "The client has not answered in time.")
-    }
-
-    pub(super) fn too_large() -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", "The body is larger than 1 MB.")
-    }
-
-    pub(super) fn unsupported_media_type() -> Self {
-        let message = "The body of this call is application/json; that of a message may also be application/octet-stream.";
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
-    }
-}
-
-impl From<getrandom::Error> for ApiError {
+impl From<getrandom::Error> for LocalError {
     fn from(error: getrandom::Error) -> Self {
-        tracing::error!(%error, "the operating system gives no random numbers");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "There are no random numbers.")
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let Self { status, code, message, target, header } = self;
-        tracing::debug!(%status, message, "the local service refused a request");
-        let mut body = json!({ "code": code, "message": message });
-        if let (Some(target), Some(object)) = (target, body.as_object_mut()) {
-            object.insert("target".to_owned(), target.into());
-        }
-        let mut response = (status, Json(body)).into_response();
-        let headers = response.headers_mut();
-        if let Some(header) = header {
-            headers.insert("x-ms-error-code", HeaderValue::from_static(header));
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
+        Self::Random(error.into())
     }
 }

@@ -6,12 +6,14 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Map, Value};
 
-use crate::service::{
-    jwt::{Key, Validity, verify},
-    secret::Secret,
+use crate::{
+    server::random::random_text,
+    service::{
+        jwt::{Key, Validity, verify},
+        secret::Secret,
+    },
 };
 
 /// A temporary key is valid for 90 minutes, as in Azure.
@@ -90,13 +92,6 @@ impl KeyRing {
             verified => Ok(verified?),
         }
     }
-}
-
-/// 32 random bytes as a text that can stand in a URL.
-pub(super) fn random_text() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)?;
-    Ok(Base64UrlUnpadded::encode_string(&bytes))
 }
 
 #[cfg(test)]

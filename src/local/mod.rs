@@ -26,31 +26,28 @@
 //! call it. To outgrow one machine, put the connection string of an
 //! [Azure SignalR Service](https://learn.microsoft.com/azure/azure-signalr/signalr-overview) where this one's is.
 
-mod assertion;
+mod api_error;
+mod audience;
 mod auth;
-mod calls;
 mod client;
-mod connections;
 mod cors;
 mod entra;
 mod error;
-mod exchange;
 mod filter;
-mod identity;
+mod identity_endpoint;
 mod keys;
-mod negotiated;
-mod outbox;
-mod protocol;
-mod query;
+mod message;
 mod rest;
 mod rest_calls;
-mod session;
+mod roles;
+mod serverless;
+mod service;
+mod token_endpoint;
 mod transcode;
-mod transport;
 mod upstream;
+mod user_groups;
 
 use std::{
-    io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -59,17 +56,29 @@ use std::{
 use axum::{Router, extract::DefaultBodyLimit, serve::ListenerExt};
 use tokio::{net::TcpListener, sync::watch, time};
 
-pub use auth::Role;
-pub use entra::EntraApplication;
-pub use identity::LocalManagedIdentity;
+pub use entra::{application::EntraApplication, identity::LocalManagedIdentity};
+pub use error::LocalError;
+pub use roles::Role;
 
-use crate::{core::keepalive, service::secret::Secret};
-use connections::Connections;
+use crate::{
+    core::server::ServerOptions,
+    server::{
+        connections::Connections,
+        random::random_text,
+        room::{Room, stopped},
+    },
+    service::secret::Secret,
+};
+use entra::authority::Authority;
 use keys::KeyRing;
-use negotiated::Negotiated;
+use service::Service;
 use upstream::Upstream;
+use user_groups::UserGroups;
 
-/// How long a stopping service waits for its clients to take their leave.
+/// The largest hub message of a client.
+const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// How long a stopping service waits for its clients to disconnect.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running local service. It stops when it is dropped.
@@ -104,28 +113,6 @@ pub struct LocalService {
     stop: watch::Sender<bool>,
 }
 
-/// What every request handler and connection shares.
-#[derive(Debug)]
-struct Service {
-    origin: String,
-    keys: KeyRing,
-    entra: entra::Authority,
-    identity_header: Secret,
-    connections: Arc<Connections>,
-    negotiated: Negotiated,
-    upstream: Option<Arc<Upstream>>,
-    timeouts: Timeouts,
-    /// Turns true, or loses its sender, when the service stops.
-    stop: watch::Receiver<bool>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Timeouts {
-    handshake: Duration,
-    keep_alive: Duration,
-    client: Duration,
-}
-
 impl LocalService {
     /// The port of the official emulator. A service on this port with the default key is what existing emulator
     /// connection strings mean.
@@ -145,11 +132,7 @@ impl LocalService {
             identities: Vec::new(),
             token_lifetime: Duration::from_secs(3600),
             upstream: None,
-            timeouts: Timeouts {
-                handshake: Duration::from_secs(15),
-                keep_alive: keepalive::DEFAULT_INTERVAL,
-                client: keepalive::DEFAULT_TIMEOUT,
-            },
+            options: ServerOptions { message_limit: MAX_MESSAGE, ..ServerOptions::default() },
         }
     }
 
@@ -175,7 +158,7 @@ impl LocalService {
     /// What App Service calls `IDENTITY_ENDPOINT`.
     #[must_use]
     pub fn identity_endpoint(&self) -> String {
-        format!("{}{}", self.origin, identity::APP_SERVICE_PATH)
+        format!("{}{}", self.origin, identity_endpoint::APP_SERVICE_PATH)
     }
 
     /// What App Service calls `IDENTITY_HEADER`. It is a secret.
@@ -220,7 +203,7 @@ pub struct LocalServiceBuilder {
     identities: Vec<LocalManagedIdentity>,
     token_lifetime: Duration,
     upstream: Option<String>,
-    timeouts: Timeouts,
+    options: ServerOptions,
 }
 
 impl LocalServiceBuilder {
@@ -257,7 +240,7 @@ impl LocalServiceBuilder {
     }
 
     /// How long Entra tokens are valid, in whole seconds. Default: one hour. With zero they are expired when they
-    /// are issued, which is of use in tests.
+    /// are issued, which helps in tests.
     pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
         self.token_lifetime = lifetime;
         self
@@ -266,19 +249,19 @@ impl LocalServiceBuilder {
     /// How long a new connection may take for its handshake. Default: 15 seconds. A client token can ask for
     /// another time with its claim `asrs.s.cht`.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.handshake = timeout;
+        self.options.handshake_timeout = timeout;
         self
     }
 
     /// A client gets a ping when nothing else was sent to it for this long. Default: 15 seconds.
     pub fn keep_alive_interval(mut self, interval: Duration) -> Self {
-        self.timeouts.keep_alive = interval;
+        self.options.keep_alive_interval = interval;
         self
     }
 
     /// A client that sends nothing, or takes nothing, for this long is given up. Default: 30 seconds.
     pub fn client_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.client = timeout;
+        self.options.client_timeout = timeout;
         self
     }
 
@@ -287,12 +270,12 @@ impl LocalServiceBuilder {
     /// # Errors
     /// See [`LocalError`].
     pub async fn start(self) -> Result<LocalService, LocalError> {
-        let Self { port, access_key, applications, identities, token_lifetime, upstream, timeouts } = self;
+        let Self { port, access_key, applications, identities, token_lifetime, upstream, options } = self;
         if access_key.is_empty() || access_key.expose().contains(';') {
             return Err(LocalError::InvalidAccessKey);
         }
-        let entra = entra::Authority::new(applications, identities, token_lifetime)?;
-        let identity_header = Secret::new(keys::random_text()?);
+        let entra = Authority::new(applications, identities, token_lifetime)?;
+        let identity_header = Secret::new(random_text()?);
         let upstream = upstream.map(|url| Upstream::new(url, access_key.clone())).transpose()?.map(Arc::new);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listen = |source| LocalError::Listen { port, source };
@@ -301,17 +284,16 @@ impl LocalServiceBuilder {
         let origin = format!("http://127.0.0.1:{port}");
 
         let (stop, stopped) = watch::channel(false);
-        let connections = Arc::new(Connections::default());
+        let room = Arc::new(Room::new(options, stopped.clone()));
+        let connections = room.connections.clone();
         let service = Arc::new(Service {
             origin: origin.clone(),
             keys: KeyRing::new(access_key.expose()),
             entra,
             identity_header: identity_header.clone(),
-            connections: connections.clone(),
-            negotiated: Negotiated::default(),
+            room,
+            user_groups: UserGroups::default(),
             upstream,
-            timeouts,
-            stop: stopped.clone(),
         });
         tokio::spawn(serve(listener, router(service), stopped));
         tracing::info!(%origin, "the local service has started");
@@ -320,11 +302,11 @@ impl LocalServiceBuilder {
 }
 
 fn router(service: Arc<Service>) -> Router {
-    // axum has to be told that the colon of `:send` is none of its old captures.
+    // axum has to be told that the colon of `:send` is not one of its old captures.
     let mut router = Router::new().without_v07_checks();
     for add in [
-        entra::add_routes,
-        identity::add_routes,
+        token_endpoint::add_routes,
+        identity_endpoint::add_routes,
         client::add_routes,
         rest::add_routes,
         rest_calls::add_routes,
@@ -353,56 +335,5 @@ async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<bool
     tokio::select! {
         _ = serving => {}
         () = overdue => {}
-    }
-}
-
-/// Waits until the service stops, be it by [`LocalService::stop`] or by being dropped.
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stopping| *stopping).await;
-}
-
-/// Why a [`LocalService`] can't start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LocalError {
-    /// The port is taken or not allowed: choose another, or none for any free one.
-    #[error("the local service can't listen on port {port} of 127.0.0.1; choose another port")]
-    Listen {
-        /// The port that was asked for; 0 for any.
-        port: u16,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// The access key is empty or has a `;` in it: no connection string could carry it.
-    #[error("the access key must not be empty and must not contain a semicolon")]
-    InvalidAccessKey,
-    /// Two applications have the same client id in the same tenant: register each once.
-    #[error("the application {client_id} is registered twice in one tenant")]
-    DuplicateApplication {
-        /// The client id.
-        client_id: String,
-    },
-    /// A certificate of an application is no PEM text of a certificate with an RSA key.
-    #[error("a certificate of the application {client_id} is no PEM text of a certificate with an RSA key")]
-    InvalidCertificate {
-        /// The client id.
-        client_id: String,
-    },
-    /// The upstream's URL is not absolute, or not http or https.
-    #[error(
-        "the upstream must be an absolute http or https URL; it may contain {{hub}}, {{category}} and {{event}}"
-    )]
-    InvalidUpstream,
-    /// The HTTP client that calls the upstream could not be set up; most likely the system has no root certificates.
-    #[error("the HTTP client could not be set up; check that the system has root certificates")]
-    HttpClient,
-    /// The operating system has no random numbers to give.
-    #[error("the operating system gives no random numbers")]
-    Random(#[source] io::Error),
-}
-
-impl From<getrandom::Error> for LocalError {
-    fn from(error: getrandom::Error) -> Self {
-        Self::Random(error.into())
     }
 }

@@ -25,12 +25,17 @@ use crate::{
         msgpack,
     },
     local::{
-        Service,
-        auth::{Action, Caller},
+        api_error::ApiError,
+        auth::Caller,
         client::is_hub_name,
+        message::{from_encoded, from_json},
+        roles::Action,
+        service::Service,
+        user_groups::UserGroups,
+    },
+    server::{
         connections::{Connections, Target},
-        error::ApiError,
-        protocol::Message,
+        message::Message,
         query::Query,
     },
     service::{jwt::Validity, unix_now},
@@ -121,7 +126,11 @@ impl FromRequestParts<Arc<Service>> for Call {
 
 impl Call {
     pub(super) fn connections(&self) -> &Connections {
-        &self.service.connections
+        &self.service.room.connections
+    }
+
+    fn user_groups(&self) -> &UserGroups {
+        &self.service.user_groups
     }
 
     /// The hub, with the application's prefix, for a caller who may do this with it.
@@ -230,7 +239,7 @@ async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes,
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             ApiError::too_large()
         } else {
-            ApiError::bad_request("body", "The body can't be read.")
+            ApiError::bad_request("body", "The body cannot be read.")
         }
     })
 }
@@ -254,7 +263,7 @@ fn binary_message(body: &[u8]) -> Result<Message, ApiError> {
         }
     }
     reader.end().map_err(malformed)?;
-    Message::from_encoded(json, msgpack).map_err(|what| invalid(&what))
+    from_encoded(json, msgpack).map_err(|what| invalid(&what))
 }
 
 /// The bytes of a MessagePack value, if they are what it is.
@@ -289,7 +298,7 @@ pub(super) fn encode_invocation(body: &[u8], invocation_id: Option<&str>) -> Res
     if !arguments.starts_with('[') {
         return Err(ApiError::bad_request("arguments", "The arguments are not an array."));
     }
-    Message::new(&HubMessage::Invocation(Invocation {
+    from_json(&HubMessage::Invocation(Invocation {
         headers: Vec::new(),
         invocation_id: invocation_id.map(Into::into),
         target,
@@ -301,7 +310,7 @@ pub(super) fn encode_invocation(body: &[u8], invocation_id: Option<&str>) -> Res
 
 /// What MessagePack clients could not get, nobody does.
 pub(super) fn not_transcoded(error: serde_json::Error) -> ApiError {
-    ApiError::bad_request("body", format!("The body can't be written as MessagePack: {error}."))
+    ApiError::bad_request("body", format!("The body cannot be written as MessagePack: {error}."))
 }
 
 pub(super) type Answer = Result<StatusCode, ApiError>;
@@ -436,7 +445,7 @@ async fn leave_all_groups(call: Call) -> Answer {
 
 async fn user_in_group(call: Call) -> Answer {
     let hub = call.hub(Action::UserRead)?;
-    if call.connections().is_user_in_group(&hub, call.user()?, call.group()?, Instant::now()) {
+    if call.user_groups().contains(call.connections(), &hub, call.user()?, call.group()?, Instant::now()) {
         return Ok(StatusCode::OK);
     }
     Err(ApiError::not_found("Info.User.NotInGroup", "The user is not in this group."))
@@ -453,29 +462,29 @@ async fn user_join_group(call: Call) -> Answer {
             Some(Duration::from_secs(seconds))
         }
     };
-    call.connections().add_user_to_group(&hub, call.user()?, call.group()?, ttl, Instant::now());
+    call.user_groups().add(call.connections(), &hub, call.user()?, call.group()?, ttl, Instant::now());
     Ok(call.status(StatusCode::OK, StatusCode::ACCEPTED))
 }
 
 async fn user_leave_group(call: Call) -> Answer {
     let hub = call.hub(Action::UserWrite)?;
-    call.connections().remove_user_from_group(&hub, call.user()?, Some(call.group()?));
+    call.user_groups().remove(call.connections(), &hub, call.user()?, Some(call.group()?));
     Ok(call.status(StatusCode::NO_CONTENT, StatusCode::ACCEPTED))
 }
 
 async fn user_leave_all_groups(call: Call) -> Answer {
     let hub = call.hub(Action::UserWrite)?;
-    call.connections().remove_user_from_group(&hub, call.user()?, None);
+    call.user_groups().remove(call.connections(), &hub, call.user()?, None);
     Ok(call.status(StatusCode::NO_CONTENT, StatusCode::OK))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::protocol::{Frame, Protocol};
+    use crate::{core::HubProtocol, server::message::Frame};
 
     fn in_json(message: &Message) -> Option<String> {
-        match message.frame(Protocol::Json) {
+        match message.frame(HubProtocol::Json) {
             Some(Frame::Text(text)) => Some(text.to_string()),
             _ => None,
         }

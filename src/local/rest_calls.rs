@@ -20,16 +20,15 @@ use crate::{
         message::{HubMessage, Outcome},
     },
     local::{
-        Service,
-        auth::Action,
+        api_error::ApiError,
         client::user_of,
-        connections::Target,
-        error::ApiError,
         filter::Filter,
-        negotiated::RefreshError,
-        protocol::Message,
+        message::{answer_to_json, from_json},
         rest::{Answer, Call, JsonBody, encode_invocation, no_connection, not_transcoded},
+        roles::Action,
+        service::Service,
     },
+    server::{connections::Target, message::Message, negotiated::RefreshError},
 };
 
 /// How long Azure keeps a call for a client's answer.
@@ -54,17 +53,18 @@ async fn invoke(call: Call, body: Result<JsonBody, ApiError>) -> Result<impl Int
     let JsonBody(body) = body?;
     // What is wrong with the body is said before the client hears anything.
     encode_invocation(&body, None)?;
-    let message = |id: &str| encode_invocation(&body, Some(id)).unwrap_or_default();
-    let mut invocation = call
+    let size = body.len();
+    let message = move |id: &str| encode_invocation(&body, Some(id)).unwrap_or_default();
+    let invocation = call
         .connections()
-        .call(&hub, call.connection()?, message)
+        .call(&hub, call.connection()?, size, message)
         .ok_or_else(|| no_connection("Warning.Connection.NotExisted"))?;
+    let protocol = invocation.protocol;
     match time::timeout(ANSWER_TIMEOUT, invocation.answer()).await {
-        // The protocol's reader has seen that it is JSON.
-        Ok(Some(Ok(result))) => {
+        Ok(Some(answer)) => {
+            let result = answer_to_json(protocol, answer).map_err(ApiError::client_error)?;
             Ok(([(CONTENT_TYPE, "application/json")], format!("{{\"result\":{result}}}")))
         }
-        Ok(Some(Err(error))) => Err(ApiError::client_error(error)),
         Ok(None) => Err(no_connection("Warning.Connection.NotExisted")),
         Err(_) => Err(ApiError::no_answer()),
     }
@@ -80,7 +80,7 @@ impl Call {
     }
 
     fn send_to_stream(&self, hub: &str, message: &HubMessage<'_, &str>) -> Result<(), ApiError> {
-        let message = Message::new(message).map_err(not_transcoded)?;
+        let message = from_json(message).map_err(not_transcoded)?;
         self.connections().send(hub, Target::Connection(self.connection()?), &[], &message);
         Ok(())
     }
@@ -197,7 +197,7 @@ async fn refresh_authentication(
         by_name.entry(kind.as_str()).or_insert_with(|| value.clone());
     }
     let user = (!claims.is_empty()).then(|| user_of(&by_name));
-    match call.service.negotiated.refresh(&refresh.connection_token, &hub, user, expiry) {
+    match call.service.room.negotiated.refresh(&refresh.connection_token, &hub, user, expiry) {
         Ok(()) => {
             let claims = claims.into_iter().map(|claim| json!({ "type": claim.kind, "value": claim.value }));
             Ok(Json(json!({ "claims": claims.collect::<Vec<_>>() })))
@@ -260,7 +260,7 @@ async fn execute(call: Call, body: Result<JsonBody, ApiError>) -> Answer {
         .map_err(|error| ApiError::bad_request("body", format!("The commands are not valid: {error}.")))?;
     let steps = commands.into_iter().map(Command::into_step).collect::<Result<Vec<_>, _>>()?;
     let connections = call.connections();
-    for id in connections.matching(&hub, &filter) {
+    for id in connections.matching(&hub, |id, user, groups| filter.matches(id, user, groups)) {
         let target = Target::Connection(&id);
         for step in &steps {
             match step {

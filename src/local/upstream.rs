@@ -13,19 +13,16 @@ use tokio::sync::mpsc;
 
 use crate::{
     core::{
+        HubProtocol,
         framing::RECORD_SEPARATOR,
         json,
         message::{HubMessage, Invocation, Outcome},
         msgpack,
         url::{HubUrl, encode_data},
     },
-    local::{
-        LocalError,
-        negotiated::Negotiation,
-        outbox::{Outbox, Outgoing},
-        protocol::{Frame, Protocol},
-    },
+    local::error::LocalError,
     platform::tls::http_client_builder,
+    server::{calls::Answer, negotiated::Negotiation, outbox::Outbox},
     service::{secret::Secret, upstream_signature},
 };
 
@@ -146,14 +143,20 @@ impl Client {
 }
 
 enum Event {
-    Call { target: String, invocation_id: Option<String>, body: Vec<u8> },
+    /// With the number to answer with, and the id that the client gave it.
+    Call {
+        call: Option<u64>,
+        target: String,
+        invocation_id: Option<String>,
+        body: Vec<u8>,
+    },
     Disconnected(Option<String>),
 }
 
 /// Where a connection leaves its events.
 #[derive(Debug)]
 pub(super) struct Events {
-    protocol: Protocol,
+    protocol: HubProtocol,
     queue: mpsc::Sender<Event>,
     /// Room for the last event, whatever waits.
     last: mpsc::OwnedPermit<Event>,
@@ -170,14 +173,16 @@ impl Events {
     }
 
     /// Passes a client's call on, and gives what to answer at once if it cannot be.
-    pub(super) fn call<P: AsRef<[u8]> + Clone>(&self, call: &Invocation<'_, P>) -> Result<(), &'static str> {
-        if !call.stream_ids.is_empty() {
-            return Err("Streams are not supported in serverless mode.");
-        }
+    pub(super) fn call<P: AsRef<[u8]> + Clone>(
+        &self,
+        call: Option<u64>,
+        invocation: &Invocation<'_, P>,
+    ) -> Result<(), &'static str> {
         let event = Event::Call {
-            target: call.target.to_string(),
-            invocation_id: call.invocation_id.as_deref().filter(|id| !id.is_empty()).map(str::to_owned),
-            body: body(self.protocol, call),
+            call,
+            target: invocation.target.to_string(),
+            invocation_id: invocation.invocation_id.as_deref().map(str::to_owned),
+            body: body(self.protocol, invocation),
         };
         self.queue.try_send(event).map_err(|_| "Too many calls wait for the upstream.")
     }
@@ -199,14 +204,14 @@ async fn tell(
     upstream.post(&client, "connections", "connected", told(json!({ "type": 10 }))).await;
     while let Some(event) = events.recv().await {
         match event {
-            Event::Call { target, invocation_id, body } => {
+            Event::Call { call, target, invocation_id, body } => {
                 let kind = match protocol {
-                    Protocol::Json => JSON,
-                    Protocol::MessagePack => MESSAGE_PACK,
+                    HubProtocol::Json => JSON,
+                    HubProtocol::MessagePack => MESSAGE_PACK,
                 };
                 let (status, body) = upstream.post(&client, "messages", &target, (kind, body)).await;
-                if let Some(id) = invocation_id {
-                    outbox.push(Outgoing::Message(completion(protocol, &id, status, &body)));
+                if let (Some(call), Some(id)) = (call, invocation_id) {
+                    outbox.answer(call, answer(protocol, &id, status, &body));
                 }
             }
             Event::Disconnected(error) => {
@@ -219,12 +224,12 @@ async fn tell(
 }
 
 /// A call as upstreams get it: in the client's protocol, without what says where a message ends.
-fn body<P: AsRef<[u8]> + Clone>(protocol: Protocol, call: &Invocation<'_, P>) -> Vec<u8> {
+fn body<P: AsRef<[u8]> + Clone>(protocol: HubProtocol, call: &Invocation<'_, P>) -> Vec<u8> {
     let mut body = Vec::new();
     protocol.write(&mut body, &HubMessage::Invocation(call.clone()));
     match protocol {
-        Protocol::Json => body.truncate(body.len().saturating_sub(1)),
-        Protocol::MessagePack => {
+        HubProtocol::Json => body.truncate(body.len().saturating_sub(1)),
+        HubProtocol::MessagePack => {
             body.drain(..prefix_width(&body));
             // Of the six elements the last, the list of stream ids, is empty and stays out.
             if let Some(header) = body.first_mut() {
@@ -242,42 +247,39 @@ fn prefix_width(message: &[u8]) -> usize {
 }
 
 /// What the client gets for the upstream's answer.
-fn completion(protocol: Protocol, id: &str, status: u16, body: &[u8]) -> Frame {
-    fn outcome<'a, P>(message: Option<HubMessage<'a, P>>, id: &str) -> Option<Outcome<'a, P>> {
+fn answer(protocol: HubProtocol, id: &str, status: u16, body: &[u8]) -> Answer {
+    fn outcome<P: AsRef<[u8]>>(message: Option<HubMessage<'_, P>>, id: &str) -> Option<Answer> {
         match message {
             Some(HubMessage::Completion { invocation_id, outcome, .. }) if invocation_id == id => {
-                Some(outcome)
+                Some(match outcome {
+                    Outcome::Void => Outcome::Void,
+                    Outcome::Value(value) => Outcome::Value(value.as_ref().to_vec()),
+                    Outcome::Error(error) => Outcome::Error(error.into_owned().into()),
+                })
             }
             _ => None,
         }
     }
-    fn encode<P: AsRef<[u8]>>(protocol: Protocol, id: &str, outcome: Outcome<'_, P>) -> Frame {
-        protocol.encode(&HubMessage::Completion { headers: Vec::new(), invocation_id: id.into(), outcome })
-    }
-    let error = |text: String| encode::<&str>(protocol, id, Outcome::Error(text.into()));
     if !(200..300).contains(&status) {
-        return error(format!("Invocation failed, status code {status}"));
+        return Outcome::Error(format!("Invocation failed, status code {status}").into());
     }
     if body.is_empty() {
-        return encode::<&str>(protocol, id, Outcome::Void);
+        return Outcome::Void;
     }
     let answered = match protocol {
-        Protocol::Json => {
+        HubProtocol::Json => {
             let text = std::str::from_utf8(body.strip_suffix(&[RECORD_SEPARATOR]).unwrap_or(body));
             let message = text.ok().and_then(|text| json::parse(text).ok().flatten());
-            outcome(message, id).map(|outcome| encode(protocol, id, outcome))
+            outcome(message, id)
         }
-        Protocol::MessagePack => {
+        HubProtocol::MessagePack => {
             // Upstreams send it with its length, as a client would get it, or without.
             let unprefixed = body.get(prefix_width(body)..).unwrap_or_default();
-            [body, unprefixed].into_iter().find_map(|bytes| {
-                let message = msgpack::parse(bytes).ok().flatten();
-                outcome(message, id).map(|outcome| encode(protocol, id, outcome))
-            })
+            [body, unprefixed].into_iter().find_map(|bytes| outcome(msgpack::parse(bytes).ok().flatten(), id))
         }
     };
     answered.unwrap_or_else(|| {
-        error("The upstream answered with something that is no completion of this call.".to_owned())
+        Outcome::Error("The upstream answered with something that is not a completion of this call.".into())
     })
 }
 
@@ -286,32 +288,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_become_completions() {
-        let text = |status, body: &str| match completion(Protocol::Json, "7", status, body.as_bytes()) {
-            Frame::Text(text) => text.to_string(),
-            Frame::Binary(_) => String::new(),
-        };
+    fn answers_are_those_of_the_upstream() {
+        let answer = |status, body: &str| answer(HubProtocol::Json, "7", status, body.as_bytes());
+        let is_error = |answer, part: &str| matches!(answer, Outcome::Error(error) if error.contains(part));
         let ok = "{\"type\":3,\"invocationId\":\"7\",\"result\":{\"a\":1}}\u{1e}";
-        assert_eq!(text(200, ok), ok);
-        assert_eq!(text(200, ok.trim_end_matches('\u{1e}')), ok);
-        assert_eq!(text(204, ""), "{\"type\":3,\"invocationId\":\"7\"}\u{1e}");
-        assert!(text(200, "nonsense").contains("no completion of this call"));
-        assert!(text(200, &ok.replace('7', "8")).contains("no completion of this call"));
-        assert!(text(404, "").contains("Invocation failed, status code 404"));
+        let value = Outcome::Value(b"{\"a\":1}".to_vec());
+        assert_eq!(answer(200, ok), value);
+        assert_eq!(answer(200, ok.trim_end_matches('\u{1e}')), value);
+        assert_eq!(answer(204, ""), Outcome::Void);
+        assert_eq!(
+            answer(200, "{\"type\":3,\"invocationId\":\"7\",\"error\":\"no\"}"),
+            Outcome::Error("no".into())
+        );
+        assert!(is_error(answer(200, "nonsense"), "not a completion of this call"));
+        assert!(is_error(answer(200, &ok.replace('7', "8")), "not a completion of this call"));
+        assert!(is_error(answer(404, ""), "Invocation failed, status code 404"));
     }
 
     #[test]
-    fn answers_in_messagepack_become_completions() {
-        let bytes = |status, body: &[u8]| match completion(Protocol::MessagePack, "7", status, body) {
-            Frame::Binary(bytes) => bytes.to_vec(),
-            Frame::Text(_) => Vec::new(),
-        };
+    fn answers_in_messagepack_are_those_of_the_upstream() {
+        let answer = |status, body: &[u8]| answer(HubProtocol::MessagePack, "7", status, body);
         let ok = b"\x07\x95\x03\x80\xa17\x03\x01";
-        assert_eq!(bytes(200, ok), ok);
-        assert_eq!(bytes(200, &ok[1..]), ok);
-        assert_eq!(bytes(204, b""), b"\x06\x94\x03\x80\xa17\x02");
+        assert_eq!(answer(200, ok), Outcome::Value(vec![1]));
+        assert_eq!(answer(200, &ok[1..]), Outcome::Value(vec![1]));
+        assert_eq!(answer(204, b""), Outcome::Void);
         for (status, body) in [(200, &b"{}"[..]), (200, b"\x95\x03\x80\xa18\x03\x01"), (500, ok)] {
-            assert_eq!(bytes(status, body)[1..6], *b"\x95\x03\x80\xa17", "{body:?}");
+            assert!(matches!(answer(status, body), Outcome::Error(_)), "{body:?}");
         }
     }
 
@@ -324,9 +326,9 @@ mod tests {
             arguments: &b"\x91\x01"[..],
             stream_ids: Vec::new(),
         };
-        assert_eq!(body(Protocol::MessagePack, &call), b"\x95\x01\x80\xc0\xa1m\x91\x01");
+        assert_eq!(body(HubProtocol::MessagePack, &call), b"\x95\x01\x80\xc0\xa1m\x91\x01");
         let HubMessage::Invocation(call) = HubMessage::Invocation(call).map(|_| "[1]") else { panic!() };
-        assert_eq!(body(Protocol::Json, &call), br#"{"type":1,"target":"m","arguments":[1]}"#);
+        assert_eq!(body(HubProtocol::Json, &call), br#"{"type":1,"target":"m","arguments":[1]}"#);
     }
 
     #[test]

@@ -1,10 +1,12 @@
+//! HTTP requests and answers, the same on both targets.
+
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{BoxFuture, Frame, HttpBody, HttpClient};
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 

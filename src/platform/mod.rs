@@ -8,7 +8,7 @@
 //! | `sleep` | a future that ends after a while |
 //! | `MaybeSend`, `MaybeSync`, `BoxFuture` | `Send` and `Sync` where there are threads |
 //! | `Frame` | one WebSocket message |
-//! | `WebSocket` | `open`, `poll_next`, `poll_ready`, `start_send`, `poll_flush`, `close` |
+//! | `WebSocket` | `open`, `poll_next`, `poll_ready`, `start_send`, `poll_flush`, `poll_overflow`, `close` |
 //! | `transports` | what can be opened here |
 //! | `HttpClient` | `new`, `send` |
 //! | `HttpBody` | `poll_chunk`; dropping it aborts the request |
@@ -32,8 +32,44 @@ cfg_if::cfg_if! {
 
 #[cfg(any(feature = "client", feature = "js"))]
 mod http;
+#[cfg(all(any(feature = "client", feature = "js"), any(browser, test)))]
+mod inbox;
 #[cfg(any(feature = "client", feature = "js"))]
 pub(crate) use self::http::{HttpAnswer, HttpRequest, HttpResponse, Method};
+
+/// How many of the server's messages may wait, in a socket that cannot be held back or for handlers and streams that
+/// do not keep up. Past it the connection is closed.
+#[cfg(any(feature = "client", feature = "js"))]
+pub(crate) const WAITING_MESSAGES: usize = 64 << 10;
+
+/// How many bytes of the server's messages may wait. Twice the longest message, at least.
+#[cfg(any(feature = "client", feature = "js"))]
+pub(crate) const WAITING_BYTES: usize = 64 << 20;
+
+/// A frame that messages borrow from. Its clones are cheap.
+#[cfg(feature = "client")]
+#[derive(Debug, Clone)]
+pub(crate) enum SharedFrame {
+    Text(SharedText),
+    Binary(SharedBytes),
+}
+
+#[cfg(feature = "client")]
+impl SharedFrame {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(feature = "client")]
+impl Default for SharedFrame {
+    fn default() -> Self {
+        Self::Binary(SharedBytes::default())
+    }
+}
 
 /// A reason to look at the clock and at the connection.
 #[cfg(any(feature = "client", feature = "js"))]

@@ -281,9 +281,9 @@ async fn refusal(response: Response, operation: Operation, token: Option<&str>) 
 
 /// Seconds, or a date.
 fn parse_retry_after(text: &str) -> Option<Duration> {
-    match text.trim().parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
+    match crate::core::http::retry_after(text) {
+        Some(seconds) => Some(seconds),
+        None => {
             let wait = parse_rfc7231(text.trim()).ok()? - OffsetDateTime::now_utc();
             // A date in the past means now.
             Some(wait.try_into().unwrap_or_default())

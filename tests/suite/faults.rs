@@ -135,7 +135,7 @@ pub(crate) async fn broken_messages(base: &str, clock: Clock) {
         (
             "/pieces?frame=e30eeyJ0eXBlIjo3LCJlcnJvciI6ImJ5ZSJ9Hg==",
             0.0,
-            |e| matches!(e, ConnectionError::ServerClosed { error: Some(text), allow_reconnect: false } if text == "bye"),
+            |e| matches!(e, ConnectionError::ServerClosed { error: Some(text), allow_reconnect: false } if **text == *"bye"),
         ),
         // {"type":7,"allowReconnect":true} in pieces of its own
         ("/pieces?frame=e30e&frame=eyJ0eXBlIjo3LCJhbGxvd1JlY29ubmVjdCI6&frame=dHJ1ZX0e&wait=50", 0.0, |e| {

@@ -236,7 +236,7 @@ pub(crate) async fn packed_pieces(base: &str) {
     let handshake = &b"{}\x1e"[..];
     type Check = fn(&ConnectionError) -> bool;
     let closed: Check =
-        |e| matches!(e, ConnectionError::ServerClosed { error: Some(text), .. } if text == "bye");
+        |e| matches!(e, ConnectionError::ServerClosed { error: Some(text), .. } if **text == *"bye");
     let broken: Check = |e| matches!(e, ConnectionError::Protocol(_));
     let rows: [(&[&[u8]], bool, usize, Check); 7] = [
         (&[&together], true, 1, closed),

@@ -1,23 +1,58 @@
 //! `cargo xtask bench`: the programs in `benches/`.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 
 use crate::{
     browser::Browser,
     command::{cargo, command, root, run, target_dir},
+    compare,
     package::package,
     program::Program,
     step::step,
 };
 
-/// Runs the benchmarks; the arguments are theirs. `--browser` runs those of the npm package instead.
+/// Runs the benchmarks; the arguments are theirs. `--browser` runs those of the npm package instead, `--against` those
+/// of two commits.
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((option, rest)) if option == "--browser" => browser(rest),
-        _ => step("benchmarks", || {
-            let benches = ["--bench", "client", "--bench", "service", "--"];
-            run(cargo().args(["bench", "--features", "axum,msgpack"]).args(benches).args(arguments))
-        }),
+        Some((option, rest)) if option == "--against" => {
+            let (commit, parts) = rest.split_first().context("--against wants a commit")?;
+            compare::against(commit, parts)
+        }
+        _ => {
+            let peer = peer();
+            step("benchmarks", || {
+                let benches = ["--bench", "client", "--bench", "service", "--"];
+                let mut bench = cargo();
+                bench.args(["bench", "--features", "axum,msgpack"]).args(benches).args(arguments);
+                if let Some(peer) = peer {
+                    bench.env("HUBWIRE_BENCH_PEER", peer);
+                }
+                run(&mut bench)
+            })
+        }
+    }
+}
+
+/// The program of the crate signalr-client. It needs the headers of OpenSSL, so it may be that it cannot be built.
+fn peer() -> Option<PathBuf> {
+    let target = target_dir().join("peer");
+    let built = step("build the crate to compare with", || {
+        run(cargo()
+            .args(["build", "--release", "--locked", "--manifest-path"])
+            .arg(root().join("benches/peer/Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&target))
+    });
+    match built {
+        Ok(()) => Some(target.join("release/hubwire-bench-peer")),
+        Err(error) => {
+            println!("SKIPPED: the rows of signalr-client: {error:#}");
+            None
+        }
     }
 }
 

@@ -1,9 +1,10 @@
-//! The build tool: `cargo xtask package | demo | test | bench | fuzz | fmt`.
+//! The build tool: `cargo xtask package | demo | test | bench | soak | fuzz | fmt`.
 
 mod bench;
 mod browser;
 mod checks;
 mod command;
+mod compare;
 mod demo;
 mod format;
 mod framework;
@@ -12,6 +13,7 @@ mod package;
 mod program;
 mod report;
 mod sizes;
+mod soak;
 mod step;
 mod test;
 mod tools;
@@ -30,6 +32,11 @@ cargo xtask COMMAND
   bench [PART]       run the benchmarks, or those whose names contain a part
   bench --browser [ROUNDS [MESSAGES]]
                      the npm package beside the official client in Chromium, in the page and in worker mode
+  bench --against COMMIT [PART]
+                     the client's benchmarks of another commit and of this one, in turn
+  soak [--minutes N | --seconds N] [--seed N] [--restarts N] [--connections N]
+                     every kind of connection on a network that cuts, truncates, holds and loses, for 20 minutes;
+                     then ten restarts of the server under a thousand connections
   fuzz [TARGET]... [--seconds N]
                      look for faults, in every target or in these, N seconds (60) in each
   fmt                format the Rust sources
@@ -43,6 +50,7 @@ fn main() -> ExitCode {
         ("demo", _) => demo::demo(rest),
         ("test", []) => test::test(),
         ("bench", _) => bench::bench(rest),
+        ("soak", _) => soak::soak(rest),
         ("fuzz", _) => fuzz::fuzz(rest),
         ("fmt", []) => format::format(),
         _ => {

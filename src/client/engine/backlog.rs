@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 
 use crate::core::client::Load;
+use crate::platform::{WAITING_BYTES, WAITING_MESSAGES};
 
 /// The socket is not read while more messages than this, or more bytes, wait for their handlers and streams.
 const SOFT: Limit = Limit { messages: 1024, bytes: 8 << 20 };
 
 /// Hard limit, used while a call awaits its result.
-const HARD: Limit = Limit { messages: 64 << 10, bytes: 64 << 20 };
+const HARD: Limit = Limit { messages: WAITING_MESSAGES as u64, bytes: WAITING_BYTES as u64 };
 
 struct Limit {
     messages: u64,

@@ -1,7 +1,12 @@
 //! What a codec of the core needs besides, to work on the platform's frames.
 
-use crate::core::codec::{Codec, Frame as Bytes, RawCodec};
+use crate::core::codec::Codec;
+#[cfg(feature = "client")]
+use crate::core::codec::{Frame as Bytes, RawCodec};
+#[cfg(feature = "client")]
 use crate::core::negotiate::TransferFormat;
+#[cfg(feature = "client")]
+use crate::platform::SharedFrame;
 use crate::platform::{Frame, MaybeSend};
 
 /// A hub protocol on this platform.
@@ -19,29 +24,19 @@ pub(crate) trait WireCodec: Codec<Out: MaybeSend, Decoder: MaybeSend> + MaybeSen
     fn frame(&self, out: Self::Out) -> Frame;
 }
 
-/// The bytes of a frame that came, which its messages borrow from.
-pub(crate) struct Received {
-    is_text: bool,
-    bytes: crate::platform::SharedBytes,
-}
-
-impl Received {
-    /// All of it, at the price of a counter.
-    #[cfg(feature = "client")]
-    pub(crate) fn bytes(&self) -> &crate::platform::SharedBytes {
-        &self.bytes
-    }
-}
-
+#[cfg(feature = "client")]
 impl WireCodec for RawCodec {
-    type Held = Received;
+    type Held = SharedFrame;
 
-    fn hold(frame: Frame) -> Received {
-        Received { is_text: frame.is_text(), bytes: frame.into_bytes() }
+    fn hold(frame: Frame) -> SharedFrame {
+        frame.share()
     }
 
-    fn view(held: &Received) -> Bytes<'_> {
-        Bytes { is_text: held.is_text, bytes: &held.bytes }
+    fn view(held: &SharedFrame) -> Bytes<'_> {
+        match held {
+            SharedFrame::Text(text) => Bytes::Text(text),
+            SharedFrame::Binary(bytes) => Bytes::Binary(bytes),
+        }
     }
 
     fn frame(&self, out: Vec<u8>) -> Frame {

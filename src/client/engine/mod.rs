@@ -7,7 +7,7 @@
 //!                   └─▶ machine ◀─┘   one lock: machine, wakers, and who waits behind its numbers
 //! ```
 //!
-//! `connection` is what handles and driver share, `calls` and `room` what handles do with it, `start` begins and ends
+//! `connection` is what handles and driver share, `calls` and `turn` what handles do with it, `start` begins and ends
 //! it, `driver` moves bytes, `jobs` are the requests that the machine asks for, and `deliver` tells those who wait.
 
 pub(super) mod backlog;
@@ -22,7 +22,8 @@ pub(super) mod guard;
 mod jobs;
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript's policy is a function"))]
 pub(super) mod retry;
-pub(super) mod room;
+mod room;
 pub(super) mod start;
 mod transport;
+mod turn;
 mod wire;

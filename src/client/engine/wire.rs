@@ -72,10 +72,12 @@ impl Wire {
             }
         }
         let Some(link) = &mut self.link else { return Poll::Pending };
-        let brought = if reads {
+        let brought = if link.poll_overflow(cx).is_ready() {
+            Poll::Ready(Brought::TooMuch)
+        } else if reads {
             link.poll_next(cx).map(|received| received.map_or_else(Brought::Closed, Brought::Frame))
         } else {
-            link.poll_overflow(cx).map(|()| Brought::TooMuch)
+            Poll::Pending
         };
         let brought = match (brought, self.failed.take()) {
             (Poll::Pending, Some(error)) => Poll::Ready(Brought::Closed(error)),

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use self::reader::{Reader, as_integer, as_string};
 use crate::core::ProtocolError;
 use crate::core::framing::RECORD_SEPARATOR;
+use crate::core::headers::keep_last;
 use crate::core::message::{Headers, HubMessage, Invocation, MAX_ENTRIES, Outcome};
 
 /// The name of the protocol in the handshake.
@@ -147,7 +148,7 @@ impl<'a> Fields<'a> {
     fn outcome(&self) -> Result<Outcome<'a, &'a str>, ProtocolError> {
         match (self.error()?, self.result) {
             (Some(error), None | Some("null")) => Ok(Outcome::Error(error)),
-            // An empty error text is none.
+            // An empty error text does not count.
             (Some(error), Some(result)) if error.is_empty() => Ok(Outcome::Value(result)),
             (Some(_), Some(_)) => Err(ProtocolError::Message("both `result` and `error` are there")),
             (None, Some(result)) => Ok(Outcome::Value(result)),
@@ -174,16 +175,15 @@ impl<'a> Fields<'a> {
         if !value.starts_with('{') {
             return Err(ProtocolError::Message("`headers` is not an object"));
         }
-        Reader::new(value).object(|name, value| {
+        Reader::new(value).members(|name, value| {
             let value = as_string(value)?.ok_or(ProtocolError::Message("a header is not a string"))?;
             if headers.len() == MAX_ENTRIES {
                 return Err(ProtocolError::Message("too many headers"));
             }
-            // Of doubles the last one counts.
-            headers.retain(|(known, _): &(Cow<'_, str>, _)| known != name);
-            headers.push((Cow::Owned(name.to_owned()), value));
+            headers.push((name, value));
             Ok(())
         })?;
+        keep_last(&mut headers);
         Ok(headers)
     }
 
@@ -294,7 +294,7 @@ fn write_invocation<P: AsRef<[u8]>>(out: &mut Vec<u8>, kind: u8, call: &Invocati
     }
 }
 
-/// Writes a JSON string. 0x1E, a control character, can't appear in it unescaped.
+/// Writes a JSON string. 0x1E, a control character, cannot appear in it unescaped.
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
@@ -401,5 +401,30 @@ mod tests {
             assert!(parse(record).is_err(), "{record}");
         }
         assert_eq!(parse("{\"type\":99,\"target\":5}"), Ok(None));
+    }
+
+    #[test]
+    fn headers_are_slices_of_the_record_and_of_doubles_the_last_one_counts() {
+        let headers = |json: &str| -> Result<Vec<(String, String)>, ProtocolError> {
+            let record = format!("{{\"type\":5,\"invocationId\":\"1\",\"headers\":{json}}}");
+            let Some(HubMessage::CancelInvocation { headers, .. }) = parse(&record)? else {
+                panic!("{json}")
+            };
+            for (name, value) in &headers {
+                assert!(matches!((name, value), (Cow::Borrowed(_), Cow::Borrowed(_))) || json.contains('\\'));
+            }
+            Ok(headers.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
+        };
+        let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            headers(r#"{"a":"1","b":"2","\u0061":"3","c":"4"}"#),
+            Ok([("b", "2"), ("a", "3"), ("c", "4")].map(pair).into())
+        );
+        let many = |count: usize| {
+            let members: Vec<_> = (0..count).map(|n| format!("\"{n}\":\"\"")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert_eq!(headers(&many(MAX_ENTRIES)).map(|headers| headers.len()), Ok(MAX_ENTRIES));
+        assert_eq!(headers(&many(MAX_ENTRIES + 1)), Err(ProtocolError::Message("too many headers")));
     }
 }

@@ -30,15 +30,18 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn skip_white(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
-            self.at += 1;
+    /// The next byte that is not white space, which stays to be read.
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.byte() {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                next => return next,
+            }
         }
     }
 
     fn next_is(&mut self, wanted: u8) -> bool {
-        self.skip_white();
-        let is = self.byte() == Some(wanted);
+        let is = self.peek() == Some(wanted);
         self.at += usize::from(is);
         is
     }
@@ -49,12 +52,20 @@ impl<'a> Reader<'a> {
 
     /// Nothing but white space may follow.
     pub(crate) fn end(&mut self) -> Result<()> {
-        self.skip_white();
+        self.peek();
         if self.at == self.text.len() { Ok(()) } else { self.error("something follows the value") }
     }
 
     /// Reads an object; `field` gets each name and each value's text, in order, doubles and all.
     pub(crate) fn object(&mut self, mut field: impl FnMut(&str, &'a str) -> Result<()>) -> Result<()> {
+        self.members(|name, value| field(&name, value))
+    }
+
+    /// As [`object`](Self::object), for names that are kept: one without escapes is a slice of the text.
+    pub(crate) fn members(
+        &mut self,
+        mut member: impl FnMut(Cow<'a, str>, &'a str) -> Result<()>,
+    ) -> Result<()> {
         if !self.next_is(b'{') {
             return self.error("expected an object");
         }
@@ -62,19 +73,21 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         loop {
-            self.skip_white();
-            let name = self.string_token()?;
+            self.peek();
+            let (name, is_plain) = self.string_token()?;
             if !self.next_is(b':') {
                 return self.error("expected a colon");
             }
-            let name = unescape(name)?;
+            let name = if is_plain { Cow::Borrowed(inner(name)) } else { unescape(inner(name))? };
             let value = self.value()?;
-            field(&name, value)?;
-            if self.next_is(b'}') {
-                return Ok(());
-            }
-            if !self.next_is(b',') {
-                return self.error("expected a comma or the end of the object");
+            member(name, value)?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return self.error("expected a comma or the end of the object"),
             }
         }
     }
@@ -100,14 +113,13 @@ impl<'a> Reader<'a> {
 
     /// Checks one value of any kind and returns its text, without white space around it.
     pub(crate) fn value(&mut self) -> Result<&'a str> {
-        self.skip_white();
+        self.peek();
         let start = self.at;
         // One bit a level: whether it is an object.
         let (mut objects, mut depth) = (0_u128, 0_u32);
         loop {
             // Here a value has to begin.
-            self.skip_white();
-            match self.byte() {
+            match self.peek() {
                 Some(open @ (b'{' | b'[')) => {
                     if depth == MAX_DEPTH {
                         return self.error("nested too deeply");
@@ -138,14 +150,17 @@ impl<'a> Reader<'a> {
                     return Ok(self.slice(start));
                 }
                 let object = objects & 1 == 1;
-                if self.next_is(b',') {
-                    if object {
-                        self.member_name()?;
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        if object {
+                            self.member_name()?;
+                        }
+                        break;
                     }
-                    break;
-                }
-                if !self.next_is(if object { b'}' } else { b']' }) {
-                    return self.error("expected a comma or a closing bracket");
+                    Some(b'}') if object => self.at += 1,
+                    Some(b']') if !object => self.at += 1,
+                    _ => return self.error("expected a comma or a closing bracket"),
                 }
                 depth -= 1;
                 objects >>= 1;
@@ -154,7 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     fn member_name(&mut self) -> Result<()> {
-        self.skip_white();
+        self.peek();
         self.string_token()?;
         if self.next_is(b':') { Ok(()) } else { self.error("expected a colon") }
     }
@@ -199,21 +214,23 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads a string with its quotes; escapes are checked, not yet decoded.
-    fn string_token(&mut self) -> Result<&'a str> {
+    /// Reads a string with its quotes, and says whether it has no escapes; those are checked, not yet decoded.
+    fn string_token(&mut self) -> Result<(&'a str, bool)> {
         let start = self.at;
         if self.byte() != Some(b'"') {
             return self.error("expected a string");
         }
         self.at += 1;
+        let mut is_plain = true;
         loop {
             self.at += plain_length(self.text.as_bytes().get(self.at..).unwrap_or_default());
             match self.byte() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(self.slice(start));
+                    return Ok((self.slice(start), is_plain));
                 }
                 Some(b'\\') => {
+                    is_plain = false;
                     self.at += 1;
                     match self.byte() {
                         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
@@ -258,7 +275,16 @@ fn plain_length(bytes: &[u8]) -> usize {
 
 /// The text of a string value, or `None` if the value is of another kind.
 pub(crate) fn as_string(value: &str) -> Result<Option<Cow<'_, str>>> {
-    if value.starts_with('"') { unescape(value).map(Some) } else { Ok(None) }
+    if !value.starts_with('"') {
+        return Ok(None);
+    }
+    let inner = inner(value);
+    // Most are short, and a loop is done before memchr has begun.
+    let is_plain = match inner.len() {
+        0..=32 => !inner.bytes().any(|byte| byte == b'\\'),
+        _ => memchr::memchr(b'\\', inner.as_bytes()).is_none(),
+    };
+    if is_plain { Ok(Some(Cow::Borrowed(inner))) } else { unescape(inner).map(Some) }
 }
 
 /// The value of an integer, or `None` if the value is of another kind or out of range.
@@ -266,12 +292,13 @@ pub(crate) fn as_integer(value: &str) -> Option<i64> {
     value.parse().ok()
 }
 
-/// Decodes a string token that [`Reader`] has checked.
-fn unescape(token: &str) -> Result<Cow<'_, str>> {
-    let inner = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-        return Ok(Cow::Borrowed(inner));
-    }
+/// A string token without its quotes.
+fn inner(token: &str) -> &str {
+    token.get(1..token.len().saturating_sub(1)).unwrap_or_default()
+}
+
+/// Decodes what is inside of a string token that [`Reader`] has checked.
+fn unescape(inner: &str) -> Result<Cow<'_, str>> {
     let mut out = String::with_capacity(inner.len());
     let mut parts = inner.split('\\');
     out.push_str(parts.next().unwrap_or_default());

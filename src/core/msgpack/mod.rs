@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use self::reader::Reader;
 use crate::core::ProtocolError;
 use crate::core::framing::{length_prefix, prefix_width};
+use crate::core::headers::keep_last;
 use crate::core::message::{Headers, HubMessage, Invocation, MAX_ENTRIES, Outcome};
 
 /// The name of the protocol in the handshake.
@@ -98,7 +99,7 @@ impl<'a> Elements<'a> {
         Ok(Invocation { headers, invocation_id, target: target.into(), arguments, stream_ids })
     }
 
-    /// An empty id is none.
+    /// An empty id does not count.
     fn id(&mut self) -> Result<Option<Cow<'a, str>>, ProtocolError> {
         let id = self.next("the invocation id is missing")?.text()?;
         Ok(id.filter(|id| !id.is_empty()).map(Cow::Borrowed))
@@ -116,7 +117,7 @@ impl<'a> Elements<'a> {
             }),
             2 => Ok(Outcome::Void),
             3 => Ok(Outcome::Value(self.next("the result is missing")?.value()?)),
-            _ => Err(ProtocolError::Message("the result kind is none of 1, 2 and 3")),
+            _ => Err(ProtocolError::Message("the result kind is not 1, 2 or 3")),
         }
     }
 
@@ -138,6 +139,7 @@ impl<'a> Elements<'a> {
             };
             headers.push((text()?, text()?));
         }
+        keep_last(&mut headers);
         Ok(headers)
     }
 

@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
 #[cfg(feature = "msgpack")]
 pub(crate) const MAX_DEPTH: usize = 128;
 
-/// Whether a value nests no deeper than [`MAX_DEPTH`]. What is no value does not.
+/// Whether a value nests no deeper than [`MAX_DEPTH`]. What is not a value does not.
 #[cfg(feature = "msgpack")]
 pub(crate) fn is_shallow(value: &[u8]) -> bool {
     let mut reader = Reader::new(value);

@@ -1,3 +1,5 @@
+//! Tests of the MessagePack hub protocol.
+
 use super::*;
 use crate::core::msgpack::reader::Reader;
 
@@ -202,4 +204,24 @@ fn depth_is_seen() {
     for cut in [&b""[..], b"\x91", b"\x92\x90", b"\xa2a"] {
         assert!(!is_shallow(cut));
     }
+}
+
+#[test]
+fn of_headers_with_the_same_name_the_last_one_counts() {
+    let pairs = |names: &[&str]| {
+        let mut out = b"\x93\x05".to_vec();
+        write_map(&mut out, names.len());
+        for (n, name) in names.iter().enumerate() {
+            write_text(&mut out, name);
+            write_text(&mut out, &n.to_string());
+        }
+        out.extend_from_slice(b"\xa11");
+        out
+    };
+    let message = pairs(&["a", "b", "a", "c"]);
+    let wanted = [("b", "1"), ("a", "2"), ("c", "3")].map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(
+        parse(&message),
+        Ok(Some(HubMessage::CancelInvocation { headers: wanted.into(), invocation_id: "1".into() }))
+    );
 }

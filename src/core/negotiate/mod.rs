@@ -3,8 +3,7 @@
 //! 1. [`Negotiation::request`] says what to POST, and with which token.
 //! 2. [`Negotiation::handle_answer`] reads the answer ([`NegotiateResponse`]). A redirect (Azure SignalR Service)
 //!    leads back to 1, at most [`REQUEST_LIMIT`] times.
-//! 3. [`TransportChoice`] walks the transports that the server offers, in the server's order, and remembers why it
-//!    passed one over.
+//! 3. [`TransportChoice`] judges the transports that the server offers, and says why one cannot be used.
 //! 4. [`Negotiation::connect_url`] is where the chosen transport opens.
 //!
 //! Source: [TransportProtocols.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/TransportProtocols.md)
@@ -72,7 +71,7 @@ pub enum NegotiateError {
     /// Redirects did not end.
     #[error("negotiate was redirected {REQUEST_LIMIT} times; two servers may be redirecting to each other")]
     RedirectLimit,
-    /// The server redirects to something that is no URL.
+    /// The server redirects to something that is not a URL.
     #[error("the server redirects to an invalid URL: {0}")]
     RedirectUrl(UrlError),
     /// The server redirects from https to http. The token would travel in clear text.
@@ -278,7 +277,7 @@ pub fn refresh_delay(lifetime_seconds: Option<i64>, lead: Duration) -> Option<Du
     Some(lifetime.saturating_sub(lead).max(lifetime / 2).min(LONGEST))
 }
 
-/// A transport's URL with the token in its query, for a browser, which can't set headers on sockets.
+/// A transport's URL with the token in its query, for a browser, which cannot set headers on sockets.
 #[must_use]
 pub fn with_token_in_query(url: &HubUrl, token: Option<&AccessToken>) -> HubUrl {
     match token {

@@ -1,3 +1,5 @@
+//! The transports: what they are called, and which of them a client can and may use.
+
 use std::fmt;
 use std::ops::BitOr;
 
@@ -184,21 +186,6 @@ impl TransportChoice {
             Ok(transport)
         }
     }
-
-    /// The first offer, in the server's order, that can be used; every one before it goes to `skipped`.
-    pub fn choose(
-        &self,
-        offers: impl IntoIterator<Item = AvailableTransport>,
-        skipped: &mut Vec<SkippedTransport>,
-    ) -> Option<Transport> {
-        for offer in offers {
-            match self.judge(&offer) {
-                Ok(transport) => return Some(transport),
-                Err(reason) => skipped.push(SkippedTransport { transport: offer.transport, reason }),
-            }
-        }
-        None
-    }
 }
 
 #[cfg(test)]
@@ -206,37 +193,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_order_decides_and_every_skip_has_its_reason() {
-        let offer = |transport: &str, formats: &[&str]| AvailableTransport {
-            transport: transport.to_owned(),
-            transfer_formats: formats.iter().map(|&f| f.to_owned()).collect(),
-        };
+    fn every_skip_has_its_reason() {
         let choice = TransportChoice {
             allowed: Transport::ServerSentEvents | Transport::LongPolling,
             available: Transport::LongPolling.into(),
             format: TransferFormat::Binary,
         };
-        let mut skipped = Vec::new();
-        let chosen = choice.choose(
-            [
-                offer("CarrierPigeon", &["Text"]),
-                offer("WebSockets", &["Text", "Binary"]),
-                offer("ServerSentEvents", &["Text"]),
-                offer("ServerSentEvents", &["Binary"]),
-                offer("LongPolling", &["Text", "Binary"]),
-            ],
-            &mut skipped,
-        );
-        assert_eq!(chosen, Some(Transport::LongPolling));
-        let reasons: Vec<_> = skipped.into_iter().map(|s| s.reason).collect();
-        assert_eq!(
-            reasons,
-            [
-                SkipReason::Unknown,
-                SkipReason::Disabled,
-                SkipReason::Format(TransferFormat::Binary),
-                SkipReason::Environment
-            ]
-        );
+        for (transport, formats, judged) in [
+            ("CarrierPigeon", &["Text"][..], Err(SkipReason::Unknown)),
+            ("WebSockets", &["Text", "Binary"], Err(SkipReason::Disabled)),
+            ("ServerSentEvents", &["Text"], Err(SkipReason::Format(TransferFormat::Binary))),
+            ("ServerSentEvents", &["Binary"], Err(SkipReason::Environment)),
+            ("LongPolling", &["Text", "Binary"], Ok(Transport::LongPolling)),
+        ] {
+            let transfer_formats = formats.iter().map(|&format| format.to_owned()).collect();
+            let offer = AvailableTransport { transport: transport.to_owned(), transfer_formats };
+            assert_eq!(choice.judge(&offer), judged, "{transport}");
+        }
     }
 }

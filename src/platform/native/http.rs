@@ -1,12 +1,14 @@
+//! HTTP requests by reqwest, whose answers are read as they come.
+
 use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use http_body::Body as _;
 use tokio_tungstenite::tungstenite::Bytes;
 
-use crate::core::client::TransportError;
+use crate::core::TransportError;
+use crate::core::http;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
 use crate::platform::{HttpAnswer, HttpRequest, Method, tls};
@@ -22,7 +24,7 @@ impl HttpClient {
     pub(crate) fn new(_with_credentials: bool) -> Result<Self, TransportError> {
         // A WebSocket needs HTTP/1.1, which the build leaves as the only choice.
         let client = tls::http_client_builder()
-            .map_err(|e| TransportError::new(format!("TLS can't be set up: {e}")))?
+            .map_err(|e| TransportError::new(format!("TLS cannot be set up: {e}")))?
             .build()
             .map_err(describe)?;
         Ok(Self { client })
@@ -49,11 +51,10 @@ impl HttpClient {
             builder = builder.header("Content-Length", "0");
         }
         let response = builder.send().await.map_err(describe)?;
-        let retry_after =
-            response.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
         Ok(HttpAnswer {
             status: response.status().as_u16(),
-            retry_after: retry_after.map(Duration::from_secs),
+            retry_after: retry_after.and_then(http::retry_after),
             body: HttpBody(response.into()),
         })
     }

@@ -18,7 +18,7 @@ pub(crate) use self::{
     http::{HttpBody, HttpClient, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep, unix_now},
     wake::WakeSignal,
-    web_socket::{Frame, SharedBytes, WebSocket, transports},
+    web_socket::{Frame, SharedBytes, SharedText, WebSocket, transports},
 };
 
 /// How a client names its operating system, as .NET does.

@@ -1,10 +1,12 @@
+//! The clocks, timers and tasks of a native program: tokio's.
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::core::Moment;
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 
 /// `Send`, where there are threads.
 pub trait MaybeSend: Send {}
@@ -69,5 +71,20 @@ impl<T> std::ops::Deref for ThreadBound<T> {
 
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sleeps_of_any_length_can_be_asked_for() {
+        for duration in [Duration::from_millis(1 << 31), Duration::from_secs(1 << 40), Duration::MAX] {
+            let mut sleep = sleep(duration);
+            assert!(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
     }
 }

@@ -1,3 +1,5 @@
+//! What a page hears of in a browser, and a native program does not.
+
 use std::task::{Context, Poll};
 
 use crate::platform::Wake;

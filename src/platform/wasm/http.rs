@@ -1,7 +1,8 @@
+//! HTTP requests by `fetch`, whose answers are read as they come.
+
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use gloo_net::http::Request;
 use wasm_bindgen::{JsCast, JsValue};
@@ -11,7 +12,8 @@ use web_sys::{
     RequestMode,
 };
 
-use crate::core::client::TransportError;
+use crate::core::TransportError;
+use crate::core::http;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
 use crate::platform::{HttpAnswer, HttpRequest, Method};
@@ -38,10 +40,10 @@ impl HttpClient {
         let abort = AbortOnDrop(AbortController::new().map_err(|e| describe(&e))?);
         let request = self.request(request, token, &abort.0.signal()).map_err(|_| impossible_request())?;
         let response = Request::from(request).send().await.map_err(|_| unreachable_server())?;
-        let retry_after = response.headers().get("Retry-After").and_then(|value| value.parse().ok());
+        let retry_after = response.headers().get("Retry-After");
         Ok(HttpAnswer {
             status: response.status(),
-            retry_after: retry_after.map(Duration::from_secs),
+            retry_after: retry_after.as_deref().and_then(http::retry_after),
             body: HttpBody {
                 reader: response.body().map(|stream| stream.get_reader().unchecked_into()),
                 piece: None,
@@ -131,14 +133,14 @@ impl Drop for AbortOnDrop {
 /// What JavaScript says names the whole URL, query and all, or the header's value.
 fn impossible_request() -> TransportError {
     TransportError::new(
-        "the request can't be made: a header has a name or a value that is not allowed, or the URL is not valid or has a user name in it",
+        "the request cannot be made: a header has a name or a value that is not allowed, or the URL is not valid or has a user name in it",
     )
 }
 
 /// Browsers keep the reason from the page.
 fn unreachable_server() -> TransportError {
     TransportError::new(
-        "the server can't be reached, or its CORS rules do not allow this page's origin with credentials; the browser's console knows which",
+        "the server cannot be reached, or its CORS rules do not allow this page's origin with credentials; the browser's console knows which",
     )
 }
 

@@ -9,15 +9,17 @@ mod web_socket;
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) use send_wrapper::SendWrapper as ThreadBound;
 
+#[cfg(feature = "client")]
+pub(crate) use self::web_socket::{SharedBytes, SharedText};
 pub(crate) use self::{
     http::{HttpBody, HttpClient, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep, unix_now},
     wake::WakeSignal,
-    web_socket::{Frame, SharedBytes, WebSocket, transports},
+    web_socket::{Frame, WebSocket, transports},
 };
 
 /// Browsers tell no operating system that could be relied on.
 pub(crate) const OS: &str = "";
 pub(crate) const RUNTIME: &str = "Browser";
-/// Browsers don't let a page set `User-Agent`.
+/// Browsers do not let a page set `User-Agent`.
 pub(crate) const USER_AGENT_HEADER: &str = "X-SignalR-User-Agent";

@@ -1,3 +1,5 @@
+//! The clocks, timers and tasks of a browser: one event loop.
+
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -10,7 +12,7 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::core::Moment;
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 
 /// `Send`, where there are threads: not here.
 pub trait MaybeSend {}
@@ -69,13 +71,8 @@ impl Runtime {
 /// A `setTimeout`, cleared when it is dropped.
 struct Timeout {
     id: JsValue,
+    timer: Rc<RefCell<Timer>>,
     _callback: Closure<dyn FnMut()>,
-}
-
-impl Drop for Timeout {
-    fn drop(&mut self) {
-        clear_timeout(&self.id);
-    }
 }
 
 #[derive(Default)]
@@ -84,26 +81,26 @@ struct Timer {
     waker: Option<Waker>,
 }
 
-pub(crate) fn sleep(duration: Duration) -> BoxFuture<()> {
-    let timer = Rc::new(RefCell::new(Timer::default()));
-    let fire = Rc::clone(&timer);
-    let callback = Closure::new(move || {
-        let waker = {
-            let mut timer = fire.borrow_mut();
-            timer.fired = true;
-            timer.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    });
-    // A timeout is a 32-bit number of milliseconds; who sleeps for longer looks at the clock after each.
-    let milliseconds = i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
-    // One more than asked for: timers may fire a fraction of a millisecond early.
-    let timeout = Timeout { id: set_timeout(&callback, milliseconds.saturating_add(1)), _callback: callback };
-    Box::pin(async move {
+impl Timeout {
+    fn new(milliseconds: i32) -> Self {
+        let timer = Rc::new(RefCell::new(Timer::default()));
+        let fire = Rc::clone(&timer);
+        let callback = Closure::new(move || {
+            let waker = {
+                let mut timer = fire.borrow_mut();
+                timer.fired = true;
+                timer.waker.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        Self { id: set_timeout(&callback, milliseconds), timer, _callback: callback }
+    }
+
+    async fn fired(&self) {
         poll_fn(|cx| {
-            let mut timer = timer.borrow_mut();
+            let mut timer = self.timer.borrow_mut();
             if timer.fired {
                 return Poll::Ready(());
             }
@@ -111,6 +108,83 @@ pub(crate) fn sleep(duration: Duration) -> BoxFuture<()> {
             Poll::Pending
         })
         .await;
-        drop(timeout);
+    }
+}
+
+impl Drop for Timeout {
+    fn drop(&mut self) {
+        clear_timeout(&self.id);
+    }
+}
+
+/// The longest timeout, in milliseconds. HTML makes a signed number of 32 bits of it: what is longer fires at once.
+const LONGEST: i32 = i32::MAX;
+
+/// The milliseconds of the next timeout, and what is left to sleep after it.
+fn next_timeout(left: Duration) -> (i32, Duration) {
+    // One more than asked for: timers may fire a fraction of a millisecond early.
+    match i32::try_from(left.as_millis()) {
+        Ok(milliseconds) if milliseconds < LONGEST => (milliseconds + 1, Duration::ZERO),
+        _ => (LONGEST, left.saturating_sub(Duration::from_millis(u64::from(LONGEST.unsigned_abs())))),
+    }
+}
+
+pub(crate) fn sleep(duration: Duration) -> BoxFuture<()> {
+    let (milliseconds, mut left) = next_timeout(duration);
+    // The time counts from here on, not from the first poll on.
+    let mut timeout = Timeout::new(milliseconds);
+    Box::pin(async move {
+        loop {
+            timeout.fired().await;
+            if left.is_zero() {
+                return;
+            }
+            let milliseconds;
+            (milliseconds, left) = next_timeout(left);
+            timeout = Timeout::new(milliseconds);
+        }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Context;
+
+    use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+    use super::*;
+
+    wasm_bindgen_test_configure!(run_in_browser);
+
+    #[wasm_bindgen_test]
+    async fn sleeps_of_any_length_do_not_end_early() {
+        let longest = Duration::from_millis(u64::from(LONGEST.unsigned_abs()));
+        let day = Duration::from_secs(24 * 60 * 60);
+        let mut sleeps: Vec<_> = [
+            longest - Duration::from_millis(1),
+            longest,
+            longest + Duration::from_millis(1),
+            25 * day,
+            Duration::MAX,
+        ]
+        .map(sleep)
+        .into();
+        // Timers of the same event loop that fire at once would have fired by now.
+        sleep(Duration::from_millis(20)).await;
+        for sleep in &mut sleeps {
+            assert!(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+    }
+
+    #[wasm_bindgen_test]
+    fn long_sleeps_are_cut_into_timeouts() {
+        let millisecond = Duration::from_millis(1);
+        let longest = Duration::from_millis(u64::from(LONGEST.unsigned_abs()));
+        assert_eq!(next_timeout(Duration::ZERO), (1, Duration::ZERO));
+        assert_eq!(next_timeout(longest - millisecond), (LONGEST, Duration::ZERO));
+        for more in [Duration::ZERO, millisecond, longest] {
+            assert_eq!(next_timeout(longest + more), (LONGEST, more));
+        }
+        assert_eq!(next_timeout(Duration::MAX), (LONGEST, Duration::MAX - longest));
+    }
 }

@@ -1,3 +1,5 @@
+//! What a page hears of the network and of being frozen, hidden and shown.
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;

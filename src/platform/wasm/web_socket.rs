@@ -1,9 +1,9 @@
-use std::borrow::Cow;
+//! A browser's WebSocket, whose events fill an inbox that the driver reads from.
+
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use js_sys::{ArrayBuffer, JsString, Uint8Array};
 use wasm_bindgen::closure::Closure;
@@ -11,11 +11,12 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent};
 
 use super::http::{HttpClient, describe};
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 use crate::core::negotiate::{Transport, Transports, with_token_in_query};
 use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+use crate::platform::inbox::Inbox;
 
 /// What this environment can open: Node.js has a WebSocket from version 22 on. The other two are made of `fetch`,
 /// whose bodies can be read as they come wherever they can be read at all.
@@ -32,7 +33,11 @@ pub(crate) fn transports() -> Transports {
 }
 
 /// Bytes whose clones are cheap.
+#[cfg(feature = "client")]
 pub(crate) type SharedBytes = Rc<[u8]>;
+/// A text whose clones are cheap.
+#[cfg(feature = "client")]
+pub(crate) type SharedText = Rc<str>;
 
 /// One WebSocket message. Text stays JavaScript's until someone asks for its bytes.
 #[derive(Debug)]
@@ -64,20 +69,22 @@ impl Frame {
         length as usize
     }
 
-    /// All of it.
-    pub(crate) fn into_bytes(self) -> SharedBytes {
+    /// To be borrowed from for as long as it takes.
+    #[cfg(feature = "client")]
+    pub(crate) fn share(self) -> crate::platform::SharedFrame {
         match self {
-            Self::Text(text) => String::from(text).into_bytes().into(),
-            Self::Binary(bytes) => bytes.to_vec().into(),
+            Self::Text(text) => crate::platform::SharedFrame::Text(String::from(text).into()),
+            Self::Binary(bytes) => crate::platform::SharedFrame::Binary(bytes.to_vec().into()),
         }
     }
 
+    /// A copy of all of it.
     #[cfg(feature = "js")]
-    pub(crate) fn bytes(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(match self {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        match self {
             Self::Text(text) => String::from(text).into_bytes(),
             Self::Binary(bytes) => bytes.to_vec(),
-        })
+        }
     }
 }
 
@@ -96,32 +103,10 @@ impl AsRef<JsValue> for Frame {
     }
 }
 
-/// What the socket's events leave behind for the driver.
-#[derive(Default)]
-struct Inbox {
-    open: bool,
-    frames: VecDeque<Frame>,
-    closed: Option<TransportError>,
-    waker: Option<Waker>,
-}
-
-impl Inbox {
-    fn wake(inbox: &RefCell<Self>, change: impl FnOnce(&mut Self)) {
-        let waker = {
-            let mut inbox = inbox.borrow_mut();
-            change(&mut inbox);
-            inbox.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
 /// A browser's WebSocket. It closes when dropped, and its events then reach nobody.
 pub(crate) struct WebSocket {
     socket: web_sys::WebSocket,
-    inbox: Rc<RefCell<Inbox>>,
+    inbox: Rc<RefCell<Inbox<Frame>>>,
     _on_open: Closure<dyn FnMut(Event)>,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
     _on_close: Closure<dyn FnMut(CloseEvent)>,
@@ -141,57 +126,54 @@ impl WebSocket {
                 "the browser refuses to open a WebSocket: the URL is not valid, or it is http and the page's is https",
             )
         })?;
+        let opened = Self::over(socket);
+        poll_fn(|cx| opened.inbox.borrow_mut().poll_open(cx)).await?;
+        Ok(opened)
+    }
+
+    /// Listens to a socket that opens.
+    fn over(socket: web_sys::WebSocket) -> Self {
         socket.set_binary_type(BinaryType::Arraybuffer);
         let inbox = Rc::new(RefCell::new(Inbox::default()));
 
         let at_open = Rc::clone(&inbox);
-        let on_open = Closure::new(move |_| Inbox::wake(&at_open, |inbox| inbox.open = true));
+        let on_open = Closure::new(move |_| Inbox::handle(&at_open, Inbox::handle_open));
         socket.set_onopen(Some(on_open.as_ref().unchecked_ref()));
 
-        let at_message = Rc::clone(&inbox);
+        let (at_message, overflowing) = (Rc::clone(&inbox), socket.clone());
         let on_message = Closure::new(move |event: MessageEvent| {
             let frame = match event.data().dyn_into::<JsString>() {
                 Ok(text) => Frame::Text(text),
                 Err(data) => Frame::Binary(Uint8Array::new(data.unchecked_ref::<ArrayBuffer>())),
             };
-            Inbox::wake(&at_message, |inbox| inbox.frames.push_back(frame));
+            let bytes = frame.length();
+            if !Inbox::handle(&at_message, |inbox| inbox.handle_message(frame, bytes)) {
+                // Closing a socket that is closed already does nothing.
+                let _ = overflowing.close();
+            }
         });
         socket.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
 
         // An error event tells nothing, and a close event follows it.
         let at_close = Rc::clone(&inbox);
         let on_close = Closure::new(move |event: CloseEvent| {
-            Inbox::wake(&at_close, |inbox| inbox.closed = Some(close_error(inbox.open, &event)));
+            Inbox::handle(&at_close, |inbox| {
+                inbox.handle_close(|was_open| close_error(was_open, &event));
+            });
         });
         socket.set_onclose(Some(on_close.as_ref().unchecked_ref()));
 
-        let opened = Self { socket, inbox, _on_open: on_open, _on_message: on_message, _on_close: on_close };
-        poll_fn(|cx| {
-            let mut inbox = opened.inbox.borrow_mut();
-            if inbox.open {
-                return Poll::Ready(Ok(()));
-            }
-            if let Some(error) = inbox.closed.take() {
-                return Poll::Ready(Err(error));
-            }
-            inbox.waker = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await?;
-        Ok(opened)
+        Self { socket, inbox, _on_open: on_open, _on_message: on_message, _on_close: on_close }
     }
 
-    /// The next message; an error once the socket is closed, whoever closed it.
+    /// The next message; an error once the socket is closed, by either side.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
-        let mut inbox = self.inbox.borrow_mut();
-        if let Some(frame) = inbox.frames.pop_front() {
-            return Poll::Ready(Ok(frame));
-        }
-        if let Some(error) = &inbox.closed {
-            return Poll::Ready(Err(error.clone()));
-        }
-        inbox.waker = Some(cx.waker().clone());
-        Poll::Pending
+        self.inbox.borrow_mut().poll_next(cx)
+    }
+
+    /// Whether more has come than can wait while nobody reads. The socket is closed then, and nothing waits any more.
+    pub(crate) fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inbox.borrow_mut().poll_overflow(cx)
     }
 
     #[allow(clippy::unused_self, reason = "a browser's socket takes everything at any time")]
@@ -263,4 +245,63 @@ fn close_error(was_open: bool, event: &CloseEvent) -> TransportError {
         reason => format!("the WebSocket was closed: {}", clip(reason)),
     };
     TransportError { close_code: Some(event.code()), ..TransportError::new(message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use js_sys::Function;
+    use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+    use super::*;
+    use crate::platform::{WAITING_BYTES, WAITING_MESSAGES};
+
+    wasm_bindgen_test_configure!(run_in_browser);
+
+    /// A socket that does not get to open while the test runs, which never waits.
+    fn socket() -> WebSocket {
+        WebSocket::over(web_sys::WebSocket::new("ws://127.0.0.1:9/").unwrap())
+    }
+
+    /// So many messages arrive of what a JavaScript expression says.
+    fn arrive(socket: &WebSocket, count: usize, data: &str) {
+        let body = format!(
+            "const data = {data}; for (let n = 0; n < {count}; n++) socket.dispatchEvent(new MessageEvent('message', {{ data }}))"
+        );
+        Function::new_with_args("socket", &body).call1(&JsValue::NULL, &socket.socket).unwrap();
+    }
+
+    #[wasm_bindgen_test]
+    fn what_comes_while_nobody_reads_is_bounded() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        for (count, data) in [
+            (WAITING_MESSAGES, "'{\"type\":6}\\u001e'".to_owned()),
+            (2, format!("'x'.repeat({})", WAITING_BYTES / 2)),
+            (2, format!("new ArrayBuffer({})", WAITING_BYTES / 2)),
+        ] {
+            let mut socket = socket();
+            arrive(&socket, count, &data);
+            assert!(socket.poll_overflow(cx).is_pending(), "{data}");
+            assert_eq!(socket.socket.ready_state(), web_sys::WebSocket::CONNECTING);
+            arrive(&socket, 1, &data);
+            assert!(socket.poll_overflow(cx).is_ready(), "{data}");
+            assert_eq!(socket.socket.ready_state(), web_sys::WebSocket::CLOSING);
+            assert!(matches!(socket.poll_next(cx), Poll::Ready(Err(_))));
+            assert!(socket.start_send(Frame::from("x")).is_err());
+        }
+    }
+
+    #[wasm_bindgen_test]
+    fn what_is_read_makes_room() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut socket = socket();
+        for _ in 0..3 {
+            arrive(&socket, WAITING_MESSAGES, "'x'");
+            for _ in 0..WAITING_MESSAGES {
+                assert!(matches!(socket.poll_next(cx), Poll::Ready(Ok(Frame::Text(_)))));
+            }
+            assert!(socket.poll_next(cx).is_pending() && socket.poll_overflow(cx).is_pending());
+        }
+    }
 }

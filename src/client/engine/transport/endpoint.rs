@@ -1,9 +1,11 @@
+//! Where the requests of one connection go, and by which token.
+
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use super::Authorization;
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;

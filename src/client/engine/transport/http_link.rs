@@ -1,3 +1,5 @@
+//! What Server-Sent Events and long polling have in common: messages go out as POSTs.
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use super::endpoint::{Endpoint, Exchange, refused};
 use super::long_polling::LongPolling;
 use super::server_sent_events::ServerSentEvents;
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 use crate::platform::{self, Frame, HttpRequest, Method};
 
 /// How long what is left may take to go out when a connection closes, and how long the goodbye after it.

@@ -1,9 +1,11 @@
+//! Long polling: messages come as the answers to one GET after the other.
+
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, Exchange, refused};
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::core::json::reader::{Reader, as_string};
 use crate::core::negotiate::TransferFormat;
@@ -108,7 +110,7 @@ fn frame(format: TransferFormat, body: Vec<u8>) -> Result<Frame, TransportError>
 fn asks_for_refresh(body: &[u8]) -> bool {
     let mut asks = false;
     if let Ok(text) = std::str::from_utf8(body) {
-        // What is no object asks for nothing.
+        // What is not an object asks for nothing.
         let _ = Reader::new(text).object(|name, value| {
             if name == "error" {
                 asks = as_string(value)?.is_some_and(|error| error == "authentication_refresh_required");

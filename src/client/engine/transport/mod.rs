@@ -21,7 +21,7 @@ use self::endpoint::{Endpoint, renew};
 use self::http_link::{HttpLink, Receiving};
 use self::long_polling::LongPolling;
 use self::server_sent_events::ServerSentEvents;
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 use crate::core::negotiate::{TransferFormat, Transport};
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
@@ -32,7 +32,7 @@ pub(crate) trait Authorization: MaybeSend + MaybeSync {
     /// The token for a request that is made now.
     fn current(&self) -> Option<AccessToken>;
 
-    /// A server refused this token (401). Another one to try with, or `None` when there is none to be had.
+    /// A server refused this token (401). Another one to try with, or `None` when none could be obtained.
     fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, String>>;
 
     /// The server wants the connection's authentication refreshed before it goes on.
@@ -69,7 +69,7 @@ impl Link {
         Ok(Self::Http(Box::new(HttpLink::new(endpoint, receiving))))
     }
 
-    /// The next message; an error once the transport has ended, whoever ended it. An empty one only tells that the
+    /// The next message; an error once the transport has ended, by either side. An empty one only tells that the
     /// peer is there.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
         match self {
@@ -78,10 +78,13 @@ impl Link {
         }
     }
 
-    /// Ready when more waits than can be held, of a transport that cannot be held back while it is not read.
-    #[allow(clippy::unused_self, reason = "the kernel and fetch hold the server back")]
-    pub(crate) fn poll_overflow(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
+    /// Whether more has come than can wait while nobody reads: the link has ended then. Only a browser's WebSocket
+    /// cannot be held back; an answer over HTTP is pulled, piece by piece, by [`poll_next`](Self::poll_next).
+    pub(crate) fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::WebSocket(link) => link.poll_overflow(cx),
+            Self::Http(_) => Poll::Pending,
+        }
     }
 
     /// Whether the next message can go out. Over HTTP one goes at a time, and what is written meanwhile makes up

@@ -1,9 +1,11 @@
+//! Server-Sent Events: messages come as the events of one endless answer.
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::endpoint::{Endpoint, refused};
-use crate::core::client::TransportError;
+use crate::core::TransportError;
 use crate::core::sse::EventStream;
 use crate::platform::{Frame, HttpBody, HttpRequest, Method};
 

@@ -1,0 +1,124 @@
+//! The token of a connection that is open.
+
+use super::*;
+
+/// An empty token means to go without, whoever it comes from.
+#[test]
+fn an_empty_renewed_token_is_none() {
+    let mut bench = stateful();
+    bench.machine.handle_renewed_token(bench.now, UNIX_NOW, Some("".into()));
+    assert_eq!(bench.machine.info().and_then(|info| info.token.as_ref()), None);
+}
+
+#[test]
+fn a_refreshed_token_of_a_redirect_is_for_the_next_socket_but_not_for_the_app_server() {
+    let mut bench = Bench::new(|options| {
+        options.has_token_provider = true;
+        options.use_stateful_reconnect = true;
+        options.automatic_reconnect = true;
+    });
+    bench.token(Ok(Some(expiring(3600))));
+    bench.answer(200, r#"{"url":"https://svc/client/?hub=chat","accessToken":"svc"}"#);
+    bench.answer(200, STATEFUL);
+    bench.open();
+    bench.shake_hands();
+    bench.effects();
+    bench.machine.handle_renewed_token(bench.now, UNIX_NOW, Some("newer of svc".into()));
+    bench.machine.handle_transport_closed(bench.now, lost());
+    let effects = bench.effects();
+    assert!(matches!(effects[..], [Effect::CloseTransport { .. }, Effect::Open { .. }]), "{effects:?}");
+    assert_eq!(bench.machine.link_token(), Some(&"newer of svc".into()));
+    bench.machine.handle_open(bench.now, Err(status(404)));
+    bench.machine.handle_retry_delay(bench.now, Some(Duration::ZERO));
+    let effects = bench.effects();
+    let Some(Effect::Negotiate(request)) = effects.last() else { panic!("{effects:?}") };
+    assert_eq!((request.url.host(), &request.token), ("app", &Some(expiring(3600))));
+}
+
+fn refreshing() -> Bench {
+    let mut bench = Bench::new(|options| options.has_token_provider = true);
+    bench.token(Ok(Some("first".into())));
+    bench.answer(200, &ANSWER.replacen('{', "{\"tokenLifetimeSeconds\":3600,", 1));
+    bench.open();
+    bench.shake_hands();
+    bench.effects();
+    bench.sent();
+    bench
+}
+
+/// Pings until then.
+fn wait(bench: &mut Bench, until: u32) {
+    while bench.now < until * SECOND {
+        bench.now = bench.machine.poll_timeout().unwrap().min(until * SECOND);
+        bench.frame(PING);
+        bench.machine.handle_timeout(bench.now);
+    }
+}
+
+#[test]
+fn the_authentication_is_refreshed_before_its_end() {
+    let mut bench = refreshing();
+    wait(&mut bench, 3299);
+    assert_eq!(bench.effects(), []);
+    wait(&mut bench, 3300);
+    assert_eq!(bench.effects(), [Effect::FetchRefreshToken]);
+    assert_eq!(bench.machine.refresh(bench.now), Ok(()), "it joins the one that is under way");
+    assert_eq!(bench.effects(), []);
+    bench.machine.handle_refresh_token(bench.now, Ok(Some("second".into())));
+    let [Effect::Refresh(request)] = &bench.effects()[..] else { panic!() };
+    assert_eq!((request.url.path(), &request.token), ("/chat/refresh", &Some("second".into())));
+    assert_eq!(request.connection_token, "token".into());
+    bench.machine.handle_refresh(bench.now, UNIX_NOW, Ok((200, b"{\"tokenLifetimeSeconds\":60}")));
+    assert_eq!(bench.effects(), [Effect::Refreshed(Ok(Some(60 * SECOND)))]);
+    assert_eq!(bench.machine.link_token(), Some(&"second".into()));
+    // An answer that is late means nothing.
+    bench.machine.handle_refresh(bench.now, UNIX_NOW, Ok((200, b"{}")));
+    assert_eq!(bench.effects(), []);
+    // After half of a short life, and again after a failure.
+    wait(&mut bench, 3300 + 31);
+    assert_eq!(bench.effects(), [Effect::FetchRefreshToken]);
+    bench.machine.handle_refresh_token(bench.now, Err("no network".into()));
+    let failed = RefreshError::AccessToken("no network".into());
+    assert_eq!(bench.effects(), [Effect::Refreshed(Err(failed))]);
+    wait(&mut bench, 3300 + 31 + 5);
+    assert_eq!(bench.effects(), [Effect::FetchRefreshToken]);
+}
+
+#[test]
+fn every_refresh_ends() {
+    let mut bench = refreshing();
+    bench.machine.refresh(bench.now).unwrap();
+    bench.effects();
+    wait(&mut bench, 100);
+    assert!(
+        matches!(bench.effects()[..], [Effect::Refreshed(Err(RefreshError::Request(_)))]),
+        "it takes too long"
+    );
+    bench.machine.refresh(bench.now).unwrap();
+    bench.machine.handle_refresh_token(bench.now, Ok(None));
+    bench.effects();
+    bench.machine.stop(bench.now);
+    let effects = bench.effects();
+    assert!(effects.contains(&Effect::Refreshed(Err(RefreshError::NotConnected))), "{effects:?}");
+    assert_eq!(bench.machine.refresh(bench.now), Err(RefreshError::NotConnected));
+}
+
+#[test]
+fn a_rejected_token_is_renewed_once_for_every_attempt() {
+    let mut bench = Bench::at(2);
+    assert_eq!(bench.machine.handle_rejected_token(Some(&"t".into())), Renewal::Ask);
+    bench.machine.handle_renewed_token(bench.now, UNIX_NOW, Some("u".into()));
+    assert_eq!(bench.machine.handle_rejected_token(Some(&"t".into())), Renewal::Use(Some("u".into())));
+    assert_eq!(bench.machine.handle_rejected_token(Some(&"u".into())), Renewal::Refused);
+    bench.open();
+    bench.shake_hands();
+    for _ in 0..2 {
+        assert_eq!(
+            bench.machine.handle_rejected_token(Some(&"u".into())),
+            Renewal::Ask,
+            "whenever it is needed"
+        );
+    }
+    bench.machine.stop(bench.now);
+    assert_eq!(bench.machine.handle_rejected_token(Some(&"u".into())), Renewal::Refused);
+}

@@ -1,0 +1,89 @@
+//! The tokens of requests, and the audiences that they have to be made for.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderMap, header::AUTHORIZATION};
+use percent_encoding::percent_decode_str;
+
+use crate::{core::url::HubUrl, server::query::Query};
+
+/// The bearer token of a request.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Whether a client token with this audience opens the hub. The official SDK writes the host without its port, some
+/// others with it, so the port does not matter; the hub has to be in lower case.
+pub(super) fn is_client_audience(audience: &str, hub: &str) -> bool {
+    let Some(url) = local_url(audience) else { return false };
+    url.path().trim_end_matches('/') == "/client" && Query::parse(Some(url.query())).first("hub") == Some(hub)
+}
+
+/// Whether a REST token with this audience is for a request to this path. SDKs differ in port, query and
+/// percent-encoding, and an address with a path in front of the service adds one to the audience.
+pub(super) fn is_rest_audience(audience: &str, path: &str) -> bool {
+    let Some(url) = local_url(audience) else { return false };
+    let (audience, path) = (decoded(url.path()), decoded(path));
+    audience.trim_end_matches('/').ends_with(path.trim_end_matches('/'))
+}
+
+/// An audience, if its host is this service's.
+fn local_url(audience: &str) -> Option<HubUrl> {
+    HubUrl::parse(audience).ok().filter(|url| !url.is_https() && url.is_loopback())
+}
+
+fn decoded(path: &str) -> Cow<'_, str> {
+    percent_decode_str(path).decode_utf8_lossy()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_audiences() {
+        for good in [
+            "http://127.0.0.1/client/?hub=chat",
+            "http://127.0.0.1:5000/client/?hub=chat",
+            "http://LOCALHOST/client?hub=chat",
+            "http://localhost/client/?asrs.op=%2Fx&hub=chat",
+        ] {
+            assert!(is_client_audience(good, "chat"), "{good}");
+        }
+        for bad in [
+            "http://127.0.0.1/client/?hub=Chat",
+            "http://127.0.0.1/client/?hub=other",
+            "http://127.0.0.1/client/",
+            "http://127.0.0.1/server/?hub=chat",
+            "http://example.com/client/?hub=chat",
+            "http://localhost.example.com/client/?hub=chat",
+            "https://127.0.0.1/client/?hub=chat",
+            "chat",
+            "",
+        ] {
+            assert!(!is_client_audience(bad, "chat"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rest_audiences() {
+        let path = "/api/hubs/chat/users/a%20b/:send";
+        for good in [
+            "http://127.0.0.1/api/hubs/chat/users/a%20b/:send",
+            "http://localhost:8888/api/hubs/chat/users/a%20b/:send?api-version=2022-06-01",
+            "http://127.0.0.1/base/api/hubs/chat/users/a%20b/%3Asend/",
+        ] {
+            assert!(is_rest_audience(good, path), "{good}");
+        }
+        for bad in [
+            "http://127.0.0.1/api/hubs/chat/users/b/:send",
+            "http://127.0.0.1/api/hubs/chat/:send",
+            "http://127.0.0.1/",
+            "http://example.com/api/hubs/chat/users/a%20b/:send",
+            "https://signalr.azure.com",
+        ] {
+            assert!(!is_rest_audience(bad, path), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! A Microsoft Entra authority: client-credential tokens for registered applications, and for the managed identities
+//! of the machine.
+//!
+//! Sources: [client credentials](https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow),
+//! [error codes](https://learn.microsoft.com/entra/identity-platform/reference-error-codes).
+
+use std::{sync::Arc, time::Duration};
+
+use subtle::ConstantTimeEq;
+
+use crate::{
+    local::{
+        entra::{
+            application::EntraApplication,
+            assertion::{self, Assertion, AssertionError},
+            identity::LocalManagedIdentity,
+        },
+        error::LocalError,
+    },
+    server::{query::Query, random::random_text},
+    service::{
+        jwt::{
+            Key, Validity,
+            verify::{self, TokenError},
+        },
+        secret::Secret,
+    },
+};
+
+const SCOPE: &str = "https://signalr.azure.com/.default";
+const AUDIENCE: &str = "https://signalr.azure.com";
+
+/// Why an Entra token is refused by the service.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EntraTokenError {
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("its application is not registered")]
+    UnknownApplication,
+}
+
+#[derive(Debug)]
+pub(crate) struct Authority {
+    applications: Vec<Arc<EntraApplication>>,
+    pub(crate) identities: Vec<LocalManagedIdentity>,
+    pub(crate) token_lifetime: Duration,
+    /// Real tokens are signed with RSA; what one instance issues, only the same instance has to understand.
+    key: Key,
+    key_id: String,
+}
+
+impl Authority {
+    pub(crate) fn new(
+        mut applications: Vec<EntraApplication>,
+        identities: Vec<LocalManagedIdentity>,
+        token_lifetime: Duration,
+    ) -> Result<Self, LocalError> {
+        applications.extend(identities.iter().map(|identity| identity.application.clone()));
+        for (n, application) in applications.iter().enumerate() {
+            if application.has_invalid_certificate {
+                return Err(LocalError::InvalidCertificate { client_id: application.client_id.clone() });
+            }
+            let (tenant_id, client_id) = (&application.tenant_id, &application.client_id);
+            if applications.iter().skip(n + 1).any(|other| other.is(tenant_id, client_id)) {
+                return Err(LocalError::DuplicateApplication { client_id: client_id.clone() });
+            }
+        }
+        let key_id = random_text()?;
+        let key = Key::new(Secret::new(random_text()?).expose(), Some(&key_id));
+        let applications = applications.into_iter().map(Arc::new).collect();
+        Ok(Self { applications, identities, token_lifetime, key, key_id })
+    }
+
+    /// Whether a token claims to come from this authority; nothing is verified by that.
+    pub(crate) fn has_issued(&self, token: &str) -> bool {
+        verify::key_id(token).is_ok_and(|id| id.as_deref() == Some(&self.key_id))
+    }
+
+    /// Verifies a token and finds its application.
+    pub(crate) fn verify(&self, token: &str, now: u64) -> Result<Arc<EntraApplication>, EntraTokenError> {
+        let claims = self.key.verify(token, now, |audience| audience == AUDIENCE)?;
+        let claim = |name| claims.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+        let (tenant_id, client_id) = (claim("tid"), claim("appid"));
+        let application = self.applications.iter().find(|a| a.is(tenant_id, client_id));
+        application.cloned().ok_or(EntraTokenError::UnknownApplication)
+    }
+
+    /// A token for what the form of a token request proves and asks for.
+    pub(crate) fn issue(
+        &self,
+        tenant: &str,
+        form: &Query,
+        origin: &str,
+        now: u64,
+    ) -> Result<String, OAuthError> {
+        let parameter = |name| form.first(name).filter(|v| !v.is_empty()).ok_or(OAuthError::Missing(name));
+        if !self.applications.iter().any(|a| a.tenant_id.eq_ignore_ascii_case(tenant)) {
+            return Err(OAuthError::UnknownTenant(tenant.to_owned()));
+        }
+        let grant = parameter("grant_type")?;
+        if grant != "client_credentials" {
+            return Err(OAuthError::UnsupportedGrant(grant.to_owned()));
+        }
+        let client_id = parameter("client_id")?;
+        let Some(application) = self.applications.iter().find(|a| a.is(tenant, client_id)) else {
+            let (client_id, tenant) = (client_id.to_owned(), tenant.to_owned());
+            return Err(OAuthError::UnknownApplication { client_id, tenant });
+        };
+        if let Ok(assertion) = parameter("client_assertion") {
+            if parameter("client_assertion_type")? != assertion::TYPE {
+                return Err(AssertionError::Malformed("the client_assertion_type is not supported").into());
+            }
+            self.check_assertion(application, assertion, tenant, origin, now)?;
+        } else {
+            let secret = parameter("client_secret").map_err(|_| OAuthError::NoClientSecret)?;
+            let right = application.client_secret.as_ref();
+            let right = right.map(|right| secret.as_bytes().ct_eq(right.expose().as_bytes()));
+            if !right.is_some_and(bool::from) {
+                return Err(OAuthError::WrongClientSecret(application.client_id.clone()));
+            }
+        }
+        let scope = parameter("scope")?;
+        if scope != SCOPE {
+            return Err(OAuthError::WrongScope(scope.to_owned()));
+        }
+        let issuer = format!("{origin}/{}/", application.tenant_id);
+        // In Azure the object id of the enterprise application, another GUID.
+        Ok(self.sign(application, &issuer, &application.client_id, AUDIENCE, now))
+    }
+
+    /// A token for a managed identity: for the service, or to be another application's assertion.
+    pub(crate) fn issue_to_identity(
+        &self,
+        identity: &LocalManagedIdentity,
+        resource: &str,
+        origin: &str,
+        now: u64,
+    ) -> Option<String> {
+        let application = &identity.application;
+        let resource = resource.trim_end_matches('/');
+        let issuer = match resource {
+            AUDIENCE => format!("{origin}/{}/", application.tenant_id),
+            _ if assertion::is_exchange_audience(resource) => identity_issuer(origin, identity),
+            _ => return None,
+        };
+        Some(self.sign(application, &issuer, &identity.object_id, resource, now))
+    }
+
+    fn sign(
+        &self,
+        application: &EntraApplication,
+        issuer: &str,
+        object_id: &str,
+        audience: &str,
+        now: u64,
+    ) -> String {
+        let claims = [
+            ("iss", issuer),
+            ("appid", &application.client_id),
+            ("idtyp", "app"),
+            ("oid", object_id),
+            ("sub", object_id),
+            ("tid", &application.tenant_id),
+            ("ver", "1.0"),
+        ];
+        let validity =
+            Validity { issued_at: now, expires_at: now.saturating_add(self.token_lifetime.as_secs()) };
+        self.key.sign(claims, validity, audience)
+    }
+
+    fn check_assertion(
+        &self,
+        application: &EntraApplication,
+        text: &str,
+        tenant: &str,
+        origin: &str,
+        now: u64,
+    ) -> Result<(), AssertionError> {
+        let assertion = Assertion::parse(text)?;
+        if self.has_issued(text) {
+            self.key.verify(text, now, assertion::is_exchange_audience)?;
+            let trusted =
+                self.identities.iter().filter(|identity| application.trusts(&identity.application.client_id));
+            let of_issuer = |identity: &&_| identity_issuer(origin, identity) == assertion.issuer();
+            let mut trusted = trusted.filter(of_issuer).peekable();
+            if trusted.peek().is_none() {
+                return Err(AssertionError::Issuer);
+            }
+            let of_subject = |identity: &LocalManagedIdentity| identity.object_id == assertion.subject();
+            return if trusted.any(of_subject) { Ok(()) } else { Err(AssertionError::Subject) };
+        }
+        if application.issuers.iter().any(|trust| trust.issuer == assertion.issuer()) {
+            return assertion.check_federated(&application.issuers, now);
+        }
+        // The tenant may be written in any case, and the application signs what it writes.
+        let token_url = format!("{origin}/{tenant}/oauth2/v2.0/token");
+        assertion.check_own(&application.client_id, &application.certificates, &token_url, now)
+    }
+}
+
+/// Who gives a managed identity the tokens that it may pass on as an assertion.
+fn identity_issuer(origin: &str, identity: &LocalManagedIdentity) -> String {
+    format!("{origin}/{}/v2.0", identity.application.tenant_id)
+}
+
+/// The errors of the token endpoint, in Entra's words.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OAuthError {
+    #[error("The request body must contain the following parameter: '{0}'.")]
+    Missing(&'static str),
+    #[error("Tenant '{0}' not found. Check to make sure you have the correct tenant ID.")]
+    UnknownTenant(String),
+    #[error("The app requested an unsupported grant type '{0}'.")]
+    UnsupportedGrant(String),
+    #[error("Application with identifier '{client_id}' was not found in the directory '{tenant}'.")]
+    UnknownApplication { client_id: String, tenant: String },
+    #[error("The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")]
+    NoClientSecret,
+    #[error(
+        "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, \
+         not the client secret ID, for a secret added to app '{0}'."
+    )]
+    WrongClientSecret(String),
+    #[error(
+        "The provided value for the input parameter 'scope' is not valid. The scope '{0}' must be {SCOPE}."
+    )]
+    WrongScope(String),
+    #[error(transparent)]
+    Assertion(#[from] AssertionError),
+}
+
+impl OAuthError {
+    /// The number after `AADSTS`, and the name that OAuth 2.0 gives to the error.
+    pub(crate) fn code(&self) -> (u32, &'static str) {
+        match self {
+            Self::Missing(_) => (900_144, "invalid_request"),
+            Self::UnknownTenant(_) => (90_002, "invalid_request"),
+            Self::UnsupportedGrant(_) => (70_003, "unsupported_grant_type"),
+            Self::UnknownApplication { .. } => (700_016, "unauthorized_client"),
+            Self::NoClientSecret => (7_000_218, "invalid_client"),
+            Self::WrongClientSecret(_) => (7_000_215, "invalid_client"),
+            Self::WrongScope(_) => (70_011, "invalid_scope"),
+            Self::Assertion(error) => (error.code(), "invalid_client"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn applications_are_registered_once() {
+        let apps = |other| vec![EntraApplication::new("t", "c", "s"), other];
+        let none = Vec::new;
+        let twice = Authority::new(apps(EntraApplication::new("T", "C", "x")), none(), Duration::ZERO);
+        assert!(matches!(twice, Err(LocalError::DuplicateApplication { .. })));
+        assert!(Authority::new(apps(EntraApplication::new("u", "c", "s")), none(), Duration::ZERO).is_ok());
+    }
+}

@@ -1,0 +1,21 @@
+//! What the request handlers of one local service share.
+
+use std::sync::Arc;
+
+use crate::{
+    local::{entra::authority::Authority, keys::KeyRing, upstream::Upstream, user_groups::UserGroups},
+    server::room::Room,
+    service::secret::Secret,
+};
+
+/// One running service.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) origin: String,
+    pub(super) keys: KeyRing,
+    pub(super) entra: Authority,
+    pub(super) identity_header: Secret,
+    pub(super) room: Arc<Room>,
+    pub(super) user_groups: UserGroups,
+    pub(super) upstream: Option<Arc<Upstream>>,
+}

@@ -1,0 +1,57 @@
+//! The token endpoint of the Entra authority.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, State},
+    http::{StatusCode, header::CACHE_CONTROL},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde_json::json;
+
+use crate::{
+    local::{entra::authority::OAuthError, service::Service},
+    server::query::Query,
+    service::unix_now,
+};
+
+pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
+    router.route("/{tenant}/oauth2/v2.0/token", post(token))
+}
+
+async fn token(State(service): State<Arc<Service>>, Path(tenant): Path<String>, form: Bytes) -> Response {
+    // The body need not be UTF-8; what cannot be read is a missing parameter.
+    let form = Query::parse(std::str::from_utf8(&form).ok());
+    let lifetime = service.entra.token_lifetime.as_secs();
+    match service.entra.issue(&tenant, &form, &service.origin, unix_now()) {
+        Ok(token) => (
+            [(CACHE_CONTROL, "no-store, no-cache")],
+            Json(json!({
+                "token_type": "Bearer",
+                "expires_in": lifetime,
+                "ext_expires_in": lifetime,
+                "access_token": token,
+            })),
+        )
+            .into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
+        let (code, error) = self.code();
+        let status =
+            if error == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+        tracing::debug!(%status, code, "the local Entra authority refused a token");
+        let body = json!({
+            "error": error,
+            "error_description": format!("AADSTS{code}: {self}"),
+            "error_codes": [code],
+        });
+        (status, Json(body)).into_response()
+    }
+}

@@ -1,0 +1,292 @@
+//! The way in for clients: negotiate, and every transport.
+//!
+//! The host reads the token and decides; these functions do the rest of a request. Routes:
+//!
+//! - `POST …/negotiate` is [`negotiate`],
+//! - `GET …` is [`open`]: a WebSocket, an event stream, or a poll,
+//! - `POST …` is [`send`], and `DELETE …` is [`leave`], for connections without a socket.
+//!
+//! Source: [TransportProtocols.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/TransportProtocols.md).
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, UPGRADE},
+    },
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    core::negotiate::{TransferFormat, Transport as Kind, Transports},
+    server::{
+        exchange::{self, Exchange, Polled},
+        negotiated::{Lease, Negotiation, OpenError, Ways},
+        query::Query,
+        random::random_text,
+        room::Room,
+        session::{Dispatcher, Session},
+        transport::{self, Transport},
+    },
+};
+
+/// In the order in which clients try them.
+const KINDS: [Kind; 3] = [Kind::WebSockets, Kind::ServerSentEvents, Kind::LongPolling];
+
+/// What the host has decided of a client that makes a request.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) hub: String,
+    pub(crate) user: Option<String>,
+    pub(crate) transports: Transports,
+    /// In place of that of the room.
+    pub(crate) handshake_timeout: Option<Duration>,
+    /// How long a poll may wait for something to answer with.
+    pub(crate) poll_interval: Duration,
+    /// When the connection ends with the client's authentication, in seconds since the Unix epoch, if it does.
+    pub(crate) expiry: Option<u64>,
+}
+
+/// Why a client does not get in. Clients show the text, so it says what to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("The query parameter id is missing; negotiate first.")]
+    NoId,
+    #[error("The request is not a valid WebSocket handshake.")]
+    Upgrade,
+    #[error("The client may not use this transport.")]
+    Transport,
+    #[error(
+        "No connection with that id: negotiate first, and connect within 5 seconds with the same user and hub."
+    )]
+    Unknown,
+    #[error("The connection with that id is open already.")]
+    Taken,
+    #[error("Too many connections are negotiated and not open; try again in some seconds.")]
+    Full,
+    #[error("There are no random numbers.")]
+    NoRandomNumbers,
+}
+
+impl Refusal {
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::NoId | Self::Upgrade | Self::Transport => StatusCode::BAD_REQUEST,
+            Self::Unknown => StatusCode::NOT_FOUND,
+            Self::Taken => StatusCode::CONFLICT,
+            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoRandomNumbers => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<OpenError> for Refusal {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Unknown => Self::Unknown,
+            OpenError::Taken => Self::Taken,
+        }
+    }
+}
+
+impl From<getrandom::Error> for Refusal {
+    fn from(error: getrandom::Error) -> Self {
+        tracing::error!(%error, "the operating system gives no random numbers");
+        Self::NoRandomNumbers
+    }
+}
+
+/// Lets a client begin: with the ids of its connection, and the transports that it may use.
+pub(crate) fn negotiate(room: &Room, client: Admission, query: &Query) -> Result<Json<Value>, Refusal> {
+    let transports: Vec<_> =
+        KINDS.into_iter().filter(|&kind| client.transports.contains(kind)).map(described).collect();
+    let connection_id = random_text()?;
+    let version = query.first("negotiateVersion").and_then(|v| v.parse().ok()).unwrap_or(0_u32).min(1);
+    let mut answer = json!({
+        "negotiateVersion": version,
+        "connectionId": connection_id,
+        "availableTransports": transports,
+    });
+    // Clients of version 0 connect with the connection id.
+    let mut token = connection_id.clone();
+    if version > 0 {
+        token = random_text()?;
+        answer["connectionToken"] = token.as_str().into();
+    }
+    let negotiation = Negotiation { connection_id, hub: client.hub, user: client.user };
+    if room.negotiated.insert(token, negotiation, Instant::now()) {
+        Ok(Json(answer))
+    } else {
+        Err(Refusal::Full)
+    }
+}
+
+/// A transport as in the answer to negotiate.
+fn described(kind: Kind) -> Value {
+    let formats: &[TransferFormat] = match kind {
+        Kind::ServerSentEvents => &[TransferFormat::Text],
+        Kind::WebSockets | Kind::LongPolling => &[TransferFormat::Text, TransferFormat::Binary],
+    };
+    let formats: Vec<_> = formats.iter().map(|format| format.name()).collect();
+    json!({ "transport": kind.name(), "transferFormats": formats })
+}
+
+/// A request that opens a connection, or polls one.
+#[derive(Debug)]
+pub(crate) struct Opening<'r> {
+    pub(crate) room: &'r Arc<Room>,
+    pub(crate) client: Admission,
+    pub(crate) query: &'r Query,
+    pub(crate) headers: &'r HeaderMap,
+    pub(crate) upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+}
+
+/// Opens a connection whose messages go to the dispatcher, or polls one that is open.
+pub(crate) async fn open<D: Dispatcher>(
+    opening: Opening<'_>,
+    dispatcher: impl FnOnce(&Negotiation) -> D,
+) -> Result<Response, Refusal> {
+    let Opening { room, client, query, headers, upgrade } = opening;
+    let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let kind = match &upgrade {
+        Ok(_) => Kind::WebSockets,
+        Err(_) if headers.contains_key(UPGRADE) => return Err(Refusal::Upgrade),
+        Err(_) if accepted.contains("text/event-stream") => Kind::ServerSentEvents,
+        Err(_) => Kind::LongPolling,
+    };
+    if !client.transports.contains(kind) {
+        return Err(Refusal::Transport);
+    }
+    let entry = Entry { room, client, query };
+    match (kind, upgrade) {
+        (_, Ok(upgrade)) => entry.web_socket(upgrade, dispatcher),
+        (Kind::ServerSentEvents, _) => entry.server_sent_events(dispatcher),
+        _ => entry.poll(dispatcher).await,
+    }
+}
+
+/// A client at the door, whose transport is known and allowed.
+struct Entry<'r> {
+    room: &'r Arc<Room>,
+    client: Admission,
+    query: &'r Query,
+}
+
+impl Entry<'_> {
+    fn web_socket<D: Dispatcher>(
+        self,
+        upgrade: WebSocketUpgrade,
+        dispatcher: impl FnOnce(&Negotiation) -> D,
+    ) -> Result<Response, Refusal> {
+        // A client whose URL and token are good may come without having negotiated.
+        let session = if self.query.first("id").is_some() {
+            self.negotiated_session(None, dispatcher)?
+        } else {
+            let connection_id = random_text()?;
+            let (hub, user) = (self.client.hub.clone(), self.client.user.clone());
+            let negotiation = Negotiation { connection_id, hub, user };
+            self.session(negotiation, None, &Ways::default(), dispatcher)
+        };
+        let upgrade = transport::bounded(upgrade);
+        Ok(upgrade.on_upgrade(|socket| session.run(Transport::WebSocket(Box::new(socket)))))
+    }
+
+    fn server_sent_events<D: Dispatcher>(
+        self,
+        dispatcher: impl FnOnce(&Negotiation) -> D,
+    ) -> Result<Response, Refusal> {
+        let (transport, exchange, body) = exchange::server_sent_events();
+        let session = self.negotiated_session(Some(exchange), dispatcher)?;
+        tokio::spawn(session.run(Transport::Http(transport)));
+        let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache, no-store")];
+        Ok((headers, body).into_response())
+    }
+
+    /// The first poll opens the connection and is answered at once.
+    async fn poll<D: Dispatcher>(
+        self,
+        dispatcher: impl FnOnce(&Negotiation) -> D,
+    ) -> Result<Response, Refusal> {
+        let polled = match exchange_of(self.room, &self.client, self.query)? {
+            Some(exchange) if exchange.is_polled() => exchange.poll(self.client.poll_interval).await,
+            Some(_) => return Err(Refusal::Taken),
+            None => {
+                let (transport, exchange) = exchange::long_polling();
+                let session = self.negotiated_session(Some(exchange), dispatcher)?;
+                tokio::spawn(session.run(Transport::Http(transport)));
+                Polled::Nothing
+            }
+        };
+        let (status, body) = match polled {
+            Polled::Messages(body) => (StatusCode::OK, body),
+            Polled::Nothing => (StatusCode::OK, Bytes::new()),
+            Polled::End => (StatusCode::NO_CONTENT, Bytes::new()),
+        };
+        let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-cache, no-store")];
+        Ok((status, headers, body).into_response())
+    }
+
+    /// The session of a client that has negotiated.
+    fn negotiated_session<D: Dispatcher>(
+        self,
+        exchange: Option<Arc<Exchange>>,
+        dispatcher: impl FnOnce(&Negotiation) -> D,
+    ) -> Result<Session<D>, Refusal> {
+        let id = self.query.first("id").ok_or(Refusal::NoId)?;
+        let Admission { hub, user, .. } = &self.client;
+        let ways = Ways { exchange, ..Ways::default() };
+        let (negotiation, lease) =
+            self.room.negotiated.open(id, hub, user.as_deref(), &ways, Instant::now())?;
+        Ok(self.session(negotiation, Some(lease), &ways, dispatcher))
+    }
+
+    fn session<D: Dispatcher>(
+        self,
+        negotiation: Negotiation,
+        lease: Option<Lease>,
+        ways: &Ways,
+        dispatcher: impl FnOnce(&Negotiation) -> D,
+    ) -> Session<D> {
+        ways.expiry.send_replace(self.client.expiry);
+        Session {
+            dispatcher: dispatcher(&negotiation),
+            negotiation,
+            handshake_timeout: self.client.handshake_timeout.unwrap_or(self.room.options.handshake_timeout),
+            expiry: ways.expiry.subscribe(),
+            room: self.room.clone(),
+            _lease: lease,
+        }
+    }
+}
+
+/// Where the requests of a connection go, if it is open and made of requests.
+fn exchange_of(room: &Room, client: &Admission, query: &Query) -> Result<Option<Arc<Exchange>>, Refusal> {
+    let id = query.first("id").ok_or(Refusal::NoId)?;
+    Ok(room.negotiated.exchange(id, &client.hub, client.user.as_deref()))
+}
+
+/// Takes what a client sends that has no WebSocket.
+pub(crate) async fn send(
+    room: &Room,
+    client: &Admission,
+    query: &Query,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    let exchange = exchange_of(room, client, query)?.ok_or(Refusal::Unknown)?;
+    exchange.send(body).await.map_err(|_| Refusal::Unknown)?;
+    Ok(StatusCode::OK)
+}
+
+/// Ends a connection of long polls.
+pub(crate) fn leave(room: &Room, client: &Admission, query: &Query) -> Result<StatusCode, Refusal> {
+    exchange_of(room, client, query)?.ok_or(Refusal::Unknown)?.leave();
+    Ok(StatusCode::ACCEPTED)
+}

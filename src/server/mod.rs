@@ -1,0 +1,28 @@
+//! What a server of hubs is made of, whoever its clients are and whatever is done with their messages.
+//!
+//! A [`Room`](room::Room) has the connections of one server. How a client gets in and what happens to it:
+//!
+//! 1. The host (the owner of the room) looks at a request and decides who the client is and what it may do: an
+//!    [`Admission`](endpoint::Admission).
+//! 2. [`endpoint`] answers negotiate, opens the transport, and takes the requests of transports without a socket;
+//!    [`negotiated`] keeps connections between negotiate and their end.
+//! 3. A [`session`] runs the connection: it moves bytes between the transport and the core's
+//!    [machine](crate::core::server::ServerMachine), and tells the host's [`Dispatcher`](session::Dispatcher) what the
+//!    client does.
+//! 4. [`connections`] knows who is where; what goes to a client waits in its [`outbox`].
+//!
+//! Nothing here knows Azure, access tokens or claims.
+
+pub(crate) mod calls;
+mod codec;
+pub(crate) mod connections;
+pub(crate) mod endpoint;
+mod exchange;
+pub(crate) mod message;
+pub(crate) mod negotiated;
+pub(crate) mod outbox;
+pub(crate) mod query;
+pub(crate) mod random;
+pub(crate) mod room;
+pub(crate) mod session;
+mod transport;

@@ -1,0 +1,225 @@
+//! Connections between their negotiation and their end, by connection token.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+use crate::server::exchange::Exchange;
+
+/// A negotiated connection has to be opened within this time, as in Azure.
+const OPEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// How many connections may wait to be opened.
+const MAX_WAITING: usize = 100_000;
+
+/// Who a connection was negotiated for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Negotiation {
+    pub(crate) connection_id: String,
+    pub(crate) hub: String,
+    pub(crate) user: Option<String>,
+}
+
+impl Negotiation {
+    fn is_for(&self, hub: &str, user: Option<&str>) -> bool {
+        self.hub == hub && self.user.as_deref() == user
+    }
+}
+
+/// Why a connection cannot be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenError {
+    /// Never negotiated, not by this user for this hub, too late, or ended.
+    Unknown,
+    /// Open already.
+    Taken,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Negotiated(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    states: HashMap<String, State>,
+    /// Tokens with the time that they have to be used by, the earliest first.
+    deadlines: VecDeque<(Instant, String)>,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting(Negotiation),
+    Open(Negotiation, Ways),
+}
+
+/// The ways to an open connection.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ways {
+    /// Where its requests go, if it is made of requests.
+    pub(crate) exchange: Option<Arc<Exchange>>,
+    /// When it ends with its authentication, in seconds since the Unix epoch, if it does.
+    pub(crate) expiry: watch::Sender<Option<u64>>,
+}
+
+/// Why the authentication of a connection is not refreshed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RefreshError {
+    /// There is no open connection with this token.
+    Unknown,
+    /// It is another user's.
+    OtherUser,
+}
+
+impl Negotiated {
+    /// Keeps a negotiated connection for a while. Whether there is room for it.
+    #[must_use]
+    pub(crate) fn insert(&self, token: String, negotiation: Negotiation, now: Instant) -> bool {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.expire(now);
+        let has_room = table.deadlines.len() < MAX_WAITING;
+        if has_room {
+            table.deadlines.push_back((now + OPEN_WITHIN, token.clone()));
+            table.states.insert(token, State::Waiting(negotiation));
+        }
+        has_room
+    }
+
+    /// Takes a connection into use for as long as the lease lives.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        token: &str,
+        hub: &str,
+        user: Option<&str>,
+        ways: &Ways,
+        now: Instant,
+    ) -> Result<(Negotiation, Lease), OpenError> {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.expire(now);
+        let state = table.states.get_mut(token).ok_or(OpenError::Unknown)?;
+        match state {
+            State::Waiting(known) | State::Open(known, _) if !known.is_for(hub, user) => {
+                Err(OpenError::Unknown)
+            }
+            State::Open(..) => Err(OpenError::Taken),
+            State::Waiting(known) => {
+                let known = known.clone();
+                *state = State::Open(known.clone(), ways.clone());
+                Ok((known, Lease { negotiated: self.clone(), token: token.to_owned() }))
+            }
+        }
+    }
+
+    /// Where the requests of an open connection go.
+    pub(crate) fn exchange(&self, token: &str, hub: &str, user: Option<&str>) -> Option<Arc<Exchange>> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get(token)? {
+            State::Open(known, ways) if known.is_for(hub, user) => ways.exchange.clone(),
+            _ => None,
+        }
+    }
+
+    /// Moves the end of a connection that ends with its authentication. With a user, it has to be that user's.
+    pub(crate) fn refresh(
+        &self,
+        token: &str,
+        hub: &str,
+        user: Option<Option<&str>>,
+        expiry: u64,
+    ) -> Result<(), RefreshError> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get(token) {
+            Some(State::Open(known, ways)) if known.hub == hub => {
+                if user.is_some_and(|user| user != known.user.as_deref()) {
+                    return Err(RefreshError::OtherUser);
+                }
+                ways.expiry.send_modify(|ends| *ends = ends.map(|_| expiry));
+                Ok(())
+            }
+            _ => Err(RefreshError::Unknown),
+        }
+    }
+
+    /// Forgets a connection.
+    fn close(&self, token: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).states.remove(token);
+    }
+}
+
+/// Keeps a connection token taken for as long as its connection lives, even if an upgrade never comes about.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    negotiated: Arc<Negotiated>,
+    token: String,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.negotiated.close(&self.token);
+    }
+}
+
+impl Table {
+    fn expire(&mut self, now: Instant) {
+        while self.deadlines.front().is_some_and(|(deadline, _)| *deadline <= now) {
+            let Some((_, token)) = self.deadlines.pop_front() else { return };
+            if let Some(State::Waiting(_)) = self.states.get(&token) {
+                self.states.remove(&token);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_opened_once_and_in_time() {
+        let negotiated = Arc::new(Negotiated::default());
+        let negotiation =
+            Negotiation { connection_id: "c".into(), hub: "chat".into(), user: Some("alice".into()) };
+        let (start, ways) = (Instant::now(), Ways::default());
+        assert!(negotiated.insert("early".into(), negotiation.clone(), start));
+        assert!(negotiated.insert("late".into(), negotiation.clone(), start));
+        let open = |token, at| negotiated.open(token, "chat", Some("alice"), &ways, start + at);
+        let refused = |token, at| open(token, at).err();
+
+        assert_eq!(refused("never", Duration::ZERO), Some(OpenError::Unknown));
+        for (hub, user) in [("other", Some("alice")), ("chat", None)] {
+            let elsewhere = negotiated.open("early", hub, user, &ways, start);
+            assert_eq!(elsewhere.err(), Some(OpenError::Unknown));
+        }
+        let (opened, lease) = open("early", Duration::from_millis(4999)).expect("it is in time");
+        assert_eq!(opened, negotiation);
+        assert_eq!(refused("early", Duration::from_secs(60)), Some(OpenError::Taken));
+        let refresh = |token, hub, user| negotiated.refresh(token, hub, user, 9);
+        assert_eq!(refresh("never", "chat", None), Err(RefreshError::Unknown));
+        assert_eq!(refresh("early", "other", None), Err(RefreshError::Unknown));
+        for user in [None, Some("bob")] {
+            assert_eq!(refresh("early", "chat", Some(user)), Err(RefreshError::OtherUser));
+        }
+        assert_eq!(refresh("early", "chat", Some(Some("alice"))), Ok(()));
+        assert_eq!(*ways.expiry.borrow(), None, "it does not end with its authentication");
+        ways.expiry.send_replace(Some(1));
+        assert_eq!(refresh("early", "chat", None), Ok(()));
+        assert_eq!(*ways.expiry.borrow(), Some(9));
+        assert_eq!(refused("late", Duration::from_secs(60)), Some(OpenError::Unknown));
+        drop(lease);
+        assert_eq!(refused("early", Duration::from_secs(60)), Some(OpenError::Unknown));
+        let table = negotiated.0.lock().expect("no panic");
+        assert!(table.states.is_empty() && table.deadlines.is_empty());
+    }
+
+    #[test]
+    fn not_more_are_kept_than_there_is_room_for() {
+        let negotiated = Negotiated::default();
+        let negotiation = Negotiation { connection_id: "c".into(), hub: "chat".into(), user: None };
+        let (start, insert) =
+            (Instant::now(), |token: String, at| negotiated.insert(token, negotiation.clone(), at));
+        assert!((0..MAX_WAITING).all(|n| insert(n.to_string(), start)));
+        assert!(!insert("one more".into(), start));
+        assert!(insert("later".into(), start + OPEN_WITHIN));
+        assert_eq!(negotiated.0.lock().expect("no panic").states.len(), 1);
+    }
+}

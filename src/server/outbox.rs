@@ -1,0 +1,163 @@
+//! What waits to be sent to one client.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::{
+    core::{HubProtocol, message::Outcome},
+    server::{
+        calls::{Answer, Call, PendingCall},
+        message::{Frame, Message},
+    },
+};
+
+/// How many bytes may wait for one client. A client that falls further behind is cut off.
+pub(crate) const LIMIT: usize = 16 * 1024 * 1024;
+
+/// What a queued message costs besides its bytes.
+const OVERHEAD: usize = 64;
+
+/// One thing for the connection's task to do.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// Send this.
+    Message(Frame),
+    /// Answer this call of the client's, if it still expects an answer.
+    Answer(u64, Answer),
+    /// Call a method of the client, whose message has about so many bytes.
+    Call(Call, usize),
+    /// Close the connection, with this error in the Close message.
+    Close(Option<Box<str>>),
+}
+
+impl Outgoing {
+    /// What it takes of the room in the queue.
+    pub(crate) fn cost(&self) -> usize {
+        let size = match self {
+            Self::Message(frame) => frame.len(),
+            Self::Answer(_, Outcome::Value(value)) => value.len(),
+            Self::Answer(_, Outcome::Error(error)) => error.len(),
+            Self::Answer(_, Outcome::Void) => 0,
+            Self::Call(_, size) => *size,
+            Self::Close(error) => error.as_ref().map_or(0, |error| error.len()),
+        };
+        size + OVERHEAD
+    }
+}
+
+/// The sending half of a client's queue, which is bounded by the bytes in it.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    pub(crate) protocol: HubProtocol,
+    queue: mpsc::UnboundedSender<Outgoing>,
+    waiting: AtomicUsize,
+    cut: Notify,
+}
+
+impl Outbox {
+    pub(crate) fn new(protocol: HubProtocol) -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
+        let (queue, outgoing) = mpsc::unbounded_channel();
+        let waiting = AtomicUsize::new(0);
+        (Self { protocol, queue, waiting, cut: Notify::new() }, outgoing)
+    }
+
+    /// Queues a message if there is one for this client's protocol.
+    pub(crate) fn send(&self, message: &Message) {
+        if let Some(frame) = message.frame(self.protocol) {
+            self.push(Outgoing::Message(frame));
+        }
+    }
+
+    /// Queues the answer to a call of the client's.
+    pub(crate) fn answer(&self, call: u64, answer: Answer) {
+        self.push(Outgoing::Answer(call, answer));
+    }
+
+    /// Queues a call of a client's method that the client answers. `message` writes it with its invocation id, in about
+    /// `size` bytes.
+    pub(crate) fn call(
+        &self,
+        size: usize,
+        message: impl FnOnce(&str) -> Message + Send + Sync + 'static,
+    ) -> PendingCall {
+        let (call, pending) = Call::new(self.protocol, message);
+        self.push(Outgoing::Call(call, size));
+        pending
+    }
+
+    /// Queues the end of the connection.
+    pub(crate) fn close(&self, error: Option<&str>) {
+        self.push(Outgoing::Close(error.map(Into::into)));
+    }
+
+    /// Queues a message. If there is no room, the connection is cut: dropping single messages would leave the
+    /// client with gaps that it can't know of.
+    fn push(&self, outgoing: Outgoing) {
+        let cost = outgoing.cost();
+        if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > LIMIT {
+            self.waiting.fetch_sub(cost, Ordering::Relaxed);
+            self.cut();
+            return;
+        }
+        // An error means that the connection has just ended.
+        let _ = self.queue.send(outgoing);
+    }
+
+    /// Tells the queue that its connection has sent so much of it.
+    pub(crate) fn sent(&self, cost: usize) {
+        self.waiting.fetch_sub(cost, Ordering::Relaxed);
+    }
+
+    /// Ends the connection at once, without a Close message.
+    pub(crate) fn cut(&self) {
+        self.cut.notify_one();
+    }
+
+    /// Waits until the connection is cut.
+    pub(crate) async fn was_cut(&self) {
+        self.cut.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future,
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use super::*;
+
+    fn text(length: usize) -> Frame {
+        Frame::Text("x".repeat(length).into())
+    }
+
+    fn is_cut(outbox: &Outbox) -> bool {
+        pin!(outbox.was_cut()).poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
+    }
+
+    #[test]
+    fn a_full_queue_cuts_the_connection() {
+        let (outbox, mut outgoing) = Outbox::new(HubProtocol::Json);
+        let half = text(LIMIT / 2 - OVERHEAD);
+        for _ in 0..2 {
+            outbox.push(Outgoing::Message(half.clone()));
+        }
+        assert!(!is_cut(&outbox));
+        outbox.sent(outgoing.try_recv().expect("the first message").cost());
+        outbox.push(Outgoing::Message(half));
+        assert!(!is_cut(&outbox));
+        outbox.push(Outgoing::Message(text(1)));
+        assert!(is_cut(&outbox));
+        assert_eq!(std::iter::from_fn(|| outgoing.try_recv().ok()).count(), 2);
+    }
+
+    #[test]
+    fn a_message_larger_than_the_queue_cuts_the_connection() {
+        let (outbox, _outgoing) = Outbox::new(HubProtocol::Json);
+        outbox.push(Outgoing::Message(text(LIMIT)));
+        assert!(is_cut(&outbox));
+    }
+}

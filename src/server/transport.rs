@@ -1,0 +1,140 @@
+//! What carries a connection: a WebSocket, or HTTP requests.
+
+use std::{future::poll_fn, pin::Pin};
+
+use axum::{
+    body::Bytes,
+    extract::ws::{self, WebSocket, WebSocketUpgrade},
+};
+use futures_sink::Sink;
+use tokio::time::Instant;
+
+use crate::core::negotiate::Transport as Kind;
+use crate::server::{
+    exchange::{Closed, HttpTransport},
+    message::Frame,
+    outbox,
+};
+
+/// A thousand idle connections should not take more memory than they have to; the default is 128 kB each.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// So much is collected before it is written; it takes no memory while nothing waits.
+const WRITE_BUFFER: usize = 64 * 1024;
+
+/// No frame is larger than what may wait for a client. The default has no limit.
+const MAX_WRITE_BUFFER: usize = outbox::LIMIT + 2 * WRITE_BUFFER;
+
+/// The largest WebSocket message. It may carry several hub messages.
+const MAX_FRAME: usize = 4 * 1024 * 1024;
+
+/// Bounds what a client can make a WebSocket keep in memory.
+pub(crate) fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_message_size(MAX_FRAME)
+        .max_frame_size(MAX_FRAME)
+}
+
+/// One client's transport.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    WebSocket(Box<WebSocket>),
+    Http(HttpTransport),
+}
+
+/// The client sent something that its transport can't carry.
+#[derive(Debug)]
+pub(crate) struct Malformed;
+
+impl Transport {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::WebSocket(_) => Kind::WebSockets,
+            Self::Http(http) if http.is_polled() => Kind::LongPolling,
+            Self::Http(_) => Kind::ServerSentEvents,
+        }
+    }
+
+    /// When the client was last there, of transports that show it without pings.
+    pub(crate) fn last_seen(&self) -> Option<Instant> {
+        match self {
+            Self::WebSocket(_) => None,
+            Self::Http(http) => http.last_seen(),
+        }
+    }
+
+    /// The next chunk, `None` when the client has left. It can be abandoned at any time without losing any.
+    pub(crate) async fn receive(&mut self) -> Result<Option<Bytes>, Malformed> {
+        let socket = match self {
+            Self::WebSocket(socket) => socket,
+            Self::Http(http) => return Ok(http.receive().await),
+        };
+        loop {
+            // The answer to a ping waits in the write buffer. Nothing more is read before it has left, so a client that
+            // sends pings and does not read cannot fill the buffer.
+            if flush(socket).await.is_err() {
+                return Ok(None);
+            }
+            match socket.recv().await {
+                Some(Ok(ws::Message::Text(text))) => return Ok(Some(text.into())),
+                // ASP.NET Core does not look at the kind either.
+                Some(Ok(ws::Message::Binary(bytes))) => return Ok(Some(bytes)),
+                Some(Ok(ws::Message::Ping(_) | ws::Message::Pong(_))) => {}
+                Some(Ok(ws::Message::Close(_))) | None => return Ok(None),
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a client's WebSocket failed");
+                    return Err(Malformed);
+                }
+            }
+        }
+    }
+
+    /// Writes, and waits until the client has room for more.
+    pub(crate) async fn write(&mut self, frames: Vec<Frame>) -> Result<(), Closed> {
+        match self {
+            Self::WebSocket(socket) => {
+                for frame in frames {
+                    let mut socket = Pin::new(&mut **socket);
+                    poll_fn(|cx| socket.as_mut().poll_ready(cx)).await.map_err(|_| Closed)?;
+                    socket.start_send(frame.into()).map_err(|_| Closed)?;
+                }
+                flush(socket).await
+            }
+            Self::Http(http) => http.write(frames).await,
+        }
+    }
+
+    /// Says goodbye, after the last messages if there are any. Reading a WebSocket until the client has closed its side,
+    /// too, keeps the last message from being lost to a reset.
+    pub(crate) async fn close(mut self, last: Vec<Frame>) {
+        let is_last_word = !last.is_empty();
+        if self.write(last).await.is_err() {
+            return;
+        }
+        let mut socket = match self {
+            Self::WebSocket(socket) => socket,
+            // A client that has left reads nothing more.
+            Self::Http(http) if is_last_word => return http.close().await,
+            Self::Http(_) => return,
+        };
+        if socket.send(ws::Message::Close(None)).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    }
+}
+
+async fn flush(socket: &mut WebSocket) -> Result<(), Closed> {
+    poll_fn(|cx| Pin::new(&mut *socket).poll_flush(cx)).await.map_err(|_| Closed)
+}
+
+impl From<Frame> for ws::Message {
+    fn from(frame: Frame) -> Self {
+        match frame {
+            Frame::Text(text) => Self::Text(text),
+            Frame::Binary(bytes) => Self::Binary(bytes),
+        }
+    }
+}
