@@ -90,7 +90,13 @@ fn operate(driver: &mut Driver, operation: Operation, stateful: bool) {
         Operation::Token(true) => driver.token(Ok(Some("t".into()))),
         Operation::Token(false) => driver.token(Err("no".into())),
         Operation::Negotiate(status, redirect) => {
-            let body = if redirect { REDIRECT } else if stateful { STATEFUL } else { ONE };
+            let body = if redirect {
+                REDIRECT
+            } else if stateful {
+                STATEFUL
+            } else {
+                ONE
+            };
             driver.answer_negotiate(Ok((status, body)));
         }
         Operation::NegotiateFails => driver.answer_negotiate(Err(TransportError::new("lost"))),

@@ -129,7 +129,7 @@ fn fail(walk: &mut Walk, step: Step, fault: Fault) {
         }
         (Fault::Stop, _) => driver.stop(),
         (Fault::Malformed, _) => {
-            let frame = if step == Handshake { Frame::text(PING) } else { Frame::binary(PING.as_bytes()) };
+            let frame = if step == Handshake { Frame::Text(PING) } else { Frame::Binary(PING.as_bytes()) };
             assert_eq!(driver.receive_frame(frame), []);
         }
         (Fault::ProtocolError, _) => driver.protocol_error(),
@@ -166,7 +166,8 @@ fn late(walk: &mut Walk, step: Step) {
         driver.retry_delay(None);
     }
     if !matches!(step, Handshake | Connected) {
-        for frame in ["{}\u{1e}", PING, ASK, "{\"type\":9,\"sequenceId\":1}\u{1e}", CLOSE, "", "\u{1e}", "{"] {
+        for frame in ["{}\u{1e}", PING, ASK, "{\"type\":9,\"sequenceId\":1}\u{1e}", CLOSE, "", "\u{1e}", "{"]
+        {
             assert_eq!(driver.receive(frame), []);
         }
         driver.transport_closed(TransportError::new("late"));
@@ -221,7 +222,9 @@ fn wanted(walk: &Walk, step: Step, fault: Fault) -> Then {
         (Fault::Silence, Open) if options.skip_negotiation => failed("timeout", true),
         (Fault::Fails, Open) if options.skip_negotiation => failed("transport", true),
         (Fault::Refused, Open) if options.skip_negotiation => failed("transport", false),
-        (Fault::Fails | Fault::Silence, Open) => or_falls_back.unwrap_or_else(|| failed("no transport", true)),
+        (Fault::Fails | Fault::Silence, Open) => {
+            or_falls_back.unwrap_or_else(|| failed("no transport", true))
+        }
         // The first transport was lost on the way, which may pass, in the plan with two of them.
         (Fault::Refused, Open) => {
             or_falls_back.unwrap_or_else(|| failed("no transport", plan.failing_opens > 0))
@@ -451,9 +454,8 @@ fn ends(walk: &mut Walk, work: &Work, lost: bool, case: &str) {
         let wanted = "{\"type\":3,\"invocationId\":\"a\",\"result\":5}\u{1e}";
         assert_eq!(answer, if lost { "" } else { wanted }, "{case}");
     }
-    let completions: String = [work.call, work.stream]
-        .map(|id| format!("{{\"type\":3,\"invocationId\":\"{id}\"}}\u{1e}"))
-        .concat();
+    let completions: String =
+        [work.call, work.stream].map(|id| format!("{{\"type\":3,\"invocationId\":\"{id}\"}}\u{1e}")).concat();
     let wanted = [Heard::Completed(work.call, Ok(None)), Heard::StreamCompleted(work.stream, None)];
     let heard = driver.receive(&completions);
     assert_eq!(heard, if lost { &[][..] } else { &wanted }, "{case}");

@@ -278,8 +278,7 @@ fn the_handshake_is_read_carelessly() {
     client.0.receive("{\"error\":\"no\"}\u{1e}");
     assert_eq!(client.last(), Effect::Disconnected(ConnectionError::Handshake("no".into()).into()));
     let stream = "{}\u{1e}{\"type\":1,\"target\":\"Early\",\"arguments\":[]}\u{1e}";
-    let early =
-        || Heard::Called { call: None, target: "Early".to_owned(), arguments: "[]".to_owned() };
+    let early = || Heard::Called { call: None, target: "Early".to_owned(), arguments: "[]".to_owned() };
     for cut in 0..3 {
         let mut client = shaking_hands();
         assert_eq!(client.0.receive(&stream[..cut]), []);

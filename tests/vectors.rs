@@ -15,8 +15,8 @@ use hubwire::core::framing::{BinaryFraming, TextFraming};
 use hubwire::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
 use hubwire::core::message::Headers;
 use hubwire::core::negotiate::{
-    NegotiateResponse, TransferFormat, Transport, TransportChoice, Transports,
-    negotiate_url, refresh_delay, refresh_url, user_agent, with_token_in_query,
+    NegotiateResponse, TransferFormat, Transport, TransportChoice, Transports, negotiate_url, refresh_delay,
+    refresh_url, user_agent, with_token_in_query,
 };
 use hubwire::core::{ProtocolError, json, msgpack};
 use hubwire::{AccessToken, HubUrl};

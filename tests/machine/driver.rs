@@ -56,6 +56,14 @@ pub(crate) enum Refresh {
     Request,
 }
 
+/// What a new transport is given first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    Handshake,
+    /// The connection is an old one, and goes on with a Sequence.
+    Messages,
+}
+
 /// What came from the server and concerns the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Heard {
@@ -77,6 +85,8 @@ pub(crate) struct Driver {
     /// The one that is opened, or was opened last.
     pub(crate) opening: Transport,
     pub(crate) shaking_hands: bool,
+    /// What the open transport has to be given first, until it was.
+    first: Option<First>,
     /// Whether the transport takes no more frames for now.
     pub(crate) is_blocked: bool,
     /// What the user's side holds of the server's messages.
@@ -110,6 +120,7 @@ impl Driver {
             transport: None,
             opening: Transport::WebSockets,
             shaking_hands: false,
+            first: None,
             is_blocked: false,
             load: Load::default(),
             effects: Vec::new(),
@@ -258,11 +269,8 @@ impl Driver {
 
     pub(crate) fn answer_negotiate(&mut self, answer: Result<(u16, &str), TransportError>) {
         let late = !self.done(Job::Negotiate);
-        let answer = answer.map(|(status, body)| NegotiateAnswer {
-            status,
-            retry_after: None,
-            body: body.as_bytes(),
-        });
+        let answer =
+            answer.map(|(status, body)| NegotiateAnswer { status, retry_after: None, body: body.as_bytes() });
         self.machine.handle_negotiate(self.now, answer);
         self.settle(late);
     }
@@ -273,6 +281,7 @@ impl Driver {
             assert_eq!(self.transport, None, "the last one was not closed");
             self.transport = Some(self.opening);
             self.shaking_hands = !self.up;
+            self.first = Some(if self.up { First::Messages } else { First::Handshake });
         }
         self.machine.handle_open(self.now, opened);
         self.settle(late);
@@ -342,7 +351,7 @@ impl Driver {
     }
 
     pub(crate) fn receive(&mut self, text: &str) -> Vec<Heard> {
-        self.receive_frame(Frame::text(text))
+        self.receive_frame(Frame::Text(text))
     }
 
     pub(crate) fn receive_frame(&mut self, frame: Frame<'_>) -> Vec<Heard> {
@@ -388,11 +397,14 @@ impl Driver {
             }
             HubEvent::Completed { id, outcome } => {
                 self.call_ends(id, CallKind::Plain);
-                Heard::Completed(id, match outcome {
-                    Outcome::Void => Ok(None),
-                    Outcome::Value(value) => Ok(Some(text(value))),
-                    Outcome::Error(error) => Err(error.into_owned()),
-                })
+                Heard::Completed(
+                    id,
+                    match outcome {
+                        Outcome::Void => Ok(None),
+                        Outcome::Value(value) => Ok(Some(text(value))),
+                        Outcome::Error(error) => Err(error.into_owned()),
+                    },
+                )
             }
             HubEvent::UnexpectedItem { id } => {
                 self.call_ends(id, CallKind::Plain);
@@ -404,10 +416,13 @@ impl Driver {
             }
             HubEvent::StreamCompleted { id, outcome } => {
                 self.call_ends(id, CallKind::Stream);
-                Heard::StreamCompleted(id, match outcome {
-                    Outcome::Error(error) => Some(error.into_owned()),
-                    Outcome::Void | Outcome::Value(_) => None,
-                })
+                Heard::StreamCompleted(
+                    id,
+                    match outcome {
+                        Outcome::Error(error) => Some(error.into_owned()),
+                        Outcome::Void | Outcome::Value(_) => None,
+                    },
+                )
             }
             event => panic!("{event:?} does not concern the user"),
         })
@@ -502,6 +517,12 @@ impl Driver {
         self.rest();
     }
 
+    /// The transport takes frames again, or as long as it does.
+    pub(crate) fn unblock(&mut self) {
+        self.is_blocked = false;
+        self.transmit();
+    }
+
     fn transmit(&mut self) {
         while self.transport.is_some()
             && !self.is_blocked
@@ -514,11 +535,16 @@ impl Driver {
     fn write(&mut self, transmit: Transmit<Vec<u8>>) {
         let bytes = match transmit {
             Transmit::Handshake(bytes) => {
-                assert!(self.shaking_hands && !self.up);
+                assert_eq!(self.first.take(), Some(First::Handshake), "a handshake in the middle");
                 bytes
             }
             Transmit::Messages(bytes) => {
-                assert!(!self.shaking_hands, "a message before the handshake");
+                assert!(!self.shaking_hands, "a message before the answer to the handshake");
+                if let Some(first) = self.first.take() {
+                    assert_eq!(first, First::Messages, "a message before the handshake");
+                    let sequence = self.machine.options().use_stateful_reconnect;
+                    assert!(sequence && bytes.starts_with(b"{\"type\":9,"), "no Sequence on a new socket");
+                }
                 bytes
             }
         };
@@ -620,6 +646,8 @@ impl Driver {
     fn end_transport(&mut self) {
         self.transport = None;
         self.shaking_hands = false;
+        self.is_blocked = false;
+        self.first = None;
     }
 
     fn connection_ends(&mut self) {

@@ -10,5 +10,4 @@ pub(crate) const GOOD: &str = "e30.eyJleHAiOjE4MDAwODY0MDB9.x";
 
 pub(crate) const STATEFUL: &str = r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"t","useStatefulReconnect":true,
     "availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#;
-pub(crate) const REDIRECT: &str =
-    r#"{"url":"https://svc/client/?hub=chat","accessToken":"of-the-redirect"}"#;
+pub(crate) const REDIRECT: &str = r#"{"url":"https://svc/client/?hub=chat","accessToken":"of-the-redirect"}"#;
