@@ -8,7 +8,7 @@
 
 mod client;
 mod cut;
-#[path = "../../tests/machine/driver.rs"]
+#[path = "../../tests/machine/driver/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod driver;
 mod framing;
