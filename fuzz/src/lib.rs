@@ -6,14 +6,18 @@
 //!
 //! Seeds are `seeds/TARGET/*`; an input that found a fault becomes one.
 
+mod client;
 mod cut;
+#[path = "../../tests/machine/driver/mod.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod driver;
 mod framing;
 mod json;
 mod msgpack;
 mod mutator;
 mod negotiate;
+mod pair;
 mod reference;
-mod session;
 mod sse;
 mod stateful;
 mod token;
@@ -33,11 +37,12 @@ pub struct Target {
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    Target { name: "client", run: client::run },
     Target { name: "framing", run: framing::run },
     Target { name: "json", run: json::run },
     Target { name: "msgpack", run: msgpack::run },
     Target { name: "negotiate", run: negotiate::run },
-    Target { name: "session", run: session::run },
+    Target { name: "pair", run: pair::run },
     Target { name: "sse", run: sse::run },
     Target { name: "stateful", run: stateful::run },
     Target { name: "token", run: token::run },
@@ -59,7 +64,7 @@ impl Target {
     /// Its seeds, by name.
     ///
     /// # Errors
-    /// When they can't be read.
+    /// When they cannot be read.
     pub fn seeds(&self) -> std::io::Result<Vec<Vec<u8>>> {
         let mut paths = std::fs::read_dir(self.seeds_dir())?
             .map(|entry| entry.map(|entry| entry.path()))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use hubwire::core::message::HubMessage;
-use hubwire::core::stateful::{ACK_DELAY, MessageBuffer};
+use hubwire::core::stateful::{ACK_DELAY, MessageBuffer, Receipt};
 use hubwire::core::{Moment, ProtocolError};
 
 /// In bytes; a message has one to four.
@@ -61,6 +61,7 @@ struct Pair {
     ends: [End; 2],
     now: Moment,
     no_socket: bool,
+    sockets: usize,
 }
 
 impl Default for End {
@@ -107,6 +108,8 @@ impl Pair {
             let number = *sent;
             *sent += 1;
             buffer.handle_sent(number, 1 + number as usize % 4);
+            // The last message may pass the limit, and one more after each new socket.
+            assert!(buffer.size() < LIMIT + 4 * (1 + self.sockets), "unbounded");
             self.transmit(end, Frame::Message(number));
         }
     }
@@ -114,22 +117,23 @@ impl Pair {
     fn deliver(&mut self, from: usize) {
         let Some(frame) = self.ends[from].on_the_way.pop_front() else { return };
         let to = &mut self.ends[1 - from];
-        let process = to.buffer.handle_message(self.now, &frame.message()).expect("an honest peer");
-        match frame {
-            Frame::Message(number) if process => {
+        let receipt = to.buffer.handle_message(self.now, &frame.message()).expect("an honest peer");
+        match (frame, receipt) {
+            (Frame::Message(number), Receipt::New) => {
                 assert_eq!(number, to.processed, "out of order");
                 to.processed += 1;
             }
-            Frame::Message(number) => assert!(number < to.processed, "lost"),
-            Frame::Ping => assert!(process),
-            Frame::Ack(_) | Frame::Sequence(_) => assert!(!process),
+            (Frame::Message(number), Receipt::Duplicate) => assert!(number < to.processed, "lost"),
+            (Frame::Ping, Receipt::New) | (Frame::Ack(_) | Frame::Sequence(_), Receipt::Bookkeeping) => {}
+            _ => panic!("{frame:?} is {receipt:?}"),
         }
     }
 
     fn new_socket(&mut self) {
         self.no_socket = false;
+        self.sockets += 1;
         for End { buffer, on_the_way, sent, .. } in &mut self.ends {
-            let (next, kept) = buffer.resume();
+            let (next, kept) = buffer.resume(self.now);
             on_the_way.clear();
             on_the_way.push_back(Frame::Sequence(next));
             on_the_way.extend(kept.copied().map(Frame::Message));
@@ -167,12 +171,13 @@ impl Pair {
         assert_eq!((one.sent, other.sent), (other.processed, one.processed));
         for end in [one, other] {
             assert!(!end.buffer.is_full());
-            assert_eq!(end.buffer.resume().1.count(), 0);
+            assert_eq!(end.buffer.size(), 0);
+            assert_eq!(end.buffer.resume(self.now).1.count(), 0);
         }
     }
 }
 
-/// Numbers that can't be are refused, and those that can change nothing else.
+/// Impossible numbers are refused, and possible ones change nothing else.
 fn made_up(data: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let mut buffer = MessageBuffer::new(LIMIT);
     let (mut sent, mut acknowledged, mut received, mut next) = (0_i64, 0_i64, 0_i64, 1_i64);
@@ -192,13 +197,15 @@ fn made_up(data: &mut Unstructured<'_>) -> arbitrary::Result<()> {
             _ => (Frame::Sequence(number), (1..=received + 1).contains(&number)),
         };
         match buffer.handle_message(Moment::ZERO, &frame.message()) {
-            Ok(process) => {
+            Ok(receipt) => {
                 assert!(possible, "{frame:?}");
+                let bookkeeping = matches!(frame, Frame::Ack(_) | Frame::Sequence(_));
+                assert_eq!(receipt == Receipt::Bookkeeping, bookkeeping, "{frame:?}");
                 match frame {
                     Frame::Ack(number) => acknowledged = acknowledged.max(number),
                     Frame::Sequence(number) => next = number,
                     _ => {
-                        assert_eq!(process, next > received);
+                        assert_eq!(receipt == Receipt::New, next > received);
                         received = received.max(next);
                         next += 1;
                     }
@@ -210,7 +217,7 @@ fn made_up(data: &mut Unstructured<'_>) -> arbitrary::Result<()> {
                 return Ok(());
             }
         }
-        let (first, kept) = buffer.resume();
+        let (first, kept) = buffer.resume(Moment::ZERO);
         assert_eq!((first, kept.count() as i64), (acknowledged + 1, sent - acknowledged));
     }
     Ok(())

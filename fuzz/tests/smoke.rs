@@ -46,4 +46,4 @@ macro_rules! targets {
     };
 }
 
-targets! { framing json msgpack negotiate session sse stateful token }
+targets! { client framing json msgpack negotiate pair sse stateful token }

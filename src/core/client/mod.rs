@@ -393,7 +393,13 @@ impl<C: Codec> ClientMachine<C> {
             None => {}
             Some(Due::Ping) => self.write(&HubMessage::Ping),
             // What is not read cannot show whether the server is there.
-            Some(Due::PeerTimeout) if self.hold.look() => keep_alive.wait(now),
+            Some(Due::PeerTimeout) if self.hold.look() => {
+                keep_alive.wait(now);
+                // A ping may be due as well.
+                if keep_alive.handle_timeout(now) == Some(Due::Ping) {
+                    self.write(&HubMessage::Ping);
+                }
+            }
             Some(Due::PeerTimeout) => {
                 let limit = keep_alive.timeout();
                 self.fail(now, ConnectionError::ServerTimeout { limit });

@@ -240,9 +240,15 @@ impl<C: Codec> ServerMachine<C> {
     /// Acknowledgements, pings, and the client's silence.
     fn connected_timeout(&mut self, now: Moment) {
         let overdue = self.sent_by().is_some_and(|deadline| now >= deadline);
+        let reads = self.may_read();
         let Some(live) = &mut self.live else { return };
         live.outgoing.handle_timeout(now);
-        let due = live.keep_alive.handle_timeout(now);
+        let mut due = live.keep_alive.handle_timeout(now);
+        if due == Some(Due::PeerTimeout) && !reads {
+            // What is not read cannot show whether the client is there. A ping may be due as well.
+            live.keep_alive.wait(now);
+            due = live.keep_alive.handle_timeout(now);
+        }
         if overdue {
             let limit = self.options.client_timeout;
             return self.lose(now, DisconnectReason::SlowClient { limit });
@@ -252,12 +258,6 @@ impl<C: Codec> ServerMachine<C> {
             // A client that shows by its polls that it is there needs no ping to know that the server is.
             Some(Due::Ping) if self.transport == Transport::LongPolling => {}
             Some(Due::Ping) => live.outgoing.write(&HubMessage::Ping, true),
-            // What is not read cannot show whether the client is there.
-            Some(Due::PeerTimeout) if !self.may_read() => {
-                if let Some(live) = &mut self.live {
-                    live.keep_alive.wait(now);
-                }
-            }
             Some(Due::PeerTimeout) => {
                 let limit = self.options.client_timeout;
                 let reason = DisconnectReason::ClientTimeout { limit };

@@ -249,6 +249,20 @@ fn a_client_that_takes_nothing_is_cut_off() {
     assert_eq!(taken.end(false), DisconnectReason::ClientTimeout { limit: 30 * SECOND });
 }
 
+/// Its silence shows nothing, and it is pinged as ever.
+#[test]
+fn a_client_that_is_not_read_is_pinged() {
+    let mut bench = Bench::connected(|_| {});
+    bench.pass(15 * SECOND);
+    bench.machine.send("m", Payload::Json("[]")).unwrap();
+    assert!(bench.machine.poll_transmit(bench.now).is_some() && !bench.machine.may_read());
+    bench.pass(15 * SECOND);
+    assert_eq!(bench.effects(), []);
+    assert!(bench.machine.poll_timeout() > Some(bench.now), "nothing stays due");
+    bench.machine.handle_transmitted(bench.now);
+    assert!(bench.sent().contains("{\"type\":6}"));
+}
+
 #[test]
 fn a_client_that_does_not_read_its_answers_has_to_wait() {
     let mut bench = Bench::connected(|options| options.message_limit = 1 << 20);

@@ -128,7 +128,11 @@ fn a_silent_server_is_noticed_by_a_client_that_does_not_read() {
     let mut bench = Bench::at(4);
     bench.effects();
     assert!(!hold(&mut bench, 1));
+    hold(&mut bench, 15);
+    bench.sent();
     assert!(hold(&mut bench, 30), "it is read again, to see whether the server is there");
+    assert_eq!(bench.sent(), PING, "and pinged");
+    assert!(bench.machine.poll_timeout() > Some(bench.now), "once");
     bench.frame(PING);
     for _ in 1..64 {
         assert!(hold(&mut bench, 30));

@@ -10,16 +10,20 @@
 //! - a call ends once: by the server, by its caller or with the connection, and so do uploads, answers and refreshes;
 //! - a redirect's token goes where the redirect led to, and no request in clear text.
 
+mod event;
+mod perform;
+
+pub(crate) use self::event::Heard;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
 use hubwire::core::client::{
-    ClientMachine, ClientOptions, ConnectionError, ConnectionState, Effect, Load, Renewal, Transmit,
-    TransportError,
+    ClientMachine, ClientOptions, ConnectionError, ConnectionState, Effect, Load, Renewal, TransportError,
 };
 use hubwire::core::codec::{Frame, Payload, RawCodec};
-use hubwire::core::hub::{CallKind, HubEvent};
+use hubwire::core::hub::CallKind;
 use hubwire::core::message::Outcome;
 use hubwire::core::negotiate::{NegotiateAnswer, Transport};
 use hubwire::core::refresh::RefreshError;
@@ -56,15 +60,12 @@ pub(crate) enum Refresh {
     Request,
 }
 
-/// What came from the server and concerns the user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Heard {
-    Called { call: Option<u64>, target: String, arguments: String },
-    Cancelled(u64),
-    Completed(u64, Result<Option<String>, String>),
-    UnexpectedItem(u64),
-    Item(u64, String),
-    StreamCompleted(u64, Option<String>),
+/// What a new transport is given first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    Handshake,
+    /// The connection is an old one, and goes on with a Sequence.
+    Messages,
 }
 
 pub(crate) struct Driver {
@@ -77,6 +78,8 @@ pub(crate) struct Driver {
     /// The one that is opened, or was opened last.
     pub(crate) opening: Transport,
     pub(crate) shaking_hands: bool,
+    /// What the open transport has to be given first, until it was.
+    first: Option<First>,
     /// Whether the transport takes no more frames for now.
     pub(crate) is_blocked: bool,
     /// What the user's side holds of the server's messages.
@@ -110,6 +113,7 @@ impl Driver {
             transport: None,
             opening: Transport::WebSockets,
             shaking_hands: false,
+            first: None,
             is_blocked: false,
             load: Load::default(),
             effects: Vec::new(),
@@ -270,6 +274,7 @@ impl Driver {
             assert_eq!(self.transport, None, "the last one was not closed");
             self.transport = Some(self.opening);
             self.shaking_hands = !self.up;
+            self.first = Some(if self.up { First::Messages } else { First::Handshake });
         }
         self.machine.handle_open(self.now, opened);
         self.settle(late);
@@ -362,76 +367,6 @@ impl Driver {
         all
     }
 
-    /// What an event means to the user.
-    fn event(&mut self, event: HubEvent<'_, Payload<'_>>) -> Option<Heard> {
-        let text = |payload: Payload<'_>| match payload {
-            Payload::Json(json) => json.to_owned(),
-            #[allow(unreachable_patterns, reason = "one protocol, where MessagePack is not built in")]
-            payload => panic!("{payload:?}"),
-        };
-        Some(match event {
-            HubEvent::Called { call, streams, invocation } => {
-                assert!(!streams, "clients have no methods that stream");
-                if let Some(call) = call {
-                    assert!(self.asked.insert(call), "a number comes again");
-                    assert!(self.machine.expects_answer(call));
-                }
-                let (target, arguments) = (invocation.target.into_owned(), text(invocation.arguments));
-                Heard::Called { call, target, arguments }
-            }
-            HubEvent::Cancelled { call } => {
-                assert!(self.asked.contains(&call));
-                Heard::Cancelled(call)
-            }
-            HubEvent::Completed { id, outcome } => {
-                self.call_ends(id, CallKind::Plain);
-                Heard::Completed(
-                    id,
-                    match outcome {
-                        Outcome::Void => Ok(None),
-                        Outcome::Value(value) => Ok(Some(text(value))),
-                        Outcome::Error(error) => Err(error.into_owned()),
-                    },
-                )
-            }
-            HubEvent::UnexpectedItem { id } => {
-                self.call_ends(id, CallKind::Plain);
-                Heard::UnexpectedItem(id)
-            }
-            HubEvent::Item { id, item } => {
-                assert_eq!(self.calls.get(&id), Some(&CallKind::Stream));
-                Heard::Item(id, text(item))
-            }
-            HubEvent::StreamCompleted { id, outcome } => {
-                self.call_ends(id, CallKind::Stream);
-                Heard::StreamCompleted(
-                    id,
-                    match outcome {
-                        Outcome::Error(error) => Some(error.into_owned()),
-                        Outcome::Void | Outcome::Value(_) => None,
-                    },
-                )
-            }
-            event => panic!("{event:?} does not concern the user"),
-        })
-    }
-
-    fn call_ends(&mut self, id: u64, kind: CallKind) {
-        assert_eq!(self.calls.remove(&id), Some(kind), "the call {id} ends twice, or as another kind");
-        assert!(!self.machine.cancel(id), "it has ended");
-        self.uploads_end(id);
-    }
-
-    /// The uploads of a call end with it.
-    fn uploads_end(&mut self, call: u64) {
-        let machine = &self.machine;
-        self.uploads.retain(|&upload, of| {
-            let ends = *of == Some(call);
-            assert_eq!(machine.is_uploading(upload), !ends);
-            !ends
-        });
-    }
-
     // Time.
 
     /// Until the machine wants to be called, if it does; not longer than that.
@@ -463,221 +398,5 @@ impl Driver {
         self.settle(!due);
         let next = self.machine.poll_timeout();
         assert!(next.is_none_or(|at| at > self.now), "still due, which would keep a driver busy for ever");
-    }
-
-    // What the machine wants.
-
-    fn unix(&self) -> Duration {
-        UNIX.saturating_add(self.now)
-    }
-
-    /// Whether this was waited for.
-    fn done(&mut self, job: Job) -> bool {
-        self.step.take_if(|step| *step == job).is_some()
-    }
-
-    fn settle_call(&mut self, refused: bool) {
-        assert_eq!(refused, !self.up, "calls can be made while there is a connection");
-        assert!(!self.machine.has_effect());
-        self.transmit();
-    }
-
-    /// Does what the machine asks for.
-    fn settle(&mut self, late: bool) {
-        if self.is_started() {
-            let again = self.machine.start(self.now);
-            assert_eq!(again, Err(ConnectionError::AlreadyStarted), "the end was not told yet");
-        }
-        if late && !self.is_blocked {
-            assert!(!self.machine.has_transmit(), "a late input writes");
-        }
-        let mut effects = 0;
-        while let Some(effect) = self.machine.poll_effect() {
-            assert!(!late, "a late input has effects: {effect:?}");
-            assert!(self.is_started(), "{effect:?} after the end");
-            effects += 1;
-            assert!(effects < 20, "there is no end of it");
-            self.perform(&effect);
-            assert_eq!(self.machine.state(), self.told, "after {effect:?}");
-            self.effects.push(effect);
-        }
-        self.transmit();
-        self.rest();
-    }
-
-    fn transmit(&mut self) {
-        while self.transport.is_some()
-            && !self.is_blocked
-            && let Some(transmit) = self.machine.poll_transmit(self.now)
-        {
-            self.write(transmit);
-        }
-    }
-
-    fn write(&mut self, transmit: Transmit<Vec<u8>>) {
-        let bytes = match transmit {
-            Transmit::Handshake(bytes) => {
-                assert!(self.shaking_hands && !self.up);
-                bytes
-            }
-            Transmit::Messages(bytes) => {
-                assert!(!self.shaking_hands, "a message before the handshake");
-                bytes
-            }
-        };
-        assert!(!bytes.is_empty());
-        self.sent.extend(bytes);
-    }
-
-    fn perform(&mut self, effect: &Effect) {
-        match effect {
-            Effect::FetchToken => {
-                assert!(self.machine.options().has_token_provider);
-                self.fetched += 1;
-                self.begin(Job::Token);
-            }
-            Effect::Negotiate(request) => {
-                self.check(&request.url, request.token.as_ref());
-                self.begin(Job::Negotiate);
-            }
-            Effect::Open { transport, url } => {
-                self.check(url, self.machine.link_token());
-                assert!(!self.up || *transport == Transport::WebSockets);
-                self.opening = *transport;
-                self.begin(Job::Open);
-            }
-            Effect::CloseTransport { abort } => {
-                self.step = None;
-                if !abort {
-                    while let Some(transmit) = self.machine.poll_transmit(self.now) {
-                        if self.transport.is_some() {
-                            self.write(transmit);
-                        }
-                    }
-                }
-                self.end_transport();
-            }
-            Effect::AskRetryPolicy(context) => {
-                let options = self.machine.options();
-                assert!(options.automatic_reconnect || options.retry_first_connect);
-                assert!(context.elapsed <= self.now);
-                assert!(!self.up);
-                self.fetched = 0;
-                self.begin(Job::RetryDelay);
-            }
-            Effect::FetchRefreshToken => {
-                assert!(self.up && self.machine.options().has_token_provider);
-                assert_eq!(self.refresh.replace(Refresh::Token), None);
-                self.refreshes += 1;
-            }
-            Effect::Refresh(request) => {
-                self.check(&request.url, request.token.as_ref());
-                assert_eq!(request.url.host(), self.machine.options().url.host());
-                assert_eq!(self.refresh.replace(Refresh::Request), Some(Refresh::Given));
-            }
-            Effect::Refreshed(_) => assert!(self.refresh.take().is_some(), "nothing was begun"),
-            Effect::Connected { info, again: _ } => {
-                assert!(self.shaking_hands && !self.up);
-                assert_eq!(Some(info.transport), self.transport);
-                (self.shaking_hands, self.up, self.reconnecting) = (false, true, false);
-                self.fetched = 0;
-                self.tell(ConnectionState::Connected);
-            }
-            Effect::Resumed => {
-                assert!(self.up && self.transport == Some(Transport::WebSockets));
-                self.fetched = 0;
-            }
-            Effect::Lost(error) => {
-                assert!(self.up && self.transport.is_none());
-                assert!(!matches!(**error, ConnectionError::RetriesExhausted { .. }));
-                self.connection_ends();
-                self.tell(ConnectionState::Reconnecting);
-            }
-            Effect::Reconnecting(_) => {
-                assert!(!self.up && !self.reconnecting);
-                self.reconnecting = true;
-            }
-            Effect::Disconnected(_) => {
-                // A policy that takes too long may still be at it: the driver ends, and drops it.
-                assert!(matches!(self.step.take(), None | Some(Job::RetryDelay)));
-                assert_eq!((self.up, self.transport, self.refresh), (false, None, None));
-                self.reconnecting = false;
-                self.tell(ConnectionState::Disconnected);
-            }
-            effect => panic!("{effect:?} is not known here"),
-        }
-    }
-
-    /// A driver has one place for what is under way.
-    fn begin(&mut self, job: Job) {
-        assert_eq!(self.step.replace(job), None, "while {job:?} begins");
-        assert_eq!(self.transport, None, "while {job:?} begins");
-    }
-
-    fn tell(&mut self, state: ConnectionState) {
-        if self.told != ConnectionState::Disconnecting || state == ConnectionState::Disconnected {
-            self.told = state;
-        }
-    }
-
-    fn end_transport(&mut self) {
-        self.transport = None;
-        self.shaking_hands = false;
-    }
-
-    fn connection_ends(&mut self) {
-        self.up = false;
-        self.fetched = 0;
-        for id in std::mem::take(&mut self.calls).into_keys() {
-            assert!(!self.machine.cancel(id), "the call {id} goes on");
-        }
-        for id in std::mem::take(&mut self.uploads).into_keys() {
-            assert!(!self.machine.is_uploading(id), "the upload {id} goes on");
-        }
-        for call in std::mem::take(&mut self.asked) {
-            assert!(!self.machine.expects_answer(call), "the answer {call} goes on");
-        }
-    }
-
-    /// Secrets go where they belong, and nothing goes in clear text.
-    fn check(&self, url: &HubUrl, token: Option<&AccessToken>) {
-        assert!(url.is_https() || url.is_loopback() || self.machine.options().insecure_http);
-        let of_redirect = token.is_some_and(|token| token.secret().contains(OF_THE_REDIRECT));
-        assert!(!of_redirect || url.host() == REDIRECT_HOST, "a redirect's token goes to {url}");
-        assert!(token.is_none_or(|token| !token.secret().is_empty()));
-    }
-
-    /// What holds whenever there is nothing to do.
-    fn rest(&mut self) {
-        let machine = &mut self.machine;
-        assert!(!machine.has_effect());
-        assert_eq!(machine.state(), self.told);
-        assert_eq!(machine.is_connected(), self.up);
-        assert_eq!(machine.has_transport(), self.up && self.transport.is_some());
-        assert_eq!(machine.info().is_some(), self.up);
-        assert!(self.transport.is_some() || !machine.has_transmit(), "there is nothing to send it on");
-        assert!(machine.may_read(self.now, self.load) || self.transport.is_some() && self.load.is_full);
-        for &id in self.uploads.keys() {
-            assert!(machine.is_uploading(id), "the upload {id} was ended");
-        }
-        for &call in &self.asked {
-            assert!(machine.expects_answer(call), "the answer {call} was given");
-        }
-        assert!(self.up || self.calls.is_empty() && self.uploads.is_empty() && self.asked.is_empty());
-        assert!(self.up || self.refresh.is_none(), "a refresh has not ended");
-        // Once, and once more after a 401; a new socket is tried for a few times.
-        assert!(self.fetched <= if self.up { 4 } else { 2 }, "the provider is asked again and again");
-        let timeout = machine.poll_timeout();
-        let options = machine.options();
-        let longest = options.request_timeout.max(options.handshake_timeout);
-        if !self.is_started() {
-            assert_eq!((timeout, self.step, self.transport), (None, None, None));
-        } else if self.step.is_some() || self.shaking_hands || self.refresh.is_some() {
-            let latest = self.now.saturating_add(longest);
-            assert!(timeout.is_some_and(|at| at <= latest), "it is waited for without end");
-        } else if !self.up || self.transport != Some(Transport::LongPolling) {
-            // Long polling always has a request under way, which ends by itself.
-            assert!(timeout.is_some(), "waits for nothing");
-        }
     }
 }
