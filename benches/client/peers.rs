@@ -2,7 +2,7 @@
 //! signalr-client.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use hubwire::HubProtocol;
 use serde_json::Value;
@@ -57,11 +57,11 @@ impl Peers {
             command.args([workload, "--url", url, "--protocol", self.protocol.name()]);
             run(command.args(["--count", &count.to_string()]).args(more))
         };
-        let dotnet = self.dotnet.as_ref().map(|url| arguments(&mut dotnet(), url));
+        let dotnet = self.dotnet.as_ref().and_then(|url| arguments(&mut dotnet(), url));
         let has_it =
             matches!(workload, "send" | "invoke") || workload == "receive" && more.last() != Some(&"text10k");
         let rust = self.rust.as_ref().filter(|_| has_it);
-        let rust = rust.map(|peer| {
+        let rust = rust.and_then(|peer| {
             let url = if workload == "invoke" { &peer.hub } else { &peer.tunnel };
             arguments(&mut Command::new(&peer.program), url)
         });
@@ -83,7 +83,7 @@ impl Peers {
 
     /// The .NET client's figures of a workload that takes other arguments.
     pub(crate) fn dotnet(&self, workload: &str, more: &[&str]) -> Figures {
-        let figures = self.dotnet.as_ref().map(|url| {
+        let figures = self.dotnet.as_ref().and_then(|url| {
             let mut command = dotnet();
             run(command.args([workload, "--url", url, "--protocol", self.protocol.name()]).args(more))
         });
@@ -115,12 +115,16 @@ fn dotnet() -> Command {
     command
 }
 
-fn run(command: &mut Command) -> Value {
-    let output = command.output().expect("the peer runs");
-    let line: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{command:?} prints no line of JSON ({error}): {}", String::from_utf8_lossy(&output.stderr))
-    });
-    line["figures"].clone()
+/// What a peer prints. One that fails has no figures, and says why on standard error.
+fn run(command: &mut Command) -> Option<Value> {
+    let output = command.stderr(Stdio::inherit()).output().expect("the peer runs");
+    match serde_json::from_slice::<Value>(&output.stdout) {
+        Ok(line) => Some(line["figures"].clone()),
+        Err(error) => {
+            eprintln!("{command:?} prints no line of JSON: {error}");
+            None
+        }
+    }
 }
 
 /// Answers every negotiate, and lets everything else through. The peer can give no query: it stands in the path, with
