@@ -66,12 +66,14 @@ pub struct ArgumentWriter {
 
 impl ArgumentWriter {
     pub(crate) fn new(protocol: HubProtocol) -> Self {
-        let out = match protocol {
-            HubProtocol::Json => vec![b'['],
+        // Most lists fit into this.
+        let mut out = Vec::with_capacity(128);
+        out.push(match protocol {
+            HubProtocol::Json => b'[',
             // The header of up to 15 values, to be filled in at the end.
             #[cfg(feature = "msgpack")]
-            HubProtocol::MessagePack => vec![0x90],
-        };
+            HubProtocol::MessagePack => 0x90,
+        });
         Self {
             protocol,
             out,

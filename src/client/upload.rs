@@ -88,6 +88,9 @@ impl Uploads {
         protocol: HubProtocol,
         ids: Range<u64>,
     ) {
+        if self.0.is_empty() {
+            return;
+        }
         let Some(runtime) = connection.runtime() else { return };
         for ((upload, stopped), id) in self.0.into_iter().zip(ids) {
             runtime.spawn(run(Arc::clone(connection), id, protocol, upload, stopped));

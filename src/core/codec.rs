@@ -40,6 +40,11 @@ pub trait Codec {
     /// Appends messages that were written before.
     fn append(out: &mut Self::Out, more: &Self::Out);
 
+    /// Takes all of it. What follows may be of about the same size.
+    fn take(out: &mut Self::Out) -> Self::Out {
+        std::mem::take(out)
+    }
+
     /// Roughly how many bytes there are; 0 for none at all.
     fn size(out: &Self::Out) -> usize;
 
@@ -135,6 +140,9 @@ impl<'f> Frame<'f> {
         }
     }
 }
+
+/// How much memory [`RawCodec`] takes in advance for what is written next, in bytes.
+const MOST_KEPT: usize = 32 * 1024;
 
 /// The hub protocols for Rust: payloads are slices of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -258,6 +266,11 @@ impl Codec for RawCodec {
 
     fn append(out: &mut Vec<u8>, more: &Vec<u8>) {
         out.extend_from_slice(more);
+    }
+
+    fn take(out: &mut Vec<u8>) -> Vec<u8> {
+        let next = Vec::with_capacity(out.len().min(MOST_KEPT));
+        std::mem::replace(out, next)
     }
 
     fn size(out: &Vec<u8>) -> usize {

@@ -1,8 +1,6 @@
 //! What one end of a connection has to send: encoded, in order, and kept for a new socket where the connection is a
 //! stateful one. Both machines write through it.
 
-use std::mem;
-
 use crate::core::codec::Codec;
 use crate::core::message::HubMessage;
 use crate::core::stateful::{MessageBuffer, Receipt};
@@ -117,7 +115,7 @@ impl<C: Codec> Outgoing<C> {
         if let Some(handshake) = self.handshake.take() {
             return Some(Transmit::Handshake(handshake));
         }
-        (C::size(&self.out) > 0).then(|| Transmit::Messages(mem::take(&mut self.out)))
+        (C::size(&self.out) > 0).then(|| Transmit::Messages(C::take(&mut self.out)))
     }
 
     /// Whether there is something for the transport.

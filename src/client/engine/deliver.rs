@@ -16,6 +16,9 @@ use crate::platform::Frame;
 /// How many messages are read while the connection is locked. A frame may hold millions.
 const BATCH: usize = 64;
 
+/// How many calls a frame has room for at first: servers that push much put several into one.
+const FEW: usize = 16;
+
 /// The text of the official client for a call that its server has cancelled.
 const CANCELLED: &str = "The invocation was canceled.";
 
@@ -130,6 +133,9 @@ impl<C: WireCodec> Shared<C> {
             };
             let ended = match event {
                 HubEvent::Called { call, invocation, .. } => {
+                    if calls.is_empty() {
+                        calls.reserve(FEW);
+                    }
                     calls.push((call, invocation));
                     continue;
                 }
