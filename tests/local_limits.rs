@@ -40,24 +40,34 @@ async fn upgraded(wire: &Wire) -> TcpStream {
     stream
 }
 
-/// Each ping has an answer, which waits in the service while nobody reads it: so it has to stop reading, too.
-#[tokio::test]
-async fn pings_whose_answers_nobody_reads_end_the_connection() {
+/// Sends the same message over and over, without reading anything, until the service ends the connection. It has to
+/// stop reading before.
+async fn flood(message: &[u8]) {
     let patience = Duration::from_secs(5);
     let builder = LocalService::builder().keep_alive_interval(patience).client_timeout(patience);
     let wire = Wire::start(builder).await;
     let mut stream = upgraded(&wire).await;
     stream.write_all(&masked(0x81, b"{\"protocol\":\"json\",\"version\":1}\x1e")).await.unwrap();
-    let pings = masked(0x89, &[b'x'; 125]).repeat(1000);
+    let messages = message.repeat(1000);
     let mut sent = 0;
     let end = loop {
         // A write may take a part of a message, which the next one has to go on with.
-        let rest = &pings[sent % pings.len()..];
+        let rest = &messages[sent % messages.len()..];
         match timeout(Duration::from_secs(20), stream.write(rest)).await.expect("the connection ends") {
             Ok(written) => sent += written,
             Err(error) => break error.kind(),
         }
-        assert!(sent < MORE_THAN_SOCKETS_HOLD, "the service takes pings without end");
+        assert!(sent < MORE_THAN_SOCKETS_HOLD, "the service reads on without end");
     };
     assert!(matches!(end, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{end:?}");
+}
+
+#[tokio::test]
+async fn pings_whose_answers_nobody_reads_end_the_connection() {
+    flood(&masked(0x89, &[b'x'; 125])).await;
+}
+
+#[tokio::test]
+async fn calls_whose_answers_nobody_reads_end_the_connection() {
+    flood(&masked(0x81, b"{\"type\":1,\"invocationId\":\"1\",\"target\":\"m\",\"arguments\":[]}\x1e")).await;
 }

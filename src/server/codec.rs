@@ -32,14 +32,17 @@ enum Chunk {
 }
 
 impl Out {
-    /// The client's own messages at the end.
-    fn own(&mut self) -> &mut Vec<u8> {
-        if !matches!(self.chunks.last(), Some(Chunk::Own(_))) {
-            self.chunks.push(Chunk::Own(Vec::new()));
-        }
-        match self.chunks.last_mut() {
-            Some(Chunk::Own(bytes)) => bytes,
-            _ => unreachable!("it was pushed if it was not there"),
+    /// Writes to the client's own messages at the end.
+    fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(Chunk::Own(own)) = self.chunks.last_mut() {
+            let before = own.len();
+            write(own);
+            self.size += own.len() - before;
+        } else {
+            let mut own = Vec::new();
+            write(&mut own);
+            self.size += own.len();
+            self.chunks.push(Chunk::Own(own));
         }
     }
 
@@ -75,20 +78,19 @@ impl Codec for SharedCodec {
     }
 
     fn write(&self, out: &mut Out, message: &HubMessage<'_, Payload<'_>>) {
-        let own = out.own();
-        let before = own.len();
-        self.0.write(own, message);
-        out.size += own.len() - before;
+        out.write(|own| self.0.write(own, message));
     }
 
     fn append(out: &mut Out, more: &Out) {
         for chunk in &more.chunks {
             match chunk {
-                Chunk::Own(bytes) => out.own().extend_from_slice(bytes),
-                Chunk::Shared(frame) => out.chunks.push(Chunk::Shared(frame.clone())),
+                Chunk::Own(bytes) => out.write(|own| own.extend_from_slice(bytes)),
+                Chunk::Shared(frame) => {
+                    out.size += frame.len();
+                    out.chunks.push(Chunk::Shared(frame.clone()));
+                }
             }
         }
-        out.size += more.size;
     }
 
     fn size(out: &Out) -> usize {
