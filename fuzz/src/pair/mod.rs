@@ -73,6 +73,8 @@ struct Pair {
     asked: BTreeMap<u64, u64>,
     /// How often the socket of the present connection was replaced.
     resumes: usize,
+    /// How often either end has closed a transport.
+    closes: usize,
 }
 
 impl Pair {
@@ -104,6 +106,7 @@ impl Pair {
             uploads: BTreeMap::new(),
             asked: BTreeMap::new(),
             resumes: 0,
+            closes: 0,
         }
     }
 
@@ -317,6 +320,7 @@ impl Pair {
         for effect in effects {
             match effect {
                 Effect::CloseTransport { abort } => {
+                    self.closes += 1;
                     if let Some(link) = &mut self.link {
                         link.up.close(if abort { End::Lost } else { End::Closed });
                         link.down = link::Lane::default();
@@ -361,6 +365,7 @@ impl Pair {
         if let Some(link) = &mut self.link {
             frames.into_iter().for_each(|frame| link.down.push(frame));
             if let Some(abort) = closed {
+                self.closes += 1;
                 link.down.close(if abort { End::Lost } else { End::Closed });
                 link.up.fall_silent();
             }
@@ -484,7 +489,11 @@ impl Pair {
         }
         self.client.unblock();
         self.server_does(|server, now, _| server.speed_up(now));
-        for _ in 0..40 {
+        let mut closes = 0;
+        for round in 0..80 {
+            if round == 40 {
+                closes = self.closes;
+            }
             self.pump();
             self.flow();
             while self.client.step.is_some() {
@@ -505,7 +514,9 @@ impl Pair {
             self.flow();
             self.wait(Duration::from_secs(1), true);
         }
+        assert_eq!(self.closes, closes, "a good link is given up");
         if self.client.is_up() {
+            self.check_kept();
             let server = self.servers.last().expect("a server");
             assert!(server.is_up() && server.is_open, "the client does not notice the end");
             assert!(self.client.can_hear());
@@ -521,6 +532,27 @@ impl Pair {
         self.flow();
         assert!(!up || self.servers.iter().all(Server::is_over), "the server does not hear of the end");
         self.over();
+    }
+
+    /// Both have had time to acknowledge: a new socket has nothing to send again.
+    fn check_kept(&mut self) {
+        let stateful = self.client.machine.info().is_some_and(|info| info.stateful);
+        let Some(link) = self.link.as_mut().filter(|_| stateful) else { return };
+        link.up.cut(0);
+        link.down.cut(0);
+        self.flow();
+        while self.client.step.is_some() {
+            self.go_on();
+            let link = self.link.as_ref().expect("a link");
+            for frame in link.up.frames.iter().chain(&link.down.frames) {
+                let text = std::str::from_utf8(frame).expect("JSON is text");
+                for record in text.split_terminator('\u{1e}') {
+                    let counted = !["{\"type\":6", "{\"type\":9"].iter().any(|kind| record.starts_with(kind));
+                    assert!(!counted, "it was not acknowledged: {record}");
+                }
+            }
+        }
+        self.flow();
     }
 
     /// The link falls silent for good, no other opens, and nobody does anything.
