@@ -67,10 +67,13 @@ impl Authentication {
 }
 
 impl<C: Codec> ClientMachine<C> {
-    /// The token for a request of the transport's that is made now.
+    /// The token for a request of the transport's that is made now. A transport that closes still has it.
     #[must_use]
     pub fn link_token(&self) -> Option<&AccessToken> {
-        self.link()?.info.token.as_ref()
+        match self.link() {
+            Some(link) => link.info.token.as_ref(),
+            None => self.last_link_token.as_ref(),
+        }
     }
 
     /// The server has refused this token on a request of the transport's. Another one can be had once for every attempt

@@ -189,6 +189,8 @@ pub struct ClientMachine<C: Codec> {
     /// Whether the connection was up before, since its start.
     was_up: bool,
     tokens: TokenCache,
+    /// The token of the transport that was used last, which may still have to say goodbye.
+    last_link_token: Option<AccessToken>,
     /// Whether this attempt has asked for a new token after a 401 already.
     renewed: bool,
     authentication: Authentication,
@@ -217,6 +219,7 @@ impl<C: Codec> ClientMachine<C> {
             state: ConnectionState::Disconnected,
             was_up: false,
             tokens: TokenCache::default(),
+            last_link_token: None,
             renewed: false,
             offers: None,
             skipped: Vec::new(),
@@ -443,6 +446,9 @@ impl<C: Codec> ClientMachine<C> {
     }
 
     fn leave(&mut self) -> Phase {
+        if let Some(link) = self.link() {
+            self.last_link_token = link.info.token.clone();
+        }
         mem::replace(&mut self.phase, Phase::Disconnected)
     }
 }

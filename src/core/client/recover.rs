@@ -127,7 +127,7 @@ impl<C: Codec> ClientMachine<C> {
             self.hub.close();
             self.effects.push_back(Effect::Lost(Arc::clone(error)));
         }
-        *self.phase = Phase::Disconnected;
+        self.leave();
         self.end_authentication(now);
     }
 

@@ -122,3 +122,23 @@ fn a_rejected_token_is_renewed_once_for_every_attempt() {
     bench.machine.stop(bench.now);
     assert_eq!(bench.machine.handle_rejected_token(Some(&"u".into())), Renewal::Refused);
 }
+
+/// Long polling says goodbye by a request, which a server refuses without the token.
+#[test]
+fn a_transport_that_closes_still_has_its_token() {
+    for step in [3, 4] {
+        let mut bench = Bench::at(step);
+        bench.machine.stop(bench.now);
+        assert_eq!(bench.machine.link_token(), Some(&"t".into()), "step {step}");
+        let mut bench = Bench::at(step);
+        bench.machine.handle_protocol_error(bench.now, ProtocolError::Incomplete);
+        assert_eq!(bench.machine.link_token(), Some(&"t".into()), "step {step}");
+    }
+    let mut bench = Bench::at(4);
+    bench.machine.stop(bench.now);
+    bench.effects();
+    bench.machine.start(bench.now).unwrap();
+    bench.token(Ok(None));
+    bench.answer(200, ANSWER);
+    assert_eq!(bench.machine.link_token(), None, "the next one has its own");
+}
