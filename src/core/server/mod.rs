@@ -28,6 +28,8 @@
 
 mod calls;
 mod options;
+#[cfg(test)]
+mod pair;
 mod reason;
 mod receive;
 #[cfg(test)]
