@@ -131,9 +131,9 @@ impl RefreshTimer {
     }
 
     /// A refresh failed. It is tried again, ever less often, until the credentials have expired: the official
-    /// client does not try again. One that was not due changes nothing.
+    /// client does not try again. One that was not due yet changes nothing.
     pub fn handle_failure(&mut self, now: Moment) {
-        if self.due.is_some() {
+        if self.due.is_some_and(|due| due > now) {
             return;
         }
         let next = now.saturating_add(self.retry);
@@ -200,6 +200,12 @@ mod tests {
             timer.arm(SECOND, unknown);
             assert_eq!(timer.poll_timeout(), None);
         }
+        // One that was begun by hand was still under way when the next was due: it counts as that one.
+        timer.arm(Duration::ZERO, Some(100 * SECOND));
+        timer.handle_failure(49 * SECOND);
+        assert_eq!(timer.poll_timeout(), Some(50 * SECOND));
+        timer.handle_failure(60 * SECOND);
+        assert_eq!(timer.poll_timeout(), Some(65 * SECOND));
         timer.arm(SECOND, Some(10 * SECOND));
         timer.disarm();
         assert_eq!(timer.poll_timeout(), None);
