@@ -45,6 +45,7 @@ impl<T> Table<T> {
     }
 
     /// Takes all entries, in order.
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "only the client empties a table"))]
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.count = 0;
         std::mem::take(&mut self.entries).into_iter().filter_map(|(_, value)| value)
