@@ -351,7 +351,7 @@ export declare class HubConnectionBuilder {
    */
   withAutomaticReconnect(retryDelaysOrPolicy?: readonly number[] | IRetryPolicy): this;
   /**
-   * Asks the retry policy also when the first connect fails in a way that may pass: the server can't be reached, is
+   * Asks the retry policy also when the first connect fails in a way that may pass: the server cannot be reached, is
    * busy, takes too long. `start` then waits until the connection is up or the policy gives up. The policy is that of
    * {@link withAutomaticReconnect}, or its default one. Default: off.
    */
@@ -602,7 +602,7 @@ export interface IHubProtocol {
   readonly transferFormat: TransferFormat;
   /** Every message of a chunk, which begins and ends with messages. Throws when one is malformed. */
   parseMessages(input: string | ArrayBuffer, logger: ILogger): HubMessage[];
-  /** Throws when something in the message can't be written. */
+  /** Throws when something in the message cannot be written. */
   writeMessage(message: HubMessage): string | ArrayBuffer;
 }
 

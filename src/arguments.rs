@@ -18,12 +18,12 @@ pub trait Arguments: Sealed {
     /// Writes the list.
     ///
     /// # Errors
-    /// When a value can't be serialized, such as a map with keys that are no texts in JSON.
+    /// When a value cannot be serialized, such as a map with keys that are no texts in JSON.
     #[doc(hidden)]
     fn write(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError>;
 }
 
-/// Why a value can't be sent.
+/// Why a value cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SerializeError(String);

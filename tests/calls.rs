@@ -551,7 +551,7 @@ async fn sends_that_wait_keep_their_order() {
     sent.unwrap();
 }
 
-/// An upload whose stream panics, or whose items can't be written, ends with an error; the connection does not.
+/// An upload whose stream panics, or whose items cannot be written, ends with an error; the connection does not.
 #[tokio::test]
 async fn an_upload_that_fails_tells_the_server() {
     let (hub, mut hear, _speak) = plain().await;

@@ -103,7 +103,7 @@ export class HubConnectionBuilder {
       throw invalid("The 'HubConnectionBuilder.withUrl' method must be called before building the connection.");
     }
     if (this.#worker !== undefined && !this.#protocol.forWorker) {
-      throw invalid("A hub protocol or extension codec of one's own can't run in a worker.");
+      throw invalid("A hub protocol or extension codec of one's own cannot run in a worker.");
     }
     const { logger = LogLevel.Information, ...options } = this.#options;
     const settings = {

@@ -11,7 +11,7 @@ function decode(base64) {
   return bytes;
 }
 
-// Compressed before it became text: a server's compression can't make up for the latter.
+// Compressed before it became text: a server's compression cannot make up for the latter.
 embed(() => {
   const { readable, writable } = new DecompressionStream("deflate");
   const writer = writable.getWriter();

@@ -66,7 +66,7 @@ class Host {
       }
       this.#worker.onerror = (event) => {
         event.preventDefault?.();
-        fail(event.message || "its script can't be loaded; a content security policy has to allow `worker-src blob:`");
+        fail(event.message || "its script cannot be loaded; a content security policy has to allow `worker-src blob:`");
       };
       this.#worker.onmessage = () => {
         clearTimeout(limit);

@@ -28,7 +28,7 @@ export function upload(stream, { item, end }) {
     end(error === undefined ? undefined : textOf(error.error));
     stop();
   };
-  // One that can't be written ends the stream.
+  // One that cannot be written ends the stream.
   const next = (value) => {
     if (stopped) return undefined;
     try {

@@ -43,7 +43,7 @@ function flush() {
   endLists();
   for (const entry of outbox) {
     const [id, what, kind] = entry;
-    // While an event is told, the connection can't be asked.
+    // While an event is told, the connection cannot be asked.
     if (what === Told.Event && (kind === UP || kind === UP_AGAIN)) entry[4] = connections.get(id)?.inner.negotiated;
   }
   onTheWay += weight;

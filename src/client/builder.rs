@@ -53,7 +53,7 @@ impl HubConnectionBuilder {
     /// Where access tokens come from. The provider is asked once for every start, and again when a reconnect finds
     /// the token close to its end (the claim `exp`), when the server answers 401, and to refresh the
     /// authentication. Natively the token goes into the
-    /// `Authorization` header of every request; browsers can't set headers on a WebSocket, so there it goes into
+    /// `Authorization` header of every request; browsers cannot set headers on a WebSocket, so there it goes into
     /// the query of that one request. An empty token means to go without.
     ///
     /// ```no_run
@@ -137,7 +137,7 @@ impl HubConnectionBuilder {
     }
 
     /// Opens a WebSocket at the hub's URL without negotiate. Without WebSockets it fails
-    /// ([`ConnectionError::NoTransport`]). Azure SignalR Service can't be reached like this
+    /// ([`ConnectionError::NoTransport`]). Azure SignalR Service cannot be reached like this
     /// through an app server. Default: off.
     ///
     /// ```no_run
@@ -189,7 +189,7 @@ impl HubConnectionBuilder {
         self.set(|options| options.automatic_reconnect = true)
     }
 
-    /// Asks the retry policy also when the first connect fails in a way that may pass: the server can't be reached,
+    /// Asks the retry policy also when the first connect fails in a way that may pass: the server cannot be reached,
     /// is busy, takes too long. [`connect`](Self::connect) then waits until the connection is up or the policy
     /// gives up. The policy is that of [`with_automatic_reconnect`](Self::with_automatic_reconnect), or the
     /// default one. Default: off.

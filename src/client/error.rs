@@ -18,8 +18,8 @@ pub enum CallError {
     /// known in the latter case.
     #[error("the call ended with the connection: {0}")]
     Connection(#[from] ConnectionError),
-    /// An argument can't be written in the connection's protocol.
-    #[error("an argument can't be serialized: {0}")]
+    /// An argument cannot be written in the connection's protocol.
+    #[error("an argument cannot be serialized: {0}")]
     Arguments(#[source] SerializeError),
     /// The result, or an item of a stream, is not what was asked for. To ignore a result, ask for a `serde::de::IgnoredAny`.
     #[error("the result is of another type than asked for: {0}")]

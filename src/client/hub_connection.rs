@@ -269,7 +269,7 @@ impl HubConnection {
         self.connection.0.begin_start().map(drop).map_err(Arc::unwrap_or_clone)
     }
 
-    /// As [`stop`](Self::stop), for those who can't wait.
+    /// As [`stop`](Self::stop), for those who cannot wait.
     #[cfg(any(feature = "leptos", feature = "yew"))]
     pub(crate) fn request_stop(&self) {
         self.connection.0.request_stop();
@@ -280,7 +280,7 @@ impl HubConnection {
     /// those of [`on`](Self::on) run as well.
     ///
     /// Exactly one answer goes back for each call. It is an error if there is no handler that answers, if the
-    /// arguments are of another type than the handler's, if the handler panics (natively), and if the result can't be
+    /// arguments are of another type than the handler's, if the handler panics (natively), and if the result cannot be
     /// serialized. When the server cancels the call, the future of an `async` handler is dropped. An answer that
     /// comes after the end of the connection is dropped, and so is the result of a call that asks for none.
     ///

@@ -202,6 +202,6 @@ fn bytes<T: Serialize>(protocol: HubProtocol, item: &T) -> Result<Vec<u8>, Strin
     let mut bytes = Vec::new();
     match serialize(protocol, &mut bytes, item) {
         Ok(()) => Ok(bytes),
-        Err(error) => Err(format!("an item can't be serialized: {error}")),
+        Err(error) => Err(format!("an item cannot be serialized: {error}")),
     }
 }

@@ -40,7 +40,7 @@ extern "C" {
 /// copying them in and out again would cost as much as reading them.
 ///
 /// A payload that comes in is a message as it was read; the client finds its arguments, item or result there. One
-/// that goes out is a message as it was written, so that writing can't fail here.
+/// that goes out is a message as it was written, so that writing cannot fail here.
 pub(super) struct JsCodec {
     callbacks: Callbacks,
     name: String,

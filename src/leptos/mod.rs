@@ -63,7 +63,7 @@ struct Provided(ReadSignal<HubState>);
 
 /// Shares a connection to a hub among the current component and those under it, until the current one is gone.
 ///
-/// The URL may be relative to the page. `setup` gets a builder that tries again when the connection can't be made or
+/// The URL may be relative to the page. `setup` gets a builder that tries again when the connection cannot be made or
 /// is lost ([`with_automatic_reconnect`](HubConnectionBuilder::with_automatic_reconnect),
 /// [`with_first_connect_retry`](HubConnectionBuilder::with_first_connect_retry)), and may change that, give tokens,
 /// choose the protocol:

@@ -53,7 +53,7 @@ pub struct HubProviderProps {
     /// another connection.
     pub url: AttrValue,
     /// Sets up the connection: tokens, protocol, retries. It is asked when the URL is new, and gets a builder that
-    /// tries again when the connection can't be made or is lost
+    /// tries again when the connection cannot be made or is lost
     /// ([`with_automatic_reconnect`](HubConnectionBuilder::with_automatic_reconnect),
     /// [`with_first_connect_retry`](HubConnectionBuilder::with_first_connect_retry)).
     #[prop_or_default]

@@ -65,7 +65,7 @@ fn names_target(line: &str) -> bool {
 
 /// The npm package's module imports from its glue alone, and has nothing in it that a browser must not get.
 pub(crate) fn npm_module(module: &Path) -> Result<()> {
-    let bytes = fs::read(module).with_context(|| format!("can't read {}", module.display()))?;
+    let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
     no_secrets("the npm package's module", &bytes)?;
     // A name is its length, then its bytes. `env` is what C code leaves open.
     if contains(&bytes, b"\x03env") {

@@ -30,7 +30,7 @@ impl Tally {
             }
             return true;
         }
-        // A test that can't run says so itself; its runner takes it for passed.
+        // A test that cannot run says so itself; its runner takes it for passed.
         if line.starts_with("SKIPPED") {
             self.skipped += 1;
             self.passed -= 1;
