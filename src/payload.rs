@@ -1,4 +1,4 @@
-//! Payloads as values of the caller's types.
+//! Reads payloads as the caller's types.
 
 use serde::de::DeserializeOwned;
 

@@ -52,5 +52,5 @@ export const invalid = (message) => new HubwireError(message, { code: "InvalidAr
 export const stopped = () =>
   new AbortError("The connection was stopped before the hub handshake could complete.", { code: "Stopped" });
 
-/** What the other side is told of an error. */
+/** The text of an error that the server is told. */
 export const textOf = (error) => (error instanceof Error ? error.message : String(error ?? "Unknown error"));

@@ -15,7 +15,7 @@ function decode(base64) {
 embed(() => {
   const { readable, writable } = new DecompressionStream("deflate");
   const writer = writable.getWriter();
-  // Who reads hears of failures.
+  // The reader gets the failures.
   Promise.all([writer.write(decode(embedded)), writer.close()]).catch(() => {});
   return new Response(readable);
 });

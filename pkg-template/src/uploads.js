@@ -53,7 +53,7 @@ async function pump(stream, next, finish, isStopped, onRelease) {
   try {
     const iterator = stream[Symbol.asyncIterator]();
     onRelease(() => {
-      // A generator that waits for something else ends later; one that fails meanwhile concerns nobody any more.
+      // A generator that waits for something else ends later; if it fails meanwhile, that no longer matters.
       Promise.resolve(iterator.return?.()).catch(() => {});
     });
     let since = performance.now();

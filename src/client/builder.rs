@@ -54,7 +54,7 @@ impl HubConnectionBuilder {
     /// the token close to its end (the claim `exp`), when the server answers 401, and to refresh the
     /// authentication. Natively the token goes into the
     /// `Authorization` header of every request; browsers cannot set headers on a WebSocket, so there it goes into
-    /// the query of that one request. An empty token means to go without.
+    /// the query of that one request. An empty token means no token.
     ///
     /// ```no_run
     /// # async fn fetch_token() -> std::io::Result<String> { Ok(String::new()) }
@@ -160,8 +160,8 @@ impl HubConnectionBuilder {
         self.set(|options| options.insecure_http = allow)
     }
 
-    /// Gets a connection that was lost back: a new connection to the hub's own URL, after the delays of the policy.
-    /// Calls that are pending end when the connection is lost. It is not tried after [`HubConnection::stop`], or
+    /// Replaces a lost connection: with a new connection to the hub's own URL, after the delays of the policy.
+    /// Pending calls end when the connection is lost. There is no reconnect after [`HubConnection::stop`], or
     /// when the server closes the connection and does not allow it. Default: off.
     ///
     /// ```no_run
@@ -207,7 +207,7 @@ impl HubConnectionBuilder {
         self.set(|options| options.retry_first_connect = retry)
     }
 
-    /// Lets the connection survive the loss of its socket: messages are numbered, kept until the other side has
+    /// Lets the connection survive the loss of its socket: messages are numbered, kept until the server has
     /// them, and sent again on the next socket. Neither calls nor events notice. It needs WebSockets and a server
     /// that allows it (`AllowStatefulReconnects`); else it stays off. Default: off.
     ///
@@ -237,8 +237,8 @@ impl HubConnectionBuilder {
         self.set(|options| options.stateful_buffer_size = bytes)
     }
 
-    /// How long before their end the server is given new credentials, where it offers that (ASP.NET Core 11); after
-    /// half of their life if that is later. `None` leaves it to [`HubConnection::refresh_authentication`].
+    /// How long before the credentials expire the server is given new ones, where it offers that (ASP.NET Core 11);
+    /// after half of their lifetime if that is later. `None` leaves it to [`HubConnection::refresh_authentication`].
     /// Default: 5 minutes.
     pub fn with_authentication_refresh(self, before_expiration: Option<Duration>) -> Self {
         self.set(|options| options.refresh_lead = before_expiration)

@@ -1,4 +1,4 @@
-//! Handlers at work. Calls of the server's go through one queue a connection, frame by frame, and their handlers begin in
+//! Running handlers. Server calls go through one queue for each connection, frame by frame, and their handlers begin in
 //! the order of arrival:
 //!
 //! ```text
@@ -62,7 +62,7 @@ pub(super) struct Work {
     pub(super) target: usize,
     pub(super) arguments: Arguments,
     pub(super) reply: Option<Reply>,
-    /// Whether the answer was cancelled before it was begun.
+    /// Whether the answer was cancelled before the handler began.
     pub(super) cancelled: bool,
 }
 
@@ -135,7 +135,7 @@ fn run(batch: Batch, cx: &mut Context<'_>, runtime: &Runtime) {
 pub(super) struct Call<'c, 'w> {
     arguments: Payload<'c>,
     target: &'c Target,
-    /// All that waits of the batch.
+    /// The part of the batch that still waits.
     waiting: &'c mut Waiting,
     cx: &'c mut Context<'w>,
     runtime: &'c Runtime,
@@ -218,7 +218,7 @@ fn read<A: serde::de::DeserializeOwned>(arguments: Payload<'_>, target: &str) ->
     None
 }
 
-/// A call of a plain closure that nobody waits for.
+/// A call of a plain closure whose result is not awaited.
 fn attend_at_once<M, H: Callable<M>>(handler: &mut H, arguments: H::Arguments, target: &str) {
     let output =
         caught(|| match pin!(handler.call(arguments)).poll(&mut Context::from_waker(Waker::noop())) {
@@ -250,7 +250,7 @@ async fn serve<M, H: Callable<M>>(
     }
 }
 
-/// One call of a handler, to its end.
+/// Runs one call of a handler to its end.
 async fn attend<M, H: Callable<M>>(
     handler: &mut H,
     arguments: H::Arguments,
@@ -262,7 +262,7 @@ async fn attend<M, H: Callable<M>>(
     }
     let mut future = pin!(guarded(async { handler.call(arguments).await }));
     let output = poll_fn(|cx| match future.as_mut().poll(cx) {
-        // The end of the wish for an answer wakes this task.
+        // This task is woken when no answer is wanted any more.
         Poll::Pending if reply.as_mut().is_some_and(|reply| reply.is_stopped(cx)) => Poll::Ready(None),
         output => output.map(Some),
     })
@@ -279,7 +279,7 @@ async fn attend<M, H: Callable<M>>(
     }
 }
 
-/// What a handler returned, as bytes if somebody waits for it.
+/// What a handler returned, as bytes if the result is awaited.
 fn result(output: impl Output, protocol: Option<HubProtocol>) -> Result<Vec<u8>, String> {
     let value = output.into_result()?;
     let mut bytes = Vec::new();

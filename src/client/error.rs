@@ -6,7 +6,7 @@ use crate::arguments::SerializeError;
 use crate::core::client::ConnectionError;
 use crate::payload::PayloadError;
 
-/// Why a call did not work out.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -14,8 +14,8 @@ pub enum CallError {
     /// `EnableDetailedErrors`.
     #[error("the server answered with an error: {0}")]
     Server(String),
-    /// There is no connection, or it ended before the call did. Whether the server has carried the call out is not
-    /// known in the latter case.
+    /// There is no connection, or it ended before the call did. In the latter case it is not known whether the server
+    /// has carried the call out.
     #[error("the call ended with the connection: {0}")]
     Connection(#[from] ConnectionError),
     /// An argument cannot be written in the connection's protocol.

@@ -40,7 +40,7 @@ impl Early {
 
 #[derive(Default)]
 struct Registry {
-    /// By name in lower case. A method that had a handler once stays.
+    /// By name in lower case. A method that has had a handler stays.
     targets: HashMap<String, Arc<Target>, BuildHasherDefault<NameHasher>>,
     early: VecDeque<Early>,
     early_bytes: usize,
@@ -95,7 +95,7 @@ pub(crate) struct Handlers {
     backlog: Arc<Backlog>,
     registry: RwLock<Registry>,
     queue: UnboundedSender<Batch>,
-    /// The other end of the queue, while nobody works on it.
+    /// The receiving end of the queue, while no task works on it.
     idle: Mutex<Option<UnboundedReceiver<Batch>>>,
 }
 
@@ -170,7 +170,7 @@ impl Handlers {
         });
     }
 
-    /// It cannot fail: the queue's other end is here, or with who works on it.
+    /// It cannot fail: the queue's receiving end is here, or with the task that works on it.
     fn send(&self, batch: Batch) {
         let _ = self.queue.unbounded_send(batch);
     }
@@ -203,7 +203,7 @@ impl Handlers {
     fn find(&self, name: &str, arguments: Payload<'_>, expects_answer: bool) -> Arc<Target> {
         let (mut short, long);
         let name = if name.len() <= SHORT_NAME && name.is_ascii() {
-            // Most names.
+            // The case of most names.
             short = [0; SHORT_NAME];
             let lower = short.split_at_mut(name.len()).0;
             lower.copy_from_slice(name.as_bytes());
@@ -235,7 +235,7 @@ impl Callee<RawCodec> for Arc<Handlers> {
         registry.early.clear();
         registry.early_bytes = 0;
         drop(registry);
-        // Whoever works on it already goes on, unless it is gone with its runtime.
+        // A task that already works on it goes on, unless it is gone with its runtime.
         if let Some(queue) = self.idle().take() {
             let worker = Worker { queue: Some(queue), handlers: Self::downgrade(self) };
             runtime.spawn(worker.run(runtime.clone()));

@@ -1,4 +1,4 @@
-//! Rules about the sources and the artifacts that no compiler knows.
+//! Rules about the sources and the artifacts that no compiler checks.
 
 use std::{fs, path::Path};
 
@@ -78,7 +78,7 @@ pub(crate) fn npm_module(module: &Path) -> Result<()> {
 pub(crate) fn wasm_code() -> Result<()> {
     let library = wasm::compile_everything()?;
     let mut objects = 0;
-    for (name, bytes) in members(&library).context("the library is no archive")? {
+    for (name, bytes) in members(&library).context("the library is not an archive")? {
         // The metadata holds the documentation, which may name what the code may not have.
         if name.starts_with("lib.rmeta") {
             continue;
@@ -110,7 +110,7 @@ pub(crate) fn wasm_dependencies() -> Result<()> {
     )?;
     let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
     if !names.contains(&"wasm-bindgen") {
-        bail!("this is no dependency tree of a wasm build:\n{tree}");
+        bail!("this is not a dependency tree of a wasm build:\n{tree}");
     }
     match NATIVE_CRATES.iter().find(|name| names.contains(name)) {
         Some(name) => bail!("{name} is a dependency of the wasm build"),

@@ -88,7 +88,7 @@ impl Report {
         match result {
             Ok(()) if tally == Tally::default() => self.fail(&format!("the step \"{title}\" ran no test")),
             Ok(()) => {}
-            // Something that is no test went wrong, such as a compiler error.
+            // Something other than a test went wrong, such as a compiler error.
             Err(error) if tally.failed == 0 => self.fail(&format!("{error:#}")),
             Err(error) => self.say(&format!("{error:#}")),
         }

@@ -113,7 +113,7 @@ fn lints(report: &mut Report) {
     });
 }
 
-/// The integration tests that run as wasm: in a browser, in its workers, in Node. Each says where by itself.
+/// The integration tests that run as wasm: in a browser, in its workers, in Node. Each file says where.
 fn browser_test_names() -> Result<Vec<String>> {
     let files = format::tracked(&["tests/*_browser.rs", "tests/*_node.rs"])?;
     let names: Vec<String> =

@@ -54,7 +54,7 @@ pub(crate) fn sleep(duration: Duration) -> BoxFuture<()> {
     Box::pin(tokio::time::sleep(duration))
 }
 
-/// What never leaves its thread in a browser, which has one only, and can go anywhere here.
+/// A value that stays on its thread in a browser, which has only one, and may be sent to any thread here.
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) struct ThreadBound<T>(T);
 

@@ -37,7 +37,7 @@ impl Received {
 
     fn answer(self, status: u16, body: impl Into<Body>) {
         let answer = Response::builder().status(status).body(body.into()).unwrap();
-        self.answer.send(answer).expect("the request is still waited for");
+        self.answer.send(answer).expect("the request is still awaited");
     }
 
     /// Answers with a body that comes piece by piece.
@@ -178,7 +178,7 @@ impl Authorization for Tokens {
 
     fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, String>> {
         self.rejected.lock().unwrap().push(rejected);
-        let renewed = self.renewed.lock().unwrap().pop_front().expect("no renewal more than was to be");
+        let renewed = self.renewed.lock().unwrap().pop_front().expect("no more renewals than planned");
         if let Ok(token) = &renewed {
             self.current.lock().unwrap().clone_from(token);
         }
@@ -228,7 +228,7 @@ async fn events_are_frames() {
     assert_eq!((&*request.method, &*request.query), ("GET", "id=7"));
     assert_eq!((request.token(), request.header("Accept")), ("one", "text/event-stream"));
     assert_eq!(request.header("X-Test"), "mine");
-    // The head of the answer opens it; no event is waited for.
+    // The head of the answer opens it; no event is awaited.
     let pieces = request.stream();
     let mut link = opening.await.unwrap().expect("opens");
     pieces.send(b"data: a\r\n\r\ndata: b\r\nda").unwrap();
