@@ -1,3 +1,4 @@
+// Describes a connection to a hub, and builds it.
 import { HubConnection } from "./connection.js";
 import { HttpTransportType, LogLevel } from "./enums.js";
 import { invalid } from "./errors.js";

@@ -1,3 +1,4 @@
+// A connection to a hub: calls, handlers, streams and events over the WebAssembly module.
 import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
 import { AbortError, HubwireError, invalid, notConnected, stopped, textOf, typed } from "./errors.js";
 import { Handlers } from "./handlers.js";

@@ -1,3 +1,4 @@
+// The errors of the package, and the texts that the official client gives them.
 export class HubwireError extends Error {
   constructor(message, { code, statusCode, cause } = {}) {
     super(message, cause === undefined ? undefined : { cause });

@@ -1,3 +1,4 @@
+// The JSON hub protocol.
 import { TransferFormat } from "./enums.js";
 
 const SEPARATOR = "\x1e";

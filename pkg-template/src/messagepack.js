@@ -1,3 +1,4 @@
+// The MessagePack hub protocol.
 import { Decoder } from "./decoder.js";
 import { Encoder } from "./encoder.js";
 import { LogLevel, MessageType, TransferFormat } from "./enums.js";

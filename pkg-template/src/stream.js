@@ -1,3 +1,4 @@
+// The streams that a hub sends: to subscribe to, or to loop over.
 import { LogLevel } from "./enums.js";
 import { HubwireError } from "./errors.js";
 

@@ -1,3 +1,4 @@
+// Sends the streams among the arguments of a call.
 import { textOf } from "./errors.js";
 
 /** How long an async iterable may go on at a stretch, in milliseconds. */

@@ -1,3 +1,5 @@
+//! The hub that components share, and its state.
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Streams from the hub that survive the loss of a connection.
+
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;

@@ -1,3 +1,5 @@
+//! Tasks that end with the component that began them.
+
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
