@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use futures_channel::mpsc::UnboundedReceiver;
@@ -27,6 +27,7 @@ use crate::client::handler::sealed::{Callable, Output};
 use crate::client::reply::{BAD_ARGUMENTS, Reply};
 use crate::core::HubProtocol;
 use crate::core::codec::Payload;
+use crate::lock::lock;
 use crate::payload::{Decode as _, PayloadError};
 use crate::platform::{BoxFuture, MaybeSend, MaybeSync, Runtime, SharedFrame};
 
@@ -182,7 +183,7 @@ impl<M: 'static, H: Callable<M>> Registered for Seat<M, H> {
         };
         let bytes = call.arguments.as_ref().len();
         // The closure of a plain handler runs under this lock. Only this task takes it while the handler is here.
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         let Some(handler) = &mut state.handler else {
             let waiting = Some(call.waiting.split(bytes));
             return state.later.push_back(Taken { arguments, reply, waiting });
@@ -241,7 +242,7 @@ async fn serve<M, H: Callable<M>>(
     while let Some(Taken { arguments, reply, waiting }) = next {
         attend(&mut handler, arguments, reply, &target).await;
         drop(waiting);
-        let mut state = seat.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&seat.0);
         next = state.later.pop_front();
         if next.is_none() {
             state.handler = Some(handler);

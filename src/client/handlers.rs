@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
@@ -15,6 +15,7 @@ use crate::client::handler::sealed::Callable;
 use crate::client::reply::{NO_RESULT, Reply};
 use crate::core::HubProtocol;
 use crate::core::codec::{Payload, RawCodec};
+use crate::lock;
 use crate::platform::{Runtime, SharedFrame};
 
 /// How many messages are kept for methods that have no handler yet.
@@ -188,15 +189,15 @@ impl Handlers {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Registry> {
-        self.registry.read().unwrap_or_else(PoisonError::into_inner)
+        lock::read(&self.registry)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Registry> {
-        self.registry.write().unwrap_or_else(PoisonError::into_inner)
+        lock::write(&self.registry)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Option<UnboundedReceiver<Batch>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::lock(&self.idle)
     }
 
     /// The handlers of a method. Without any so far, the call is kept for the first, unless an answer is expected.

@@ -8,10 +8,11 @@
 //! ```
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
 use crate::core::client::Load;
+use crate::lock::lock;
 use crate::platform::{WAITING_BYTES, WAITING_MESSAGES};
 
 /// The socket is not read while more messages than this, or more bytes, wait for their handlers and streams.
@@ -69,7 +70,7 @@ impl Backlog {
         if !self.exceeds(&SOFT) {
             return false;
         }
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wakers = lock(&self.wakers);
         if !wakers.iter().any(|known| known.will_wake(waker)) {
             wakers.push(waker.clone());
         }
@@ -139,7 +140,7 @@ impl Drop for Waiting {
         backlog.taken.fetch_add(messages, Ordering::SeqCst);
         if !SOFT.is_exceeded_by(left) {
             backlog.paused.store(false, Ordering::SeqCst);
-            let wakers = std::mem::take(&mut *backlog.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+            let wakers = std::mem::take(&mut *lock(&backlog.wakers));
             wakers.into_iter().for_each(Waker::wake);
         }
     }

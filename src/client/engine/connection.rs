@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::core::message::{Invocation, Outcome};
 use crate::core::refresh::RefreshError;
 use crate::core::table::Table;
 use crate::core::token::AccessToken;
+use crate::lock::lock;
 use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync, Runtime};
 
 /// The caller's source of access tokens.
@@ -183,7 +184,7 @@ impl<C: WireCodec> Connection<C> {
 
     /// No user code runs while the lock is held.
     pub(super) fn lock(&self) -> MutexGuard<'_, Shared<C>> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared)
     }
 
     pub(crate) fn state(&self) -> ConnectionState {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use futures_core::Stream;
 use crate::client::engine::guard::guarded;
 use crate::core::client::ConnectionError;
 use crate::core::refresh::RefreshError;
+use crate::lock::lock;
 use crate::platform::{MaybeSend, MaybeSync};
 
 /// How many events are kept for a listener; past this, the oldest are dropped.
@@ -69,7 +70,7 @@ struct Queue {
 impl Queue {
     fn change(queue: &Mutex<Self>, change: impl FnOnce(&mut Self)) {
         let waker = {
-            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut queue = lock(queue);
             change(&mut queue);
             queue.waker.take()
         };
@@ -96,7 +97,7 @@ impl Stream for ConnectionEvents {
     type Item = ConnectionEvent;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ConnectionEvent>> {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.0);
         match queue.events.pop_front() {
             Some(event) => Poll::Ready(Some(event)),
             None if queue.ended => Poll::Ready(None),
