@@ -13,6 +13,7 @@ use crate::{
     package::package,
     program::Program,
     report::Report,
+    sources,
     tools::{self, WASM},
 };
 
@@ -26,7 +27,9 @@ pub(crate) fn test() -> Result<()> {
     });
 
     report.check("format", format::check);
-    report.check("conditions on the target stand in one file", checks::target_conditions);
+    report.check("conditions on the target are the aliases of build.rs", sources::target_conditions);
+    report.check("every file says what it is", sources::headings);
+    report.check("no file is too long", sources::lengths);
     report.check("the wasm build has none of the server's crates", checks::wasm_dependencies);
     report.check("the wasm build has none of the server's code", checks::wasm_code);
     licences(&mut report);
