@@ -16,7 +16,7 @@ if (!folder || !hub || !executablePath) {
   throw new Error("usage: HUBWIRE_TEST_HUB_URL=… HUBWIRE_CHROMIUM=… browser.mjs FOLDER [ROUNDS [MESSAGES]]");
 }
 
-/** A page has one client only, so that nobody pays for loading the others. */
+/** A page has one client only, so that none pays for loading the others. */
 const SUBJECTS = {
   official: `import * as client from "@microsoft/signalr";
     import { MessagePackHubProtocol } from "@microsoft/signalr-protocol-msgpack";

@@ -22,7 +22,7 @@ export declare const HubConnectionState: {
   readonly Connected: "Connected";
   /** `stop` was called and has not finished. */
   readonly Disconnecting: "Disconnecting";
-  /** The connection was lost, and there may be another soon. */
+  /** The connection was lost, and another may replace it soon. */
   readonly Reconnecting: "Reconnecting";
 };
 export type HubConnectionState = (typeof HubConnectionState)[keyof typeof HubConnectionState];
@@ -64,7 +64,7 @@ export declare enum TransferFormat {
   Binary = 2,
 }
 
-/** Takes log messages. */
+/** Receives log messages. */
 export interface ILogger {
   /** Called for every message. Neither tokens nor the query of a URL are ever in it. */
   log(logLevel: LogLevel, message: string): void;
@@ -116,9 +116,9 @@ export interface IStatefulReconnectOptions {
 
 /** What {@link HubConnectionBuilder.withAuthenticationRefresh} can be told. */
 export interface IAuthenticationRefreshOptions {
-  /** Whether it happens by itself, where the server tells how long credentials are good for. Default: `true`. */
+  /** Whether it happens automatically, where the server tells how long credentials are valid. Default: `true`. */
   enableAutoRefresh?: boolean;
-  /** How long before their end, in milliseconds; after half of their life if that is later. Default: 300 000. */
+  /** How long before they expire, in milliseconds; after half of their lifetime if that is later. Default: 300 000. */
   refreshBeforeExpirationInMilliseconds?: number;
 }
 
@@ -154,8 +154,8 @@ export interface IRetryPolicy {
  * - of a call: `Server` (the hub's method failed), `Aborted` (its signal), `NotAStream`, `SlowConsumer` (too many items of
  *   a stream wait to be taken)
  * - `AuthenticationRefresh`: the server did not take a new token
- * - `Token`: a text that is no client token
- * - `Http`: an {@link HttpError} of the application's own
+ * - `Token`: a text that is not a client token
+ * - `Http`: an {@link HttpError} that the application made
  *
  * Later versions may add more.
  */
@@ -210,13 +210,13 @@ export declare class TimeoutError extends HubwireError {
 }
 
 /**
- * This side ended it: codes `Aborted`, where `cause` is the reason of the `AbortSignal`, and `Stopped`.
+ * The client ended it: codes `Aborted`, where `cause` is the reason of the `AbortSignal`, and `Stopped`.
  */
 export declare class AbortError extends HubwireError {
   constructor(errorMessage?: string, details?: { code?: HubwireErrorCode; cause?: unknown });
 }
 
-/** Hears of what a stream brings. */
+/** Receives the items and the end of a stream. */
 export interface IStreamSubscriber<T> {
   closed?: boolean;
   /** An item has come. */
@@ -241,7 +241,8 @@ export interface IStreamResult<T> {
 /**
  * What a hub's method streams: to subscribe to, or to loop over. Items that come before are kept, up to 32 768 of them.
  * A loop that is slower than the server makes the server wait: once 1 024 items wait in loops, the socket is not read until
- * some are taken, unless the result of an `invoke` is waited for. The server stops when the last subscriber has disposed of its subscription, or the loop was left.
+ * some are taken, unless the result of an `invoke` is awaited. The server stops when the last subscriber has disposed of
+ * its subscription, or the loop was left.
  *
  * @example
  * for await (const tick of connection.stream("Ticks", "MSFT")) console.log(tick);
@@ -254,7 +255,7 @@ export interface HubStream<T> extends IStreamResult<T>, AsyncIterable<T> {}
  */
 export declare class Subject<T> implements IStreamResult<T> {
   constructor();
-  /** Hands an item to whoever has subscribed. */
+  /** Hands an item to the subscribers. */
   next(item: T): void;
   /** Ends it with an error. */
   error(err: any): void;
@@ -346,37 +347,37 @@ export declare class HubConnectionBuilder {
   /** How messages are written. Default: {@link JsonHubProtocol}. */
   withHubProtocol(protocol: IHubProtocol): this;
   /**
-   * Gets a connection that was lost back: after 0, 2, 10 and 30 seconds, after the delays given (in milliseconds), or as
-   * a policy says. A server that asks for more time by `Retry-After` gets it, unless a policy decides. Default: off.
+   * Replaces a lost connection: after 0, 2, 10 and 30 seconds, after the delays given (in milliseconds), or as a policy
+   * says. A server that asks for more time by `Retry-After` gets it, unless a policy decides. Default: off.
    */
   withAutomaticReconnect(retryDelaysOrPolicy?: readonly number[] | IRetryPolicy): this;
   /**
-   * Asks the retry policy also when the first connect fails in a way that may pass: the server can't be reached, is
+   * Asks the retry policy also when the first connect fails in a way that may pass: the server cannot be reached, is
    * busy, takes too long. `start` then waits until the connection is up or the policy gives up. The policy is that of
    * {@link withAutomaticReconnect}, or its default one. Default: off.
    */
   withFirstConnectRetry(retry?: boolean): this;
   /**
-   * Lets the connection survive the loss of its socket: messages are kept until the other side has them, and sent again
+   * Lets the connection survive the loss of its socket: messages are kept until the server has them, and sent again
    * on the next socket. Neither calls nor events notice. It needs WebSockets, and a server that allows it. Default: off.
    */
   withStatefulReconnect(options?: Partial<IStatefulReconnectOptions>): this;
-  /** How the server is given new credentials, where it offers that (ASP.NET Core 11). Default: by itself. */
+  /** How the server is given new credentials, where it offers that (ASP.NET Core 11). Default: automatically. */
   withAuthenticationRefresh(options?: IAuthenticationRefreshOptions): this;
   /** How long the server may be silent before the connection is given up, in milliseconds. Default: 30 000. */
   withServerTimeout(milliseconds: number): this;
-  /** How long this side may be silent before it sends a ping, in milliseconds. Default: 15 000. */
+  /** How long the client may be silent before it sends a ping, in milliseconds. Default: 15 000. */
   withKeepAliveInterval(milliseconds: number): this;
   /**
    * Has the connection live in a dedicated worker: socket, hub protocol and timers. Messages cross to the page in
    * batches, pings go out however busy or hidden the page is, and everything else stays as it is: handlers, the access
    * token factory, retry policy and logger are called in the page. All connections of a page share one worker.
    *
-   * Without an argument the package makes the worker by itself, from a `blob:` URL; a content security policy has to
+   * Without an argument the package makes the worker itself, from a `blob:` URL; a content security policy has to
    * allow `worker-src blob:`. With the URL of the script `hubwire/worker.js`, or a function that makes a worker of it,
    * `worker-src 'self'` is enough. The hub protocol has to be one of this package's. Where there are no workers, as in
    * Node.js and in service workers, the connection stays where it is.
-   * @throws {HubwireError} when the argument is none of these.
+   * @throws {HubwireError} when the argument is of any other kind.
    *
    * @example
    * const connection = new HubConnectionBuilder().withUrl("/chat").withWorker().build();
@@ -416,7 +417,7 @@ export interface HubConnectionStateChange {
 /**
  * A connection to a hub. Made by {@link HubConnectionBuilder}; it can be started again after it ended.
  *
- * `Server` is the interface of the hub, `Client` that of its clients; without them, any call goes.
+ * `Server` is the interface of the hub, `Client` that of its clients; without them, any call is allowed.
  */
 export declare class HubConnection<Server = any, Client = any> implements HubCalls<Server> {
   private constructor();
@@ -439,7 +440,7 @@ export declare class HubConnection<Server = any, Client = any> implements HubCal
    * Rejects with a {@link HubwireError} when that fails, or when the connection is not disconnected.
    */
   start(): Promise<void>;
-  /** Disconnects. Every call that still waits for its answer is rejected. */
+  /** Disconnects. The promise of every pending call is rejected. */
   stop(): Promise<void>;
   /**
    * Calls a hub method and does not wait for its end. Resolves when the message was handed to the transport, which takes
@@ -462,7 +463,7 @@ export declare class HubConnection<Server = any, Client = any> implements HubCal
   with(options: CallOptions): HubCalls<Server>;
   /**
    * Has a function called when the server calls this method. Case does not count in the name. Several functions
-   * run in the order they were added, one after the other; the same function is kept once. Where the server waits for a
+   * run in the order they were added, one after the other; the same function is kept once. Where the server awaits a
    * result, the last one gives it.
    */
   on: On<Client>;
@@ -481,19 +482,19 @@ export declare class HubConnection<Server = any, Client = any> implements HubCal
   onstatechange(callback: (change: HubConnectionStateChange) => void): () => void;
   /**
    * Gets a new token from the factory and gives it to the server, without a new connection (ASP.NET Core 11). Resolves
-   * with the seconds that the new credentials are good for, if the server tells. When it fails, the connection goes on.
+   * with the seconds that the new credentials are valid, if the server tells. When it fails, the connection goes on.
    */
   refreshAuthentication(): Promise<number | undefined>;
   /** Has a function called when the server has taken new credentials. */
   onAuthenticationRefreshed(callback: (event: AuthenticationRefreshed) => void): () => void;
-  /** Has a function called when the credentials could not be renewed. The connection goes on while they are good. */
+  /** Has a function called when the credentials could not be renewed. The connection goes on while they are valid. */
   onAuthenticationRefreshFailed(callback: (event: AuthenticationRefreshFailed) => void): () => void;
 }
 
 /** The server has taken new credentials. */
 export interface AuthenticationRefreshed {
   readonly connection: HubConnection;
-  /** How long they are good for, if the server told. */
+  /** How long they are valid, if the server told. */
   readonly newTokenLifetimeInSeconds?: number;
   readonly refreshedAt: Date;
 }
@@ -602,7 +603,7 @@ export interface IHubProtocol {
   readonly transferFormat: TransferFormat;
   /** Every message of a chunk, which begins and ends with messages. Throws when one is malformed. */
   parseMessages(input: string | ArrayBuffer, logger: ILogger): HubMessage[];
-  /** Throws when something in the message can't be written. */
+  /** Throws when something in the message cannot be written. */
   writeMessage(message: HubMessage): string | ArrayBuffer;
 }
 
@@ -617,7 +618,7 @@ export declare class JsonHubProtocol implements IHubProtocol {
 
 /** Encodes and decodes extension types, as the `ExtensionCodec` of `@msgpack/msgpack` does. */
 export interface MessagePackExtensionCodec {
-  /** The bytes of a value, or `null` when it is none of an extension's. */
+  /** The bytes of a value, or `null` when it is not an extension. */
   tryToEncode(object: unknown, context: any): { type: number; data: Uint8Array } | null;
   decode(data: Uint8Array, extensionType: number, context: any): unknown;
 }
@@ -634,9 +635,9 @@ export interface MessagePackOptions {
   initialBufferSize?: number;
   /** Write the keys of objects in order. Default: `false`. */
   sortKeys?: boolean;
-  /** Write numbers that are no integers in 4 bytes. Default: `false`. */
+  /** Write numbers that are not integers in 4 bytes. Default: `false`. */
   forceFloat32?: boolean;
-  /** Write integers as numbers that are none. Default: `false`. */
+  /** Write integers as floating-point numbers. Default: `false`. */
   forceIntegerToFloat?: boolean;
   /** Leave out what is `undefined` in objects, instead of writing nil. Default: `false`. */
   ignoreUndefined?: boolean;
@@ -660,7 +661,7 @@ export declare class MessagePackHubProtocol implements IHubProtocol {
   writeMessage(message: HubMessage): ArrayBuffer;
 }
 
-/** A MessagePack extension value that nothing is known of. */
+/** A MessagePack extension value of an unknown type. */
 export declare class ExtData {
   readonly type: number;
   readonly data: Uint8Array;
@@ -692,7 +693,7 @@ export interface ClientToken {
   algorithm?: string;
   /** The id of the key it was signed with. */
   keyId?: string;
-  /** Whom the token is for (`aud`). */
+  /** The audience that the token is for (`aud`). */
   audience: string[];
   /** The hub in the audience. */
   hub?: string;
@@ -712,18 +713,18 @@ export interface ClientToken {
 
 /**
  * Reads the body of a negotiate response. {@link initialize} has to be done before.
- * @throws {HubwireError} when it is none, or when the server refused.
+ * @throws {HubwireError} when it is not a negotiate response, or when the server refused.
  */
 export declare function parseNegotiateResponse(text: string): NegotiateResponse;
 
 /**
  * Looks into a client token (a JWT) without verifying it. {@link initialize} has to be done before.
- * @throws {HubwireError} when it is none.
+ * @throws {HubwireError} when it is not a client token.
  */
 export declare function parseClientToken(token: string): ClientToken;
 
 /**
- * Loads the WebAssembly module. `start` does so by itself; call this to load it ahead of time, and before
+ * Loads the WebAssembly module. `start` does so automatically; call this to load it ahead of time, and before
  * {@link parseNegotiateResponse} and {@link parseClientToken}.
  */
 export declare function initialize(): Promise<void>;

@@ -16,6 +16,6 @@ export type ModuleSource = WebAssembly.Module | BufferSource | Response;
 
 /**
  * Loads the WebAssembly module. Has to be done once, before anything else of the package is used.
- * Rejects with a `HubwireError` when the response is no success.
+ * Rejects with a `HubwireError` when the response's status is not a success.
  */
 export declare function initialize(source: ModuleSource | Promise<ModuleSource>): Promise<void>;

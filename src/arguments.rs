@@ -18,12 +18,12 @@ pub trait Arguments: Sealed {
     /// Writes the list.
     ///
     /// # Errors
-    /// When a value can't be serialized, such as a map with keys that are no texts in JSON.
+    /// When a value cannot be serialized, such as a map whose keys are not texts in JSON.
     #[doc(hidden)]
     fn write(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError>;
 }
 
-/// Why a value can't be sent.
+/// Why a value cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SerializeError(String);
@@ -44,7 +44,7 @@ pub(crate) fn serialize<T: Serialize + ?Sized>(
         HubProtocol::Json => serde_json::to_writer(out, value).map_err(SerializeError::new),
         #[cfg(feature = "msgpack")]
         HubProtocol::MessagePack => {
-            // Structs as maps with their fields' names, as .NET and JavaScript read them.
+            // Structs as maps by field name, as .NET and JavaScript read them.
             let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
             value.serialize(&mut serializer).map_err(SerializeError::new)
         }
@@ -190,7 +190,7 @@ macro_rules! tuples {
             impl<$($name: Argument),*> Sealed for ($($name,)*) {}
 
             impl<$($name: Argument),*> Arguments for ($($name,)*) {
-                #[allow(non_snake_case, unused_variables, reason = "the names of the types serve the values")]
+                #[allow(non_snake_case, unused_variables, reason = "the names of the types are used for the values")]
                 fn write(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError> {
                     let ($($name,)*) = self;
                     $($name.add(writer)?;)*
@@ -201,7 +201,7 @@ macro_rules! tuples {
             impl<$($name),*> Sealed for &($($name,)*) where $(for<'a> &'a $name: Argument),* {}
 
             impl<$($name),*> Arguments for &($($name,)*) where $(for<'a> &'a $name: Argument),* {
-                #[allow(non_snake_case, unused_variables, reason = "the names of the types serve the values")]
+                #[allow(non_snake_case, unused_variables, reason = "the names of the types are used for the values")]
                 fn write(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError> {
                     let ($($name,)*) = self;
                     $($name.add(writer)?;)*

@@ -8,7 +8,7 @@
 //! - `msgpack` (feature of that name) lets it speak MessagePack, besides JSON.
 //! - `service` (feature of that name, native) gives clients access to Azure SignalR Service and publishes through it;
 //!   `axum` is its negotiate endpoint as a router, `actix` the same for actix-web.
-//! - [`yew`](mod@yew) and [`leptos`](mod@leptos) (features of those names) give the components of a page what a hub sends.
+//! - [`yew`](mod@yew) and [`leptos`](mod@leptos) (features of those names) connect the components of a page to a hub.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
 //! - [`core`] is what all of them are made of: the protocol without any I/O.
 //!
@@ -25,19 +25,20 @@
 //! # }
 //! ```
 //!
-//! Natively a connection runs on [tokio](https://docs.rs/tokio), in the browser on its event loop. What happens is told
-//! to [`tracing`](https://docs.rs/tracing), without tokens and without the queries of URLs: every connection has a span
-//! `hub_connection`, in it stand the steps of connecting (`DEBUG`), that it is up, lost or reconnecting (`INFO`), what
-//! went wrong and is not the end (`WARN`), what ended it (`ERROR`), and every frame (`TRACE`), never its content. In a
-//! browser, a subscriber such as [`wasm-tracing`](https://docs.rs/wasm-tracing) writes all of it to the console.
+//! Natively a connection runs on [tokio](https://docs.rs/tokio), in the browser on its event loop. It logs to
+//! [`tracing`](https://docs.rs/tracing), without tokens and without the queries of URLs: every connection has a span
+//! `hub_connection` with the steps of connecting (`DEBUG`), changes of its state (`INFO`), failures that do not end it
+//! (`WARN`), the error that ended it (`ERROR`), and every frame without its content (`TRACE`). In a browser, a
+//! subscriber such as [`wasm-tracing`](https://docs.rs/wasm-tracing) writes all of it to the console.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(feature = "client"),
-    allow(unreachable_pub, reason = "nothing public leads to the client's types")
+    allow(unreachable_pub, reason = "without the feature, the client's types are not public")
 )]
 
-#[cfg(all(native, feature = "service"))]
+#[cfg(any(feature = "client", all(native, feature = "service"), all(browser, feature = "js")))]
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "the npm package locks mutexes only"))]
 mod lock;
 mod platform;
 

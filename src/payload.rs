@@ -1,4 +1,4 @@
-//! Payloads as values of the caller's types.
+//! Reads payloads as the caller's types.
 
 use serde::de::DeserializeOwned;
 
@@ -6,7 +6,7 @@ use crate::core::codec::Payload;
 #[cfg(feature = "msgpack")]
 use crate::core::msgpack::reader::{MAX_DEPTH, is_shallow};
 
-/// Why a payload can't be read as the type that was asked for.
+/// Why a payload cannot be read as the type that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PayloadError(String);

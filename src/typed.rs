@@ -8,13 +8,13 @@ use std::future::{Future, ready};
 pub trait MaybeSend: crate::platform::MaybeSend {}
 impl<T: crate::platform::MaybeSend> MaybeSend for T {}
 
-/// What a handler may return when the hub waits for a `T`. `K` tells the kinds apart, and is found by inference.
+/// What a handler may return when the hub awaits a `T`. `K` tells the kinds apart, and is found by inference.
 #[diagnostic::on_unimplemented(
-    message = "the hub waits for `{T}`, which is not what this handler returns",
+    message = "the hub awaits a `{T}`, which is not what this handler returns",
     note = "it may return `{T}`, a `Result` of it whose error can be displayed, or a future of either"
 )]
 pub trait Answers<T, K> {
-    /// What the hub is told where there is no `T`.
+    /// The error that the hub is told in place of a `T`.
     type Error: Display + MaybeSend;
 
     /// The answer.
@@ -71,7 +71,7 @@ impl<T, E: Display + MaybeSend, F: Future<Output = Result<T, E>> + MaybeSend> An
     }
 }
 
-/// Describes a hub once: what it offers, and what it calls. Out comes a typed handle over a
+/// Describes a hub once: the methods that it offers, and those that it calls. The result is a typed handle over a
 /// [`HubConnection`](crate::HubConnection); names, arguments and results are checked when the program is compiled.
 ///
 /// It is written like two traits, as strongly typed hubs are in C#. In the hub's own,
@@ -79,8 +79,8 @@ impl<T, E: Display + MaybeSend, F: Future<Output = Result<T, E>> + MaybeSend> An
 /// | item | is | and becomes |
 /// | --- | --- | --- |
 /// | `fn add(a: i32, b: i32) -> i32;` | a method, and its result | `async fn add(&self, a: i32, b: i32) -> Result<i32, CallError>` |
-/// | `fn join(room: &str);` | a method without a result; its end is waited for | `async fn join(&self, room: &str) -> Result<(), CallError>` |
-/// | `send fn log(line: &str);` | a method whose end is not waited for | `async fn log(&self, line: &str) -> Result<(), CallError>` |
+/// | `fn join(room: &str);` | a method without a result; its end is awaited | `async fn join(&self, room: &str) -> Result<(), CallError>` |
+/// | `send fn log(line: &str);` | a method whose end is not awaited | `async fn log(&self, line: &str) -> Result<(), CallError>` |
 /// | `stream fn count(to: u32) -> u32;` | a method that answers with a stream of these | `async fn count(&self, to: u32) -> Result<HubStream<u32>, CallError>` |
 ///
 /// and in the trait that `Hub<…>` names, if there is one,
@@ -122,9 +122,9 @@ impl<T, E: Display + MaybeSend, F: Future<Output = Result<T, E>> + MaybeSend> An
 ///
 ///     /// What the chat server calls.
 ///     pub trait ChatClient {
-///         /// Somebody has said something.
+///         /// A message was sent to the room.
 ///         fn receive_message(user: String, text: String);
-///         /// Whether it is all right.
+///         /// Asks for a confirmation.
 ///         fn confirm(question: String) -> bool;
 ///     }
 /// }
@@ -167,7 +167,7 @@ macro_rules! hub {
     ) => {
         $crate::__hub_handle! { $(#[$($about)*])* $visible $Hub }
 
-        #[allow(dead_code, reason = "a description may say more than one program uses")]
+        #[allow(dead_code, reason = "a program need not use all of a description")]
         impl $Hub {
             $(
                 /// What the hub calls: register handlers here, before or after connecting.
@@ -187,7 +187,7 @@ macro_rules! hub {
         $(
             $crate::__hub_handle! { $(#[$($client_about)*])* $client_visible $Called }
 
-            #[allow(dead_code, reason = "a description may say more than one program uses")]
+            #[allow(dead_code, reason = "a program need not use all of a description")]
             impl $Called {
                 $(
                     $crate::__hub_method! {
@@ -218,7 +218,7 @@ macro_rules! __hub_handle {
             connection: $crate::HubConnection,
         }
 
-        #[allow(dead_code, reason = "a description may say more than one program uses")]
+        #[allow(dead_code, reason = "a program need not use all of a description")]
         impl $Handle {
             /// Over a connection, which may or may not be up yet.
             #[must_use]
@@ -336,12 +336,12 @@ macro_rules! __hub_method {
     };
     ([hub $visible:vis] $kept:tt $name:tt send fn $method:ident ($($argument:tt)*) -> $Result:ty) => {
         ::std::compile_error! { ::std::concat!(
-            "nobody waits for the result of `send fn ", ::std::stringify!($method), "`: leave out `send`, or the result"
+            "the result of `send fn ", ::std::stringify!($method), "` is not awaited: leave out `send`, or the result"
         ) }
     };
     ([hub $visible:vis] $kept:tt $name:tt stream fn $method:ident ($($argument:tt)*)) => {
         ::std::compile_error! { ::std::concat!(
-            "a stream is one of something: give `stream fn ", ::std::stringify!($method), "` the type of its items"
+            "a stream needs the type of its items: give `stream fn ", ::std::stringify!($method), "` a result type"
         ) }
     };
     ([$whose:ident $visible:vis] $kept:tt $name:tt $($word:ident)+ ($($argument:tt)*) $(-> $Result:ty)?) => {
@@ -506,7 +506,7 @@ mod tests {
 /// hubwire::hub! { trait Chat: Hub<Client> {} trait Client { fn ask(question: String) -> bool; } }
 /// fn wrong(chat: Chat) { chat.on().ask(|question| drop(question)); }
 /// ```
-/// An answer where the hub waits for none:
+/// An answer where the hub expects none:
 /// ```compile_fail,E0277
 /// hubwire::hub! { trait Chat: Hub<Client> {} trait Client { fn receive(text: String); } }
 /// fn wrong(chat: Chat) { chat.on().receive(|text| text.len()); }

@@ -242,7 +242,7 @@ async fn connection_string(case: &Value) -> Result<(), String> {
     let parsed = match (ConnectionString::parse(text), case["exception"].is_null()) {
         (Err(_), false) => return Ok(()),
         (Ok(_), false) => return Err("it was not refused".to_owned()),
-        // A path can't be put behind a query.
+        // A path cannot be put behind a query.
         (Err(_), true) if text.contains(['?', '#']) => return Ok(()),
         (Err(error), true) => return Err(format!("it was refused: {error}")),
         (Ok(parsed), true) => parsed,

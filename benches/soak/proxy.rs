@@ -1,4 +1,4 @@
-//! A TCP proxy between clients and a server that does to connections what networks do.
+//! A TCP proxy between clients and a server that cuts, truncates, holds and loses, as networks do.
 
 use std::collections::HashMap;
 use std::io;
@@ -106,7 +106,7 @@ struct Proxied {
 impl Proxied {
     async fn run(mut self, mut client: TcpStream, target: SocketAddr) {
         let Ok(mut server) = TcpStream::connect(target).await else { return };
-        // Latency is not what is tried here.
+        // Latency is not tested here.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let reset = self.random.one_in(2);
         let (flow, flows) = watch::channel(Flow::Open);

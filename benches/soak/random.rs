@@ -1,4 +1,4 @@
-//! Random numbers that a seed decides (SplitMix64), so that a run can be had again.
+//! Random numbers that a seed decides (SplitMix64), so that a run can be repeated.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -148,7 +148,7 @@ async fn all_settle(
     (back, ended, hung)
 }
 
-/// A connection that is back is of no good unless calls work.
+/// A connection that is back is useless unless calls work.
 async fn call_all(hubs: &[HubConnection], kind: &Kind, tally: &Tally) {
     let calls = hubs.iter().map(|hub| async move {
         kind.made.add();

@@ -35,7 +35,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Without any leave, as a crash ends it.
+    /// Kills it without a shutdown, as a crash would.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

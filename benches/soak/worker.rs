@@ -136,7 +136,7 @@ impl Worker {
             tasks.spawn(self.clone().upload());
         }
         self.keep().await;
-        // Most of them end by themselves now; the others by the end of the connection.
+        // Most of them end on their own now; the others end with the connection.
         let mut all =
             async |limit| timeout(limit, async { while tasks.join_next().await.is_some() {} }).await;
         let _ = all(Duration::from_secs(3)).await;

@@ -1,3 +1,5 @@
+//! How inputs are cut into chunks.
+
 /// The bytes of the first line are the lengths of the chunks that the rest is cut into; what remains is the last.
 pub(crate) fn chunks(data: &[u8]) -> (&[u8], Vec<&[u8]>) {
     let line = data.iter().position(|&byte| byte == b'\n').unwrap_or(0);

@@ -1,3 +1,5 @@
+//! Mutations of inputs, for runs without libFuzzer.
+
 /// Makes new inputs out of others, the same ones in every run.
 #[derive(Debug, Clone)]
 pub struct Mutator {

@@ -1,3 +1,4 @@
+// What both entries of the package export.
 export { HubConnection } from "./connection.js";
 export { HubConnectionBuilder } from "./builder.js";
 export { HttpTransportType, HubConnectionState, LogLevel, MessageType, TransferFormat } from "./enums.js";

@@ -1,3 +1,4 @@
+// Describes a connection to a hub, and builds it.
 import { HubConnection } from "./connection.js";
 import { HttpTransportType, LogLevel } from "./enums.js";
 import { invalid } from "./errors.js";
@@ -103,7 +104,7 @@ export class HubConnectionBuilder {
       throw invalid("The 'HubConnectionBuilder.withUrl' method must be called before building the connection.");
     }
     if (this.#worker !== undefined && !this.#protocol.forWorker) {
-      throw invalid("A hub protocol or extension codec of one's own can't run in a worker.");
+      throw invalid("A custom hub protocol or extension codec cannot run in a worker.");
     }
     const { logger = LogLevel.Information, ...options } = this.#options;
     const settings = {
@@ -131,7 +132,7 @@ function byDelays(delays) {
   };
 }
 
-// An option that means nothing here is refused: it would be missed only much later.
+// An unknown option is refused: that it has no effect would be noticed only much later.
 function check(options) {
   for (const name of Object.keys(options)) {
     if (!OPTIONS.includes(name)) throw invalid(`The option '${name}' is not known.`);

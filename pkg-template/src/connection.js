@@ -1,3 +1,4 @@
+// A connection to a hub: calls, handlers, streams and events over the WebAssembly module.
 import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
 import { AbortError, HubwireError, invalid, notConnected, stopped, textOf, typed } from "./errors.js";
 import { Handlers } from "./handlers.js";
@@ -222,7 +223,7 @@ export class HubConnection {
     return stream;
   }
 
-  /** Makes a call that is waited for. Errors go to the call. Returns what cancels it. */
+  /** Makes a call whose end is awaited. Errors go to the call. Returns a function that cancels it. */
   #begin(type, name, args, call, signal) {
     try {
       throwIfAborted(signal);
@@ -284,7 +285,7 @@ export class HubConnection {
     };
   }
 
-  // None of these may throw: what stands behind it in the module would stay locked.
+  // None of these may throw: the module would stay locked.
   #callbacks(session) {
     const { wire, calls } = session;
     return {
@@ -454,11 +455,11 @@ class Session {
 
   constructor(wire) {
     this.wire = wire;
-    // Whoever waits for the end does so in `stop` as well.
+    // Those who wait for the end may do so in `stop` as well.
     this.started.promise.catch(() => {});
   }
 
-  /** Uses the module, which may know better than this side that the connection is gone. */
+  /** Uses the module, which may already know that the connection is gone. */
   call(use) {
     try {
       return use();

@@ -156,7 +156,7 @@ export class Encoder {
 
   #bigint(value) {
     if (BigInt.asIntN(64, value) !== value && BigInt.asUintN(64, value) !== value) {
-      throw new Error("A BigInt of more than 64 bits can't be written.");
+      throw new Error("A BigInt of more than 64 bits cannot be written.");
     }
     this.#reserve(9);
     this.#view.setUint8(this.#at, value < 0n ? 0xd3 : 0xcf);

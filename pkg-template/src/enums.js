@@ -1,3 +1,4 @@
+// The enums of the package, with the names and numbers of the official one.
 export const HubConnectionState = Object.freeze({
   Disconnected: "Disconnected",
   Connecting: "Connecting",

@@ -1,3 +1,4 @@
+// The errors of the package, and the texts that the official client gives them.
 export class HubwireError extends Error {
   constructor(message, { code, statusCode, cause } = {}) {
     super(message, cause === undefined ? undefined : { cause });
@@ -52,5 +53,5 @@ export const invalid = (message) => new HubwireError(message, { code: "InvalidAr
 export const stopped = () =>
   new AbortError("The connection was stopped before the hub handshake could complete.", { code: "Stopped" });
 
-/** What the other side is told of an error. */
+/** The text of an error that the server is told. */
 export const textOf = (error) => (error instanceof Error ? error.message : String(error ?? "Unknown error"));

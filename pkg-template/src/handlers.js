@@ -1,3 +1,4 @@
+// The handlers of a connection, by method.
 import { LogLevel } from "./enums.js";
 
 const NO_RESULT = "Client didn't provide a result.";

@@ -11,11 +11,11 @@ function decode(base64) {
   return bytes;
 }
 
-// Compressed before it became text: a server's compression can't make up for the latter.
+// Compressed before it became text: a server's compression cannot make up for the latter.
 embed(() => {
   const { readable, writable } = new DecompressionStream("deflate");
   const writer = writable.getWriter();
-  // Who reads hears of failures.
+  // The reader gets the failures.
   Promise.all([writer.write(decode(embedded)), writer.close()]).catch(() => {});
   return new Response(readable);
 });

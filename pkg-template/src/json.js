@@ -1,3 +1,4 @@
+// The JSON hub protocol.
 import { TransferFormat } from "./enums.js";
 
 const SEPARATOR = "\x1e";
@@ -17,7 +18,7 @@ export class JsonHubProtocol {
     if (typeof input !== "string") throw new Error("Invalid input for JSON hub protocol. Expected a string.");
     if (input === "") return [];
     if (!input.endsWith(SEPARATOR)) throw new Error("Message is incomplete.");
-    // A control character can't stand in JSON's strings, so every one of these ends a message.
+    // A control character cannot stand in JSON's strings, so every one of these ends a message.
     return input.slice(0, -1).split(SEPARATOR).map((text) => JSON.parse(text));
   }
 

@@ -1,3 +1,4 @@
+// Loggers: the console, none, or an object of the application.
 import { LogLevel } from "./enums.js";
 import { invalid } from "./errors.js";
 

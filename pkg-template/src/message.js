@@ -1,4 +1,4 @@
-// What every hub protocol has to give.
+// Checks the messages that a hub protocol has read.
 import { MessageType } from "./enums.js";
 
 const isText = (value) => typeof value === "string" && value !== "";

@@ -1,3 +1,4 @@
+// The MessagePack hub protocol.
 import { Decoder } from "./decoder.js";
 import { Encoder } from "./encoder.js";
 import { LogLevel, MessageType, TransferFormat } from "./enums.js";
@@ -21,7 +22,7 @@ export class MessagePackHubProtocol {
     this.#encoder = new Encoder(options);
   }
 
-  /** @internal Its options, for the copy of it in a worker. Functions can't go there. */
+  /** @internal Its options, for the copy of it in a worker. Functions cannot go there. */
   get forWorker() {
     const { extensionCodec, context, ...options } = this.#options;
     return extensionCodec ? undefined : options;

@@ -1,3 +1,4 @@
+// Reads negotiate answers and client tokens.
 import { typed } from "./errors.js";
 import { bindings } from "./module.js";
 

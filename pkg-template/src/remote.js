@@ -66,7 +66,7 @@ class Host {
       }
       this.#worker.onerror = (event) => {
         event.preventDefault?.();
-        fail(event.message || "its script can't be loaded; a content security policy has to allow `worker-src blob:`");
+        fail(event.message || "its script cannot be loaded; a content security policy has to allow `worker-src blob:`");
       };
       this.#worker.onmessage = () => {
         clearTimeout(limit);
@@ -75,7 +75,7 @@ class Host {
       };
       this.#worker.postMessage(compiled());
     });
-    // Whoever starts a connection hears of it.
+    // The start of a connection reports it.
     this.ready.catch(() => {});
   }
 
@@ -275,7 +275,7 @@ class RemoteConnection {
 function roomToCome() {
   const room = {};
   room.promise = new Promise((resolve, reject) => Object.assign(room, { resolve, reject }));
-  // Nobody may be waiting for it.
+  // It may be that nothing awaits it.
   room.promise.catch(() => {});
   return room;
 }

@@ -1,3 +1,4 @@
+// The streams that a hub sends: to subscribe to, or to loop over.
 import { LogLevel } from "./enums.js";
 import { HubwireError } from "./errors.js";
 
@@ -42,7 +43,7 @@ export class HubStream {
     const kept = this.#kept ?? [];
     this.#kept = undefined;
     for (const item of kept) {
-      // It may dispose of itself meanwhile.
+      // It may be disposed meanwhile.
       if (this.#observers.includes(observer)) this.#tell(() => observer.next(item));
     }
     if (this.#end && this.#observers.includes(observer)) {
@@ -123,7 +124,7 @@ export class HubStream {
     this.#tell(() => (error === undefined ? observer.complete?.() : observer.error?.(error)));
   }
 
-  // What an observer throws concerns neither the connection nor the others.
+  // What an observer throws affects neither the connection nor the other observers.
   #tell(call) {
     try {
       call();

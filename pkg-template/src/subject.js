@@ -1,6 +1,6 @@
-// Streams of the official package's kind: sources that observers subscribe to.
+// Streams as in the official package: sources that observers subscribe to.
 
-/** Takes items and hands them to whoever has subscribed: what to give `send`, `invoke` or `stream` as an argument. */
+/** Takes items and hands them to its subscribers: what to give `send`, `invoke` or `stream` as an argument. */
 export class Subject {
   #observers = new Set();
 

@@ -1,3 +1,4 @@
+// Sends the streams among the arguments of a call.
 import { textOf } from "./errors.js";
 
 /** How long an async iterable may go on at a stretch, in milliseconds. */
@@ -28,7 +29,7 @@ export function upload(stream, { item, end }) {
     end(error === undefined ? undefined : textOf(error.error));
     stop();
   };
-  // One that can't be written ends the stream.
+  // One that cannot be written ends the stream.
   const next = (value) => {
     if (stopped) return undefined;
     try {
@@ -53,7 +54,7 @@ async function pump(stream, next, finish, isStopped, onRelease) {
   try {
     const iterator = stream[Symbol.asyncIterator]();
     onRelease(() => {
-      // A generator that waits for something else ends later; one that fails meanwhile concerns nobody any more.
+      // A generator that waits for something else ends later; if it fails meanwhile, that no longer matters.
       Promise.resolve(iterator.return?.()).catch(() => {});
     });
     let since = performance.now();

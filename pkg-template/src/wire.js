@@ -27,7 +27,7 @@ export class Wire {
     return this.#protocol.transferFormat === TransferFormat.Binary;
   }
 
-  /** A message as the module sends it. Throws when something in it can't be written. */
+  /** A message as the module sends it. Throws when something in it cannot be written. */
   write(message) {
     const written = this.#protocol.writeMessage(message);
     this.#logContent("Sending", written);

@@ -1,4 +1,4 @@
-// What page and worker tell each other. The page sends lists of `[connection, method, …arguments]`, and numbers, which
+// The messages between page and worker. The page sends lists of `[connection, method, …arguments]`, and numbers, which
 // confirm that much of what it heard. The worker sends `[weight, …entries]`; an entry is `[connection, what, …details]`.
 // Messages, of which there are many, come in lists: connection, what, number and message, again and again. Of a text
 // protocol the list is JSON; of others it is `[list]`, and the messages have only what the page looks at.

@@ -25,7 +25,7 @@ class RememberingJson extends JsonHubProtocol {
 
 const protocols = { json: RememberingJson, messagepack: MessagePackHubProtocol };
 
-// What waits to be sent to the page: entries, and the messages of a list that is to be.
+// What waits to be sent to the page: entries, and the messages of a list that is not finished.
 let outbox = [];
 let texts = [];
 let values = [];
@@ -43,7 +43,7 @@ function flush() {
   endLists();
   for (const entry of outbox) {
     const [id, what, kind] = entry;
-    // While an event is told, the connection can't be asked.
+    // During an event the connection is locked and cannot be asked.
     if (what === Told.Event && (kind === UP || kind === UP_AGAIN)) entry[4] = connections.get(id)?.inner.negotiated;
   }
   onTheWay += weight;
@@ -162,7 +162,7 @@ class Hosted {
     if (onTheWay + weight > LIMIT) this.#giveUp();
   }
 
-  /** The page does not take what comes, and there is no end to it. */
+  /** The page does not take the messages that keep coming. */
   #giveUp() {
     const message = `the page has not taken ${LIMIT} bytes of messages`;
     this.#tell(Told.Event, DOWN, { code: "SlowConsumer", message });

@@ -53,8 +53,8 @@ impl HubConnectionBuilder {
     /// Where access tokens come from. The provider is asked once for every start, and again when a reconnect finds
     /// the token close to its end (the claim `exp`), when the server answers 401, and to refresh the
     /// authentication. Natively the token goes into the
-    /// `Authorization` header of every request; browsers can't set headers on a WebSocket, so there it goes into
-    /// the query of that one request. An empty token means to go without.
+    /// `Authorization` header of every request; browsers cannot set headers on a WebSocket, so there it goes into
+    /// the query of that one request. An empty token means no token.
     ///
     /// ```no_run
     /// # async fn fetch_token() -> std::io::Result<String> { Ok(String::new()) }
@@ -137,7 +137,7 @@ impl HubConnectionBuilder {
     }
 
     /// Opens a WebSocket at the hub's URL without negotiate. Without WebSockets it fails
-    /// ([`ConnectionError::NoTransport`]). Azure SignalR Service can't be reached like this
+    /// ([`ConnectionError::NoTransport`]). Azure SignalR Service cannot be reached like this
     /// through an app server. Default: off.
     ///
     /// ```no_run
@@ -160,8 +160,8 @@ impl HubConnectionBuilder {
         self.set(|options| options.insecure_http = allow)
     }
 
-    /// Gets a connection that was lost back: a new connection to the hub's own URL, after the delays of the policy.
-    /// Calls that are pending end when the connection is lost. It is not tried after [`HubConnection::stop`], or
+    /// Replaces a lost connection: with a new connection to the hub's own URL, after the delays of the policy.
+    /// Pending calls end when the connection is lost. There is no reconnect after [`HubConnection::stop`], or
     /// when the server closes the connection and does not allow it. Default: off.
     ///
     /// ```no_run
@@ -189,7 +189,7 @@ impl HubConnectionBuilder {
         self.set(|options| options.automatic_reconnect = true)
     }
 
-    /// Asks the retry policy also when the first connect fails in a way that may pass: the server can't be reached,
+    /// Asks the retry policy also when the first connect fails in a way that may pass: the server cannot be reached,
     /// is busy, takes too long. [`connect`](Self::connect) then waits until the connection is up or the policy
     /// gives up. The policy is that of [`with_automatic_reconnect`](Self::with_automatic_reconnect), or the
     /// default one. Default: off.
@@ -207,7 +207,7 @@ impl HubConnectionBuilder {
         self.set(|options| options.retry_first_connect = retry)
     }
 
-    /// Lets the connection survive the loss of its socket: messages are numbered, kept until the other side has
+    /// Lets the connection survive the loss of its socket: messages are numbered, kept until the server has
     /// them, and sent again on the next socket. Neither calls nor events notice. It needs WebSockets and a server
     /// that allows it (`AllowStatefulReconnects`); else it stays off. Default: off.
     ///
@@ -237,8 +237,8 @@ impl HubConnectionBuilder {
         self.set(|options| options.stateful_buffer_size = bytes)
     }
 
-    /// How long before their end the server is given new credentials, where it offers that (ASP.NET Core 11); after
-    /// half of their life if that is later. `None` leaves it to [`HubConnection::refresh_authentication`].
+    /// How long before the credentials expire the server is given new ones, where it offers that (ASP.NET Core 11);
+    /// after half of their lifetime if that is later. `None` leaves it to [`HubConnection::refresh_authentication`].
     /// Default: 5 minutes.
     pub fn with_authentication_refresh(self, before_expiration: Option<Duration>) -> Self {
         self.set(|options| options.refresh_lead = before_expiration)

@@ -1,4 +1,4 @@
-//! Handlers at work. Calls of the server's go through one queue a connection, frame by frame, and their handlers begin in
+//! Running handlers. Server calls go through one queue for each connection, frame by frame, and their handlers begin in
 //! the order of arrival:
 //!
 //! ```text
@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use futures_channel::mpsc::UnboundedReceiver;
@@ -27,6 +27,7 @@ use crate::client::handler::sealed::{Callable, Output};
 use crate::client::reply::{BAD_ARGUMENTS, Reply};
 use crate::core::HubProtocol;
 use crate::core::codec::Payload;
+use crate::lock::lock;
 use crate::payload::{Decode as _, PayloadError};
 use crate::platform::{BoxFuture, MaybeSend, MaybeSync, Runtime, SharedFrame};
 
@@ -62,7 +63,7 @@ pub(super) struct Work {
     pub(super) target: usize,
     pub(super) arguments: Arguments,
     pub(super) reply: Option<Reply>,
-    /// Whether the answer was cancelled before it was begun.
+    /// Whether the answer was cancelled before the handler began.
     pub(super) cancelled: bool,
 }
 
@@ -135,7 +136,7 @@ fn run(batch: Batch, cx: &mut Context<'_>, runtime: &Runtime) {
 pub(super) struct Call<'c, 'w> {
     arguments: Payload<'c>,
     target: &'c Target,
-    /// All that waits of the batch.
+    /// The part of the batch that still waits.
     waiting: &'c mut Waiting,
     cx: &'c mut Context<'w>,
     runtime: &'c Runtime,
@@ -182,7 +183,7 @@ impl<M: 'static, H: Callable<M>> Registered for Seat<M, H> {
         };
         let bytes = call.arguments.as_ref().len();
         // The closure of a plain handler runs under this lock. Only this task takes it while the handler is here.
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         let Some(handler) = &mut state.handler else {
             let waiting = Some(call.waiting.split(bytes));
             return state.later.push_back(Taken { arguments, reply, waiting });
@@ -218,7 +219,7 @@ fn read<A: serde::de::DeserializeOwned>(arguments: Payload<'_>, target: &str) ->
     None
 }
 
-/// A call of a plain closure that nobody waits for.
+/// A call of a plain closure whose result is not awaited.
 fn attend_at_once<M, H: Callable<M>>(handler: &mut H, arguments: H::Arguments, target: &str) {
     let output =
         caught(|| match pin!(handler.call(arguments)).poll(&mut Context::from_waker(Waker::noop())) {
@@ -241,7 +242,7 @@ async fn serve<M, H: Callable<M>>(
     while let Some(Taken { arguments, reply, waiting }) = next {
         attend(&mut handler, arguments, reply, &target).await;
         drop(waiting);
-        let mut state = seat.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&seat.0);
         next = state.later.pop_front();
         if next.is_none() {
             state.handler = Some(handler);
@@ -250,7 +251,7 @@ async fn serve<M, H: Callable<M>>(
     }
 }
 
-/// One call of a handler, to its end.
+/// Runs one call of a handler to its end.
 async fn attend<M, H: Callable<M>>(
     handler: &mut H,
     arguments: H::Arguments,
@@ -262,7 +263,7 @@ async fn attend<M, H: Callable<M>>(
     }
     let mut future = pin!(guarded(async { handler.call(arguments).await }));
     let output = poll_fn(|cx| match future.as_mut().poll(cx) {
-        // The end of the wish for an answer wakes this task.
+        // This task is woken when no answer is wanted any more.
         Poll::Pending if reply.as_mut().is_some_and(|reply| reply.is_stopped(cx)) => Poll::Ready(None),
         output => output.map(Some),
     })
@@ -279,7 +280,7 @@ async fn attend<M, H: Callable<M>>(
     }
 }
 
-/// What a handler returned, as bytes if somebody waits for it.
+/// What a handler returned, as bytes if the result is awaited.
 fn result(output: impl Output, protocol: Option<HubProtocol>) -> Result<Vec<u8>, String> {
     let value = output.into_result()?;
     let mut bytes = Vec::new();

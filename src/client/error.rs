@@ -6,7 +6,7 @@ use crate::arguments::SerializeError;
 use crate::core::client::ConnectionError;
 use crate::payload::PayloadError;
 
-/// Why a call did not work out.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -14,12 +14,12 @@ pub enum CallError {
     /// `EnableDetailedErrors`.
     #[error("the server answered with an error: {0}")]
     Server(String),
-    /// There is no connection, or it ended before the call did. Whether the server has carried the call out is not
-    /// known in the latter case.
+    /// There is no connection, or it ended before the call did. In the latter case it is not known whether the server
+    /// has carried the call out.
     #[error("the call ended with the connection: {0}")]
     Connection(#[from] ConnectionError),
-    /// An argument can't be written in the connection's protocol.
-    #[error("an argument can't be serialized: {0}")]
+    /// An argument cannot be written in the connection's protocol.
+    #[error("an argument cannot be serialized: {0}")]
     Arguments(#[source] SerializeError),
     /// The result, or an item of a stream, is not what was asked for. To ignore a result, ask for a `serde::de::IgnoredAny`.
     #[error("the result is of another type than asked for: {0}")]

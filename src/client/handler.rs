@@ -14,7 +14,7 @@ use crate::platform::MaybeSend;
 ///
 /// More arguments than it takes are ignored, as the official JavaScript client does, so that a server can add one.
 #[diagnostic::on_unimplemented(
-    message = "this is no handler of a hub's calls",
+    message = "this is not a handler for calls of a hub",
     note = "a handler is a closure of up to eight arguments with their types written out, such as `|user: String, n: u32| …` or `|user: String| async move {{ … }}`",
     note = "it returns nothing; for a result, register it with `on_invoke`"
 )]
@@ -25,7 +25,7 @@ impl<M, F: Callable<M, Output = ()>> Handler<M> for F {}
 ///
 /// The value is anything that serde can write. The server gets the text of the error.
 #[diagnostic::on_unimplemented(
-    message = "this does not answer a hub's calls",
+    message = "this is not a handler that answers calls of a hub",
     note = "what answers is a closure of up to eight arguments with their types written out, and returns a `Result` of a value that serde can write and an error that can be displayed: `|name: String| async move {{ find(&name).await }}`",
     note = "where nothing can fail, name the error: `Ok::<_, std::convert::Infallible>(value)`"
 )]
@@ -106,7 +106,7 @@ macro_rules! handlers {
 
                 const IS_PLAIN: bool = true;
 
-                #[allow(non_snake_case, reason = "the names of the types serve the values")]
+                #[allow(non_snake_case, reason = "the names of the types are used for the values")]
                 fn call(&mut self, List(($($name,)*)): Self::Arguments) -> Ready<R> {
                     ready(self($($name),*))
                 }
@@ -125,7 +125,7 @@ macro_rules! handlers {
 
                 const IS_PLAIN: bool = false;
 
-                #[allow(non_snake_case, reason = "the names of the types serve the values")]
+                #[allow(non_snake_case, reason = "the names of the types are used for the values")]
                 fn call(&mut self, List(($($name,)*)): Self::Arguments) -> R {
                     self($($name),*)
                 }

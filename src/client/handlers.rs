@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
@@ -15,6 +15,7 @@ use crate::client::handler::sealed::Callable;
 use crate::client::reply::{NO_RESULT, Reply};
 use crate::core::HubProtocol;
 use crate::core::codec::{Payload, RawCodec};
+use crate::lock;
 use crate::platform::{Runtime, SharedFrame};
 
 /// How many messages are kept for methods that have no handler yet.
@@ -40,7 +41,7 @@ impl Early {
 
 #[derive(Default)]
 struct Registry {
-    /// By name in lower case. A method that had a handler once stays.
+    /// By name in lower case. A method that has had a handler stays.
     targets: HashMap<String, Arc<Target>, BuildHasherDefault<NameHasher>>,
     early: VecDeque<Early>,
     early_bytes: usize,
@@ -95,7 +96,7 @@ pub(crate) struct Handlers {
     backlog: Arc<Backlog>,
     registry: RwLock<Registry>,
     queue: UnboundedSender<Batch>,
-    /// The other end of the queue, while nobody works on it.
+    /// The receiving end of the queue, while no task works on it.
     idle: Mutex<Option<UnboundedReceiver<Batch>>>,
 }
 
@@ -170,7 +171,7 @@ impl Handlers {
         });
     }
 
-    /// It cannot fail: the queue's other end is here, or with who works on it.
+    /// It cannot fail: the queue's receiving end is here, or with the task that works on it.
     fn send(&self, batch: Batch) {
         let _ = self.queue.unbounded_send(batch);
     }
@@ -188,22 +189,22 @@ impl Handlers {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Registry> {
-        self.registry.read().unwrap_or_else(PoisonError::into_inner)
+        lock::read(&self.registry)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Registry> {
-        self.registry.write().unwrap_or_else(PoisonError::into_inner)
+        lock::write(&self.registry)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Option<UnboundedReceiver<Batch>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::lock(&self.idle)
     }
 
     /// The handlers of a method. Without any so far, the call is kept for the first, unless an answer is expected.
     fn find(&self, name: &str, arguments: Payload<'_>, expects_answer: bool) -> Arc<Target> {
         let (mut short, long);
         let name = if name.len() <= SHORT_NAME && name.is_ascii() {
-            // Most names.
+            // The case of most names.
             short = [0; SHORT_NAME];
             let lower = short.split_at_mut(name.len()).0;
             lower.copy_from_slice(name.as_bytes());
@@ -235,7 +236,7 @@ impl Callee<RawCodec> for Arc<Handlers> {
         registry.early.clear();
         registry.early_bytes = 0;
         drop(registry);
-        // Whoever works on it already goes on, unless it is gone with its runtime.
+        // A task that already works on it goes on, unless it is gone with its runtime.
         if let Some(queue) = self.idle().take() {
             let worker = Worker { queue: Some(queue), handlers: Self::downgrade(self) };
             runtime.spawn(worker.run(runtime.clone()));

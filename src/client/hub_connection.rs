@@ -31,8 +31,8 @@ use crate::platform::{MaybeSend, MaybeSync};
 
 /// A connection to a SignalR hub.
 ///
-/// It is a handle: clones are cheap and mean the same connection, which stops when the last of them is dropped.
-/// Handlers that call the connection hold a [weak](Self::downgrade) one, so that it can.
+/// It is a handle: clones are cheap and share one connection, which stops when the last of them is dropped.
+/// Handlers that call the connection should hold a [weak](Self::downgrade) handle, so that it can stop.
 ///
 /// ```no_run
 /// use hubwire::HubConnection;
@@ -57,7 +57,7 @@ pub struct HubConnection {
 }
 
 impl HubConnection {
-    /// Begins with the hub's URL, such as `https://example.com/chat`. In a browser it may be relative to the page.
+    /// Begins with the hub URL, such as `https://example.com/chat`. In a browser it may be relative to the page.
     pub fn builder(url: impl AsRef<str>) -> HubConnectionBuilder {
         HubConnectionBuilder::new(url.as_ref())
     }
@@ -72,7 +72,7 @@ impl HubConnection {
     }
 
     /// Connects: negotiates, opens the transport and shakes hands. A connection that has ended can be started
-    /// again; it then begins at the hub's own URL, with a new token of the provider's.
+    /// again; it then begins at the hub's own URL, with a new token from the provider.
     ///
     /// # Errors
     /// [`ConnectionError`] says what failed and what to do about it. [`ConnectionError::AlreadyStarted`] unless
@@ -89,7 +89,7 @@ impl HubConnection {
 
     /// Calls a method of the hub and waits for its result. `()` is the result of a method that has none.
     ///
-    /// Dropping the future cancels the call: the result is no longer waited for, and the server is told (which
+    /// Dropping the future cancels the call: the result is no longer awaited, and the server is told (which
     /// servers before .NET 11 ignore). So does a [time limit](Self::with_call_timeout).
     ///
     /// Among the arguments there may be [`Upload`](crate::Upload)s: streams whose items follow the call. They stop
@@ -145,7 +145,7 @@ impl HubConnection {
     /// [`Upload`](crate::Upload)s among the arguments go on after that, until they or the connection end.
     ///
     /// # Errors
-    /// [`CallError::Connection`] and [`CallError::Arguments`]. That the method failed is not heard of.
+    /// [`CallError::Connection`] and [`CallError::Arguments`]. A failure of the method is not reported.
     pub async fn send(&self, target: &str, arguments: impl Arguments) -> Result<(), CallError> {
         let (arguments, jobs, uploads) = self.write(arguments)?;
         let connection = &self.connection.0;
@@ -158,8 +158,8 @@ impl HubConnection {
     /// from the first on.
     ///
     /// When more than 1 024 items and messages for handlers wait, or more than 8 MiB, the socket is no longer read,
-    /// and the server has to wait. The exception: while a result is waited for ([`invoke`](Self::invoke), or for 30
-    /// seconds already an empty stream), which those who let the others wait may need to go on. Then up to 65 536
+    /// and the server has to wait. The exception: while a result is awaited ([`invoke`](Self::invoke), or an empty
+    /// stream, after 30 seconds without progress), since a slow handler may itself be awaiting that result. Then up to 65 536
     /// messages or 64 MiB are held, and past that the connection ends with [`ConnectionError::SlowConsumer`].
     ///
     /// # Errors
@@ -225,8 +225,8 @@ impl HubConnection {
     /// each gets every call, in the order of arrival. Names are compared without regard to case.
     ///
     /// A handler is a closure, or an `async` one, and gets one call after the other. The handlers of a connection begin
-    /// in the order in which their calls arrive: a closure is run to its end, an `async` handler up to where it first
-    /// waits. While it waits, the calls behind it go on to other handlers, and its own next one waits for it. So an
+    /// in the order in which their calls arrive: a closure runs to its end, an `async` handler to its first pending
+    /// `await`. While it is pending, later calls go on to other handlers, and its own next call waits for it. So an
     /// `async` handler may take its time, and may call the connection; a closure should not block. When more than 1 024
     /// messages wait for their handlers, or more than 8 MiB, the socket is no longer read until some are done;
     /// [`stream`](Self::stream) tells the exception. Arguments of another type than the handler's are logged
@@ -241,7 +241,7 @@ impl HubConnection {
     /// let clock = hub.on("Clock", |time: String| println!("{time}"));
     /// clock.unsubscribe();
     ///
-    /// let caller = hub.downgrade(); // a handler that owns a handle would keep the connection for ever
+    /// let caller = hub.downgrade(); // a handler that owns a handle would keep the connection alive forever
     /// hub.on("Wake", move |name: String| {
     ///     let hub = caller.upgrade();
     ///     async move {
@@ -263,13 +263,13 @@ impl HubConnection {
         self.handlers.add(target, handler)
     }
 
-    /// As [`start`](Self::start), for those who follow the [events](Self::events).
+    /// As [`start`](Self::start), without waiting: the [events](Self::events) tell how it ends.
     #[cfg(any(feature = "leptos", feature = "yew"))]
     pub(crate) fn begin_start(&self) -> Result<(), ConnectionError> {
         self.connection.0.begin_start().map(drop).map_err(Arc::unwrap_or_clone)
     }
 
-    /// As [`stop`](Self::stop), for those who can't wait.
+    /// As [`stop`](Self::stop), without waiting.
     #[cfg(any(feature = "leptos", feature = "yew"))]
     pub(crate) fn request_stop(&self) {
         self.connection.0.request_stop();
@@ -280,7 +280,7 @@ impl HubConnection {
     /// those of [`on`](Self::on) run as well.
     ///
     /// Exactly one answer goes back for each call. It is an error if there is no handler that answers, if the
-    /// arguments are of another type than the handler's, if the handler panics (natively), and if the result can't be
+    /// arguments are of another type than the handler's, if the handler panics (natively), and if the result cannot be
     /// serialized. When the server cancels the call, the future of an `async` handler is dropped. An answer that
     /// comes after the end of the connection is dropped, and so is the result of a call that asks for none.
     ///
@@ -331,8 +331,8 @@ impl HubConnection {
         self.connection.0.on_event(Arc::new(callback));
     }
 
-    /// Gets a new token of the provider's and gives it to the server, without a new connection (ASP.NET Core 11).
-    /// Returns how long the new credentials are good for, if the server tells. It happens by itself where the
+    /// Gets a new token from the provider and gives it to the server, without a new connection (ASP.NET Core 11).
+    /// Returns how long the new credentials are valid, if the server tells. It happens automatically where the
     /// server told their lifetime in negotiate; see
     /// [`with_authentication_refresh`](HubConnectionBuilder::with_authentication_refresh).
     ///
@@ -342,7 +342,7 @@ impl HubConnection {
     /// ```no_run
     /// # async fn run(hub: hubwire::HubConnection) -> Result<(), hubwire::RefreshError> {
     /// let lifetime = hub.refresh_authentication().await?;
-    /// println!("good for {lifetime:?}");
+    /// println!("valid for {lifetime:?}");
     /// # Ok(())
     /// # }
     /// ```
@@ -350,7 +350,7 @@ impl HubConnection {
         self.connection.0.refresh().await
     }
 
-    /// A handle that does not keep the connection, for handlers that call it.
+    /// A handle that does not keep the connection alive, for handlers that call it.
     #[must_use]
     pub fn downgrade(&self) -> WeakHubConnection {
         WeakHubConnection {
@@ -393,7 +393,7 @@ impl fmt::Debug for HubConnection {
     }
 }
 
-/// A handle that does not keep the connection. See [`HubConnection::downgrade`].
+/// A handle that does not keep the connection alive. See [`HubConnection::downgrade`].
 #[derive(Clone)]
 pub struct WeakHubConnection {
     connection: Weak<StopOnDrop<RawCodec>>,
@@ -438,7 +438,7 @@ impl<R: DeserializeOwned + MaybeSend> Caller<RawCodec> for Waiting<R> {
             CallEnd::UnexpectedItem => Err(CallError::NotAStream),
             CallEnd::Closed(error) => Err(CallError::Connection(error.clone())),
         };
-        // Nobody waits any more: the call was dropped in this moment.
+        // The call was dropped in this moment.
         let _ = self.sender.send(result);
     }
 }

@@ -1,4 +1,4 @@
-//! Handlers' calls as a stream, for front-end frameworks.
+//! The calls of a method as a stream, for front-end frameworks.
 
 use std::cell::Cell;
 use std::fmt;
@@ -34,7 +34,7 @@ type Done = oneshot::Sender<()>;
 type Call<T> = (T, Done);
 
 impl HubConnection {
-    /// As [`on`](Self::on), for those who rather wait for calls than be called.
+    /// As [`on`](Self::on), as a source to await calls from.
     pub(crate) fn listen<T: DeserializeOwned + MaybeSend + 'static>(&self, target: &str) -> Listener<T> {
         let (sender, calls) = mpsc::unbounded();
         let subscription = self.subscribe(target, Feed(sender));
@@ -108,7 +108,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Event<T> {
                 } else {
                     match list.next_element()? {
                         Some(value) => value,
-                        // A `()` or an `Option` can do without.
+                        // A `()` or an `Option` may be missing.
                         None => T::deserialize(no_argument())
                             .map_err(|_: ProbeError| S::Error::custom("no argument"))?,
                     }

@@ -6,7 +6,7 @@
 
 #![allow(
     clippy::arc_with_non_send_sync,
-    reason = "the same lines serve threads natively, and a browser without"
+    reason = "the same code runs natively with threads, and in a browser without"
 )]
 
 mod engine;

@@ -1,4 +1,4 @@
-//! The answer to a call of the server's.
+//! The answer to a server call.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -16,8 +16,8 @@ use crate::core::message::Outcome;
 pub(super) const NO_RESULT: &str = "Client didn't provide a result.";
 pub(super) const BAD_ARGUMENTS: &str = "Client failed to parse argument(s).";
 
-/// The completion that the server waits for after it has called with an id. Exactly one goes back, whatever becomes of
-/// this; none when the connection has ended, or the server has cancelled the call.
+/// The completion that the server awaits after it has called with an id. Exactly one goes back, even when this is
+/// dropped; none when the connection has ended, or the server has cancelled the call.
 pub(super) struct Reply {
     connection: Weak<Connection<RawCodec>>,
     /// `None` once it is given.

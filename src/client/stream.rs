@@ -22,9 +22,9 @@ use crate::platform::MaybeSend;
 /// The items of a stream that the server sends, in order, from the first on.
 ///
 /// An error is the last thing it gives: the server's, the end of the connection, or an item of another type. Dropping
-/// it before its end tells the server to stop. It does not keep the connection: that ends with its last handle.
+/// it before its end tells the server to stop. It does not keep the connection alive: that ends with its last handle.
 ///
-/// It is a [`Stream`] for those who combine streams; [`next`](Self::next) needs no other crate.
+/// It is a [`Stream`], to be combined with others; [`next`](Self::next) needs no other crate.
 ///
 /// ```no_run
 /// # async fn run(hub: hubwire::HubConnection) -> Result<(), hubwire::CallError> {
@@ -96,7 +96,7 @@ impl<T> fmt::Debug for HubStream<T> {
     }
 }
 
-/// The connection's end of a stream.
+/// The connection's side of a stream.
 struct Items<T> {
     sender: UnboundedSender<Delivery<T>>,
     backlog: Arc<Backlog>,

@@ -116,7 +116,7 @@ async fn run(
             Some(Ok(item)) => {
                 let mut sent = pin!(running.connection.upload(id, Payload::new(protocol, &item)));
                 let wanted = poll_fn(|cx| match sent.as_mut().poll(cx) {
-                    // The end of the wish for more wakes this task.
+                    // This task is woken when no more items are wanted.
                     Poll::Pending if Pin::new(&mut stopped).poll(cx).is_ready() => Poll::Ready(false),
                     wanted => wanted,
                 });
@@ -136,7 +136,7 @@ async fn run(
     }
 }
 
-/// The server hears of the end of an upload, even if the stream panics.
+/// Tells the server of the end of an upload, even if the stream panics.
 struct Running {
     connection: Arc<Connection<RawCodec>>,
     id: u64,
@@ -202,6 +202,6 @@ fn bytes<T: Serialize>(protocol: HubProtocol, item: &T) -> Result<Vec<u8>, Strin
     let mut bytes = Vec::new();
     match serialize(protocol, &mut bytes, item) {
         Ok(()) => Ok(bytes),
-        Err(error) => Err(format!("an item can't be serialized: {error}")),
+        Err(error) => Err(format!("an item cannot be serialized: {error}")),
     }
 }

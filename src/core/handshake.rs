@@ -32,7 +32,7 @@ impl HandshakeRequest {
     /// Reads a request, without its separator.
     ///
     /// # Errors
-    /// [`ProtocolError`] when it is no handshake request.
+    /// [`ProtocolError`] when it is not a handshake request.
     pub fn parse(record: &str) -> Result<Self, ProtocolError> {
         let (mut protocol, mut version) = (None, None);
         let mut reader = Reader::new(record);
@@ -70,7 +70,7 @@ impl HandshakeResponse {
         out.extend_from_slice(&[b'}', RECORD_SEPARATOR]);
     }
 
-    /// Reads a response, without its separator. An empty error text is none.
+    /// Reads a response, without its separator. An empty error text counts as no error.
     ///
     /// # Errors
     /// [`ProtocolError::NotAHandshake`] for a hub message, else what is wrong with the JSON.

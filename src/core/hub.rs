@@ -13,17 +13,17 @@
 //!   peer's uploads ◀─  StreamItem, Completion       ──
 //! ```
 //!
-//! The machine knows numbers. Who waits behind a number, and what has to stop when it ends, is the owner's business.
+//! The machine knows numbers. The owner knows who waits for each, and what has to stop when it ends.
 //!
-//! - A call of ours ends by a completion for its id, by a message of the wrong kind, by
+//! - An own call ends by a completion for its id, by a message of the wrong kind, by
 //!   [`cancel`](HubMachine::cancel), and by [`close`](HubMachine::close). Its uploads end with it.
-//! - A call of the peer's ends when it [is answered](HubMachine::end_answer), and with the connection. A cancellation is
+//! - A peer's call ends when it [is answered](HubMachine::end_answer), and with the connection. A cancellation is
 //!   reported, and the answer still expected.
-//! - An upload of the peer's ends by its completion, with the call that it came with, and with the connection.
+//! - A peer's upload ends by its completion, with the call that it came with, and with the connection.
 //!
-//! Ids are chosen by the one who calls. The client's are numbers; the server's begin with another character, as
-//! ASP.NET Core's do (`s1`), so that they never meet. An id that the peer chose never ends a call of ours: where an upload
-//! of the peer's and a call of ours have the same id, a message for it belongs to the upload, unless only a call can have
+//! Ids are chosen by the caller. The client's are numbers; the server's begin with another character, as
+//! ASP.NET Core's do (`s1`), so that they never meet. An id that the peer chose never ends an own call: where a peer's
+//! upload and an own call have the same id, a message for it belongs to the upload, unless only a call can have
 //! such a message.
 
 use std::borrow::Cow;
@@ -33,7 +33,7 @@ use std::ops::Range;
 use crate::core::message::{HubMessage, Invocation, Outcome};
 use crate::core::table::Table;
 
-/// How many calls of the peer's, and how many uploads with them, may be in progress at a time unless said otherwise.
+/// How many peer's calls, and how many uploads with them, may be in progress at a time unless said otherwise.
 pub const DEFAULT_PEER_LIMIT: usize = 4_096;
 
 /// What a message means to its receiver.
@@ -88,14 +88,14 @@ pub enum HubEvent<'a, P> {
         /// How it ended.
         outcome: Outcome<'a, P>,
     },
-    /// An item of an upload of the peer's came.
+    /// An item of a peer's upload came.
     Uploaded {
         /// The id that the peer gave the upload.
         stream_id: Cow<'a, str>,
         /// The item.
         item: P,
     },
-    /// An upload of the peer's has ended.
+    /// A peer's upload has ended.
     UploadCompleted {
         /// The id that the peer gave the upload.
         stream_id: Cow<'a, str>,
@@ -106,7 +106,7 @@ pub enum HubEvent<'a, P> {
     Close {
         /// Why, if it is because of an error.
         error: Option<Cow<'a, str>>,
-        /// Whether this side may reconnect by itself.
+        /// Whether this end may reconnect automatically.
         allow_reconnect: bool,
     },
 }
@@ -183,7 +183,7 @@ impl HubMachine {
         id
     }
 
-    /// The id of a call or upload of this end's, as messages carry it.
+    /// The id of an own call or upload, as messages carry it.
     #[must_use]
     pub fn id(&self, number: u64) -> Id {
         Id::new(self.role, number)
@@ -200,14 +200,14 @@ impl HubMachine {
         self.pending_plain
     }
 
-    /// Whether a call of ours is in progress.
+    /// Whether an own call is in progress.
     #[must_use]
     pub fn is_pending(&self, id: u64) -> bool {
         self.calls.get(id).is_some()
     }
 
     /// The caller no longer waits. Returns the uploads that ended with the call, or `None` if it has ended already.
-    /// Else a cancellation has to be sent, and a completion with an error for each upload: a server may know no
+    /// Otherwise a cancellation has to be sent, and a completion with an error for each upload: a server may know no
     /// cancellation of plain calls, and would wait for the rest.
     pub fn cancel(&mut self, id: u64) -> Option<Vec<u64>> {
         self.take(id)?;
@@ -237,25 +237,25 @@ impl HubMachine {
         at.map(|at| self.uploads.remove(at)).is_some()
     }
 
-    /// The id of a call of the peer's that is not answered yet.
+    /// The id of a peer's call that is not answered yet.
     #[must_use]
     pub fn peer_call(&self, call: u64) -> Option<&str> {
         self.peer_calls.get(call).map(|id| &**id)
     }
 
-    /// How many calls of the peer's are not answered yet.
+    /// How many of the peer's calls are not answered yet.
     #[must_use]
     pub fn peer_calls(&self) -> usize {
         self.peer_calls.len()
     }
 
-    /// How many uploads of the peer's are in progress.
+    /// How many of the peer's uploads are in progress.
     #[must_use]
     pub fn peer_uploads(&self) -> usize {
         self.peer_uploads.len()
     }
 
-    /// A call of the peer's ends: returns the id that its completion has to carry, or `None` when no answer is
+    /// A peer's call ends: returns the id that its completion has to carry, or `None` when no answer is
     /// expected any more. Its uploads end with it.
     pub fn end_answer(&mut self, call: u64) -> Option<Box<str>> {
         let id = self.peer_calls.take(call)?;
@@ -263,7 +263,7 @@ impl HubMachine {
         Some(id)
     }
 
-    /// An upload of the peer's is no longer wanted; what still comes of it is ignored.
+    /// A peer's upload is no longer wanted; its later items are ignored.
     pub fn forget_upload(&mut self, stream_id: &str) {
         if let Ok(at) = self.find_upload(stream_id) {
             self.peer_uploads.remove(at);
@@ -407,7 +407,7 @@ impl HubMachine {
         ended
     }
 
-    /// Ids of ours are the prefix and a plain decimal; "+1" or "01" would be of someone else.
+    /// Own ids are the prefix and a plain decimal number; "+1" and "01" are not.
     fn own_id(&self, id: &str) -> Option<u64> {
         let number = id.strip_prefix(self.role.prefix())?;
         match number.as_bytes() {

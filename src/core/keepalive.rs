@@ -14,10 +14,10 @@ pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 /// The peer is given up when nothing was received for this long.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A timer that fires so much too late says that this side was asleep: a frozen tab, a suspended machine.
+/// A timer that fires this much too late shows that this program was asleep: a frozen tab, a suspended machine.
 const ASLEEP: Duration = Duration::from_secs(1);
 
-/// What the peer sent in the meantime may still be on its way to this program then. So long is waited for it.
+/// What the peer sent in the meantime may then still be on its way to this program. It gets this much time to arrive.
 const WAKE_UP: Duration = Duration::from_secs(5);
 
 /// What a timer asks for.

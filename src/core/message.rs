@@ -1,4 +1,4 @@
-//! The nine messages of the hub protocol, whoever sends them and however they are encoded.
+//! The nine messages of the hub protocol, for either direction and any encoding.
 //!
 //! A message borrows from the bytes it was read from. Its payloads (arguments, items, results) are of type `P`,
 //! which the core carries without looking inside: a slice of JSON for Rust, a JavaScript value in the browser
@@ -52,7 +52,7 @@ pub enum HubMessage<'a, P> {
     Close {
         /// Why, if it is because of an error.
         error: Option<Cow<'a, str>>,
-        /// Whether the other side may reconnect by itself.
+        /// Whether the receiver may reconnect automatically.
         allow_reconnect: bool,
     },
     /// Type 8 (stateful reconnect): everything up to this message was received.
@@ -100,7 +100,7 @@ impl<'a, P> HubMessage<'a, P> {
 pub struct Invocation<'a, P> {
     /// Headers of the message.
     pub headers: Headers<'a>,
-    /// Names the call when its caller waits for its end.
+    /// Names the call when its caller awaits its end.
     pub invocation_id: Option<Cow<'a, str>>,
     /// The method.
     pub target: Cow<'a, str>,

@@ -1,4 +1,4 @@
-//! The sans-I/O core: what SignalR is, without a socket, a clock, a task or a platform.
+//! The sans-I/O core: the SignalR protocol, without a socket, a clock, a task or a platform.
 //!
 //! From bytes to calls:
 //!
@@ -12,7 +12,7 @@
 //!    how they read and write messages. [`sse`] reads the event stream of one transport.
 //!
 //! State machines have one shape: `handle_…(now, input)` takes what happened, `poll_…()` gives what is to be done.
-//! Time is an argument: a [`Moment`] is the time since an epoch of the driver's own, from a clock that never goes
+//! Time is an argument: a [`Moment`] is the time since an epoch that the driver chooses, from a clock that never goes
 //! back. The same lines run natively, in the browser, in the tests with their virtual clock and in the fuzzers.
 //!
 //! Everything that comes from the network is bounded in length, depth and count, and ends in a `Result`.
@@ -53,7 +53,7 @@ pub mod value;
 pub use self::protocol::HubProtocol;
 use std::fmt;
 
-/// A moment in monotonic time, as the time since an epoch of the driver's own.
+/// A moment in monotonic time, as the time since an epoch that the driver chooses.
 pub type Moment = std::time::Duration;
 
 /// What a platform reports when a request or a socket fails.
@@ -110,7 +110,7 @@ pub enum ProtocolError {
         /// What is wrong there.
         reason: &'static str,
     },
-    /// The message is well-formed, but it is no hub message.
+    /// The message is well-formed, but it is not a hub message.
     #[error("invalid hub message: {0}")]
     Message(&'static str),
     /// The peer sent more than the receiver's limit for one message.

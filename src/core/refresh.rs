@@ -29,7 +29,7 @@ pub enum RefreshError {
     /// There is no connection to refresh, or it was opened without negotiate.
     #[error("there is no negotiated connection; start it, or wait until it is up")]
     NotConnected,
-    /// There is no access token provider to get a new token from.
+    /// There is no access token provider that could return a new token.
     #[error("there is no access token provider; set one with `with_access_token`")]
     NoProvider,
     /// The access token provider failed.
@@ -47,7 +47,7 @@ pub enum RefreshError {
         /// The server's reason, if it gave one.
         error: Option<String>,
     },
-    /// The answer is no JSON object.
+    /// The answer is not a JSON object.
     #[error("the answer to the refresh is not valid: {0}")]
     Invalid(ProtocolError),
 }
@@ -65,7 +65,7 @@ impl RefreshAnswer {
     /// Reads an answer. Unknown properties are ignored.
     ///
     /// # Errors
-    /// [`RefreshError::Refused`] for any status that is no success, [`RefreshError::Invalid`].
+    /// [`RefreshError::Refused`] for any status other than success, [`RefreshError::Invalid`].
     pub fn parse(status: u16, body: &[u8]) -> Result<Self, RefreshError> {
         let (mut answer, mut error) = (Self::default(), None);
         let text = std::str::from_utf8(body)
@@ -124,7 +124,7 @@ impl RefreshTimer {
         self.retry = FIRST_RETRY;
     }
 
-    /// There is no connection any more.
+    /// The connection is gone.
     pub fn disarm(&mut self) {
         self.due = None;
         self.expires = Moment::ZERO;

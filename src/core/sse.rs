@@ -43,7 +43,7 @@ impl EventStream {
     ///
     /// # Errors
     /// [`ProtocolError::TooLong`] if an event or a line passes the limit, [`ProtocolError::Json`] if an event is not
-    /// UTF-8. The stream is of no use after either.
+    /// UTF-8. The stream cannot be read on after either.
     pub fn feed(&mut self, mut chunk: &[u8], mut event: impl FnMut(&str)) -> Result<(), ProtocolError> {
         loop {
             if self.after_return && !chunk.is_empty() {

@@ -55,7 +55,7 @@ pub enum Receipt {
     New,
     /// It was processed already.
     Duplicate,
-    /// It was about numbers, and has done its work.
+    /// It was an Ack or a Sequence, and has been handled.
     Bookkeeping,
 }
 
@@ -124,8 +124,8 @@ impl<M> MessageBuffer<M> {
                 self.handle_ack(*sequence_id)?;
                 return Ok(Receipt::Bookkeeping);
             }
-            // A number below 1 would silence this side for good. One above `expected` is right when the last socket
-            // was lost among messages that were sent again, and acknowledged already.
+            // A number below 1 would make every later message a duplicate. One above `expected` is right
+            // when the last socket was lost among messages that were sent again, and acknowledged already.
             HubMessage::Sequence { sequence_id } => {
                 if !(1..=self.received + 1).contains(sequence_id) {
                     return Err(ProtocolError::Sequence { sequence_id: *sequence_id });

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// The longest text of a peer's that is kept, in bytes. A reason for a person to read needs far less; without a limit
+/// The longest peer text that is kept, in bytes. A reason for a person to read needs far less; without a limit
 /// a single message of 32 MiB would stay in memory as long as the error that quotes it.
 pub const LIMIT: usize = 4 * 1024;
 

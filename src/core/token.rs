@@ -205,13 +205,13 @@ impl ClientToken {
         text(&self.header, "kid")
     }
 
-    /// Whom the token is for (`aud`); the first, if it names several.
+    /// The audience (`aud`) that the token is for; the first, if it names several.
     #[must_use]
     pub fn audience(&self) -> Option<Cow<'_, str>> {
         self.audiences().into_iter().next()
     }
 
-    /// Everyone whom the token is for.
+    /// All audiences that the token is for.
     #[must_use]
     pub fn audiences(&self) -> Vec<Cow<'_, str>> {
         texts(&self.claims, "aud")
@@ -262,7 +262,7 @@ impl ClientToken {
         self.claims.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Any claim, as JSON text; of doubles the last one.
+    /// Any claim, as JSON text; of duplicates the last one.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&str> {
         member(&self.claims, name)

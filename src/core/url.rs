@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// Why a text can't be the address of a hub.
+/// Why a text cannot be the address of a hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
@@ -95,7 +95,7 @@ impl HubUrl {
         }
     }
 
-    /// Whether the host is this machine, where plain `http` is no danger.
+    /// Whether the host is this machine, where plain `http` is safe.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback_host(self.host())
@@ -206,8 +206,8 @@ pub fn encode_data(text: &str) -> String {
     encode(text, |b| b.is_ascii_alphanumeric() || b"-_.~".contains(&b))
 }
 
-/// Encodes what can't stand in a query value. The official clients put connection tokens into the query as they
-/// are; whatever a server can mean by that survives here, and what would break the query does not.
+/// Encodes what cannot stand in a query value. The official clients put connection tokens into the query as they
+/// are; here only the characters that would break the query are encoded.
 pub(crate) fn encode_query_value(text: &str) -> String {
     encode(text, |b| b.is_ascii_graphic() && !b"\"#%&+<>".contains(&b))
 }

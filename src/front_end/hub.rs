@@ -1,3 +1,5 @@
+//! The hub that components share, and its state.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,15 +13,15 @@ use crate::core::client::ConnectionError;
 use crate::core::client::ConnectionState;
 use crate::platform::{MaybeSend, ThreadBound};
 
-/// The connection that components share. Clones mean the same one; two are equal if they do.
+/// The connection that components share. Clones share it too, and are equal to each other.
 ///
-/// Components get it from `use_hub`. It does not keep the connection: that ends with the provider, whoever still has
-/// a clone, and calls then fail.
+/// Components get it from `use_hub`. It does not keep the connection alive: that ends with the provider, even if a
+/// component still has a clone, and calls then fail.
 #[derive(Clone)]
 pub struct Hub(Arc<ThreadBound<Result<HubConnection, ConnectionError>>>);
 
 impl Hub {
-    /// A hub that nothing has connected yet. It comes back by itself when it is lost, unless `setup` says otherwise.
+    /// A hub that is not connected yet. It reconnects automatically when it is lost, unless `setup` says otherwise.
     pub(crate) fn new(url: &str, setup: impl FnOnce(HubConnectionBuilder) -> HubConnectionBuilder) -> Self {
         let builder = HubConnection::builder(url)
             .with_automatic_reconnect(RetryPolicy::default())
@@ -27,7 +29,7 @@ impl Hub {
         Self(Arc::new(ThreadBound::new(setup(builder).build())))
     }
 
-    /// The connection itself, for all that it can do.
+    /// The connection itself, with all its methods.
     ///
     /// # Errors
     /// [`ConnectionError::InvalidUrl`].
@@ -78,7 +80,7 @@ impl fmt::Debug for Hub {
     }
 }
 
-/// What the connection is doing, for people to see.
+/// What the connection is doing, for display.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HubState {
@@ -108,7 +110,7 @@ impl Default for HubState {
     }
 }
 
-/// Connects, tells what becomes of it, and disconnects when it is dropped.
+/// Connects, reports every change of state, and disconnects when it is dropped.
 pub(crate) async fn keep(hub: Hub, tell: impl Fn(HubState)) {
     let connection = match hub.connection() {
         Ok(connection) => connection,

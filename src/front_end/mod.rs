@@ -1,4 +1,4 @@
-//! What the hooks of all front-end frameworks are made of: the hub that they share, its state, and the tasks that end
+//! What the hooks of all front-end frameworks build on: the hub that they share, its state, and the tasks that end
 //! with the component that began them.
 
 mod hub;

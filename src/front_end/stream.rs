@@ -1,3 +1,5 @@
+//! Streams from the hub that survive the loss of a connection.
+
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -8,7 +10,7 @@ use crate::core::client::ConnectionState;
 use crate::front_end::Hub;
 use crate::platform::MaybeSend;
 
-/// How far a stream of the hub's has come.
+/// The state of a stream from the hub.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StreamState<T> {
@@ -32,7 +34,7 @@ where
     T: DeserializeOwned + MaybeSend + Clone + 'static,
     A: Arguments + Clone,
 {
-    // Without a connection to be had, its state says why.
+    // If there is no connection, its state says why.
     let Ok(connection) = hub.connection() else { return };
     let mut events = connection.events();
     let mut state = StreamState::default();

@@ -1,3 +1,5 @@
+//! Tasks that end with the component that began them.
+
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -21,7 +23,7 @@ pub(crate) fn until_dropped(future: impl Future<Output = ()>) -> (Job, impl Futu
     (job, task)
 }
 
-/// What is asked for does not come: something else has to change first.
+/// Never ready: something else has to change first.
 #[cfg(feature = "leptos")]
 pub(crate) async fn never<T>() -> T {
     std::future::pending().await

@@ -1,3 +1,5 @@
+//! Tests of the shared hub against a server in the test.
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The other half of a connection, in the package's JavaScript.
+//! The callbacks that the package's JavaScript gives a connection.
 
 use js_sys::Array;
 use wasm_bindgen::JsValue;
@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The other half of the connection, in the package's JavaScript.
+    /// The callbacks that the package's JavaScript gives the connection.
     #[derive(Clone, Debug)]
     pub type Callbacks;
     /// A reader for a new socket.
@@ -18,7 +18,7 @@ extern "C" {
     /// One message of many.
     #[wasm_bindgen(method)]
     pub(super) fn join(this: &Callbacks, messages: Array) -> JsValue;
-    /// The server calls; with a number, it waits for an answer.
+    /// The server calls; with a number, it awaits an answer.
     #[wasm_bindgen(method)]
     pub(super) fn invocation(this: &Callbacks, message: &JsValue, answer: Option<f64>);
     /// An item of a stream has come.
@@ -27,7 +27,7 @@ extern "C" {
     /// The server has ended a call.
     #[wasm_bindgen(method)]
     pub(super) fn end(this: &Callbacks, id: f64, message: &JsValue);
-    /// A call has failed on this side; with its connection or by itself.
+    /// A call has failed without an answer from the server: with its connection, or on its own.
     #[wasm_bindgen(method)]
     pub(super) fn fail(this: &Callbacks, id: f64, error: &JsValue, closed: bool);
     /// Something has happened to the connection. It is locked meanwhile, and may be used only later.

@@ -36,11 +36,11 @@ extern "C" {
     fn length(this: &Written) -> u32;
 }
 
-/// A hub protocol in JavaScript, whichever. It reads and writes whole messages there, so payloads never enter wasm:
+/// Any hub protocol in JavaScript. It reads and writes whole messages there, so payloads never enter wasm:
 /// copying them in and out again would cost as much as reading them.
 ///
 /// A payload that comes in is a message as it was read; the client finds its arguments, item or result there. One
-/// that goes out is a message as it was written, so that writing can't fail here.
+/// that goes out is a message as it was written, so that writing cannot fail here.
 pub(super) struct JsCodec {
     callbacks: Callbacks,
     name: String,
@@ -114,7 +114,7 @@ impl Codec for JsCodec {
             rest = if frame.is_text() { Frame::text(bytes) } else { Frame::binary(bytes) };
             &rest
         };
-        // What is wrong with it, the reader remembers.
+        // The reader remembers what is wrong with it.
         let messages = reader.read(frame.as_ref());
         messages
             .map(|messages: Array| Messages(messages.into_iter(), PhantomData))
@@ -123,7 +123,7 @@ impl Codec for JsCodec {
 
     fn write(&self, out: &mut Out, message: &HubMessage<'_, JsValue>) {
         let write = |kind, id: &str, error: Option<&str>, number: i64| {
-            #[allow(clippy::cast_precision_loss, reason = "nobody sends 2^53 messages")]
+            #[allow(clippy::cast_precision_loss, reason = "there are never 2^53 messages")]
             self.callbacks.write(kind, id, error, number as f64)
         };
         let written = match message {
@@ -212,7 +212,7 @@ fn envelope(message: JsValue) -> Result<Option<HubMessage<'static, JsValue>>, Pr
     }))
 }
 
-/// Its target, JavaScript finds in the message.
+/// JavaScript finds the target in the message.
 fn invocation(id: Option<String>, message: JsValue) -> Invocation<'static, JsValue> {
     Invocation {
         headers: Vec::new(),

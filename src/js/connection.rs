@@ -58,7 +58,7 @@ extern "C" {
     /// The size of the buffer of stateful reconnect, which is off without.
     #[wasm_bindgen(method, getter, js_name = statefulBufferSize)]
     fn stateful_buffer_size(this: &Options) -> Option<f64>;
-    /// How long before their end credentials are refreshed; null for not by themselves.
+    /// How long before they expire the credentials are refreshed; null for not automatically.
     #[wasm_bindgen(method, getter, js_name = refreshLeadInMilliseconds)]
     fn refresh_lead(this: &Options) -> Option<f64>;
 }
@@ -70,7 +70,7 @@ pub struct WasmConnection {
     connection: StopOnDrop<JsCodec>,
     callbacks: Callbacks,
     backlog: Arc<Backlog>,
-    /// Items of streams that nobody has taken yet.
+    /// Items of streams that were not taken yet.
     held: RefCell<Vec<Waiting>>,
 }
 
@@ -140,7 +140,7 @@ impl WasmConnection {
         Ok(self.room(sent.map_err(|error| connection_error(&error))?))
     }
 
-    /// Calls a method, and hears of its end; of the items of a stream as well. The uploads are numbered from the
+    /// Calls a method, and is told of its end and of the items of a stream. The uploads are numbered from the
     /// next number on.
     pub fn invoke(&self, id: f64, message: JsValue, streams: bool, uploads: u32) -> Result<(), JsValue> {
         let call = Call { callbacks: self.callbacks.clone(), id };
@@ -150,7 +150,7 @@ impl WasmConnection {
         begun.map_err(|error| connection_error(&error))
     }
 
-    /// A call is no longer waited for.
+    /// A call is no longer awaited.
     pub fn cancel(&self, id: f64) {
         self.connection.0.cancel(id as u64);
     }
@@ -170,7 +170,7 @@ impl WasmConnection {
         drop(released);
     }
 
-    /// Sends an item. `false` when nobody wants it any more; else as `send`.
+    /// Sends an item. `false` when it is no longer wanted; else as `send`.
     pub fn upload(&self, id: f64, message: JsValue) -> JsValue {
         match self.connection.0.upload_now(id as u64, message) {
             None => JsValue::FALSE,
@@ -213,7 +213,7 @@ impl WasmConnection {
     }
 }
 
-/// One promise from whatever future: the machinery behind it is then there once.
+/// One promise from any future, so that the code behind it is in the module only once.
 fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
     let future: BoxFuture<Result<JsValue, JsValue>> = Box::pin(future);
     wasm_bindgen_futures::future_to_promise(future)
@@ -233,7 +233,7 @@ impl WasmConnection {
     }
 }
 
-/// JavaScript stops its uploads by itself: the end of a call is told there.
+/// JavaScript stops its uploads itself, since the end of a call is told there.
 fn jobs(count: u32) -> Vec<Job> {
     (0..count).map(|_| oneshot::channel().0).collect()
 }
@@ -282,7 +282,7 @@ impl Listen for Callbacks {
 impl Callee<JsCodec> for Callbacks {
     fn start(&self, _runtime: &Runtime) {}
 
-    #[allow(clippy::cast_precision_loss, reason = "nobody calls 2^53 times")]
+    #[allow(clippy::cast_precision_loss, reason = "there are never 2^53 calls")]
     fn call(
         &self,
         _connection: &Arc<Connection<JsCodec>>,
@@ -295,7 +295,7 @@ impl Callee<JsCodec> for Callbacks {
     }
 }
 
-/// A call of JavaScript's.
+/// A call made by JavaScript.
 struct Call {
     callbacks: Callbacks,
     id: f64,

@@ -1,4 +1,4 @@
-//! What the npm package is made of: a thin layer of exports over the client. Payloads stay JavaScript values.
+//! The exports of the npm package: a thin layer over the client. Payloads stay JavaScript values.
 //! The package's own JavaScript (`pkg-template/src`) gives them the shape that users know.
 
 #![allow(unreachable_pub, reason = "what is exported is reached from JavaScript")]

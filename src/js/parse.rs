@@ -34,7 +34,7 @@ fn number(value: i64) -> f64 {
     value as f64
 }
 
-/// The body of a negotiate answer as an object. Throws when it is none, and when the server refuses.
+/// The body of a negotiate answer as an object. Throws when it is not a negotiate answer, and when the server refuses.
 #[wasm_bindgen(js_name = parseNegotiateResponse, skip_typescript)]
 pub fn parse_negotiate_response(text: &str) -> Result<Object, JsValue> {
     let fail = |message: &str| js_error("Negotiate", message, None);
@@ -60,7 +60,7 @@ pub fn parse_negotiate_response(text: &str) -> Result<Object, JsValue> {
     Ok(object.0)
 }
 
-/// A client token as an object. Nothing in it is verified. Throws when it is none.
+/// A client token as an object. Nothing in it is verified. Throws when the text is not a client token.
 #[wasm_bindgen(js_name = parseClientToken, skip_typescript)]
 pub fn parse_client_token(text: &str) -> Result<Object, JsValue> {
     let token = ClientToken::parse(text).map_err(|e| js_error("Token", &e.to_string(), None))?;

@@ -23,7 +23,7 @@
 //! | --- | --- |
 //! | [`use_hub_event`] | a signal: the arguments of the server's last call of a method |
 //! | [`use_hub_handler`] | every call of a method, to a function |
-//! | [`use_hub_stream`] | a signal: the last item of a stream of the hub's |
+//! | [`use_hub_stream`] | a signal: the last item of a stream from the hub |
 //! | [`use_hub_resource`] | a resource: the result of a method |
 //! | [`use_hub_invoke`] | calls of a method, and the result of the last as a signal |
 //! | [`use_hub_state`] | a signal: whether there is a connection, or may be again soon, and why not |
@@ -63,7 +63,7 @@ struct Provided(ReadSignal<HubState>);
 
 /// Shares a connection to a hub among the current component and those under it, until the current one is gone.
 ///
-/// The URL may be relative to the page. `setup` gets a builder that tries again when the connection can't be made or
+/// The URL may be relative to the page. `setup` gets a builder that tries again when the connection cannot be made or
 /// is lost ([`with_automatic_reconnect`](HubConnectionBuilder::with_automatic_reconnect),
 /// [`with_first_connect_retry`](HubConnectionBuilder::with_first_connect_retry)), and may change that, give tokens,
 /// choose the protocol:
@@ -110,7 +110,7 @@ fn in_browser(task: impl Future<Output = ()> + 'static) {
 /// The hub of the nearest [`provide_hub`], to call it.
 ///
 /// # Panics
-/// Where there is none.
+/// Where there is no [`provide_hub`] above.
 ///
 /// ```
 /// use hubwire::leptos::use_hub;
@@ -124,7 +124,7 @@ fn in_browser(task: impl Future<Output = ()> + 'static) {
 ///         let hub = hub.clone();
 ///         spawn_local(async move {
 ///             if let Err(error) = hub.send("Wave", ("hello",)).await {
-///                 tracing::warn!(%error, "nobody saw it");
+///                 tracing::warn!(%error, "the wave was not sent");
 ///             }
 ///         });
 ///     };
@@ -219,7 +219,7 @@ where
     });
 }
 
-/// The items of a stream of the hub's: the last one, and whether there will be more. It begins when there is a
+/// The items of a stream from the hub: the last one, and whether there will be more. It begins when there is a
 /// connection, again after a reconnect, and is cancelled with the component.
 ///
 /// # Panics
@@ -334,7 +334,7 @@ pub struct UseHubInvoke<R: Send + Sync + 'static> {
     callee: StoredValue<(Hub, Arc<str>)>,
     pending: RwSignal<bool>,
     result: RwSignal<Option<Arc<Result<R, CallError>>>>,
-    /// Goes with the component.
+    /// Dropped with the component.
     job: StoredValue<Option<Job>>,
 }
 
@@ -352,7 +352,7 @@ impl<R: DeserializeOwned + Send + Sync + 'static> UseHubInvoke<R> {
         spawn_local(task);
     }
 
-    /// Whether a result is being waited for.
+    /// Whether a call awaits its result.
     #[must_use]
     pub fn is_pending(self) -> ReadSignal<bool> {
         self.pending.read_only()

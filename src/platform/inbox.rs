@@ -1,4 +1,4 @@
-//! What a browser's WebSocket leaves behind for the driver: its messages come as events, whether or not anyone reads.
+//! The queue between a browser's WebSocket and the driver: messages come as events, whether or not the driver reads.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -90,7 +90,7 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Whether more came than can wait: for a driver that does not read.
+    /// Whether more came than can wait, because the driver did not read.
     pub(super) fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.overflowed { Poll::Ready(()) } else { self.wait(cx) }
     }

@@ -12,10 +12,10 @@
 //! | `transports` | what can be opened here |
 //! | `HttpClient` | `new`, `send` |
 //! | `HttpBody` | `poll_chunk`; dropping it aborts the request |
-//! | `WakeSignal` | what a page hears of when it was asleep or offline |
+//! | `WakeSignal` | tells that a page was asleep or offline |
 //! | `absolute_url` | a hub's URL in full |
-//! | `ThreadBound` | what never leaves its thread where there is one only, and may elsewhere |
-//! | `OS`, `RUNTIME`, `USER_AGENT_HEADER` | what a client says of itself |
+//! | `ThreadBound` | a value that stays on its thread in a browser, which has only one |
+//! | `OS`, `RUNTIME`, `USER_AGENT_HEADER` | how a client identifies itself |
 
 cfg_if::cfg_if! {
     if #[cfg(browser)] {
@@ -74,7 +74,7 @@ impl Default for SharedFrame {
 /// A reason to look at the clock and at the connection.
 #[cfg(any(feature = "client", feature = "js"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "natively none of them happens")]
+#[allow(dead_code, reason = "none of them happens natively")]
 pub(crate) enum Wake {
     /// The network is back.
     Online,
@@ -82,6 +82,6 @@ pub(crate) enum Wake {
     Visible,
     /// The page runs again after it was frozen.
     Resumed,
-    /// The page is about to be frozen: nothing of it will run.
+    /// The page is about to be frozen: none of its code will run.
     Frozen,
 }

@@ -1,8 +1,8 @@
 //! The wall clock.
 
-use std::time::SystemTime;
+use crate::platform;
 
-/// Seconds since the Unix epoch.
+/// Seconds since 1970, as claims of tokens count.
 pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+    platform::unix_now().as_secs()
 }

@@ -22,7 +22,7 @@
 //! | --- | --- |
 //! | [`use_hub_event`] | the arguments of the server's last call of a method |
 //! | [`use_hub_handler`] | every call of a method, to a function |
-//! | [`use_hub_stream`] | the last item of a stream of the hub's |
+//! | [`use_hub_stream`] | the last item of a stream from the hub |
 //! | [`use_hub_invoke`] | calls of a method, and the result of the last |
 //! | [`use_hub_state`] | whether there is a connection, or may be again soon, and why not |
 //! | [`use_hub`] | the hub itself |
@@ -53,12 +53,12 @@ pub struct HubProviderProps {
     /// another connection.
     pub url: AttrValue,
     /// Sets up the connection: tokens, protocol, retries. It is asked when the URL is new, and gets a builder that
-    /// tries again when the connection can't be made or is lost
+    /// tries again when the connection cannot be made or is lost
     /// ([`with_automatic_reconnect`](HubConnectionBuilder::with_automatic_reconnect),
     /// [`with_first_connect_retry`](HubConnectionBuilder::with_first_connect_retry)).
     #[prop_or_default]
     pub setup: Option<Callback<HubConnectionBuilder, HubConnectionBuilder>>,
-    /// Who shares the connection.
+    /// The components that share the connection.
     #[prop_or_default]
     pub children: Html,
 }
@@ -119,7 +119,7 @@ fn spawn(task: impl Future<Output = ()> + 'static) -> impl FnOnce() {
 ///         let hub = hub.clone();
 ///         yew::platform::spawn_local(async move {
 ///             if let Err(error) = hub.send("Wave", ("hello",)).await {
-///                 tracing::warn!(%error, "nobody saw it");
+///                 tracing::warn!(%error, "the wave was not sent");
 ///             }
 ///         });
 ///     };
@@ -223,7 +223,7 @@ where
     });
 }
 
-/// The items of a stream of the hub's: the last one, and whether there will be more. It begins when there is a
+/// The items of a stream from the hub: the last one, and whether there will be more. It begins when there is a
 /// connection, again after a reconnect or with other arguments, and is cancelled with the component.
 ///
 /// # Panics
@@ -327,7 +327,7 @@ impl<R: DeserializeOwned + MaybeSend + 'static> UseHubInvoke<R> {
 }
 
 impl<R> UseHubInvoke<R> {
-    /// Whether a result is being waited for.
+    /// Whether a call awaits its result.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.state.pending

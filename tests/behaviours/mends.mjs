@@ -78,7 +78,7 @@ export const mends = {
       "AbortError", "HttpError", "HttpTransportType", "HubConnection", "HubConnectionBuilder", "HubConnectionState", "JsonHubProtocol", "LogLevel",
       "MessageType", "NullLogger", "Subject", "TimeoutError", "TransferFormat", "VERSION",
     ],
-    why: "HTTP and transports are in the module and can't be replaced; everything else has its place here.",
+    why: "HTTP and transports are in the module and cannot be replaced; everything else has its place here.",
   },
 
   // A connection's life

@@ -87,7 +87,7 @@ export function suite(hubwire, official, url) {
       equal(await connection.invoke("Add", 1, 2), 3);
     }));
 
-  test("an argument that can't be written rejects the call, and takes no number", () =>
+  test("an argument that cannot be written rejects the call, and takes no number", () =>
     connected(async (connection) => {
       const circle = {};
       circle.circle = circle;

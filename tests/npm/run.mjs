@@ -41,7 +41,7 @@ const lines = [];
 const logger = { log: (level, message) => lines.push(`${level} ${message}`) };
 const build = (options) => new HubConnectionBuilder().withUrl("https://example.com/chat", options).configureLogging("none").build();
 
-test("module: one that can't be loaded says so, and another can be tried", async () => {
+test("module: one that cannot be loaded says so, and another can be tried", async () => {
   // A copy of its own, which nobody has initialized.
   const { initialize } = await import(new URL("src/module.js?damaged", folder));
   await assert.rejects(initialize(new Uint8Array([1, 2, 3])), { code: "ModuleLoad" });

@@ -107,7 +107,7 @@ pub(crate) async fn retry_policies(base: &str, panics: bool) {
     let asked: Vec<_> = asked.lock().unwrap().iter().map(|(count, _)| *count).collect();
     assert_eq!(asked, [0, 1, 2]);
 
-    // What can't get better is not tried again.
+    // What cannot get better is not tried again.
     let error = HubConnection::builder(format!("{base}/fault/status/404"))
         .with_first_connect_retry(true)
         .connect()
@@ -211,7 +211,7 @@ pub(crate) async fn stateful_reconnect(base: &str, setup: Setup, messages: usize
     hub.stop().await;
 }
 
-/// Where the server does not offer it, or the socket can't be had again, all goes on as without.
+/// Where the server does not offer it, or the socket cannot be had again, all goes on as without.
 pub(crate) async fn stateful_reconnect_is_an_offer(base: &str) {
     let hub =
         HubConnection::builder(format!("{base}/hub")).with_stateful_reconnect().connect().await.unwrap();

@@ -179,7 +179,7 @@ pub(crate) async fn pushes(base: &str, setup: Setup) {
     hub.stop().await;
 }
 
-/// A handler that panics or takes its time holds nothing up. (Browsers can't catch a panic.)
+/// A handler that panics or takes its time holds nothing up. (Browsers cannot catch a panic.)
 pub(crate) async fn handlers_are_on_their_own(base: &str, setup: Setup, panics: bool) {
     let (sender, mut received) = mpsc::unbounded();
     let hub = setup

@@ -1,3 +1,5 @@
+//! Typed hubs against the conformance hub.
+
 use std::collections::HashMap;
 
 use futures_channel::mpsc;

@@ -1,3 +1,5 @@
+//! Captures what is logged.
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 

@@ -1,3 +1,5 @@
+//! An HTTP client for plain http.
+
 /// For plain http to this machine. reqwest wants a TLS stack all the same, and no provider is installed for it.
 pub(crate) fn plain_http() -> reqwest::ClientBuilder {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());

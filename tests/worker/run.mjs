@@ -168,7 +168,7 @@ inPage("what was negotiated and the status of a failed start are known", async (
   return { transport, same: connectionId === connection.connectionId, status: error.statusCode, isOurs: error instanceof hubwire.HttpError };
 }, { transport: "WebSockets", same: true, status: 403, isOurs: true });
 
-inPage("a message that can't be read ends the connection and says why", async () => {
+inPage("a message that cannot be read ends the connection and says why", async () => {
   const frames = [btoa("{}\u001e"), btoa("no JSON\u001e")].map((frame) => `frame=${encodeURIComponent(frame)}`).join("&");
   const connection = direct("worker", `/pieces?wait=300&${frames}`);
   const closed = new Promise((resolve) => connection.onclose(resolve));
@@ -199,7 +199,7 @@ inPage("a page that takes nothing while no end comes loses the connection, not i
   return { code, some: heard > before, all: heard === 20_000 };
 }, { code: "SlowConsumer", some: true, all: false });
 
-inPage("a script that can't be loaded, or fails, fails the start", async () => {
+inPage("a script that cannot be loaded, or fails, fails the start", async () => {
   const start = (worker) => failure(build("page", "/hub", {}, (builder) => builder.withWorker(worker)).start());
   return [(await start("/nowhere.js")).code, (await start("/broken.js")).code, (await start(() => { throw new Error("no"); })).code];
 }, ["Worker", "Worker", "Worker"]);

@@ -1,12 +1,11 @@
-//! Rules about the sources and the artifacts that no compiler knows.
+//! Rules about what is built that no compiler checks: nothing of the server is in a browser.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    command::{cargo, output, root},
-    format::tracked,
+    command::{cargo, output},
     tools::WASM,
     wasm,
 };
@@ -38,34 +37,9 @@ const NATIVE_CRATES: [&str; 10] = [
     "x509-parser",
 ];
 
-/// Conditions on the target stand in one file.
-pub(crate) fn target_conditions() -> Result<()> {
-    let mut found = Vec::new();
-    for file in tracked(&["src/*.rs"])?.iter().filter(|file| *file != "src/platform/mod.rs") {
-        let text = fs::read_to_string(root().join(file))?;
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| names_target(line)) {
-            found.push(format!("{file}:{}: {}", number + 1, line.trim()));
-        }
-    }
-    if !found.is_empty() {
-        bail!("conditions on the target belong into src/platform/mod.rs:\n{}", found.join("\n"));
-    }
-    Ok(())
-}
-
-fn names_target(line: &str) -> bool {
-    let code = line.split("//").next().unwrap_or_default();
-    let condition =
-        ["cfg(", "cfg_attr(", "cfg!(", "all(", "any(", "not("].iter().any(|word| code.contains(word));
-    condition
-        && ["target_family", "target_arch", "target_os", "target_vendor", "(unix", "(windows", "(wasm"]
-            .iter()
-            .any(|word| code.contains(word))
-}
-
 /// The npm package's module imports from its glue alone, and has nothing in it that a browser must not get.
 pub(crate) fn npm_module(module: &Path) -> Result<()> {
-    let bytes = fs::read(module).with_context(|| format!("can't read {}", module.display()))?;
+    let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
     no_secrets("the npm package's module", &bytes)?;
     // A name is its length, then its bytes. `env` is what C code leaves open.
     if contains(&bytes, b"\x03env") {
@@ -78,7 +52,7 @@ pub(crate) fn npm_module(module: &Path) -> Result<()> {
 pub(crate) fn wasm_code() -> Result<()> {
     let library = wasm::compile_everything()?;
     let mut objects = 0;
-    for (name, bytes) in members(&library).context("the library is no archive")? {
+    for (name, bytes) in members(&library).context("the library is not an archive")? {
         // The metadata holds the documentation, which may name what the code may not have.
         if name.starts_with("lib.rmeta") {
             continue;
@@ -110,7 +84,7 @@ pub(crate) fn wasm_dependencies() -> Result<()> {
     )?;
     let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
     if !names.contains(&"wasm-bindgen") {
-        bail!("this is no dependency tree of a wasm build:\n{tree}");
+        bail!("this is not a dependency tree of a wasm build:\n{tree}");
     }
     match NATIVE_CRATES.iter().find(|name| names.contains(name)) {
         Some(name) => bail!("{name} is a dependency of the wasm build"),
@@ -157,26 +131,6 @@ fn members(archive: &[u8]) -> Option<Vec<(String, &[u8])>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn conditions_on_the_target_are_seen() {
-        for line in [
-            "#[cfg(target_arch = \"wasm32\")]",
-            "#[cfg_attr(target_family = \"wasm\", path = \"x.rs\")]",
-            "if cfg!(unix) {",
-            "all(feature = \"js\", target_os = \"unknown\"),",
-        ] {
-            assert!(names_target(line), "{line}");
-        }
-        for line in [
-            "#[cfg(feature = \"js\")]",
-            "#[cfg(test)]",
-            "// cfg(target_os) stands elsewhere",
-            "let target_os = 1;",
-        ] {
-            assert!(!names_target(line), "{line}");
-        }
-    }
 
     #[test]
     fn archives_are_read() {

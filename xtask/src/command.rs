@@ -61,7 +61,7 @@ pub(crate) fn show(command: &Command) -> String {
 
 /// Runs a command; what it prints goes to the terminal as it comes.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("can't start: {}", show(command)))?;
+    let status = command.status().with_context(|| format!("cannot start: {}", show(command)))?;
     if !status.success() {
         bail!("{status}: {}", show(command));
     }
@@ -73,7 +73,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stderr(Stdio::inherit())
         .output()
-        .with_context(|| format!("can't start: {}", show(command)))?;
+        .with_context(|| format!("cannot start: {}", show(command)))?;
     if !output.status.success() {
         bail!("{}: {}", output.status, show(command));
     }
@@ -87,7 +87,7 @@ pub(crate) fn run_lines(command: &mut Command, line: impl Fn(&str) -> bool + Syn
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("can't start: {}", show(command)))?;
+        .with_context(|| format!("cannot start: {}", show(command)))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     thread::scope(|scope| {
         if let Some(stdout) = stdout {

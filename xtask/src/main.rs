@@ -14,6 +14,7 @@ mod program;
 mod report;
 mod sizes;
 mod soak;
+mod sources;
 mod step;
 mod test;
 mod tools;

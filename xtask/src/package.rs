@@ -81,7 +81,7 @@ fn assemble(folder: &Path) -> Result<()> {
     Ok(fs::write(folder.join("package.json"), manifest)?)
 }
 
-/// Builds the worker's script: as a file of its own, and as a text that the package makes a worker of by itself.
+/// Builds the worker's script: as a separate file, and as a text from which the package makes a worker itself.
 fn worker(folder: &Path) -> Result<()> {
     let script = folder.join("worker.js");
     run(esbuild()

@@ -37,7 +37,7 @@ impl Program {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("can't start: {}", show(command)))?;
+            .with_context(|| format!("cannot start: {}", show(command)))?;
         let (found, url) = mpsc::channel();
         if let Some(stdout) = child.stdout.take() {
             // Reads on to the end, or the server would block on a full pipe.

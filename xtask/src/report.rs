@@ -30,7 +30,7 @@ impl Tally {
             }
             return true;
         }
-        // A test that can't run says so itself; its runner takes it for passed.
+        // A test that cannot run says so itself; its runner takes it for passed.
         if line.starts_with("SKIPPED") {
             self.skipped += 1;
             self.passed -= 1;
@@ -88,7 +88,7 @@ impl Report {
         match result {
             Ok(()) if tally == Tally::default() => self.fail(&format!("the step \"{title}\" ran no test")),
             Ok(()) => {}
-            // Something that is no test went wrong, such as a compiler error.
+            // Something other than a test went wrong, such as a compiler error.
             Err(error) if tally.failed == 0 => self.fail(&format!("{error:#}")),
             Err(error) => self.say(&format!("{error:#}")),
         }

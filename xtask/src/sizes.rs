@@ -38,7 +38,7 @@ pub(crate) fn check(package: &Path, work: &Path) -> Result<()> {
         ("worker mode, loaded when used", package.join("src/generated/worker.js")),
         ("application, minified", application),
     ] {
-        let bytes = fs::read(&file).with_context(|| format!("can't read {}", file.display()))?;
+        let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         total = gzip(&bytes)?;
         println!("{name:<34} {:>9} {total:>9}", bytes.len());
     }

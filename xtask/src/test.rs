@@ -13,6 +13,7 @@ use crate::{
     package::package,
     program::Program,
     report::Report,
+    sources,
     tools::{self, WASM},
 };
 
@@ -26,7 +27,9 @@ pub(crate) fn test() -> Result<()> {
     });
 
     report.check("format", format::check);
-    report.check("conditions on the target stand in one file", checks::target_conditions);
+    report.check("conditions on the target are the aliases of build.rs", sources::target_conditions);
+    report.check("every file says what it is", sources::headings);
+    report.check("no file is too long", sources::lengths);
     report.check("the wasm build has none of the server's crates", checks::wasm_dependencies);
     report.check("the wasm build has none of the server's code", checks::wasm_code);
     licences(&mut report);
@@ -113,7 +116,7 @@ fn lints(report: &mut Report) {
     });
 }
 
-/// The integration tests that run as wasm: in a browser, in its workers, in Node. Each says where by itself.
+/// The integration tests that run as wasm: in a browser, in its workers, in Node. Each file says where.
 fn browser_test_names() -> Result<Vec<String>> {
     let files = format::tracked(&["tests/*_browser.rs", "tests/*_node.rs"])?;
     let names: Vec<String> =

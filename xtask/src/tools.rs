@@ -55,7 +55,7 @@ pub(crate) fn wasm_test_runner() -> Result<PathBuf> {
             return Ok(runner);
         }
     }
-    // Without --locked: the lock file of that package may name versions that were taken back.
+    // Without --locked: the lock file of that package may name versions that were yanked.
     let mut install = cargo();
     install.args(["install", "--force", "wasm-bindgen-cli", "--version", &version, "--root"]).arg(&tools);
     run(install.env("CARGO_TARGET_DIR", tools.join("build")))?;

@@ -26,7 +26,7 @@ const WASM_FEATURES: [&str; 6] = [
 
 /// Compiles the crate with the exports of the npm package.
 pub(crate) fn compile() -> Result<PathBuf> {
-    // The module's panics name source files: where those of other crates lie on this machine is nobody's business.
+    // The module's panics name source files: the paths of this machine must not be in them.
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(std::env::home_dir()?.join(".cargo")));
@@ -58,7 +58,7 @@ pub(crate) fn optimise(bound: &Path, module: &Path, glue: &Path) -> Result<()> {
     let names = output(
         command("node")
             .arg(root().join("node_modules/binaryen/bin/wasm-opt"))
-            // The second round finds more; functions that are called once are small when they stay by themselves.
+            // The second round finds more; functions that are called once are smaller when they are not inlined.
             .args([
                 "-Oz",
                 "--flatten",

@@ -1,5 +1,5 @@
-//! How much of the server's messages waits for handlers and streams. Whether the transport is read is the machine's
-//! decision; this counts.
+//! Counts how many of the server's messages, and how many bytes, wait for handlers and streams. Whether the transport is
+//! read is the machine's decision.
 //!
 //! ```text
 //!   driver ──enter──▶ waiting: messages, bytes ──taken──▶ handlers, streams
@@ -8,10 +8,11 @@
 //! ```
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
 use crate::core::client::Load;
+use crate::lock::lock;
 use crate::platform::{WAITING_BYTES, WAITING_MESSAGES};
 
 /// The socket is not read while more messages than this, or more bytes, wait for their handlers and streams.
@@ -40,15 +41,15 @@ fn counted(messages: usize, bytes: usize) -> u64 {
     (number(messages) << BYTES) + number(bytes)
 }
 
-/// How much of the server's messages waits for handlers and streams.
+/// How many of the server's messages, and how many bytes, wait for handlers and streams.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     /// Messages and bytes in one number, so that one operation counts both: handlers run on other threads than the
-    /// socket is read on, and what both write is slow.
+    /// one that reads the socket, and memory that both write is slow.
     waiting: AtomicU64,
     /// How many messages have been taken while the socket was not read.
     taken: AtomicUsize,
-    /// How many streams are waited for that have nothing to give.
+    /// How many empty streams are awaited.
     hungry: AtomicUsize,
     paused: AtomicBool,
     /// More than one where connections share their handlers.
@@ -60,7 +61,7 @@ impl Backlog {
         limit.is_exceeded_by(self.waiting.load(Ordering::SeqCst))
     }
 
-    /// Whether more waits than can be held.
+    /// Whether more waits than the hard limit allows.
     pub(super) fn is_too_long(&self) -> bool {
         self.exceeds(&HARD)
     }
@@ -69,19 +70,19 @@ impl Backlog {
         if !self.exceeds(&SOFT) {
             return false;
         }
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wakers = lock(&self.wakers);
         if !wakers.iter().any(|known| known.will_wake(waker)) {
             wakers.push(waker.clone());
         }
         drop(wakers);
         self.paused.store(true, Ordering::SeqCst);
-        // Something may have been taken in between, by someone who saw no pause.
+        // A message may have been taken in between, by a task that saw no pause.
         self.exceeds(&SOFT)
     }
 }
 
 impl Backlog {
-    /// What the machine decides by. When there is no room, the task is woken when there is again.
+    /// The figures that the machine decides by. If there is no room, the task is woken when there is room again.
     pub(super) fn load(&self, cx: &Context<'_>) -> Load {
         if !self.is_full(cx.waker()) {
             return Load::default();
@@ -102,7 +103,7 @@ impl Backlog {
         Waiting { backlog: Arc::clone(self), counted }
     }
 
-    /// An empty stream is waited for until the guard is dropped.
+    /// An empty stream is awaited until the guard is dropped.
     #[cfg(feature = "client")]
     pub(crate) fn hunger(self: &Arc<Self>) -> Hungry {
         self.hungry.fetch_add(1, Ordering::SeqCst);
@@ -118,7 +119,7 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// One of the messages, of so many bytes, which waits for longer than the rest.
+    /// Splits off one of the messages, of so many bytes, which waits for longer than the rest.
     #[cfg(feature = "client")]
     pub(crate) fn split(&mut self, bytes: usize) -> Self {
         let counted = counted(1, bytes).min(self.counted);
@@ -139,13 +140,13 @@ impl Drop for Waiting {
         backlog.taken.fetch_add(messages, Ordering::SeqCst);
         if !SOFT.is_exceeded_by(left) {
             backlog.paused.store(false, Ordering::SeqCst);
-            let wakers = std::mem::take(&mut *backlog.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+            let wakers = std::mem::take(&mut *lock(&backlog.wakers));
             wakers.into_iter().for_each(Waker::wake);
         }
     }
 }
 
-/// A stream that is waited for.
+/// A stream that is awaited.
 #[cfg(feature = "client")]
 #[derive(Debug)]
 pub(crate) struct Hungry(Arc<Backlog>);

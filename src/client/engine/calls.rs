@@ -1,4 +1,4 @@
-//! The calls of a connection: its machine gives them numbers, and who waits behind a number stands here.
+//! The calls of a connection: its machine gives them numbers; this table says who waits for each.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::core::hub::CallKind;
 use crate::core::message::Outcome;
 
 impl<C: WireCodec> Connection<C> {
-    /// Calls a method once there is room; what is kept of the call hears of its end. The jobs are uploads that go with
+    /// Calls a method once there is room; the given receiver is told how it ends. The jobs are the uploads that go with
     /// it.
     #[cfg(feature = "client")]
     pub(crate) async fn invoke(
@@ -28,7 +28,7 @@ impl<C: WireCodec> Connection<C> {
         Ok(PendingCall { connection: Arc::clone(self), id, uploads })
     }
 
-    /// As `invoke`, at once, for a caller that chooses its numbers and cancels by itself.
+    /// As `invoke`, at once, for a caller that chooses its numbers and cancels its calls itself.
     #[cfg(all(browser, feature = "js"))]
     pub(crate) fn invoke_as(
         &self,
@@ -69,9 +69,9 @@ impl<C: WireCodec> Connection<C> {
         })
     }
 
-    /// The caller is gone, or wants no more: the call is no longer waited for, and the server is told.
+    /// The caller is gone, or wants no more: the call is no longer awaited, and the server is told.
     pub(crate) fn cancel(&self, id: u64) {
-        // What was kept drops outside of the lock: it may own anything of the caller's.
+        // It is dropped outside of the lock: it may own anything that belongs to the caller.
         let _cancelled = self.change(|shared| {
             shared.machine.cancel(id);
             shared.calls.take(id)
@@ -84,7 +84,7 @@ impl<C: WireCodec> Connection<C> {
         self.write_when_room(|shared| shared.machine.send_item(id, item)).await
     }
 
-    /// As `upload`, at once. `None` when nobody wants it any more, else whether the next one should wait for room.
+    /// As `upload`, at once. `None` when it is no longer wanted, else whether the next one should wait for room.
     #[cfg(all(browser, feature = "js"))]
     pub(crate) fn upload_now(&self, id: u64, item: C::Payload<'_>) -> Option<bool> {
         self.change(|shared| shared.machine.send_item(id, item).then(|| shared.machine.is_full()))
@@ -98,7 +98,7 @@ impl<C: WireCodec> Connection<C> {
         });
     }
 
-    /// A call of the server's is being answered: a receiver that ends when no answer is wanted any more. `None` if that
+    /// A server call is being answered: returns a receiver that ends when no answer is wanted any more. `None` if that
     /// is so already.
     #[cfg(feature = "client")]
     pub(crate) fn begin_answer(&self, call: u64) -> Option<oneshot::Receiver<()>> {
@@ -122,7 +122,7 @@ impl<C: WireCodec> Connection<C> {
         self.write_when_room(|shared| shared.answer(call, outcome)).await;
     }
 
-    /// Says at once that a call of the server's has failed.
+    /// Says at once that a server call has failed.
     #[cfg(feature = "client")]
     pub(crate) fn refuse(&self, call: u64, error: &'static str) {
         self.change(|shared| shared.machine.refuse(call, error));
@@ -172,7 +172,7 @@ impl<C: WireCodec> Shared<C> {
     }
 }
 
-/// A call in flight. Dropping it cancels the call: it is no longer waited for, and the server is told. Servers
+/// A call in flight. Dropping it cancels the call: it is no longer awaited, and the server is told. Servers
 /// before .NET 11 ignore that, unless the call is a stream.
 #[cfg(feature = "client")]
 pub(crate) struct PendingCall<C: WireCodec> {

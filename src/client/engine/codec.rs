@@ -1,4 +1,4 @@
-//! What a codec of the core needs besides, to work on the platform's frames.
+//! What a codec of the core needs in addition, to work on the platform's frames.
 
 use crate::core::codec::Codec;
 #[cfg(feature = "client")]
@@ -14,7 +14,7 @@ pub(crate) trait WireCodec: Codec<Out: MaybeSend, Decoder: MaybeSend> + MaybeSen
     /// A frame as it is kept while its messages are read.
     type Held;
 
-    /// Takes a frame of the transport's.
+    /// Takes a frame from the transport.
     fn hold(frame: Frame) -> Self::Held;
 
     /// The frame for the codec.

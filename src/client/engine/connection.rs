@@ -1,8 +1,8 @@
-//! What the handles of a connection and its driver share: the machine, wakers, and who waits behind its numbers.
+//! What the handles of a connection and its driver share: the machine, wakers, and who waits for each of its numbers.
 
 use std::fmt;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -21,12 +21,13 @@ use crate::core::message::{Invocation, Outcome};
 use crate::core::refresh::RefreshError;
 use crate::core::table::Table;
 use crate::core::token::AccessToken;
+use crate::lock::lock;
 use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync, Runtime};
 
 /// The caller's source of access tokens.
 pub(crate) type TokenProvider = Arc<dyn ProvideToken>;
 
-/// Asks for a token. No token means to go without.
+/// Asks for a token. `None` means to connect without one.
 pub(crate) trait ProvideToken: MaybeSend + MaybeSync {
     fn provide(&self) -> BoxFuture<Result<Option<AccessToken>, String>>;
 }
@@ -40,7 +41,7 @@ impl<F: Fn() -> BoxFuture<Result<Option<AccessToken>, String>> + MaybeSend + May
 /// What the driver needs to know, and the machine does not.
 #[derive(Clone)]
 pub(crate) struct ConnectionSettings {
-    /// Headers of the user's for every HTTP request.
+    /// The user's headers for every HTTP request.
     pub(crate) headers: Vec<(String, String)>,
     /// Whether a browser sends cookies along to another origin.
     pub(crate) with_credentials: bool,
@@ -67,12 +68,12 @@ pub(crate) enum CallEnd<'a, P> {
     Closed(&'a ConnectionError),
 }
 
-/// Someone who waits for the end of a call.
+/// Receives the end of a call.
 pub(crate) trait Caller<C: Codec>: MaybeSend {
     fn end(self: Box<Self>, end: CallEnd<'_, C::Payload<'_>>);
 }
 
-/// Someone who takes the items of a stream.
+/// Receives the items of a stream.
 pub(crate) trait Subscriber<C: Codec>: MaybeSend + MaybeSync {
     /// Takes an item. Returns whether more are wanted.
     fn item(&self, item: C::Payload<'_>) -> bool;
@@ -80,10 +81,10 @@ pub(crate) trait Subscriber<C: Codec>: MaybeSend + MaybeSync {
     fn end(&self, end: CallEnd<'_, C::Payload<'_>>);
 }
 
-/// A call of the server's: its number, if it expects an answer, and what it says.
+/// A server call: its number, if it expects an answer, and its content.
 pub(crate) type Called<'a, C> = (Option<u64>, Invocation<'a, <C as Codec>::Payload<'a>>);
 
-/// Someone who is called by the server.
+/// Receives the server's calls.
 pub(crate) trait Callee<C: WireCodec>: MaybeSend + MaybeSync {
     /// A connection is started. Nothing of an earlier one counts any more.
     fn start(&self, runtime: &Runtime);
@@ -144,7 +145,7 @@ pub(super) struct Shared<C: WireCodec> {
     /// Who waits for a refresh of the authentication.
     pub(super) refreshed: Vec<oneshot::Sender<Refreshed>>,
     listeners: Listeners,
-    /// Callbacks that begin to hear of events with the first start, since there may be no runtime before.
+    /// Callbacks that receive events from the first start on, since there may be no runtime before.
     #[cfg(feature = "client")]
     pub(super) callbacks: Vec<(ConnectionEvents, EventCallback)>,
 }
@@ -181,9 +182,9 @@ impl<C: WireCodec> Connection<C> {
         Arc::new(Self { callee, settings, backlog, shared })
     }
 
-    /// No user's code runs while the lock is held, so a poisoned one is as good as any.
+    /// No user code runs while the lock is held.
     pub(super) fn lock(&self) -> MutexGuard<'_, Shared<C>> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared)
     }
 
     pub(crate) fn state(&self) -> ConnectionState {
@@ -230,14 +231,14 @@ impl<C: WireCodec> Shared<C> {
         self.listeners.tell(event);
     }
 
-    /// Lets the first of those who wait for room go on, if there is some.
+    /// Lets the first of those who wait for room go on, if there is room.
     pub(super) fn yield_room(&mut self) {
         if !self.room.is_empty() && !self.machine.is_full() {
             self.room.wake_first();
         }
     }
 
-    /// Everyone who waits behind a number, or for room, of a connection that is down.
+    /// All who wait for an answer or for room, of a connection that is down.
     pub(super) fn take_pending(&mut self) -> Vec<Pending<C>> {
         self.uploads = Table::default();
         self.answers = Table::default();
@@ -245,7 +246,7 @@ impl<C: WireCodec> Shared<C> {
         self.calls.drain().collect()
     }
 
-    /// Everyone who waits for the end of the connection, or for its beginning.
+    /// All who wait for the end of the connection, or for its start.
     pub(super) fn take_waiting(&mut self) -> Waiting {
         self.waker = None;
         self.room.wake_all();

@@ -1,4 +1,4 @@
-//! What the machine reports goes to those who wait for it.
+//! Passes on what the machine reports to those who wait for it.
 
 use std::sync::Arc;
 
@@ -22,14 +22,14 @@ const FEW: usize = 16;
 /// The text of the official client for a call that its server has cancelled.
 const CANCELLED: &str = "The invocation was canceled.";
 
-/// What a message means for someone outside, to be told when the connection is no longer locked.
+/// What a message means for a caller, a stream or a handler, to be told when the connection is no longer locked.
 enum Delivery<'f, C: WireCodec> {
     End(ClientCall<C>, CallEnd<'f, C::Payload<'f>>),
     Item(u64, Arc<dyn Subscriber<C>>, C::Payload<'f>),
 }
 
 impl<C: WireCodec> Connection<C> {
-    /// Takes a frame of the transport's.
+    /// Takes a frame from the transport.
     pub(super) fn receive(self: &Arc<Self>, now: Moment, frame: Frame) {
         tracing::trace!(text = frame.is_text(), "received a frame");
         let (held, mut spare) = (C::hold(frame), Vec::new());
@@ -165,7 +165,7 @@ impl<C: WireCodec> Shared<C> {
         true
     }
 
-    /// The one end of a start. Whoever waits for it is told when the connection is no longer locked.
+    /// The one place where a start ends. Those who wait for it are told when the connection is no longer locked.
     pub(super) fn disconnected(&mut self, error: &Arc<ConnectionError>) -> Waiting {
         match &**error {
             ConnectionError::Stopped => tracing::info!("disconnected: the connection was stopped"),

@@ -25,7 +25,7 @@ pub(super) struct Driver<C: WireCodec> {
     wire: Wire,
     /// The step of connecting that is under way.
     step: Option<Job>,
-    /// A refresh of the authentication, beside whatever else happens.
+    /// A refresh of the authentication, which runs beside everything else.
     refresh: Option<Job>,
     timer: Timer,
     wake: WakeSignal,
@@ -61,7 +61,7 @@ impl<C: WireCodec> Driver<C> {
     }
 
     pub(super) async fn run(mut self) {
-        // Everything that is told of a connection stands in its span.
+        // Everything that is logged about a connection is in its span.
         let url = self.connection.lock().machine.options().url.clone();
         let span = tracing::info_span!("hub_connection", %url, connection_id = tracing::field::Empty);
         poll_fn(|cx| span.in_scope(|| self.poll_run(cx))).await;
@@ -69,12 +69,12 @@ impl<C: WireCodec> Driver<C> {
 
     fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            // Who hears of the end may count on the socket being closed.
+            // Those who are told of the end may rely on the socket being closed.
             ready!(self.wire.poll_closed(cx));
             match self.next(cx) {
                 Next::Perform(effect) => self.perform(effect),
                 Next::End(waiting, error) => {
-                    // Whoever hears of it may start again: from here on, the machine is the next driver's.
+                    // Those who are told may start again: from here on, the machine belongs to the next driver.
                     self.ended = true;
                     waiting.tell(&error);
                     return Poll::Ready(());
@@ -171,7 +171,7 @@ impl<C: WireCodec> Driver<C> {
         if let Poll::Ready(brought) = self.wire.poll(cx, reads) {
             return Poll::Ready(Input::Brought(brought));
         }
-        // A timer may have slept as well, so the clock is looked at.
+        // A timer may have slept as well, so the clock is read.
         if let Poll::Ready(wake) = self.wake.poll(cx) {
             return Poll::Ready(Input::Wake(wake));
         }
@@ -230,7 +230,7 @@ fn frame<C: WireCodec>(codec: &C, transmit: Transmit<C::Out>) -> Frame {
     }
 }
 
-/// A runtime that shuts down drops its tasks; nobody may be left waiting then.
+/// A runtime that shuts down drops its tasks; no caller may be left waiting then.
 impl<C: WireCodec> Drop for Driver<C> {
     fn drop(&mut self) {
         if self.ended {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use futures_core::Stream;
 use crate::client::engine::guard::guarded;
 use crate::core::client::ConnectionError;
 use crate::core::refresh::RefreshError;
+use crate::lock::lock;
 use crate::platform::{MaybeSend, MaybeSync};
 
-/// A listener that does not listen loses the oldest of more events than this.
+/// How many events are kept for a listener; past this, the oldest are dropped.
 const KEPT: usize = 256;
 
 /// What happens to a connection.
@@ -44,10 +45,10 @@ pub enum ConnectionEvent {
     },
     /// The server has taken new credentials.
     AuthenticationRefreshed {
-        /// How long they are good for, if the server told.
+        /// How long they are valid, if the server told.
         lifetime: Option<Duration>,
     },
-    /// The credentials could not be renewed; the connection goes on as long as they are good.
+    /// The credentials could not be renewed; the connection goes on while the old ones are valid.
     AuthenticationRefreshFailed {
         /// Why.
         error: RefreshError,
@@ -55,7 +56,7 @@ pub enum ConnectionEvent {
 }
 
 /// The events of a connection, from the moment of [`HubConnection::events`](crate::HubConnection::events) on. The
-/// stream ends when the last handle of the connection is gone. Who does not read it for long loses the oldest.
+/// stream ends when the last handle of the connection is gone. If it is not read, only the newest 256 events are kept.
 #[derive(Debug)]
 pub struct ConnectionEvents(Arc<Mutex<Queue>>);
 
@@ -69,7 +70,7 @@ struct Queue {
 impl Queue {
     fn change(queue: &Mutex<Self>, change: impl FnOnce(&mut Self)) {
         let waker = {
-            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut queue = lock(queue);
             change(&mut queue);
             queue.waker.take()
         };
@@ -80,7 +81,7 @@ impl Queue {
 }
 
 impl ConnectionEvents {
-    /// What the connection tells, and where it arrives.
+    /// The events and the stream that they arrive at.
     pub(super) fn new() -> (Box<dyn Listen>, Self) {
         let queue = Arc::<Mutex<Queue>>::default();
         (Box::new(Sender(Arc::downgrade(&queue))), Self(queue))
@@ -96,7 +97,7 @@ impl Stream for ConnectionEvents {
     type Item = ConnectionEvent;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ConnectionEvent>> {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.0);
         match queue.events.pop_front() {
             Some(event) => Poll::Ready(Some(event)),
             None if queue.ended => Poll::Ready(None),
@@ -108,7 +109,7 @@ impl Stream for ConnectionEvents {
     }
 }
 
-/// A function of the user's that hears of events.
+/// A callback of the user that is told of events.
 pub(crate) type EventCallback = Arc<dyn HearEvent>;
 
 pub(crate) trait HearEvent: MaybeSend + MaybeSync {
@@ -132,14 +133,14 @@ pub(crate) async fn call_back(mut events: ConnectionEvents, callback: EventCallb
     }
 }
 
-/// Someone who hears of every event in the moment it happens.
+/// Is told of every event in the moment it happens.
 pub(crate) trait Listen: MaybeSend {
-    /// Takes an event. The connection is locked meanwhile: this can do no more than keep it. Returns whether there
-    /// is anyone left to listen.
+    /// Takes an event. The connection is locked meanwhile, so this may only keep it. Returns whether the listener is
+    /// still there.
     fn hear(&self, event: &ConnectionEvent) -> bool;
 }
 
-/// Who listens to a connection.
+/// The listeners of a connection.
 #[derive(Default)]
 pub(super) struct Listeners(Vec<Box<dyn Listen>>);
 
@@ -153,7 +154,7 @@ impl Listeners {
     }
 }
 
-/// The connection's end of its events.
+/// The connection's side of its events.
 struct Sender(Weak<Mutex<Queue>>);
 
 impl Listen for Sender {

@@ -1,4 +1,4 @@
-//! The requests that the machine asks for, each a future whose end is an input of the driver's.
+//! The requests that the machine asks for, each a future whose result is an input for the driver.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(super) enum Done {
 
 pub(super) type Job = BoxFuture<Done>;
 
-/// Asks the provider. One that panics has failed.
+/// Asks the provider. A panic counts as a failure.
 async fn fetch(provider: Option<TokenProvider>) -> Result<Option<AccessToken>, String> {
     let Some(provider) = provider else { return Ok(None) };
     guarded(async move { provider.provide().await }).await.unwrap_or_else(|| Err("it panicked".to_owned()))
@@ -111,7 +111,7 @@ impl<C: WireCodec> Jobs<C> {
         Ok(http)
     }
 
-    /// The user's headers come last, and so may replace ours.
+    /// The user's headers come last, so that they replace the client's own.
     fn headers(&self) -> Vec<(String, String)> {
         let agent = user_agent("hubwire", env!("CARGO_PKG_VERSION"), platform::OS, platform::RUNTIME, "");
         let ours = [(platform::USER_AGENT_HEADER, agent), ("X-Requested-With", "XMLHttpRequest".to_owned())];
@@ -124,7 +124,7 @@ impl<C: WireCodec> Jobs<C> {
     }
 }
 
-/// The token of a transport's requests, as the machine has it.
+/// The token of a transport's requests, kept by the machine.
 struct LinkTokens<C: WireCodec>(Weak<Connection<C>>);
 
 impl<C: WireCodec> Authorization for LinkTokens<C> {

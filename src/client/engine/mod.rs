@@ -4,7 +4,7 @@
 //! ```text
 //!   handles ──▶ connection ◀── driver ──▶ transport ──▶ platform
 //!                   │             │
-//!                   └─▶ machine ◀─┘   one lock: machine, wakers, and who waits behind its numbers
+//!                   └─▶ machine ◀─┘   one lock: machine, wakers, and who waits for its numbers
 //! ```
 //!
 //! `connection` is what handles and driver share, `calls` and `turn` what handles do with it, `start` begins and ends

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::core::client::{DEFAULT_RETRY_DELAYS, RetryContext};
 use crate::platform::{BoxFuture, MaybeSend, MaybeSync};
 
-/// When to try again after the connection was lost. The default is that of the official clients: after 0, 2, 10
+/// When to try again after the connection was lost. The default is the official clients': after 0, 2, 10
 /// and 30 seconds, and then no more.
 ///
 /// ```
@@ -18,7 +18,7 @@ use crate::platform::{BoxFuture, MaybeSend, MaybeSync};
 ///
 /// // Five times, a second apart.
 /// let patient = RetryPolicy::delays([Duration::from_secs(1); 5]);
-/// // Without end, ever less often, unless the server does not want this user.
+/// // Forever, at growing intervals, unless the server rejects this user.
 /// let endless = RetryPolicy::new(|context| {
 ///     let seconds = 2_u64.saturating_pow(context.previous_retry_count).min(60);
 ///     (context.reason.status() != Some(403)).then(|| Duration::from_secs(seconds))
@@ -46,14 +46,14 @@ impl RetryPolicy {
         Self::new(move |context| context.delay_of(&delays))
     }
 
-    /// Decides by a function: the delay before the next attempt, or `None` to give up. One that panics gives up.
+    /// Decides by a function: the delay before the next attempt, or `None` to give up. If it panics, that is to give up.
     pub fn new(decide: impl Fn(&RetryContext) -> Option<Duration> + MaybeSend + MaybeSync + 'static) -> Self {
         Self(Arc::new(move |context: RetryContext| -> BoxFuture<Option<Duration>> {
             Box::pin(ready(decide(&context)))
         }))
     }
 
-    /// As [`new`](Self::new), for a decision that takes something to wait for: a question to the user, a look at a
+    /// As [`new`](Self::new), for a decision that has to wait for something: an answer from the user, a look at a
     /// status page. It may take as long as a request (`with_request_timeout`).
     ///
     /// ```

@@ -1,5 +1,5 @@
-//! Those who wait for room: while too much is on its way to the server, the next message is not written. They go on in
-//! the order in which they came.
+//! The queue for room: while too much is on its way to the server, the next message is not written. Writers go on in the
+//! order in which they came.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -26,7 +26,7 @@ impl Room {
         self.waiting.iter().for_each(|(_, waker)| waker.wake_by_ref());
     }
 
-    /// Whether it is the turn of this one, or of someone who has no ticket yet.
+    /// Whether it is this writer's turn, which may not have a ticket yet.
     pub(super) fn is_turn_of(&self, ticket: Option<u64>) -> bool {
         self.waiting.front().is_none_or(|(first, _)| Some(*first) == ticket)
     }

@@ -16,7 +16,7 @@ use crate::core::client::ConnectionState;
 use crate::core::refresh::RefreshError;
 use crate::platform::{self, Runtime};
 
-/// Comes when a start has ended.
+/// Receives the result of a start.
 pub(crate) type Started = oneshot::Receiver<Result<(), Arc<ConnectionError>>>;
 
 impl<C: WireCodec> Connection<C> {
@@ -68,7 +68,7 @@ impl<C: WireCodec> Connection<C> {
         }
     }
 
-    /// Gets a new token and has the server take it.
+    /// Gets a new token and gives it to the server.
     pub(crate) async fn refresh(&self) -> Refreshed {
         let refreshed = self.change(|shared| {
             shared.machine.refresh(platform::now())?;
@@ -110,7 +110,7 @@ impl<C: WireCodec> Connection<C> {
             })
         });
         if let Some(ended) = ended {
-            // A sender that is gone is an end as well.
+            // A dropped sender is an end as well.
             let _ = ended.await;
         }
     }

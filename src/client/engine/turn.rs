@@ -16,7 +16,7 @@ impl<C: WireCodec> Connection<C> {
     }
 }
 
-/// Someone who wants to write.
+/// A task that wants to write.
 struct Turn<'c, C: WireCodec> {
     connection: &'c Arc<Connection<C>>,
     ticket: Option<u64>,

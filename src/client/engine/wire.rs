@@ -13,7 +13,7 @@ use crate::platform::{self, BoxFuture, Frame};
 pub(super) enum Brought {
     Frame(Frame),
     Closed(TransportError),
-    /// More than can be held, of one that cannot be held back.
+    /// More than can be held, from a transport that cannot be paused.
     TooMuch,
     /// Everything has gone out, and there is room for more.
     Sent,
@@ -46,7 +46,7 @@ impl Wire {
         self.frames.push_back(frame);
     }
 
-    /// Drops the transport without a word.
+    /// Drops the transport without a close frame.
     pub(super) fn abort(&mut self) {
         *self = Self { closing: self.closing.take(), ..Self::default() };
     }
@@ -62,7 +62,7 @@ impl Wire {
         poll_once(&mut self.closing, cx).unwrap_or(Poll::Ready(()))
     }
 
-    /// What comes next, of a transport that is read or not.
+    /// What comes next, whether the transport is read or not.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Brought> {
         if self.failed.is_none() {
             match self.poll_send(cx) {
@@ -92,7 +92,7 @@ impl Wire {
         brought
     }
 
-    /// Ready when everything has gone out that had not before.
+    /// Ready when everything that was pending has gone out.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         let Some(link) = self.link.as_mut().filter(|_| self.unflushed || !self.frames.is_empty()) else {
             return Poll::Pending;

@@ -1,4 +1,4 @@
-//! The token of a connection that is open: renewed when a request of the transport is refused, refreshed before its end.
+//! The token of an open connection: renewed when a transport request is rejected, refreshed before it expires.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use crate::core::url::HubUrl;
 /// What to POST for a refresh. There is no body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshRequest {
-    /// Where: at the hub's own server, wherever negotiate was redirected to.
+    /// The URL, on the hub's own server even when negotiate was redirected.
     pub url: HubUrl,
     /// The new bearer token, if there is one.
     pub token: Option<AccessToken>,
-    /// What the header [`CONNECTION_TOKEN_HEADER`](crate::core::refresh::CONNECTION_TOKEN_HEADER) has to say.
+    /// The value of the header [`CONNECTION_TOKEN_HEADER`](crate::core::refresh::CONNECTION_TOKEN_HEADER).
     pub connection_token: AccessToken,
 }
 
-/// What to do after a server has refused the token of a transport's request (401).
+/// What to do after a server has rejected the token of a transport request (401).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Renewal {
-    /// Another request has renewed it: try with this one.
+    /// Another request has already renewed it: use this one.
     Use(Option<AccessToken>),
     /// Ask the access token provider, and call [`ClientMachine::handle_renewed_token`].
     Ask,
-    /// There is none to be had.
+    /// No token could be obtained.
     Refused,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Authentication {
 #[derive(Debug)]
 struct Refreshing {
     deadline: Moment,
-    /// What the provider gave and was sent, once it was.
+    /// The provider's token, once it was sent.
     sent: Option<Option<AccessToken>>,
 }
 
@@ -67,7 +67,7 @@ impl Authentication {
 }
 
 impl<C: Codec> ClientMachine<C> {
-    /// The token for a request of the transport's that is made now. A transport that closes still has it.
+    /// The token for a transport request that is made now. A transport that closes still has it.
     #[must_use]
     pub fn link_token(&self) -> Option<&AccessToken> {
         match self.link() {
@@ -76,7 +76,7 @@ impl<C: Codec> ClientMachine<C> {
         }
     }
 
-    /// The server has refused this token on a request of the transport's. Another one can be had once for every attempt
+    /// The server has rejected this token on a transport request. Another one may be fetched once for every attempt
     /// to connect, and whenever it is needed later.
     pub fn handle_rejected_token(&mut self, rejected: Option<&AccessToken>) -> Renewal {
         let Some(link) = self.link() else { return Renewal::Refused };
@@ -91,7 +91,7 @@ impl<C: Codec> ClientMachine<C> {
         Renewal::Ask
     }
 
-    /// The provider has given a new token for the transport's requests: later sockets use it, and reconnects as well.
+    /// The provider has returned a new token for the transport's requests: later sockets and reconnects use it.
     /// `unix_now` is the wall clock, which the token's `exp` counts by: the time since 1970.
     pub fn handle_renewed_token(&mut self, now: Moment, unix_now: Duration, token: Option<AccessToken>) {
         let token = not_empty(token);
@@ -102,7 +102,8 @@ impl<C: Codec> ClientMachine<C> {
         }
     }
 
-    /// Gets a new token and has the server take it. Its end is [`Effect::Refreshed`], also of one that is under way.
+    /// Gets a new token and gives it to the server. It ends with [`Effect::Refreshed`]; a refresh that is under way is
+    /// joined.
     ///
     /// # Errors
     /// [`RefreshError::NotConnected`], [`RefreshError::NoProvider`].
@@ -121,7 +122,7 @@ impl<C: Codec> ClientMachine<C> {
         Ok(())
     }
 
-    /// The access token provider has answered to [`Effect::FetchRefreshToken`].
+    /// The access token provider has answered [`Effect::FetchRefreshToken`].
     pub fn handle_refresh_token(&mut self, now: Moment, token: Result<Option<AccessToken>, String>) {
         let connection_token = self.live().and_then(|live| live.link.connection_token.clone());
         let (Some(refreshing), Some(connection_token)) =
@@ -143,7 +144,7 @@ impl<C: Codec> ClientMachine<C> {
         }
     }
 
-    /// The server has answered to a refresh: the status and the body, of which
+    /// The server has answered a refresh: the status and the body, of which
     /// [`RESPONSE_LIMIT`](crate::core::negotiate::RESPONSE_LIMIT) bytes are enough.
     pub fn handle_refresh(
         &mut self,
@@ -157,7 +158,7 @@ impl<C: Codec> ClientMachine<C> {
             answer.map_err(RefreshError::Request).and_then(|(s, body)| RefreshAnswer::parse(s, body));
         let lifetime = match answer {
             Ok(answer) => {
-                // What was sent means nothing to the server that a redirect led to.
+                // The token that was sent means nothing to the server that a redirect led to.
                 let redirected = self.link().is_some_and(|link| link.redirected_token);
                 if answer.access_token.is_some() || !redirected {
                     self.handle_renewed_token(now, unix_now, answer.access_token.or(sent));
@@ -192,7 +193,7 @@ impl<C: Codec> ClientMachine<C> {
         self.effects.push_back(Effect::Refreshed(result));
     }
 
-    /// There is no connection any more whose authentication could be refreshed.
+    /// The connection whose authentication could be refreshed is gone.
     pub(super) fn end_authentication(&mut self, now: Moment) {
         if self.authentication.refreshing.is_some() {
             self.refreshed(now, Err(RefreshError::NotConnected));

@@ -1,4 +1,4 @@
-//! Calls, uploads and answers of this side.
+//! The client's calls, uploads and answers.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::core::codec::Codec;
 use crate::core::hub::CallKind;
 use crate::core::message::{HubMessage, Invocation, Outcome};
 
-/// How many bytes may wait for a server that does not read before it gets no more refusals.
+/// How many bytes may wait for a server that does not read; past this, it gets no more refusals.
 const UNREAD_ANSWERS: usize = 4 << 20;
 
 /// The text of the official client for an upload whose call is cancelled.
@@ -23,7 +23,7 @@ pub struct Begun {
 }
 
 impl<C: Codec> ClientMachine<C> {
-    /// Whether so much is on its way that the next call, item or answer should wait. What is written all the same is
+    /// Whether so much is on its way that the next call, item or answer should wait. What is written nevertheless is
     /// sent.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -74,8 +74,8 @@ impl<C: Codec> ClientMachine<C> {
         self.hub.skip_to(id);
     }
 
-    /// The caller is gone, or wants no more: the server is told. Returns whether the call had not ended. Servers before
-    /// .NET 11 ignore the cancellation of a plain call.
+    /// The caller is gone, or wants no more: the server is told. Returns whether the call was still in progress.
+    /// Servers before .NET 11 ignore the cancellation of a plain call.
     pub fn cancel(&mut self, id: u64) -> bool {
         let Some(uploads) = self.hub.cancel(id) else { return false };
         let text = self.hub.id(id);
@@ -113,21 +113,21 @@ impl<C: Codec> ClientMachine<C> {
         }
     }
 
-    /// Whether a call of the server's still expects an answer.
+    /// Whether a server call still expects an answer.
     #[must_use]
     pub fn expects_answer(&self, call: u64) -> bool {
         self.hub.peer_call(call).is_some()
     }
 
-    /// Answers a call of the server's, if an answer is still expected.
+    /// Answers a server call, if an answer is still expected.
     pub fn answer(&mut self, call: u64, outcome: Outcome<'_, C::Payload<'_>>) {
         if let Some(id) = self.hub.end_answer(call) {
             self.complete(&id, outcome);
         }
     }
 
-    /// Says at once that a call of the server's has failed; to a server that calls and calls but does not read the
-    /// answers, no more.
+    /// Says at once that a server call has failed; a server that keeps calling but does not read the
+    /// answers is no longer told.
     pub fn refuse(&mut self, call: u64, error: &'static str) {
         if let Some(id) = self.hub.end_answer(call) {
             self.write_refusal(&id, error);

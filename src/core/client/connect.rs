@@ -1,4 +1,4 @@
-//! The way up: token, negotiate, transport, handshake.
+//! Connecting: token, negotiate, transport, handshake.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -29,7 +29,7 @@ impl<C: Codec> ClientMachine<C> {
         self.authorize(now);
     }
 
-    /// Begins at the hub's own URL, with a token of the provider's.
+    /// Begins at the hub's own URL, with a token from the provider.
     fn authorize(&mut self, now: Moment) {
         self.offers = None;
         match self.tokens.valid(now).cloned() {
@@ -74,7 +74,7 @@ impl<C: Codec> ClientMachine<C> {
     fn negotiate(&mut self, now: Moment, token: Option<AccessToken>) {
         let url = self.options.url.clone();
         if self.options.skip_negotiation {
-            // There is nobody to say which transports the server has, so it can only be this one.
+            // Without negotiate nothing names the server's transports, so it can only be this one.
             let offer = AvailableTransport {
                 transport: Transport::WebSockets.name().to_owned(),
                 transfer_formats: vec![self.options.transports.format.name().to_owned()],
@@ -114,7 +114,7 @@ impl<C: Codec> ClientMachine<C> {
             Ok(answer) => answer,
             Err(source) => return self.fail(now, ConnectionError::NegotiateRequest { url, source }),
         };
-        // The provider may have a better token, but nothing to do with a redirect's.
+        // The provider may have a better token, unless the token came with a redirect.
         let provided = self.options.has_token_provider && !negotiation.has_redirected_token();
         if answer.status == 401 && provided && !self.renewed {
             self.renewed = true;
@@ -203,7 +203,7 @@ impl<C: Codec> ClientMachine<C> {
                 self.write(&HubMessage::Ping);
             }
             (Phase::Resuming { mut live, fetching_token: false, cause }, Err(error)) => {
-                // A refusal is final. A network that fails once more may be just the rest of the same trouble, and a
+                // A refusal is final. Another network failure may be part of the same outage, and a
                 // conflict (409) says that the server has not noticed the end of the old socket.
                 let again = error.status.is_none_or(|status| status == 409)
                     && live.fruitless_resumes < FRUITLESS_RESUMES;
@@ -218,7 +218,7 @@ impl<C: Codec> ClientMachine<C> {
         }
     }
 
-    /// What the last transport left half received means nothing to the next.
+    /// A message that the last transport left half received does not continue on the next.
     fn begin_transport(&mut self) {
         self.decoder = self.codec().decoder(self.options.message_limit);
         self.hold.reset();
@@ -243,7 +243,7 @@ impl<C: Codec> ClientMachine<C> {
             let skipped = mem::take(&mut self.skipped);
             return self.fail(now, ConnectionError::NoTransport { skipped });
         }
-        // The connection's id is spent.
+        // The connection's id can be used only once.
         self.effects.push_back(Effect::CloseTransport { abort: false });
         self.ask(now, negotiation);
     }
@@ -274,7 +274,7 @@ impl<C: Codec> ClientMachine<C> {
             self.retry = None;
             self.renewed = false;
             if link.info.stateful {
-                // What follows in the same frame counts already.
+                // The rest of the frame already holds hub messages.
                 self.outgoing.keep(self.options.stateful_buffer_size);
             }
             if self.options.has_token_provider {
@@ -292,7 +292,7 @@ impl<C: Codec> ClientMachine<C> {
         }
     }
 
-    /// Long polling always has a request under way, which tells soon enough that the server is gone.
+    /// Long polling always has a request under way, which soon shows that the server is gone.
     fn keep_alive(&self, now: Moment, transport: Transport) -> Option<KeepAlive> {
         (transport != Transport::LongPolling)
             .then(|| KeepAlive::new(now, self.options.keep_alive_interval, self.options.server_timeout))

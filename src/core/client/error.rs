@@ -23,10 +23,10 @@ pub enum ConnectionError {
     /// The caller's access token provider failed.
     #[error("the access token provider failed: {0}")]
     AccessToken(String),
-    /// Negotiate was answered, and the answer says no or makes no sense.
+    /// Negotiate was answered with a refusal, or with an invalid answer.
     #[error("{source}")]
     Negotiate {
-        /// Who answered.
+        /// The URL that answered.
         url: HubUrl,
         /// What is wrong.
         source: NegotiateError,
@@ -34,7 +34,7 @@ pub enum ConnectionError {
     /// Negotiate was not answered.
     #[error("negotiating with {url} failed: {source}")]
     NegotiateRequest {
-        /// Who was asked.
+        /// The URL that was asked.
         url: HubUrl,
         /// What happened.
         source: TransportError,
@@ -91,7 +91,7 @@ pub enum ConnectionError {
         "handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them"
     )]
     SlowConsumer,
-    /// This side stopped the connection.
+    /// The client stopped the connection.
     #[error("the connection was stopped")]
     Stopped,
     /// The connection is started already; stop it first.

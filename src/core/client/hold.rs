@@ -1,41 +1,42 @@
-//! When the server is not read: while more of its messages wait for handlers and streams than there is room for.
+//! When the transport is not read: while more of the server's messages wait for handlers and streams than there is room
+//! for.
 
 use std::time::Duration;
 
 use crate::core::Moment;
 
-/// How long nothing has to move before the consumer of an empty stream counts as someone who waits for a result.
+/// How long no message must be taken before an awaited empty stream counts like an awaited result.
 const STALL: Duration = Duration::from_secs(30);
 
-/// How many frames are read of a server that may have fallen silent while it was not read.
+/// How many frames are read from a server that may have fallen silent while it was not read.
 const LOOK: u8 = 64;
 
-/// How much of the server's messages waits for handlers and streams.
+/// How many of the server's messages, and how many bytes, wait for handlers and streams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
     /// Whether there is no room for more.
     pub is_full: bool,
     /// How many messages were taken in all while there was none.
     pub taken: usize,
-    /// Whether a stream is waited for that has nothing to give.
+    /// Whether an empty stream is awaited.
     pub is_hungry: bool,
 }
 
 /// Decides whether the transport is read.
 ///
 /// ```text
-///   Open ──full──▶ Watching ──nothing moves for 30 s, and a stream is waited for──▶ Stalled: read on
+///   Open ──full──▶ Watching ──nothing moves for 30 s, and a stream is awaited──▶ Stalled: read on
 ///    ▲  ◀──room────┘  ▲ └──── anything moves ────┐
 ///    └────────────────┴───────────────────────────┘
 /// ```
 ///
-/// While someone waits for the result of a call it is read as well: what the others wait for may depend on it.
+/// While the result of a call is awaited, it is read as well: the handlers that keep the others waiting may depend on it.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
     state: State,
     /// The server was not read when it was last asked.
     held: bool,
-    /// How many more frames are read to see whether the server is there.
+    /// How many more frames are read to find out whether the server is still there.
     look: u8,
 }
 
@@ -71,7 +72,7 @@ impl Hold {
         !self.held || self.look > 0
     }
 
-    /// The server has shown nothing for too long. Returns whether that may be because it was not read: then it is, for
+    /// The server has been silent for too long. Returns whether that may be because it was not read: then it is read, for
     /// a few frames.
     pub(super) fn look(&mut self) -> bool {
         let looks = self.held && self.look == 0;
@@ -126,7 +127,7 @@ mod tests {
         assert!(hold.may_read(60 * SECOND, Load { taken: 1, ..HUNGRY }, false));
         assert!(hold.may_read(61 * SECOND, Load { taken: 1, ..HUNGRY }, false));
         assert!(!hold.may_read(62 * SECOND, Load { taken: 2, ..HUNGRY }, false));
-        // Nobody is hungry.
+        // No stream is awaited.
         let mut hold = Hold::default();
         assert!(!hold.may_read(SECOND, FULL, false));
         assert!(!hold.may_read(31 * SECOND, FULL, false));

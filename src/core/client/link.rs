@@ -9,7 +9,7 @@ use crate::core::negotiate::Transport;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 
-/// How often in a row resuming a connection is tried without a word from the server in between.
+/// How many times in a row a resume is tried without a message from the server in between.
 pub(super) const FRUITLESS_RESUMES: u8 = 3;
 
 /// What was agreed on in negotiate.

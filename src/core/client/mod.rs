@@ -16,10 +16,10 @@
 //! | `connect` | token, negotiate, transport, handshake |
 //! | `recover` | what a failure means: resume, reconnect, or the end |
 //! | `receive` | frames and messages from the server, its silence, and when it is not read |
-//! | `calls` | calls, uploads and answers of this side |
+//! | `calls` | the client's calls, uploads and answers |
 //! | `authentication` | renewal and refresh of the token |
 //!
-//! A driver has a transport, a clock and nothing to decide. Order of calls: [`start`](ClientMachine::start); then again
+//! A driver has a transport and a clock, and decides nothing. Order of calls: [`start`](ClientMachine::start); then again
 //! and again
 //!
 //! 1. perform what [`poll_effect`](ClientMachine::poll_effect) gives, until it gives `None`. After
@@ -29,7 +29,7 @@
 //!    end, [`poll_timeout`](ClientMachine::poll_timeout). Hand it in by the `handle_…` method of that name.
 //!
 //! Calls and [`stop`](ClientMachine::stop) may come at any time. An input that does not fit the state is late, and is
-//! refused: nothing of it counts. The machine knows numbers; who waits behind a number is the owner's business.
+//! refused: it changes nothing. The machine knows calls by number; the owner knows who waits for each.
 
 mod authentication;
 mod calls;
@@ -90,7 +90,7 @@ pub enum ConnectionState {
     Connecting,
     /// Calls can be made.
     Connected,
-    /// The connection was lost; there may be another soon.
+    /// The connection was lost; another may replace it soon.
     Reconnecting,
     /// Stopping.
     Disconnecting,
@@ -125,8 +125,8 @@ pub enum Effect {
     /// Close the transport, or give up opening it, and wait until that is done before the next effect. No more inputs
     /// of it count.
     CloseTransport {
-        /// Whether to drop it without a word, since the peer would take a close frame as the end of a connection that
-        /// goes on. Else send what [`ClientMachine::poll_transmit`] still has first.
+        /// Whether to drop it without a close frame, which the peer would take as the end of a connection that
+        /// goes on. Otherwise send what [`ClientMachine::poll_transmit`] still has first.
         abort: bool,
     },
     /// The connection is up.
@@ -462,7 +462,7 @@ impl<C: Codec> fmt::Debug for ClientMachine<C> {
     }
 }
 
-/// A token without text stands for none.
+/// An empty token means no token.
 fn not_empty(token: Option<AccessToken>) -> Option<AccessToken> {
     token.filter(|token| !token.secret().is_empty())
 }

@@ -120,22 +120,22 @@ impl<C: Codec> ClientMachine<C> {
         }
     }
 
-    /// More of the server's messages wait for this side than it can hold.
+    /// More of the server's messages wait for handlers and streams than the client can hold.
     pub fn handle_slow_consumer(&mut self, now: Moment) {
         if self.has_transport() {
             self.fail(now, ConnectionError::SlowConsumer);
         }
     }
 
-    /// The transport has ended by itself.
+    /// The transport has ended without being closed by the client.
     pub fn handle_transport_closed(&mut self, now: Moment, error: TransportError) {
-        // While something else is under way there is no transport that could have ended.
+        // In any other phase there is no transport that could have ended.
         if matches!(*self.phase, Phase::Connected(_) | Phase::Handshaking(..)) {
             self.fail(now, ConnectionError::Transport(error));
         }
     }
 
-    /// The network or the page is back: a retry that waits is made now, and a connection shows whether it lives.
+    /// The network or the page is back: a waiting retry is made now, and a connection is probed for signs of life.
     pub fn handle_wake(&mut self, now: Moment) {
         match &mut *self.phase {
             Phase::WaitingToRetry => self.attempt(now),

@@ -1,4 +1,4 @@
-//! The way down, and back up again.
+//! Losing a connection, and getting it back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,7 +131,7 @@ impl<C: Codec> ClientMachine<C> {
         self.end_authentication(now);
     }
 
-    /// The one exit.
+    /// The one place where the machine disconnects.
     pub(super) fn disconnect(&mut self, error: Arc<ConnectionError>) {
         *self.phase = Phase::Disconnected;
         self.retry = None;

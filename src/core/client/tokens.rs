@@ -8,10 +8,10 @@ use crate::core::token::{AccessToken, ClientToken};
 /// A token is renewed so long before it expires, or after three quarters of a short life.
 const LEEWAY: Duration = Duration::from_secs(60);
 
-/// The last token of the provider's, kept for reconnects.
+/// The provider's last token, kept for reconnects.
 ///
 /// A token that tells its end (`exp`) is used until shortly before it. Any other serves the one attempt that it was
-/// fetched for, since nobody knows how long it is good.
+/// fetched for, since its lifetime is not known.
 #[derive(Debug, Default)]
 pub(super) struct TokenCache {
     token: Option<(AccessToken, Moment)>,

@@ -2,7 +2,7 @@
 //!
 //! Reading finds the envelope in one pass and leaves payloads as slices of the text. They are checked to be JSON,
 //! so what a handler decodes later can be of the wrong type, but not malformed. Property names are case-sensitive
-//! and come in any order, unknown ones are ignored, and of doubles the last one counts, as in the official parsers.
+//! and come in any order, unknown ones are ignored, and of duplicates the last one counts, as in the official parsers.
 
 pub(crate) mod reader;
 
@@ -150,7 +150,7 @@ impl<'a> Fields<'a> {
             (Some(error), None | Some("null")) => Ok(Outcome::Error(error)),
             // An empty error text does not count.
             (Some(error), Some(result)) if error.is_empty() => Ok(Outcome::Value(result)),
-            (Some(_), Some(_)) => Err(ProtocolError::Message("both `result` and `error` are there")),
+            (Some(_), Some(_)) => Err(ProtocolError::Message("both `result` and `error` are present")),
             (None, Some(result)) => Ok(Outcome::Value(result)),
             (None, None) => Ok(Outcome::Void),
         }

@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
         if self.at == self.text.len() { Ok(()) } else { self.error("something follows the value") }
     }
 
-    /// Reads an object; `field` gets each name and each value's text, in order, doubles and all.
+    /// Reads an object; `field` gets each name and each value's text, in order, duplicates included.
     pub(crate) fn object(&mut self, mut field: impl FnMut(&str, &'a str) -> Result<()>) -> Result<()> {
         self.members(|name, value| field(&name, value))
     }

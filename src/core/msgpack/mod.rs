@@ -270,7 +270,7 @@ pub(crate) fn write_map(out: &mut Vec<u8>, count: usize) {
 
 /// Writes the header of an array or a map: a count of up to 15 in the first byte, or in two or four more.
 fn write_header(out: &mut Vec<u8>, [short, medium, long]: [u8; 3], count: usize) {
-    #[allow(clippy::cast_possible_truncation, reason = "each arm has looked")]
+    #[allow(clippy::cast_possible_truncation, reason = "each arm has checked the range")]
     match count {
         0..=0x0f => out.push(short | count as u8),
         0x10..=0xffff => {
@@ -293,7 +293,7 @@ fn write_text_or_nil(out: &mut Vec<u8>, text: Option<&str>) {
 
 /// Writes a text.
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
-    #[allow(clippy::cast_possible_truncation, reason = "each arm has looked")]
+    #[allow(clippy::cast_possible_truncation, reason = "each arm has checked the range")]
     match text.len() {
         length @ 0..=0x1f => out.push(0xa0 | length as u8),
         length @ 0x20..=0xff => out.extend_from_slice(&[0xd9, length as u8]),
@@ -312,7 +312,7 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
 /// Writes bytes.
 #[cfg(all(native, feature = "service", feature = "msgpack"))]
 pub(crate) fn write_binary(out: &mut Vec<u8>, bytes: &[u8]) {
-    #[allow(clippy::cast_possible_truncation, reason = "each arm has looked")]
+    #[allow(clippy::cast_possible_truncation, reason = "each arm has checked the range")]
     match bytes.len() {
         length @ 0..=0xff => out.extend_from_slice(&[0xc4, length as u8]),
         length @ 0x100..=0xffff => {

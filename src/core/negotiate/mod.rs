@@ -65,7 +65,7 @@ pub enum NegotiateError {
         "the server speaks the old ASP.NET SignalR protocol; only ASP.NET Core SignalR and Azure SignalR Service can be connected to"
     )]
     LegacyServer,
-    /// The server refuses, in its own words, of which the first 4 KiB are kept ([`clip`]).
+    /// The server refuses, with a text of which the first 4 KiB are kept ([`clip`]).
     #[error("the server refuses the connection: {0}")]
     Refused(String),
     /// Redirects did not end.
@@ -116,7 +116,7 @@ impl fmt::Display for StatusHint {
 /// What to POST for negotiate. There is no body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NegotiateRequest {
-    /// Where.
+    /// The URL.
     pub url: HubUrl,
     /// The bearer token, if there is one.
     pub token: Option<AccessToken>,
@@ -144,8 +144,8 @@ pub enum Negotiated {
 
 /// One negotiation, from the hub's URL through all redirects.
 ///
-/// A redirect holds for this negotiation only: the next start begins at the hub's URL again, with a token of the
-/// caller's, and never sends a redirect's token back to the app server.
+/// A redirect holds for this negotiation only: the next start begins at the hub's URL again, with the caller's token,
+/// and never sends a redirect's token back to the app server.
 #[derive(Debug, Clone)]
 pub struct Negotiation {
     url: HubUrl,
@@ -175,7 +175,7 @@ impl Negotiation {
         NegotiateRequest { url: negotiate_url(&self.url, self.stateful), token: self.token.clone() }
     }
 
-    /// The server that is being talked to: the hub's URL, or where it redirected to.
+    /// The server in use: the hub's URL, or where it redirected to.
     #[must_use]
     pub fn url(&self) -> &HubUrl {
         &self.url
@@ -187,13 +187,13 @@ impl Negotiation {
         self.token.as_ref()
     }
 
-    /// Whether the token came with a redirect. The caller's own token provider must then stay out of it.
+    /// Whether the token came with a redirect. The caller's token provider must not replace it then.
     #[must_use]
     pub fn has_redirected_token(&self) -> bool {
         self.redirected_token
     }
 
-    /// How long the credentials are good for, as the last answer that told it said.
+    /// How long the credentials are valid, by the last answer that told.
     #[must_use]
     pub fn token_lifetime(&self) -> Option<Duration> {
         self.token_lifetime

@@ -9,7 +9,7 @@ use crate::core::token::AccessToken;
 /// How many transports an answer may offer. There are three; each that is not taken is kept with its reason.
 const TRANSPORT_LIMIT: usize = 64;
 
-/// A transport that the server offers, in its own words. Names that this client does not know are kept, the first
+/// A transport that the server offers, as the server names it. Names that this client does not know are kept, the first
 /// 4 KiB of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AvailableTransport {
@@ -38,7 +38,7 @@ pub struct NegotiateResponse {
     pub negotiate_version: i64,
     /// The transports, in the server's order of preference.
     pub available_transports: Vec<AvailableTransport>,
-    /// Negotiate there instead.
+    /// Where to negotiate instead.
     pub url: Option<String>,
     /// The token to use from now on.
     pub access_token: Option<AccessToken>,
@@ -51,7 +51,7 @@ pub struct NegotiateResponse {
 }
 
 impl NegotiateResponse {
-    /// Reads an answer. Unknown properties are ignored, and of doubles the last one counts.
+    /// Reads an answer. Unknown properties are ignored, and of duplicates the last one counts.
     ///
     /// # Errors
     /// [`NegotiateError::NotJson`], [`NegotiateError::Invalid`], [`NegotiateError::WrongCase`],

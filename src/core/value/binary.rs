@@ -1,3 +1,5 @@
+//! Bytes in either protocol.
+
 use std::fmt;
 use std::ops::Deref;
 

@@ -1,3 +1,5 @@
+//! Tests of bytes and timestamps in both protocols.
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Binary, Timestamp, TimestampError, Zone};

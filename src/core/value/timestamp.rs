@@ -1,3 +1,5 @@
+//! Points in time in either protocol.
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -20,7 +20,7 @@ pub(crate) struct HttpClient {
 }
 
 impl HttpClient {
-    /// There are no cookies here, and so no credentials in a browser's sense.
+    /// There are no cookies here, so no credentials in the sense of browsers.
     pub(crate) fn new(_with_credentials: bool) -> Result<Self, TransportError> {
         // A WebSocket needs HTTP/1.1, which the build leaves as the only choice.
         let client = tls::http_client_builder()
@@ -89,7 +89,7 @@ impl HttpBody {
             return Poll::Ready(match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => Some(Ok(data)),
-                    // Trailers tell nothing.
+                    // Trailers are ignored.
                     Err(_) => continue,
                 },
                 Some(Err(error)) => Some(Err(describe(error))),
@@ -99,7 +99,7 @@ impl HttpBody {
     }
 }
 
-/// A relative URL has nothing to be relative to here.
+/// A native program has no page that a relative URL could be resolved against.
 pub(crate) fn absolute_url(url: &str) -> Result<HubUrl, UrlError> {
     HubUrl::parse(url)
 }

@@ -1,5 +1,7 @@
 //! The native side: tokio, reqwest and rustls.
 
+#[cfg(any(feature = "client", feature = "service"))]
+mod clock;
 #[cfg(feature = "client")]
 mod http;
 #[cfg(feature = "client")]
@@ -13,12 +15,14 @@ mod wake;
 #[cfg(feature = "client")]
 mod web_socket;
 
+#[cfg(any(feature = "client", feature = "service"))]
+pub(crate) use self::clock::unix_now;
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) use self::task::ThreadBound;
 #[cfg(feature = "client")]
 pub(crate) use self::{
     http::{HttpBody, HttpClient, absolute_url},
-    task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep, unix_now},
+    task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep},
     wake::WakeSignal,
     web_socket::{Frame, SharedBytes, SharedText, WebSocket, transports},
 };

@@ -1,9 +1,9 @@
-//! The clocks, timers and tasks of a native program: tokio's.
+//! The monotonic clock, timers and tasks of a native program: tokio's.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::core::Moment;
 use crate::core::TransportError;
@@ -21,11 +21,6 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) fn now() -> Moment {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     EPOCH.get_or_init(Instant::now).elapsed()
-}
-
-/// The wall clock: the time since 1970.
-pub(crate) fn unix_now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Where futures run in the background, whichever thread asks for it.
@@ -54,7 +49,7 @@ pub(crate) fn sleep(duration: Duration) -> BoxFuture<()> {
     Box::pin(tokio::time::sleep(duration))
 }
 
-/// What never leaves its thread in a browser, which has one only, and can go anywhere here.
+/// A value that stays on its thread in a browser, which has only one, and may be sent to any thread here.
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) struct ThreadBound<T>(T);
 

@@ -1,10 +1,10 @@
-//! What a page hears of in a browser, and a native program does not.
+//! The native counterpart of a browser's wake signals, which never come.
 
 use std::task::{Context, Poll};
 
 use crate::platform::Wake;
 
-/// A native program hears of nothing here: its clock and its timers keep going.
+/// Never signals: a native program's clock and timers keep going.
 #[derive(Debug)]
 pub(crate) struct WakeSignal;
 
@@ -13,7 +13,7 @@ impl WakeSignal {
         Self
     }
 
-    #[allow(clippy::unused_self, reason = "a browser has something to tell")]
+    #[allow(clippy::unused_self, reason = "a browser has signals")]
     pub(crate) fn poll(&mut self, _cx: &mut Context<'_>) -> Poll<Wake> {
         Poll::Pending
     }

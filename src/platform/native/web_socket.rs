@@ -147,7 +147,7 @@ impl WebSocket {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// The client's end of a connection that has been upgraded.
     async fn over(connection: S) -> Self {
-        // tungstenite's `max_write_buffer_size` stays unset: it would refuse a large message of ours as well.
+        // tungstenite's `max_write_buffer_size` stays unset: it would refuse a large own message as well.
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(DEFAULT_MESSAGE_LIMIT))
@@ -159,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// The next message; an error once the socket is closed, by either side.
+    /// The next message; an error once the socket is closed, whichever end closed it.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
         loop {
             if self.pings >= PING_LIMIT {
@@ -189,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Whether more has come than can wait while nobody reads. Never: the peer is held back by then.
+    /// Whether more has come than can wait while the driver does not read. Never: the peer is held back by then.
     #[allow(clippy::unused_self, reason = "a browser's socket cannot be held back")]
     pub(crate) fn poll_overflow(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
@@ -213,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends what is left and a close frame. The peer's answer is not waited for, and a peer that no longer reads
+    /// Sends what is left and a close frame. The peer's answer is not awaited, and a peer that no longer reads
     /// cannot hold this up for long.
     pub(crate) async fn close(mut self, left: impl IntoIterator<Item = Frame>) {
         let last = async {
@@ -225,7 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 .await
                 .map_err(from_tungstenite)
         };
-        // A socket that is broken already has nothing more to say.
+        // A broken socket cannot send anything more.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, last).await;
     }
 }
@@ -255,7 +255,7 @@ mod tests {
         let (ours, mut theirs) = duplex(32 * ping.len());
         let mut socket = WebSocket::over(ours).await;
         let mut pings = 0;
-        // Else tokio would let neither end do anything for a while, now and then.
+        // Otherwise tokio's cooperative budget would now and then let neither end make progress.
         tokio::task::unconstrained(async {
             loop {
                 assert!(poll!(poll_fn(|cx| socket.poll_next(cx))).is_pending());
@@ -268,7 +268,7 @@ mod tests {
         .await;
         assert!(pings >= PING_LIMIT);
 
-        // Nothing is lost once it reads: neither the pongs, nor what either side has to say.
+        // Nothing is lost once it reads: neither the pongs nor the messages of either end.
         poll_fn(|cx| socket.poll_ready(cx)).await.unwrap();
         socket.start_send(Frame::from("from the client")).unwrap();
         let client = async {

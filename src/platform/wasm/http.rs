@@ -130,14 +130,14 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// What JavaScript says names the whole URL, query and all, or the header's value.
+/// JavaScript's own text names the whole URL with its query, or the header's value.
 fn impossible_request() -> TransportError {
     TransportError::new(
         "the request cannot be made: a header has a name or a value that is not allowed, or the URL is not valid or has a user name in it",
     )
 }
 
-/// Browsers keep the reason from the page.
+/// Browsers hide the reason from the page.
 fn unreachable_server() -> TransportError {
     TransportError::new(
         "the server cannot be reached, or its CORS rules do not allow this page's origin with credentials; the browser's console knows which",

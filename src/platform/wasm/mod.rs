@@ -5,7 +5,7 @@ mod task;
 mod wake;
 mod web_socket;
 
-/// What never leaves its thread.
+/// A value that never leaves its thread.
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) use send_wrapper::SendWrapper as ThreadBound;
 
@@ -18,7 +18,7 @@ pub(crate) use self::{
     web_socket::{Frame, WebSocket, transports},
 };
 
-/// Browsers tell no operating system that could be relied on.
+/// Browsers do not reliably tell the operating system.
 pub(crate) const OS: &str = "";
 pub(crate) const RUNTIME: &str = "Browser";
 /// Browsers do not let a page set `User-Agent`.

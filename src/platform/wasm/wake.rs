@@ -1,4 +1,4 @@
-//! What a page hears of the network and of being frozen, hidden and shown.
+//! The wake signals of a page: the network, and being frozen, hidden and shown.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use web_sys::{Event, EventTarget};
 
 use crate::platform::Wake;
 
-/// Nobody asks for a while: then only the newest of what happened is of interest.
+/// The driver may not ask for a while: then only the newest signals matter.
 const WAITING_LIMIT: usize = 8;
 
 #[derive(Default)]
@@ -20,8 +20,8 @@ struct Inbox {
     waker: Option<Waker>,
 }
 
-/// Listens to what a page hears of network and Page Lifecycle, a worker of the network. Node hears of neither. Its
-/// listeners are gone when it is dropped.
+/// Listens to a page's network and Page Lifecycle events, in a worker to those of the network. Node has neither. Its
+/// listeners are removed when it is dropped.
 pub(crate) struct WakeSignal {
     inbox: Rc<RefCell<Inbox>>,
     listening: Vec<(EventTarget, &'static str)>,
@@ -80,13 +80,13 @@ impl WakeSignal {
 impl Drop for WakeSignal {
     fn drop(&mut self) {
         for (target, name) in &self.listening {
-            // One that is gone already is as good.
+            // A listener that is already gone does no harm.
             let _ = target.remove_event_listener_with_callback(name, self.listener.as_ref().unchecked_ref());
         }
     }
 }
 
-/// `undefined` where there is none.
+/// `undefined` if the property is missing.
 fn property(of: &JsValue, name: &str) -> JsValue {
     js_sys::Reflect::get(of, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED)
 }
@@ -153,7 +153,7 @@ mod tests {
         Object::define_property(&document, &"visibilityState".into(), &hidden);
         dispatch(&document, "visibilitychange");
         assert!(signal.inbox.borrow().waiting.is_empty());
-        // The one of the prototype is back then.
+        // The prototype's property is back then.
         Reflect::delete_property(&document, &"visibilityState".into()).unwrap();
         dispatch(&document, "visibilitychange");
         assert_eq!(signal.inbox.borrow().waiting, [Wake::Visible]);

@@ -103,7 +103,7 @@ impl AsRef<JsValue> for Frame {
     }
 }
 
-/// A browser's WebSocket. It closes when dropped, and its events then reach nobody.
+/// A browser's WebSocket. It closes when dropped, and its events are then ignored.
 pub(crate) struct WebSocket {
     socket: web_sys::WebSocket,
     inbox: Rc<RefCell<Inbox<Frame>>>,
@@ -121,7 +121,7 @@ impl WebSocket {
     ) -> Result<Self, TransportError> {
         let url = with_token_in_query(&url, token.as_ref()).to_web_socket_text();
         let socket = web_sys::WebSocket::new(&url).map_err(|_| {
-            // What the browser says names the whole URL, token and all.
+            // The browser's own text names the whole URL with its token.
             TransportError::new(
                 "the browser refuses to open a WebSocket: the URL is not valid, or it is http and the page's is https",
             )
@@ -154,7 +154,7 @@ impl WebSocket {
         });
         socket.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
 
-        // An error event tells nothing, and a close event follows it.
+        // An error event has no details, and a close event follows it.
         let at_close = Rc::clone(&inbox);
         let on_close = Closure::new(move |event: CloseEvent| {
             Inbox::handle(&at_close, |inbox| {
@@ -166,12 +166,13 @@ impl WebSocket {
         Self { socket, inbox, _on_open: on_open, _on_message: on_message, _on_close: on_close }
     }
 
-    /// The next message; an error once the socket is closed, by either side.
+    /// The next message; an error once the socket is closed, whichever end closed it.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
         self.inbox.borrow_mut().poll_next(cx)
     }
 
-    /// Whether more has come than can wait while nobody reads. The socket is closed then, and nothing waits any more.
+    /// Whether more has come than can wait while the driver does not read. The socket is closed then, and its
+    /// messages are gone.
     pub(crate) fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.inbox.borrow_mut().poll_overflow(cx)
     }
@@ -193,14 +194,14 @@ impl WebSocket {
         .map_err(|e| describe(&e))
     }
 
-    #[allow(clippy::unused_self, reason = "a browser's socket flushes by itself")]
+    #[allow(clippy::unused_self, reason = "a browser's socket flushes automatically")]
     pub(crate) fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends what is left and closes. The browser finishes both by itself, and is not waited for: offline that
+    /// Sends what is left and closes. The browser finishes both in the background, which is not awaited: offline it
     /// can take minutes.
-    #[allow(clippy::unused_async, reason = "natively the last flush is waited for")]
+    #[allow(clippy::unused_async, reason = "natively the last flush is awaited")]
     pub(crate) async fn close(mut self, left: impl IntoIterator<Item = Frame>) {
         for frame in left {
             if self.start_send(frame).is_err() {

@@ -131,7 +131,7 @@ export async function stopComparing() {
   await Promise.all(connections.map((connection) => connection?.stop()));
 }
 
-/** Whose connections they are; nobody's if it is undefined. */
+/** The user whose connections they are; none if it is undefined. */
 export function enableComparing(name) {
   user = name;
   start.disabled = name === undefined;

@@ -16,7 +16,7 @@ export function time(at, options = { hour: "2-digit", minute: "2-digit" }) {
   return made;
 }
 
-/** Somebody's initial in somebody's colour, which is the same in every window. */
+/** A user's initial in the user's colour, which is the same in every window. */
 export function avatar(user) {
   const made = element("span", "avatar", [...user.trim()][0]?.toUpperCase() ?? "?");
   let hue = 0;

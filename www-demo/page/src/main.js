@@ -17,7 +17,7 @@ const NAME = "hubwire-name";
 let stay;
 const incoming = new Incoming();
 
-/** Shows how far somebody got (`new`, `in`, `out`), and what the connection does. */
+/** Shows where the user is (`new`, `in`, `out`), and what the connection does. */
 function show(stage, state) {
   document.body.dataset.stage = stage;
   showState(state);
@@ -165,7 +165,7 @@ function words(error) {
   return /[.!?]$/.test(said) ? said : `${said}.`;
 }
 
-/** Measures a round trip every second. One that takes longer is waited for. */
+/** Measures a round trip every second. The next one waits for one that takes longer. */
 let measuring = false;
 async function measure() {
   if (!stay?.connection || measuring) return;

@@ -12,7 +12,7 @@ const NEAR = 80;
 
 let last = {};
 
-/** Adds what somebody said: a text, or an element such as a file. */
+/** Adds what a user said: a text, or an element such as a file. */
 export function addMessage(user, content, own) {
   const now = Date.now();
   const continued = last.user === user && now - last.at < TOGETHER;

@@ -75,7 +75,7 @@ async function negotiate(user, signal) {
   return answer;
 }
 
-/** Asks the app server for trouble with the connections of somebody. */
+/** Asks the app server for trouble with a user's connections. */
 export async function makeTrouble(user, trouble) {
   const body = JSON.stringify({ user, ...trouble });
   await request("trouble", { method: "POST", headers: { "content-type": "application/json" }, body });

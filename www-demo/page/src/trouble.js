@@ -25,7 +25,7 @@ export function enableTrouble(enabled) {
   if (!enabled) delay.ariaChecked = "false";
 }
 
-/** Makes the switches work for whoever `user` says. */
+/** Makes the switches work for the user that `user` names. */
 export function setUpTrouble(user) {
   const make = async (trouble, text) => {
     byId("trouble-error").textContent = "";

@@ -13,7 +13,7 @@ use axum::{
 };
 use tower_http::services::ServeDir;
 
-/// The pages. They may connect to their own server and to the service, and to nobody else.
+/// The pages. They may connect to their own server and to the service, and to nothing else.
 pub(crate) fn router(service: &str) -> Router {
     let sockets = service.replacen("http", "ws", 1);
     let policy = format!(

@@ -18,7 +18,7 @@ use hubwire::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The role of connections that only listen: they are nobody's presence.
+/// The role of connections that only listen: they do not count as presence.
 pub(crate) const WATCHER: &str = "watcher";
 
 const MAX_TEXT: usize = 2000;
@@ -58,7 +58,7 @@ pub(crate) struct Room {
     hub: HubClient,
     /// The users by their connections.
     present: Mutex<BTreeMap<String, String>>,
-    /// Presence is published by one at a time, so that nobody is left with an older list.
+    /// Presence is published by one task at a time, so that no client is left with an older list.
     publishing: tokio::sync::Mutex<()>,
     messages: AtomicU64,
     bytes: AtomicU64,

@@ -21,7 +21,7 @@ pub(super) struct Endpoint {
     pub(super) timeout: Duration,
 }
 
-/// `None`: nobody answered in time.
+/// `None`: there was no answer in time.
 pub(super) type Exchange = BoxFuture<Result<Option<HttpResponse>, TransportError>>;
 
 impl Endpoint {
@@ -29,8 +29,8 @@ impl Endpoint {
         HttpRequest::new(method, self.url.clone(), Arc::clone(&self.headers))
     }
 
-    /// Sends a request with the token of the moment, and waits for the head of the answer. When the server refuses
-    /// the token, it is renewed and the request sent again, once.
+    /// Sends a request with the current token, and waits for the head of the answer. When the server rejects the token,
+    /// it is renewed and the request sent again, once.
     pub(super) fn send(
         self: Arc<Self>,
         request: HttpRequest,
@@ -66,7 +66,7 @@ impl Endpoint {
     }
 }
 
-/// Another token, after a server refused this one.
+/// Another token, after a server rejected this one.
 pub(super) async fn renew(
     authorization: &dyn Authorization,
     rejected: Option<AccessToken>,

@@ -12,7 +12,7 @@ use super::server_sent_events::ServerSentEvents;
 use crate::core::TransportError;
 use crate::platform::{self, Frame, HttpRequest, Method};
 
-/// How long what is left may take to go out when a connection closes, and how long the goodbye after it.
+/// How long the remaining messages may take to go out when a connection closes, and how long the DELETE after them.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Browsers refuse requests that outlive their page with more than 64 KiB between them.
@@ -66,15 +66,15 @@ impl HttpLink {
         self.sending = Some(endpoint.exchange(request, timeout));
     }
 
-    /// Sends what is left, then gives up what it receives by, and tells the server that this is the end if it would
-    /// not see that by itself.
+    /// Sends what is left, then drops the request that it receives by, and sends a DELETE if the server would not notice
+    /// the end otherwise.
     pub(super) async fn close(mut self, mut left: VecDeque<Frame>) {
         let mut sleep = platform::sleep(CLOSE_TIMEOUT);
         poll_fn(|cx| {
             loop {
                 match self.poll_ready(cx) {
                     Poll::Pending => return sleep.as_mut().poll(cx),
-                    // A connection that is broken already has nothing more to say.
+                    // A broken connection cannot send anything more.
                     Poll::Ready(Err(_)) => return Poll::Ready(()),
                     Poll::Ready(Ok(())) => {}
                 }
@@ -88,7 +88,7 @@ impl HttpLink {
         if let Receiving::Polls(polls) = receiving {
             drop(polls);
             let goodbye = HttpRequest { outlives_page: true, ..endpoint.request(Method::Delete) };
-            // A server that does not know the connection any more has ended it by itself.
+            // A server that no longer knows the connection has already ended it.
             let _ = endpoint.exchange(goodbye, CLOSE_TIMEOUT).await;
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Server-Sent Events and long polling are made of plain requests whose answers are read as they come. In a browser
 //! that is `fetch`, not `EventSource`: the token goes into the `Authorization` header, where no log has it, as no
-//! query does; it works in service workers and in Node; and nothing reconnects by itself, so that the end of a stream,
-//! for whatever reason, is the end of the connection, at once.
+//! query does; it works in service workers and in Node; and nothing reconnects automatically, so that the end of a
+//! stream, for whatever reason, is the end of the connection, at once.
 
 mod endpoint;
 mod http_link;
@@ -32,7 +32,7 @@ pub(crate) trait Authorization: MaybeSend + MaybeSync {
     /// The token for a request that is made now.
     fn current(&self) -> Option<AccessToken>;
 
-    /// A server refused this token (401). Another one to try with, or `None` when none could be obtained.
+    /// A server rejected this token (401). Returns another one to try, or `None` when none could be obtained.
     fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, String>>;
 
     /// The server wants the connection's authentication refreshed before it goes on.
@@ -46,7 +46,7 @@ pub(crate) enum Link {
 }
 
 impl Link {
-    /// Opens a transport. How long that may take is the caller's to say; `timeout` is for each message sent later.
+    /// Opens a transport. The caller limits how long that may take; `timeout` is for each message sent later.
     pub(crate) async fn open(
         transport: Transport,
         format: TransferFormat,
@@ -69,7 +69,7 @@ impl Link {
         Ok(Self::Http(Box::new(HttpLink::new(endpoint, receiving))))
     }
 
-    /// The next message; an error once the transport has ended, by either side. An empty one only tells that the
+    /// The next message; an error once the transport has ended, whichever end closed it. An empty one only tells that the
     /// peer is there.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
         match self {
@@ -78,8 +78,9 @@ impl Link {
         }
     }
 
-    /// Whether more has come than can wait while nobody reads: the link has ended then. Only a browser's WebSocket
-    /// cannot be held back; an answer over HTTP is pulled, piece by piece, by [`poll_next`](Self::poll_next).
+    /// Whether more has come than can wait while the driver does not read: the link has ended then. Only a browser's
+    /// WebSocket cannot be held back; an answer over HTTP is pulled, piece by piece, by
+    /// [`poll_next`](Self::poll_next).
     pub(crate) fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::WebSocket(link) => link.poll_overflow(cx),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// An empty token means to go without, whoever it comes from.
+/// An empty token means no token, wherever it comes from.
 #[test]
 fn an_empty_renewed_token_is_none() {
     let mut bench = stateful();

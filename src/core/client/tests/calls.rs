@@ -63,7 +63,7 @@ fn calls_on_the_wire() {
     assert_eq!(bench.sent(), format!("{{\"type\":5,\"invocationId\":\"2\"}}\u{1e}{end}\u{1e}"));
 }
 
-/// An id that the server chose never ends a call of ours.
+/// An id that the server chose never ends a call of the client.
 #[test]
 fn an_upload_of_the_servers_is_no_end_of_our_call() {
     let mut bench = Bench::at(4);
@@ -116,7 +116,7 @@ fn pings_and_the_servers_silence() {
     assert_eq!(bench.end().0, ConnectionError::ServerTimeout { limit: 30 * SECOND });
 }
 
-/// While this side does not read, silence shows nothing, until it has looked.
+/// While the client does not read, silence shows nothing, until it has looked.
 #[test]
 fn a_silent_server_is_noticed_by_a_client_that_does_not_read() {
     let full = Load { is_full: true, ..Load::default() };

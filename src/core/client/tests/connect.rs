@@ -1,4 +1,4 @@
-//! The way up.
+//! Connecting.
 
 use super::*;
 
@@ -113,7 +113,7 @@ fn negotiation_can_be_skipped() {
     let [Effect::Open { url, .. }] = &bench.effects()[..] else { panic!() };
     assert_eq!((url.to_text().as_str(), bench.machine.link_token()), ("https://app/chat", None));
 
-    // Nobody says then that the server has another transport than this.
+    // Without negotiate nothing names another transport of the server.
     let mut bench = Bench::new(|options| {
         options.skip_negotiation = true;
         options.transports.allowed = Transport::LongPolling.into();
@@ -177,7 +177,7 @@ fn opening(change: impl FnOnce(&mut ClientOptions)) -> Bench {
 fn the_next_transport_takes_over_and_every_reason_is_kept() {
     let mut bench = opening(|_| {});
     bench.machine.handle_open(bench.now, Err(status(403)));
-    // The connection's id is spent, so negotiate is asked again.
+    // The connection's id can be used only once, so negotiate is asked again.
     assert!(matches!(bench.effects()[..], [Effect::CloseTransport { .. }, Effect::Negotiate(_)]));
     bench.answer(200, THREE);
     let [Effect::Open { transport, .. }] = &bench.effects()[..] else { panic!() };

@@ -1,4 +1,4 @@
-//! The way down, and back up again.
+//! Losing a connection, and getting it back.
 
 use super::*;
 
@@ -144,7 +144,7 @@ fn a_token_is_kept_until_shortly_before_its_end() {
         bench.machine.handle_retry_delay(bench.now, Some(Duration::ZERO));
         let effects = bench.effects();
         assert_eq!(matches!(effects.last(), Some(Effect::Negotiate(_))), kept, "{at} of {life}: {effects:?}");
-        // A start of the user's own always asks.
+        // A start by the user always asks.
         bench.machine.stop(bench.now);
         bench.effects();
         bench.machine.start(bench.now).unwrap();
