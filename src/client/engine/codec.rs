@@ -1,5 +1,6 @@
 //! What a codec of the core needs in addition, to work on the platform's frames.
 
+use crate::core::client::Transmit;
 use crate::core::codec::Codec;
 #[cfg(feature = "client")]
 use crate::core::codec::{Frame as Bytes, RawCodec};
@@ -22,6 +23,14 @@ pub(crate) trait WireCodec: Codec<Out: MaybeSend, Decoder: MaybeSend> + MaybeSen
 
     /// Messages on their way, as one frame.
     fn frame(&self, out: Self::Out) -> Frame;
+
+    /// What the machine sends next, as one frame.
+    fn transmit(&self, transmit: Transmit<Self::Out>) -> Frame {
+        match transmit {
+            Transmit::Handshake(record) => Frame::text(record),
+            Transmit::Messages(out) => self.frame(out),
+        }
+    }
 }
 
 #[cfg(feature = "client")]

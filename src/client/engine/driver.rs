@@ -14,9 +14,9 @@ use crate::client::engine::connection::{Connection, Waiting};
 use crate::client::engine::jobs::{Done, Job, Jobs};
 use crate::client::engine::wire::{Brought, Timer, Wire, poll_once};
 use crate::core::Moment;
-use crate::core::client::{ConnectionError, Effect, Transmit};
+use crate::core::client::{ConnectionError, Effect};
 use crate::core::negotiate::NegotiateAnswer;
-use crate::platform::{self, Frame, HttpResponse, Wake, WakeSignal};
+use crate::platform::{self, HttpResponse, Wake, WakeSignal};
 
 /// It lives from one start to the end that follows, through all reconnects.
 pub(super) struct Driver<C: WireCodec> {
@@ -105,7 +105,7 @@ impl<C: WireCodec> Driver<C> {
         if self.wire.is_idle()
             && let Some(transmit) = shared.machine.poll_transmit(now)
         {
-            self.wire.send(frame(shared.machine.codec(), transmit));
+            self.wire.send(shared.machine.codec().transmit(transmit));
             shared.yield_room();
         }
         let reads = shared.machine.may_read(now, load);
@@ -156,7 +156,7 @@ impl<C: WireCodec> Driver<C> {
         }
         let mut shared = self.connection.lock();
         while let Some(transmit) = shared.machine.poll_transmit(platform::now()) {
-            self.wire.send(frame(shared.machine.codec(), transmit));
+            self.wire.send(shared.machine.codec().transmit(transmit));
         }
         drop(shared);
         self.wire.close();
@@ -220,13 +220,6 @@ impl<C: WireCodec> Driver<C> {
                 machine.handle_timeout(now);
             }
         }
-    }
-}
-
-fn frame<C: WireCodec>(codec: &C, transmit: Transmit<C::Out>) -> Frame {
-    match transmit {
-        Transmit::Handshake(bytes) => Frame::text(bytes),
-        Transmit::Messages(out) => codec.frame(out),
     }
 }
 
