@@ -10,15 +10,31 @@ use hubwire::{ConnectionError, HubConnection, HubProtocol, Transport};
 use suite::Setup;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// Every body runs on one thread and on several.
 macro_rules! against_the_reference_hub {
     ($($name:ident$(($($argument:expr),*))?;)*) => {
         $(
-            #[tokio::test]
-            async fn $name() {
-                let Some(base) = support::reference_hub(stringify!($name)) else { return };
-                tokio::time::timeout(Duration::from_secs(60), suite::$name(base $($(, $argument)*)?))
-                    .await
-                    .expect("nothing hangs");
+            mod $name {
+                #[allow(unused_imports, reason = "what arguments need")]
+                use super::*;
+
+                async fn body() {
+                    let name = stringify!($name);
+                    let Some(base) = crate::support::reference_hub(name) else { return };
+                    let body = crate::suite::$name(base $($(, $argument)*)?);
+                    let limit = Duration::from_secs(60);
+                    tokio::time::timeout(limit, body).await.expect("nothing hangs");
+                }
+
+                #[tokio::test]
+                async fn one_thread() {
+                    body().await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn several_threads() {
+                    body().await;
+                }
             }
         )*
     };
