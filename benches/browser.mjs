@@ -140,7 +140,7 @@ for (let round = 0; round < Number(rounds); round++) {
       note(`invoke, ${protocol}: us a round trip`, subject, (result * 1000) / calls);
       note(`invoke, ${protocol}: page's thread, us a call`, subject, (worked * 1000) / calls);
     }
-    // Each page loads the module anew; the browser has the files by now.
+    // Each page loads the module again; the browser has the files by now.
     for (let n = 0; n < 5; n++) note("start to connected, first of a page, ms", subject, (await inPage(context, subject, () => begin())).result);
     for (let n = 0; n < 5; n++) {
       note("start to connected, second of a page, ms", subject, (await inPage(context, subject, () => begin().then(() => begin()))).result);

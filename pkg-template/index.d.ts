@@ -334,7 +334,7 @@ export interface HubCalls<Server = any> {
 export declare class HubConnectionBuilder {
   /**
    * The hub's URL. A relative one is resolved against the page.
-   * @throws {HubwireError} when an option is unknown or has a value that makes no sense.
+   * @throws {HubwireError} when an option is unknown or has an invalid value.
    */
   withUrl(url: string, transport?: HttpTransportType): this;
   withUrl(url: string, options?: IHttpConnectionOptions): this;

@@ -27,7 +27,7 @@ struct RustPeer {
     tunnel: String,
 }
 
-/// The figures of one workload, of whichever peer has it.
+/// The figures of one workload, of the peers that have it.
 pub(crate) struct Figures {
     dotnet: Option<Value>,
     rust: Option<Value>,

@@ -242,7 +242,7 @@ impl Pump {
     }
 }
 
-/// A WebSocket of a stateful connection is opened with the token of the connection, anew for each resume.
+/// A WebSocket of a stateful connection is opened with the token of the connection, once more for each resume.
 fn count_resume(request: &[u8], resumes: &Resumes, tally: &Tally) {
     let Some(line) = request.split(|byte| *byte == b'\r').next() else { return };
     let line = String::from_utf8_lossy(line);

@@ -42,7 +42,7 @@ export class Encoder {
     this.#resize(options.initialBufferSize ?? 2048);
   }
 
-  /** Begins anew, after room for so many bytes. */
+  /** Starts over, after leaving room for so many bytes. */
   begin(room) {
     this.#at = room;
   }

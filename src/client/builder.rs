@@ -54,7 +54,7 @@ impl HubConnectionBuilder {
     /// the token close to its end (the claim `exp`), when the server answers 401, and to refresh the
     /// authentication. Natively the token goes into the
     /// `Authorization` header of every request; browsers cannot set headers on a WebSocket, so there it goes into
-    /// the query of that one request. An empty token means no token.
+    /// the query of that one request. An empty token means to connect without one.
     ///
     /// ```no_run
     /// # async fn fetch_token() -> std::io::Result<String> { Ok(String::new()) }
@@ -279,7 +279,7 @@ impl HubConnectionBuilder {
     }
 
     /// How long each of these may take: the access token, a negotiate request, opening the transport, and a POST
-    /// where messages are sent by those. Default: 100 s.
+    /// that carries messages. Default: 100 s.
     pub fn with_request_timeout(self, timeout: Duration) -> Self {
         self.set(|options| options.request_timeout = timeout)
     }

@@ -82,7 +82,7 @@ impl HubConnection {
     }
 
     /// Stops the connection, whatever it is doing, and waits until it is down. Calls that are pending end with
-    /// [`ConnectionError::Stopped`]. Does nothing when there is none.
+    /// [`ConnectionError::Stopped`]. Does nothing when there is no connection.
     pub async fn stop(&self) {
         self.connection.0.stop().await;
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The longest pause that `Retry-After` can ask for. A server, or whatever answers in its place, must not be able to
-/// put a client to sleep for ever: what is longer counts as this.
+/// put a client to sleep forever: what is longer counts as this.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The pause that a `Retry-After` header asks for (RFC 9110, 10.2.3): a whole number of seconds. A date is ignored: it

@@ -1,4 +1,4 @@
-//! Authentication refresh (.NET 11): a connection gets new credentials without being opened anew.
+//! Authentication refresh (.NET 11): a connection gets new credentials without being opened again.
 //!
 //! The server tells in negotiate how long the credentials are good for. Before their end the client POSTs a new
 //! token to the hub's `/refresh`, and is told the new lifetime.

@@ -1,7 +1,7 @@
 //! A look into a client token: the JWT that opens a connection to Azure SignalR Service or to a hub.
 //!
 //! Nothing here is verified: a client has no key to verify with. It is for showing a user who they are, for
-//! renewing a token before it expires, and for finding out why one was refused.
+//! renewing a token before it expires, and for finding out why one was rejected.
 
 use std::borrow::Cow;
 use std::fmt;

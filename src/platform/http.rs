@@ -17,13 +17,13 @@ pub(crate) enum Method {
     Delete,
 }
 
-/// What to send, but for the token. `Debug` shows no query, no header and no body.
+/// What to send, except the token. `Debug` shows no query, no header and no body.
 pub(crate) struct HttpRequest {
     pub(crate) method: Method,
     pub(crate) url: HubUrl,
     /// A token takes the place of an `Authorization` among them.
     pub(crate) headers: Arc<[(String, String)]>,
-    /// What kind of answer is wanted; anything unless set.
+    /// What kind of answer is wanted; any kind unless set.
     pub(crate) accept: Option<&'static str>,
     pub(crate) body: Option<Frame>,
     /// Whether a browser sends it even when the page is being left. Not for large bodies.

@@ -192,7 +192,7 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hub: Option<&Program>) {
     }) else {
         return;
     };
-    report.tests("npm package in other people's projects", || {
+    report.tests("npm package in projects of every kind", || {
         let mut tests = node("tests/packaging/run.mjs", &[&tarball]);
         tests.env("HUBWIRE_DEMO_URL", &server.url);
         Ok(tests)

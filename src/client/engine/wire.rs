@@ -141,7 +141,7 @@ impl Timer {
     }
 }
 
-/// Polls a future until it ends. `None` when there is none.
+/// Polls a future until it ends. `None` when there is no future.
 pub(super) fn poll_once<T>(job: &mut Option<BoxFuture<T>>, cx: &mut Context<'_>) -> Option<Poll<T>> {
     let done = Pin::new(job.as_mut()?).poll(cx);
     if done.is_ready() {

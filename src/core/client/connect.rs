@@ -41,7 +41,7 @@ impl<C: Codec> ClientMachine<C> {
         }
     }
 
-    /// The access token provider has answered. No token, or an empty one, means to go without. `unix_now` is the
+    /// The access token provider has answered. No token, or an empty one, means to connect without one. `unix_now` is the
     /// wall clock, which the token's `exp` counts by: the time since 1970.
     pub fn handle_token(
         &mut self,

@@ -140,7 +140,7 @@ impl<C: Codec> ClientMachine<C> {
 }
 
 /// Whether the connection may go on with another socket. A server that has stayed silent on a new socket already has
-/// lost its way: ASP.NET Core may wait for ever for the socket that is gone. So that silence is final.
+/// lost its way: ASP.NET Core may wait forever for the socket that is gone. So that silence is final.
 fn may_resume(live: &Live, error: &ConnectionError) -> bool {
     live.link.info.stateful
         && match error {

@@ -269,18 +269,23 @@ pub(crate) fn write_map(out: &mut Vec<u8>, count: usize) {
 }
 
 /// Writes the header of an array or a map: a count of up to 15 in the first byte, or in two or four more.
-fn write_header(out: &mut Vec<u8>, [short, medium, long]: [u8; 3], count: usize) {
-    #[allow(clippy::cast_possible_truncation, reason = "each arm has checked the range")]
+#[allow(clippy::cast_possible_truncation, reason = "the arm has checked the range")]
+fn write_header(out: &mut Vec<u8>, [short, codes @ ..]: [u8; 3], count: usize) {
     match count {
         0..=0x0f => out.push(short | count as u8),
-        0x10..=0xffff => {
-            out.push(medium);
-            out.extend_from_slice(&(count as u16).to_be_bytes());
-        }
-        _ => {
-            out.push(long);
-            out.extend_from_slice(&(count as u32).to_be_bytes());
-        }
+        _ => write_count(out, codes, count),
+    }
+}
+
+/// Writes a count in two bytes or in four, after the code for that.
+#[allow(clippy::cast_possible_truncation, reason = "messages are shorter than 4 GiB")]
+fn write_count(out: &mut Vec<u8>, [medium, long]: [u8; 2], count: usize) {
+    if let Ok(count) = u16::try_from(count) {
+        out.push(medium);
+        out.extend_from_slice(&count.to_be_bytes());
+    } else {
+        out.push(long);
+        out.extend_from_slice(&(count as u32).to_be_bytes());
     }
 }
 
@@ -297,14 +302,7 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     match text.len() {
         length @ 0..=0x1f => out.push(0xa0 | length as u8),
         length @ 0x20..=0xff => out.extend_from_slice(&[0xd9, length as u8]),
-        length @ 0x100..=0xffff => {
-            out.push(0xda);
-            out.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            out.push(0xdb);
-            out.extend_from_slice(&(length as u32).to_be_bytes());
-        }
+        length => write_count(out, [0xda, 0xdb], length),
     }
     out.extend_from_slice(text.as_bytes());
 }
@@ -315,14 +313,7 @@ pub(crate) fn write_binary(out: &mut Vec<u8>, bytes: &[u8]) {
     #[allow(clippy::cast_possible_truncation, reason = "each arm has checked the range")]
     match bytes.len() {
         length @ 0..=0xff => out.extend_from_slice(&[0xc4, length as u8]),
-        length @ 0x100..=0xffff => {
-            out.push(0xc5);
-            out.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            out.push(0xc6);
-            out.extend_from_slice(&(length as u32).to_be_bytes());
-        }
+        length => write_count(out, [0xc5, 0xc6], length),
     }
     out.extend_from_slice(bytes);
 }

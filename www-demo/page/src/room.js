@@ -24,7 +24,7 @@ export class Stay {
   #abort = new AbortController();
   #left = false;
 
-  /** `handlers` are those of the hub's events by their names; `onToken` and `onState` hear of the connection. */
+  /** `handlers` are those of the hub's events by their names; `onToken` and `onState` are told about the connection. */
   constructor(user, { handlers, onToken, onState }) {
     Object.assign(this, { user, handlers, onToken, onState });
   }
