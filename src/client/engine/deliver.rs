@@ -38,7 +38,12 @@ impl<C: WireCodec> Connection<C> {
         loop {
             let (mut deliveries, mut calls) = (Vec::new(), Vec::new());
             let goes_on = self.lock().collect(now, &mut messages, &mut deliveries, &mut calls);
-            for delivery in deliveries {
+            let mut called = 0;
+            for (calls_before, delivery) in deliveries {
+                // In the order of arrival: a result comes after the calls that the server made before it.
+                let rest = calls.split_off(calls_before - called);
+                called = calls_before;
+                self.call_back(&held, std::mem::replace(&mut calls, rest));
                 match delivery {
                     Delivery::End(call, end) => call.end(end),
                     Delivery::Item(id, stream, item) => {
@@ -48,15 +53,19 @@ impl<C: WireCodec> Connection<C> {
                     }
                 }
             }
-            if !calls.is_empty() {
-                self.callee.call(self, &held, calls);
-            }
+            self.call_back(&held, calls);
             if self.backlog.is_too_long() {
                 return self.lock().machine.handle_slow_consumer(now);
             }
             if !goes_on {
                 return;
             }
+        }
+    }
+
+    fn call_back(self: &Arc<Self>, frame: &C::Held, calls: Vec<Called<'_, C>>) {
+        if !calls.is_empty() {
+            self.callee.call(self, frame, calls);
         }
     }
 
@@ -117,12 +126,12 @@ impl<C: WireCodec> Connection<C> {
 }
 
 impl<C: WireCodec> Shared<C> {
-    /// Reads up to a batch of messages. Returns whether there may be more.
+    /// Reads up to a batch of messages, and how many calls came before each delivery. Returns whether there may be more.
     fn collect<'f>(
         &mut self,
         now: Moment,
         messages: &mut C::Messages<'f>,
-        deliveries: &mut Vec<Delivery<'f, C>>,
+        deliveries: &mut Vec<(usize, Delivery<'f, C>)>,
         calls: &mut Vec<Called<'f, C>>,
     ) -> bool {
         for _ in 0..BATCH {
@@ -142,7 +151,7 @@ impl<C: WireCodec> Shared<C> {
                 HubEvent::Item { id, item } => {
                     if let Some(ClientCall::Stream(stream)) = self.calls.get(id).map(|pending| &pending.call)
                     {
-                        deliveries.push(Delivery::Item(id, Arc::clone(stream), item));
+                        deliveries.push((calls.len(), Delivery::Item(id, Arc::clone(stream), item)));
                     }
                     continue;
                 }
@@ -159,7 +168,7 @@ impl<C: WireCodec> Shared<C> {
             };
             let (id, end) = ended;
             if let Some(pending) = self.calls.take(id) {
-                deliveries.push(Delivery::End(pending.call, end));
+                deliveries.push((calls.len(), Delivery::End(pending.call, end)));
             }
         }
         true
