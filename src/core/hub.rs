@@ -189,9 +189,10 @@ impl HubMachine {
         Id::new(self.role, number)
     }
 
-    /// The next number is this one, unless it was given already: for callers that choose their numbers themselves.
+    /// The next number is this one, unless it was given already: for callers that choose their numbers themselves. There
+    /// is no skipping past 2^53, where the numbers of JavaScript end.
     pub fn skip_to(&mut self, id: u64) {
-        self.next_id = self.next_id.max(id);
+        self.next_id = self.next_id.max(id.min(1 << 53));
     }
 
     /// How many plain calls wait for their result.

@@ -11,6 +11,9 @@ use crate::core::Moment;
 /// A ping goes out when nothing else was sent for this long.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 
+/// Pings keep at least this distance.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
 /// The peer is given up when nothing was received for this long.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -45,6 +48,8 @@ impl KeepAlive {
     /// Starts both timers.
     #[must_use]
     pub fn new(now: Moment, interval: Duration, timeout: Duration) -> Self {
+        // Without any distance there would be no end of pings.
+        let interval = interval.max(SHORTEST_INTERVAL);
         Self {
             interval,
             timeout,
@@ -129,6 +134,13 @@ mod tests {
         heard.handle_received(3601 * SECOND);
         assert_eq!(heard.handle_timeout(3606 * SECOND), None);
         assert_eq!(timers.handle_timeout(3605 * SECOND), Some(Due::PeerTimeout));
+    }
+
+    #[test]
+    fn pings_keep_a_distance() {
+        let mut timers = KeepAlive::new(SECOND, Duration::ZERO, Duration::MAX);
+        assert_eq!(timers.handle_timeout(2 * SECOND), Some(Due::Ping));
+        assert!(timers.poll_timeout() > 2 * SECOND);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(super) struct Hold {
     state: State,
     /// The server was not read when it was last asked.
     held: bool,
+    /// What it was told when it was last asked.
+    load: Load,
     /// How many more frames are read to find out whether the server is still there.
     look: u8,
 }
@@ -56,6 +58,17 @@ enum State {
 
 impl Hold {
     pub(super) fn may_read(&mut self, now: Moment, load: Load, has_calls: bool) -> bool {
+        self.load = load;
+        self.watch(now);
+        self.held = matches!(self.state, State::Watching { .. }) && !has_calls;
+        if !self.held {
+            self.look = 0;
+        }
+        !self.held || self.look > 0
+    }
+
+    fn watch(&mut self, now: Moment) {
+        let load = self.load;
         self.state = match self.state {
             _ if !load.is_full => State::Open,
             State::Stalled { taken } if taken == load.taken => self.state,
@@ -65,11 +78,11 @@ impl Hold {
             }
             _ => State::Watching { taken: load.taken, until: now.saturating_add(STALL) },
         };
-        self.held = matches!(self.state, State::Watching { .. }) && !has_calls;
-        if !self.held {
-            self.look = 0;
-        }
-        !self.held || self.look > 0
+    }
+
+    /// Time has passed. What follows from it is told when it is asked the next time.
+    pub(super) fn handle_timeout(&mut self, now: Moment) {
+        self.watch(now);
     }
 
     /// The server has been silent for too long. Returns whether that may be because it was not read: then it is read, for
@@ -132,6 +145,9 @@ mod tests {
         assert!(!hold.may_read(SECOND, FULL, false));
         assert!(!hold.may_read(31 * SECOND, FULL, false));
         assert_eq!(hold.poll_timeout(), Some(61 * SECOND));
+        // Its time is over whether it is asked or not.
+        hold.handle_timeout(61 * SECOND);
+        assert_eq!(hold.poll_timeout(), Some(91 * SECOND));
     }
 
     #[test]

@@ -22,14 +22,54 @@
 //! A driver has a transport and a clock, and decides nothing. Order of calls: [`start`](ClientMachine::start); then again
 //! and again
 //!
-//! 1. perform what [`poll_effect`](ClientMachine::poll_effect) gives, until it gives `None`. After
-//!    [`Effect::Disconnected`] this driver has ended, and never calls the machine again: another may have started it.
+//! 1. perform what [`poll_effect`](ClientMachine::poll_effect) gives, until it gives `None`. Effects that were due before
+//!    a [`stop`](ClientMachine::stop) still come. After [`Effect::Disconnected`] this driver has ended, and does not call
+//!    the machine again until the next `start`: another driver may have started it.
 //! 2. While the transport can take a frame, give it what [`poll_transmit`](ClientMachine::poll_transmit) has.
-//! 3. Wait for the first of: the result of an effect, a frame if [`may_read`](ClientMachine::may_read), the transport's
-//!    end, [`poll_timeout`](ClientMachine::poll_timeout). Hand it in by the `handle_…` method of that name.
+//! 3. Ask [`may_read`](ClientMachine::may_read), and wait for the first of: the result of an effect, a frame if it may be
+//!    read, the transport's end, [`poll_timeout`](ClientMachine::poll_timeout), and a call of the owner's, who has to be
+//!    able to wake the driver. Hand in what happened by the `handle_…` method of that name.
 //!
 //! Calls and [`stop`](ClientMachine::stop) may come at any time. An input that does not fit the state is late, and is
 //! refused: it changes nothing. The machine knows calls by number; the owner knows who waits for each.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use hubwire::core::client::{ClientMachine, ClientOptions, Effect, Transmit};
+//! use hubwire::core::codec::{Frame, Payload, RawCodec};
+//! use hubwire::core::hub::{CallKind, HubEvent};
+//! use hubwire::core::message::Outcome;
+//! use hubwire::core::url::HubUrl;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut options = ClientOptions::new(HubUrl::parse("https://example.com/chat")?);
+//! options.skip_negotiation = true; // else Effect::Negotiate comes first
+//! let mut machine = ClientMachine::new(options, RawCodec::default());
+//! let now = Duration::from_secs(1); // of the driver's own clock
+//!
+//! machine.start(now)?;
+//! let Some(Effect::Open { url, .. }) = machine.poll_effect() else { panic!() };
+//! // Here the driver opens a WebSocket at `url`, and then says so.
+//! machine.handle_open(now, Ok(()));
+//! assert!(matches!(machine.poll_transmit(now), Some(Transmit::Handshake(_)))); // goes out as text
+//! let mut spare = Vec::new(); // a new one for each frame will do
+//! machine.handle_frame(now, Frame::Text("{}\u{1e}"), &mut spare); // the server's answer
+//! assert!(matches!(machine.poll_effect(), Some(Effect::Connected { .. })));
+//!
+//! // Arguments are one JSON array.
+//! let call = machine.invoke(CallKind::Plain, "Add", Payload::Json("[1,2]"), 0)?;
+//! let Some(Transmit::Messages(bytes)) = machine.poll_transmit(now) else { panic!() };
+//! # assert!(String::from_utf8(bytes)?.ends_with("\"arguments\":[1,2]}\u{1e}"));
+//! let frame = Frame::Text("{\"type\":3,\"invocationId\":\"0\",\"result\":3}\u{1e}");
+//! let mut spare = Vec::new();
+//! let mut messages = machine.handle_frame(now, frame, &mut spare).ok_or("no messages")?;
+//! while let Some(event) = machine.next_event(now, &mut messages) {
+//!     assert_eq!(event, HubEvent::Completed { id: call.id, outcome: Outcome::Value(Payload::Json("3")) });
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod authentication;
 mod calls;
@@ -122,8 +162,9 @@ pub enum Effect {
         /// Where, with its `http` or `https` scheme and without the token.
         url: HubUrl,
     },
-    /// Close the transport, or give up opening it, and wait until that is done before the next effect. No more inputs
-    /// of it count.
+    /// Close the transport if there is one, drop every request for connecting that is under way (a token, negotiate,
+    /// opening, the retry policy), and wait until that is done before the next effect. What still comes of them must not be
+    /// handed in. A refresh goes on.
     CloseTransport {
         /// Whether to drop it without a close frame, which the peer would take as the end of a connection that
         /// goes on. Otherwise send what [`ClientMachine::poll_transmit`] still has first.
@@ -262,7 +303,9 @@ impl<C: Codec> ClientMachine<C> {
             .then(|| self.live().map(|live| &live.link.info))?
     }
 
-    /// Whether calls can be made. While a stateful connection gets a new socket they can, and wait for it.
+    /// Whether calls can be made. While a stateful connection gets a new socket they can, and wait for it. It is true
+    /// from the handshake on, and so before [`Effect::Connected`] was polled, which [`state`](Self::state) and
+    /// [`info`](Self::info) wait for.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.live().is_some()
@@ -391,6 +434,7 @@ impl<C: Codec> ClientMachine<C> {
     /// Acknowledgements, pings, and the server's silence.
     fn connected_timeout(&mut self, now: Moment) {
         self.outgoing.handle_timeout(now);
+        self.hold.handle_timeout(now);
         let Phase::Connected(Live { keep_alive: Some(keep_alive), .. }) = &mut *self.phase else { return };
         match keep_alive.handle_timeout(now) {
             None => {}

@@ -28,7 +28,7 @@ pub struct ClientOptions {
     pub stateful_buffer_size: usize,
     /// How long before their end the credentials are refreshed automatically; `None` for not at all.
     pub refresh_lead: Option<Duration>,
-    /// The largest message that the server may send, in bytes.
+    /// The largest message that the server may send, in bytes. The driver's transport has to allow as much.
     pub message_limit: usize,
     /// Whether there is a retry policy to ask when the connection is lost.
     pub automatic_reconnect: bool,

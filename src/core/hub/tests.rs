@@ -185,6 +185,17 @@ fn both_ends_have_their_own_ids() {
 }
 
 #[test]
+fn numbers_that_are_chosen_leave_room_for_more() {
+    let mut hub = client();
+    hub.skip_to(7);
+    assert_eq!((hub.begin(CallKind::Plain), hub.begin(CallKind::Plain)), (7, 8));
+    hub.skip_to(2);
+    assert_eq!(hub.begin(CallKind::Plain), 9);
+    hub.skip_to(u64::MAX);
+    assert_eq!(hub.begin_uploads(None, 2), 1 << 53..(1 << 53) + 2);
+}
+
+#[test]
 fn foreign_ids_end_nothing() {
     let mut hub = client();
     assert_eq!(hub.begin(CallKind::Plain), 0);
