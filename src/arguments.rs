@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-#[cfg(feature = "client")]
-use crate::client::Upload;
 use crate::core::HubProtocol;
 #[cfg(feature = "msgpack")]
 use crate::core::msgpack::write_array;
+use crate::serialize::{SerializeError, serialize};
+#[cfg(feature = "client")]
+use crate::upload::Upload;
 
 /// What can be passed as the arguments of a hub method: a tuple of up to eight values, `()` for none, or a slice,
 /// an array or a `Vec` of values of one type.
@@ -21,34 +22,6 @@ pub trait Arguments: Sealed {
     /// When a value cannot be serialized, such as a map whose keys are not texts in JSON.
     #[doc(hidden)]
     fn write(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError>;
-}
-
-/// Why a value cannot be sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SerializeError(String);
-
-impl SerializeError {
-    pub(crate) fn new(reason: impl ToString) -> Self {
-        Self(reason.to_string())
-    }
-}
-
-/// Writes one value to the end of `out`.
-pub(crate) fn serialize<T: Serialize + ?Sized>(
-    protocol: HubProtocol,
-    out: &mut Vec<u8>,
-    value: &T,
-) -> Result<(), SerializeError> {
-    match protocol {
-        HubProtocol::Json => serde_json::to_writer(out, value).map_err(SerializeError::new),
-        #[cfg(feature = "msgpack")]
-        HubProtocol::MessagePack => {
-            // Structs as maps by field name, as .NET and JavaScript read them.
-            let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
-            value.serialize(&mut serializer).map_err(SerializeError::new)
-        }
-    }
 }
 
 /// Writes a list of arguments.

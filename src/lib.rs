@@ -48,6 +48,11 @@ mod arguments;
 pub mod core;
 #[cfg(feature = "client")]
 mod payload;
+#[cfg(any(feature = "client", feature = "service"))]
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "a wasm build has no services"))]
+mod serialize;
+#[cfg(feature = "client")]
+mod upload;
 
 #[cfg(any(feature = "client", all(browser, feature = "js")))]
 mod client;
@@ -79,7 +84,7 @@ pub mod leptos;
 pub mod yew;
 
 #[cfg(any(feature = "client", feature = "service"))]
-pub use crate::arguments::{Arguments, SerializeError};
+pub use crate::{arguments::Arguments, serialize::SerializeError};
 #[cfg(feature = "client")]
 #[doc(hidden)]
 pub mod typed;
@@ -88,7 +93,7 @@ pub mod typed;
 pub use crate::{
     client::{
         CallError, ConnectionEvent, ConnectionEvents, Handler, HubConnection, HubConnectionBuilder,
-        HubStream, InvokeHandler, RetryPolicy, Subscription, Upload, WeakHubConnection,
+        HubStream, InvokeHandler, RetryPolicy, Subscription, WeakHubConnection,
     },
     core::{
         HubProtocol,
@@ -100,6 +105,7 @@ pub use crate::{
         value::{Binary, Timestamp, TimestampError, Zone},
     },
     payload::PayloadError,
+    upload::Upload,
 };
 
 /// The README's examples compile.

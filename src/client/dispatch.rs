@@ -20,7 +20,6 @@ use std::task::{Context, Poll, Waker};
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_core::Stream as _;
 
-use crate::arguments::serialize;
 use crate::client::engine::backlog::Waiting;
 use crate::client::engine::guard::{caught, guarded};
 use crate::client::handler::sealed::{Callable, Output};
@@ -30,6 +29,7 @@ use crate::core::codec::Payload;
 use crate::lock::lock;
 use crate::payload::{Decode as _, PayloadError};
 use crate::platform::{BoxFuture, MaybeSend, MaybeSync, Runtime, SharedFrame};
+use crate::serialize::serialize;
 
 const PANICKED: &str = "Client's handler panicked.";
 

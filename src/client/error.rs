@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::arguments::SerializeError;
 use crate::core::client::ConnectionError;
 use crate::payload::PayloadError;
+use crate::serialize::SerializeError;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]

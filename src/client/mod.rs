@@ -57,5 +57,4 @@ pub use self::{
     handlers::Subscription,
     hub_connection::{HubConnection, WeakHubConnection},
     stream::HubStream,
-    upload::Upload,
 };

@@ -6,7 +6,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    arguments::SerializeError,
+    serialize::SerializeError,
     service::credentials::error::{Cause, CredentialError},
 };
 

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    arguments::{Arguments, SerializeError},
+    arguments::Arguments,
+    serialize::SerializeError,
     service::{
         error::ServiceError,
         rest::payload::{Payload, json_arguments},

@@ -9,8 +9,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    arguments::{ArgumentWriter, Arguments, SerializeError},
+    arguments::{ArgumentWriter, Arguments},
     core::HubProtocol,
+    serialize::SerializeError,
     service::error::ServiceError,
 };
 

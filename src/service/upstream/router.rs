@@ -19,7 +19,7 @@ use serde::Serialize;
 use tower_service::Service;
 
 use crate::{
-    arguments::serialize,
+    serialize::serialize,
     service::{
         credentials::access_key::AccessKey,
         http::body::within,
