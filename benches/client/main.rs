@@ -4,6 +4,8 @@
 //! which `HUBWIRE_REFERENCE_DIR` names; the crate signalr-client is a program of its own, in `benches/peer`.
 
 mod connections;
+#[path = "../order/mod.rs"]
+mod order;
 mod peers;
 #[path = "../../tests/support/http.rs"]
 mod plain_http;
@@ -18,25 +20,10 @@ use std::time::Instant;
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use hubwire::{HubConnection, HubProtocol};
-use serde::{Deserialize, Serialize};
+use order::Order;
 use table::Clock;
 
 use crate::peers::Peers;
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Order {
-    id: u32,
-    customer: String,
-    total: f64,
-    open: bool,
-    lines: Vec<Line>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Line {
-    sku: String,
-    quantity: u32,
-}
 
 fn main() {
     if connections::is_child() {
@@ -126,9 +113,7 @@ async fn receive(base: &str, protocol: HubProtocol, payload: &str, count: u32) -
 }
 
 async fn send(base: &str, protocol: HubProtocol, payload: &str, count: u32) -> f64 {
-    let line = |sku: &str, quantity| Line { sku: sku.to_owned(), quantity };
-    let lines = vec![line("A-1", 2), line("B-2", 1)];
-    let order = Order { id: 12345, customer: "Contoso Ltd".to_owned(), total: 99.95, open: true, lines };
+    let order = Order::sample();
     let mut rate = 0.0;
     for count in [count / 4, count] {
         let (sender, mut done) = mpsc::unbounded();

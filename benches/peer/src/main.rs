@@ -1,29 +1,17 @@
 //! The workloads of the client's benchmarks for the crate signalr-client. The arguments, and the line of JSON with the
 //! figures, are those of the official .NET client's program, as far as this client has what they need.
 
+#[path = "../../order/mod.rs"]
+mod order;
+
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use futures_channel::mpsc;
 use futures_util::StreamExt;
-use serde::{Deserialize, Serialize};
+use order::Order;
 use signalr_client::SignalRClient;
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Order {
-    id: u32,
-    customer: String,
-    total: f64,
-    open: bool,
-    lines: Vec<Line>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Line {
-    sku: String,
-    quantity: u32,
-}
 
 struct Options(HashMap<String, String>);
 
@@ -105,13 +93,7 @@ async fn send(options: &Options, count: u32) -> serde_json::Value {
     let mut client = options.connect(format!("drain&protocol={protocol}&count={count}")).await;
     let (sender, mut done) = mpsc::unbounded();
     client.register("Done".to_owned(), move |_| drop(sender.unbounded_send(())));
-    let order = Order {
-        id: 12345,
-        customer: "Contoso Ltd".to_owned(),
-        total: 99.95,
-        open: true,
-        lines: [("A-1", 2), ("B-2", 1)].map(|(sku, quantity)| Line { sku: sku.to_owned(), quantity }).into(),
-    };
+    let order = Order::sample();
     let small = options.text("--payload") == "small";
     let begun = cpu();
     for _ in 0..count {
