@@ -33,7 +33,7 @@ impl Upload {
     where
         S: Stream<Item: Serialize> + MaybeSend + 'static,
     {
-        Self { items: Some(Box::new(Plain(Box::pin(stream)))) }
+        Self::encoded(stream, |protocol, item| bytes(protocol, &item))
     }
 
     /// Uploads the items of a stream until it fails. The server gets the error as text.
@@ -43,7 +43,14 @@ impl Upload {
         T: Serialize,
         E: fmt::Display,
     {
-        Self { items: Some(Box::new(Fallible(Box::pin(stream)))) }
+        Self::encoded(stream, |protocol, item| bytes(protocol, &item.map_err(|error| error.to_string())?))
+    }
+
+    fn encoded<S: Stream + MaybeSend + 'static>(
+        stream: S,
+        encode: fn(HubProtocol, S::Item) -> Result<Vec<u8>, String>,
+    ) -> Self {
+        Self { items: Some(Box::new(Encoded { stream: Box::pin(stream), encode })) }
     }
 
     /// The next item as bytes, or the text of the error that ends the upload. `None` after the end.
@@ -76,37 +83,19 @@ trait Items: MaybeSend {
     ) -> Poll<Option<Result<Vec<u8>, String>>>;
 }
 
-struct Plain<S>(Pin<Box<S>>);
-
-impl<S: Stream<Item: Serialize> + MaybeSend> Items for Plain<S> {
-    fn poll_item(
-        &mut self,
-        cx: &mut Context<'_>,
-        protocol: HubProtocol,
-    ) -> Poll<Option<Result<Vec<u8>, String>>> {
-        let item = ready!(self.0.as_mut().poll_next(cx));
-        Poll::Ready(item.map(|item| bytes(protocol, &item)))
-    }
+struct Encoded<S: Stream> {
+    stream: Pin<Box<S>>,
+    encode: fn(HubProtocol, S::Item) -> Result<Vec<u8>, String>,
 }
 
-struct Fallible<S>(Pin<Box<S>>);
-
-impl<S, T, E> Items for Fallible<S>
-where
-    S: Stream<Item = Result<T, E>> + MaybeSend,
-    T: Serialize,
-    E: fmt::Display,
-{
+impl<S: Stream + MaybeSend> Items for Encoded<S> {
     fn poll_item(
         &mut self,
         cx: &mut Context<'_>,
         protocol: HubProtocol,
     ) -> Poll<Option<Result<Vec<u8>, String>>> {
-        let item = ready!(self.0.as_mut().poll_next(cx));
-        Poll::Ready(item.map(|item| match item {
-            Ok(item) => bytes(protocol, &item),
-            Err(error) => Err(error.to_string()),
-        }))
+        let item = ready!(self.stream.as_mut().poll_next(cx));
+        Poll::Ready(item.map(|item| (self.encode)(protocol, item)))
     }
 }
 
