@@ -49,7 +49,7 @@
 //! let now = Duration::from_secs(1); // of the driver's own clock
 //!
 //! machine.start(now)?;
-//! let Some(Effect::Open { url, .. }) = machine.poll_effect() else { panic!() };
+//! let Some(Effect::Open { url, .. }) = machine.poll_effect() else { return Err("no effect".into()) };
 //! // Here the driver opens a WebSocket at `url`, and then says so.
 //! machine.handle_open(now, Ok(()));
 //! assert!(matches!(machine.poll_transmit(now), Some(Transmit::Handshake(_)))); // goes out as text
@@ -59,7 +59,7 @@
 //!
 //! // Arguments are one JSON array.
 //! let call = machine.invoke(CallKind::Plain, "Add", Payload::Json("[1,2]"), 0)?;
-//! let Some(Transmit::Messages(bytes)) = machine.poll_transmit(now) else { panic!() };
+//! let Some(Transmit::Messages(bytes)) = machine.poll_transmit(now) else { return Err("no call".into()) };
 //! # assert!(String::from_utf8(bytes)?.ends_with("\"arguments\":[1,2]}\u{1e}"));
 //! let frame = Frame::Text("{\"type\":3,\"invocationId\":\"0\",\"result\":3}\u{1e}");
 //! let mut spare = Vec::new();
