@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::platform;
 use crate::service::{
     clock::unix_now,
     endpoints::connected::ConnectedEndpoint,
@@ -59,7 +60,7 @@ pub(in crate::service) async fn refresh(
     options: &NegotiateOptions,
 ) -> Result<ClientAccess, ServiceError> {
     let access = negotiate(shared, hub, options).await?;
-    let expires_at = unix_now() + access.expires_in.as_secs();
+    let expires_at = (platform::unix_now() + access.expires_in).as_secs();
     let one = |name: &str, value: &Value| json!({ "type": name, "value": value });
     let claims: Vec<Value> = token::claims(options, expires_at)?
         .iter()
@@ -115,11 +116,12 @@ impl Request<'_> {
 
     fn signed(self, key: &jwt::Key) -> Result<ClientAccess, ServiceError> {
         let audience = format!("{}client/?hub={}", self.shared.endpoint.audience_base(), self.hub);
-        let Validity { issued_at, expires_at } = self.validity;
+        // A token ends on a whole second, so that it lives up to a second less than its lifetime says.
+        let expires_at = Duration::from_secs(self.validity.expires_at);
         Ok(ClientAccess {
             url: client_url(&self.shared.endpoint.client_base(), &self.hub, self.options),
             access_token: token::sign(key, &audience, self.claims, self.validity)?,
-            expires_in: Duration::from_secs(expires_at - issued_at),
+            expires_in: expires_at.saturating_sub(platform::unix_now()),
         })
     }
 
