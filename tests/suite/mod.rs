@@ -8,7 +8,7 @@ mod lifecycle;
 mod streams;
 mod transports;
 mod typed;
-mod values;
+pub(crate) mod values;
 
 use std::time::Duration;
 

@@ -1,0 +1,12 @@
+//! The core: codecs, negotiate and the machines of a connection, with their vectors, scenarios and properties.
+
+mod client_properties;
+mod client_scenarios;
+mod codec_properties;
+mod known_faults;
+#[path = "../machine/mod.rs"]
+mod machine;
+mod messages;
+#[path = "../support/mod.rs"]
+mod support;
+mod vectors;

@@ -1,0 +1,17 @@
+//! The local service, by raw requests and by clients.
+
+mod client;
+mod clients;
+mod data_plane;
+mod end_to_end;
+mod endpoints;
+mod entra;
+mod limits;
+mod refresh;
+mod rest;
+mod service;
+#[path = "../support/mod.rs"]
+mod support;
+mod transports;
+#[path = "../wire/mod.rs"]
+mod wire;
