@@ -1,6 +1,6 @@
-//! The client in headless Chromium, against the ASP.NET Core reference hub: the same bodies as on tokio.
+//! The client in headless Chromium, against the reference hub on ASP.NET Core 10 and 11: the same bodies as on tokio.
 //!
-//! The hub has to run already; `HUBWIRE_TEST_HUB_URL` names it when this is compiled.
+//! The hubs have to run already; `HUBWIRE_TEST_HUB_URL` and `HUBWIRE_TEST_HUB_11_URL` name them when this is compiled.
 
 #![cfg(all(target_family = "wasm", target_os = "unknown"))]
 
@@ -17,11 +17,9 @@ macro_rules! against_the_reference_hub {
         $(
             #[wasm_bindgen_test]
             async fn $name() {
-                let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else {
-                    wasm_bindgen_test::console_log!("SKIPPED: {}: no reference hub", stringify!($name));
-                    return;
-                };
-                suite::$name(base $($(, $argument)*)?).await;
+                for base in suite::reference_hubs(stringify!($name)) {
+                    suite::$name(base $($(, $argument)*)?).await;
+                }
             }
         )*
     };
@@ -117,9 +115,10 @@ fn notices_a_cut(setup: &Setup) -> bool {
 
 #[wasm_bindgen_test]
 async fn automatic_reconnect() {
-    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else { return };
-    for setup in suite::SETUPS.iter().filter(|setup| notices_a_cut(setup)) {
-        suite::automatic_reconnect(base, *setup).await;
+    for base in suite::reference_hubs("automatic_reconnect") {
+        for setup in suite::SETUPS.iter().filter(|setup| notices_a_cut(setup)) {
+            suite::automatic_reconnect(base, *setup).await;
+        }
     }
 }
 
@@ -128,34 +127,69 @@ async fn get(url: String) -> String {
     gloo_net::http::Request::get(&url).send().await.unwrap().text().await.unwrap()
 }
 
+/// Tokens of the reference hub.
+async fn tokens_of<const N: usize>(base: &str, queries: [&str; N]) -> [String; N] {
+    let mut tokens = [const { String::new() }; N];
+    for (token, query) in tokens.iter_mut().zip(queries) {
+        *token = get(format!("{base}/token?{query}")).await;
+    }
+    tokens
+}
+
 #[wasm_bindgen_test]
 async fn tokens() {
-    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else { return };
-    let good = get(format!("{base}/token?ttl=3600")).await;
-    let expired = get(format!("{base}/token?ttl=-60")).await;
-    for setup in suite::SETUPS.iter().filter(|setup| notices_a_cut(setup)) {
-        suite::tokens(base, *setup, &good, &expired).await;
+    for base in suite::reference_hubs("tokens") {
+        let [good, expired] = tokens_of(base, ["ttl=3600", "ttl=-60"]).await;
+        for setup in suite::SETUPS.iter().filter(|setup| notices_a_cut(setup)) {
+            suite::tokens(base, *setup, &good, &expired).await;
+        }
     }
 }
 
 #[wasm_bindgen_test]
 async fn authentication_refresh() {
-    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else { return };
-    let mut tokens = Vec::new();
-    for query in ["ttl=4", "ttl=3600", "ttl=1000", "user=somebody&ttl=1000"] {
-        tokens.push(get(format!("{base}/token?{query}")).await);
+    for base in suite::reference_hubs("authentication_refresh") {
+        let tokens = tokens_of(base, ["ttl=4", "ttl=3600", "ttl=1000", "user=somebody&ttl=1000"]).await;
+        suite::authentication_refresh(base, tokens).await;
     }
-    suite::authentication_refresh(base, tokens.try_into().unwrap()).await;
+}
+
+macro_rules! of_version_11 {
+    ($($name:ident: $($query:literal),*;)*) => {
+        $(
+            #[wasm_bindgen_test]
+            async fn $name() {
+                let Some(base) = suite::reference_hub_11(stringify!($name)) else { return };
+                suite::on_each(async |setup| {
+                    suite::$name(base, setup, tokens_of(base, [$($query),*]).await).await;
+                })
+                .await;
+            }
+        )*
+    };
+}
+
+of_version_11! {
+    a_refreshed_connection_outlives_its_first_token: "user=zoe&ttl=8", "user=zoe&ttl=3600&role=writer";
+    a_refused_refresh_changes_nothing: "user=zoe", "user=zoe&role=refused", "user=eve", "user=zoe&role=writer";
+    a_connection_ends_with_its_token_and_comes_back: "user=zoe&ttl=3", "user=zoe";
+    cancelled_calls: ;
+}
+
+#[wasm_bindgen_test]
+async fn a_poll_of_another_user_asks_for_a_refresh() {
+    let Some(base) = suite::reference_hub_11("a_poll_of_another_user_asks_for_a_refresh") else { return };
+    let tokens = tokens_of(base, ["user=zoe&ttl=2", "user=eve", "user=zoe"]).await;
+    suite::a_poll_of_another_user_asks_for_a_refresh(base, tokens).await;
 }
 
 /// A connection that is stopped is over for the server as well, which may not see that by itself.
 #[wasm_bindgen_test]
 async fn stopped_connections_are_gone() {
-    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else {
-        wasm_bindgen_test::console_log!("SKIPPED: stopped_connections_are_gone: no reference hub");
-        return;
-    };
-    for path in ["/ws", "/sse", "/lp"] {
+    let paths = ["/ws", "/sse", "/lp"];
+    for (base, path) in suite::reference_hubs("stopped_connections_are_gone")
+        .flat_map(|base| paths.into_iter().map(move |path| (base, path)))
+    {
         let hub = HubConnection::builder(format!("{base}{path}")).connect().await.unwrap();
         let id = hub.connection_id().unwrap();
         hub.stop().await;

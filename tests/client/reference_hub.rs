@@ -7,7 +7,7 @@ use crate::suite::Setup;
 use hubwire::{ConnectionError, HubConnection, HubProtocol, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Every body runs on one thread and on several.
+/// Every body runs on one thread and on several, and on both versions of ASP.NET Core.
 macro_rules! against_the_reference_hub {
     ($($name:ident$(($($argument:expr),*))?;)*) => {
         $(
@@ -15,9 +15,8 @@ macro_rules! against_the_reference_hub {
                 #[allow(unused_imports, reason = "what arguments need")]
                 use super::*;
 
-                async fn body() {
-                    let name = stringify!($name);
-                    let Some(base) = crate::support::reference_hub(name) else { return };
+                async fn body(hub: fn(&str) -> Option<&'static str>) {
+                    let Some(base) = hub(stringify!($name)) else { return };
                     let body = crate::suite::$name(base $($(, $argument)*)?);
                     let limit = Duration::from_secs(60);
                     tokio::time::timeout(limit, body).await.expect("nothing hangs");
@@ -25,12 +24,17 @@ macro_rules! against_the_reference_hub {
 
                 #[tokio::test]
                 async fn one_thread() {
-                    body().await;
+                    body(crate::support::reference_hub).await;
                 }
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn several_threads() {
-                    body().await;
+                    body(crate::support::reference_hub).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn version_11() {
+                    body(crate::support::reference_hub_11).await;
                 }
             }
         )*
@@ -120,22 +124,60 @@ fn clock() -> f64 {
 
 #[tokio::test]
 async fn tokens() {
-    let Some(base) = crate::support::reference_hub("tokens") else { return };
-    let (good, expired) =
-        (get(&format!("{base}/token?ttl=3600")).await, get(&format!("{base}/token?ttl=-60")).await);
-    for setup in crate::suite::SETUPS {
-        crate::suite::tokens(base, *setup, &good, &expired).await;
+    for base in crate::support::reference_hubs("tokens") {
+        let [good, expired] = tokens_of(base, ["ttl=3600", "ttl=-60"]).await;
+        for setup in crate::suite::SETUPS {
+            crate::suite::tokens(base, *setup, &good, &expired).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn authentication_refresh() {
-    let Some(base) = crate::support::reference_hub("authentication_refresh") else { return };
-    let mut tokens = Vec::new();
-    for query in ["ttl=4", "ttl=3600", "ttl=1000", "user=somebody&ttl=1000"] {
-        tokens.push(get(&format!("{base}/token?{query}")).await);
+    for base in crate::support::reference_hubs("authentication_refresh") {
+        let tokens = tokens_of(base, ["ttl=4", "ttl=3600", "ttl=1000", "user=somebody&ttl=1000"]).await;
+        crate::suite::authentication_refresh(base, tokens).await;
     }
-    crate::suite::authentication_refresh(base, tokens.try_into().unwrap()).await;
+}
+
+macro_rules! of_version_11 {
+    ($($name:ident: $($query:literal),*;)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                let Some(base) = crate::support::reference_hub_11(stringify!($name)) else { return };
+                let body = crate::suite::on_each(async |setup| {
+                    crate::suite::$name(base, setup, tokens_of(base, [$($query),*]).await).await;
+                });
+                tokio::time::timeout(Duration::from_secs(60), body).await.expect("nothing hangs");
+            }
+        )*
+    };
+}
+
+of_version_11! {
+    a_refreshed_connection_outlives_its_first_token: "user=zoe&ttl=8", "user=zoe&ttl=3600&role=writer";
+    a_refused_refresh_changes_nothing: "user=zoe", "user=zoe&role=refused", "user=eve", "user=zoe&role=writer";
+    a_connection_ends_with_its_token_and_comes_back: "user=zoe&ttl=3", "user=zoe";
+    cancelled_calls: ;
+}
+
+#[tokio::test]
+async fn a_poll_of_another_user_asks_for_a_refresh() {
+    let Some(base) = crate::support::reference_hub_11("a_poll_of_another_user_asks_for_a_refresh") else {
+        return;
+    };
+    let tokens = tokens_of(base, ["user=zoe&ttl=2", "user=eve", "user=zoe"]).await;
+    crate::suite::a_poll_of_another_user_asks_for_a_refresh(base, tokens).await;
+}
+
+/// Tokens of the reference hub.
+async fn tokens_of<const N: usize>(base: &str, queries: [&str; N]) -> [String; N] {
+    let mut tokens = [const { String::new() }; N];
+    for (token, query) in tokens.iter_mut().zip(queries) {
+        *token = get(&format!("{base}/token?{query}")).await;
+    }
+    tokens
 }
 
 #[tokio::test]

@@ -221,18 +221,18 @@ pub(crate) async fn stateful_reconnect_is_an_offer(base: &str) {
 }
 
 /// A source of tokens that counts how often it is asked.
-struct Tokens {
+pub(super) struct Tokens {
     asked: Arc<AtomicUsize>,
 }
 
 impl Tokens {
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 }
 
 /// A builder whose provider gives these tokens, and from then on the last.
-fn with_tokens(
+pub(super) fn with_tokens(
     builder: HubConnectionBuilder,
     tokens: impl Into<Vec<String>>,
 ) -> (HubConnectionBuilder, Tokens) {

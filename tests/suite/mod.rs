@@ -9,6 +9,7 @@ mod streams;
 mod transports;
 mod typed;
 pub(crate) mod values;
+mod version_11;
 
 use std::time::Duration;
 
@@ -26,6 +27,26 @@ pub(crate) use self::streams::*;
 pub(crate) use self::transports::*;
 pub(crate) use self::typed::{typed_chat, typed_hubs};
 pub(crate) use self::values::{large_values, own_types, packed_pieces, values};
+pub(crate) use self::version_11::*;
+
+/// In a browser: the reference hubs on both versions of ASP.NET Core that run.
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+pub(crate) fn reference_hubs(test: &str) -> impl Iterator<Item = &'static str> {
+    [named(test, option_env!("HUBWIRE_TEST_HUB_URL")), reference_hub_11(test)].into_iter().flatten()
+}
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+pub(crate) fn reference_hub_11(test: &str) -> Option<&'static str> {
+    named(test, option_env!("HUBWIRE_TEST_HUB_11_URL"))
+}
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+fn named(test: &str, url: Option<&'static str>) -> Option<&'static str> {
+    if url.is_none() {
+        wasm_bindgen_test::console_log!("SKIPPED: {test}: no reference hub");
+    }
+    url
+}
 
 /// What a connection is made of, where the same has to hold for each.
 #[derive(Debug, Clone, Copy)]

@@ -23,26 +23,41 @@ pub(crate) fn reference_dir() -> Option<PathBuf> {
     beside.is_dir().then_some(beside)
 }
 
-/// The address of the reference hub, started once for a test binary. `None`, and a loud line, where there is no
-/// reference folder.
+/// The address of the reference hub on ASP.NET Core 10, started once for a test binary. `None`, and a loud line, where
+/// there is no reference folder.
 pub(crate) fn reference_hub(test: &str) -> Option<&'static str> {
-    // The hub ends when its standard input does, so when this process does, however that comes about.
     static HUB: OnceLock<Option<(Child, String)>> = OnceLock::new();
-    let hub = HUB.get_or_init(|| {
-        let dir = reference_dir()?;
-        let mut child = Command::new(dir.join("run"))
-            .arg("hub")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the reference hub starts");
-        let stdout = child.stdout.take().expect("a pipe");
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).expect("the reference hub says where it is");
-        let said: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
-        let url = said["url"].as_str().expect("an address").to_owned();
-        Some((child, url))
-    });
+    found(test, HUB.get_or_init(|| start("hub")))
+}
+
+/// The same on ASP.NET Core 11.
+pub(crate) fn reference_hub_11(test: &str) -> Option<&'static str> {
+    static HUB: OnceLock<Option<(Child, String)>> = OnceLock::new();
+    found(test, HUB.get_or_init(|| start("hub11")))
+}
+
+/// The addresses of both.
+pub(crate) fn reference_hubs(test: &str) -> impl Iterator<Item = &'static str> {
+    [reference_hub, reference_hub_11].into_iter().filter_map(move |hub| hub(test))
+}
+
+/// It ends when its standard input does, so when this process does, however that comes about.
+fn start(program: &str) -> Option<(Child, String)> {
+    let mut child = Command::new(reference_dir()?.join("run"))
+        .arg(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the reference hub starts");
+    let stdout = child.stdout.take().expect("a pipe");
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).expect("the reference hub says where it is");
+    let said: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
+    let url = said["url"].as_str().expect("an address").to_owned();
+    Some((child, url))
+}
+
+fn found(test: &str, hub: &'static Option<(Child, String)>) -> Option<&'static str> {
     if hub.is_none() {
         skipped(test, "no reference hub; HUBWIRE_REFERENCE_DIR names its folder");
     }

@@ -24,11 +24,20 @@ pub(crate) struct Program {
 impl Program {
     /// The reference hub: ASP.NET Core SignalR, where `HUBWIRE_REFERENCE_DIR` names it. It ends with its standard input.
     pub(crate) fn reference_hub() -> Result<Option<Self>> {
+        Self::reference("hub")
+    }
+
+    /// The same on ASP.NET Core 11.
+    pub(crate) fn reference_hub_11() -> Result<Option<Self>> {
+        Self::reference("hub11")
+    }
+
+    fn reference(program: &str) -> Result<Option<Self>> {
         let Some(dir) = std::env::var_os("HUBWIRE_REFERENCE_DIR").filter(|dir| !dir.is_empty()) else {
             return Ok(None);
         };
         let mut hub = command(std::path::Path::new(&dir).join("run"));
-        Self::start(hub.arg("hub")).map(Some)
+        Self::start(hub.arg(program)).map(Some)
     }
 
     /// Starts a server that prints the URL it listens on, and waits until it did.

@@ -40,22 +40,46 @@ pub(crate) fn test() -> Result<()> {
         tests.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
         Ok(tests)
     });
-    let hub = Program::reference_hub().unwrap_or_else(|error| {
-        report.fail(&format!("the reference hub does not start: {error:#}"));
-        None
-    });
-    if hub.is_none() {
-        report.skip("everything against the reference hub", "HUBWIRE_REFERENCE_DIR is not set");
-    }
+    let hubs = hubs(&mut report);
     if let Some(browser) = &browser {
-        report.tests("browser tests", || browser_tests(browser, hub.as_ref()));
+        report.tests("browser tests", || browser_tests(browser, &hubs));
     }
-    npm(&mut report, browser.as_ref(), hub.as_ref());
+    npm(&mut report, browser.as_ref(), &hubs);
 
     if !report.finish() {
         std::process::exit(1);
     }
     Ok(())
+}
+
+/// A reference hub that runs.
+struct ReferenceHub {
+    program: Program,
+    /// Where the version is a part of a title.
+    version: &'static str,
+    /// How its address is given to tests that are compiled for a browser.
+    variable: &'static str,
+}
+
+fn hubs(report: &mut Report) -> Vec<ReferenceHub> {
+    let start = [
+        (Program::reference_hub as fn() -> _, "ASP.NET Core 10", "HUBWIRE_TEST_HUB_URL"),
+        (Program::reference_hub_11, "ASP.NET Core 11", "HUBWIRE_TEST_HUB_11_URL"),
+    ];
+    let mut hubs = Vec::new();
+    for (start, version, variable) in start {
+        match start() {
+            Ok(Some(program)) => hubs.push(ReferenceHub { program, version, variable }),
+            Ok(None) => {
+                let title = format!("everything against the reference hub on {version}");
+                report.skip(&title, "HUBWIRE_REFERENCE_DIR is not set");
+            }
+            Err(error) => {
+                report.fail(&format!("the reference hub on {version} does not start: {error:#}"));
+            }
+        }
+    }
+    hubs
 }
 
 /// Whether a missing tool is a failure, as it is in continuous integration.
@@ -131,7 +155,7 @@ fn test_arguments(names: &[String]) -> Vec<&str> {
     names.iter().flat_map(|name| ["--test", name]).collect()
 }
 
-fn browser_tests(browser: &Browser, hub: Option<&Program>) -> Result<Command> {
+fn browser_tests(browser: &Browser, hubs: &[ReferenceHub]) -> Result<Command> {
     let names = browser_test_names()?;
     let mut tests = cargo();
     tests
@@ -141,14 +165,14 @@ fn browser_tests(browser: &Browser, hub: Option<&Program>) -> Result<Command> {
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", tools::wasm_test_runner()?)
         .env("CHROMEDRIVER", &browser.driver)
         .env("WASM_BINDGEN_TEST_TIMEOUT", "180");
-    if let Some(hub) = hub {
+    for hub in hubs {
         // Read at compile time: a page has no environment.
-        tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
+        tests.env(hub.variable, &hub.program.url);
     }
     Ok(tests)
 }
 
-fn npm(report: &mut Report, browser: Option<&Browser>, hub: Option<&Program>) {
+fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
     let node = |script: &str, arguments: &[&Path]| {
         let mut node = command("node");
         node.arg(root().join(script)).args(arguments);
@@ -164,20 +188,17 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hub: Option<&Program>) {
     });
     report.tests("the npm package's JavaScript", || Ok(node("tests/npm/run.mjs", &[&folder])));
     report.tests("the npm package's types", || Ok(node("tests/npm/types.mjs", &[&folder])));
-    if let Some(hub) = hub {
-        for (title, script) in [
-            ("the npm package on the reference hub", "tests/npm/hub.mjs"),
-            ("what the official client does, on it and on the npm package", "tests/behaviours/run.mjs"),
+    for ReferenceHub { program: hub, version, .. } in hubs {
+        for (title, script, needs_browser) in [
+            ("the npm package", "tests/npm/hub.mjs", false),
+            ("what the official client does, and the npm package", "tests/behaviours/run.mjs", false),
+            ("the npm package's worker mode", "tests/worker/run.mjs", true),
         ] {
-            report.tests(title, || {
+            if needs_browser && browser.is_none() {
+                continue;
+            }
+            report.tests(&format!("{title}, on {version}"), || {
                 let mut tests = node(script, &[&folder]);
-                tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
-                Ok(tests)
-            });
-        }
-        if browser.is_some() {
-            report.tests("the npm package's worker mode", || {
-                let mut tests = node("tests/worker/run.mjs", &[&folder]);
                 tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
                 Ok(tests)
             });

@@ -141,7 +141,7 @@ const NOT_OURS: [(&str, &[&str], &str); 17] = [
     (
         "rest",
         &["all-null-method", "client-null", "group-null", "no-hub-name"],
-        "a reference that is null, which Rust does not have; empty names are refused: tests/service_rest.rs",
+        "a reference that is null, which Rust does not have; empty names are refused: tests/service/rest.rs",
     ),
     (
         "rest",
