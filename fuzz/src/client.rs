@@ -183,7 +183,8 @@ impl World {
             23 => {
                 // As long as anything can take.
                 let until = driver.machine.poll_timeout().unwrap_or(driver.now);
-                driver.sleep_until(until.min(Moment::from_secs(1 << 40)).max(driver.now));
+                driver
+                    .sleep_until(until.min(Moment::from_epoch(Duration::from_secs(1 << 40))).max(driver.now));
             }
             24 => drop(driver.begin_refresh()),
             25 => {

@@ -12,8 +12,8 @@
 //!    how they read and write messages. [`sse`] reads the event stream of one transport.
 //!
 //! State machines have one shape: `handle_…(now, input)` takes what happened, `poll_…()` gives what is to be done.
-//! Time is an argument: a [`Moment`] is the time since an epoch that the driver chooses, from a clock that never goes
-//! back. The same lines run natively, in the browser, in the tests with their virtual clock and in the fuzzers.
+//! Time is an argument, a [`Moment`]: the same lines run natively, in the browser, in the tests with their virtual clock
+//! and in the fuzzers.
 //!
 //! Everything that comes from the network is bounded in length, depth and count, and ends in a `Result`.
 #![deny(
@@ -35,6 +35,7 @@ pub mod hub_name;
 pub mod json;
 pub mod keepalive;
 pub mod message;
+pub(crate) mod moment;
 pub mod msgpack;
 pub mod negotiate;
 mod outgoing;
@@ -50,11 +51,9 @@ pub mod url;
 #[cfg(feature = "client")]
 pub mod value;
 
+pub use self::moment::Moment;
 pub use self::protocol::HubProtocol;
 use std::fmt;
-
-/// A moment in monotonic time, as the time since an epoch that the driver chooses.
-pub type Moment = std::time::Duration;
 
 /// What a platform reports when a request or a socket fails.
 #[derive(Debug, Clone, PartialEq, Eq)]

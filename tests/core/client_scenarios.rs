@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::machine::driver::{Heard, Refresh};
 use crate::machine::plan::{ONE, PLANS, Plan, Step, TWO, Walk};
+use hubwire::core::Moment;
 use hubwire::core::client::{ConnectionError, Effect, TransportError};
 use hubwire::core::codec::{Frame, Payload};
 use hubwire::core::hub::CallKind;
@@ -117,7 +118,7 @@ fn fail(walk: &mut Walk, step: Step, fault: Fault) {
                 let heard = driver.can_hear();
                 let at = driver.machine.poll_timeout().unwrap();
                 let (effects, sent) = (driver.effects.len(), driver.sent.len());
-                driver.sleep_until(at - Duration::from_nanos(1));
+                driver.sleep_until(Moment::from_epoch(at.since_epoch() - Duration::from_nanos(1)));
                 assert_eq!((driver.effects.len(), driver.sent.len()), (effects, sent), "too early");
                 driver.sleep_until(at);
                 if !heard || !driver.can_hear() {

@@ -563,7 +563,7 @@ impl Pair {
             link.down.fall_silent();
         }
         let mut rounds = 0;
-        while self.now < Moment::from_secs(1 << 20) {
+        while self.now < Moment::from_epoch(Duration::from_secs(1 << 20)) {
             rounds += 1;
             assert!(rounds < 1_000, "it goes on and on");
             let Some(at) = self.next_timeout() else { break };
@@ -578,8 +578,8 @@ impl Pair {
     }
 
     fn over(mut self) {
-        let until = self.now + self.options.resume_window + self.options.handshake_timeout;
-        self.wait(until - self.now + Duration::from_secs(60), false);
+        let longest = self.options.resume_window + self.options.handshake_timeout;
+        self.wait(longest + Duration::from_secs(60), false);
         assert!(!self.client.is_started(), "the client does not notice the end");
         assert!(self.servers.iter().all(Server::is_over), "the server does not notice the end");
         assert_eq!(self.next_timeout(), None);

@@ -7,6 +7,7 @@ use crate::core::HubProtocol;
 use crate::core::codec::{Frame, Payload, RawCodec};
 use crate::core::hub::HubEvent;
 use crate::core::message::Outcome;
+use crate::core::moment::at;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\u{1e}";
@@ -182,7 +183,7 @@ fn handshakes_are_refused_with_a_reason() {
 #[test]
 fn a_handshake_has_its_limit() {
     let mut bench = Bench::new(Transport::WebSockets, |_| {});
-    assert_eq!(bench.machine.poll_timeout(), Some(15 * SECOND));
+    assert_eq!(bench.machine.poll_timeout(), Some(at(15)));
     bench.pass(14 * SECOND);
     assert_eq!(bench.effects(), []);
     bench.pass(SECOND);
@@ -193,7 +194,7 @@ fn a_handshake_has_its_limit() {
 #[test]
 fn pings_follow_silence_and_the_end_follows_the_clients() {
     let mut bench = Bench::connected(|_| {});
-    assert_eq!(bench.machine.poll_timeout(), Some(15 * SECOND));
+    assert_eq!(bench.machine.poll_timeout(), Some(at(15)));
     bench.pass(15 * SECOND);
     assert_eq!(bench.sent(), "{\"type\":6}\u{1e}");
     bench.now += SECOND;
@@ -480,7 +481,7 @@ fn a_transport_that_does_not_come_in_time_is_the_end() {
     let mut bench = Bench::stateful(1000);
     bench.lose_transport();
     assert_eq!(bench.effects().len(), 2);
-    assert_eq!(bench.machine.poll_timeout(), Some(15 * SECOND));
+    assert_eq!(bench.machine.poll_timeout(), Some(at(15)));
     bench.pass(14 * SECOND);
     assert_eq!(bench.effects(), []);
     bench.pass(SECOND);
