@@ -120,7 +120,8 @@ impl World {
             }
             6 => {
                 let status = *data.choose(&[None, Some(401), Some(404), Some(409)])?;
-                driver.open(Err(TransportError { status, ..TransportError::new("refused") }));
+                let refused = TransportError::new("refused");
+                driver.open(Err(status.map_or(refused.clone(), |status| refused.with_status(status))));
             }
             7 => {
                 let bytes = *data.choose(&FRAMES)?;

@@ -58,7 +58,7 @@ pub trait Codec {
     /// an earlier frame.
     ///
     /// # Errors
-    /// [`ProtocolError::WrongKind`] if it is not of the protocol's kind.
+    /// [`ProtocolError::WrongKind`] for a frame of text, where the protocol needs bytes.
     fn decode<'f>(
         decoder: &mut Self::Decoder,
         frame: Self::Frame<'f>,
@@ -182,7 +182,7 @@ impl RawDecoder {
     /// As [`Codec::decode`].
     ///
     /// # Errors
-    /// [`ProtocolError::WrongKind`] for a binary frame of a text protocol, or the other way round.
+    /// [`ProtocolError::WrongKind`] for a frame of text, where the protocol needs bytes.
     pub fn decode<'f>(
         &mut self,
         frame: Frame<'f>,
@@ -195,10 +195,10 @@ impl RawDecoder {
             (Self::Text(framing), Frame::Text(text)) => {
                 Ok(RawMessages::Text(framing.take(text.get(skip..).unwrap_or_default(), spare)))
             }
-            (Self::Text(framing), Frame::Binary(bytes)) if bytes.len() == skip => {
-                Ok(RawMessages::Text(framing.take("", spare)))
+            // JSON in frames of bytes is read as any other, as .NET's client and server do: some peers send it so.
+            (Self::Text(framing), Frame::Binary(bytes)) => {
+                Ok(RawMessages::Text(framing.take(bytes.get(skip..).unwrap_or_default(), spare)))
             }
-            (Self::Text(_), Frame::Binary(_)) => Err(ProtocolError::WrongKind("binary")),
             #[cfg(feature = "msgpack")]
             (Self::Binary(_), Frame::Text(text)) if skip == 0 && !text.is_empty() => {
                 Err(ProtocolError::WrongKind("text"))

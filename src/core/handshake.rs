@@ -82,7 +82,7 @@ impl HandshakeResponse {
                 error = Some(as_string(value)?.ok_or(ProtocolError::Message("`error` is not a string"))?);
                 Ok(())
             }
-            "type" => Err(ProtocolError::NotAHandshake),
+            "type" if value != "null" => Err(ProtocolError::NotAHandshake),
             _ => Ok(()),
         })?;
         reader.end()?;

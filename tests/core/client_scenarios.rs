@@ -94,7 +94,10 @@ fn is_possible(walk: &Walk, step: Step, fault: Fault) -> bool {
 }
 
 fn fail(walk: &mut Walk, step: Step, fault: Fault) {
-    let error = |status| TransportError { status, ..TransportError::new("lost") };
+    let error = |status: Option<u16>| {
+        let lost = TransportError::new("lost");
+        status.map_or(lost.clone(), |status| lost.with_status(status))
+    };
     let driver = &mut walk.driver;
     match (fault, step) {
         (Fault::Fails, Token | ResumeToken) => driver.token(Err("no".into())),

@@ -166,7 +166,9 @@ impl Pair {
             }
             23 => {
                 let status = *data.choose(&[None, Some(404), Some(409), Some(401)])?;
-                self.client.open(Err(TransportError { status, ..TransportError::new("refused") }));
+                let refused = TransportError::new("refused");
+                let refused = status.map_or(refused.clone(), |status| refused.with_status(status));
+                self.client.open(Err(refused));
             }
             24 => {
                 let allowed = data.arbitrary()?;
@@ -288,7 +290,7 @@ impl Pair {
             self.servers.push(Server::new(self.now, self.options.clone()));
         } else if !self.servers.last_mut().is_some_and(|server| server.resume(self.now)) {
             self.pump_servers();
-            let refused = TransportError { status: Some(404), ..TransportError::new("refused") };
+            let refused = TransportError::new("refused").with_status(404);
             return self.client.open(Err(refused));
         } else {
             self.resumes += 1;

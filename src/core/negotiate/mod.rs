@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::core::ProtocolError;
 use crate::core::text::clip;
 use crate::core::token::AccessToken;
-use crate::core::url::{HubUrl, UrlError, encode_component, encode_query_value};
+use crate::core::url::{HubUrl, UrlError, encode_data, encode_query_value};
 
 /// The highest negotiate version there is.
 pub const VERSION: u32 = 1;
@@ -281,7 +281,7 @@ pub fn refresh_delay(lifetime_seconds: Option<i64>, lead: Duration) -> Option<Du
 #[must_use]
 pub fn with_token_in_query(url: &HubUrl, token: Option<&AccessToken>) -> HubUrl {
     match token {
-        Some(token) => url.with_parameter("access_token", &encode_component(token.secret())),
+        Some(token) => url.with_parameter("access_token", &encode_data(token.secret())),
         None => url.clone(),
     }
 }
