@@ -155,6 +155,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_null_is_absent() {
+        let response = HandshakeResponse::parse(r#"{"error":null,"type":null,"minorVersion":null}"#);
+        assert_eq!(response, Ok(HandshakeResponse::default()));
+        let request = HandshakeRequest { protocol: "json".into(), version: 1 };
+        assert_eq!(HandshakeRequest::parse(r#"{"protocol":"json","version":1.0}"#), Ok(request));
+        assert!(HandshakeRequest::parse(r#"{"protocol":"json","version":null}"#).is_err());
+    }
+
+    #[test]
     fn the_rest_of_the_chunk_is_handed_back_wherever_it_is_cut() {
         let stream = b"{\"error\":null}\x1e{\"type\":6}\x1e";
         for cut in 0..=stream.len() {

@@ -213,7 +213,7 @@ pub enum ProtocolError {
     /// The first message is not an answer to the handshake.
     #[error("expected a handshake response from the server")]
     NotAHandshake,
-    /// A frame of text came for a protocol of bytes, such as MessagePack. (JSON is read from either kind.)
+    /// A text frame came for a protocol of bytes, such as MessagePack, or a binary frame without JSON for the JSON protocol.
     #[error("a {0} frame arrived on a connection that agreed on the other kind")]
     WrongKind(&'static str),
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 /// Sums end at [`Moment::MAX`], so that a timer which is never due needs no special case.
 ///
 /// ```
+/// # #[cfg(feature = "unstable-machines")] {
 /// use std::time::Duration;
 ///
 /// use hubwire::core::Moment;
@@ -17,6 +18,7 @@ use std::time::Duration;
 /// assert_eq!(due.since_epoch(), Duration::from_secs(20));
 /// assert_eq!((due.since(start), start.since(due)), (Duration::from_secs(15), Duration::ZERO));
 /// assert_eq!(due + Duration::MAX, Moment::MAX);
+/// # }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Moment(Duration);

@@ -131,7 +131,7 @@ fn fail(walk: &mut Walk, step: Step, fault: Fault) {
         }
         (Fault::Stop, _) => driver.stop(),
         (Fault::Malformed, _) => {
-            let frame = if step == Handshake { Frame::Text(PING) } else { Frame::Binary(PING.as_bytes()) };
+            let frame = if step == Handshake { Frame::Text(PING) } else { Frame::Binary(b"\x02\x91\x06") };
             assert_eq!(driver.receive_frame(frame), []);
         }
         (Fault::ProtocolError, _) => driver.protocol_error(),

@@ -34,6 +34,8 @@
 //! refused: it changes nothing. The machine knows calls by number; the owner knows who waits for each.
 //!
 //! ```
+//! # #[cfg(feature = "unstable-machines")]
+//! # mod example {
 //! use hubwire::core::Moment;
 //! use hubwire::core::client::{ClientMachine, ClientOptions, Effect, Transmit};
 //! use hubwire::core::codec::{Frame, Payload, RawCodec};
@@ -41,7 +43,7 @@
 //! use hubwire::core::message::Outcome;
 //! use hubwire::core::url::HubUrl;
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # pub fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut options = ClientOptions::new(HubUrl::parse("https://example.com/chat")?);
 //! options.skip_negotiation = true; // else Effect::Negotiate comes first
 //! let mut machine = ClientMachine::new(options, RawCodec::default());
@@ -67,6 +69,11 @@
 //!     assert_eq!(event, HubEvent::Completed { id: call.id, outcome: Outcome::Value(Payload::Json("3")) });
 //! }
 //! # Ok(())
+//! # }
+//! # }
+//! # fn main() {
+//! #     #[cfg(feature = "unstable-machines")]
+//! #     example::main().unwrap();
 //! # }
 //! ```
 

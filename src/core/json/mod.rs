@@ -26,12 +26,17 @@ pub const NAME: &str = "json";
 /// [`ProtocolError::Json`] and [`ProtocolError::Message`]; the connection has to be closed.
 ///
 /// ```
+/// # #[cfg(feature = "unstable-machines")]
+/// # fn main() -> Result<(), hubwire::core::ProtocolError> {
 /// use hubwire::core::{json, message::HubMessage};
 ///
 /// let message = json::parse(r#"{"type":1,"target":"Greet","arguments":["world"]}"#)?;
 /// let Some(HubMessage::Invocation(call)) = message else { panic!() };
 /// assert_eq!((&*call.target, call.arguments), ("Greet", r#"["world"]"#));
-/// # Ok::<(), hubwire::core::ProtocolError>(())
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "unstable-machines"))]
+/// # fn main() {}
 /// ```
 pub fn parse(record: &str) -> Result<Option<HubMessage<'_, &str>>, ProtocolError> {
     let mut fields = Fields::default();
@@ -212,11 +217,17 @@ impl<'a> Fields<'a> {
 /// argument list with its brackets, an item, a result.
 ///
 /// ```
+/// # #[cfg(feature = "unstable-machines")]
+/// # fn main() -> Result<(), hubwire::core::ProtocolError> {
 /// use hubwire::core::{json, message::HubMessage};
 ///
 /// let mut out = Vec::new();
 /// json::write::<&str>(&mut out, &HubMessage::Ping);
 /// assert_eq!(out, b"{\"type\":6}\x1e");
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "unstable-machines"))]
+/// # fn main() {}
 /// ```
 pub fn write<P: AsRef<[u8]>>(out: &mut Vec<u8>, message: &HubMessage<'_, P>) {
     let mut raw = |text: &str| out.extend_from_slice(text.as_bytes());
@@ -373,6 +384,39 @@ mod tests {
                 stream_ids: vec![],
             })))
         );
+    }
+
+    #[test]
+    fn what_is_null_is_absent() {
+        for (record, same) in [
+            (r#"{"type":1,"target":"A","arguments":null}"#, r#"{"type":1,"target":"A","arguments":[]}"#),
+            (r#"{"type":1,"target":"A"}"#, r#"{"type":1,"target":"A","arguments":[]}"#),
+            (
+                r#"{"type":1.0,"target":"A","arguments":[1],"headers":null,"streamIds":null,"invocationId":null,"error":null}"#,
+                r#"{"type":1,"target":"A","arguments":[1]}"#,
+            ),
+            (
+                r#"{"type":1,"target":"A","arguments":[1],"invocationId":"","headers":{"a":null,"b":"c"}}"#,
+                r#"{"type":1,"target":"A","arguments":[1],"headers":{"b":"c"}}"#,
+            ),
+            (r#"{"type":3,"invocationId":"1","error":null}"#, r#"{"type":3,"invocationId":"1"}"#),
+            (r#"{"type":3,"invocationId":"1","error":"x","error":null}"#, r#"{"type":3,"invocationId":"1"}"#),
+            (r#"{"type":7,"error":null,"allowReconnect":null}"#, r#"{"type":7}"#),
+            (r#"{"type":8,"sequenceId":3.00}"#, r#"{"type":8,"sequenceId":3}"#),
+        ] {
+            let message = parse(record);
+            assert!(matches!(message, Ok(Some(_))), "{record}: {message:?}");
+            assert_eq!(message, parse(same), "{record}");
+        }
+        let value = Ok(Some(HubMessage::Completion {
+            headers: vec![],
+            invocation_id: "1".into(),
+            outcome: Outcome::Value("null"),
+        }));
+        assert_eq!(parse(r#"{"type":3,"invocationId":"1","result":null,"error":null}"#), value);
+        for record in [r#"{"type":null}"#, r#"{"type":1,"target":null}"#, r#"{"type":8,"sequenceId":3.5}"#] {
+            assert!(parse(record).is_err(), "{record}");
+        }
     }
 
     #[test]

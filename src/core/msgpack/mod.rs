@@ -28,13 +28,18 @@ pub const NAME: &str = "messagepack";
 /// [`ProtocolError::MessagePack`] and [`ProtocolError::Message`]; the connection has to be closed.
 ///
 /// ```
+/// # #[cfg(feature = "unstable-machines")]
+/// # fn main() -> Result<(), hubwire::core::ProtocolError> {
 /// use hubwire::core::{message::HubMessage, msgpack};
 ///
 /// // [1, {}, nil, "Greet", ["world"], []]
 /// let message = msgpack::parse(b"\x96\x01\x80\xc0\xa5Greet\x91\xa5world\x90")?;
 /// let Some(HubMessage::Invocation(call)) = message else { panic!() };
 /// assert_eq!((&*call.target, call.arguments), ("Greet", &b"\x91\xa5world"[..]));
-/// # Ok::<(), hubwire::core::ProtocolError>(())
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "unstable-machines"))]
+/// # fn main() {}
 /// ```
 pub fn parse(message: &[u8]) -> Result<Option<HubMessage<'_, &[u8]>>, ProtocolError> {
     let mut reader = Reader::new(message);
@@ -181,11 +186,17 @@ fn entries(count: u64) -> Result<usize, ProtocolError> {
 /// MessagePack: an argument list with its header, an item, a result.
 ///
 /// ```
+/// # #[cfg(feature = "unstable-machines")]
+/// # fn main() -> Result<(), hubwire::core::ProtocolError> {
 /// use hubwire::core::{message::HubMessage, msgpack};
 ///
 /// let mut out = Vec::new();
 /// msgpack::write::<&[u8]>(&mut out, &HubMessage::Ping);
 /// assert_eq!(out, b"\x02\x91\x06");
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "unstable-machines"))]
+/// # fn main() {}
 /// ```
 pub fn write<P: AsRef<[u8]>>(out: &mut Vec<u8>, message: &HubMessage<'_, P>) {
     // The length comes first and is known last. Room is left for it by the payload's; in the few cases where that is

@@ -340,6 +340,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_null_is_absent() {
+        let redirect =
+            br#"{"url":"https://svc/client","accessToken":"t","connectionId":null,"connectionToken":null,
+            "availableTransports":null,"error":null,"negotiateVersion":null,"ProtocolVersion":null,
+            "useStatefulReconnect":null,"tokenLifetimeSeconds":null}"#;
+        assert_eq!(start("https://app/chat").handle_answer(ok(redirect)), Ok(Negotiated::Redirect));
+
+        for (body, id) in [
+            // An empty id, and none where the token takes its place.
+            (&br#"{"connectionId":"","availableTransports":[]}"#[..], Some("")),
+            (br#"{"negotiateVersion":1.0,"connectionId":null,"connectionToken":"t"}"#, Some("t")),
+            (br#"{"negotiateVersion":1,"connectionId":"","connectionToken":"t"}"#, Some("t")),
+            (br#"{"negotiateVersion":null,"connectionId":"c","connectionToken":"t","url":null}"#, Some("c")),
+        ] {
+            let response = NegotiateResponse::parse(body);
+            assert_eq!(response.as_ref().map(|response| response.transport_id()), Ok(id));
+        }
+        // An offer that says nothing does not spoil the others.
+        let body = br#"{"connectionId":"c","availableTransports":[null,{},{"transport":null,"transferFormats":["Text"]},
+            {"transport":"WebSockets","transferFormats":null},{"transport":"LongPolling","transferFormats":["Text",null,7]}]}"#;
+        let offers = NegotiateResponse::parse(body).map(|response| response.available_transports);
+        let text = vec!["Text".to_owned()];
+        let wanted =
+            [AvailableTransport::new("WebSockets", vec![]), AvailableTransport::new("LongPolling", text)];
+        assert_eq!(offers, Ok(wanted.to_vec()));
+        assert!(NegotiateResponse::parse(br#"{"connectionId":null}"#).is_err());
+    }
+
+    #[test]
     fn redirects_carry_url_and_token_on() {
         let mut negotiation = start("https://app/chat");
         let redirect = br#"{"url":"https://svc/client/?hub=chat","accessToken":"svc"}"#;

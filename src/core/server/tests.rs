@@ -46,8 +46,12 @@ impl Bench {
 
     /// Takes a frame, and tells what of it the owner hears.
     fn receive(&mut self, text: &str) -> Vec<String> {
+        self.receive_frame(Frame::Text(text))
+    }
+
+    fn receive_frame(&mut self, frame: Frame<'_>) -> Vec<String> {
         let mut spare = Vec::new();
-        let Some(mut messages) = self.machine.handle_frame(self.now, Frame::Text(text), &mut spare) else {
+        let Some(mut messages) = self.machine.handle_frame(self.now, frame, &mut spare) else {
             return Vec::new();
         };
         let mut events = Vec::new();
@@ -302,6 +306,19 @@ fn the_clients_calls_are_limited() {
     let uploads = "{\"type\":1,\"target\":\"n\",\"arguments\":[],\"streamIds\":[\"a\",\"b\",\"c\"]}\u{1e}";
     assert_eq!(bench.receive(uploads), [""; 0]);
     assert_eq!((bench.effects(), bench.machine.is_connected()), (vec![], true));
+}
+
+/// aiosignalr sends every frame so.
+#[test]
+fn json_in_binary_frames_is_read() {
+    let mut bench = Bench::new(Transport::WebSockets, |_| {});
+    let whole = format!("{HANDSHAKE}{}{}", call("1"), call("2"));
+    let mut calls = Vec::new();
+    for piece in whole.as_bytes().chunks(7) {
+        calls.extend(bench.receive_frame(Frame::Binary(piece)));
+    }
+    assert_eq!(calls, ["call Some(0) m[]", "call Some(1) m[]"]);
+    assert!(bench.machine.is_connected());
 }
 
 #[test]
