@@ -120,7 +120,8 @@ impl World {
             }
             6 => {
                 let status = *data.choose(&[None, Some(401), Some(404), Some(409)])?;
-                driver.open(Err(TransportError { status, ..TransportError::new("refused") }));
+                let refused = TransportError::new("refused");
+                driver.open(Err(status.map_or(refused.clone(), |status| refused.with_status(status))));
             }
             7 => {
                 let bytes = *data.choose(&FRAMES)?;
@@ -183,7 +184,8 @@ impl World {
             23 => {
                 // As long as anything can take.
                 let until = driver.machine.poll_timeout().unwrap_or(driver.now);
-                driver.sleep_until(until.min(Moment::from_secs(1 << 40)).max(driver.now));
+                driver
+                    .sleep_until(until.min(Moment::from_epoch(Duration::from_secs(1 << 40))).max(driver.now));
             }
             24 => drop(driver.begin_refresh()),
             25 => {

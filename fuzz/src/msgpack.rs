@@ -77,7 +77,10 @@ fn reference(message: &Value) -> Option<Option<HubMessage<'_, Vec<u8>>>> {
             headers: headers(element(1)?)?,
             invocation_id: id()?.map(Into::into),
             target: element(3)?.as_str().filter(|target| !target.is_empty())?.into(),
-            arguments: element(4).filter(|list| list.is_array()).map(encoded)?,
+            arguments: match element(4) {
+                None | Some(Value::Nil) => b"\x90".to_vec(),
+                list => list.filter(|list| list.is_array()).map(encoded)?,
+            },
             stream_ids: match element(5) {
                 None | Some(Value::Nil) => Vec::new(),
                 Some(ids) => {
@@ -87,8 +90,8 @@ fn reference(message: &Value) -> Option<Option<HubMessage<'_, Vec<u8>>>> {
             },
         })
     };
-    let sequence_id = || element(1)?.as_i64();
-    Some(Some(match element(0)?.as_i64()? {
+    let sequence_id = || integer(element(1)?);
+    Some(Some(match integer(element(0)?)? {
         1 => HubMessage::Invocation(call()?),
         2 => HubMessage::StreamItem {
             headers: headers(element(1)?)?,
@@ -98,7 +101,7 @@ fn reference(message: &Value) -> Option<Option<HubMessage<'_, Vec<u8>>>> {
         3 => HubMessage::Completion {
             headers: headers(element(1)?)?,
             invocation_id: required_id()?,
-            outcome: match (element(3)?.as_i64()?, element(4)) {
+            outcome: match (integer(element(3)?)?, element(4)) {
                 (1, Some(Value::Nil)) | (2, _) => Outcome::Void,
                 (1, Some(error)) => Outcome::Error(error.as_str()?.into()),
                 (3, Some(result)) => Outcome::Value(encoded(result)),
@@ -117,7 +120,7 @@ fn reference(message: &Value) -> Option<Option<HubMessage<'_, Vec<u8>>>> {
                 error => Some(error.as_str()?.into()),
             },
             allow_reconnect: match element(2) {
-                None => false,
+                None | Some(Value::Nil) => false,
                 Some(flag) => flag.as_bool()?,
             },
         },
@@ -127,17 +130,24 @@ fn reference(message: &Value) -> Option<Option<HubMessage<'_, Vec<u8>>>> {
     }))
 }
 
+/// A floating point number that is an integer counts as one.
+fn integer(value: &Value) -> Option<i64> {
+    let float = value.as_f64().filter(|_| value.is_f32() || value.is_f64());
+    let whole = float.filter(|float| float.fract() == 0.0 && float.abs() <= (1_u64 << 53) as f64);
+    whole.map(|float| float as i64).or_else(|| value.as_i64())
+}
+
 fn headers(value: &Value) -> Option<Headers<'_>> {
-    let text =
-        |value: &'_ Value| value.as_str().filter(|text| !text.is_empty()).map(|text| text.to_owned().into());
     match value {
         Value::Nil => Some(Headers::new()),
         Value::Map(pairs) if pairs.len() <= MAX_ENTRIES => {
             let mut headers = Headers::new();
             for (name, value) in pairs {
-                let (name, value) = (text(name)?, text(value)?);
-                headers.retain(|(known, _)| *known != name);
-                headers.push((name, value));
+                let name = name.as_str()?;
+                if *value != Value::Nil {
+                    headers.retain(|(known, _)| *known != name);
+                    headers.push((name.into(), value.as_str()?.into()));
+                }
             }
             Some(headers)
         }

@@ -102,7 +102,7 @@ fn url(url: &HubUrl) {
     assert!(!shown.contains('?') && !shown.contains('#'));
     assert!(!url.host().is_empty() && !url.host().contains('@'));
     assert!(shown.contains(url.host()) && shown.ends_with(url.path()));
-    let longer = url.with_parameter("added", "1");
+    let longer = url.with_query_parameter("added", "1");
     assert_eq!(longer.path(), url.path());
     assert!(longer.query().ends_with("added=1"));
     assert_eq!(url.join("x").query(), url.query());
@@ -127,49 +127,52 @@ fn decoded(text: &str) -> Vec<u8> {
 fn reference(body: &[u8]) -> Option<NegotiateResponse> {
     let body = std::str::from_utf8(body).ok()?;
     let members = Members::parse(body.strip_prefix('\u{feff}').unwrap_or(body))?;
-    let string = |name: &str| -> Option<Option<String>> {
+    let any_string = |name: &str| -> Option<Option<String>> {
         let mut last = None;
         for json in members.all(name) {
             last = if json == "null" { None } else { Some(text(json)?) };
         }
-        Some(last.filter(|text| !text.is_empty()))
+        Some(last)
     };
+    let string = |name: &str| Some(any_string(name)?.filter(|text| !text.is_empty()));
     let mut negotiate_version = 0;
     for json in members.all("negotiateVersion") {
-        negotiate_version = integer(json)?;
+        negotiate_version = if json == "null" { 0 } else { integer(json)? };
     }
     let mut available_transports = Vec::new();
     for json in members.all("availableTransports") {
-        let offers = items(json)?;
+        let offers = if json == "null" { Vec::new() } else { items(json)? };
+        let offers: Vec<_> = offers.into_iter().filter(|json| *json != "null").collect();
         if offers.len() > 64 {
             return None;
         }
-        available_transports = offers.into_iter().map(transport).collect::<Option<_>>()?;
+        let offers: Vec<_> = offers.into_iter().map(transport).collect::<Option<_>>()?;
+        available_transports = offers.into_iter().flatten().collect();
     }
-    let response = NegotiateResponse {
-        connection_id: string("connectionId")?,
-        connection_token: string("connectionToken")?.map(AccessToken::from),
-        negotiate_version,
-        available_transports,
-        url: string("url")?,
-        access_token: string("accessToken")?.map(AccessToken::from),
-        error: string("error")?,
-        use_stateful_reconnect: members.get("useStatefulReconnect") == Some("true"),
-        token_lifetime_seconds: members.get("tokenLifetimeSeconds").and_then(integer),
-    };
+    let mut response = NegotiateResponse::default();
+    response.connection_id = any_string("connectionId")?;
+    response.connection_token = string("connectionToken")?.map(AccessToken::from);
+    response.negotiate_version = negotiate_version;
+    response.available_transports = available_transports;
+    response.url = string("url")?;
+    response.access_token = string("accessToken")?.map(AccessToken::from);
+    response.error = string("error")?;
+    response.use_stateful_reconnect = members.get("useStatefulReconnect") == Some("true");
+    response.token_lifetime_seconds = members.get("tokenLifetimeSeconds").and_then(integer);
     if response.error.is_some() {
         return Some(response);
     }
-    let legacy = members.get("ProtocolVersion").is_some();
+    let legacy = members.get("ProtocolVersion").is_some_and(|json| json != "null");
     let nowhere = response.url.is_none() && response.transport_id().is_none();
-    let nobody = response.url.is_none() && response.connection_id.is_none();
-    (!legacy && !nowhere && !nobody).then_some(response)
+    (!legacy && !nowhere).then_some(response)
 }
 
-fn transport(json: &str) -> Option<AvailableTransport> {
+/// `Some(None)` is an offer that says nothing.
+fn transport(json: &str) -> Option<Option<AvailableTransport>> {
     let members = Members::parse(json)?;
     // A string that can't be one makes the whole answer invalid, wherever it stands.
-    let lists: Vec<Vec<&str>> = members.all("transferFormats").filter_map(items).collect();
+    let lists: Vec<Vec<&str>> =
+        members.all("transferFormats").map(|json| items(json).unwrap_or_default()).collect();
     let texts = |list: &Vec<&str>| {
         list.iter().filter(|json| json.starts_with('"')).map(|json| text(json)).collect::<Option<Vec<_>>>()
     };
@@ -178,8 +181,7 @@ fn transport(json: &str) -> Option<AvailableTransport> {
         .all("transport")
         .map(|json| if json.starts_with('"') { text(json).map(Some) } else { Some(None) })
         .collect::<Option<Vec<_>>>()?;
-    Some(AvailableTransport {
-        transport: clip(names.into_iter().next_back()??).into_owned(),
-        transfer_formats: formats.into_iter().next_back()?,
-    })
+    let name = names.into_iter().next_back().flatten();
+    let formats = formats.into_iter().next_back().unwrap_or_default();
+    Some(name.map(|name| AvailableTransport::new(clip(name), formats)))
 }

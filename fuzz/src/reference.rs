@@ -14,6 +14,11 @@ impl<'a> Members<'a> {
         serde_json::from_str(json).ok()
     }
 
+    /// A member that is neither absent nor null.
+    pub(crate) fn present(&self, name: &str) -> Option<&'a str> {
+        self.get(name).filter(|json| *json != "null")
+    }
+
     /// Of doubles the last one counts.
     pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
         self.all(name).last()
@@ -58,8 +63,11 @@ pub(crate) fn text(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
 
-/// serde_json takes `-0` for a fraction.
+/// serde_json takes `-0` for a fraction. A fraction of zero is an integer.
 pub(crate) fn integer(json: &str) -> Option<i64> {
+    let zeros =
+        |(_, fraction): &(_, &str)| !fraction.is_empty() && fraction.bytes().all(|digit| digit == b'0');
+    let json = json.split_once('.').filter(zeros).map_or(json, |(whole, _)| whole);
     if json == "-0" { Some(0) } else { serde_json::from_str(json).ok() }
 }
 

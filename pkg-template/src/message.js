@@ -15,7 +15,7 @@ export function check(message) {
     case MessageType.Invocation:
     case MessageType.StreamInvocation:
       need(isText(target), "'target' is not a text");
-      need(Array.isArray(message.arguments), "'arguments' is not an array");
+      need(message.arguments == null || Array.isArray(message.arguments), "'arguments' is not an array");
       need(invocationId == null || isText(invocationId), "'invocationId' is not a text");
       break;
     case MessageType.StreamItem:

@@ -55,11 +55,14 @@ export class Wire {
   /** What reads the frames of one socket, which may end anywhere in a message. */
   reader() {
     const cut = this.isBinary ? cutBinary : cutText;
+    // Some servers send JSON in binary frames, which may end within a character.
+    const decoder = new TextDecoder("utf-8", { fatal: true });
     let rest;
     return {
       read: (frame) => {
         try {
           this.#logContent("Received", frame);
+          if (!this.isBinary && typeof frame !== "string") frame = decoder.decode(frame, { stream: true });
           let whole;
           [whole, rest] = cut(rest, frame);
           if (rest?.length > LIMIT) throw new Error(`A message of more than ${LIMIT} bytes.`);
@@ -77,7 +80,6 @@ export class Wire {
 }
 
 function cutText(rest, frame) {
-  if (typeof frame !== "string") throw new Error("A binary frame for a text protocol.");
   const text = rest ? rest + frame : frame;
   const end = text.lastIndexOf(SEPARATOR) + 1;
   return end === text.length ? [text] : [text.slice(0, end), text.slice(end)];

@@ -118,6 +118,20 @@ impl HubConnectionBuilder {
         self
     }
 
+    /// A parameter for the query of every request and of the WebSocket, such as a room or a tenant. Name and value are
+    /// percent-encoded; parameters of one name are all sent, in the order in which they are given.
+    ///
+    /// Where negotiate redirects to another server, such as Azure SignalR Service, the parameters go to the hub's own
+    /// URL only: what the other server gets is in the URL that it is redirected to.
+    ///
+    /// ```
+    /// let builder = hubwire::HubConnection::builder("https://example.com/chat").with_query_parameter("room", "R&D");
+    /// # let _ = builder;
+    /// ```
+    pub fn with_query_parameter(self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        self.set(|options| options.url = options.url.with_query_parameter(name.as_ref(), value.as_ref()))
+    }
+
     /// A header for every HTTP request. In a browser, headers do not reach the WebSocket itself.
     ///
     /// ```

@@ -58,7 +58,7 @@ pub trait Codec {
     /// an earlier frame.
     ///
     /// # Errors
-    /// [`ProtocolError::WrongKind`] if it is not of the protocol's kind.
+    /// [`ProtocolError::WrongKind`] if it is not of the protocol's kind. JSON may come in either kind of frame.
     fn decode<'f>(
         decoder: &mut Self::Decoder,
         frame: Self::Frame<'f>,
@@ -182,7 +182,8 @@ impl RawDecoder {
     /// As [`Codec::decode`].
     ///
     /// # Errors
-    /// [`ProtocolError::WrongKind`] for a binary frame of a text protocol, or the other way round.
+    /// [`ProtocolError::WrongKind`] for a frame of text where the protocol needs bytes, or of bytes that are not JSON where
+    /// it needs JSON.
     pub fn decode<'f>(
         &mut self,
         frame: Frame<'f>,
@@ -195,10 +196,16 @@ impl RawDecoder {
             (Self::Text(framing), Frame::Text(text)) => {
                 Ok(RawMessages::Text(framing.take(text.get(skip..).unwrap_or_default(), spare)))
             }
-            (Self::Text(framing), Frame::Binary(bytes)) if bytes.len() == skip => {
-                Ok(RawMessages::Text(framing.take("", spare)))
+            // JSON in frames of bytes is read as any other, as .NET's client and server do: some peers send it so. What
+            // does not begin as JSON does is another protocol, whose end need not be waited for.
+            (Self::Text(framing), Frame::Binary(bytes)) => {
+                let rest = bytes.get(skip..).unwrap_or_default();
+                let begins = framing.finish().is_ok();
+                if begins && rest.first().is_some_and(|byte| !b"{ \t\r\n\x1e".contains(byte)) {
+                    return Err(ProtocolError::WrongKind("binary"));
+                }
+                Ok(RawMessages::Text(framing.take(rest, spare)))
             }
-            (Self::Text(_), Frame::Binary(_)) => Err(ProtocolError::WrongKind("binary")),
             #[cfg(feature = "msgpack")]
             (Self::Binary(_), Frame::Text(text)) if skip == 0 && !text.is_empty() => {
                 Err(ProtocolError::WrongKind("text"))
@@ -292,5 +299,49 @@ impl Codec for RawCodec {
         spare: &'f mut Vec<u8>,
     ) -> Result<RawMessages<'f>, ProtocolError> {
         decoder.decode(frame, skip, spare)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(protocol: HubProtocol, frames: &[(Frame<'_>, usize)]) -> Result<usize, ProtocolError> {
+        let mut decoder = RawDecoder::new(protocol, 1000);
+        let mut count = 0;
+        for (frame, skip) in frames {
+            for message in decoder.decode(*frame, *skip, &mut Vec::new())? {
+                message?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    #[test]
+    fn json_comes_in_either_kind_of_frame() {
+        let message = "{\"type\":1,\"target\":\"\u{fc}\",\"arguments\":[]}\u{1e}";
+        let bytes = message.as_bytes();
+        for cut in 0..bytes.len() {
+            let (head, tail) = bytes.split_at(cut);
+            let frames = [(Frame::Binary(head), 0), (Frame::Binary(tail), 0), (Frame::Text(message), 0)];
+            assert_eq!(read(HubProtocol::Json, &frames), Ok(2), "{cut}");
+        }
+        let frame = [b"{}\x1e", bytes].concat();
+        assert_eq!(read(HubProtocol::Json, &[(Frame::Binary(&frame), 3)]), Ok(1));
+        for other in [&b"\x02\x91\x06"[..], b"\x91\x06", b"\xff"] {
+            let refused = read(HubProtocol::Json, &[(Frame::Binary(other), 0)]);
+            assert_eq!(refused, Err(ProtocolError::WrongKind("binary")));
+        }
+        let refused = read(HubProtocol::Json, &[(Frame::Binary(b"{\"\xff\"}\x1e"), 0)]);
+        assert!(matches!(refused, Err(ProtocolError::Json { .. })), "{refused:?}");
+    }
+
+    #[cfg(feature = "msgpack")]
+    #[test]
+    fn message_pack_comes_in_binary_frames_only() {
+        let protocol = HubProtocol::MessagePack;
+        assert_eq!(read(protocol, &[(Frame::Binary(b"\x02\x91\x06"), 0), (Frame::Text(""), 0)]), Ok(1));
+        assert_eq!(read(protocol, &[(Frame::Text("\u{2}x"), 0)]), Err(ProtocolError::WrongKind("text")));
     }
 }

@@ -82,7 +82,7 @@ impl HandshakeResponse {
                 error = Some(as_string(value)?.ok_or(ProtocolError::Message("`error` is not a string"))?);
                 Ok(())
             }
-            "type" => Err(ProtocolError::NotAHandshake),
+            "type" if value != "null" => Err(ProtocolError::NotAHandshake),
             _ => Ok(()),
         })?;
         reader.end()?;
@@ -152,6 +152,15 @@ mod tests {
             Ok(HandshakeResponse::default())
         );
         assert_eq!(HandshakeResponse::parse("{\"type\":6}"), Err(ProtocolError::NotAHandshake));
+    }
+
+    #[test]
+    fn what_is_null_is_absent() {
+        let response = HandshakeResponse::parse(r#"{"error":null,"type":null,"minorVersion":null}"#);
+        assert_eq!(response, Ok(HandshakeResponse::default()));
+        let request = HandshakeRequest { protocol: "json".into(), version: 1 };
+        assert_eq!(HandshakeRequest::parse(r#"{"protocol":"json","version":1.0}"#), Ok(request));
+        assert!(HandshakeRequest::parse(r#"{"protocol":"json","version":null}"#).is_err());
     }
 
     #[test]

@@ -10,12 +10,14 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// would need both clocks to agree, and SignalR's servers send none.
 ///
 /// ```
+/// # #[cfg(feature = "unstable-machines")] {
 /// use std::time::Duration;
 /// use hubwire::core::http::{MAX_RETRY_AFTER, retry_after};
 ///
 /// assert_eq!(retry_after("120"), Some(Duration::from_secs(120)));
 /// assert_eq!(retry_after("18446744073709551616"), Some(MAX_RETRY_AFTER));
 /// assert_eq!(retry_after("soon"), None);
+/// # }
 /// ```
 #[must_use]
 pub fn retry_after(value: &str) -> Option<Duration> {

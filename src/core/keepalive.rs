@@ -50,13 +50,7 @@ impl KeepAlive {
     pub fn new(now: Moment, interval: Duration, timeout: Duration) -> Self {
         // Without any distance there would be no end of pings.
         let interval = interval.max(SHORTEST_INTERVAL);
-        Self {
-            interval,
-            timeout,
-            next_ping: now.saturating_add(interval),
-            deadline: now.saturating_add(timeout),
-            woken: false,
-        }
+        Self { interval, timeout, next_ping: now + interval, deadline: now + timeout, woken: false }
     }
 
     /// How long the peer may be silent.
@@ -67,18 +61,18 @@ impl KeepAlive {
 
     /// Something was sent.
     pub fn handle_sent(&mut self, now: Moment) {
-        self.next_ping = now.saturating_add(self.interval);
+        self.next_ping = now + self.interval;
     }
 
     /// Something was received.
     pub fn handle_received(&mut self, now: Moment) {
-        self.deadline = now.saturating_add(self.timeout);
+        self.deadline = now + self.timeout;
         self.woken = false;
     }
 
     /// What the peer sent may still be on its way to this program: it gets a little more time.
     pub fn wait(&mut self, now: Moment) {
-        self.deadline = self.deadline.max(now.saturating_add(WAKE_UP.min(self.timeout)));
+        self.deadline = self.deadline.max(now + WAKE_UP.min(self.timeout));
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
@@ -90,7 +84,7 @@ impl KeepAlive {
     /// What is due now. A ping counts as sent.
     pub fn handle_timeout(&mut self, now: Moment) -> Option<Due> {
         if now >= self.deadline {
-            if self.woken || now.saturating_sub(self.deadline) < ASLEEP {
+            if self.woken || now.since(self.deadline) < ASLEEP {
                 return Some(Due::PeerTimeout);
             }
             self.woken = true;
@@ -109,44 +103,45 @@ impl KeepAlive {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::moment::at;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn pings_follow_silence_and_the_end_follows_the_peers() {
         let mut timers = KeepAlive::new(Moment::ZERO, 15 * SECOND, 30 * SECOND);
-        assert_eq!(timers.handle_timeout(14 * SECOND), None);
-        timers.handle_sent(10 * SECOND);
-        assert_eq!(timers.poll_timeout(), 25 * SECOND);
-        assert_eq!(timers.handle_timeout(25 * SECOND), Some(Due::Ping));
-        assert_eq!(timers.handle_timeout(25 * SECOND), None);
-        timers.handle_received(26 * SECOND);
-        assert_eq!(timers.handle_timeout(40 * SECOND), Some(Due::Ping));
-        assert_eq!(timers.poll_timeout(), 55 * SECOND);
-        assert_eq!(timers.handle_timeout(56 * SECOND), Some(Due::PeerTimeout));
+        assert_eq!(timers.handle_timeout(at(14)), None);
+        timers.handle_sent(at(10));
+        assert_eq!(timers.poll_timeout(), at(25));
+        assert_eq!(timers.handle_timeout(at(25)), Some(Due::Ping));
+        assert_eq!(timers.handle_timeout(at(25)), None);
+        timers.handle_received(at(26));
+        assert_eq!(timers.handle_timeout(at(40)), Some(Due::Ping));
+        assert_eq!(timers.poll_timeout(), at(55));
+        assert_eq!(timers.handle_timeout(at(56)), Some(Due::PeerTimeout));
     }
 
     #[test]
     fn who_was_asleep_waits_for_what_came_meanwhile() {
         let mut timers = KeepAlive::new(Moment::ZERO, 15 * SECOND, 30 * SECOND);
-        assert_eq!(timers.handle_timeout(3600 * SECOND), Some(Due::Ping));
+        assert_eq!(timers.handle_timeout(at(3600)), Some(Due::Ping));
         let mut heard = timers.clone();
-        heard.handle_received(3601 * SECOND);
-        assert_eq!(heard.handle_timeout(3606 * SECOND), None);
-        assert_eq!(timers.handle_timeout(3605 * SECOND), Some(Due::PeerTimeout));
+        heard.handle_received(at(3601));
+        assert_eq!(heard.handle_timeout(at(3606)), None);
+        assert_eq!(timers.handle_timeout(at(3605)), Some(Due::PeerTimeout));
     }
 
     #[test]
     fn pings_keep_a_distance() {
-        let mut timers = KeepAlive::new(SECOND, Duration::ZERO, Duration::MAX);
-        assert_eq!(timers.handle_timeout(2 * SECOND), Some(Due::Ping));
-        assert!(timers.poll_timeout() > 2 * SECOND);
+        let mut timers = KeepAlive::new(at(1), Duration::ZERO, Duration::MAX);
+        assert_eq!(timers.handle_timeout(at(2)), Some(Due::Ping));
+        assert!(timers.poll_timeout() > at(2));
     }
 
     #[test]
     fn endless_intervals_do_not_overflow() {
-        let mut timers = KeepAlive::new(SECOND, Duration::MAX, Duration::MAX);
-        timers.handle_received(2 * SECOND);
-        assert_eq!(timers.handle_timeout(100 * SECOND), None);
+        let mut timers = KeepAlive::new(at(1), Duration::MAX, Duration::MAX);
+        timers.handle_received(at(2));
+        assert_eq!(timers.handle_timeout(at(100)), None);
     }
 }

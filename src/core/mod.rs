@@ -12,10 +12,25 @@
 //!    how they read and write messages. [`sse`] reads the event stream of one transport.
 //!
 //! State machines have one shape: `handle_…(now, input)` takes what happened, `poll_…()` gives what is to be done.
-//! Time is an argument: a [`Moment`] is the time since an epoch that the driver chooses, from a clock that never goes
-//! back. The same lines run natively, in the browser, in the tests with their virtual clock and in the fuzzers.
+//! Time is an argument, a [`Moment`]: the same lines run natively, in the browser, in the tests with their virtual clock
+//! and in the fuzzers.
 //!
 //! Everything that comes from the network is bounded in length, depth and count, and ends in a `Result`.
+//!
+//! # What is stable
+//!
+//! [`negotiate`], [`token`], [`url`], [`hub_name`] and the types of this module are public, and follow semantic versioning.
+//! Everything else is public only with the feature `unstable-machines`, which promises nothing: any release may change it.
+#![cfg_attr(
+    not(feature = "unstable-machines"),
+    allow(
+        dead_code,
+        unreachable_pub,
+        unused_imports,
+        rustdoc::private_intra_doc_links,
+        reason = "each build uses a part of the machines, and none of them is public"
+    )
+)]
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,40 +39,92 @@
     clippy::unreachable
 )]
 
-pub mod client;
-pub mod codec;
-pub mod framing;
-pub mod handshake;
+// What the rest of the crate is made of, and what it makes public at its root.
 mod headers;
-pub mod http;
-pub mod hub;
 pub mod hub_name;
-pub mod json;
-pub mod keepalive;
-pub mod message;
-pub mod msgpack;
+pub(crate) mod moment;
 pub mod negotiate;
 mod outgoing;
 mod protocol;
-pub mod refresh;
-pub mod server;
-pub mod sse;
-pub mod stateful;
 pub(crate) mod table;
-pub mod text;
 pub mod token;
 pub mod url;
 #[cfg(feature = "client")]
 pub mod value;
 
+// The machines, and how they read and write: no promise is made about them.
+#[cfg(feature = "unstable-machines")]
+pub mod client;
+#[cfg(feature = "unstable-machines")]
+pub mod codec;
+#[cfg(feature = "unstable-machines")]
+pub mod framing;
+#[cfg(feature = "unstable-machines")]
+pub mod handshake;
+#[cfg(feature = "unstable-machines")]
+pub mod http;
+#[cfg(feature = "unstable-machines")]
+pub mod hub;
+#[cfg(feature = "unstable-machines")]
+pub mod json;
+#[cfg(feature = "unstable-machines")]
+pub mod keepalive;
+#[cfg(feature = "unstable-machines")]
+pub mod message;
+#[cfg(feature = "unstable-machines")]
+pub mod msgpack;
+#[cfg(feature = "unstable-machines")]
+pub mod refresh;
+#[cfg(feature = "unstable-machines")]
+pub mod server;
+#[cfg(feature = "unstable-machines")]
+pub mod sse;
+#[cfg(feature = "unstable-machines")]
+pub mod stateful;
+#[cfg(feature = "unstable-machines")]
+pub mod text;
+
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod client;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod codec;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod framing;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod handshake;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod http;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod hub;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod json;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod keepalive;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod message;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod msgpack;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod refresh;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod server;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod sse;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod stateful;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) mod text;
+
+#[cfg(feature = "unstable-machines")]
+pub use self::moment::Moment;
+#[cfg(not(feature = "unstable-machines"))]
+pub(crate) use self::moment::Moment;
 pub use self::protocol::HubProtocol;
 use std::fmt;
 
-/// A moment in monotonic time, as the time since an epoch that the driver chooses.
-pub type Moment = std::time::Duration;
-
 /// What a platform reports when a request or a socket fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TransportError {
     /// What happened, in words; never with a query or a token in it.
     pub message: String,
@@ -72,6 +139,20 @@ impl TransportError {
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), status: None, close_code: None }
+    }
+
+    /// With the HTTP status of a refusal.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// With the code that a WebSocket was closed with.
+    #[must_use]
+    pub fn with_close_code(mut self, code: u16) -> Self {
+        self.close_code = Some(code);
+        self
     }
 }
 
@@ -132,7 +213,7 @@ pub enum ProtocolError {
     /// The first message is not an answer to the handshake.
     #[error("expected a handshake response from the server")]
     NotAHandshake,
-    /// A text protocol got a binary message, or the other way round.
-    #[error("a {0} message arrived on a connection that agreed on the other kind")]
+    /// A text frame came for a protocol of bytes, such as MessagePack, or a binary frame without JSON for the JSON protocol.
+    #[error("a {0} frame arrived on a connection that agreed on the other kind")]
     WrongKind(&'static str),
 }

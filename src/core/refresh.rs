@@ -119,8 +119,8 @@ impl RefreshTimer {
     /// The credentials are good for so long from now. Nothing is due where that is not known.
     pub fn arm(&mut self, now: Moment, lifetime: Option<Duration>) {
         let seconds = lifetime.and_then(|lifetime| i64::try_from(lifetime.as_secs()).ok());
-        self.due = refresh_delay(seconds, self.lead).map(|delay| now.saturating_add(delay));
-        self.expires = now.saturating_add(lifetime.unwrap_or_default());
+        self.due = refresh_delay(seconds, self.lead).map(|delay| now + delay);
+        self.expires = now + lifetime.unwrap_or_default();
         self.retry = FIRST_RETRY;
     }
 
@@ -136,7 +136,7 @@ impl RefreshTimer {
         if self.due.is_some_and(|due| due > now) {
             return;
         }
-        let next = now.saturating_add(self.retry);
+        let next = now + self.retry;
         self.retry = (self.retry * 2).min(LONGEST_RETRY);
         self.due = (next < self.expires).then_some(next);
     }
@@ -156,6 +156,7 @@ impl RefreshTimer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::moment::at;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -179,34 +180,34 @@ mod tests {
     #[test]
     fn refreshes_before_the_end_and_again_after_a_failure() {
         let mut timer = RefreshTimer::new(DEFAULT_LEAD);
-        timer.arm(SECOND, Some(3600 * SECOND));
-        assert_eq!(timer.poll_timeout(), Some(3301 * SECOND));
-        assert!(!timer.handle_timeout(3300 * SECOND));
-        assert!(timer.handle_timeout(3301 * SECOND));
+        timer.arm(at(1), Some(3600 * SECOND));
+        assert_eq!(timer.poll_timeout(), Some(at(3301)));
+        assert!(!timer.handle_timeout(at(3300)));
+        assert!(timer.handle_timeout(at(3301)));
         assert_eq!(timer.poll_timeout(), None);
-        timer.handle_failure(3301 * SECOND);
-        assert_eq!(timer.poll_timeout(), Some(3306 * SECOND));
-        assert!(timer.handle_timeout(3306 * SECOND));
-        timer.handle_failure(3306 * SECOND);
-        assert_eq!(timer.poll_timeout(), Some(3316 * SECOND));
-        timer.handle_failure(3307 * SECOND);
-        assert_eq!(timer.poll_timeout(), Some(3316 * SECOND));
-        assert!(timer.handle_timeout(3595 * SECOND));
-        timer.handle_failure(3599 * SECOND);
+        timer.handle_failure(at(3301));
+        assert_eq!(timer.poll_timeout(), Some(at(3306)));
+        assert!(timer.handle_timeout(at(3306)));
+        timer.handle_failure(at(3306));
+        assert_eq!(timer.poll_timeout(), Some(at(3316)));
+        timer.handle_failure(at(3307));
+        assert_eq!(timer.poll_timeout(), Some(at(3316)));
+        assert!(timer.handle_timeout(at(3595)));
+        timer.handle_failure(at(3599));
         assert_eq!(timer.poll_timeout(), None);
-        timer.arm(SECOND, Some(10 * SECOND));
-        assert_eq!(timer.poll_timeout(), Some(6 * SECOND));
+        timer.arm(at(1), Some(10 * SECOND));
+        assert_eq!(timer.poll_timeout(), Some(at(6)));
         for unknown in [None, Some(Duration::ZERO)] {
-            timer.arm(SECOND, unknown);
+            timer.arm(at(1), unknown);
             assert_eq!(timer.poll_timeout(), None);
         }
         // One that was begun by hand was still under way when the next was due: it counts as that one.
-        timer.arm(Duration::ZERO, Some(100 * SECOND));
-        timer.handle_failure(49 * SECOND);
-        assert_eq!(timer.poll_timeout(), Some(50 * SECOND));
-        timer.handle_failure(60 * SECOND);
-        assert_eq!(timer.poll_timeout(), Some(65 * SECOND));
-        timer.arm(SECOND, Some(10 * SECOND));
+        timer.arm(Moment::ZERO, Some(100 * SECOND));
+        timer.handle_failure(at(49));
+        assert_eq!(timer.poll_timeout(), Some(at(50)));
+        timer.handle_failure(at(60));
+        assert_eq!(timer.poll_timeout(), Some(at(65)));
+        timer.arm(at(1), Some(10 * SECOND));
         timer.disarm();
         assert_eq!(timer.poll_timeout(), None);
     }

@@ -141,7 +141,7 @@ impl<M> MessageBuffer<M> {
         let new = number > self.received;
         self.received = self.received.max(number);
         // A duplicate says that the last acknowledgement was lost.
-        self.ack_at.get_or_insert(now.saturating_add(ACK_DELAY));
+        self.ack_at.get_or_insert(now + ACK_DELAY);
         Ok(if new { Receipt::New } else { Receipt::Duplicate })
     }
 
@@ -184,7 +184,7 @@ impl<M> MessageBuffer<M> {
     /// that a full buffer would stay full: one more message may be sent, whose acknowledgement covers them all.
     pub fn resume(&mut self, now: Moment) -> (i64, impl Iterator<Item = &M>) {
         if self.ack_at.is_some() {
-            self.ack_at = Some(now.saturating_add(ACK_DELAY));
+            self.ack_at = Some(now + ACK_DELAY);
         }
         self.overdraft = self.size >= self.limit;
         (self.first_kept(), self.kept.iter().map(|(message, _)| message))
@@ -196,7 +196,7 @@ mod tests {
     use super::Receipt::{Bookkeeping, Duplicate, New};
     use super::*;
 
-    const NOW: Moment = Moment::from_secs(100);
+    const NOW: Moment = Moment::from_epoch(Duration::from_secs(100));
 
     fn item<'a>(n: &'a str) -> HubMessage<'a, &'a str> {
         HubMessage::StreamItem { headers: vec![], invocation_id: "1".into(), item: n }

@@ -12,11 +12,13 @@ const ELLIPSIS: char = '…';
 /// The text, or as much of its beginning as fits into [`LIMIT`] bytes with an ellipsis behind it.
 ///
 /// ```
+/// # #[cfg(feature = "unstable-machines")] {
 /// use hubwire::core::text::{LIMIT, clip};
 ///
 /// assert_eq!(clip("the hub is full"), "the hub is full");
 /// let clipped = clip("x".repeat(1_000_000));
 /// assert!(clipped.len() <= LIMIT && clipped.ends_with('…'));
+/// # }
 /// ```
 #[must_use]
 pub fn clip<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {

@@ -1,21 +1,42 @@
 //! A hub's address, and the few operations on it that SignalR needs.
 //!
-//! The text is kept as it was given: percent-encoding, the order of parameters and a trailing slash all mean
-//! something to some server. The `url` crate would normalise them, and costs a browser build 76 kB (gzip).
+//! What [`HubUrl::parse`] accepts, every other parser of URLs (of `reqwest`, of a browser) has to read in the same way:
+//! it decides where tokens may go, and they connect. So it takes no text that the
+//! [URL Standard](https://url.spec.whatwg.org) would repair into something else than it looks like, and writes the rest
+//! as the standard does. Percent-encoding, the order of parameters and a trailing slash are kept: all of them mean
+//! something to some server. The `url` crate itself costs a browser build 76 kB (gzip).
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Why a text cannot be the address of a hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// The scheme is missing or not `http` or `https`.
+    /// The scheme is missing or not `http`, `https`, `ws` or `wss`.
     #[error("the URL must start with http:// or https://")]
     Scheme,
     /// There is no host after the scheme.
     #[error("the URL has no host")]
     Host,
-    /// A space or a control character stands in the URL; it has to be percent-encoded.
+    /// The host is not a name, an IPv4 address of four decimal numbers or an IPv6 address in brackets.
+    #[error(
+        "the URL's host is invalid; it must be a name, an IPv4 address like 127.0.0.1 or an IPv6 address like [::1]"
+    )]
+    InvalidHost,
+    /// The host has characters beyond ASCII.
+    #[error("the URL's host has characters beyond ASCII; write it in its ASCII form (xn--…)")]
+    InternationalHost,
+    /// What follows the host is not a port.
+    #[error("the URL's port is not a number from 0 to 65535")]
+    Port,
+    /// The user information before an `@` has a character in it that must be percent-encoded.
+    #[error("the URL has user information before an @ that must be percent-encoded")]
+    UserInformation,
+    /// There is a backslash before the query. Browsers take it for a slash, others for a part of a name.
+    #[error("the URL has a backslash; write / instead")]
+    Backslash,
+    /// A control character stands in the URL; it has to be percent-encoded.
     #[error("the URL has a character that must be percent-encoded")]
     Character,
 }
@@ -35,33 +56,50 @@ const HTTP: &str = "http://";
 const HTTPS: &str = "https://";
 
 impl HubUrl {
-    /// Reads an absolute URL. A fragment is dropped: it never goes over the wire.
+    /// Reads an absolute URL. White space around it is dropped, and a fragment, which never goes over the wire. `ws://`
+    /// and `wss://` are read as `http://` and `https://`, and a port that the scheme has anyway is left out. In path and
+    /// query, what cannot stand there is percent-encoded, and `.` and `..` are resolved.
+    ///
+    /// ```
+    /// use hubwire::core::url::{HubUrl, UrlError};
+    ///
+    /// let url = HubUrl::parse(" wss://Example.com:443/my hub?a=1 ")?;
+    /// assert_eq!(url.to_text(), "https://example.com/my%20hub?a=1");
+    /// assert_eq!(HubUrl::parse("http://evil.example\\@localhost/"), Err(UrlError::Backslash));
+    /// # Ok::<(), UrlError>(())
+    /// ```
     ///
     /// # Errors
     /// See [`UrlError`].
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let begins =
-            |scheme: &&str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-        let scheme = [HTTPS, HTTP].into_iter().find(begins).ok_or(UrlError::Scheme)?;
-        if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
+        let text = text.trim_matches(|c| c <= ' ');
+        let (scheme, rest) = split_scheme(text).ok_or(UrlError::Scheme)?;
+        if text.bytes().any(|b| b < b' ' || b == 0x7f) {
             return Err(UrlError::Character);
         }
-        let rest = text.get(scheme.len()..).unwrap_or_default();
         let (rest, _fragment) = split_at_byte(rest, b'#');
         let (before, query) = split_at_byte(rest, b'?');
+        if before.contains('\\') {
+            return Err(UrlError::Backslash);
+        }
         let mut query = query.get(1..).unwrap_or_default();
         while let Some(rest) = query.strip_prefix('&').or_else(|| query.strip_suffix('&')) {
             query = rest;
         }
         let (authority, path) = split_at_byte(before, b'/');
-        let host = without_user(authority);
-        if host.is_empty() || host.starts_with(':') {
-            return Err(UrlError::Host);
+        let host_and_port = without_user(authority);
+        let user = authority.get(..authority.len() - host_and_port.len()).unwrap_or_default();
+        if !user.strip_suffix('@').unwrap_or(user).bytes().all(is_user_byte) || user == "@" || user == ":@" {
+            return Err(UrlError::UserInformation);
         }
+        let (host, port) = split_port(host_and_port);
+        let authority = [user, &read_host(host)?, &read_port(port, scheme == HTTPS)?].concat();
+        let path = encode(&without_dots(path), |b| b.is_ascii_graphic() && !b"\"<>^`{}".contains(&b));
+        let query = encode(query, |b| b.is_ascii_graphic() && !b"\"'<>".contains(&b));
         let mark = if query.is_empty() { "" } else { "?" };
         let path_start = scheme.len() + authority.len();
         Ok(Self {
-            text: [scheme, authority, path, mark, query].concat(),
+            text: [scheme, &authority, &path, mark, &query].concat(),
             authority_start: scheme.len(),
             path_start,
             path_end: path_start + path.len(),
@@ -86,13 +124,13 @@ impl HubUrl {
     /// The host, without port and user information; an IPv6 address keeps its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
-        let host = self.shown_authority();
-        if host.starts_with('[') {
-            let (address, _port) = split_at_byte(host, b']');
-            host.get(..=address.len()).unwrap_or(host)
-        } else {
-            split_at_byte(host, b':').0
-        }
+        split_port(self.shown_authority()).0
+    }
+
+    /// The port, if it is not the one that the scheme has anyway.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        split_port(self.shown_authority()).1.get(1..)?.parse().ok()
     }
 
     /// Whether the host is this machine, where plain `http` is safe.
@@ -138,9 +176,23 @@ impl HubUrl {
         Self { text: [before, slash, segment, query].concat(), path_end, ..*self }
     }
 
-    /// This URL with a parameter added at the end of its query. The value has to be encoded already.
+    /// This URL with a parameter added at the end of its query, both percent-encoded.
+    ///
+    /// ```
+    /// use hubwire::core::url::HubUrl;
+    ///
+    /// let url = HubUrl::parse("https://example.com/chat?a=1")?.with_query_parameter("tenant", "R&D");
+    /// assert_eq!(url.to_text(), "https://example.com/chat?a=1&tenant=R%26D");
+    /// # Ok::<(), hubwire::core::url::UrlError>(())
+    /// ```
     #[must_use]
-    pub fn with_parameter(&self, name: &str, encoded: &str) -> Self {
+    pub fn with_query_parameter(&self, name: &str, value: &str) -> Self {
+        self.with_parameter(&encode_data(name), &encode_data(value))
+    }
+
+    /// This URL with a parameter added at the end of its query. Name and value have to be encoded already.
+    #[must_use]
+    pub(crate) fn with_parameter(&self, name: &str, encoded: &str) -> Self {
         let mark = if self.query().is_empty() { "?" } else { "&" };
         Self { text: [&self.text, mark, name, "=", encoded].concat(), ..*self }
     }
@@ -159,13 +211,129 @@ impl HubUrl {
     }
 }
 
-/// Whether a URL's host, an IPv6 address with its brackets, is this machine.
+/// Whether a URL's host, as a parser writes it (an IPv6 address with its brackets), is this machine.
 #[must_use]
 pub fn is_loopback_host(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host == "[::1]"
         // All of 127.0.0.0/8. What has nothing but digits and dots cannot be a name.
         || (host.starts_with("127.") && host.bytes().all(|b| b == b'.' || b.is_ascii_digit()))
+}
+
+/// The scheme that is spoken, and what follows it.
+fn split_scheme(text: &str) -> Option<(&'static str, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let is = |name: &&str| scheme.eq_ignore_ascii_case(name);
+    if ["https", "wss"].iter().any(is) {
+        Some((HTTPS, rest))
+    } else {
+        ["http", "ws"].iter().any(is).then_some((HTTP, rest))
+    }
+}
+
+/// A host, and the port behind it with its colon.
+fn split_port(authority: &str) -> (&str, &str) {
+    // Behind the bracket of an IPv6 address, the next colon begins the port.
+    let bracket = authority.bytes().position(|b| b == b']').unwrap_or_default();
+    let colon = authority.bytes().skip(bracket).position(|b| b == b':');
+    colon.and_then(|at| authority.split_at_checked(bracket + at)).unwrap_or((authority, ""))
+}
+
+/// A host as the URL Standard writes it.
+fn read_host(host: &str) -> Result<String, UrlError> {
+    if host.is_empty() {
+        return Err(UrlError::Host);
+    }
+    if !host.is_ascii() {
+        return Err(UrlError::InternationalHost);
+    }
+    if let Some(address) = host.strip_prefix('[') {
+        let address = address.strip_suffix(']').and_then(|address| address.parse().ok());
+        return address.map(write_ipv6).ok_or(UrlError::InvalidHost);
+    }
+    if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+        return Err(UrlError::InvalidHost);
+    }
+    let host = host.to_ascii_lowercase();
+    // What ends in a number is an IPv4 address to browsers: `127.1` and `0x7f.1` are 127.0.0.1 to them.
+    let last = host.strip_suffix('.').unwrap_or(&host).rsplit('.').next().unwrap_or_default();
+    let is_hex = last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+    let is_number = is_hex || (!last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()));
+    if (is_number && host.parse::<Ipv4Addr>().is_err()) || (host.starts_with('.') && last.is_empty()) {
+        return Err(UrlError::InvalidHost);
+    }
+    Ok(host)
+}
+
+/// An IPv6 address as the URL Standard writes it: unlike in RFC 5952, no part of it is ever decimal.
+fn write_ipv6(address: Ipv6Addr) -> String {
+    let all = address.segments();
+    let is_zero = |segment: &u16| *segment == 0;
+    // The first of the longest runs of zeros is left out.
+    let run = |start: usize| all.iter().skip(start).take_while(|segment| is_zero(segment)).count();
+    let (start, length) = (0..all.len())
+        .map(|start| (start, run(start)))
+        .rev()
+        .max_by_key(|(_, length)| *length)
+        .unwrap_or_default();
+    let mut text = String::from("[");
+    for (n, segment) in all.iter().enumerate() {
+        if length > 1 && (start..start + length).contains(&n) {
+            if n == start {
+                text.push_str(if n == 0 { "::" } else { ":" });
+            }
+            continue;
+        }
+        text.push_str(&format!("{segment:x}"));
+        if n + 1 < all.len() {
+            text.push(':');
+        }
+    }
+    text.push(']');
+    text
+}
+
+/// A port with its colon; nothing for the one that the scheme has anyway.
+fn read_port(port: &str, is_https: bool) -> Result<String, UrlError> {
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    if digits.is_empty() {
+        return Ok(String::new());
+    }
+    // A sign is no digit, though Rust's numbers may have one.
+    let number = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse::<u16>().ok() } else { None };
+    match (number, is_https) {
+        (None, _) => Err(UrlError::Port),
+        (Some(80), false) | (Some(443), true) => Ok(String::new()),
+        (Some(port), _) => Ok(format!(":{port}")),
+    }
+}
+
+/// What user information may have in it: RFC 3986's `userinfo`, without what the URL Standard would encode.
+fn is_user_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&()*+,:".contains(&byte)
+}
+
+/// A path without its segments `.` and `..`, in whichever way they are written.
+fn without_dots(path: &str) -> String {
+    let dots = |segment: &str| match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
+        "." => 1,
+        ".." => 2,
+        _ => 0,
+    };
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let dots = dots(segment);
+        if dots == 2 {
+            kept.pop();
+        }
+        if dots == 0 {
+            kept.push(segment);
+        } else if segments.peek().is_none() {
+            kept.push("");
+        }
+    }
+    kept.iter().flat_map(|segment| ["/", segment]).collect()
 }
 
 /// The text before the first of an ASCII character, and the rest with it.
@@ -209,7 +377,7 @@ pub fn encode_data(text: &str) -> String {
 /// Encodes what cannot stand in a query value. The official clients put connection tokens into the query as they
 /// are; here only the characters that would break the query are encoded.
 pub(crate) fn encode_query_value(text: &str) -> String {
-    encode(text, |b| b.is_ascii_graphic() && !b"\"#%&+<>".contains(&b))
+    encode(text, |b| b.is_ascii_graphic() && !b"\"#%&'+<>".contains(&b))
 }
 
 fn encode(text: &str, keep: impl Fn(u8) -> bool) -> String {
@@ -236,6 +404,7 @@ mod tests {
     fn addresses_are_kept_as_given() {
         for text in [
             "http://a",
+            "http://127.0.0.1:5000/chat",
             "https://example.com/chat/",
             "https://h:8443/a%20b?x=1/0&y=",
             "http://[::1]:5000/hub?q",
@@ -247,15 +416,73 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_says_why() {
+    fn what_means_the_same_is_written_in_one_way() {
+        for (text, wanted) in [
+            (" https://h/a\r\n", "https://h/a"),
+            ("ws://h/a", "http://h/a"),
+            ("WSS://H/a", "https://h/a"),
+            ("http://h:80/a", "http://h/a"),
+            ("https://h:443/a", "https://h/a"),
+            ("wss://h:443", "https://h"),
+            ("http://h:443/a", "http://h:443/a"),
+            ("http://h:/a", "http://h/a"),
+            ("http://h:0080/a", "http://h/a"),
+            ("http://h/my hub?q=a b", "http://h/my%20hub?q=a%20b"),
+            ("http://h/\u{fc}?\u{fc}='", "http://h/%C3%BC?%C3%BC=%27"),
+            ("http://h/a/./b/../c", "http://h/a/c"),
+            ("http://h/a/%2E%2e/..", "http://h/"),
+            ("http://h/a/.", "http://h/a/"),
+            ("http://[0:0:0:0:0:0:0:1]/", "http://[::1]/"),
+            ("http://[1:0:0:2::3]:80/", "http://[1:0:0:2::3]/"),
+            ("http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/"),
+            ("http://[FE80::]/", "http://[fe80::]/"),
+        ] {
+            assert_eq!(HubUrl::parse(text).map(|u| u.to_text()), Ok(wanted.to_owned()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_address_says_why() {
         for (text, error) in [
+            ("", UrlError::Scheme),
             ("/chat", UrlError::Scheme),
             ("ftp://h/", UrlError::Scheme),
+            ("http:/h", UrlError::Scheme),
+            ("http:\\\\h\\", UrlError::Scheme),
+            ("ht\ttp://h", UrlError::Scheme),
             ("localhost:5000/hub", UrlError::Scheme),
             ("http:///x", UrlError::Host),
             ("http://:80/x", UrlError::Host),
-            ("http://h/a b", UrlError::Character),
+            ("http://?x", UrlError::Host),
+            ("http://user@/x", UrlError::Host),
             ("http://h/a\nb", UrlError::Character),
+            ("http://h\t/a", UrlError::Character),
+            ("http://h/a\u{7f}", UrlError::Character),
+            ("http://evil.example\\@localhost/x", UrlError::Backslash),
+            ("http://localhost\\.evil.example/x", UrlError::Backslash),
+            ("http://h/a\\b", UrlError::Backslash),
+            ("http://a b/", UrlError::InvalidHost),
+            ("http://[", UrlError::InvalidHost),
+            ("http://[::1", UrlError::InvalidHost),
+            ("http://::1/", UrlError::Host),
+            ("http://[::1]x/", UrlError::InvalidHost),
+            ("http://[fe80::1%25eth0]/", UrlError::InvalidHost),
+            ("http://a%2eb/", UrlError::InvalidHost),
+            ("http://127.1/", UrlError::InvalidHost),
+            ("http://0x7f.1/", UrlError::InvalidHost),
+            ("http://2130706433/", UrlError::InvalidHost),
+            ("http://0177.0.0.1/", UrlError::InvalidHost),
+            ("http://127.0.0.1./", UrlError::InvalidHost),
+            ("http://a.0x/", UrlError::InvalidHost),
+            ("http://\u{ff11}27.0.0.1/", UrlError::InternationalHost),
+            ("http://b\u{fc}cher.example/", UrlError::InternationalHost),
+            ("http://h:99999/", UrlError::Port),
+            ("http://h:+80/", UrlError::Port),
+            ("http://a:b:c/", UrlError::Port),
+            ("http://h:80:80/", UrlError::Port),
+            ("http://a@b@h/", UrlError::UserInformation),
+            ("http://a[@h/", UrlError::UserInformation),
+            ("http://@h/", UrlError::UserInformation),
         ] {
             assert_eq!(HubUrl::parse(text), Err(error), "{text:?}");
         }
@@ -265,11 +492,15 @@ mod tests {
     fn loopback_hosts() {
         for (text, is) in [
             ("http://localhost:1", true),
+            ("http://LOCALHOST", true),
             ("http://127.8.9.1/x", true),
             ("http://[::1]:80", true),
+            ("http://[0:0::1]:81", true),
+            ("http://[::ffff:127.0.0.1]", false),
             ("http://localhost.example.com", false),
             ("http://user@127.0.0.1", true),
             ("http://127.0.0.1@example.com", false),
+            ("http://localhost:80@example.com", false),
             ("http://10.0.0.1", false),
         ] {
             assert_eq!(HubUrl::parse(text).map(|u| u.is_loopback()), Ok(is), "{text}");

@@ -327,12 +327,12 @@ impl<D: Dispatcher> Driver<D> {
 
 impl Wire {
     fn now(&self) -> Moment {
-        self.epoch.elapsed()
+        Moment::from_epoch(self.epoch.elapsed())
     }
 
     fn handle_timeout(&mut self) {
         if let Some(seen) = self.transport.last_seen() {
-            self.machine.handle_seen(seen.saturating_duration_since(self.epoch));
+            self.machine.handle_seen(Moment::from_epoch(seen.saturating_duration_since(self.epoch)));
         }
         let now = self.now();
         self.machine.handle_timeout(now);
@@ -348,18 +348,19 @@ impl Wire {
             arm(timer, *epoch, machine.poll_timeout());
             tokio::select! {
                 written = &mut write => break written,
-                () = &mut *timer => machine.handle_timeout(epoch.elapsed()),
+                () = &mut *timer => machine.handle_timeout(Moment::from_epoch(epoch.elapsed())),
                 () = cut(outbox) => machine.abort(),
             }
             if !machine.has_transport() {
                 return true;
             }
         };
+        let now = Moment::from_epoch(epoch.elapsed());
         match written {
-            Ok(()) => machine.handle_transmitted(epoch.elapsed()),
+            Ok(()) => machine.handle_transmitted(now),
             Err(Closed) => {
                 let error = TransportError::new("the client takes nothing any more");
-                machine.handle_transport_closed(epoch.elapsed(), error);
+                machine.handle_transport_closed(now, error);
             }
         }
         true
@@ -386,7 +387,9 @@ impl Wire {
 
 /// Lets a timer run out at a moment, if it would do so later. One that runs out too early does no harm.
 fn arm(timer: &mut Pin<Box<Sleep>>, epoch: Instant, due: Option<Moment>) {
-    let due = due.map(|due| epoch + due.min(epoch.elapsed() + FAR)).unwrap_or_else(|| Instant::now() + FAR);
+    let due = due
+        .map(|due| epoch + due.since_epoch().min(epoch.elapsed() + FAR))
+        .unwrap_or_else(|| Instant::now() + FAR);
     if timer.is_elapsed() || due < timer.deadline() {
         timer.as_mut().reset(due);
     }

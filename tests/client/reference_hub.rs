@@ -104,6 +104,9 @@ mod message_pack_over_long_polling {
 
 against_the_reference_hub! {
     polls_that_bring_nothing;
+    json_in_binary_frames;
+    query_parameters;
+    addresses;
     tokens_stay_out_of_queries;
     chat;
     redirects;

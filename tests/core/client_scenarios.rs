@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::machine::driver::{Heard, Refresh};
 use crate::machine::plan::{ONE, PLANS, Plan, Step, TWO, Walk};
+use hubwire::core::Moment;
 use hubwire::core::client::{ConnectionError, Effect, TransportError};
 use hubwire::core::codec::{Frame, Payload};
 use hubwire::core::hub::CallKind;
@@ -93,7 +94,10 @@ fn is_possible(walk: &Walk, step: Step, fault: Fault) -> bool {
 }
 
 fn fail(walk: &mut Walk, step: Step, fault: Fault) {
-    let error = |status| TransportError { status, ..TransportError::new("lost") };
+    let error = |status: Option<u16>| {
+        let lost = TransportError::new("lost");
+        status.map_or(lost.clone(), |status| lost.with_status(status))
+    };
     let driver = &mut walk.driver;
     match (fault, step) {
         (Fault::Fails, Token | ResumeToken) => driver.token(Err("no".into())),
@@ -117,7 +121,7 @@ fn fail(walk: &mut Walk, step: Step, fault: Fault) {
                 let heard = driver.can_hear();
                 let at = driver.machine.poll_timeout().unwrap();
                 let (effects, sent) = (driver.effects.len(), driver.sent.len());
-                driver.sleep_until(at - Duration::from_nanos(1));
+                driver.sleep_until(Moment::from_epoch(at.since_epoch() - Duration::from_nanos(1)));
                 assert_eq!((driver.effects.len(), driver.sent.len()), (effects, sent), "too early");
                 driver.sleep_until(at);
                 if !heard || !driver.can_hear() {
@@ -127,7 +131,7 @@ fn fail(walk: &mut Walk, step: Step, fault: Fault) {
         }
         (Fault::Stop, _) => driver.stop(),
         (Fault::Malformed, _) => {
-            let frame = if step == Handshake { Frame::Text(PING) } else { Frame::Binary(PING.as_bytes()) };
+            let frame = if step == Handshake { Frame::Text(PING) } else { Frame::Binary(b"\x02\x91\x06") };
             assert_eq!(driver.receive_frame(frame), []);
         }
         (Fault::ProtocolError, _) => driver.protocol_error(),

@@ -15,6 +15,11 @@ use hubwire::core::stateful::{MessageBuffer, Receipt};
 use hubwire::core::{Moment, ProtocolError};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// So long after the epoch of the tests' clock.
+fn after(time: Duration) -> Moment {
+    Moment::from_epoch(time)
+}
 const PING: &str = "{\"type\":6}\u{1e}";
 
 const ANSWER: &str = r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"a+b/c=&d",
@@ -131,7 +136,7 @@ fn a_server_timeout_leaks_the_socket_of_a_stateful_connection() {
     let mut client = Client::start(|options| options.use_stateful_reconnect = true);
     client.connect(STATEFUL);
     let timeout = client.0.machine.options().server_timeout;
-    client.0.sleep_until(timeout);
+    client.0.sleep_until(after(timeout));
     let effects = client.effects();
     assert!(
         matches!(
@@ -146,7 +151,7 @@ fn a_server_timeout_leaks_the_socket_of_a_stateful_connection() {
     assert_eq!(client.0.take_sent(), format!("{{\"type\":9,\"sequenceId\":1}}\u{1e}{PING}"));
     // It is the connection's socket now, with a full measure of time.
     assert!(client.0.can_hear());
-    client.0.sleep_until(timeout * 2 - SECOND);
+    client.0.sleep_until(after(timeout * 2 - SECOND));
     assert_eq!((client.effects(), client.0.take_sent().as_str()), (vec![], PING));
     client.0.stop();
     assert!(client.effects().contains(&Effect::CloseTransport { abort: false }));
@@ -193,7 +198,7 @@ fn a_second_loss_while_messages_are_sent_again_ends_the_connection() {
 fn retries_are_counted_wrongly_or_have_no_end() {
     let mut client = Client::start(|options| options.automatic_reconnect = true);
     client.connect(ANSWER);
-    client.0.sleep_until(10 * SECOND);
+    client.0.sleep_until(after(10 * SECOND));
     client.lose();
     for n in 0..4 {
         let Effect::AskRetryPolicy(context) = client.last() else { panic!("retry {n}") };
@@ -291,10 +296,10 @@ fn the_handshake_is_read_carelessly() {
 fn pings_stop_when_the_server_is_silent() {
     let mut timers = KeepAlive::new(Moment::ZERO, 15 * SECOND, 100 * SECOND);
     for n in 1..=6 {
-        assert_eq!(timers.poll_timeout(), n * 15 * SECOND);
-        assert_eq!(timers.handle_timeout(n * 15 * SECOND), Some(Due::Ping));
+        assert_eq!(timers.poll_timeout(), after(n * 15 * SECOND));
+        assert_eq!(timers.handle_timeout(after(n * 15 * SECOND)), Some(Due::Ping));
     }
-    assert_eq!(timers.handle_timeout(100 * SECOND), Some(Due::PeerTimeout));
+    assert_eq!(timers.handle_timeout(after(100 * SECOND)), Some(Due::PeerTimeout));
     let mut client = Client::start(|_| {});
     client.answer(200, ANSWER);
     client.0.open(Ok(()));
@@ -302,10 +307,10 @@ fn pings_stop_when_the_server_is_silent() {
     client.0.receive("{}\u{1e}");
     assert_eq!(client.0.take_sent(), PING, "a server's own timeout begins with the first one");
     for n in 1..=3 {
-        client.0.wait_until(n * 15 * SECOND - SECOND);
+        client.0.wait_until(after(n * 15 * SECOND - SECOND));
         client.0.receive(PING);
         assert_eq!(client.0.take_sent(), "");
-        client.0.wait_until(n * 15 * SECOND);
+        client.0.wait_until(after(n * 15 * SECOND));
         assert_eq!(client.0.take_sent(), PING, "whether the server says something or not");
     }
 }

@@ -9,4 +9,5 @@ mod machine;
 mod messages;
 #[path = "../support/mod.rs"]
 mod support;
+mod urls;
 mod vectors;

@@ -351,7 +351,7 @@ fn start(case: &Value) -> Verdict {
         let api = match transport {
             Transport::WebSockets => "WebSocket",
             Transport::ServerSentEvents => "EventSource",
-            Transport::LongPolling => "fetch",
+            _ => "fetch",
         };
         let lacks =
             input["environmentLacks"].as_array().is_some_and(|lacks| lacks.iter().any(|name| name == api));
@@ -388,7 +388,7 @@ fn start(case: &Value) -> Verdict {
                 let connect = match transport {
                     Transport::WebSockets => with_token_in_query(&url, token).to_web_socket_text(),
                     Transport::ServerSentEvents => with_token_in_query(&url, token).to_text(),
-                    Transport::LongPolling => url.to_text(),
+                    _ => url.to_text(),
                 };
                 result = Ok(value!({"transport": transport.name(), "connectUrl": connect}));
                 driver.open(Ok(()));

@@ -171,7 +171,7 @@ impl Walk {
             options.automatic_reconnect |= reconnect;
             options.retry_first_connect |= retry_first;
         });
-        driver.now = Moment::from_secs(1);
+        driver.now = Moment::from_epoch(Duration::from_secs(1));
         driver.start();
         let (failing_opens, losses) = (plan.failing_opens, plan.losses);
         Self { plan, driver, answers: 0, failing_opens, losses, retrying: false }

@@ -5,6 +5,7 @@
 mod answers;
 mod faults;
 mod lifecycle;
+mod readings;
 mod streams;
 mod transports;
 mod typed;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::answers::*;
 pub(crate) use self::faults::{broken_handshakes, broken_messages, broken_negotiate};
 pub(crate) use self::lifecycle::*;
+pub(crate) use self::readings::*;
 pub(crate) use self::streams::*;
 pub(crate) use self::transports::*;
 pub(crate) use self::typed::{typed_chat, typed_hubs};
@@ -75,7 +77,7 @@ impl Setup {
         match self.transport {
             Transport::WebSockets => "/ws",
             Transport::ServerSentEvents => "/sse",
-            Transport::LongPolling => "/lp",
+            _ => "/lp",
         }
     }
 }

@@ -166,7 +166,9 @@ impl Pair {
             }
             23 => {
                 let status = *data.choose(&[None, Some(404), Some(409), Some(401)])?;
-                self.client.open(Err(TransportError { status, ..TransportError::new("refused") }));
+                let refused = TransportError::new("refused");
+                let refused = status.map_or(refused.clone(), |status| refused.with_status(status));
+                self.client.open(Err(refused));
             }
             24 => {
                 let allowed = data.arbitrary()?;
@@ -288,7 +290,7 @@ impl Pair {
             self.servers.push(Server::new(self.now, self.options.clone()));
         } else if !self.servers.last_mut().is_some_and(|server| server.resume(self.now)) {
             self.pump_servers();
-            let refused = TransportError { status: Some(404), ..TransportError::new("refused") };
+            let refused = TransportError::new("refused").with_status(404);
             return self.client.open(Err(refused));
         } else {
             self.resumes += 1;
@@ -563,7 +565,7 @@ impl Pair {
             link.down.fall_silent();
         }
         let mut rounds = 0;
-        while self.now < Moment::from_secs(1 << 20) {
+        while self.now < Moment::from_epoch(Duration::from_secs(1 << 20)) {
             rounds += 1;
             assert!(rounds < 1_000, "it goes on and on");
             let Some(at) = self.next_timeout() else { break };
@@ -578,8 +580,8 @@ impl Pair {
     }
 
     fn over(mut self) {
-        let until = self.now + self.options.resume_window + self.options.handshake_timeout;
-        self.wait(until - self.now + Duration::from_secs(60), false);
+        let longest = self.options.resume_window + self.options.handshake_timeout;
+        self.wait(longest + Duration::from_secs(60), false);
         assert!(!self.client.is_started(), "the client does not notice the end");
         assert!(self.servers.iter().all(Server::is_over), "the server does not notice the end");
         assert_eq!(self.next_timeout(), None);

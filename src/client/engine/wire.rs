@@ -126,7 +126,7 @@ impl Timer {
             let (at, sleep) = match &mut self.0 {
                 Some((at, sleep)) if *at <= deadline => (at, sleep),
                 timer => {
-                    let new = (deadline, platform::sleep(deadline.saturating_sub(now)));
+                    let new = (deadline, platform::sleep(deadline.since(now)));
                     let (at, sleep) = timer.insert(new);
                     (at, sleep)
                 }

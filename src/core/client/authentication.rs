@@ -115,7 +115,7 @@ impl<C: Codec> ClientMachine<C> {
             return Err(RefreshError::NoProvider);
         }
         if self.authentication.refreshing.is_none() {
-            let deadline = now.saturating_add(self.options.request_timeout);
+            let deadline = now + self.options.request_timeout;
             self.authentication.refreshing = Some(Refreshing { deadline, sent: None });
             self.effects.push_back(Effect::FetchRefreshToken);
         }

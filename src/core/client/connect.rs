@@ -186,7 +186,7 @@ impl<C: Codec> ClientMachine<C> {
                 HandshakeRequest { protocol, version }.write(&mut request);
                 self.outgoing.begin(request);
                 *self.phase = Phase::Handshaking(link, HandshakeBuffer::default());
-                self.deadline = now.saturating_add(self.options.handshake_timeout);
+                self.deadline = now + self.options.handshake_timeout;
                 self.begin_transport();
             }
             (Phase::Opening(negotiation, link), Err(error)) => {

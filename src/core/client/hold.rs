@@ -76,7 +76,7 @@ impl Hold {
             State::Watching { taken, .. } if taken == load.taken && load.is_hungry => {
                 State::Stalled { taken }
             }
-            _ => State::Watching { taken: load.taken, until: now.saturating_add(STALL) },
+            _ => State::Watching { taken: load.taken, until: now + STALL },
         };
     }
 
@@ -113,8 +113,8 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::moment::at;
 
-    const SECOND: Duration = Duration::from_secs(1);
     const ROOM: Load = Load { is_full: false, taken: 0, is_hungry: false };
     const FULL: Load = Load { is_full: true, ..ROOM };
     const HUNGRY: Load = Load { is_hungry: true, ..FULL };
@@ -122,45 +122,45 @@ mod tests {
     #[test]
     fn a_full_connection_is_not_read_unless_a_result_is_waited_for() {
         let mut hold = Hold::default();
-        assert!(hold.may_read(SECOND, ROOM, false));
-        assert!(!hold.may_read(SECOND, FULL, false));
-        assert!(hold.may_read(SECOND, FULL, true));
-        assert!(hold.may_read(SECOND, ROOM, false));
+        assert!(hold.may_read(at(1), ROOM, false));
+        assert!(!hold.may_read(at(1), FULL, false));
+        assert!(hold.may_read(at(1), FULL, true));
+        assert!(hold.may_read(at(1), ROOM, false));
         assert_eq!(hold.poll_timeout(), None);
     }
 
     #[test]
     fn an_empty_stream_is_waited_for_in_vain() {
         let mut hold = Hold::default();
-        assert!(!hold.may_read(SECOND, HUNGRY, false));
-        assert_eq!(hold.poll_timeout(), Some(31 * SECOND));
+        assert!(!hold.may_read(at(1), HUNGRY, false));
+        assert_eq!(hold.poll_timeout(), Some(at(31)));
         // Something moves.
-        assert!(!hold.may_read(30 * SECOND, Load { taken: 1, ..HUNGRY }, false));
-        assert!(!hold.may_read(59 * SECOND, Load { taken: 1, ..HUNGRY }, false));
-        assert!(hold.may_read(60 * SECOND, Load { taken: 1, ..HUNGRY }, false));
-        assert!(hold.may_read(61 * SECOND, Load { taken: 1, ..HUNGRY }, false));
-        assert!(!hold.may_read(62 * SECOND, Load { taken: 2, ..HUNGRY }, false));
+        assert!(!hold.may_read(at(30), Load { taken: 1, ..HUNGRY }, false));
+        assert!(!hold.may_read(at(59), Load { taken: 1, ..HUNGRY }, false));
+        assert!(hold.may_read(at(60), Load { taken: 1, ..HUNGRY }, false));
+        assert!(hold.may_read(at(61), Load { taken: 1, ..HUNGRY }, false));
+        assert!(!hold.may_read(at(62), Load { taken: 2, ..HUNGRY }, false));
         // No stream is awaited.
         let mut hold = Hold::default();
-        assert!(!hold.may_read(SECOND, FULL, false));
-        assert!(!hold.may_read(31 * SECOND, FULL, false));
-        assert_eq!(hold.poll_timeout(), Some(61 * SECOND));
+        assert!(!hold.may_read(at(1), FULL, false));
+        assert!(!hold.may_read(at(31), FULL, false));
+        assert_eq!(hold.poll_timeout(), Some(at(61)));
         // Its time is over whether it is asked or not.
-        hold.handle_timeout(61 * SECOND);
-        assert_eq!(hold.poll_timeout(), Some(91 * SECOND));
+        hold.handle_timeout(at(61));
+        assert_eq!(hold.poll_timeout(), Some(at(91)));
     }
 
     #[test]
     fn silence_is_looked_into() {
         let mut hold = Hold::default();
         assert!(!hold.look(), "it is read");
-        assert!(!hold.may_read(SECOND, FULL, false));
+        assert!(!hold.may_read(at(1), FULL, false));
         assert!(hold.look());
         for _ in 0..LOOK {
-            assert!(hold.may_read(SECOND, FULL, false));
+            assert!(hold.may_read(at(1), FULL, false));
             hold.handle_frame();
         }
-        assert!(!hold.may_read(SECOND, FULL, false), "the server is there");
+        assert!(!hold.may_read(at(1), FULL, false), "the server is there");
         assert!(hold.look());
         assert!(!hold.look(), "nothing came");
     }

@@ -14,6 +14,7 @@ pub(super) const FRUITLESS_RESUMES: u8 = 3;
 
 /// What was agreed on in negotiate.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConnectionInfo {
     /// Which transport carries the connection.
     pub transport: Transport,

@@ -34,19 +34,20 @@
 //! refused: it changes nothing. The machine knows calls by number; the owner knows who waits for each.
 //!
 //! ```
-//! use std::time::Duration;
-//!
+//! # #[cfg(feature = "unstable-machines")]
+//! # mod example {
+//! use hubwire::core::Moment;
 //! use hubwire::core::client::{ClientMachine, ClientOptions, Effect, Transmit};
 //! use hubwire::core::codec::{Frame, Payload, RawCodec};
 //! use hubwire::core::hub::{CallKind, HubEvent};
 //! use hubwire::core::message::Outcome;
 //! use hubwire::core::url::HubUrl;
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # pub fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut options = ClientOptions::new(HubUrl::parse("https://example.com/chat")?);
 //! options.skip_negotiation = true; // else Effect::Negotiate comes first
 //! let mut machine = ClientMachine::new(options, RawCodec::default());
-//! let now = Duration::from_secs(1); // of the driver's own clock
+//! let now = Moment::ZERO; // of the driver's own clock
 //!
 //! machine.start(now)?;
 //! let Some(Effect::Open { url, .. }) = machine.poll_effect() else { return Err("no effect".into()) };
@@ -68,6 +69,11 @@
 //!     assert_eq!(event, HubEvent::Completed { id: call.id, outcome: Outcome::Value(Payload::Json("3")) });
 //! }
 //! # Ok(())
+//! # }
+//! # }
+//! # fn main() {
+//! #     #[cfg(feature = "unstable-machines")]
+//! #     example::main().unwrap();
 //! # }
 //! ```
 
@@ -485,7 +491,7 @@ impl<C: Codec> ClientMachine<C> {
 
     fn enter(&mut self, now: Moment, phase: Phase, effect: Effect) {
         *self.phase = phase;
-        self.deadline = now.saturating_add(self.options.request_timeout);
+        self.deadline = now + self.options.request_timeout;
         self.effects.push_back(effect);
     }
 

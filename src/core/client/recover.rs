@@ -21,13 +21,13 @@ impl<C: Codec> ClientMachine<C> {
                     self.effects.push_back(Effect::Reconnecting(Arc::new(reason)));
                 }
                 *self.phase = Phase::WaitingToRetry;
-                self.deadline = now.saturating_add(delay);
+                self.deadline = now + delay;
                 if delay.is_zero() {
                     self.attempt(now);
                 }
             }
             (None, Some(Retry { failed: attempts @ 1.., since, .. })) => {
-                let elapsed = now.saturating_sub(*since);
+                let elapsed = now.since(*since);
                 let last = Box::new(reason);
                 let attempts = *attempts;
                 self.disconnect(Arc::new(ConnectionError::RetriesExhausted { attempts, elapsed, last }));
@@ -81,7 +81,7 @@ impl<C: Codec> ClientMachine<C> {
     fn ask_retry_policy(&mut self, now: Moment, retry: Retry, reason: ConnectionError) {
         let context = RetryContext {
             previous_retry_count: retry.failed,
-            elapsed: now.saturating_sub(retry.since),
+            elapsed: now.since(retry.since),
             reason: reason.clone(),
         };
         self.retry = Some(retry);
@@ -110,7 +110,7 @@ impl<C: Codec> ClientMachine<C> {
     fn enter_resuming(&mut self, now: Moment, phase: Phase, effect: Effect) {
         self.enter(now, phase, effect);
         // A server forgets the connection sooner than a request times out.
-        self.deadline = now.saturating_add(self.options.server_timeout.min(self.options.request_timeout));
+        self.deadline = now + self.options.server_timeout.min(self.options.request_timeout);
     }
 
     pub(super) fn resume_failed(&mut self, now: Moment) {

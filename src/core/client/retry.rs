@@ -21,6 +21,12 @@ pub const DEFAULT_RETRY_DELAYS: [Duration; 4] =
     [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(30)];
 
 impl RetryContext {
+    /// What a policy is asked with, for its tests.
+    #[must_use]
+    pub fn new(previous_retry_count: u32, elapsed: Duration, reason: ConnectionError) -> Self {
+        Self { previous_retry_count, elapsed, reason }
+    }
+
     /// The delay of a list, one entry for each attempt. A server that asks for more time by `Retry-After` gets it.
     #[must_use]
     pub fn delay_of(&self, delays: &[Duration]) -> Option<Duration> {

@@ -36,5 +36,5 @@ fn good_until(now: Moment, unix_now: Duration, token: &AccessToken) -> Moment {
     let expires = ClientToken::parse(token.secret()).ok().and_then(|token| token.expires_at());
     let Some(expires) = expires.and_then(|at| u64::try_from(at).ok()) else { return now };
     let left = Duration::from_secs(expires).saturating_sub(unix_now);
-    now.saturating_add(left.saturating_sub(LEEWAY.min(left / 4)))
+    now + left.saturating_sub(LEEWAY.min(left / 4))
 }

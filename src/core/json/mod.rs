@@ -3,6 +3,7 @@
 //! Reading finds the envelope in one pass and leaves payloads as slices of the text. They are checked to be JSON,
 //! so what a handler decodes later can be of the wrong type, but not malformed. Property names are case-sensitive
 //! and come in any order, unknown ones are ignored, and of duplicates the last one counts, as in the official parsers.
+//! A property that is null is absent, wherever null is not a value of its own.
 
 pub(crate) mod reader;
 
@@ -25,12 +26,17 @@ pub const NAME: &str = "json";
 /// [`ProtocolError::Json`] and [`ProtocolError::Message`]; the connection has to be closed.
 ///
 /// ```
+/// # #[cfg(feature = "unstable-machines")]
+/// # fn main() -> Result<(), hubwire::core::ProtocolError> {
 /// use hubwire::core::{json, message::HubMessage};
 ///
 /// let message = json::parse(r#"{"type":1,"target":"Greet","arguments":["world"]}"#)?;
 /// let Some(HubMessage::Invocation(call)) = message else { panic!() };
 /// assert_eq!((&*call.target, call.arguments), ("Greet", r#"["world"]"#));
-/// # Ok::<(), hubwire::core::ProtocolError>(())
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "unstable-machines"))]
+/// # fn main() {}
 /// ```
 pub fn parse(record: &str) -> Result<Option<HubMessage<'_, &str>>, ProtocolError> {
     let mut fields = Fields::default();
@@ -50,7 +56,8 @@ pub fn parse(record: &str) -> Result<Option<HubMessage<'_, &str>>, ProtocolError
             "sequenceId" => &mut fields.sequence_id,
             _ => return Ok(()),
         };
-        *slot = Some(value);
+        // An item and a result may be null; whatever else is null is absent.
+        *slot = (value != "null" || matches!(name, "item" | "result")).then_some(value);
         Ok(())
     })?;
     reader.end()?;
@@ -110,7 +117,8 @@ impl<'a> Fields<'a> {
         if target.is_empty() {
             return Err(ProtocolError::Message("`target` is empty"));
         }
-        let arguments = self.arguments.ok_or(ProtocolError::Message("`arguments` is missing"))?;
+        // The official JavaScript client calls handlers without arguments then.
+        let arguments = self.arguments.unwrap_or("[]");
         if !arguments.starts_with('[') {
             return Err(ProtocolError::Message("`arguments` is not an array"));
         }
@@ -123,22 +131,20 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// An empty id does not count.
     fn invocation_id(&self) -> Result<Option<Cow<'a, str>>, ProtocolError> {
         let Some(value) = self.invocation_id else { return Ok(None) };
-        match as_string(value)? {
-            Some(id) if !id.is_empty() => Ok(Some(id)),
-            _ => Err(ProtocolError::Message("`invocationId` is not a string with text in it")),
-        }
+        let id = as_string(value)?.ok_or(ProtocolError::Message("`invocationId` is not a string"))?;
+        Ok(Some(id).filter(|id| !id.is_empty()))
     }
 
     fn required_id(&self) -> Result<Cow<'a, str>, ProtocolError> {
         self.invocation_id()?.ok_or(ProtocolError::Message("`invocationId` is missing"))
     }
 
-    /// JavaScript peers write null where others leave a property out.
     fn error(&self) -> Result<Option<Cow<'a, str>>, ProtocolError> {
         match self.error {
-            None | Some("null") => Ok(None),
+            None => Ok(None),
             Some(value) => {
                 Ok(Some(as_string(value)?.ok_or(ProtocolError::Message("`error` is not a string"))?))
             }
@@ -158,7 +164,7 @@ impl<'a> Fields<'a> {
 
     fn allow_reconnect(&self) -> Result<bool, ProtocolError> {
         match self.allow_reconnect {
-            None | Some("false" | "null") => Ok(false),
+            None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => Err(ProtocolError::Message("`allowReconnect` is not a boolean")),
         }
@@ -171,11 +177,14 @@ impl<'a> Fields<'a> {
 
     fn headers(&self) -> Result<Headers<'a>, ProtocolError> {
         let mut headers = Vec::new();
-        let Some(value) = self.headers.filter(|&text| text != "null") else { return Ok(headers) };
+        let Some(value) = self.headers else { return Ok(headers) };
         if !value.starts_with('{') {
             return Err(ProtocolError::Message("`headers` is not an object"));
         }
         Reader::new(value).members(|name, value| {
+            if value == "null" {
+                return Ok(());
+            }
             let value = as_string(value)?.ok_or(ProtocolError::Message("a header is not a string"))?;
             if headers.len() == MAX_ENTRIES {
                 return Err(ProtocolError::Message("too many headers"));
@@ -189,7 +198,7 @@ impl<'a> Fields<'a> {
 
     fn stream_ids(&self) -> Result<Vec<Cow<'a, str>>, ProtocolError> {
         let mut ids = Vec::new();
-        let Some(value) = self.stream_ids.filter(|&text| text != "null") else { return Ok(ids) };
+        let Some(value) = self.stream_ids else { return Ok(ids) };
         if !value.starts_with('[') {
             return Err(ProtocolError::Message("`streamIds` is not an array"));
         }
@@ -208,11 +217,17 @@ impl<'a> Fields<'a> {
 /// argument list with its brackets, an item, a result.
 ///
 /// ```
+/// # #[cfg(feature = "unstable-machines")]
+/// # fn main() -> Result<(), hubwire::core::ProtocolError> {
 /// use hubwire::core::{json, message::HubMessage};
 ///
 /// let mut out = Vec::new();
 /// json::write::<&str>(&mut out, &HubMessage::Ping);
 /// assert_eq!(out, b"{\"type\":6}\x1e");
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "unstable-machines"))]
+/// # fn main() {}
 /// ```
 pub fn write<P: AsRef<[u8]>>(out: &mut Vec<u8>, message: &HubMessage<'_, P>) {
     let mut raw = |text: &str| out.extend_from_slice(text.as_bytes());
@@ -369,6 +384,39 @@ mod tests {
                 stream_ids: vec![],
             })))
         );
+    }
+
+    #[test]
+    fn what_is_null_is_absent() {
+        for (record, same) in [
+            (r#"{"type":1,"target":"A","arguments":null}"#, r#"{"type":1,"target":"A","arguments":[]}"#),
+            (r#"{"type":1,"target":"A"}"#, r#"{"type":1,"target":"A","arguments":[]}"#),
+            (
+                r#"{"type":1.0,"target":"A","arguments":[1],"headers":null,"streamIds":null,"invocationId":null,"error":null}"#,
+                r#"{"type":1,"target":"A","arguments":[1]}"#,
+            ),
+            (
+                r#"{"type":1,"target":"A","arguments":[1],"invocationId":"","headers":{"a":null,"b":"c"}}"#,
+                r#"{"type":1,"target":"A","arguments":[1],"headers":{"b":"c"}}"#,
+            ),
+            (r#"{"type":3,"invocationId":"1","error":null}"#, r#"{"type":3,"invocationId":"1"}"#),
+            (r#"{"type":3,"invocationId":"1","error":"x","error":null}"#, r#"{"type":3,"invocationId":"1"}"#),
+            (r#"{"type":7,"error":null,"allowReconnect":null}"#, r#"{"type":7}"#),
+            (r#"{"type":8,"sequenceId":3.00}"#, r#"{"type":8,"sequenceId":3}"#),
+        ] {
+            let message = parse(record);
+            assert!(matches!(message, Ok(Some(_))), "{record}: {message:?}");
+            assert_eq!(message, parse(same), "{record}");
+        }
+        let value = Ok(Some(HubMessage::Completion {
+            headers: vec![],
+            invocation_id: "1".into(),
+            outcome: Outcome::Value("null"),
+        }));
+        assert_eq!(parse(r#"{"type":3,"invocationId":"1","result":null,"error":null}"#), value);
+        for record in [r#"{"type":null}"#, r#"{"type":1,"target":null}"#, r#"{"type":8,"sequenceId":3.5}"#] {
+            assert!(parse(record).is_err(), "{record}");
+        }
     }
 
     #[test]

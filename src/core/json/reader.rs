@@ -287,9 +287,11 @@ pub(crate) fn as_string(value: &str) -> Result<Option<Cow<'_, str>>> {
     if is_plain { Ok(Some(Cow::Borrowed(inner))) } else { unescape(inner).map(Some) }
 }
 
-/// The value of an integer, or `None` if the value is of another kind or out of range.
+/// The value of an integer, or `None` if the value is of another kind or out of range. Some writers know floating point
+/// numbers only, and write `1.0`.
 pub(crate) fn as_integer(value: &str) -> Option<i64> {
-    value.parse().ok()
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    if fraction.bytes().all(|digit| digit == b'0') { whole.parse().ok() } else { None }
 }
 
 /// A string token without its quotes.

@@ -2,7 +2,8 @@
 //!
 //! Reading finds the envelope in one pass and leaves payloads as slices of the message. They are checked to be whole,
 //! so what a handler decodes later can be of the wrong type, but not cut off. As the official parsers do, it takes
-//! integers, arrays, maps and texts of any width, invocations without stream ids, and more elements than it knows.
+//! integers, arrays, maps and texts of any width, invocations without stream ids, and more elements than it knows. An
+//! element that is nil is absent, wherever nil is not a value of its own.
 //!
 //! Source: [HubProtocol.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/HubProtocol.md#messagepack-msgpack-encoding).
 
@@ -27,13 +28,18 @@ pub const NAME: &str = "messagepack";
 /// [`ProtocolError::MessagePack`] and [`ProtocolError::Message`]; the connection has to be closed.
 ///
 /// ```
+/// # #[cfg(feature = "unstable-machines")]
+/// # fn main() -> Result<(), hubwire::core::ProtocolError> {
 /// use hubwire::core::{message::HubMessage, msgpack};
 ///
 /// // [1, {}, nil, "Greet", ["world"], []]
 /// let message = msgpack::parse(b"\x96\x01\x80\xc0\xa5Greet\x91\xa5world\x90")?;
 /// let Some(HubMessage::Invocation(call)) = message else { panic!() };
 /// assert_eq!((&*call.target, call.arguments), ("Greet", &b"\x91\xa5world"[..]));
-/// # Ok::<(), hubwire::core::ProtocolError>(())
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "unstable-machines"))]
+/// # fn main() {}
 /// ```
 pub fn parse(message: &[u8]) -> Result<Option<HubMessage<'_, &[u8]>>, ProtocolError> {
     let mut reader = Reader::new(message);
@@ -61,7 +67,7 @@ pub fn parse(message: &[u8]) -> Result<Option<HubMessage<'_, &[u8]>>, ProtocolEr
         7 => Some(HubMessage::Close {
             error: elements.next("the error is missing")?.text()?.map(Cow::Borrowed),
             allow_reconnect: elements.left > 0
-                && elements.next("the reconnect flag is missing")?.boolean()?,
+                && elements.next("the reconnect flag is missing")?.boolean_or_nil()?,
         }),
         8 => Some(HubMessage::Ack { sequence_id: elements.sequence_id()? }),
         9 => Some(HubMessage::Sequence { sequence_id: elements.sequence_id()? }),
@@ -92,11 +98,27 @@ impl<'a> Elements<'a> {
         }
         let target = self.next("the target is missing")?.text()?.filter(|target| !target.is_empty());
         let target = target.ok_or(ProtocolError::Message("the target is empty"))?;
-        let reader = self.next("the arguments are missing")?;
-        reader.clone().array()?;
-        let arguments = reader.value()?;
-        let stream_ids = if self.left > 0 { self.stream_ids()? } else { Vec::new() };
+        // The official JavaScript client calls handlers without arguments where there are none.
+        let arguments = if self.is_nil()? {
+            b"\x90"
+        } else {
+            let reader = self.next("the arguments are missing")?;
+            reader.clone().array()?;
+            reader.value()?
+        };
+        let stream_ids = self.stream_ids()?;
         Ok(Invocation { headers, invocation_id, target: target.into(), arguments, stream_ids })
+    }
+
+    /// Whether the next element is nil or missing; it is taken then.
+    fn is_nil(&mut self) -> Result<bool, ProtocolError> {
+        if self.left > 0 && self.reader.peek() != Some(0xc0) {
+            return Ok(false);
+        }
+        let taken = self.left.min(1);
+        self.left -= taken;
+        self.reader.skip(taken)?;
+        Ok(true)
     }
 
     /// An empty id does not count.
@@ -126,30 +148,25 @@ impl<'a> Elements<'a> {
     }
 
     fn headers(&mut self) -> Result<Headers<'a>, ProtocolError> {
-        let reader = self.next("the headers are missing")?;
         let mut headers = Headers::new();
-        if reader.peek() == Some(0xc0) {
-            reader.skip(1)?;
+        if self.is_nil()? {
             return Ok(headers);
         }
+        let reader = self.next("the headers are missing")?;
         for _ in 0..entries(reader.map()?)? {
-            let mut text = || {
-                let text = reader.text()?.filter(|text| !text.is_empty());
-                text.map(Cow::Borrowed).ok_or(ProtocolError::Message("a header is empty"))
-            };
-            headers.push((text()?, text()?));
+            let name = reader.text()?.ok_or(ProtocolError::Message("the name of a header is nil"))?;
+            headers.extend(reader.text()?.map(|value| (name.into(), value.into())));
         }
         keep_last(&mut headers);
         Ok(headers)
     }
 
     fn stream_ids(&mut self) -> Result<Vec<Cow<'a, str>>, ProtocolError> {
-        let reader = self.next("the stream ids are missing")?;
         let mut ids = Vec::new();
-        if reader.peek() == Some(0xc0) {
-            reader.skip(1)?;
+        if self.is_nil()? {
             return Ok(ids);
         }
+        let reader = self.next("the stream ids are missing")?;
         for _ in 0..entries(reader.array()?)? {
             ids.push(reader.text()?.ok_or(ProtocolError::Message("a stream id is nil"))?.into());
         }
@@ -169,11 +186,17 @@ fn entries(count: u64) -> Result<usize, ProtocolError> {
 /// MessagePack: an argument list with its header, an item, a result.
 ///
 /// ```
+/// # #[cfg(feature = "unstable-machines")]
+/// # fn main() -> Result<(), hubwire::core::ProtocolError> {
 /// use hubwire::core::{message::HubMessage, msgpack};
 ///
 /// let mut out = Vec::new();
 /// msgpack::write::<&[u8]>(&mut out, &HubMessage::Ping);
 /// assert_eq!(out, b"\x02\x91\x06");
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "unstable-machines"))]
+/// # fn main() {}
 /// ```
 pub fn write<P: AsRef<[u8]>>(out: &mut Vec<u8>, message: &HubMessage<'_, P>) {
     // The length comes first and is known last. Room is left for it by the payload's; in the few cases where that is

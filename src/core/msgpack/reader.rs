@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads an integer of any width.
+    /// Reads an integer of any width, or a floating point number that is one: some writers know nothing else.
     pub(crate) fn integer(&mut self) -> Result<i64> {
         let at = self.at;
         let number = match self.byte()? {
@@ -105,6 +105,8 @@ impl<'a> Reader<'a> {
                 // Moved up and back down, the sign fills the upper bytes.
                 Some((self.number(bytes)? << shift).cast_signed() >> shift)
             }
+            0xca => whole(f32::from_bits(self.number(4)? as u32).into()),
+            0xcb => whole(f64::from_bits(self.number(8)?)),
             _ => None,
         };
         match number {
@@ -113,9 +115,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn boolean(&mut self) -> Result<bool> {
+    /// Reads a boolean; nil is false.
+    pub(crate) fn boolean_or_nil(&mut self) -> Result<bool> {
         match self.peek() {
-            Some(value @ (0xc2 | 0xc3)) => {
+            Some(value @ (0xc0 | 0xc2 | 0xc3)) => {
                 self.at += 1;
                 Ok(value == 0xc3)
             }
@@ -191,6 +194,12 @@ impl<'a> Reader<'a> {
             0xdf => Body::Values(self.number(4)? * 2),
         })
     }
+}
+
+/// The integer that a floating point number is, if it is one that such numbers are exact for.
+fn whole(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
 }
 
 /// How deep payloads may nest that are decoded into a type: as deep as in JSON.

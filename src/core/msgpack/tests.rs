@@ -225,3 +225,33 @@ fn of_headers_with_the_same_name_the_last_one_counts() {
         Ok(Some(HubMessage::CancelInvocation { headers: wanted.into(), invocation_id: "1".into() }))
     );
 }
+
+/// Peers write nil where others leave an element out.
+#[test]
+fn what_is_nil_is_absent() {
+    for (message, same) in [
+        // An invocation without arguments, and with nil everywhere.
+        (&b"\x94\x01\x80\xc0\xa1A"[..], &b"\x96\x01\x80\xc0\xa1A\x90\x90"[..]),
+        (b"\x96\x01\xc0\xc0\xa1A\xc0\xc0", b"\x96\x01\x80\xc0\xa1A\x90\x90"),
+        // A header without a value, and an empty one.
+        (b"\x95\x01\x82\xa1a\xc0\xa1b\xa0\xc0\xa1A\x90", b"\x95\x01\x81\xa1b\xa0\xc0\xa1A\x90"),
+        // Close.
+        (b"\x93\x07\xc0\xc0", b"\x92\x07\xc0"),
+        // Numbers that are written as floating point numbers: Ping, Ack.
+        (b"\x91\xca\x40\xc0\x00\x00", b"\x91\x06"),
+        (b"\x92\x08\xcb\x40\x08\x00\x00\x00\x00\x00\x00", b"\x92\x08\x03"),
+    ] {
+        let read = parse(message);
+        assert!(matches!(read, Ok(Some(_))), "{message:x?}: {read:?}");
+        assert_eq!(read, parse(same), "{message:x?}");
+    }
+    for message in [
+        &b"\x93\x01\x80\xc0"[..],
+        b"\x94\x01\x80\xc0\xc0",
+        b"\x92\x08\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00",
+        b"\x92\x08\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00",
+        b"\x92\x08\xc0",
+    ] {
+        assert!(parse(message).is_err(), "{message:x?}");
+    }
+}

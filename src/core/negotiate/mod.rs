@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::core::ProtocolError;
 use crate::core::text::clip;
 use crate::core::token::AccessToken;
-use crate::core::url::{HubUrl, UrlError, encode_component, encode_query_value};
+use crate::core::url::{HubUrl, UrlError, encode_data, encode_query_value};
 
 /// The highest negotiate version there is.
 pub const VERSION: u32 = 1;
@@ -281,7 +281,7 @@ pub fn refresh_delay(lifetime_seconds: Option<i64>, lead: Duration) -> Option<Du
 #[must_use]
 pub fn with_token_in_query(url: &HubUrl, token: Option<&AccessToken>) -> HubUrl {
     match token {
-        Some(token) => url.with_parameter("access_token", &encode_component(token.secret())),
+        Some(token) => url.with_parameter("access_token", &encode_data(token.secret())),
         None => url.clone(),
     }
 }
@@ -337,6 +337,35 @@ mod tests {
             let negotiation = Negotiation::new(HubUrl::parse(hub).unwrap(), None, stateful);
             assert_eq!(negotiation.request().url.to_text(), wanted);
         }
+    }
+
+    #[test]
+    fn what_is_null_is_absent() {
+        let redirect =
+            br#"{"url":"https://svc/client","accessToken":"t","connectionId":null,"connectionToken":null,
+            "availableTransports":null,"error":null,"negotiateVersion":null,"ProtocolVersion":null,
+            "useStatefulReconnect":null,"tokenLifetimeSeconds":null}"#;
+        assert_eq!(start("https://app/chat").handle_answer(ok(redirect)), Ok(Negotiated::Redirect));
+
+        for (body, id) in [
+            // An empty id, and none where the token takes its place.
+            (&br#"{"connectionId":"","availableTransports":[]}"#[..], Some("")),
+            (br#"{"negotiateVersion":1.0,"connectionId":null,"connectionToken":"t"}"#, Some("t")),
+            (br#"{"negotiateVersion":1,"connectionId":"","connectionToken":"t"}"#, Some("t")),
+            (br#"{"negotiateVersion":null,"connectionId":"c","connectionToken":"t","url":null}"#, Some("c")),
+        ] {
+            let response = NegotiateResponse::parse(body);
+            assert_eq!(response.as_ref().map(|response| response.transport_id()), Ok(id));
+        }
+        // An offer that says nothing does not spoil the others.
+        let body = br#"{"connectionId":"c","availableTransports":[null,{},{"transport":null,"transferFormats":["Text"]},
+            {"transport":"WebSockets","transferFormats":null},{"transport":"LongPolling","transferFormats":["Text",null,7]}]}"#;
+        let offers = NegotiateResponse::parse(body).map(|response| response.available_transports);
+        let text = vec!["Text".to_owned()];
+        let wanted =
+            [AvailableTransport::new("WebSockets", vec![]), AvailableTransport::new("LongPolling", text)];
+        assert_eq!(offers, Ok(wanted.to_vec()));
+        assert!(NegotiateResponse::parse(br#"{"connectionId":null}"#).is_err());
     }
 
     #[test]

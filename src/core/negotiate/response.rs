@@ -12,11 +12,20 @@ const TRANSPORT_LIMIT: usize = 64;
 /// A transport that the server offers, as the server names it. Names that this client does not know are kept, the first
 /// 4 KiB of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AvailableTransport {
     /// `WebSockets`, `ServerSentEvents` or `LongPolling`.
     pub transport: String,
     /// `Text`, `Binary` or both.
     pub transfer_formats: Vec<String>,
+}
+
+impl AvailableTransport {
+    /// An offer.
+    #[must_use]
+    pub fn new(transport: impl Into<String>, transfer_formats: Vec<String>) -> Self {
+        Self { transport: transport.into(), transfer_formats }
+    }
 }
 
 /// A negotiate answer, as the server gave it.
@@ -29,6 +38,7 @@ pub struct AvailableTransport {
 /// # Ok::<(), hubwire::core::negotiate::NegotiateError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NegotiateResponse {
     /// The connection's public id.
     pub connection_id: Option<String>,
@@ -51,7 +61,7 @@ pub struct NegotiateResponse {
 }
 
 impl NegotiateResponse {
-    /// Reads an answer. Unknown properties are ignored, and of duplicates the last one counts.
+    /// Reads an answer. Unknown properties are ignored, what is null is absent, and of duplicates the last one counts.
     ///
     /// # Errors
     /// [`NegotiateError::NotJson`], [`NegotiateError::Invalid`], [`NegotiateError::WrongCase`],
@@ -75,7 +85,9 @@ impl NegotiateResponse {
             let mut fault = |reason| invalid = Some(reason);
             match name {
                 "connectionId" => {
-                    response.connection_id = text(value, "`connectionId` is not a string", &mut fault)?
+                    // ASP.NET Core's is never empty, but nothing depends on it from version 1 on.
+                    response.connection_id =
+                        text_or_empty(value, "`connectionId` is not a string", &mut fault)?;
                 }
                 "connectionToken" => {
                     response.connection_token =
@@ -89,12 +101,13 @@ impl NegotiateResponse {
                 "error" => response.error = text(value, "`error` is not a string", &mut fault)?,
                 "negotiateVersion" => match as_integer(value) {
                     Some(version) => response.negotiate_version = version,
+                    None if value == "null" => response.negotiate_version = 0,
                     None => fault("`negotiateVersion` is not an integer"),
                 },
                 "tokenLifetimeSeconds" => response.token_lifetime_seconds = as_integer(value),
                 "useStatefulReconnect" => response.use_stateful_reconnect = value == "true",
                 "availableTransports" => response.available_transports = transports(value, &mut fault)?,
-                "ProtocolVersion" => legacy = true,
+                "ProtocolVersion" => legacy = value != "null",
                 "Url" | "AccessToken" | "ConnectionId" => wrong_case = Some(name.to_owned()),
                 _ => {}
             }
@@ -110,13 +123,14 @@ impl NegotiateResponse {
         if legacy {
             return Err(NegotiateError::LegacyServer);
         }
-        if response.url.is_none() && response.connection_id.is_none() {
+        let has_token = response.negotiate_version >= 1 && response.connection_token.is_some();
+        if response.url.is_none() && response.connection_id.is_none() && !has_token {
             return Err(match wrong_case {
                 Some(name) => NegotiateError::WrongCase(name),
                 None => NegotiateError::Invalid("it has neither `connectionId` nor `url`"),
             });
         }
-        if response.url.is_none() && response.negotiate_version >= 1 && response.connection_token.is_none() {
+        if response.url.is_none() && response.negotiate_version >= 1 && !has_token {
             return Err(NegotiateError::Invalid("`connectionToken` is missing"));
         }
         Ok(response)
@@ -133,8 +147,8 @@ impl NegotiateResponse {
     }
 }
 
-/// A string, or nothing for null and for an empty one.
-fn text(
+/// A string, or nothing for null.
+fn text_or_empty(
     value: &str,
     reason: &'static str,
     fault: &mut impl FnMut(&'static str),
@@ -146,14 +160,28 @@ fn text(
     if text.is_none() {
         fault(reason);
     }
-    Ok(text.filter(|text| !text.is_empty()).map(|text| text.into_owned()))
+    Ok(text.map(|text| text.into_owned()))
 }
 
+/// A string, or nothing for null and for an empty one.
+fn text(
+    value: &str,
+    reason: &'static str,
+    fault: &mut impl FnMut(&'static str),
+) -> Result<Option<String>, ProtocolError> {
+    Ok(text_or_empty(value, reason, fault)?.filter(|text| !text.is_empty()))
+}
+
+/// What cannot be used is not refused with the whole answer: an offer without a name says nothing, and one without
+/// formats is passed over with that reason, unless the server has others.
 fn transports(
     value: &str,
     fault: &mut impl FnMut(&'static str),
 ) -> Result<Vec<AvailableTransport>, ProtocolError> {
     let mut all = Vec::new();
+    if value == "null" {
+        return Ok(all);
+    }
     if !value.starts_with('[') {
         fault("`availableTransports` is not an array");
         return Ok(all);
@@ -163,7 +191,10 @@ fn transports(
             fault("there are too many available transports");
             return Ok(());
         }
-        let (mut name, mut formats) = (None, None);
+        let (mut name, mut transfer_formats) = (None, Vec::new());
+        if item == "null" {
+            return Ok(());
+        }
         if !item.starts_with('{') {
             fault("an available transport is not an object");
             return Ok(());
@@ -171,24 +202,21 @@ fn transports(
         Reader::new(item).object(|key, value| {
             match key {
                 "transport" => name = as_string(value)?.map(|text| clip(text).into_owned()),
-                "transferFormats" if value.starts_with('[') => {
-                    let mut texts = Vec::new();
+                "transferFormats" => {
+                    transfer_formats.clear();
+                    if !value.starts_with('[') {
+                        return Ok(());
+                    }
                     Reader::new(value).array(|format| {
-                        texts.extend(as_string(format)?.map(|text| text.into_owned()));
+                        transfer_formats.extend(as_string(format)?.map(|text| text.into_owned()));
                         Ok(())
                     })?;
-                    formats = Some(texts);
                 }
                 _ => {}
             }
             Ok(())
         })?;
-        match (name, formats) {
-            (Some(transport), Some(transfer_formats)) => {
-                all.push(AvailableTransport { transport, transfer_formats })
-            }
-            _ => fault("an available transport lacks `transport` or `transferFormats`"),
-        }
+        all.extend(name.map(|transport| AvailableTransport { transport, transfer_formats }));
         Ok(())
     })?;
     Ok(all)

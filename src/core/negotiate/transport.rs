@@ -8,6 +8,7 @@ use crate::core::negotiate::AvailableTransport;
 
 /// A way to carry messages over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Transport {
     /// One socket, text and binary.
     WebSockets,
@@ -145,6 +146,7 @@ pub enum SkipReason {
 
 /// A transport that was not taken, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SkippedTransport {
     /// Its name on the wire.
     pub transport: String,

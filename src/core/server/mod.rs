@@ -124,7 +124,7 @@ impl<C: Codec> ServerMachine<C> {
     #[must_use]
     pub fn new(now: Moment, options: ServerOptions, codecs: Vec<C>, transport: Transport) -> Self {
         Self {
-            deadline: now.saturating_add(options.handshake_timeout),
+            deadline: now + options.handshake_timeout,
             options,
             codecs,
             transport,
@@ -188,7 +188,7 @@ impl<C: Codec> ServerMachine<C> {
     pub fn handle_transmitted(&mut self, now: Moment) {
         let since = self.sending.take();
         // The client was not read meanwhile. What it sent to show that it is there may still wait.
-        if since.is_some_and(|since| now.saturating_sub(since) >= UNREAD)
+        if since.is_some_and(|since| now.since(since) >= UNREAD)
             && let Some(live) = &mut self.live
         {
             live.keep_alive.wait(now);
@@ -197,7 +197,7 @@ impl<C: Codec> ServerMachine<C> {
 
     /// When a frame that is on its way has to be taken.
     fn sent_by(&self) -> Option<Moment> {
-        self.sending.map(|since| since.saturating_add(self.options.client_timeout))
+        self.sending.map(|since| since + self.options.client_timeout)
     }
 
     /// Whether to read the next frame: not while the client does not take what it is sent. So a client that calls and
@@ -373,7 +373,7 @@ impl<C: Codec> ServerMachine<C> {
             Some(live) if live.is_stateful => {
                 live.outgoing.clear();
                 self.sending = None;
-                self.deadline = now.saturating_add(self.options.resume_window);
+                self.deadline = now + self.options.resume_window;
                 self.phase = Phase::Detached(cause);
                 self.effects.push_back(Effect::Detached);
             }

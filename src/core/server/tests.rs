@@ -7,6 +7,7 @@ use crate::core::HubProtocol;
 use crate::core::codec::{Frame, Payload, RawCodec};
 use crate::core::hub::HubEvent;
 use crate::core::message::Outcome;
+use crate::core::moment::at;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\u{1e}";
@@ -45,8 +46,12 @@ impl Bench {
 
     /// Takes a frame, and tells what of it the owner hears.
     fn receive(&mut self, text: &str) -> Vec<String> {
+        self.receive_frame(Frame::Text(text))
+    }
+
+    fn receive_frame(&mut self, frame: Frame<'_>) -> Vec<String> {
         let mut spare = Vec::new();
-        let Some(mut messages) = self.machine.handle_frame(self.now, Frame::Text(text), &mut spare) else {
+        let Some(mut messages) = self.machine.handle_frame(self.now, frame, &mut spare) else {
             return Vec::new();
         };
         let mut events = Vec::new();
@@ -182,7 +187,7 @@ fn handshakes_are_refused_with_a_reason() {
 #[test]
 fn a_handshake_has_its_limit() {
     let mut bench = Bench::new(Transport::WebSockets, |_| {});
-    assert_eq!(bench.machine.poll_timeout(), Some(15 * SECOND));
+    assert_eq!(bench.machine.poll_timeout(), Some(at(15)));
     bench.pass(14 * SECOND);
     assert_eq!(bench.effects(), []);
     bench.pass(SECOND);
@@ -193,7 +198,7 @@ fn a_handshake_has_its_limit() {
 #[test]
 fn pings_follow_silence_and_the_end_follows_the_clients() {
     let mut bench = Bench::connected(|_| {});
-    assert_eq!(bench.machine.poll_timeout(), Some(15 * SECOND));
+    assert_eq!(bench.machine.poll_timeout(), Some(at(15)));
     bench.pass(15 * SECOND);
     assert_eq!(bench.sent(), "{\"type\":6}\u{1e}");
     bench.now += SECOND;
@@ -301,6 +306,19 @@ fn the_clients_calls_are_limited() {
     let uploads = "{\"type\":1,\"target\":\"n\",\"arguments\":[],\"streamIds\":[\"a\",\"b\",\"c\"]}\u{1e}";
     assert_eq!(bench.receive(uploads), [""; 0]);
     assert_eq!((bench.effects(), bench.machine.is_connected()), (vec![], true));
+}
+
+/// aiosignalr sends every frame so.
+#[test]
+fn json_in_binary_frames_is_read() {
+    let mut bench = Bench::new(Transport::WebSockets, |_| {});
+    let whole = format!("{HANDSHAKE}{}{}", call("1"), call("2"));
+    let mut calls = Vec::new();
+    for piece in whole.as_bytes().chunks(7) {
+        calls.extend(bench.receive_frame(Frame::Binary(piece)));
+    }
+    assert_eq!(calls, ["call Some(0) m[]", "call Some(1) m[]"]);
+    assert!(bench.machine.is_connected());
 }
 
 #[test]
@@ -480,7 +498,7 @@ fn a_transport_that_does_not_come_in_time_is_the_end() {
     let mut bench = Bench::stateful(1000);
     bench.lose_transport();
     assert_eq!(bench.effects().len(), 2);
-    assert_eq!(bench.machine.poll_timeout(), Some(15 * SECOND));
+    assert_eq!(bench.machine.poll_timeout(), Some(at(15)));
     bench.pass(14 * SECOND);
     assert_eq!(bench.effects(), []);
     bench.pass(SECOND);

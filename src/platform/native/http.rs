@@ -101,7 +101,13 @@ impl HttpBody {
 
 /// A native program has no page that a relative URL could be resolved against.
 pub(crate) fn absolute_url(url: &str) -> Result<HubUrl, UrlError> {
-    HubUrl::parse(url)
+    match HubUrl::parse(url) {
+        // The parser that connects knows the ASCII form of hosts beyond ASCII.
+        Err(error @ UrlError::InternationalHost) => {
+            HubUrl::parse(reqwest::Url::parse(url).map_err(|_| error)?.as_str())
+        }
+        parsed => parsed,
+    }
 }
 
 /// reqwest's own text leaves the causes out, and may have the URL with its query in it.

@@ -20,7 +20,7 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pub(crate) fn now() -> Moment {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
-    EPOCH.get_or_init(Instant::now).elapsed()
+    Moment::from_epoch(EPOCH.get_or_init(Instant::now).elapsed())
 }
 
 /// Where futures run in the background, whichever thread asks for it.

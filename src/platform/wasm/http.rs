@@ -151,15 +151,19 @@ pub(super) fn describe(error: &JsValue) -> TransportError {
     }
 }
 
-/// Relative URLs are relative to the page or the worker's script.
+/// Relative URLs are relative to the page or the worker's script. The browser also knows the ASCII form of hosts beyond
+/// ASCII.
 pub(crate) fn absolute_url(url: &str) -> Result<HubUrl, UrlError> {
     match HubUrl::parse(url) {
-        Err(UrlError::Scheme) => {
+        Err(error @ (UrlError::Scheme | UrlError::InternationalHost)) => {
             let location = js_sys::Reflect::get(&js_sys::global(), &JsValue::from_str("location"));
             let href = location.and_then(|l| js_sys::Reflect::get(&l, &JsValue::from_str("href")));
-            let base = href.ok().and_then(|href| href.as_string()).ok_or(UrlError::Scheme)?;
-            let resolved = web_sys::Url::new_with_base(url, &base).map_err(|_| UrlError::Scheme)?;
-            HubUrl::parse(&resolved.href())
+            let resolved = match href.ok().and_then(|href| href.as_string()) {
+                Some(base) => web_sys::Url::new_with_base(url, &base),
+                // Node.js is nowhere.
+                None => web_sys::Url::new(url),
+            };
+            HubUrl::parse(&resolved.map_err(|_| error)?.href())
         }
         parsed => parsed,
     }

@@ -38,7 +38,7 @@ extern "C" {
 }
 
 pub(crate) fn now() -> Moment {
-    Duration::from_secs_f64(performance_now().max(0.0) / 1000.0)
+    Moment::from_epoch(Duration::from_secs_f64(performance_now().max(0.0) / 1000.0))
 }
 
 /// The wall clock: the time since 1970.

@@ -11,7 +11,7 @@ use super::{Driver, First, Job, OF_THE_REDIRECT, REDIRECT_HOST, Refresh, UNIX};
 
 impl Driver {
     pub(super) fn unix(&self) -> Duration {
-        UNIX.saturating_add(self.now)
+        UNIX.saturating_add(self.now.since_epoch())
     }
 
     /// Whether this was waited for.
@@ -114,7 +114,7 @@ impl Driver {
             Effect::AskRetryPolicy(context) => {
                 let options = self.machine.options();
                 assert!(options.automatic_reconnect || options.retry_first_connect);
-                assert!(context.elapsed <= self.now);
+                assert!(context.elapsed <= self.now.since_epoch());
                 assert!(!self.up);
                 self.fetched = 0;
                 self.begin(Job::RetryDelay);
@@ -229,7 +229,7 @@ impl Driver {
         if !self.is_started() {
             assert_eq!((timeout, self.step, self.transport), (None, None, None));
         } else if self.step.is_some() || self.shaking_hands || self.refresh.is_some() {
-            let latest = self.now.saturating_add(longest);
+            let latest = self.now + longest;
             assert!(timeout.is_some_and(|at| at <= latest), "it is waited for without end");
         } else if !self.up || self.transport != Some(Transport::LongPolling) {
             // Long polling always has a request under way, which ends by itself.

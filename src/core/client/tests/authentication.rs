@@ -47,9 +47,9 @@ fn refreshing() -> Bench {
 }
 
 /// Pings until then.
-fn wait(bench: &mut Bench, until: u32) {
-    while bench.now < until * SECOND {
-        bench.now = bench.machine.poll_timeout().unwrap().min(until * SECOND);
+fn wait(bench: &mut Bench, until: u64) {
+    while bench.now < at(until) {
+        bench.now = bench.machine.poll_timeout().unwrap().min(at(until));
         bench.frame(PING);
         bench.machine.handle_timeout(bench.now);
     }

@@ -10,7 +10,7 @@ fn every_pending_call_ends_with_the_connection() {
         |b| b.machine.handle_slow_consumer(b.now),
         |b| b.machine.handle_transport_closed(b.now, TransportError::new("lost")),
         |b| b.machine.handle_protocol_error(b.now, ProtocolError::Incomplete),
-        |b| b.machine.handle_timeout(30 * SECOND),
+        |b| b.machine.handle_timeout(at(30)),
         // What follows a Close means nothing.
         |b| {
             let close = "{\"type\":7,\"error\":\"bye\",\"allowReconnect\":true}\u{1e}";
@@ -102,17 +102,17 @@ fn calls_of_the_server_are_answered_once() {
 fn pings_and_the_servers_silence() {
     let mut bench = Bench::at(4);
     bench.effects();
-    bench.now = SECOND;
+    bench.now = at(1);
     assert!(bench.sent().ends_with(PING));
-    assert_eq!(bench.machine.poll_timeout(), Some(16 * SECOND));
-    bench.now = 16 * SECOND;
+    assert_eq!(bench.machine.poll_timeout(), Some(at(16)));
+    bench.now = at(16);
     bench.machine.handle_timeout(bench.now);
     assert_eq!(bench.sent(), PING);
-    bench.now = 20 * SECOND;
+    bench.now = at(20);
     bench.frame(PING);
-    bench.machine.handle_timeout(49 * SECOND);
+    bench.machine.handle_timeout(at(49));
     assert_eq!(bench.effects(), []);
-    bench.machine.handle_timeout(50 * SECOND);
+    bench.machine.handle_timeout(at(50));
     assert_eq!(bench.end().0, ConnectionError::ServerTimeout { limit: 30 * SECOND });
 }
 
@@ -120,8 +120,8 @@ fn pings_and_the_servers_silence() {
 #[test]
 fn a_silent_server_is_noticed_by_a_client_that_does_not_read() {
     let full = Load { is_full: true, ..Load::default() };
-    let hold = |bench: &mut Bench, seconds: u32| {
-        bench.now = seconds * SECOND;
+    let hold = |bench: &mut Bench, seconds: u64| {
+        bench.now = at(seconds);
         bench.machine.handle_timeout(bench.now);
         bench.machine.may_read(bench.now, full)
     };

@@ -53,21 +53,21 @@ fn each_step_has_its_limit() {
     for (step, limit) in [(0, 100), (1, 100), (3, 15)] {
         let mut bench = Bench::at(step);
         bench.effects();
-        assert_eq!(bench.machine.poll_timeout(), Some(limit * SECOND), "step {step}");
-        bench.machine.handle_timeout(limit * SECOND - Duration::from_millis(1));
+        assert_eq!(bench.machine.poll_timeout(), Some(at(limit)), "step {step}");
+        bench.machine.handle_timeout(at(limit - 1) + Duration::from_millis(999));
         assert_eq!(bench.effects(), []);
-        bench.machine.handle_timeout(limit * SECOND);
+        bench.machine.handle_timeout(at(limit));
         let (error, _) = bench.end();
         assert!(
-            matches!(&error, ConnectionError::Timeout { limit: l, .. } if *l == limit * SECOND),
+            matches!(&error, ConnectionError::Timeout { limit: l, .. } if *l == Duration::from_secs(limit)),
             "{error}"
         );
         assert!(error.is_retryable());
     }
     let mut bench = Bench::at(2);
     bench.effects();
-    assert_eq!(bench.machine.poll_timeout(), Some(100 * SECOND));
-    bench.machine.handle_timeout(100 * SECOND);
+    assert_eq!(bench.machine.poll_timeout(), Some(at(100)));
+    bench.machine.handle_timeout(at(100));
     let (error, _) = bench.end();
     assert!(error.is_retryable() && error.to_string().contains("too long"), "{error}");
 }
@@ -152,7 +152,7 @@ fn late_inputs_are_ignored() {
     bench.effects();
     bench.machine.handle_transport_closed(bench.now, TransportError::new("late"));
     bench.machine.handle_protocol_error(bench.now, ProtocolError::Incomplete);
-    bench.machine.handle_timeout(1000 * SECOND);
+    bench.machine.handle_timeout(at(1000));
     assert_eq!(bench.effects(), []);
 }
 
@@ -182,7 +182,7 @@ fn the_next_transport_takes_over_and_every_reason_is_kept() {
     bench.answer(200, THREE);
     let [Effect::Open { transport, .. }] = &bench.effects()[..] else { panic!() };
     assert_eq!(*transport, Transport::ServerSentEvents);
-    bench.machine.handle_timeout(100 * SECOND);
+    bench.machine.handle_timeout(at(100));
     bench.answer(200, THREE);
     assert!(matches!(bench.effects().last(), Some(Effect::Open { transport: Transport::LongPolling, .. })));
     bench.machine.handle_open(bench.now, Err(lost()));

@@ -12,6 +12,7 @@ use crate::core::ProtocolError;
 use crate::core::codec::{Frame, Payload, RawCodec};
 use crate::core::hub::{CallKind, HubEvent};
 use crate::core::message::Outcome;
+use crate::core::moment::at;
 use crate::core::negotiate::{NegotiateAnswer, SkipReason, Transports};
 
 /// The wall clock of the tests, which tokens count by.

@@ -68,8 +68,8 @@ fn a_lost_connection_comes_back_after_the_policys_delay() {
     );
     bench.machine.handle_retry_delay(bench.now, Some(2 * SECOND));
     assert_eq!(bench.effects(), [Effect::Reconnecting(Arc::new(reason))]);
-    assert_eq!(bench.machine.poll_timeout(), Some(2 * SECOND));
-    bench.now = 2 * SECOND;
+    assert_eq!(bench.machine.poll_timeout(), Some(at(2)));
+    bench.now = at(2);
     bench.machine.handle_timeout(bench.now);
     // A token that does not tell its end is asked for again.
     assert_eq!(bench.effects(), [Effect::FetchToken]);
@@ -103,7 +103,7 @@ fn a_policy_that_gives_up() {
     let mut bench = reconnecting("opaque".into());
     bench.machine.handle_transport_closed(bench.now, lost());
     bench.machine.handle_retry_delay(bench.now, Some(SECOND));
-    bench.now = SECOND;
+    bench.now = at(1);
     bench.machine.handle_timeout(bench.now);
     bench.token(Err("no".into()));
     bench.effects();
@@ -137,13 +137,17 @@ fn the_server_decides_whether_its_close_allows_a_reconnect() {
 
 #[test]
 fn a_token_is_kept_until_shortly_before_its_end() {
-    for (life, at, kept) in [(3600, 3539, true), (3600, 3540, false), (40, 29, true), (40, 30, false)] {
+    for (life, lost_at, kept) in [(3600, 3539, true), (3600, 3540, false), (40, 29, true), (40, 30, false)] {
         let mut bench = reconnecting(expiring(life));
-        bench.now = at * SECOND;
+        bench.now = at(lost_at);
         bench.machine.handle_transport_closed(bench.now, lost());
         bench.machine.handle_retry_delay(bench.now, Some(Duration::ZERO));
         let effects = bench.effects();
-        assert_eq!(matches!(effects.last(), Some(Effect::Negotiate(_))), kept, "{at} of {life}: {effects:?}");
+        assert_eq!(
+            matches!(effects.last(), Some(Effect::Negotiate(_))),
+            kept,
+            "{lost_at} of {life}: {effects:?}"
+        );
         // A start by the user always asks.
         bench.machine.stop(bench.now);
         bench.effects();

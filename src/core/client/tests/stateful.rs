@@ -23,7 +23,7 @@ fn a_stateful_connection_gets_a_new_socket_and_nobody_notices() {
 fn a_resume_that_fails_is_the_end_of_the_connection() {
     type Failure = fn(&mut Bench);
     let failures: [Failure; 2] =
-        [|b| b.machine.handle_open(b.now, Err(status(404))), |b| b.machine.handle_timeout(30 * SECOND)];
+        [|b| b.machine.handle_open(b.now, Err(status(404))), |b| b.machine.handle_timeout(at(30))];
     for fail in failures {
         let mut bench = stateful();
         assert_eq!(bench.call(CallKind::Plain), 0);
@@ -50,7 +50,7 @@ fn resumes_without_a_word_from_the_server_end() {
 #[test]
 fn a_resume_asks_for_a_token_when_the_old_one_is_about_to_expire() {
     let mut bench = stateful();
-    bench.now = 3600 * SECOND;
+    bench.now = at(3600);
     bench.machine.handle_transport_closed(bench.now, lost());
     assert_eq!(bench.effects(), [Effect::CloseTransport { abort: false }, Effect::FetchToken]);
     bench.token(Ok(Some("new".into())));
@@ -61,7 +61,7 @@ fn a_resume_asks_for_a_token_when_the_old_one_is_about_to_expire() {
 #[test]
 fn a_resume_that_is_tried_again_asks_for_no_other_token() {
     let mut bench = stateful();
-    bench.now = 3600 * SECOND;
+    bench.now = at(3600);
     bench.machine.handle_transport_closed(bench.now, lost());
     bench.token(Ok(Some("new".into())));
     bench.effects();
@@ -80,7 +80,7 @@ fn acknowledgements_and_duplicates_are_no_signs_of_life() {
     bench.open();
     bench.effects();
     for seconds in [10, 20, 29] {
-        bench.now = seconds * SECOND;
+        bench.now = at(seconds);
         assert_eq!(
             bench.frame("{\"type\":8,\"sequenceId\":0}\u{1e}{\"type\":9,\"sequenceId\":1}\u{1e}"),
             [""; 0]
@@ -89,7 +89,7 @@ fn acknowledgements_and_duplicates_are_no_signs_of_life() {
         bench.machine.handle_timeout(bench.now);
     }
     assert_eq!(bench.effects(), []);
-    bench.machine.handle_timeout(30 * SECOND);
+    bench.machine.handle_timeout(at(30));
     // The silence after a resume is final: another socket would be as silent.
     assert_eq!(bench.end(), (ConnectionError::ServerTimeout { limit: 30 * SECOND }, true));
 }
@@ -97,23 +97,23 @@ fn acknowledgements_and_duplicates_are_no_signs_of_life() {
 #[test]
 fn a_silent_socket_is_replaced_without_a_close_frame() {
     let mut bench = stateful();
-    bench.machine.handle_timeout(30 * SECOND);
+    bench.machine.handle_timeout(at(30));
     let effects = bench.effects();
     assert!(
         matches!(effects[..], [Effect::CloseTransport { abort: true }, Effect::Open { .. }]),
         "{effects:?}"
     );
-    bench.now = 30 * SECOND;
+    bench.now = at(30);
     bench.open();
     bench.frame(PING);
     // It has spoken since, so the next silence is another.
-    bench.machine.handle_timeout(60 * SECOND);
+    bench.machine.handle_timeout(at(60));
     let effects = bench.effects();
     assert!(matches!(effects.last(), Some(Effect::Open { .. })), "{effects:?}");
     // What the silent socket did not take is for no other: the new one begins with a Sequence.
     let mut bench = stateful();
     bench.call(CallKind::Plain);
-    bench.machine.handle_timeout(30 * SECOND);
+    bench.machine.handle_timeout(at(30));
     assert!(!bench.machine.has_transmit());
     bench.effects();
     bench.open();
@@ -142,7 +142,7 @@ fn what_a_new_socket_has_to_send() {
         bench.frame("{\"type\":8,\"sequenceId\":2}\u{1e}{\"type\":3,\"invocationId\":\"0\"}\u{1e}"),
         ["0 ended"]
     );
-    bench.now = SECOND;
+    bench.now = at(1);
     bench.machine.handle_timeout(bench.now);
     assert_eq!(bench.sent(), "{\"type\":8,\"sequenceId\":1}\u{1e}");
     bench.machine.handle_transport_closed(bench.now, lost());
