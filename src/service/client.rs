@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 
 use crate::{
+    Proxy,
     core::hub_name,
     service::{
         configuration::{
@@ -25,7 +26,6 @@ use crate::{
             request::{Request, RestClient},
             retry::RetryOptions,
         },
-        secret::Secret,
     },
 };
 
@@ -77,11 +77,11 @@ impl ServiceClientBuilder {
         self.set_up(|setup| setup.max_concurrent_requests = max_concurrent_requests)
     }
 
-    /// The proxy for all requests, such as `http://user:password@proxy.example.com:3128`. Hosts in the variable
-    /// `NO_PROXY` are reached without it, and so is this machine over plain http. By default the proxy is the
-    /// system's: `HTTPS_PROXY` and `ALL_PROXY`.
-    pub fn proxy(self, url: impl Into<String>) -> Self {
-        self.set_up(|setup| setup.proxy = Some(Secret::new(url)))
+    /// The proxy for all requests that use https, to the service and to the Entra authority. Requests for plain http (to
+    /// this machine, and to the endpoint of a managed identity) never go through a proxy. Default:
+    /// [`Proxy::from_environment`].
+    pub fn proxy(self, proxy: Proxy) -> Self {
+        self.set_up(|setup| setup.network.proxy = proxy)
     }
 
     /// Chooses among several endpoints in another way. [`DefaultRouter`] by default.

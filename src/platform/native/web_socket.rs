@@ -119,15 +119,13 @@ impl WebSocket {
         headers: Vec<(String, String)>,
     ) -> Result<Self, TransportError> {
         let key = generate_key();
-        let response = client
+        let request = client
             .request(reqwest::Method::GET, &url, token.as_ref(), &headers)
             .header("Connection", "Upgrade")
             .header("Upgrade", "websocket")
             .header("Sec-WebSocket-Version", "13")
-            .header("Sec-WebSocket-Key", &key)
-            .send()
-            .await
-            .map_err(describe)?;
+            .header("Sec-WebSocket-Key", &key);
+        let response = client.upgrade(request).await?;
         let status = response.status().as_u16();
         if status != 101 {
             let error = TransportError::new("the server refused to open a WebSocket");
