@@ -209,7 +209,7 @@ async fn a_proxy_is_used_and_its_password_kept() {
         stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").await.unwrap();
         head
     });
-    let builder = builder("https://contoso.service.signalr.net").retry(RetryOptions::none()).proxy(proxy);
+    let builder = builder("https://contoso.service.signalr.net").retry(RetryOptions::none()).proxy(Proxy::url(&proxy).unwrap());
     let mut output = format!("{builder:?}");
     let client = builder.build().unwrap();
     let error = client.hub("chat").unwrap().all().send("m", ()).await.expect_err("no way through");
@@ -222,11 +222,6 @@ async fn a_proxy_is_used_and_its_password_kept() {
     );
     output.push_str(&format!("{client:?} {error} {error:?} {:?}", error.source()));
     assert!(!output.contains("marked-password") && !output.contains("dXNlcjptYXJrZWQ"), "{output}");
-
-    let wrong = self::builder("https://contoso.service.signalr.net").proxy("marked password:x").build();
-    let error = wrong.expect_err("no URL");
-    assert!(matches!(error, BuildError::InvalidProxy));
-    assert!(!format!("{error} {error:?} {:?}", error.source()).contains("marked"));
 }
 
 #[tokio::test]

@@ -172,14 +172,15 @@ pub(super) fn unavailable(error: rustls::Error) -> TransportError {
 pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
     let mut link = Some(error);
     while let Some(error) = link {
-        let inner = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
-        let found = error
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        match found {
-            Some(error) => return explain_tls(error),
-            None => link = error.source(),
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return explain_tls(error);
         }
+        // Its `source` would leave out what it holds.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        link = match held {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
     }
     None
 }
