@@ -177,7 +177,6 @@ impl HubConnectionBuilder {
     /// # run().unwrap();
     /// ```
     #[cfg(native)]
-    #[cfg_attr(docsrs, doc(cfg(not(all(target_family = "wasm", target_os = "unknown")))))]
     pub fn with_proxy(mut self, proxy: crate::Proxy) -> Self {
         self.settings.network.proxy = proxy;
         self
@@ -201,7 +200,6 @@ impl HubConnectionBuilder {
     ///
     /// [`build`](Self::build) fails with [`ConnectionError::InvalidCertificate`] if there is no certificate in the text.
     #[cfg(native)]
-    #[cfg_attr(docsrs, doc(cfg(not(all(target_family = "wasm", target_os = "unknown")))))]
     pub fn with_root_certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.settings.network.certificates.add_root(pem.as_ref());
         self
@@ -223,7 +221,6 @@ impl HubConnectionBuilder {
     /// [`build`](Self::build) fails with [`ConnectionError::InvalidCertificate`] if one of them is missing or malformed, or
     /// the key is of another certificate.
     #[cfg(native)]
-    #[cfg_attr(docsrs, doc(cfg(not(all(target_family = "wasm", target_os = "unknown")))))]
     pub fn with_client_certificate(mut self, certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
         self.settings.network.certificates.set_client(certificate.as_ref(), key.as_ref());
         self

@@ -84,6 +84,16 @@ impl ServiceClientBuilder {
         self.set_up(|setup| setup.network.proxy = proxy)
     }
 
+    /// Trusts the certificates in a PEM text, such as the one of a proxy that looks into TLS, besides those of the operating
+    /// system. Each call adds to the earlier ones. [`build`](Self::build) fails with [`BuildError::InvalidCertificate`] if
+    /// there is no certificate in the text.
+    ///
+    /// On Linux and other Unix systems, the environment variables `SSL_CERT_FILE` (a PEM file) and `SSL_CERT_DIR` (folders
+    /// of PEM files) replace the certificates of the system.
+    pub fn root_certificate(self, pem: impl AsRef<[u8]>) -> Self {
+        self.set_up(|setup| setup.network.certificates.add_root(pem.as_ref()))
+    }
+
     /// Chooses among several endpoints in another way. [`DefaultRouter`] by default.
     pub fn router(self, router: impl EndpointRouter + 'static) -> Self {
         Self { router: Arc::new(router), ..self }
@@ -112,6 +122,9 @@ impl ServiceClientBuilder {
             return Err(BuildError::InvalidApplicationName);
         }
         self.setup.application = application.map(|name| name.to_ascii_lowercase());
+        let certificates = std::mem::take(&mut self.setup.network.certificates).check();
+        self.setup.network.certificates =
+            certificates.map_err(|reason| BuildError::InvalidCertificate { reason })?;
         let connected = endpoints.into_iter().map(|endpoint| ConnectedEndpoint::new(endpoint, &self.setup));
         let connected = connected.collect::<Result<Vec<_>, _>>()?;
         Ok(ServiceClient(Arc::new(Service {

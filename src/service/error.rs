@@ -458,6 +458,12 @@ pub enum BuildError {
         /// Its name.
         variable: &'static str,
     },
+    /// A certificate is invalid.
+    #[error("{reason}")]
+    InvalidCertificate {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The HTTP client could not be set up; most likely the system has no root certificates.
     #[error("the HTTP client could not be set up; check that the system has root certificates")]
     HttpClient(#[source] Cause),

@@ -12,9 +12,12 @@ use std::{
 
 use crate::capture::Capture;
 use crate::fakes::{ACCESS_KEY, CLIENT_SECRET, Fake, Seen, TOKEN, all_well, reply};
-use hubwire::service::{
-    BuildError, HubClient, RetryOptions, ServiceClient, ServiceClientBuilder, ServiceEndpoint, ServiceError,
-    credentials::AccessKey,
+use hubwire::{
+    Proxy,
+    service::{
+        HubClient, RetryOptions, ServiceClient, ServiceClientBuilder, ServiceEndpoint, ServiceError,
+        credentials::AccessKey,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -209,7 +212,9 @@ async fn a_proxy_is_used_and_its_password_kept() {
         stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").await.unwrap();
         head
     });
-    let builder = builder("https://contoso.service.signalr.net").retry(RetryOptions::none()).proxy(Proxy::url(&proxy).unwrap());
+    let builder = builder("https://contoso.service.signalr.net")
+        .retry(RetryOptions::none())
+        .proxy(Proxy::url(&proxy).unwrap());
     let mut output = format!("{builder:?}");
     let client = builder.build().unwrap();
     let error = client.hub("chat").unwrap().all().send("m", ()).await.expect_err("no way through");

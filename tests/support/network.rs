@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
@@ -188,6 +189,8 @@ pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
+static AUTHORITIES: AtomicUsize = AtomicUsize::new(0);
+
 /// A certificate and its key, as PEM.
 #[derive(Clone)]
 pub(crate) struct Identity {
@@ -199,7 +202,8 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([]).unwrap();
-        let name = format!("authority of {:?}", key.public_key_raw());
+        // Two of one name would take each other's certificates for forgeries.
+        let name = format!("authority {}", AUTHORITIES.fetch_add(1, Ordering::Relaxed));
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = params.self_signed(&key).unwrap().pem();
@@ -240,7 +244,7 @@ pub(crate) struct TlsFront {
 }
 
 impl TlsFront {
-    /// With `clients`, those who connect have to show a certificate of this authority. `oldest` allows TLS 1.2 alone.
+    /// With `clients`, those who connect have to show a certificate of this authority.
     pub(crate) async fn start(
         leads_to: SocketAddr,
         identity: &Identity,

@@ -1,5 +1,6 @@
 //! Which proxy a request goes through: the one place that decides it, for the client and for services.
 
+use std::env::consts::OS;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -83,7 +84,7 @@ impl Proxy {
         let mut rules =
             Rules::read(&|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()));
         // Elsewhere it would read the same variables again.
-        if cfg!(any(windows, target_os = "macos")) {
+        if matches!(OS, "windows" | "macos") {
             rules.system = Some(Arc::new(Matcher::from_system()));
         }
         Self(Arc::new(rules))
@@ -189,7 +190,7 @@ impl Rules {
                 Err(_) => Choice::Invalid(name),
             })
         };
-        let http = match (is_cgi, cfg!(windows)) {
+        let http = match (is_cgi, OS == "windows") {
             (false, _) => choice(["http_proxy", "HTTP_PROXY"]),
             (true, false) => choice(["http_proxy", "http_proxy"]),
             // Names of variables have no case there.

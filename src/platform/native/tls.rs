@@ -59,6 +59,7 @@ impl Certificates {
         self.roots.push(pem.to_vec());
     }
 
+    #[cfg(feature = "client")]
     pub(crate) fn set_client(&mut self, certificate: &[u8], key: &[u8]) {
         self.client = Some((certificate.to_vec(), key.to_vec()));
     }
@@ -118,7 +119,7 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
 }
 
 /// Trusts the operating system's roots, and these.
-#[cfg(not(target_os = "android"))]
+#[cfg(not(android))]
 fn verifier(
     roots: Vec<CertificateDer<'static>>,
     provider: &Arc<rustls::crypto::CryptoProvider>,
@@ -127,7 +128,7 @@ fn verifier(
 }
 
 /// Android keeps its roots to itself.
-#[cfg(target_os = "android")]
+#[cfg(android)]
 fn verifier(
     roots: Vec<CertificateDer<'static>>,
     provider: &Arc<rustls::crypto::CryptoProvider>,

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
+use crate::platform::Network;
 
 /// Longer than any of this takes.
 const LIMIT: Duration = Duration::from_secs(20);
