@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use hubwire::{ConnectionError, HubConnection, HubConnectionBuilder, TransportErrorKind};
+use hubwire::{ConnectionError, HubConnection, HubConnectionBuilder, Transport, TransportErrorKind};
 
 use crate::fake_hub::FakeHub;
 use crate::network::{Authority, TlsFront, address_of, in_a_process};
@@ -24,6 +24,7 @@ async fn refusal(builder: HubConnectionBuilder) -> String {
     let mut texts = Vec::new();
     for skip in [false, true] {
         let builder = builder.clone().with_skip_negotiation(skip);
+        let builder = if skip { builder.with_transports(Transport::WebSockets) } else { builder };
         let error = builder.connect().await.expect_err("the certificate is not accepted");
         assert_eq!(error.kind(), TransportErrorKind::Certificate, "{error}");
         assert!(!error.is_retryable() && error.status().is_none());
@@ -52,6 +53,27 @@ async fn an_authority_of_ones_own() {
             assert_eq!(connected.connection_info().unwrap().transport, setup.transport);
             assert_eq!(connected.invoke::<i32>("Add", (1, 2)).await.unwrap(), 3);
         }
+    }
+}
+
+#[tokio::test]
+async fn the_certificate_of_an_asp_net_core_server() {
+    let test = "the_certificate_of_an_asp_net_core_server";
+    let Some(dir) = crate::support::reference_dir() else {
+        return crate::support::skipped(test, "no reference hub; HUBWIRE_REFERENCE_DIR names its folder");
+    };
+    let (_hub, said) = crate::support::start_reference_hub(&dir, &["--https"]);
+    let (plain, secure) = (said["url"].as_str().unwrap(), said["https"].as_str().unwrap());
+    let http = crate::plain_http::plain_http().build().unwrap();
+    let pem = http.get(format!("{plain}/certificate")).send().await.unwrap().text().await.unwrap();
+    for &setup in SETUPS {
+        let builder = HubConnection::builder(format!("{secure}/hub"))
+            .with_transports(setup.transport)
+            .with_protocol(setup.protocol);
+        assert!(refusal(builder.clone()).await.contains("from an unknown issuer"));
+        let connected = builder.with_root_certificate(&pem).connect().await.unwrap();
+        assert_eq!(connected.connection_info().unwrap().transport, setup.transport);
+        assert_eq!(connected.invoke::<i32>("Add", (1, 2)).await.unwrap(), 3);
     }
 }
 

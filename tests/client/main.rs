@@ -8,6 +8,8 @@ mod fake_hub;
 mod network;
 #[path = "../support/peer.rs"]
 mod peer;
+#[path = "../support/http.rs"]
+mod plain_http;
 mod proxies;
 mod reference_hub;
 mod restart_stress;

@@ -8,7 +8,7 @@
 pub(crate) mod dotnet;
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -30,16 +30,7 @@ pub(crate) fn reference_hub(test: &str) -> Option<&'static str> {
     static HUB: OnceLock<Option<(Child, String)>> = OnceLock::new();
     let hub = HUB.get_or_init(|| {
         let dir = reference_dir()?;
-        let mut child = Command::new(dir.join("run"))
-            .arg("hub")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the reference hub starts");
-        let stdout = child.stdout.take().expect("a pipe");
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).expect("the reference hub says where it is");
-        let said: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
+        let (child, said) = start_reference_hub(&dir, &[]);
         let url = said["url"].as_str().expect("an address").to_owned();
         Some((child, url))
     });
@@ -47,6 +38,22 @@ pub(crate) fn reference_hub(test: &str) -> Option<&'static str> {
         skipped(test, "no reference hub; HUBWIRE_REFERENCE_DIR names its folder");
     }
     hub.as_ref().map(|(_, url)| url.as_str())
+}
+
+/// Starts a reference hub. It ends when its standard input does. What it says has its addresses.
+pub(crate) fn start_reference_hub(dir: &Path, arguments: &[&str]) -> (Child, serde_json::Value) {
+    let mut child = Command::new(dir.join("run"))
+        .arg("hub")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the reference hub starts");
+    let stdout = child.stdout.take().expect("a pipe");
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).expect("the reference hub says where it is");
+    let said = serde_json::from_str(&line).expect("a line of JSON");
+    (child, said)
 }
 
 /// Says loudly that a test did not run. Written past the capture of the test runner, which shows nothing of a test
