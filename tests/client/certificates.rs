@@ -169,7 +169,7 @@ fn what_is_not_pem_is_an_error_of_build() {
         (both(&client.certificate, encrypted), "client certificate is invalid: the key is encrypted"),
         (
             both(&client.certificate, &other.key),
-            "client certificate is invalid: the key is of another certificate",
+            "client certificate is invalid: the key belongs to another certificate",
         ),
         (both(nonsense, &client.key), "client certificate is invalid"),
     ] {
@@ -208,7 +208,13 @@ async fn connects_with_the_system_s_certificates() {
         Ok(root) => builder.with_root_certificate(std::fs::read(root).unwrap()),
         Err(_) => builder,
     };
-    echoes(builder).await;
+    match std::env::var("HUBWIRE_TEST_ERROR") {
+        Ok(expected) => {
+            let text = builder.connect().await.expect_err("there are no roots").to_string();
+            assert!(text.contains(&expected), "{text}");
+        }
+        Err(_) => echoes(builder).await,
+    }
 }
 
 /// Elsewhere the certificates are those of the operating system alone.
@@ -230,6 +236,11 @@ async fn the_environment_names_the_system_s_certificates() {
     let url_of_system = url(&front);
     in_a_process(test, &[(CHILD, &url_of_system), ("SSL_CERT_FILE", file)]).await;
     in_a_process(test, &[(CHILD, &url_of_system), ("SSL_CERT_DIR", folder_name)]).await;
+
+    let nothing = folder.join("nothing.pem");
+    let empty =
+        [("SSL_CERT_FILE", nothing.to_str().unwrap()), ("HUBWIRE_TEST_ERROR", "install the system's root")];
+    in_a_process(test, &[&[(CHILD, &*url_of_system)], &empty[..]].concat()).await;
 
     // Own roots come on top of those.
     let own_root = ("HUBWIRE_TEST_ROOT", own_pem.to_str().unwrap());

@@ -28,7 +28,7 @@ impl HttpClient {
     pub(crate) fn new(_with_credentials: bool, network: &Network) -> Result<Self, TransportError> {
         let client = network
             .http_client_builder()
-            .map_err(tls::unavailable)?
+            .map_err(|error| TransportError::new(tls::unavailable(&error)))?
             // A WebSocket needs it.
             .http1_only()
             .build()
@@ -90,7 +90,11 @@ impl HttpClient {
         let request = request.build().map_err(describe)?;
         match self.proxy(request.url())? {
             Some(proxy) if proxy.is_http() => {
-                let tls = self.network.certificates.config().map_err(tls::unavailable)?;
+                let tls = self
+                    .network
+                    .certificates
+                    .config()
+                    .map_err(|error| TransportError::new(tls::unavailable(&error)))?;
                 tunnel::send(&proxy, request, tls).await
             }
             _ => self.execute(request).await,

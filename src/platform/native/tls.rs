@@ -13,7 +13,7 @@ use rustls_platform_verifier::Verifier;
 
 use super::proxy::Proxy;
 #[cfg(feature = "client")]
-use crate::core::{TransportError, text::clip};
+use crate::core::text::clip;
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -73,9 +73,11 @@ impl Certificates {
         for pem in &self.roots {
             roots.extend(certificates(pem).map_err(|e| format!("the root certificate is invalid: {e}"))?);
         }
-        let builder = builder().map_err(|e| format!("TLS cannot be set up: {e}"))?;
-        let verifier = verifier(roots, builder.crypto_provider())
-            .map_err(|e| format!("the root certificate is invalid: {e}"))?;
+        let builder = builder().map_err(|e| unavailable(&e))?;
+        let verifier = verifier(roots, builder.crypto_provider()).map_err(|error| match error {
+            rustls::Error::InvalidCertificate(_) => format!("the root certificate is invalid: {error}"),
+            error => unavailable(&error),
+        })?;
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         let config = match &self.client {
             None => builder.with_no_client_auth(),
@@ -84,7 +86,7 @@ impl Certificates {
                 let chain = certificates(certificate).map_err(invalid)?;
                 let key = private_key(key).map_err(invalid)?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| match error {
-                    rustls::Error::InconsistentKeys(_) => invalid("the key is of another certificate"),
+                    rustls::Error::InconsistentKeys(_) => invalid("the key belongs to another certificate"),
                     error => invalid(&error.to_string()),
                 })?
             }
@@ -162,10 +164,12 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
     })
 }
 
-/// The system has no roots, for example.
-#[cfg(feature = "client")]
-pub(super) fn unavailable(error: rustls::Error) -> TransportError {
-    TransportError::new(format!("TLS cannot be set up: {error}"))
+/// Most likely the system has no roots, as in a small container.
+pub(super) fn unavailable(error: &rustls::Error) -> String {
+    format!(
+        "TLS cannot be set up: {error}; install the system's root certificates (`ca-certificates`), or name a file of them \
+         in SSL_CERT_FILE"
+    )
 }
 
 /// What an error says about certificates, and what to do about it.
