@@ -28,7 +28,7 @@ impl HttpClient {
     pub(crate) fn new(_with_credentials: bool, network: &Network) -> Result<Self, TransportError> {
         let client = network
             .http_client_builder()
-            .map_err(|error| TransportError::new(tls::unavailable(&error)))?
+            .map_err(unavailable)?
             // A WebSocket needs it.
             .http1_only()
             .build()
@@ -73,7 +73,7 @@ impl HttpClient {
         let Some(proxy) = proxy else { return answered.map_err(describe) };
         match answered {
             // The status is never a server's. Without a tunnel, the proxy's other answers look like those of the server.
-            Ok(response) if response.status() == 407 && url.scheme() == "http" => {
+            Ok(response) if response.status() == 407 && url.scheme() == "http" && proxy.is_http() => {
                 Err(tunnel::refused(&proxy, 407))
             }
             Ok(response) => Ok(response),
@@ -90,11 +90,7 @@ impl HttpClient {
         let request = request.build().map_err(describe)?;
         match self.proxy(request.url())? {
             Some(proxy) if proxy.is_http() => {
-                let tls = self
-                    .network
-                    .certificates
-                    .config()
-                    .map_err(|error| TransportError::new(tls::unavailable(&error)))?;
+                let tls = self.network.certificates.config().map_err(unavailable)?;
                 tunnel::send(&proxy, request, tls).await
             }
             _ => self.execute(request).await,
@@ -125,14 +121,16 @@ impl HttpClient {
             return error;
         }
         // The types of these errors are not public.
-        if error.message.contains("tunnel error: ") {
+        let says = |text| error.message.contains(text);
+        let was_reached = !says("failed to create underlying connection") && !says("io error");
+        if was_reached && says("tunnel error: ") {
             let Ok(tls) = self.network.certificates.config() else { return refused(error) };
             return match tunnel::open(proxy, url, &tls).await {
                 Err(answer) => answer,
                 Ok(_) => refused(error),
             };
         }
-        if error.message.contains("SOCKS error: ") && !error.message.contains("failed to create underlying") {
+        if was_reached && says("SOCKS error: ") {
             return refused(error);
         }
         TransportError { message: format!("through the proxy {proxy:?}: {}", error.message), ..error }
@@ -176,6 +174,10 @@ impl HttpBody {
             });
         }
     }
+}
+
+fn unavailable(error: rustls::Error) -> TransportError {
+    TransportError::new(tls::unavailable(&error))
 }
 
 /// A native program has no page that a relative URL could be resolved against.

@@ -1,4 +1,4 @@
-//! A WebSocket by tungstenite, on a connection that reqwest has upgraded.
+//! A WebSocket by tungstenite, on a connection that the HTTP client has upgraded.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -103,7 +103,7 @@ impl From<&str> for Frame {
     }
 }
 
-/// A WebSocket whose upgrade reqwest makes, so that one configuration of TLS, proxy and headers serves every
+/// A WebSocket whose upgrade the HTTP client makes, so that one configuration of TLS, proxy and headers serves every
 /// request of a connection, and the answer to a refused upgrade can be read.
 pub(crate) struct WebSocket<S = reqwest::Upgraded> {
     stream: WebSocketStream<ReadAhead<S>>,
