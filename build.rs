@@ -8,6 +8,8 @@ fn main() {
     cfg_aliases! {
         // Pages and workers, and Node.js: whatever has a JavaScript engine.
         browser: { all(target_family = "wasm", target_os = "unknown") },
+        // Where the roots of TLS cannot be added to.
+        android: { target_os = "android" },
         native: { not(all(target_family = "wasm", target_os = "unknown")) },
     }
 }

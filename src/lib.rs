@@ -96,7 +96,7 @@ pub use crate::{
         HubStream, InvokeHandler, RetryPolicy, Subscription, WeakHubConnection,
     },
     core::{
-        HubProtocol,
+        HubProtocol, TransportErrorKind,
         client::{ConnectionError, ConnectionInfo, ConnectionState, RetryContext, TransportError},
         negotiate::{NegotiateError, SkipReason, SkippedTransport, Transport, Transports},
         refresh::RefreshError,
@@ -107,6 +107,9 @@ pub use crate::{
     payload::PayloadError,
     upload::Upload,
 };
+
+#[cfg(all(native, any(feature = "client", feature = "service")))]
+pub use crate::platform::proxy::{InvalidProxy, Proxy};
 
 /// The README's examples compile.
 #[cfg(all(doctest, feature = "axum", feature = "leptos", feature = "local", feature = "yew"))]

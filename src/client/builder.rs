@@ -174,6 +174,72 @@ impl HubConnectionBuilder {
         self.set(|options| options.insecure_http = allow)
     }
 
+    /// The proxy for every request and WebSocket. Natively only: in a browser, proxies are the browser's matter.
+    /// Default: [`Proxy::from_environment`](crate::Proxy::from_environment).
+    ///
+    /// What a proxy answers instead of opening a tunnel is a [`TransportErrorKind::Proxy`](crate::TransportErrorKind).
+    ///
+    /// ```
+    /// use hubwire::{HubConnection, Proxy};
+    ///
+    /// # fn run() -> Result<(), hubwire::InvalidProxy> {
+    /// let builder = HubConnection::builder("https://example.com/chat")
+    ///     .with_proxy(Proxy::url("http://user:password@proxy.example.com:3128")?);
+    /// # let _ = builder;
+    /// # Ok(())
+    /// # }
+    /// # run().unwrap();
+    /// ```
+    #[cfg(native)]
+    pub fn with_proxy(mut self, proxy: crate::Proxy) -> Self {
+        self.settings.network.proxy = proxy;
+        self
+    }
+
+    /// Trusts the certificates in a PEM text, such as the one of a company's own authority, besides those of the operating
+    /// system. Each call adds to the earlier ones. Natively only: a browser has its own.
+    ///
+    /// On Linux and other Unix systems, the certificates of the system are those that OpenSSL would take; the environment
+    /// variables `SSL_CERT_FILE` (a PEM file) and `SSL_CERT_DIR` (folders of PEM files) replace them.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let hub = hubwire::HubConnection::builder("https://hub.intranet.example/chat")
+    ///     .with_root_certificate(std::fs::read("company.crt")?)
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`build`](Self::build) fails with [`ConnectionError::InvalidCertificate`] if there is no certificate in the text.
+    #[cfg(native)]
+    pub fn with_root_certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.settings.network.certificates.add_root(pem.as_ref());
+        self
+    }
+
+    /// Identifies this client to servers that ask for a certificate (mutual TLS). Both are PEM texts: the certificate with
+    /// its chain, its own first, and its key, which is not encrypted. They may be one text. Natively only.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let hub = hubwire::HubConnection::builder("https://hub.intranet.example/chat")
+    ///     .with_client_certificate(std::fs::read("device.crt")?, std::fs::read("device.key")?)
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`build`](Self::build) fails with [`ConnectionError::InvalidCertificate`] if one of them is missing or malformed, or
+    /// the key is of another certificate.
+    #[cfg(native)]
+    pub fn with_client_certificate(mut self, certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
+        self.settings.network.certificates.set_client(certificate.as_ref(), key.as_ref());
+        self
+    }
+
     /// Replaces a lost connection: with a new connection to the hub's own URL, after the delays of the policy.
     /// Pending calls end when the connection is lost. There is no reconnect after [`HubConnection::stop`], or
     /// when the server closes the connection and does not allow it. Default: off.
@@ -325,14 +391,22 @@ impl HubConnectionBuilder {
     /// Makes a connection that is not started.
     ///
     /// # Errors
-    /// [`ConnectionError::InvalidUrl`].
+    /// [`ConnectionError::InvalidUrl`] and [`ConnectionError::InvalidCertificate`].
     pub fn build(self) -> Result<HubConnection, ConnectionError> {
         let options = self.options.map_err(ConnectionError::InvalidUrl)?;
+        #[cfg_attr(browser, expect(unused_mut, reason = "certificates are the browser's matter"))]
+        let mut settings = self.settings;
+        #[cfg(native)]
+        {
+            let checked = settings.network.certificates.check();
+            settings.network.certificates =
+                checked.map_err(|reason| ConnectionError::InvalidCertificate { reason })?;
+        }
         let handlers = self.handlers;
         let callee = Box::new(Arc::clone(&handlers));
         let codec = RawCodec(self.protocol);
         let backlog = Arc::clone(handlers.backlog());
-        let connection = Connection::new(options, self.settings, backlog, callee, codec);
+        let connection = Connection::new(options, settings, backlog, callee, codec);
         for callback in self.callbacks {
             connection.on_event(callback);
         }

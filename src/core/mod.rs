@@ -132,13 +132,31 @@ pub struct TransportError {
     pub status: Option<u16>,
     /// The WebSocket close code, when a socket was closed with one.
     pub close_code: Option<u16>,
+    /// Who or what stood in the way, where the platform tells. Browsers do not.
+    pub kind: TransportErrorKind,
+}
+
+/// Who or what stood in the way of a request or a socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportErrorKind {
+    /// The server, the network, or it is not known.
+    #[default]
+    Other,
+    /// A proxy did not let the connection through: it answered with this status, or refused in the words of SOCKS.
+    Proxy {
+        /// The HTTP status of the proxy's answer. It is not the server's.
+        status: Option<u16>,
+    },
+    /// The server's certificate is not accepted, or the server does not accept the client's.
+    Certificate,
 }
 
 impl TransportError {
     /// A failure without a status.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), status: None, close_code: None }
+        Self { message: message.into(), status: None, close_code: None, kind: TransportErrorKind::Other }
     }
 
     /// With the HTTP status of a refusal.

@@ -23,7 +23,7 @@ use crate::core::negotiate::Transports;
 use crate::core::refresh::RefreshError;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
-use crate::platform::{self, BoxFuture, Runtime};
+use crate::platform::{self, BoxFuture, Network, Runtime};
 
 #[wasm_bindgen]
 extern "C" {
@@ -100,6 +100,7 @@ impl WasmConnection {
         let settings = ConnectionSettings {
             headers: options.headers().as_ref().map(headers).unwrap_or_default(),
             with_credentials: options.with_credentials().unwrap_or(true),
+            network: Network,
             token_provider: options.access_token_factory().map(token_provider),
             retry_policy: retry_policy(callbacks.clone()),
         };

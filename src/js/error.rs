@@ -33,7 +33,10 @@ pub(super) fn connection_error(error: &ConnectionError) -> JsValue {
         ConnectionError::RetriesExhausted { .. } => "RetriesExhausted",
         ConnectionError::SlowConsumer => "SlowConsumer",
         ConnectionError::Stopped => "Stopped",
-        ConnectionError::AlreadyStarted | ConnectionError::NotConnected => "InvalidState",
+        // Certificates are the browser's matter.
+        ConnectionError::AlreadyStarted
+        | ConnectionError::NotConnected
+        | ConnectionError::InvalidCertificate { .. } => "InvalidState",
     };
     js_error(code, &error.to_string(), error.status())
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
+    Proxy,
     core::{
         HubProtocol,
         framing::RECORD_SEPARATOR,
@@ -21,7 +22,7 @@ use crate::{
         url::{HubUrl, encode_data},
     },
     local::error::LocalError,
-    platform::tls::http_client_builder,
+    platform::Network,
     server::{calls::Answer, negotiated::Negotiation, outbox::Outbox},
     service::{http::body::read_body, secret::Secret, upstream::signature::sign},
 };
@@ -47,7 +48,8 @@ pub(super) struct Upstream {
 
 impl Upstream {
     pub(super) fn new(template: String, access_key: Secret) -> Result<Self, LocalError> {
-        let client = http_client_builder().ok().and_then(|builder| builder.no_proxy().build().ok());
+        let network = Network { proxy: Proxy::none(), ..Network::default() };
+        let client = network.http_client_builder().ok().and_then(|builder| builder.build().ok());
         let upstream = Self { template, client: client.ok_or(LocalError::HttpClient)?, access_key };
         let example = upstream.url("hub", "messages", "event");
         HubUrl::parse(&example).map_err(|_| LocalError::InvalidUpstream)?;

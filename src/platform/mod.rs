@@ -11,6 +11,7 @@
 //! | `WebSocket` | `open`, `poll_next`, `poll_ready`, `start_send`, `poll_flush`, `poll_overflow`, `close` |
 //! | `transports` | what can be opened here |
 //! | `HttpClient` | `new`, `send` |
+//! | `Network` | proxy and certificates, which a browser has of its own |
 //! | `HttpBody` | `poll_chunk`; dropping it aborts the request |
 //! | `WakeSignal` | tells that a page was asleep or offline |
 //! | `absolute_url` | a hub's URL in full |

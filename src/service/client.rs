@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 
 use crate::{
+    Proxy,
     core::hub_name,
     service::{
         configuration::{
@@ -25,7 +26,6 @@ use crate::{
             request::{Request, RestClient},
             retry::RetryOptions,
         },
-        secret::Secret,
     },
 };
 
@@ -77,11 +77,21 @@ impl ServiceClientBuilder {
         self.set_up(|setup| setup.max_concurrent_requests = max_concurrent_requests)
     }
 
-    /// The proxy for all requests, such as `http://user:password@proxy.example.com:3128`. Hosts in the variable
-    /// `NO_PROXY` are reached without it, and so is this machine over plain http. By default the proxy is the
-    /// system's: `HTTPS_PROXY` and `ALL_PROXY`.
-    pub fn proxy(self, url: impl Into<String>) -> Self {
-        self.set_up(|setup| setup.proxy = Some(Secret::new(url)))
+    /// The proxy for all requests that use https, to the service and to the Entra authority. Requests for plain http (to
+    /// this machine, and to the endpoint of a managed identity) never go through a proxy. Default:
+    /// [`Proxy::from_environment`].
+    pub fn proxy(self, proxy: Proxy) -> Self {
+        self.set_up(|setup| setup.network.proxy = proxy)
+    }
+
+    /// Trusts the certificates in a PEM text, such as the one of a proxy that looks into TLS, besides those of the operating
+    /// system. Each call adds to the earlier ones. [`build`](Self::build) fails with [`BuildError::InvalidCertificate`] if
+    /// there is no certificate in the text.
+    ///
+    /// On Linux and other Unix systems, the environment variables `SSL_CERT_FILE` (a PEM file) and `SSL_CERT_DIR` (folders
+    /// of PEM files) replace the certificates of the system.
+    pub fn root_certificate(self, pem: impl AsRef<[u8]>) -> Self {
+        self.set_up(|setup| setup.network.certificates.add_root(pem.as_ref()))
     }
 
     /// Chooses among several endpoints in another way. [`DefaultRouter`] by default.
@@ -112,6 +122,9 @@ impl ServiceClientBuilder {
             return Err(BuildError::InvalidApplicationName);
         }
         self.setup.application = application.map(|name| name.to_ascii_lowercase());
+        let certificates = std::mem::take(&mut self.setup.network.certificates).check();
+        self.setup.network.certificates =
+            certificates.map_err(|reason| BuildError::InvalidCertificate { reason })?;
         let connected = endpoints.into_iter().map(|endpoint| ConnectedEndpoint::new(endpoint, &self.setup));
         let connected = connected.collect::<Result<Vec<_>, _>>()?;
         Ok(ServiceClient(Arc::new(Service {

@@ -450,9 +450,20 @@ pub enum BuildError {
     /// An application name starts with a letter and consists of letters, digits and underscores.
     #[error("an application name starts with a letter and consists of letters, digits and underscores")]
     InvalidApplicationName,
-    /// The proxy's address is not a URL with the scheme http, https or socks5.
-    #[error("the address of the proxy is not valid; it is one such as http://proxy.example.com:3128")]
-    InvalidProxy,
+    /// An environment variable does not hold the address of a proxy.
+    #[error(
+        "the environment variable {variable} does not hold the address of a proxy, such as http://proxy.example.com:3128"
+    )]
+    InvalidProxy {
+        /// Its name.
+        variable: &'static str,
+    },
+    /// A certificate is invalid.
+    #[error("{reason}")]
+    InvalidCertificate {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The HTTP client could not be set up; most likely the system has no root certificates.
     #[error("the HTTP client could not be set up; check that the system has root certificates")]
     HttpClient(#[source] Cause),

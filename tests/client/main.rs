@@ -1,10 +1,16 @@
 //! The client natively, against real and fake hubs.
 
 mod calls;
+mod certificates;
 #[path = "../support/fake_hub.rs"]
 mod fake_hub;
+#[path = "../support/network.rs"]
+mod network;
 #[path = "../support/peer.rs"]
 mod peer;
+#[path = "../support/http.rs"]
+mod plain_http;
+mod proxies;
 mod reference_hub;
 mod restart_stress;
 #[path = "../suite/mod.rs"]

@@ -17,9 +17,12 @@ mod faults;
 mod functions;
 mod identities;
 mod negotiate;
+#[path = "../support/network.rs"]
+mod network;
 mod oauth;
 #[path = "../support/http.rs"]
 mod plain_http;
+mod proxies;
 mod recorded;
 mod recordings;
 mod rest;

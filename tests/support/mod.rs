@@ -8,7 +8,7 @@
 pub(crate) mod dotnet;
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -41,18 +41,8 @@ pub(crate) fn reference_hubs(test: &str) -> impl Iterator<Item = &'static str> {
     [reference_hub, reference_hub_11].into_iter().filter_map(move |hub| hub(test))
 }
 
-/// It ends when its standard input does, so when this process does, however that comes about.
 fn start(program: &str) -> Option<(Child, String)> {
-    let mut child = Command::new(reference_dir()?.join("run"))
-        .arg(program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the reference hub starts");
-    let stdout = child.stdout.take().expect("a pipe");
-    let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line).expect("the reference hub says where it is");
-    let said: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
+    let (child, said) = start_reference_hub(&reference_dir()?, &[program]);
     let url = said["url"].as_str().expect("an address").to_owned();
     Some((child, url))
 }
@@ -62,6 +52,21 @@ fn found(test: &str, hub: &'static Option<(Child, String)>) -> Option<&'static s
         skipped(test, "no reference hub; HUBWIRE_REFERENCE_DIR names its folder");
     }
     hub.as_ref().map(|(_, url)| url.as_str())
+}
+
+/// Starts a reference hub, `hub` or `hub11`. It ends when its standard input does. What it says has its addresses.
+pub(crate) fn start_reference_hub(dir: &Path, arguments: &[&str]) -> (Child, serde_json::Value) {
+    let mut child = Command::new(dir.join("run"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the reference hub starts");
+    let stdout = child.stdout.take().expect("a pipe");
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).expect("the reference hub says where it is");
+    let said = serde_json::from_str(&line).expect("a line of JSON");
+    (child, said)
 }
 
 /// Says loudly that a test did not run. Written past the capture of the test runner, which shows nothing of a test

@@ -22,7 +22,7 @@ use crate::core::refresh::RefreshError;
 use crate::core::table::Table;
 use crate::core::token::AccessToken;
 use crate::lock::lock;
-use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync, Runtime};
+use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync, Network, Runtime};
 
 /// The caller's source of access tokens.
 pub(crate) type TokenProvider = Arc<dyn ProvideToken>;
@@ -45,6 +45,7 @@ pub(crate) struct ConnectionSettings {
     pub(crate) headers: Vec<(String, String)>,
     /// Whether a browser sends cookies along to another origin.
     pub(crate) with_credentials: bool,
+    pub(crate) network: Network,
     pub(crate) token_provider: Option<TokenProvider>,
     /// Asked when the connection is lost, if the machine's options say so.
     pub(crate) retry_policy: RetryPolicy,
@@ -55,6 +56,7 @@ impl Default for ConnectionSettings {
         Self {
             headers: Vec::new(),
             with_credentials: true,
+            network: Network::default(),
             token_provider: None,
             retry_policy: RetryPolicy::default(),
         }

@@ -105,7 +105,10 @@ impl<C: WireCodec> Jobs<C> {
     fn http(&mut self) -> Result<HttpClient, TransportError> {
         let http = match self.http.take() {
             Some(http) => http,
-            None => HttpClient::new(self.connection.settings.with_credentials)?,
+            None => {
+                let settings = &self.connection.settings;
+                HttpClient::new(settings.with_credentials, &settings.network)?
+            }
         };
         self.http = Some(http.clone());
         Ok(http)

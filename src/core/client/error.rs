@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::core::negotiate::{NegotiateError, SkipReason, SkippedTransport};
 use crate::core::url::{HubUrl, UrlError};
-use crate::core::{ProtocolError, TransportError};
+use crate::core::{ProtocolError, TransportError, TransportErrorKind};
 
 /// Why a connection could not be opened, or why it ended.
 ///
@@ -17,6 +17,12 @@ pub enum ConnectionError {
     /// The hub URL is invalid.
     #[error("the hub URL is invalid: {0}")]
     InvalidUrl(UrlError),
+    /// A certificate or a key that the connection was set up with is invalid.
+    #[error("{reason}")]
+    InvalidCertificate {
+        /// Which setting, and what is wrong with it. Never the key itself.
+        reason: String,
+    },
     /// The URL is `http` and its host is not this machine. Tokens and messages would travel in clear text.
     #[error("refusing to connect to {0} without TLS; use https, or allow plain http in the options")]
     InsecureUrl(HubUrl),
@@ -115,6 +121,20 @@ impl ConnectionError {
         }
     }
 
+    /// Whether a proxy or a certificate stood in the way, natively; otherwise [`TransportErrorKind::Other`].
+    #[must_use]
+    pub fn kind(&self) -> TransportErrorKind {
+        match self {
+            Self::NegotiateRequest { source, .. } | Self::Transport(source) => source.kind,
+            Self::NoTransport { skipped } => {
+                let mut kinds = failures(skipped).map(|error| error.kind);
+                kinds.find(|kind| *kind != TransportErrorKind::Other).unwrap_or_default()
+            }
+            Self::RetriesExhausted { last, .. } => last.kind(),
+            _ => TransportErrorKind::Other,
+        }
+    }
+
     /// How long the server asked to be left alone (`Retry-After`), if it did.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -129,10 +149,8 @@ impl ConnectionError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Negotiate { source: NegotiateError::Status { status, .. }, .. } => may_pass(*status),
-            Self::NoTransport { skipped } => failures(skipped).any(|e| e.status.is_none_or(may_pass)),
-            Self::Transport(error) | Self::NegotiateRequest { source: error, .. } => {
-                error.status.is_none_or(may_pass)
-            }
+            Self::NoTransport { skipped } => failures(skipped).any(failure_may_pass),
+            Self::Transport(error) | Self::NegotiateRequest { source: error, .. } => failure_may_pass(error),
             Self::Timeout { .. }
             | Self::ServerTimeout { .. }
             | Self::RetriesExhausted { .. }
@@ -147,6 +165,14 @@ impl ConnectionError {
             self,
             Self::Stopped | Self::SlowConsumer | Self::ServerClosed { allow_reconnect: false, .. }
         )
+    }
+}
+
+fn failure_may_pass(error: &TransportError) -> bool {
+    match error.kind {
+        TransportErrorKind::Proxy { status: Some(status) } => may_pass(status),
+        TransportErrorKind::Certificate => false,
+        _ => error.status.is_none_or(may_pass),
     }
 }
 

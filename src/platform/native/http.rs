@@ -2,32 +2,38 @@
 
 use std::error::Error;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http_body::Body as _;
 use tokio_tungstenite::tungstenite::Bytes;
 
-use crate::core::TransportError;
+use super::proxy::ProxyServer;
+use super::{tls, tunnel};
 use crate::core::http;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
-use crate::platform::{HttpAnswer, HttpRequest, Method, tls};
+use crate::core::{TransportError, TransportErrorKind};
+use crate::platform::{HttpAnswer, HttpRequest, Method, Network};
 
 /// One per start of a connection, so that no connection pool outlives the runtime that it was made on.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
     client: reqwest::Client,
+    network: Arc<Network>,
 }
 
 impl HttpClient {
     /// There are no cookies here, so no credentials in the sense of browsers.
-    pub(crate) fn new(_with_credentials: bool) -> Result<Self, TransportError> {
-        // A WebSocket needs HTTP/1.1, which the build leaves as the only choice.
-        let client = tls::http_client_builder()
-            .map_err(|e| TransportError::new(format!("TLS cannot be set up: {e}")))?
+    pub(crate) fn new(_with_credentials: bool, network: &Network) -> Result<Self, TransportError> {
+        let client = network
+            .http_client_builder()
+            .map_err(unavailable)?
+            // A WebSocket needs it.
+            .http1_only()
             .build()
             .map_err(describe)?;
-        Ok(Self { client })
+        Ok(Self { client, network: Arc::new(network.clone()) })
     }
 
     /// Sends a request and waits for the head of the answer. One that is dropped is aborted.
@@ -50,13 +56,84 @@ impl HttpClient {
         } else if request.method == Method::Post {
             builder = builder.header("Content-Length", "0");
         }
-        let response = builder.send().await.map_err(describe)?;
+        let request = builder.build().map_err(describe)?;
+        let response = self.execute(request).await?;
         let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
         Ok(HttpAnswer {
             status: response.status().as_u16(),
             retry_after: retry_after.and_then(http::retry_after),
             body: HttpBody(response.into()),
         })
+    }
+
+    async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, TransportError> {
+        let url = request.url().clone();
+        let proxy = self.proxy(&url)?;
+        let answered = self.client.execute(request).await;
+        let Some(proxy) = proxy else { return answered.map_err(describe) };
+        match answered {
+            // The status is never a server's. Without a tunnel, the proxy's other answers look like those of the server.
+            Ok(response) if response.status() == 407 && url.scheme() == "http" && proxy.is_http() => {
+                Err(tunnel::refused(&proxy, 407))
+            }
+            Ok(response) => Ok(response),
+            Err(error) => Err(self.failed_through(&proxy, &url, describe(error)).await),
+        }
+    }
+
+    /// Sends the request that opens a WebSocket. An HTTP proxy passes it on by a tunnel only (RFC 6455, 4.1), whether or
+    /// not there is TLS.
+    pub(super) async fn upgrade(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, TransportError> {
+        let request = request.build().map_err(describe)?;
+        match self.proxy(request.url())? {
+            Some(proxy) if proxy.is_http() => {
+                let tls = self.network.certificates.config().map_err(unavailable)?;
+                tunnel::send(&proxy, request, tls).await
+            }
+            _ => self.execute(request).await,
+        }
+    }
+
+    fn proxy(&self, url: &reqwest::Url) -> Result<Option<Arc<ProxyServer>>, TransportError> {
+        self.network.proxy.for_url(url).map_err(|variable| {
+            TransportError::new(format!(
+                "the environment variable {variable} does not hold the address of a proxy, such as http://proxy.example.com:3128"
+            ))
+        })
+    }
+
+    /// What went wrong on the way through a proxy. reqwest does not tell what the proxy answered instead of opening a
+    /// tunnel, so that it is asked once more.
+    async fn failed_through(
+        &self,
+        proxy: &ProxyServer,
+        url: &reqwest::Url,
+        error: TransportError,
+    ) -> TransportError {
+        let refused = |error: TransportError| TransportError {
+            kind: TransportErrorKind::Proxy { status: None },
+            ..TransportError::new(format!("the proxy {proxy:?} refused the connection: {}", error.message))
+        };
+        if error.kind != TransportErrorKind::Other {
+            return error;
+        }
+        // The types of these errors are not public.
+        let says = |text| error.message.contains(text);
+        let was_reached = !says("failed to create underlying connection") && !says("io error");
+        if was_reached && says("tunnel error: ") {
+            let Ok(tls) = self.network.certificates.config() else { return refused(error) };
+            return match tunnel::open(proxy, url, &tls).await {
+                Err(answer) => answer,
+                Ok(_) => refused(error),
+            };
+        }
+        if was_reached && says("SOCKS error: ") {
+            return refused(error);
+        }
+        TransportError { message: format!("through the proxy {proxy:?}: {}", error.message), ..error }
     }
 
     pub(super) fn request(
@@ -99,6 +176,10 @@ impl HttpBody {
     }
 }
 
+fn unavailable(error: rustls::Error) -> TransportError {
+    TransportError::new(tls::unavailable(&error))
+}
+
 /// A native program has no page that a relative URL could be resolved against.
 pub(crate) fn absolute_url(url: &str) -> Result<HubUrl, UrlError> {
     match HubUrl::parse(url) {
@@ -112,7 +193,14 @@ pub(crate) fn absolute_url(url: &str) -> Result<HubUrl, UrlError> {
 
 /// reqwest's own text leaves the causes out, and may have the URL with its query in it.
 pub(super) fn describe(error: reqwest::Error) -> TransportError {
-    let error = error.without_url();
+    describe_any(&error.without_url())
+}
+
+/// An error with its causes, or what it says about certificates.
+pub(super) fn describe_any(error: &(dyn Error + 'static)) -> TransportError {
+    if let Some(explained) = tls::explain(error) {
+        return TransportError { kind: TransportErrorKind::Certificate, ..TransportError::new(explained) };
+    }
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

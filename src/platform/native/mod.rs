@@ -4,21 +4,25 @@
 mod clock;
 #[cfg(feature = "client")]
 mod http;
+#[cfg(any(feature = "client", feature = "service"))]
+pub(crate) mod proxy;
 #[cfg(feature = "client")]
 mod read_ahead;
 #[cfg(feature = "client")]
 mod task;
 #[cfg(any(feature = "client", feature = "service"))]
-pub(crate) mod tls;
+mod tls;
+#[cfg(feature = "client")]
+mod tunnel;
 #[cfg(feature = "client")]
 mod wake;
 #[cfg(feature = "client")]
 mod web_socket;
 
-#[cfg(any(feature = "client", feature = "service"))]
-pub(crate) use self::clock::unix_now;
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) use self::task::ThreadBound;
+#[cfg(any(feature = "client", feature = "service"))]
+pub(crate) use self::{clock::unix_now, tls::Network};
 #[cfg(feature = "client")]
 pub(crate) use self::{
     http::{HttpBody, HttpClient, absolute_url},

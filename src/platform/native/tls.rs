@@ -1,35 +1,235 @@
-//! The HTTP client that everything native uses: rustls with ring and the operating system's roots.
+//! TLS for everything native: rustls with ring, the operating system's roots, and the caller's own certificates.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{AlertDescription, CertificateError, ClientConfig};
+use rustls_platform_verifier::Verifier;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+use super::proxy::Proxy;
+#[cfg(feature = "client")]
+use crate::core::text::clip;
 
-/// A client builder with TLS set up, a limit on connecting, and no redirects followed.
-///
-/// The crypto provider is passed in explicitly: which one is the process-wide default is the application's choice.
-pub(crate) fn http_client_builder() -> Result<reqwest::ClientBuilder, rustls::Error> {
-    Ok(reqwest::Client::builder()
-        .tls_backend_preconfigured(config()?)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none()))
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How connections are made: through which proxy, and with which certificates.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Network {
+    pub(crate) proxy: Proxy,
+    pub(crate) certificates: Certificates,
 }
 
-/// Reads the roots once: they take milliseconds to load and some hundred kilobytes to keep.
-fn config() -> Result<rustls::ClientConfig, rustls::Error> {
-    static CONFIG: OnceLock<Result<rustls::ClientConfig, rustls::Error>> = OnceLock::new();
+impl Network {
+    /// A client builder with TLS and proxy set up, a limit on connecting, and no redirects followed.
+    ///
+    /// The crypto provider is passed in explicitly: which one is the process-wide default is the application's choice.
+    pub(crate) fn http_client_builder(&self) -> Result<reqwest::ClientBuilder, rustls::Error> {
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(self.certificates.config()?)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none());
+        Ok(self.proxy.apply(builder))
+    }
+}
+
+/// Certificates of the caller's own, besides the operating system's roots.
+#[derive(Clone, Default)]
+pub(crate) struct Certificates {
+    /// PEM texts, until they are checked.
+    roots: Vec<Vec<u8>>,
+    client: Option<(Vec<u8>, Vec<u8>)>,
+    /// What has come of them.
+    config: Option<Arc<ClientConfig>>,
+}
+
+/// There is a key among them.
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates").finish_non_exhaustive()
+    }
+}
+
+impl Certificates {
+    pub(crate) fn add_root(&mut self, pem: &[u8]) {
+        self.roots.push(pem.to_vec());
+    }
+
+    #[cfg(feature = "client")]
+    pub(crate) fn set_client(&mut self, certificate: &[u8], key: &[u8]) {
+        self.client = Some((certificate.to_vec(), key.to_vec()));
+    }
+
+    /// Reads what was given. The error says what is wrong with it.
+    pub(crate) fn check(self) -> Result<Self, String> {
+        if self.roots.is_empty() && self.client.is_none() {
+            return Ok(self);
+        }
+        let mut roots = Vec::new();
+        for pem in &self.roots {
+            roots.extend(certificates(pem).map_err(|e| format!("the root certificate is invalid: {e}"))?);
+        }
+        let builder = builder().map_err(|e| unavailable(&e))?;
+        let verifier = verifier(roots, builder.crypto_provider()).map_err(|error| match error {
+            rustls::Error::InvalidCertificate(_) => format!("the root certificate is invalid: {error}"),
+            error => unavailable(&error),
+        })?;
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+        let config = match &self.client {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let invalid = |reason: &str| format!("the client certificate is invalid: {reason}");
+                let chain = certificates(certificate).map_err(invalid)?;
+                let key = private_key(key).map_err(invalid)?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| match error {
+                    rustls::Error::InconsistentKeys(_) => invalid("the key belongs to another certificate"),
+                    error => invalid(&error.to_string()),
+                })?
+            }
+        };
+        Ok(Self { config: Some(Arc::new(config)), ..Self::default() })
+    }
+
+    /// For all that is to be connected.
+    pub(super) fn config(&self) -> Result<ClientConfig, rustls::Error> {
+        match &self.config {
+            Some(config) => Ok(ClientConfig::clone(config)),
+            None => shared_config(),
+        }
+    }
+}
+
+/// Without certificates of the caller's own. Reads the roots once: they take milliseconds to load and some hundred
+/// kilobytes to keep.
+fn shared_config() -> Result<ClientConfig, rustls::Error> {
+    static CONFIG: OnceLock<Result<ClientConfig, rustls::Error>> = OnceLock::new();
+    let load = || {
+        let builder = builder()?;
+        let verifier = Verifier::new(Arc::clone(builder.crypto_provider()))?;
+        Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+    };
     CONFIG.get_or_init(load).clone()
 }
 
-fn load() -> Result<rustls::ClientConfig, rustls::Error> {
-    Ok(rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth())
+fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, rustls::Error> {
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+}
+
+/// Trusts the operating system's roots, and these.
+#[cfg(not(android))]
+fn verifier(
+    roots: Vec<CertificateDer<'static>>,
+    provider: &Arc<rustls::crypto::CryptoProvider>,
+) -> Result<Verifier, rustls::Error> {
+    Verifier::new_with_extra_roots(roots, Arc::clone(provider))
+}
+
+/// Android keeps its roots to itself.
+#[cfg(android)]
+fn verifier(
+    roots: Vec<CertificateDer<'static>>,
+    provider: &Arc<rustls::crypto::CryptoProvider>,
+) -> Result<Verifier, rustls::Error> {
+    match roots.is_empty() {
+        true => Verifier::new(Arc::clone(provider)),
+        false => Err(rustls::Error::General("Android takes roots from its settings alone".to_owned())),
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match all {
+        Ok(all) if all.is_empty() => {
+            Err("there is no certificate in the PEM text (-----BEGIN CERTIFICATE-----)")
+        }
+        Ok(all) => Ok(all),
+        Err(_) => Err("the PEM text is malformed"),
+    }
+}
+
+/// The library's errors would quote the text.
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
+    const ENCRYPTED: &[u8] = b"ENCRYPTED";
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        if pem.windows(ENCRYPTED.len()).any(|text| text == ENCRYPTED) {
+            "the key is encrypted; decrypt it first, as `openssl pkey` does"
+        } else {
+            "there is no private key in the PEM text (-----BEGIN PRIVATE KEY-----)"
+        }
+    })
+}
+
+/// Most likely the system has no roots, as in a small container.
+pub(super) fn unavailable(error: &rustls::Error) -> String {
+    format!(
+        "TLS cannot be set up: {error}; install the system's root certificates (`ca-certificates`), or name a file of them \
+         in SSL_CERT_FILE"
+    )
+}
+
+/// What an error says about certificates, and what to do about it.
+#[cfg(feature = "client")]
+pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut link = Some(error);
+    while let Some(error) = link {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return explain_tls(error);
+        }
+        // Its `source` would leave out what it holds.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        link = match held {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+#[cfg(feature = "client")]
+fn explain_tls(error: &rustls::Error) -> Option<String> {
+    const OWN_ROOT: &str = "if it is one of your own, give it to `with_root_certificate` (PEM), or add it to the system's \
+                            certificates or to the file that SSL_CERT_FILE names";
+    Some(match error {
+        rustls::Error::InvalidCertificate(error) => match error {
+            CertificateError::UnknownIssuer => {
+                format!("the server's certificate is from an unknown issuer; {OWN_ROOT}")
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                format!("the server's certificate has expired, or this machine's clock is wrong: {error}")
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                format!(
+                    "the server's certificate is not valid yet, or this machine's clock is wrong: {error}"
+                )
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                format!("the server's certificate is for another host name: {}", clip(&error.to_string()))
+            }
+            CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+                "the server's certificate is one of an authority (CA:TRUE), which does not identify a server"
+                    .to_owned()
+            }
+            error => format!("the server's certificate is not accepted: {}", clip(&error.to_string())),
+        },
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "the server requires a client certificate; give one to `with_client_certificate`".to_owned()
+        }
+        rustls::Error::AlertReceived(
+            alert @ (AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied),
+        ) => format!("the server does not accept the client certificate ({alert:?})"),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -38,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_client_is_built_without_a_process_wide_provider() {
-        let client = http_client_builder().map(reqwest::ClientBuilder::build);
+        let client = Network::default().http_client_builder().map(reqwest::ClientBuilder::build);
         assert!(matches!(client, Ok(Ok(_))), "{client:?}");
         assert!(rustls::crypto::CryptoProvider::get_default().is_none());
     }

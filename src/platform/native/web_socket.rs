@@ -1,4 +1,4 @@
-//! A WebSocket by tungstenite, on a connection that reqwest has upgraded.
+//! A WebSocket by tungstenite, on a connection that the HTTP client has upgraded.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -103,7 +103,7 @@ impl From<&str> for Frame {
     }
 }
 
-/// A WebSocket whose upgrade reqwest makes, so that one configuration of TLS, proxy and headers serves every
+/// A WebSocket whose upgrade the HTTP client makes, so that one configuration of TLS, proxy and headers serves every
 /// request of a connection, and the answer to a refused upgrade can be read.
 pub(crate) struct WebSocket<S = reqwest::Upgraded> {
     stream: WebSocketStream<ReadAhead<S>>,
@@ -119,15 +119,13 @@ impl WebSocket {
         headers: Vec<(String, String)>,
     ) -> Result<Self, TransportError> {
         let key = generate_key();
-        let response = client
+        let request = client
             .request(reqwest::Method::GET, &url, token.as_ref(), &headers)
             .header("Connection", "Upgrade")
             .header("Upgrade", "websocket")
             .header("Sec-WebSocket-Version", "13")
-            .header("Sec-WebSocket-Key", &key)
-            .send()
-            .await
-            .map_err(describe)?;
+            .header("Sec-WebSocket-Key", &key);
+        let response = client.upgrade(request).await?;
         let status = response.status().as_u16();
         if status != 101 {
             let error = TransportError::new("the server refused to open a WebSocket");

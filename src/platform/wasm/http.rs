@@ -16,7 +16,7 @@ use crate::core::TransportError;
 use crate::core::http;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
-use crate::platform::{HttpAnswer, HttpRequest, Method};
+use crate::platform::{HttpAnswer, HttpRequest, Method, Network};
 
 #[derive(Clone)]
 pub(crate) struct HttpClient {
@@ -25,7 +25,7 @@ pub(crate) struct HttpClient {
 
 impl HttpClient {
     #[allow(clippy::unnecessary_wraps, reason = "natively TLS may not be there")]
-    pub(crate) fn new(with_credentials: bool) -> Result<Self, TransportError> {
+    pub(crate) fn new(with_credentials: bool, _network: &Network) -> Result<Self, TransportError> {
         let credentials =
             if with_credentials { RequestCredentials::Include } else { RequestCredentials::SameOrigin };
         Ok(Self { credentials })

@@ -18,6 +18,10 @@ pub(crate) use self::{
     web_socket::{Frame, WebSocket, transports},
 };
 
+/// Proxies and certificates are the browser's matter.
+#[derive(Clone, Default)]
+pub(crate) struct Network;
+
 /// Browsers do not reliably tell the operating system.
 pub(crate) const OS: &str = "";
 pub(crate) const RUNTIME: &str = "Browser";

@@ -10,18 +10,20 @@ use std::{sync::Arc, time::Duration};
 use reqwest::Url;
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::service::{
-    credentials::{credential::Kind, token_cache::token_cache},
-    endpoints::{endpoint::ServiceEndpoint, health::Health},
-    error::{BuildError, EndpointFailure, Operation, ServiceError},
-    http::clients::{HttpClientError, HttpClients},
-    jwt, random,
-    rest::{
-        keys::{Exchange, SigningKeys},
-        request::{self, API_VERSION, RestClient, RestCredential},
-        retry::RetryOptions,
+use crate::{
+    platform::Network,
+    service::{
+        credentials::{credential::Kind, token_cache::token_cache},
+        endpoints::{endpoint::ServiceEndpoint, health::Health},
+        error::{BuildError, EndpointFailure, Operation, ServiceError},
+        http::clients::HttpClients,
+        jwt, random,
+        rest::{
+            keys::{Exchange, SigningKeys},
+            request::{self, API_VERSION, RestClient, RestCredential},
+            retry::RetryOptions,
+        },
     },
-    secret::Secret,
 };
 
 const REST_TIMEOUT: Duration = Duration::from_secs(100);
@@ -43,7 +45,7 @@ pub(in crate::service) struct Setup {
     pub(in crate::service) credential_timeout: Duration,
     pub(in crate::service) retry: RetryOptions,
     pub(in crate::service) max_concurrent_requests: usize,
-    pub(in crate::service) proxy: Option<Secret>,
+    pub(in crate::service) network: Network,
 }
 
 impl Default for Setup {
@@ -54,7 +56,7 @@ impl Default for Setup {
             credential_timeout: CREDENTIAL_TIMEOUT,
             retry: RetryOptions::default(),
             max_concurrent_requests: MAX_CONCURRENT_REQUESTS,
-            proxy: None,
+            network: Network::default(),
         }
     }
 }
@@ -72,10 +74,9 @@ impl ConnectedEndpoint {
     /// Prepares requests to an endpoint. Nothing is sent yet.
     pub(in crate::service) fn new(endpoint: ServiceEndpoint, setup: &Setup) -> Result<Arc<Self>, BuildError> {
         let application = setup.application.clone();
-        let http = HttpClients::new(setup.proxy.as_ref()).map_err(|error| match error {
-            HttpClientError::Proxy => BuildError::InvalidProxy,
-            HttpClientError::Client(error) => BuildError::HttpClient(error),
-        })?;
+        let proxy = setup.network.proxy.for_url(endpoint.server_url());
+        proxy.map_err(|variable| BuildError::InvalidProxy { variable })?;
+        let http = HttpClients::new(&setup.network)?;
         let client = http.for_url(endpoint.server_url()).clone();
         let (keys, credential) = match &endpoint.credential.0 {
             Kind::AccessKey(key) => {

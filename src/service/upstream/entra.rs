@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     lock::lock,
-    platform::tls::http_client_builder,
+    platform::Network,
     service::{
         clock::unix_now,
         credentials::{
@@ -144,8 +144,7 @@ impl EntraTokenValidatorBuilder {
 
         let http_error =
             |error: Box<dyn std::error::Error + Send + Sync>| ValidatorError::HttpClient(error.into());
-        let builder = http_client_builder().map_err(|error| http_error(error.into()))?;
-        let builder = if url.scheme() == "http" { builder.no_proxy() } else { builder };
+        let builder = Network::default().http_client_builder().map_err(|error| http_error(error.into()))?;
         let client = builder.build().map_err(|error| http_error(error.into()))?;
         let keys_url = format!("{origin}/{tenant}/discovery/v2.0/keys");
         let keys = Cache::new("keys of the Entra authority", move || fetch(client.clone(), keys_url.clone()));

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
+use crate::platform::Network;
 
 /// Longer than any of this takes.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -128,7 +129,7 @@ impl Server {
         tokens: &Arc<Tokens>,
     ) -> tokio::task::JoinHandle<Result<Link, TransportError>> {
         let headers = vec![("X-Test".to_owned(), "mine".to_owned())];
-        let http = HttpClient::new(true).unwrap();
+        let http = HttpClient::new(true, &Network::default()).unwrap();
         let authorization: Arc<dyn Authorization> = Arc::clone(tokens) as _;
         tokio::spawn(Link::open(transport, format, http, self.url.clone(), authorization, headers, LIMIT))
     }
