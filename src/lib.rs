@@ -108,6 +108,9 @@ pub use crate::{
     upload::Upload,
 };
 
+#[cfg(all(native, feature = "client"))]
+pub use crate::platform::{CookieError, CookieJar};
+
 /// The README's examples compile.
 #[cfg(all(doctest, feature = "axum", feature = "leptos", feature = "local", feature = "yew"))]
 #[doc = include_str!("../README.md")]

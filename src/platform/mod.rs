@@ -11,6 +11,7 @@
 //! | `WebSocket` | `open`, `poll_next`, `poll_ready`, `start_send`, `poll_flush`, `poll_overflow`, `close` |
 //! | `transports` | what can be opened here |
 //! | `HttpClient` | `new`, `send` |
+//! | `Cookies` | which of them requests carry |
 //! | `HttpBody` | `poll_chunk`; dropping it aborts the request |
 //! | `WakeSignal` | tells that a page was asleep or offline |
 //! | `absolute_url` | a hub's URL in full |
@@ -29,6 +30,9 @@ cfg_if::cfg_if! {
         pub(crate) use native::*;
     }
 }
+
+#[cfg(all(native, feature = "client"))]
+pub use self::native::{CookieError, CookieJar};
 
 #[cfg(any(feature = "client", feature = "js"))]
 mod http;

@@ -8,26 +8,26 @@ use http_body::Body as _;
 use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::core::TransportError;
-use crate::core::http;
+use crate::core::http::Head;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
-use crate::platform::{HttpAnswer, HttpRequest, Method, tls};
+use crate::platform::{Cookies, HttpAnswer, HttpRequest, Method, tls};
 
 /// One per start of a connection, so that no connection pool outlives the runtime that it was made on.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
     client: reqwest::Client,
+    cookies: Cookies,
 }
 
 impl HttpClient {
-    /// There are no cookies here, so no credentials in the sense of browsers.
-    pub(crate) fn new(_with_credentials: bool) -> Result<Self, TransportError> {
+    pub(crate) fn new(cookies: Cookies) -> Result<Self, TransportError> {
         // A WebSocket needs HTTP/1.1, which the build leaves as the only choice.
         let client = tls::http_client_builder()
             .map_err(|e| TransportError::new(format!("TLS cannot be set up: {e}")))?
             .build()
             .map_err(describe)?;
-        Ok(Self { client })
+        Ok(Self { client, cookies })
     }
 
     /// Sends a request and waits for the head of the answer. One that is dropped is aborted.
@@ -51,12 +51,15 @@ impl HttpClient {
             builder = builder.header("Content-Length", "0");
         }
         let response = builder.send().await.map_err(describe)?;
-        let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
-        Ok(HttpAnswer {
-            status: response.status().as_u16(),
-            retry_after: retry_after.and_then(http::retry_after),
-            body: HttpBody(response.into()),
-        })
+        let head = self.head(&request.url, &response);
+        Ok(HttpAnswer { head, body: HttpBody(response.into()) })
+    }
+
+    /// What an answer says before its body. The cookies that it sets are kept.
+    pub(super) fn head(&self, url: &HubUrl, response: &reqwest::Response) -> Head {
+        let headers = response.headers();
+        self.cookies.keep(url, headers);
+        Head::new(response.status().as_u16(), |name| Some(headers.get(name)?.to_str().ok()?.to_owned()))
     }
 
     pub(super) fn request(
@@ -67,10 +70,17 @@ impl HttpClient {
         headers: &[(String, String)],
     ) -> reqwest::RequestBuilder {
         let mut request = self.client.request(method, url.to_text());
+        let mut own_cookies = String::new();
         for (name, value) in headers {
-            if token.is_none() || !name.eq_ignore_ascii_case("Authorization") {
+            if name.eq_ignore_ascii_case("Cookie") {
+                own_cookies.push_str(if own_cookies.is_empty() { "" } else { "; " });
+                own_cookies.push_str(value);
+            } else if token.is_none() || !name.eq_ignore_ascii_case("Authorization") {
                 request = request.header(name, value);
             }
+        }
+        if let Some(cookies) = self.cookies.header(url, &own_cookies) {
+            request = request.header("Cookie", cookies);
         }
         match token {
             Some(token) => request.bearer_auth(token.secret()),

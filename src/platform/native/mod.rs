@@ -3,6 +3,8 @@
 #[cfg(any(feature = "client", feature = "service"))]
 mod clock;
 #[cfg(feature = "client")]
+mod cookies;
+#[cfg(feature = "client")]
 mod http;
 #[cfg(feature = "client")]
 mod read_ahead;
@@ -20,7 +22,10 @@ pub(crate) use self::clock::unix_now;
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) use self::task::ThreadBound;
 #[cfg(feature = "client")]
+pub use self::cookies::{CookieError, CookieJar};
+#[cfg(feature = "client")]
 pub(crate) use self::{
+    cookies::Cookies,
     http::{HttpBody, HttpClient, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep},
     wake::WakeSignal,

@@ -128,7 +128,7 @@ impl Server {
         tokens: &Arc<Tokens>,
     ) -> tokio::task::JoinHandle<Result<Link, TransportError>> {
         let headers = vec![("X-Test".to_owned(), "mine".to_owned())];
-        let http = HttpClient::new(true).unwrap();
+        let http = HttpClient::new(crate::platform::Cookies::new(true, None)).unwrap();
         let authorization: Arc<dyn Authorization> = Arc::clone(tokens) as _;
         tokio::spawn(Link::open(transport, format, http, self.url.clone(), authorization, headers, LIMIT))
     }
