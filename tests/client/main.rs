@@ -3,6 +3,7 @@
 mod calls;
 #[path = "../support/fake_hub.rs"]
 mod fake_hub;
+mod http;
 #[path = "../support/peer.rs"]
 mod peer;
 mod reference_hub;
