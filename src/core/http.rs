@@ -120,7 +120,9 @@ pub fn redirect(status: u16, location: Option<&str>) -> Option<String> {
         text.push_str(" to ");
         text.push_str(&without_query(target));
     }
-    text.push_str(", which is not followed; use the final URL of the hub, and check that no login answers in its place");
+    text.push_str(
+        ", which is not followed; use the final URL of the hub, and check that no login answers in its place",
+    );
     Some(text)
 }
 
@@ -130,7 +132,8 @@ pub fn without_query(location: &str) -> String {
     let target = location.split(['?', '#']).next().unwrap_or_default();
     let shown = match target.split_once("//") {
         Some((scheme, rest)) => {
-            let (authority, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+            let (authority, path) =
+                rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
             let host = authority.rsplit('@').next().unwrap_or_default();
             let slash = if path.is_some() { "/" } else { "" };
             [scheme, "//", host, slash, path.unwrap_or_default()].concat()
@@ -196,7 +199,10 @@ mod tests {
             ),
             (head(503, Some("text/plain")), "it failed (status 503)"),
             (
-                Head { location: Some("https://u:p@login.example/a?to=secret#x".to_owned()), ..head(302, None) },
+                Head {
+                    location: Some("https://u:p@login.example/a?to=secret#x".to_owned()),
+                    ..head(302, None)
+                },
                 "it failed: an HTTP redirect to https://login.example/a, which is not followed; use the final URL of the hub, and check that no login answers in its place (status 302)",
             ),
             (
@@ -243,9 +249,14 @@ mod tests {
         ] {
             assert_eq!(value_fault(value), fault, "{value:?}");
         }
-        for (name, valid) in
-            [("X-Tenant", true), ("x_1.~", true), ("", false), ("X Y", false), ("X:", false), ("\u{e9}", false)]
-        {
+        for (name, valid) in [
+            ("X-Tenant", true),
+            ("x_1.~", true),
+            ("", false),
+            ("X Y", false),
+            ("X:", false),
+            ("\u{e9}", false),
+        ] {
             assert_eq!(is_header_name(name), valid, "{name:?}");
         }
     }

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use hubwire::{
-    ConnectionError, ConnectionEvent, CookieJar, HubConnection, HubConnectionBuilder, NegotiateError, RetryPolicy,
-    SkipReason, Transport,
+    ConnectionError, ConnectionEvent, CookieJar, HubConnection, HubConnectionBuilder, NegotiateError,
+    RetryPolicy, SkipReason, Transport,
 };
+
+use crate::capture::Capture;
 use server::{Answer, Server, Step, answer, endless, redirect};
 
 const TRANSPORTS: [(Transport, &str, &[Step]); 3] = [
@@ -57,7 +59,11 @@ async fn sticky_sessions_work_over_every_transport() {
         limited(hub.stop()).await;
         let seen = server.seen();
         for step in steps {
-            assert!(seen.iter().any(|seen| seen.step == *step), "{transport}: {step:?} of {:?}", server.steps());
+            assert!(
+                seen.iter().any(|seen| seen.step == *step),
+                "{transport}: {step:?} of {:?}",
+                server.steps()
+            );
         }
         let negotiations: Vec<_> =
             seen.iter().filter(|s| s.step == Step::Negotiate).map(|s| s.header("Cookie")).collect();
@@ -217,7 +223,8 @@ async fn web_pages_are_not_answers() {
     for kind in ["text/html; charset=utf-8", "Text/HTML", "application/xhtml+xml", "application/json", ""] {
         let server = Server::start(ALL, move |_| answer(200, kind, PAGE)).await;
         let error = refused(builder(&server)).await;
-        let wanted = "the answer is a web page (text/html), not a negotiate answer; is a login or a proxy in between";
+        let wanted =
+            "the answer is a web page (text/html), not a negotiate answer; is a login or a proxy in between";
         assert!(error.to_string().starts_with(wanted), "{kind}: {error}");
     }
     // An answer that is what was asked for counts, whatever it calls itself.
@@ -298,7 +305,10 @@ async fn event_streams_have_to_say_so() {
         let reason = format!("the answer is of the type {kind}");
         match error {
             Err(error) if !opens => assert!(error.contains(&reason), "{error}"),
-            other => assert!(opens && other.as_ref().err().is_none_or(|e| e.contains("ended the event stream")), "{kind}: {other:?}"),
+            other => assert!(
+                opens && other.as_ref().err().is_none_or(|e| e.contains("ended the event stream")),
+                "{kind}: {other:?}"
+            ),
         }
         if !opens {
             let hub = limited(builder(&server).connect()).await.unwrap();
@@ -364,7 +374,8 @@ async fn tokens_and_headers_that_cannot_be_sent_are_named() {
         ] {
             let provide = move || std::future::ready(Ok::<_, ConnectionError>(token));
             for skip in [false, true] {
-                let error = refused(builder(&server).with_access_token(provide).with_skip_negotiation(skip)).await;
+                let error =
+                    refused(builder(&server).with_access_token(provide).with_skip_negotiation(skip)).await;
                 assert!(matches!(error, ConnectionError::AccessToken(_)), "{error:?}");
                 assert!(error.to_string().ends_with(wanted), "{error}");
                 assert!(!format!("{error:?}").contains("marked"), "{error:?}");
@@ -379,16 +390,25 @@ async fn tokens_and_headers_that_cannot_be_sent_are_named() {
         })
         .await;
         let tokens = std::sync::Mutex::new(vec!["marked-secret\n", "good"]);
-        let provide =
-            move || std::future::ready(Ok::<_, ConnectionError>(tokens.lock().unwrap().pop().unwrap_or("good")));
+        let provide = move || {
+            std::future::ready(Ok::<_, ConnectionError>(tokens.lock().unwrap().pop().unwrap_or("good")))
+        };
         let error = refused(builder(&server).with_access_token(provide)).await;
         let wanted = "could not be renewed: the access token contains a line end; trim it";
         assert!(error.to_string().contains(wanted), "{error}");
         assert!(!format!("{error:?}").contains("marked"), "{error:?}");
     }
     for (name, value, wanted) in [
-        ("X-Secret", "marked-secret\n", "a header cannot be sent: the value of `X-Secret` contains a line end; trim it"),
-        ("X-Secret", "marked-\0", "a header cannot be sent: the value of `X-Secret` contains a control character"),
+        (
+            "X-Secret",
+            "marked-secret\n",
+            "a header cannot be sent: the value of `X-Secret` contains a line end; trim it",
+        ),
+        (
+            "X-Secret",
+            "marked-\0",
+            "a header cannot be sent: the value of `X-Secret` contains a control character",
+        ),
         ("X-\u{e9}marked", "x", "a header cannot be sent: its name is not the name of a header"),
         ("marked secret", "Authorization", "a header cannot be sent: its name is not the name of a header"),
     ] {
@@ -397,4 +417,40 @@ async fn tokens_and_headers_that_cannot_be_sent_are_named() {
         assert_eq!(error.to_string(), wanted);
         assert!(!format!("{error:?}").contains("marked"), "{error:?}");
     }
+}
+
+/// What is logged about a connection has the id of this one, not of the one before it.
+#[tokio::test]
+async fn the_span_of_a_connection_has_one_id() {
+    let logs = Capture::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(logs.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let server = Server::start("WebSockets", |_| Answer::Own).await;
+    let hub = builder(&server).with_automatic_reconnect(RetryPolicy::default()).connect();
+    let hub = limited(hub).await.unwrap();
+    let mut events = hub.events();
+    for _ in 0..2 {
+        hub.send("Drop", ()).await.unwrap();
+        while !matches!(limited(events.next()).await, Some(ConnectionEvent::Reconnected { .. })) {}
+    }
+    limited(hub.stop()).await;
+    let logs = String::from_utf8(logs.0.lock().unwrap().clone()).unwrap();
+    let spans: Vec<_> = logs
+        .lines()
+        .filter_map(|line| Some(line.split_once("hub_connection{")?.1.split_once('}')?.0))
+        .collect();
+    assert!(!spans.is_empty(), "{logs}");
+    for span in &spans {
+        assert!(span.matches("connection_id").count() <= 1, "{span}");
+        assert!(span.contains("url="), "{span}");
+    }
+    for (n, connected) in logs.lines().filter(|line| line.contains(": connected ")).enumerate() {
+        let id = format!("connection_id=\"connection-{n}\"}}");
+        assert!(connected.contains(&id), "{n}: {connected}");
+    }
+    assert_eq!(logs.lines().filter(|line| line.contains(": connected ")).count(), 3, "{logs}");
 }

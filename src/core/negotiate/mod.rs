@@ -66,9 +66,7 @@ pub enum NegotiateError {
     )]
     WebPage,
     /// The answer is not JSON. Something other than a SignalR server answers there.
-    #[error(
-        "the negotiate answer is not JSON ({0}); check that the URL is a SignalR hub"
-    )]
+    #[error("the negotiate answer is not JSON ({0}); check that the URL is a SignalR hub")]
     NotJson(ProtocolError),
     /// The answer is JSON, but a property is missing or of the wrong kind.
     #[error("the negotiate answer is not valid: {0}")]

@@ -71,7 +71,8 @@ mod tests {
     use super::*;
 
     fn refusal(status: u16, content_type: Option<&str>, body: &str) -> NegotiateError {
-        let answer = NegotiateAnswer { status, content_type, body: body.as_bytes(), ..NegotiateAnswer::default() };
+        let answer =
+            NegotiateAnswer { status, content_type, body: body.as_bytes(), ..NegotiateAnswer::default() };
         answer.refusal(Some(&"secret-token".into()))
     }
 
@@ -98,7 +99,9 @@ mod tests {
             (None, "\n<!DOCTYPE html><p>Sign in", None),
             (None, "token secret-token is expired", Some("token … is expired")),
         ] {
-            let NegotiateError::Status { status: 403, reason, .. } = refusal(403, kind, body) else { panic!() };
+            let NegotiateError::Status { status: 403, reason, .. } = refusal(403, kind, body) else {
+                panic!()
+            };
             assert_eq!(reason.as_deref(), wanted, "{body}");
         }
         assert_eq!(
@@ -109,7 +112,8 @@ mod tests {
 
     #[test]
     fn reasons_are_bounded() {
-        let NegotiateError::Status { reason: Some(reason), .. } = refusal(500, None, &"x".repeat(1 << 20)) else {
+        let NegotiateError::Status { reason: Some(reason), .. } = refusal(500, None, &"x".repeat(1 << 20))
+        else {
             panic!()
         };
         assert_eq!(reason.len(), crate::core::text::LIMIT);

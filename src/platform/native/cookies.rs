@@ -68,7 +68,9 @@ pub enum CookieError {
     Domain,
     /// A `Secure` cookie from a URL that is not https and not this machine, or the name begins with `__Secure-` or
     /// `__Host-` and the cookie is not what that says.
-    #[error("the cookie has to be `Secure` and come by https, and one named `__Host-` needs `Path=/` and no `Domain`")]
+    #[error(
+        "the cookie has to be `Secure` and come by https, and one named `__Host-` needs `Path=/` and no `Domain`"
+    )]
     Insecure,
 }
 
@@ -344,7 +346,8 @@ mod tests {
     fn the_callers_own_cookies_come_first_and_take_the_place_of_others() {
         let url = HubUrl::parse("https://a.example/").unwrap();
         let cookies = Cookies::new(true, Some(jar("https://a.example/", &["mine=theirs", "node=1"])));
-        let header = |cookies: &Cookies, own| cookies.header(&url, own).map(|v| v.to_str().unwrap().to_owned());
+        let header =
+            |cookies: &Cookies, own| cookies.header(&url, own).map(|v| v.to_str().unwrap().to_owned());
         assert_eq!(header(&cookies, "mine=1; other=2").as_deref(), Some("mine=1; other=2; node=1"));
         assert_eq!(header(&cookies, "").as_deref(), Some("mine=theirs; node=1"));
         let off = Cookies::new(false, None);

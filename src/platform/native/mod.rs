@@ -19,10 +19,10 @@ mod web_socket;
 
 #[cfg(any(feature = "client", feature = "service"))]
 pub(crate) use self::clock::unix_now;
-#[cfg(any(feature = "leptos", feature = "yew"))]
-pub(crate) use self::task::ThreadBound;
 #[cfg(feature = "client")]
 pub use self::cookies::{CookieError, CookieJar};
+#[cfg(any(feature = "leptos", feature = "yew"))]
+pub(crate) use self::task::ThreadBound;
 #[cfg(feature = "client")]
 pub(crate) use self::{
     cookies::Cookies,

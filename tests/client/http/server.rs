@@ -166,9 +166,13 @@ async fn own(shared: &Arc<Shared>, step: Step, parts: &mut Parts, body: Body) ->
         let (sender, receiver) = mpsc::unbounded_channel();
         let connection = Connection { sender: Some(sender), receiver: Some(receiver), polled: false };
         shared.connections.lock().unwrap().insert(id.clone(), connection);
-        let transports: Vec<_> = shared.transport.lock().unwrap().split(',').map(|transport| {
-            json!({ "transport": transport, "transferFormats": ["Text"] })
-        }).collect();
+        let transports: Vec<_> = shared
+            .transport
+            .lock()
+            .unwrap()
+            .split(',')
+            .map(|transport| json!({ "transport": transport, "transferFormats": ["Text"] }))
+            .collect();
         let answer = json!({
             "negotiateVersion": 1, "connectionId": format!("connection-{id}"), "connectionToken": id,
             "availableTransports": transports,
@@ -193,7 +197,9 @@ async fn own(shared: &Arc<Shared>, step: Step, parts: &mut Parts, body: Body) ->
             drop(sender);
             let mut messages = receiver(shared).unwrap();
             let events = futures_util::stream::poll_fn(move |cx| {
-                messages.poll_recv(cx).map(|message| message.map(|m| Ok::<_, Infallible>(format!("data: {m}\n\n"))))
+                messages
+                    .poll_recv(cx)
+                    .map(|message| message.map(|m| Ok::<_, Infallible>(format!("data: {m}\n\n"))))
             });
             ([("Content-Type", "text/event-stream")], Body::from_stream(events)).into_response()
         }

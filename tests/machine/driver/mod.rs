@@ -262,8 +262,11 @@ impl Driver {
 
     pub(crate) fn answer_negotiate(&mut self, answer: Result<(u16, &str), TransportError>) {
         let late = !self.done(Job::Negotiate);
-        let answer =
-            answer.map(|(status, body)| NegotiateAnswer { status, body: body.as_bytes(), ..NegotiateAnswer::default() });
+        let answer = answer.map(|(status, body)| NegotiateAnswer {
+            status,
+            body: body.as_bytes(),
+            ..NegotiateAnswer::default()
+        });
         self.machine.handle_negotiate(self.now, answer);
         self.settle(late);
     }

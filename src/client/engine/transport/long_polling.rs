@@ -35,7 +35,9 @@ impl LongPolling {
     ) -> Result<Self, TransportError> {
         let first = poll(endpoint).await?;
         match first {
-            Some(HttpResponse { head, .. }) if head.status != 200 || head.is_web_page() => Err(not_polled(&head)),
+            Some(HttpResponse { head, .. }) if head.status != 200 || head.is_web_page() => {
+                Err(not_polled(&head))
+            }
             Some(_) => Ok(Self { format, first, poll: None, refresh: None, refreshed: false }),
             None => Err(TransportError::new("the server did not answer the first poll")),
         }
