@@ -448,9 +448,10 @@ async fn the_span_of_a_connection_has_one_id() {
         assert!(span.matches("connection_id").count() <= 1, "{span}");
         assert!(span.contains("url="), "{span}");
     }
-    for (n, connected) in logs.lines().filter(|line| line.contains(": connected ")).enumerate() {
-        let id = format!("connection_id=\"connection-{n}\"}}");
-        assert!(connected.contains(&id), "{n}: {connected}");
+    let connected: Vec<_> =
+        logs.lines().filter(|l| l.contains(": hubwire::") && l.contains(": connected ")).collect();
+    assert_eq!(connected.len(), 3, "{logs}");
+    for (n, connected) in connected.iter().enumerate() {
+        assert!(connected.contains(&format!("connection_id=\"connection-{n}\"}}")), "{n}: {connected}");
     }
-    assert_eq!(logs.lines().filter(|line| line.contains(": connected ")).count(), 3, "{logs}");
 }
