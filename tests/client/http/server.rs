@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -182,7 +182,7 @@ async fn own(shared: &Arc<Shared>, step: Step, parts: &mut Parts, body: Body) ->
     let query = parts.uri.query().unwrap_or_default();
     let id = query.split('&').find_map(|pair| pair.strip_prefix("id=")).unwrap_or_default().to_owned();
     let sender = shared.connections.lock().unwrap().get(&id).and_then(|connection| connection.sender.clone());
-    let Some(sender) = sender else { return (axum::http::StatusCode::NOT_FOUND, "unknown").into_response() };
+    let Some(sender) = sender else { return (StatusCode::NOT_FOUND, "unknown").into_response() };
     let receiver = |shared: &Shared| shared.connections.lock().unwrap().get_mut(&id).unwrap().receiver.take();
     match step {
         Step::Post => {
@@ -219,7 +219,7 @@ async fn own(shared: &Arc<Shared>, step: Step, parts: &mut Parts, body: Body) ->
             }
             match message {
                 Some(message) => ([("Content-Type", "application/octet-stream")], message).into_response(),
-                None => axum::http::StatusCode::NO_CONTENT.into_response(),
+                None => StatusCode::NO_CONTENT.into_response(),
             }
         }
         Step::WebSocket => {
@@ -243,7 +243,7 @@ async fn own(shared: &Arc<Shared>, step: Step, parts: &mut Parts, body: Body) ->
         }
         _ => {
             shared.connections.lock().unwrap().remove(&id);
-            axum::http::StatusCode::ACCEPTED.into_response()
+            StatusCode::ACCEPTED.into_response()
         }
     }
 }
