@@ -10,7 +10,6 @@ use hubwire::{
     RetryPolicy, SkipReason, Transport,
 };
 
-use crate::capture::Capture;
 use server::{Answer, Server, Step, answer, endless, redirect};
 
 const TRANSPORTS: [(Transport, &str, &[Step]); 3] = [
@@ -416,42 +415,5 @@ async fn tokens_and_headers_that_cannot_be_sent_are_named() {
         let error = error.expect_err("it is not allowed");
         assert_eq!(error.to_string(), wanted);
         assert!(!format!("{error:?}").contains("marked"), "{error:?}");
-    }
-}
-
-/// What is logged about a connection has the id of this one, not of the one before it.
-#[tokio::test]
-async fn the_span_of_a_connection_has_one_id() {
-    let logs = Capture::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_ansi(false)
-        .without_time()
-        .with_writer(logs.clone());
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
-    let server = Server::start("WebSockets", |_| Answer::Own).await;
-    let hub = builder(&server).with_automatic_reconnect(RetryPolicy::default()).connect();
-    let hub = limited(hub).await.unwrap();
-    let mut events = hub.events();
-    for _ in 0..2 {
-        hub.send("Drop", ()).await.unwrap();
-        while !matches!(limited(events.next()).await, Some(ConnectionEvent::Reconnected { .. })) {}
-    }
-    limited(hub.stop()).await;
-    let logs = String::from_utf8(logs.0.lock().unwrap().clone()).unwrap();
-    let spans: Vec<_> = logs
-        .lines()
-        .filter_map(|line| Some(line.split_once("hub_connection{")?.1.split_once('}')?.0))
-        .collect();
-    assert!(!spans.is_empty(), "{logs}");
-    for span in &spans {
-        assert!(span.matches("connection_id").count() <= 1, "{span}");
-        assert!(span.contains("url="), "{span}");
-    }
-    let connected: Vec<_> =
-        logs.lines().filter(|l| l.contains(": hubwire::") && l.contains(": connected ")).collect();
-    assert_eq!(connected.len(), 3, "{logs}");
-    for (n, connected) in connected.iter().enumerate() {
-        assert!(connected.contains(&format!("connection_id=\"connection-{n}\"}}")), "{n}: {connected}");
     }
 }

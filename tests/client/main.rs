@@ -1,8 +1,6 @@
 //! The client natively, against real and fake hubs.
 
 mod calls;
-#[path = "../support/capture.rs"]
-mod capture;
 #[path = "../support/fake_hub.rs"]
 mod fake_hub;
 mod http;

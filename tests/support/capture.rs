@@ -1,7 +1,5 @@
 //! Captures what is logged.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 

@@ -1,5 +1,7 @@
 //! A hub over all transports whose every answer a test can replace, as load balancers, proxies and logins do.
 
+#![allow(dead_code, reason = "each test binary uses a part")]
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::IntoFuture as _;
