@@ -90,7 +90,10 @@ export interface IHttpConnectionOptions {
    * After a negotiate response that redirects with a token of its own, that one is used instead.
    */
   accessTokenFactory?(): string | Promise<string>;
-  /** Headers of HTTP requests. A WebSocket takes none in a browser. Default: none. */
+  /**
+   * Headers of HTTP requests. A WebSocket takes none in a browser. `Authorization` and `Cookie` do not go to another origin
+   * that negotiate redirects to. Names and values have to be ASCII, without line ends. Default: none.
+   */
   headers?: MessageHeaders;
   /** Where log messages go unless {@link HubConnectionBuilder.configureLogging} says. */
   logger?: ILogger | LogLevel;
@@ -102,7 +105,10 @@ export interface IHttpConnectionOptions {
   timeout?: number;
   /** The transports that may be used, in the server's order. Default: all. */
   transport?: HttpTransportType;
-  /** Whether cookies go along with requests to another origin. Default: `true`. */
+  /**
+   * Whether cookies go along with requests to another origin, whose CORS rules have to allow it. Those to the page's own
+   * origin always carry them, and Node.js has none. Default: `true`.
+   */
   withCredentials?: boolean;
 }
 

@@ -110,6 +110,8 @@ pub use crate::{
 
 #[cfg(all(native, any(feature = "client", feature = "service")))]
 pub use crate::platform::proxy::{InvalidProxy, Proxy};
+#[cfg(all(native, feature = "client"))]
+pub use crate::platform::{CookieError, CookieJar};
 
 /// The README's examples compile.
 #[cfg(all(doctest, feature = "axum", feature = "leptos", feature = "local", feature = "yew"))]

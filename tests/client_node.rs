@@ -29,3 +29,15 @@ async fn relative_urls() {
     let error = HubConnection::builder("/hub").connect().await.expect_err("no URL");
     assert_eq!(error, ConnectionError::InvalidUrl(UrlError::Scheme));
 }
+
+/// Node.js tells why a request failed, and there are no CORS rules.
+#[wasm_bindgen_test]
+async fn a_refused_port_is_named() {
+    // Port 2 is assigned to nothing that still runs; 9 is one that fetch refuses by itself.
+    for (port, wanted) in [(2, "ECONNREFUSED"), (9, "bad port")] {
+        let error = HubConnection::builder(format!("http://127.0.0.1:{port}/hub")).connect().await;
+        let error = error.expect_err("nothing listens").to_string();
+        assert!(error.contains("the server cannot be reached: ") && error.contains(wanted), "{error}");
+        assert!(!error.contains("CORS"), "{error}");
+    }
+}

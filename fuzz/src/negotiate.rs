@@ -44,7 +44,7 @@ pub(crate) fn run(data: &[u8]) {
             (Err(_), None) => {}
         }
 
-        let taken = negotiation.handle_answer(NegotiateAnswer { status, retry_after: None, body });
+        let taken = negotiation.handle_answer(NegotiateAnswer { status, body, ..NegotiateAnswer::default() });
         if let (200, Ok(NegotiateResponse { access_token: Some(new), error: None, .. })) = (status, &parsed) {
             token = Some(new.clone());
         }

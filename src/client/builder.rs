@@ -54,7 +54,9 @@ impl HubConnectionBuilder {
     /// the token close to its end (the claim `exp`), when the server answers 401, and to refresh the
     /// authentication. Natively the token goes into the
     /// `Authorization` header of every request; browsers cannot set headers on a WebSocket, so there it goes into
-    /// the query of that one request. An empty token means to connect without one.
+    /// the query of that one request. An empty token means to connect without one. A token with a line end in it, such as
+    /// one that was read from a file, or with another character that is not allowed in a header, is refused with
+    /// [`ConnectionError::AccessToken`] on every platform; nothing is trimmed.
     ///
     /// ```no_run
     /// # async fn fetch_token() -> std::io::Result<String> { Ok(String::new()) }
@@ -132,7 +134,16 @@ impl HubConnectionBuilder {
         self.set(|options| options.url = options.url.with_query_parameter(name.as_ref(), value.as_ref()))
     }
 
-    /// A header for every HTTP request. In a browser, headers do not reach the WebSocket itself.
+    /// A header for every HTTP request. In a browser, headers do not reach the WebSocket itself, and some, such as
+    /// `Cookie`, are not a page's to set.
+    ///
+    /// A header of the same name as one of the client's own, such as `User-Agent`, takes its place; an `Authorization`
+    /// gives way to the access token. `Authorization` and `Cookie` are for the hub's own origin: where negotiate redirects
+    /// to another, as to Azure SignalR Service, they do not go along. The cookies of a `Cookie` header are sent before those
+    /// of the [jar](Self::with_credentials), and in place of those of the same names.
+    ///
+    /// Names and values have to be ASCII without control characters and line ends; others are
+    /// [`ConnectionError::InvalidHeader`].
     ///
     /// ```
     /// let builder = hubwire::HubConnection::builder("https://example.com/chat").with_header("X-Tenant", "contoso");
@@ -143,10 +154,42 @@ impl HubConnectionBuilder {
         self
     }
 
-    /// Whether a browser sends cookies along to another origin, which sticky sessions need. Natively there are no
-    /// cookies. Default: on.
+    /// Whether requests carry cookies, which sticky sessions of load balancers need. Default: on.
+    ///
+    /// - Natively, what the server sets (`Set-Cookie`) is kept in a jar from a start to the end that follows, reconnects
+    ///   included, and goes back to the host and port that set it: with negotiate, all transports and refreshes. A server
+    ///   that negotiate redirects to gets only the cookies that it has set itself. `false`: no cookies are kept or sent, also
+    ///   none of a jar of your own (`with_cookie_jar`); a `Cookie` header of yours
+    ///   ([`with_header`](Self::with_header)) is sent nevertheless.
+    /// - In a browser, cookies are the browser's. `true` sends them, and what else fetch calls credentials, to other
+    ///   origins than the page's as well, whose CORS rules have to allow that (`Access-Control-Allow-Credentials`);
+    ///   `false` to the page's own origin only. WebSockets always carry them.
+    ///
+    /// ```
+    /// let builder = hubwire::HubConnection::builder("https://example.com/chat").with_credentials(false);
+    /// # let _ = builder;
+    /// ```
     pub fn with_credentials(mut self, include: bool) -> Self {
         self.settings.with_credentials = include;
+        self
+    }
+
+    /// A jar of your own for the cookies, which may be filled already and be shared by several connections. Default: every
+    /// start has a new one. Natively only: in a browser, cookies are the browser's.
+    ///
+    /// ```
+    /// use hubwire::{CookieJar, HubConnection};
+    ///
+    /// let jar = CookieJar::new();
+    /// jar.set("https://example.com/", "session=31d4d96e; Secure")?;
+    /// let chat = HubConnection::builder("https://example.com/chat").with_cookie_jar(jar.clone());
+    /// let news = HubConnection::builder("https://example.com/news").with_cookie_jar(jar);
+    /// # let _ = (chat, news);
+    /// # Ok::<(), hubwire::CookieError>(())
+    /// ```
+    #[cfg(native)]
+    pub fn with_cookie_jar(mut self, jar: platform::CookieJar) -> Self {
+        self.settings.cookie_jar = Some(jar);
         self
     }
 
@@ -358,8 +401,9 @@ impl HubConnectionBuilder {
         self.set(|options| options.handshake_timeout = timeout)
     }
 
-    /// How long each of these may take: the access token, a negotiate request, opening the transport, and a POST
-    /// that carries messages. Default: 100 s.
+    /// How long each of these may take as a whole: the access token, a negotiate request and a refresh of the
+    /// authentication with their answers, opening the transport, a POST that carries messages until its answer begins, and
+    /// reading the answer to a poll. Default: 100 s.
     pub fn with_request_timeout(self, timeout: Duration) -> Self {
         self.set(|options| options.request_timeout = timeout)
     }
@@ -391,9 +435,10 @@ impl HubConnectionBuilder {
     /// Makes a connection that is not started.
     ///
     /// # Errors
-    /// [`ConnectionError::InvalidUrl`] and [`ConnectionError::InvalidCertificate`].
+    /// [`ConnectionError::InvalidUrl`], [`ConnectionError::InvalidHeader`] and [`ConnectionError::InvalidCertificate`].
     pub fn build(self) -> Result<HubConnection, ConnectionError> {
         let options = self.options.map_err(ConnectionError::InvalidUrl)?;
+        self.settings.check()?;
         #[cfg_attr(browser, expect(unused_mut, reason = "certificates are the browser's matter"))]
         let mut settings = self.settings;
         #[cfg(native)]

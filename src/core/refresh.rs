@@ -7,8 +7,10 @@
 
 use std::time::Duration;
 
+use crate::core::http::value_fault;
 use crate::core::json::reader::{Reader, as_integer, as_string};
 use crate::core::negotiate::refresh_delay;
+use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::{Moment, ProtocolError, TransportError};
 
@@ -47,7 +49,10 @@ pub enum RefreshError {
         /// The server's reason, if it gave one.
         error: Option<String>,
     },
-    /// The answer is not a JSON object.
+    /// The answer is a web page: that of a login or a proxy.
+    #[error("the answer is a web page, not one to a refresh; is a login or a proxy in between?")]
+    WebPage,
+    /// The answer is not a JSON object, or has a token that a header cannot carry.
     #[error("the answer to the refresh is not valid: {0}")]
     Invalid(ProtocolError),
 }
@@ -65,7 +70,7 @@ impl RefreshAnswer {
     /// Reads an answer. Unknown properties are ignored.
     ///
     /// # Errors
-    /// [`RefreshError::Refused`] for any status other than success, [`RefreshError::Invalid`].
+    /// [`RefreshError::Refused`] for any status other than success, [`RefreshError::WebPage`], [`RefreshError::Invalid`].
     pub fn parse(status: u16, body: &[u8]) -> Result<Self, RefreshError> {
         let (mut answer, mut error) = (Self::default(), None);
         let text = std::str::from_utf8(body)
@@ -82,14 +87,19 @@ impl RefreshAnswer {
                         let token = as_string(value)?.filter(|token| !token.is_empty());
                         answer.access_token = token.map(|token| AccessToken::from(token.into_owned()));
                     }
-                    "error" => error = as_string(value)?.map(|text| text.into_owned()),
+                    "error" => error = as_string(value)?.map(|text| clip(text).into_owned()),
                     _ => {}
                 }
                 Ok(())
             })?;
             reader.end()
         });
+        let fault = answer.access_token.as_ref().and_then(|token| value_fault(token.secret()));
         match (status, read) {
+            (200..=299, _) if body.trim_ascii_start().starts_with(b"<") => Err(RefreshError::WebPage),
+            (200..=299, Ok(())) if fault.is_some() => Err(RefreshError::Invalid(ProtocolError::Message(
+                "`accessToken` has a character that a header cannot carry",
+            ))),
             (200..=299, Ok(())) => Ok(answer),
             (200..=299, Err(error)) => Err(RefreshError::Invalid(error)),
             (status, _) => Err(RefreshError::Refused { status, error }),
@@ -170,6 +180,9 @@ mod tests {
         assert_eq!(RefreshAnswer::parse(200, br#"{"accessToken":""}"#), Ok(RefreshAnswer::default()));
         assert!(matches!(RefreshAnswer::parse(200, b"[]"), Err(RefreshError::Invalid(_))));
         assert!(matches!(RefreshAnswer::parse(200, b""), Err(RefreshError::Invalid(_))));
+        assert_eq!(RefreshAnswer::parse(200, b" <!DOCTYPE html>"), Err(RefreshError::WebPage));
+        let broken = RefreshAnswer::parse(200, br#"{"accessToken":"a\nb"}"#);
+        assert!(matches!(broken, Err(RefreshError::Invalid(_))), "{broken:?}");
         let refused = |status, error: Option<&str>| {
             Err(RefreshError::Refused { status, error: error.map(str::to_owned) })
         };

@@ -133,6 +133,17 @@ impl HubUrl {
         split_port(self.shown_authority()).1.get(1..)?.parse().ok()
     }
 
+    /// Whether scheme, host and port are the same: what is meant for one of the two may go to the other.
+    #[must_use]
+    pub fn has_same_origin(&self, other: &Self) -> bool {
+        let origin = |url: &Self| {
+            let port = if url.is_https() { ":443" } else { ":80" };
+            let authority = url.shown_authority();
+            authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase()
+        };
+        self.is_https() == other.is_https() && origin(self) == origin(other)
+    }
+
     /// Whether the host is this machine, where plain `http` is safe.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
@@ -399,6 +410,23 @@ fn encode(text: &str, keep: impl Fn(u8) -> bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn origins() {
+        for (one, other, same) in [
+            ("https://h/a", "https://H:443/b?c=d", true),
+            ("http://h", "http://u:p@h:80/", true),
+            ("http://h:8080/", "http://h:8080/x", true),
+            ("http://h:8080/", "http://h/", false),
+            ("http://h:443/", "https://h/", false),
+            ("http://h/", "https://h/", false),
+            ("https://a.h/", "https://h/", false),
+            ("http://[::1]:80/", "http://[::1]/", true),
+        ] {
+            let (one, other) = (HubUrl::parse(one).unwrap(), HubUrl::parse(other).unwrap());
+            assert_eq!(one.has_same_origin(&other), same, "{one} {other}");
+        }
+    }
 
     #[test]
     fn addresses_are_kept_as_given() {

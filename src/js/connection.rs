@@ -104,6 +104,7 @@ impl WasmConnection {
             token_provider: options.access_token_factory().map(token_provider),
             retry_policy: retry_policy(callbacks.clone()),
         };
+        settings.check().map_err(|error| connection_error(&error))?;
         session.refresh_lead = options.refresh_lead().and_then(duration);
         if let Some(size) = options.stateful_buffer_size() {
             session.use_stateful_reconnect = true;

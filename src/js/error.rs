@@ -20,6 +20,7 @@ pub(super) fn js_error(code: &str, message: &str, status: Option<u16>) -> JsValu
 pub(super) fn connection_error(error: &ConnectionError) -> JsValue {
     let code = match error {
         ConnectionError::InvalidUrl(_) => "InvalidUrl",
+        ConnectionError::InvalidHeader { .. } => "InvalidArgument",
         ConnectionError::InsecureUrl(_) => "InsecureUrl",
         ConnectionError::AccessToken(_) => "AccessToken",
         ConnectionError::Negotiate { .. } | ConnectionError::NegotiateRequest { .. } => "Negotiate",

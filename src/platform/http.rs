@@ -3,10 +3,10 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{BoxFuture, Frame, HttpBody, HttpClient};
 use crate::core::TransportError;
+use crate::core::http::Head;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 
@@ -45,16 +45,14 @@ impl fmt::Debug for HttpRequest {
 
 /// An answer whose body is still coming.
 pub(crate) struct HttpAnswer {
-    pub(crate) status: u16,
-    pub(crate) retry_after: Option<Duration>,
+    pub(crate) head: Head,
     pub(crate) body: HttpBody,
 }
 
 /// An answer, read to its end.
 #[derive(Debug)]
 pub(crate) struct HttpResponse {
-    pub(crate) status: u16,
-    pub(crate) retry_after: Option<Duration>,
+    pub(crate) head: Head,
     pub(crate) body: Vec<u8>,
 }
 
@@ -68,7 +66,7 @@ impl HttpAnswer {
                 let chunk = chunk?;
                 body.extend_from_slice(chunk.get(..limit + 1 - body.len()).unwrap_or(&chunk));
             }
-            Ok(HttpResponse { status: self.status, retry_after: self.retry_after, body })
+            Ok(HttpResponse { head: self.head, body })
         })
     }
 }

@@ -12,6 +12,7 @@
 //! | `transports` | what can be opened here |
 //! | `HttpClient` | `new`, `send` |
 //! | `Network` | proxy and certificates, which a browser has of its own |
+//! | `Cookies` | which of them requests carry |
 //! | `HttpBody` | `poll_chunk`; dropping it aborts the request |
 //! | `WakeSignal` | tells that a page was asleep or offline |
 //! | `absolute_url` | a hub's URL in full |
@@ -30,6 +31,9 @@ cfg_if::cfg_if! {
         pub(crate) use native::*;
     }
 }
+
+#[cfg(all(native, feature = "client"))]
+pub use self::native::{CookieError, CookieJar};
 
 #[cfg(any(feature = "client", feature = "js"))]
 mod http;

@@ -4,6 +4,7 @@ mod calls;
 mod certificates;
 #[path = "../support/fake_hub.rs"]
 mod fake_hub;
+mod http;
 #[path = "../support/network.rs"]
 mod network;
 #[path = "../support/peer.rs"]

@@ -9,6 +9,7 @@ mod client;
 mod fakes;
 mod local;
 mod service;
+mod spans;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../wire/mod.rs"]

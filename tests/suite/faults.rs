@@ -23,7 +23,7 @@ pub(crate) async fn broken_negotiate(base: &str, clock: Clock) {
             |e| matches!(negotiate(e), Some(NegotiateError::Refused(text)) if text == "the server says no"),
         ),
         ("/fault/legacy", |e| matches!(negotiate(e), Some(NegotiateError::LegacyServer))),
-        ("/fault/html", |e| matches!(negotiate(e), Some(NegotiateError::NotJson(_)))),
+        ("/fault/html", |e| matches!(negotiate(e), Some(NegotiateError::WebPage))),
         ("/fault/empty", |e| matches!(negotiate(e), Some(NegotiateError::NotJson(_)))),
         ("/fault/truncated", |e| matches!(negotiate(e), Some(NegotiateError::NotJson(_)))),
         (
@@ -41,7 +41,9 @@ pub(crate) async fn broken_negotiate(base: &str, clock: Clock) {
             names == ["WebSockets", "ServerSentEvents", "LongPolling"] && failed && e.status() == Some(404)
         }),
         ("/fault/status/202", |e| e.status() == Some(202) && !e.is_retryable()),
-        ("/fault/status/302", |e| !e.is_retryable() || e.status().is_none()),
+        ("/fault/status/302", |e| {
+            matches!(negotiate(e), Some(NegotiateError::HttpRedirect { .. })) && !e.is_retryable()
+        }),
         ("/fault/status/401", |e| e.status() == Some(401) && e.to_string().contains("get a new one")),
         ("/fault/status/403", |e| e.status() == Some(403) && !e.is_retryable()),
         ("/fault/status/404", |e| e.status() == Some(404) && e.to_string().contains("no SignalR hub")),

@@ -17,12 +17,13 @@ use crate::client::engine::retry::RetryPolicy;
 use crate::client::engine::room::Room;
 use crate::core::client::{ClientMachine, ClientOptions, ConnectionError, ConnectionInfo, ConnectionState};
 use crate::core::codec::Codec;
+use crate::core::http::{is_header_name, value_fault};
 use crate::core::message::{Invocation, Outcome};
 use crate::core::refresh::RefreshError;
 use crate::core::table::Table;
 use crate::core::token::AccessToken;
 use crate::lock::lock;
-use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync, Network, Runtime};
+use crate::platform::{self, BoxFuture, Cookies, MaybeSend, MaybeSync, Network, Runtime};
 
 /// The caller's source of access tokens.
 pub(crate) type TokenProvider = Arc<dyn ProvideToken>;
@@ -43,9 +44,12 @@ impl<F: Fn() -> BoxFuture<Result<Option<AccessToken>, String>> + MaybeSend + May
 pub(crate) struct ConnectionSettings {
     /// The user's headers for every HTTP request.
     pub(crate) headers: Vec<(String, String)>,
-    /// Whether a browser sends cookies along to another origin.
+    /// Whether there are cookies: natively at all, in a browser to another origin than the page's.
     pub(crate) with_credentials: bool,
     pub(crate) network: Network,
+    /// The caller's own cookies.
+    #[cfg(native)]
+    pub(crate) cookie_jar: Option<platform::CookieJar>,
     pub(crate) token_provider: Option<TokenProvider>,
     /// Asked when the connection is lost, if the machine's options say so.
     pub(crate) retry_policy: RetryPolicy,
@@ -57,9 +61,37 @@ impl Default for ConnectionSettings {
             headers: Vec::new(),
             with_credentials: true,
             network: Network::default(),
+            #[cfg(native)]
+            cookie_jar: None,
             token_provider: None,
             retry_policy: RetryPolicy::default(),
         }
+    }
+}
+
+impl ConnectionSettings {
+    /// Platforms do not agree on what they do with headers that are not allowed.
+    pub(crate) fn check(&self) -> Result<(), ConnectionError> {
+        for (name, value) in &self.headers {
+            if !is_header_name(name) {
+                // Whoever mixed up name and value has a secret there.
+                let name = String::new();
+                return Err(ConnectionError::InvalidHeader { name, reason: "is not the name of a header" });
+            }
+            if let Some(fault) = value_fault(value) {
+                return Err(ConnectionError::InvalidHeader { name: name.clone(), reason: fault });
+            }
+        }
+        Ok(())
+    }
+
+    /// The cookies of one start.
+    pub(super) fn cookies(&self) -> Cookies {
+        Cookies::new(
+            self.with_credentials,
+            #[cfg(native)]
+            self.cookie_jar.clone(),
+        )
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Driver<C: WireCodec> {
     refresh: Option<Job>,
     timer: Timer,
     wake: WakeSignal,
+    /// What everything that is logged about a connection is in. A new one for each, so that it has one id only.
+    span: tracing::Span,
     ended: bool,
 }
 
@@ -56,28 +58,46 @@ impl<C: WireCodec> Driver<C> {
             refresh: None,
             timer: Timer::default(),
             wake: WakeSignal::new(),
+            span: tracing::Span::none(),
             ended: false,
         }
     }
 
     pub(super) async fn run(mut self) {
-        // Everything that is logged about a connection is in its span.
-        let url = self.connection.lock().machine.options().url.clone();
-        let span = tracing::info_span!("hub_connection", %url, connection_id = tracing::field::Empty);
-        poll_fn(|cx| span.in_scope(|| self.poll_run(cx))).await;
+        self.span = self.new_span();
+        poll_fn(|cx| {
+            loop {
+                let span = self.span.clone();
+                if ready!(span.in_scope(|| self.poll_run(cx))) {
+                    return Poll::Ready(());
+                }
+            }
+        })
+        .await;
     }
 
-    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn new_span(&self) -> tracing::Span {
+        let url = self.connection.lock().machine.options().url.clone();
+        tracing::info_span!(parent: None, "hub_connection", %url, connection_id = tracing::field::Empty)
+    }
+
+    /// Goes on until the end, or until there is a new span to go on in: whether it is the end.
+    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
             // Those who are told of the end may rely on the socket being closed.
             ready!(self.wire.poll_closed(cx));
             match self.next(cx) {
+                Next::Perform(effect @ Effect::Lost(_)) => {
+                    self.perform(effect);
+                    self.span = self.new_span();
+                    return Poll::Ready(false);
+                }
                 Next::Perform(effect) => self.perform(effect),
                 Next::End(waiting, error) => {
                     // Those who are told may start again: from here on, the machine belongs to the next driver.
                     self.ended = true;
                     waiting.tell(&error);
-                    return Poll::Ready(());
+                    return Poll::Ready(true);
                 }
                 Next::Wait { reads, deadline } => {
                     let input = ready!(self.poll_input(cx, reads, deadline));
@@ -188,12 +208,19 @@ impl<C: WireCodec> Driver<C> {
         match input {
             Input::Done(Done::Token(token)) => machine.handle_token(now, unix_now, token),
             Input::Done(Done::RefreshToken(token)) => machine.handle_refresh_token(now, token),
-            Input::Done(Done::Negotiated(Ok(HttpResponse { status, retry_after, body }))) => {
-                machine.handle_negotiate(now, Ok(NegotiateAnswer { status, retry_after, body: &body }));
+            Input::Done(Done::Negotiated(Ok(HttpResponse { head, body }))) => {
+                let answer = NegotiateAnswer {
+                    status: head.status,
+                    retry_after: head.retry_after,
+                    content_type: head.content_type.as_deref(),
+                    location: head.location.as_deref(),
+                    body: &body,
+                };
+                machine.handle_negotiate(now, Ok(answer));
             }
             Input::Done(Done::Negotiated(Err(error))) => machine.handle_negotiate(now, Err(error)),
             Input::Done(Done::Refreshed(answer)) => {
-                let answer = answer.as_ref().map(|a| (a.status, &*a.body)).map_err(Clone::clone);
+                let answer = answer.as_ref().map(|a| (a.head.status, &*a.body)).map_err(Clone::clone);
                 machine.handle_refresh(now, unix_now, answer);
             }
             Input::Done(Done::Opened(opened)) => {

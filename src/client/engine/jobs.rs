@@ -12,7 +12,7 @@ use crate::core::negotiate::{NegotiateRequest, RESPONSE_LIMIT, TransferFormat, T
 use crate::core::refresh::{CONNECTION_TOKEN_HEADER, RefreshError};
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
-use crate::platform::{self, BoxFuture, HttpClient, HttpResponse};
+use crate::platform::{self, BoxFuture, Cookies, HttpClient, HttpResponse};
 
 /// How a job has ended.
 pub(super) enum Done {
@@ -36,11 +36,14 @@ async fn fetch(provider: Option<TokenProvider>) -> Result<Option<AccessToken>, S
 pub(super) struct Jobs<C: WireCodec> {
     connection: Arc<Connection<C>>,
     http: Option<HttpClient>,
+    /// From the start to the end that follows.
+    cookies: Cookies,
 }
 
 impl<C: WireCodec> Jobs<C> {
     pub(super) fn new(connection: Arc<Connection<C>>) -> Self {
-        Self { connection, http: None }
+        let cookies = connection.settings.cookies();
+        Self { connection, http: None, cookies }
     }
 
     /// Nothing more will be requested soon, and an idle pool costs memory.
@@ -75,7 +78,7 @@ impl<C: WireCodec> Jobs<C> {
         url: HubUrl,
         timeout: Duration,
     ) -> Job {
-        let (http, headers) = (self.http(), self.headers());
+        let (http, headers) = (self.http(), self.headers(&url));
         let authorization = Arc::new(LinkTokens(Arc::downgrade(&self.connection)));
         Box::pin(async move {
             Done::Opened(match http {
@@ -96,7 +99,7 @@ impl<C: WireCodec> Jobs<C> {
         token: Option<AccessToken>,
         connection_token: Option<AccessToken>,
     ) -> BoxFuture<Result<HttpResponse, TransportError>> {
-        let (http, mut headers) = (self.http(), self.headers());
+        let (http, mut headers) = (self.http(), self.headers(&url));
         let id = connection_token.map(|id| (CONNECTION_TOKEN_HEADER.to_owned(), id.secret().to_owned()));
         headers.extend(id);
         Box::pin(async move { http?.post(url, token, headers, RESPONSE_LIMIT).await })
@@ -105,24 +108,25 @@ impl<C: WireCodec> Jobs<C> {
     fn http(&mut self) -> Result<HttpClient, TransportError> {
         let http = match self.http.take() {
             Some(http) => http,
-            None => {
-                let settings = &self.connection.settings;
-                HttpClient::new(settings.with_credentials, &settings.network)?
-            }
+            None => HttpClient::new(self.cookies.clone(), &self.connection.settings.network)?,
         };
         self.http = Some(http.clone());
         Ok(http)
     }
 
-    /// The user's headers come last, so that they replace the client's own.
-    fn headers(&self) -> Vec<(String, String)> {
+    /// The user's headers come last, so that they replace the client's own. Credentials among them are not for the server
+    /// that negotiate redirects to.
+    fn headers(&self, url: &HubUrl) -> Vec<(String, String)> {
+        let is_own = self.connection.lock().machine.options().url.has_same_origin(url);
+        let is_credential =
+            |name: &str| ["Authorization", "Cookie"].iter().any(|other| other.eq_ignore_ascii_case(name));
         let agent = user_agent("hubwire", env!("CARGO_PKG_VERSION"), platform::OS, platform::RUNTIME, "");
         let ours = [(platform::USER_AGENT_HEADER, agent), ("X-Requested-With", "XMLHttpRequest".to_owned())];
         let theirs = &self.connection.settings.headers;
         ours.into_iter()
             .filter(|(name, _)| !theirs.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)))
             .map(|(name, value)| (name.to_owned(), value))
-            .chain(theirs.iter().cloned())
+            .chain(theirs.iter().filter(|(name, _)| is_own || !is_credential(name)).cloned())
             .collect()
     }
 }
@@ -144,10 +148,9 @@ impl<C: WireCodec> Authorization for LinkTokens<C> {
                 Renewal::Use(token) => Ok(token),
                 Renewal::Refused => Ok(None),
                 Renewal::Ask => {
-                    let token = fetch(connection.settings.token_provider.clone()).await?;
+                    let token = fetch(connection.settings.token_provider.clone()).await;
                     let (now, unix_now) = (platform::now(), platform::unix_now());
-                    connection.lock().machine.handle_renewed_token(now, unix_now, token.clone());
-                    Ok(token)
+                    connection.lock().machine.handle_renewed_token(now, unix_now, token)
                 }
             }
         })

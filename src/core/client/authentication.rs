@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ClientMachine, Effect, TransportError, not_empty};
+use super::{ClientMachine, Effect, TransportError, provided};
 use crate::core::Moment;
 use crate::core::codec::Codec;
 use crate::core::negotiate::refresh_url;
@@ -91,10 +91,23 @@ impl<C: Codec> ClientMachine<C> {
         Renewal::Ask
     }
 
-    /// The provider has returned a new token for the transport's requests: later sockets and reconnects use it.
-    /// `unix_now` is the wall clock, which the token's `exp` counts by: the time since 1970.
-    pub fn handle_renewed_token(&mut self, now: Moment, unix_now: Duration, token: Option<AccessToken>) {
-        let token = not_empty(token);
+    /// The provider has answered [`Renewal::Ask`]: later sockets and reconnects use its token. Returns the one for the
+    /// request. `unix_now` is the wall clock, which the token's `exp` counts by: the time since 1970.
+    ///
+    /// # Errors
+    /// The provider's, or what is wrong with its token.
+    pub fn handle_renewed_token(
+        &mut self,
+        now: Moment,
+        unix_now: Duration,
+        token: Result<Option<AccessToken>, String>,
+    ) -> Result<Option<AccessToken>, String> {
+        let token = provided(token)?;
+        self.use_token(now, unix_now, token.clone());
+        Ok(token)
+    }
+
+    fn use_token(&mut self, now: Moment, unix_now: Duration, token: Option<AccessToken>) {
         let Some(link) = self.link_mut() else { return };
         link.info.token.clone_from(&token);
         if !link.redirected_token {
@@ -133,9 +146,8 @@ impl<C: Codec> ClientMachine<C> {
         if refreshing.sent.is_some() {
             return;
         }
-        match token {
+        match provided(token) {
             Ok(token) => {
-                let token = not_empty(token);
                 refreshing.sent = Some(token.clone());
                 let url = refresh_url(&self.options.url);
                 self.effects.push_back(Effect::Refresh(RefreshRequest { url, token, connection_token }));
@@ -161,7 +173,7 @@ impl<C: Codec> ClientMachine<C> {
                 // The token that was sent means nothing to the server that a redirect led to.
                 let redirected = self.link().is_some_and(|link| link.redirected_token);
                 if answer.access_token.is_some() || !redirected {
-                    self.handle_renewed_token(now, unix_now, answer.access_token.or(sent));
+                    self.use_token(now, unix_now, answer.access_token.or(sent));
                 }
                 Ok(answer.token_lifetime)
             }

@@ -5,7 +5,7 @@ use std::mem;
 use std::time::Duration;
 
 use super::link::{ConnectionInfo, FRUITLESS_RESUMES, Link, Live};
-use super::{ClientMachine, ConnectionError, Effect, Phase, TransportError, not_empty};
+use super::{ClientMachine, ConnectionError, Effect, Phase, TransportError, provided};
 use crate::core::Moment;
 use crate::core::codec::Codec;
 use crate::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
@@ -50,14 +50,14 @@ impl<C: Codec> ClientMachine<C> {
         token: Result<Option<AccessToken>, String>,
     ) {
         match &mut *self.phase {
-            Phase::FetchingToken => match token.map(not_empty) {
+            Phase::FetchingToken => match provided(token) {
                 Ok(token) => {
                     self.tokens.store(now, unix_now, token.as_ref());
                     self.negotiate(now, token);
                 }
                 Err(reason) => self.fail(now, ConnectionError::AccessToken(reason)),
             },
-            Phase::Resuming { live, fetching_token: fetching @ true, .. } => match token.map(not_empty) {
+            Phase::Resuming { live, fetching_token: fetching @ true, .. } => match provided(token) {
                 Ok(token) => {
                     *fetching = false;
                     live.link.info.token.clone_from(&token);

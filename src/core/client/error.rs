@@ -26,7 +26,16 @@ pub enum ConnectionError {
     /// The URL is `http` and its host is not this machine. Tokens and messages would travel in clear text.
     #[error("refusing to connect to {0} without TLS; use https, or allow plain http in the options")]
     InsecureUrl(HubUrl),
-    /// The caller's access token provider failed.
+    /// A header that was set with `with_header` cannot be sent.
+    #[error("a header cannot be sent: {}{reason}", HeaderPart(.name))]
+    InvalidHeader {
+        /// Which; empty when it is the name that is invalid.
+        name: String,
+        /// What is wrong. The value is not shown.
+        reason: &'static str,
+    },
+    /// The caller's access token provider failed, or its token cannot be sent in a header: it contains a line end or
+    /// another character that is not allowed there. The token is not shown.
     #[error("the access token provider failed: {0}")]
     AccessToken(String),
     /// Negotiate was answered with a refusal, or with an invalid answer.
@@ -186,6 +195,18 @@ fn failures(skipped: &[SkippedTransport]) -> impl Iterator<Item = &TransportErro
         SkipReason::Failed(error) => Some(error),
         _ => None,
     })
+}
+
+/// What of a header is wrong.
+struct HeaderPart<'a>(&'a str);
+
+impl fmt::Display for HeaderPart<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            "" => f.write_str("its name "),
+            name => write!(f, "the value of `{name}` "),
+        }
+    }
 }
 
 struct Reasons<'a>(&'a [SkippedTransport]);

@@ -114,6 +114,7 @@ use self::tokens::TokenCache;
 use crate::core::Moment;
 use crate::core::codec::Codec;
 use crate::core::handshake::HandshakeBuffer;
+use crate::core::http::value_fault;
 use crate::core::hub::{DEFAULT_PEER_LIMIT, HubMachine, Role};
 use crate::core::keepalive::{Due, KeepAlive};
 use crate::core::message::HubMessage;
@@ -512,7 +513,11 @@ impl<C: Codec> fmt::Debug for ClientMachine<C> {
     }
 }
 
-/// An empty token means no token.
-fn not_empty(token: Option<AccessToken>) -> Option<AccessToken> {
-    token.filter(|token| !token.secret().is_empty())
+/// What the access token provider has returned. An empty token means no token.
+fn provided(token: Result<Option<AccessToken>, String>) -> Result<Option<AccessToken>, String> {
+    let token = token?.filter(|token| !token.secret().is_empty());
+    match token.as_ref().and_then(|token| value_fault(token.secret())) {
+        Some(fault) => Err(["the access token ", fault].concat()),
+        None => Ok(token),
+    }
 }

@@ -9,6 +9,7 @@
 //! Source: [TransportProtocols.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/TransportProtocols.md)
 //! and the official clients.
 
+mod refusal;
 mod response;
 mod transport;
 
@@ -39,18 +40,33 @@ pub const RESPONSE_LIMIT: usize = 1024 * 1024;
 #[non_exhaustive]
 pub enum NegotiateError {
     /// The server answered with another status than 200.
-    #[error("{}", StatusHint(*.status))]
+    #[error("{}{}{}", StatusHint(*.status), if .reason.is_some() { "; the server says: " } else { "" }, .reason.as_deref().unwrap_or_default())]
     Status {
         /// The HTTP status.
         status: u16,
         /// What `Retry-After` asks for, if the server sent it.
         retry_after: Option<Duration>,
+        /// The server's reason, if it gave one in plain text or in JSON (`error`, problem details of RFC 9457); at most
+        /// 4 KiB of it, and never with the token of the request.
+        reason: Option<String>,
     },
-    /// The answer is not JSON. Something other than a SignalR server answers there: a login page, a proxy, the
-    /// index page of a web app.
+    /// The server redirects by HTTP, which is not followed on any platform: headers and token are for the server that
+    /// was asked, and browsers turn most redirected POSTs into GETs. Redirects of SignalR itself (`url` in the answer)
+    /// are.
+    #[error("negotiate was answered with{}", crate::core::http::redirect(.status.unwrap_or_default(), .location.as_deref()).as_deref().unwrap_or_default())]
+    HttpRedirect {
+        /// The HTTP status; browsers hide it.
+        status: Option<u16>,
+        /// Where to, without query and user information. Browsers hide it.
+        location: Option<String>,
+    },
+    /// The answer is a web page: a login page, that of a proxy, the index page of a web app.
     #[error(
-        "the negotiate answer is not JSON ({0}); check that the URL is a SignalR hub and that no login page or proxy answers in its place"
+        "the answer is a web page (text/html), not a negotiate answer; is a login or a proxy in between, or is the URL not that of a SignalR hub?"
     )]
+    WebPage,
+    /// The answer is not JSON. Something other than a SignalR server answers there.
+    #[error("the negotiate answer is not JSON ({0}); check that the URL is a SignalR hub")]
     NotJson(ProtocolError),
     /// The answer is JSON, but a property is missing or of the wrong kind.
     #[error("the negotiate answer is not valid: {0}")]
@@ -89,7 +105,11 @@ impl NegotiateError {
     /// The HTTP status, if the server answered with one that is not 200.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
-        if let Self::Status { status, .. } = self { Some(*status) } else { None }
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            Self::HttpRedirect { status, .. } => *status,
+            _ => None,
+        }
     }
 }
 
@@ -100,7 +120,6 @@ impl fmt::Display for StatusHint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "negotiate was answered with status {}", self.0)?;
         f.write_str(match self.0 {
-            301 | 302 | 303 | 307 | 308 => ": HTTP redirects are not followed; use the final URL",
             401 => ": the access token is missing, expired or not meant for this server; get a new one",
             403 => ": the access token is valid, but its user may not connect",
             404 => ": there is no SignalR hub at this URL, or a proxy hides it",
@@ -123,12 +142,16 @@ pub struct NegotiateRequest {
 }
 
 /// What came back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NegotiateAnswer<'a> {
-    /// The HTTP status.
+    /// The HTTP status; 0 for a redirect that a browser does not show.
     pub status: u16,
     /// What `Retry-After` asks for.
     pub retry_after: Option<Duration>,
+    /// The `Content-Type`.
+    pub content_type: Option<&'a str>,
+    /// The `Location`.
+    pub location: Option<&'a str>,
     /// The body; more than [`RESPONSE_LIMIT`] bytes need not be read.
     pub body: &'a [u8],
 }
@@ -206,9 +229,13 @@ impl Negotiation {
     pub fn handle_answer(&mut self, answer: NegotiateAnswer<'_>) -> Result<Negotiated, NegotiateError> {
         self.requests += 1;
         if answer.status != 200 {
-            return Err(NegotiateError::Status { status: answer.status, retry_after: answer.retry_after });
+            return Err(answer.refusal(self.token.as_ref()));
         }
-        let response = NegotiateResponse::parse(answer.body)?;
+        let response = NegotiateResponse::parse(answer.body).map_err(|error| match error {
+            // Some servers label JSON as a page, which is no reason to refuse it.
+            NegotiateError::NotJson(_) if answer.is_web_page() => NegotiateError::WebPage,
+            error => error,
+        })?;
         if let Some(error) = response.error {
             return Err(NegotiateError::Refused(clip(error).into_owned()));
         }
@@ -306,7 +333,7 @@ mod tests {
     use super::*;
 
     fn ok(body: &[u8]) -> NegotiateAnswer<'_> {
-        NegotiateAnswer { status: 200, retry_after: None, body }
+        NegotiateAnswer { status: 200, body, ..NegotiateAnswer::default() }
     }
 
     fn start(url: &str) -> Negotiation {
@@ -416,7 +443,7 @@ mod tests {
             let answer = NegotiateAnswer { status, ..ok(body.as_bytes()) };
             start("https://app/chat").handle_answer(answer)
         };
-        assert!(matches!(answer(200, "<!doctype html>"), Err(NegotiateError::NotJson(_))));
+        assert_eq!(answer(200, "<!doctype html>"), Err(NegotiateError::WebPage));
         assert!(matches!(answer(200, ""), Err(NegotiateError::NotJson(_))));
         assert!(matches!(answer(200, "{\"connectionId\":\"a\",\"avail"), Err(NegotiateError::NotJson(_))));
         assert_eq!(
@@ -426,6 +453,11 @@ mod tests {
         let flood = format!("{{\"error\":\"{}\"}}", "x".repeat(RESPONSE_LIMIT - 100));
         let Err(NegotiateError::Refused(kept)) = answer(200, &flood) else { panic!("not refused") };
         assert_eq!(kept.len(), crate::core::text::LIMIT);
+        for name in ["accessToken", "connectionToken"] {
+            let body = format!("{{\"url\":\"https://h\",\"{name}\":\"a\\r\\nb\"}}");
+            let error = answer(200, &body).unwrap_err().to_string();
+            assert!(error.contains(name) && error.ends_with("cannot carry"), "{error}");
+        }
         assert_eq!(answer(200, "{\"ProtocolVersion\":\"1.4\"}"), Err(NegotiateError::LegacyServer));
         let many = vec!["{\"transport\":\"X\",\"transferFormats\":[]}"; 65].join(",");
         let many = format!("{{\"connectionId\":\"a\",\"availableTransports\":[{many}]}}");

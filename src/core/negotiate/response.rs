@@ -1,6 +1,7 @@
 //! What a server answers to negotiate.
 
 use crate::core::ProtocolError;
+use crate::core::http::value_fault;
 use crate::core::json::reader::{Reader, as_integer, as_string};
 use crate::core::negotiate::{NegotiateError, RESPONSE_LIMIT};
 use crate::core::text::clip;
@@ -90,13 +91,19 @@ impl NegotiateResponse {
                         text_or_empty(value, "`connectionId` is not a string", &mut fault)?;
                 }
                 "connectionToken" => {
-                    response.connection_token =
-                        text(value, "`connectionToken` is not a string", &mut fault)?.map(AccessToken::from);
+                    let token = text(value, "`connectionToken` is not a string", &mut fault)?;
+                    if token.as_deref().and_then(value_fault).is_some() {
+                        fault("`connectionToken` has a character that a header cannot carry");
+                    }
+                    response.connection_token = token.map(AccessToken::from);
                 }
                 "url" => response.url = text(value, "`url` is not a string", &mut fault)?,
                 "accessToken" => {
-                    response.access_token =
-                        text(value, "`accessToken` is not a string", &mut fault)?.map(AccessToken::from);
+                    let token = text(value, "`accessToken` is not a string", &mut fault)?;
+                    if token.as_deref().and_then(value_fault).is_some() {
+                        fault("`accessToken` has a character that a header cannot carry");
+                    }
+                    response.access_token = token.map(AccessToken::from);
                 }
                 "error" => response.error = text(value, "`error` is not a string", &mut fault)?,
                 "negotiateVersion" => match as_integer(value) {

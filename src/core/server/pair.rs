@@ -46,7 +46,10 @@ impl Pair {
         let now = Moment::ZERO;
         client.start(now).unwrap();
         client.handle_token(now, Duration::ZERO, Ok(None));
-        client.handle_negotiate(now, Ok(NegotiateAnswer { status: 200, retry_after: None, body: ANSWER }));
+        client.handle_negotiate(
+            now,
+            Ok(NegotiateAnswer { status: 200, body: ANSWER, ..NegotiateAnswer::default() }),
+        );
         client.handle_open(now, Ok(()));
         let options = ServerOptions { stateful_buffer: Some(100_000), ..ServerOptions::default() };
         let codecs = HubProtocol::ALL.iter().map(|protocol| RawCodec(*protocol)).collect();

@@ -10,22 +10,22 @@ use tokio_tungstenite::tungstenite::Bytes;
 
 use super::proxy::ProxyServer;
 use super::{tls, tunnel};
-use crate::core::http;
+use crate::core::http::Head;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
 use crate::core::{TransportError, TransportErrorKind};
-use crate::platform::{HttpAnswer, HttpRequest, Method, Network};
+use crate::platform::{Cookies, HttpAnswer, HttpRequest, Method, Network};
 
 /// One per start of a connection, so that no connection pool outlives the runtime that it was made on.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
     client: reqwest::Client,
+    cookies: Cookies,
     network: Arc<Network>,
 }
 
 impl HttpClient {
-    /// There are no cookies here, so no credentials in the sense of browsers.
-    pub(crate) fn new(_with_credentials: bool, network: &Network) -> Result<Self, TransportError> {
+    pub(crate) fn new(cookies: Cookies, network: &Network) -> Result<Self, TransportError> {
         let client = network
             .http_client_builder()
             .map_err(unavailable)?
@@ -33,7 +33,7 @@ impl HttpClient {
             .http1_only()
             .build()
             .map_err(describe)?;
-        Ok(Self { client, network: Arc::new(network.clone()) })
+        Ok(Self { client, cookies, network: Arc::new(network.clone()) })
     }
 
     /// Sends a request and waits for the head of the answer. One that is dropped is aborted.
@@ -56,14 +56,17 @@ impl HttpClient {
         } else if request.method == Method::Post {
             builder = builder.header("Content-Length", "0");
         }
-        let request = builder.build().map_err(describe)?;
-        let response = self.execute(request).await?;
-        let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
-        Ok(HttpAnswer {
-            status: response.status().as_u16(),
-            retry_after: retry_after.and_then(http::retry_after),
-            body: HttpBody(response.into()),
-        })
+        let built = builder.build().map_err(describe)?;
+        let response = self.execute(built).await?;
+        let head = self.head(&request.url, &response);
+        Ok(HttpAnswer { head, body: HttpBody(response.into()) })
+    }
+
+    /// What an answer says before its body. The cookies that it sets are kept.
+    pub(super) fn head(&self, url: &HubUrl, response: &reqwest::Response) -> Head {
+        let headers = response.headers();
+        self.cookies.keep(url, headers);
+        Head::new(response.status().as_u16(), |name| Some(headers.get(name)?.to_str().ok()?.to_owned()))
     }
 
     async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, TransportError> {
@@ -144,10 +147,17 @@ impl HttpClient {
         headers: &[(String, String)],
     ) -> reqwest::RequestBuilder {
         let mut request = self.client.request(method, url.to_text());
+        let mut own_cookies = String::new();
         for (name, value) in headers {
-            if token.is_none() || !name.eq_ignore_ascii_case("Authorization") {
+            if name.eq_ignore_ascii_case("Cookie") {
+                own_cookies.push_str(if own_cookies.is_empty() { "" } else { "; " });
+                own_cookies.push_str(value);
+            } else if token.is_none() || !name.eq_ignore_ascii_case("Authorization") {
                 request = request.header(name, value);
             }
+        }
+        if let Some(cookies) = self.cookies.header(url, &own_cookies) {
+            request = request.header("Cookie", cookies);
         }
         match token {
             Some(token) => request.bearer_auth(token.secret()),

@@ -3,6 +3,8 @@
 #[cfg(any(feature = "client", feature = "service"))]
 mod clock;
 #[cfg(feature = "client")]
+mod cookies;
+#[cfg(feature = "client")]
 mod http;
 #[cfg(any(feature = "client", feature = "service"))]
 pub(crate) mod proxy;
@@ -19,12 +21,15 @@ mod wake;
 #[cfg(feature = "client")]
 mod web_socket;
 
+#[cfg(feature = "client")]
+pub use self::cookies::{CookieError, CookieJar};
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) use self::task::ThreadBound;
 #[cfg(any(feature = "client", feature = "service"))]
 pub(crate) use self::{clock::unix_now, tls::Network};
 #[cfg(feature = "client")]
 pub(crate) use self::{
+    cookies::Cookies,
     http::{HttpBody, HttpClient, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep},
     wake::WakeSignal,

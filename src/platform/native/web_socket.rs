@@ -126,10 +126,9 @@ impl WebSocket {
             .header("Sec-WebSocket-Version", "13")
             .header("Sec-WebSocket-Key", &key);
         let response = client.upgrade(request).await?;
-        let status = response.status().as_u16();
-        if status != 101 {
-            let error = TransportError::new("the server refused to open a WebSocket");
-            return Err(TransportError { status: Some(status), ..error });
+        let head = client.head(&url, &response);
+        if head.status != 101 {
+            return Err(head.refusal("the server refused to open a WebSocket"));
         }
         let accept = response.headers().get("Sec-WebSocket-Accept").map(|value| value.as_bytes());
         if accept != Some(derive_accept_key(key.as_bytes()).as_bytes()) {

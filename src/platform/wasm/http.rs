@@ -4,31 +4,47 @@ use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use gloo_net::http::Request;
+use js_sys::Promise;
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     AbortController, AbortSignal, ReadableStreamDefaultReader, RequestCache, RequestCredentials, RequestInit,
-    RequestMode,
+    RequestMode, RequestRedirect,
 };
 
 use crate::core::TransportError;
-use crate::core::http;
+use crate::core::http::Head;
+use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
 use crate::platform::{HttpAnswer, HttpRequest, Method, Network};
 
+/// Cookies are the browser's own work. It only has to be told whether they go to another origin than the page's.
+#[derive(Clone, Copy)]
+pub(crate) struct Cookies(RequestCredentials);
+
+impl Cookies {
+    pub(crate) fn new(with_credentials: bool) -> Self {
+        Self(if with_credentials { RequestCredentials::Include } else { RequestCredentials::SameOrigin })
+    }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// That of the page, the worker or Node.js.
+    fn fetch(request: &web_sys::Request) -> Promise;
+}
+
 #[derive(Clone)]
 pub(crate) struct HttpClient {
-    credentials: RequestCredentials,
+    cookies: Cookies,
 }
 
 impl HttpClient {
     #[allow(clippy::unnecessary_wraps, reason = "natively TLS may not be there")]
-    pub(crate) fn new(with_credentials: bool, _network: &Network) -> Result<Self, TransportError> {
-        let credentials =
-            if with_credentials { RequestCredentials::Include } else { RequestCredentials::SameOrigin };
-        Ok(Self { credentials })
+    pub(crate) fn new(cookies: Cookies, _network: &Network) -> Result<Self, TransportError> {
+        Ok(Self { cookies })
     }
 
     /// Sends a request and waits for the head of the answer. One that is dropped is aborted.
@@ -39,11 +55,11 @@ impl HttpClient {
     ) -> Result<HttpAnswer, TransportError> {
         let abort = AbortOnDrop(AbortController::new().map_err(|e| describe(&e))?);
         let request = self.request(request, token, &abort.0.signal()).map_err(|_| impossible_request())?;
-        let response = Request::from(request).send().await.map_err(|_| unreachable_server())?;
-        let retry_after = response.headers().get("Retry-After");
+        let response = JsFuture::from(fetch(&request)).await.map_err(|error| unreachable_server(&error))?;
+        let response: web_sys::Response = response.unchecked_into();
+        let headers = response.headers();
         Ok(HttpAnswer {
-            status: response.status(),
-            retry_after: retry_after.as_deref().and_then(http::retry_after),
+            head: Head::new(response.status(), |name| headers.get(name).ok()?),
             body: HttpBody {
                 reader: response.body().map(|stream| stream.get_reader().unchecked_into()),
                 piece: None,
@@ -52,7 +68,6 @@ impl HttpClient {
         })
     }
 
-    /// gloo-net's own builder has no `keepalive`, and takes the URL apart, which is kept as it is here.
     fn request(
         &self,
         request: &HttpRequest,
@@ -81,11 +96,13 @@ impl HttpClient {
         });
         options.set_headers(&headers);
         options.set_mode(RequestMode::Cors);
-        options.set_credentials(self.credentials);
+        options.set_credentials(self.cookies.0);
+        // The browser would take headers along to wherever it is sent.
+        options.set_redirect(RequestRedirect::Manual);
         options.set_cache(RequestCache::NoStore);
         options.set_signal(Some(signal));
         if request.outlives_page {
-            // web-sys has no setter for it either.
+            // web-sys has no setter for it.
             js_sys::Reflect::set(&options, &JsValue::from_str("keepalive"), &JsValue::TRUE)?;
         }
         web_sys::Request::new_with_str_and_init(&request.url.to_text(), &options)
@@ -137,8 +154,15 @@ fn impossible_request() -> TransportError {
     )
 }
 
-/// Browsers hide the reason from the page.
-fn unreachable_server() -> TransportError {
+/// Browsers hide the reason from the page. Node.js tells it as the error's `cause`.
+fn unreachable_server(error: &JsValue) -> TransportError {
+    let property = |object: &JsValue, name: &str| js_sys::Reflect::get(object, &JsValue::from_str(name)).ok();
+    if let Some(cause) = property(error, "cause").filter(|cause| cause.is_object()) {
+        let text = |name| property(&cause, name)?.as_string().filter(|text| !text.is_empty());
+        if let Some(reason) = text("message").or_else(|| text("code")) {
+            return TransportError::new(["the server cannot be reached: ", &clip(reason)].concat());
+        }
+    }
     TransportError::new(
         "the server cannot be reached, or its CORS rules do not allow this page's origin with credentials; the browser's console knows which",
     )

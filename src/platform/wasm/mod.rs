@@ -1,4 +1,4 @@
-//! The browser side: fetch by gloo-net, sockets by web-sys, and the event loop.
+//! The browser side: fetch and sockets by web-sys, and the event loop.
 
 mod http;
 mod task;
@@ -12,7 +12,7 @@ pub(crate) use send_wrapper::SendWrapper as ThreadBound;
 #[cfg(feature = "client")]
 pub(crate) use self::web_socket::{SharedBytes, SharedText};
 pub(crate) use self::{
-    http::{HttpBody, HttpClient, absolute_url},
+    http::{Cookies, HttpBody, HttpClient, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep, unix_now},
     wake::WakeSignal,
     web_socket::{Frame, WebSocket, transports},

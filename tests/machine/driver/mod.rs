@@ -262,8 +262,11 @@ impl Driver {
 
     pub(crate) fn answer_negotiate(&mut self, answer: Result<(u16, &str), TransportError>) {
         let late = !self.done(Job::Negotiate);
-        let answer =
-            answer.map(|(status, body)| NegotiateAnswer { status, retry_after: None, body: body.as_bytes() });
+        let answer = answer.map(|(status, body)| NegotiateAnswer {
+            status,
+            body: body.as_bytes(),
+            ..NegotiateAnswer::default()
+        });
         self.machine.handle_negotiate(self.now, answer);
         self.settle(late);
     }
@@ -312,7 +315,7 @@ impl Driver {
             assert!(self.machine.options().has_token_provider);
             let of_redirect = rejected.is_some_and(|token| token.secret().contains(OF_THE_REDIRECT));
             assert!(!of_redirect, "the provider has nothing to do with a redirect's token");
-            self.machine.handle_renewed_token(self.now, self.unix(), token);
+            let _ = self.machine.handle_renewed_token(self.now, self.unix(), Ok(token));
         }
         self.settle(true);
         renewal

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Authorization;
 use crate::core::TransportError;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
+use crate::core::http::Head;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 use crate::platform::{self, BoxFuture, HttpAnswer, HttpClient, HttpRequest, HttpResponse, Method};
@@ -22,7 +23,7 @@ pub(super) struct Endpoint {
 }
 
 /// `None`: there was no answer in time.
-pub(super) type Exchange = BoxFuture<Result<Option<HttpResponse>, TransportError>>;
+pub(super) type Exchange<T> = BoxFuture<Result<Option<T>, TransportError>>;
 
 impl Endpoint {
     pub(super) fn request(&self, method: Method) -> HttpRequest {
@@ -40,7 +41,7 @@ impl Endpoint {
             let mut renewed = false;
             loop {
                 let answer = self.http.send(&request, token.as_ref()).await?;
-                if answer.status != 401 || renewed {
+                if answer.head.status != 401 || renewed {
                     return Ok(answer);
                 }
                 token = match renew(&*self.authorization, token).await? {
@@ -54,7 +55,7 @@ impl Endpoint {
 
     /// Sends a request and reads the answer. `limit` is for its head: after that a message may be on its way, which
     /// would be lost with the answer.
-    pub(super) fn exchange(self: Arc<Self>, request: HttpRequest, limit: Duration) -> Exchange {
+    pub(super) fn exchange(self: Arc<Self>, request: HttpRequest, limit: Duration) -> Exchange<HttpResponse> {
         Box::pin(async move {
             let timeout = self.timeout;
             let Some(answer) = within(limit, self.send(request)).await else { return Ok(None) };
@@ -64,6 +65,14 @@ impl Endpoint {
             }
         })
     }
+
+    /// Sends a request of whose answer the head says everything: its body is not waited for.
+    pub(super) fn deliver(self: Arc<Self>, request: HttpRequest, limit: Duration) -> Exchange<Head> {
+        Box::pin(async move {
+            let answer = within(limit, self.send(request)).await.transpose()?;
+            Ok(answer.map(|answer| answer.head))
+        })
+    }
 }
 
 /// Another token, after a server rejected this one.
@@ -71,14 +80,10 @@ pub(super) async fn renew(
     authorization: &dyn Authorization,
     rejected: Option<AccessToken>,
 ) -> Result<Option<AccessToken>, TransportError> {
-    authorization
-        .renew(rejected)
-        .await
-        .map_err(|reason| refused(&["the access token could not be renewed: ", &reason].concat(), 401))
-}
-
-pub(super) fn refused(message: &str, status: u16) -> TransportError {
-    TransportError { status: Some(status), ..TransportError::new(message) }
+    authorization.renew(rejected).await.map_err(|reason| {
+        let error = TransportError::new(["the access token could not be renewed: ", &reason].concat());
+        TransportError { status: Some(401), ..error }
+    })
 }
 
 /// `None` when the time is over first.

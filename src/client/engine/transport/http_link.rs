@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::endpoint::{Endpoint, Exchange, refused};
+use super::endpoint::{Endpoint, Exchange};
 use super::long_polling::LongPolling;
 use super::server_sent_events::ServerSentEvents;
 use crate::core::TransportError;
+use crate::core::http::Head;
 use crate::platform::{self, Frame, HttpRequest, Method};
 
 /// How long the remaining messages may take to go out when a connection closes, and how long the DELETE after them.
@@ -22,7 +23,7 @@ const OUTLIVES_PAGE_LIMIT: usize = 16 * 1024;
 /// they come differs.
 pub(crate) struct HttpLink {
     endpoint: Arc<Endpoint>,
-    sending: Option<Exchange>,
+    sending: Option<Exchange<Head>>,
     receiving: Receiving,
 }
 
@@ -47,9 +48,10 @@ impl HttpLink {
         let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
         let sent = ready!(sending.as_mut().poll(cx));
         self.sending = None;
-        Poll::Ready(match sent?.map(|response| response.status) {
-            Some(200..=299) => Ok(()),
-            Some(status) => Err(refused("the server refused to take a message", status)),
+        Poll::Ready(match sent? {
+            // A page says that somebody else has taken the message.
+            Some(head) if matches!(head.status, 200..=299) && !head.is_web_page() => Ok(()),
+            Some(head) => Err(head.refusal("the server refused to take a message")),
             None => Err(TransportError::new("the server took too long to take a message")),
         })
     }
@@ -63,7 +65,7 @@ impl HttpLink {
         let endpoint = Arc::clone(&self.endpoint);
         let timeout = endpoint.timeout;
         let request = HttpRequest { body: Some(frame), outlives_page, ..endpoint.request(Method::Post) };
-        self.sending = Some(endpoint.exchange(request, timeout));
+        self.sending = Some(endpoint.deliver(request, timeout));
     }
 
     /// Sends what is left, then drops the request that it receives by, and sends a DELETE if the server would not notice
@@ -89,7 +91,7 @@ impl HttpLink {
             drop(polls);
             let goodbye = HttpRequest { outlives_page: true, ..endpoint.request(Method::Delete) };
             // A server that no longer knows the connection has already ended it.
-            let _ = endpoint.exchange(goodbye, CLOSE_TIMEOUT).await;
+            let _ = endpoint.deliver(goodbye, CLOSE_TIMEOUT).await;
         }
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::endpoint::{Endpoint, Exchange, refused};
+use super::endpoint::{Endpoint, Exchange};
 use crate::core::TransportError;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
+use crate::core::http::Head;
 use crate::core::json::reader::{Reader, as_string};
 use crate::core::negotiate::TransferFormat;
 use crate::platform::{self, BoxFuture, Frame, HttpRequest, HttpResponse, Method};
@@ -20,7 +21,7 @@ pub(super) struct LongPolling {
     format: TransferFormat,
     /// The answer to the first poll.
     first: Option<HttpResponse>,
-    poll: Option<Exchange>,
+    poll: Option<Exchange<HttpResponse>>,
     refresh: Option<BoxFuture<Result<(), TransportError>>>,
     /// Whether the last answer has led to a refresh.
     refreshed: bool,
@@ -33,9 +34,11 @@ impl LongPolling {
         format: TransferFormat,
     ) -> Result<Self, TransportError> {
         let first = poll(endpoint).await?;
-        match first.as_ref().map(|response| response.status) {
-            Some(200) => Ok(Self { format, first, poll: None, refresh: None, refreshed: false }),
-            Some(status) => Err(not_polled(status)),
+        match first {
+            Some(HttpResponse { head, .. }) if head.status != 200 || head.is_web_page() => {
+                Err(not_polled(&head))
+            }
+            Some(_) => Ok(Self { format, first, poll: None, refresh: None, refreshed: false }),
             None => Err(TransportError::new("the server did not answer the first poll")),
         }
     }
@@ -60,27 +63,25 @@ impl LongPolling {
                 }
             };
             let may_refresh = !std::mem::take(&mut self.refreshed);
-            match response {
-                None => {}
-                Some(HttpResponse { status: 200, body, .. }) if body.is_empty() => {}
-                Some(HttpResponse { status: 200, body, .. }) => {
-                    return Poll::Ready(frame(self.format, body));
-                }
-                Some(HttpResponse { status: 204, .. }) => {
+            let Some(HttpResponse { head, body }) = response else { continue };
+            match head.status {
+                200 if body.is_empty() => {}
+                200 if !head.is_web_page() => return Poll::Ready(frame(self.format, body)),
+                204 => {
                     let end = TransportError::new("the server ended the long polling connection");
                     return Poll::Ready(Err(end));
                 }
-                Some(HttpResponse { status: 409, body, .. }) if may_refresh && asks_for_refresh(&body) => {
+                409 if may_refresh && asks_for_refresh(&body) => {
                     self.refresh = Some(endpoint.authorization.refresh());
                     self.refreshed = true;
                 }
-                Some(HttpResponse { status, .. }) => return Poll::Ready(Err(not_polled(status))),
+                _ => return Poll::Ready(Err(not_polled(&head))),
             }
         }
     }
 }
 
-fn poll(endpoint: &Arc<Endpoint>) -> Exchange {
+fn poll(endpoint: &Arc<Endpoint>) -> Exchange<HttpResponse> {
     let mut request: HttpRequest = endpoint.request(Method::Get);
     // No cache on the way may answer in the server's place.
     #[allow(clippy::cast_possible_truncation, reason = "64 bits are enough for milliseconds")]
@@ -89,8 +90,8 @@ fn poll(endpoint: &Arc<Endpoint>) -> Exchange {
     Arc::clone(endpoint).exchange(request, POLL_TIMEOUT)
 }
 
-fn not_polled(status: u16) -> TransportError {
-    refused("the server refused to be polled", status)
+fn not_polled(head: &Head) -> TransportError {
+    head.refusal("the server refused to be polled")
 }
 
 fn frame(format: TransferFormat, body: Vec<u8>) -> Result<Frame, TransportError> {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::endpoint::{Endpoint, refused};
+use super::endpoint::Endpoint;
 use crate::core::TransportError;
 use crate::core::sse::EventStream;
 use crate::platform::{Frame, HttpBody, HttpRequest, Method};
@@ -20,8 +20,8 @@ impl ServerSentEvents {
     pub(super) async fn open(endpoint: &Arc<Endpoint>) -> Result<Self, TransportError> {
         let request = HttpRequest { accept: Some("text/event-stream"), ..endpoint.request(Method::Get) };
         let answer = Arc::clone(endpoint).send(request).await?;
-        if answer.status != 200 {
-            return Err(refused("the server refused to open an event stream", answer.status));
+        if answer.head.status != 200 || !answer.head.is_event_stream() {
+            return Err(answer.head.refusal("the server refused to open an event stream"));
         }
         Ok(Self { body: answer.body, events: EventStream::default(), frames: VecDeque::new() })
     }

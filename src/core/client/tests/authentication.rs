@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn an_empty_renewed_token_is_none() {
     let mut bench = stateful();
-    bench.machine.handle_renewed_token(bench.now, UNIX_NOW, Some("".into()));
+    bench.machine.handle_renewed_token(bench.now, UNIX_NOW, Ok(Some("".into()))).unwrap();
     assert_eq!(bench.machine.info().and_then(|info| info.token.as_ref()), None);
 }
 
@@ -23,7 +23,7 @@ fn a_refreshed_token_of_a_redirect_is_for_the_next_socket_but_not_for_the_app_se
     bench.open();
     bench.shake_hands();
     bench.effects();
-    bench.machine.handle_renewed_token(bench.now, UNIX_NOW, Some("newer of svc".into()));
+    bench.machine.handle_renewed_token(bench.now, UNIX_NOW, Ok(Some("newer of svc".into()))).unwrap();
     bench.machine.handle_transport_closed(bench.now, lost());
     let effects = bench.effects();
     assert!(matches!(effects[..], [Effect::CloseTransport { .. }, Effect::Open { .. }]), "{effects:?}");
@@ -107,7 +107,7 @@ fn every_refresh_ends() {
 fn a_rejected_token_is_renewed_once_for_every_attempt() {
     let mut bench = Bench::at(2);
     assert_eq!(bench.machine.handle_rejected_token(Some(&"t".into())), Renewal::Ask);
-    bench.machine.handle_renewed_token(bench.now, UNIX_NOW, Some("u".into()));
+    bench.machine.handle_renewed_token(bench.now, UNIX_NOW, Ok(Some("u".into()))).unwrap();
     assert_eq!(bench.machine.handle_rejected_token(Some(&"t".into())), Renewal::Use(Some("u".into())));
     assert_eq!(bench.machine.handle_rejected_token(Some(&"u".into())), Renewal::Refused);
     bench.open();

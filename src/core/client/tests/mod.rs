@@ -85,7 +85,7 @@ impl Bench {
     }
 
     fn answer(&mut self, status: u16, body: &str) {
-        let answer = NegotiateAnswer { status, retry_after: None, body: body.as_bytes() };
+        let answer = NegotiateAnswer { status, body: body.as_bytes(), ..NegotiateAnswer::default() };
         self.machine.handle_negotiate(self.now, Ok(answer));
     }
 

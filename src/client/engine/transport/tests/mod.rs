@@ -129,7 +129,8 @@ impl Server {
         tokens: &Arc<Tokens>,
     ) -> tokio::task::JoinHandle<Result<Link, TransportError>> {
         let headers = vec![("X-Test".to_owned(), "mine".to_owned())];
-        let http = HttpClient::new(true, &Network::default()).unwrap();
+        let cookies = crate::platform::Cookies::new(true, None);
+        let http = HttpClient::new(cookies, &Network::default()).unwrap();
         let authorization: Arc<dyn Authorization> = Arc::clone(tokens) as _;
         tokio::spawn(Link::open(transport, format, http, self.url.clone(), authorization, headers, LIMIT))
     }
