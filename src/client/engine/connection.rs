@@ -93,6 +93,9 @@ pub(crate) trait Callee<C: WireCodec>: MaybeSend + MaybeSync {
 
     /// Takes the calls of one frame, in order. Nothing that takes long, and nothing that can fail, may happen here.
     fn call(&self, connection: &Arc<Connection<C>>, frame: &C::Held, calls: Vec<Called<'_, C>>);
+
+    /// Nothing more comes for now. What was put aside to be handed over together is handed over.
+    fn flush(&self) {}
 }
 
 /// Something that goes on until this is dropped.

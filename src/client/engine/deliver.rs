@@ -44,6 +44,7 @@ impl<C: WireCodec> Connection<C> {
                 let rest = calls.split_off(calls_before - called);
                 called = calls_before;
                 self.call_back(&held, std::mem::replace(&mut calls, rest));
+                self.callee.flush();
                 match delivery {
                     Delivery::End(call, end) => call.end(end),
                     Delivery::Item(id, stream, item) => {

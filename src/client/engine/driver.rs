@@ -64,7 +64,14 @@ impl<C: WireCodec> Driver<C> {
         // Everything that is logged about a connection is in its span.
         let url = self.connection.lock().machine.options().url.clone();
         let span = tracing::info_span!("hub_connection", %url, connection_id = tracing::field::Empty);
-        poll_fn(|cx| span.in_scope(|| self.poll_run(cx))).await;
+        poll_fn(|cx| {
+            span.in_scope(|| {
+                let poll = self.poll_run(cx);
+                self.connection.callee.flush();
+                poll
+            })
+        })
+        .await;
     }
 
     fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {

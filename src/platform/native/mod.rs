@@ -1,5 +1,7 @@
 //! The native side: tokio, reqwest and rustls.
 
+#[cfg(feature = "client")]
+mod blocking;
 #[cfg(any(feature = "client", feature = "service"))]
 mod clock;
 #[cfg(feature = "client")]

@@ -46,6 +46,10 @@ pub(crate) fn unix_now() -> Duration {
     Duration::from_secs_f64(js_sys::Date::now().max(0.0) / 1000.0)
 }
 
+/// Code of the user that may take long. Returns whether there is more to do.
+#[cfg(feature = "client")]
+pub(crate) type UserCode = Box<dyn FnMut() -> bool>;
+
 /// Where futures run in the background: the one event loop.
 #[derive(Debug, Clone)]
 pub(crate) struct Runtime;
@@ -59,6 +63,12 @@ impl Runtime {
     #[allow(clippy::unused_self, reason = "natively it is the runtime")]
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         wasm_bindgen_futures::spawn_local(future);
+    }
+
+    /// Runs user code until it returns that there is no more to do. There is one thread: if it blocks, everything does.
+    #[cfg(feature = "client")]
+    pub(crate) fn run_user_code(&self, mut code: UserCode) {
+        self.spawn(async move { while code() {} });
     }
 
     #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "only Rust's calls have a time limit"))]
