@@ -84,7 +84,11 @@ pub mod leptos;
 pub mod yew;
 
 #[cfg(any(feature = "client", feature = "service"))]
-pub use crate::{arguments::Arguments, serialize::SerializeError};
+pub use crate::{
+    arguments::Arguments,
+    core::{Cause, ErrorChain},
+    serialize::SerializeError,
+};
 #[cfg(feature = "client")]
 #[doc(hidden)]
 pub mod typed;

@@ -21,7 +21,7 @@ use crate::client::engine::backlog::Waiting;
 use crate::client::engine::guard::{caught, guarded};
 use crate::client::handler::sealed::{Callable, Output};
 use crate::client::reply::{BAD_ARGUMENTS, Reply};
-use crate::core::HubProtocol;
+use crate::core::{ErrorChain, HubProtocol};
 use crate::core::codec::Payload;
 use crate::lock::lock;
 use crate::payload::{Decode as _, PayloadError};
@@ -205,7 +205,7 @@ fn read<A: serde::de::DeserializeOwned>(arguments: Payload<'_>, target: &str) ->
     match read {
         Some(Ok(arguments)) => return Some(arguments),
         Some(Err(error)) => {
-            tracing::error!(target_method = target, %error, "arguments of another type than the handler's");
+            tracing::error!(target_method = target, error = %ErrorChain::new(&error), "arguments of another type than the handler's");
         }
         None => tracing::error!(target_method = target, "reading the arguments panicked"),
     }
@@ -216,12 +216,17 @@ fn read<A: serde::de::DeserializeOwned>(arguments: Payload<'_>, target: &str) ->
 fn attend_at_once<M, H: Callable<M>>(handler: &mut H, arguments: H::Arguments, target: &str) {
     let output =
         caught(|| match pin!(handler.call(arguments)).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(output) => result(output, None).map(drop),
+            Poll::Ready(output) => result(output, None, target).map(drop),
             Poll::Pending => Ok(()),
         });
-    if let Err(error) = output.unwrap_or_else(|| Err(PANICKED.to_owned())) {
-        tracing::error!(target_method = target, error, "a handler failed");
+    if output.is_none() {
+        panicked(target);
     }
+}
+
+fn panicked(target: &str) -> String {
+    tracing::error!(target_method = target, "a handler panicked");
+    PANICKED.to_owned()
 }
 
 /// One call after the other, until none waits.
@@ -263,23 +268,25 @@ async fn attend<M, H: Callable<M>>(
     .await;
     let Some(output) = output else { return };
     let protocol = reply.as_ref().map(Reply::protocol);
-    let result = output.and_then(|output| caught(|| result(output, protocol)));
-    let result = result.unwrap_or_else(|| Err(PANICKED.to_owned()));
-    if let Err(error) = &result {
-        tracing::error!(target_method = target, error, "a handler failed");
-    }
+    let result = output.and_then(|output| caught(|| result(output, protocol, target)));
+    let result = result.unwrap_or_else(|| Err(panicked(target)));
     if let Some(reply) = reply {
         reply.give(result).await;
     }
 }
 
-/// What a handler returned, as bytes if the result is awaited.
-fn result(output: impl Output, protocol: Option<HubProtocol>) -> Result<Vec<u8>, String> {
-    let value = output.into_result()?;
+/// What a handler returned, as bytes if the result is awaited. An error is an answer like any other: whether it has to be
+/// logged, its handler knows.
+fn result(output: impl Output, protocol: Option<HubProtocol>, target: &str) -> Result<Vec<u8>, String> {
+    let value = output.into_result().inspect_err(|error| {
+        tracing::debug!(target_method = target, error, "a handler answers with an error");
+    })?;
     let mut bytes = Vec::new();
     if let Some(protocol) = protocol {
-        serialize(protocol, &mut bytes, &value)
-            .map_err(|error| format!("Client failed to serialize the result: {error}"))?;
+        serialize(protocol, &mut bytes, &value).map_err(|error| {
+            tracing::error!(target_method = target, %error, "the result of a handler cannot be serialized");
+            format!("Client failed to serialize the result: {error}")
+        })?;
     }
     Ok(bytes)
 }

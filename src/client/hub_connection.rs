@@ -247,7 +247,7 @@ impl HubConnection {
     ///     async move {
     ///         let Some(hub) = hub else { return };
     ///         if let Err(error) = hub.send("Awake", (name,)).await {
-    ///             eprintln!("{error}");
+    ///             eprintln!("{}", hubwire::ErrorChain::new(&error));
     ///         }
     ///     }
     /// });
@@ -322,7 +322,7 @@ impl HubConnection {
     /// # fn run(hub: &hubwire::HubConnection) {
     /// hub.on_event(|event| {
     ///     if let ConnectionEvent::Disconnected { error } = event {
-    ///         println!("the connection has ended: {error}");
+    ///         println!("the connection has ended: {}", hubwire::ErrorChain::new(&error));
     ///     }
     /// });
     /// # }

@@ -29,6 +29,11 @@ pub fn retry_after(value: &str) -> Option<Duration> {
     Some(digits.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs).min(MAX_RETRY_AFTER))
 }
 
+/// Whether a request that was refused with this status may succeed later.
+pub(super) fn may_pass(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

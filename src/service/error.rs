@@ -6,6 +6,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
+    core::ErrorChain,
     serialize::SerializeError,
     service::credentials::error::{Cause, CredentialError},
 };
@@ -395,8 +396,8 @@ impl fmt::Display for Failures<'_> {
         for (index, EndpointFailure { name, endpoint, error }) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             match name.as_str() {
-                "" => write!(f, "{separator}{endpoint}: {error}")?,
-                name => write!(f, "{separator}{name} ({endpoint}): {error}")?,
+                "" => write!(f, "{separator}{endpoint}: {}", ErrorChain::new(error))?,
+                name => write!(f, "{separator}{name} ({endpoint}): {}", ErrorChain::new(error))?,
             }
         }
         Ok(())

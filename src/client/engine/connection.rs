@@ -15,6 +15,7 @@ use crate::client::engine::events::{ConnectionEvent, Listen, Listeners};
 use crate::client::engine::events::{ConnectionEvents, EventCallback};
 use crate::client::engine::retry::RetryPolicy;
 use crate::client::engine::room::Room;
+use crate::core::Cause;
 use crate::core::client::{ClientMachine, ClientOptions, ConnectionError, ConnectionInfo, ConnectionState};
 use crate::core::codec::Codec;
 use crate::core::message::{Invocation, Outcome};
@@ -29,11 +30,11 @@ pub(crate) type TokenProvider = Arc<dyn ProvideToken>;
 
 /// Asks for a token. `None` means to connect without one.
 pub(crate) trait ProvideToken: MaybeSend + MaybeSync {
-    fn provide(&self) -> BoxFuture<Result<Option<AccessToken>, String>>;
+    fn provide(&self) -> BoxFuture<Result<Option<AccessToken>, Cause>>;
 }
 
-impl<F: Fn() -> BoxFuture<Result<Option<AccessToken>, String>> + MaybeSend + MaybeSync> ProvideToken for F {
-    fn provide(&self) -> BoxFuture<Result<Option<AccessToken>, String>> {
+impl<F: Fn() -> BoxFuture<Result<Option<AccessToken>, Cause>> + MaybeSend + MaybeSync> ProvideToken for F {
+    fn provide(&self) -> BoxFuture<Result<Option<AccessToken>, Cause>> {
         self()
     }
 }

@@ -7,7 +7,7 @@ use crate::client::engine::connection::{
     CallEnd, Called, ClientCall, Connection, Shared, Subscriber, Waiting,
 };
 use crate::client::engine::events::ConnectionEvent;
-use crate::core::Moment;
+use crate::core::{ErrorChain, Moment};
 use crate::core::client::{ConnectionError, Effect};
 use crate::core::hub::HubEvent;
 use crate::core::message::Outcome;
@@ -97,7 +97,7 @@ impl<C: WireCodec> Connection<C> {
                 }
             }
             Effect::Reconnecting(error) => {
-                tracing::info!(reason = %error, "reconnecting");
+                tracing::info!(reason = %ErrorChain::new(&*error), "reconnecting");
                 let error = Arc::unwrap_or_clone(error);
                 self.lock().tell(&ConnectionEvent::Reconnecting { error });
             }
@@ -108,7 +108,7 @@ impl<C: WireCodec> Connection<C> {
                         ConnectionEvent::AuthenticationRefreshed { lifetime: *lifetime }
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "refreshing the authentication failed");
+                        tracing::warn!(error = %ErrorChain::new(error), "refreshing the authentication failed");
                         ConnectionEvent::AuthenticationRefreshFailed { error: error.clone() }
                     }
                 };
@@ -179,7 +179,7 @@ impl<C: WireCodec> Shared<C> {
     pub(super) fn disconnected(&mut self, error: &Arc<ConnectionError>) -> Waiting {
         match &**error {
             ConnectionError::Stopped => tracing::info!("disconnected: the connection was stopped"),
-            error => tracing::error!(reason = %error, "disconnected"),
+            error => tracing::error!(reason = %ErrorChain::new(error), "disconnected"),
         }
         self.last_end = Some(Arc::clone(error));
         self.tell(&ConnectionEvent::Disconnected { error: (**error).clone() });

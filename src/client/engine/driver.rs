@@ -13,7 +13,7 @@ use crate::client::engine::codec::WireCodec;
 use crate::client::engine::connection::{Connection, Waiting};
 use crate::client::engine::jobs::{Done, Job, Jobs};
 use crate::client::engine::wire::{Brought, Timer, Wire, poll_once};
-use crate::core::Moment;
+use crate::core::{ErrorChain, Moment};
 use crate::core::client::{ConnectionError, Effect};
 use crate::core::negotiate::NegotiateAnswer;
 use crate::platform::{self, HttpResponse, Wake, WakeSignal};
@@ -136,7 +136,7 @@ impl<C: WireCodec> Driver<C> {
             }
             Effect::AskRetryPolicy(context) => {
                 if context.previous_retry_count > 0 {
-                    tracing::info!(attempt = context.previous_retry_count, reason = %context.reason, "an attempt to connect failed");
+                    tracing::info!(attempt = context.previous_retry_count, reason = %ErrorChain::new(&context.reason), "an attempt to connect failed");
                 }
                 self.step = Some(self.jobs.retry_delay(context));
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{ClientMachine, Effect, TransportError, not_empty};
-use crate::core::Moment;
+use crate::core::{Cause, Moment};
 use crate::core::codec::Codec;
 use crate::core::negotiate::refresh_url;
 use crate::core::refresh::{RefreshAnswer, RefreshError, RefreshTimer};
@@ -123,7 +123,7 @@ impl<C: Codec> ClientMachine<C> {
     }
 
     /// The access token provider has answered [`Effect::FetchRefreshToken`].
-    pub fn handle_refresh_token(&mut self, now: Moment, token: Result<Option<AccessToken>, String>) {
+    pub fn handle_refresh_token(&mut self, now: Moment, token: Result<Option<AccessToken>, Cause>) {
         let connection_token = self.live().and_then(|live| live.link.connection_token.clone());
         let (Some(refreshing), Some(connection_token)) =
             (&mut self.authentication.refreshing, connection_token)
@@ -140,7 +140,7 @@ impl<C: Codec> ClientMachine<C> {
                 let url = refresh_url(&self.options.url);
                 self.effects.push_back(Effect::Refresh(RefreshRequest { url, token, connection_token }));
             }
-            Err(reason) => self.refreshed(now, Err(RefreshError::AccessToken(reason))),
+            Err(cause) => self.refreshed(now, Err(RefreshError::AccessToken(cause))),
         }
     }
 

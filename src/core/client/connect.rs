@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::link::{ConnectionInfo, FRUITLESS_RESUMES, Link, Live};
 use super::{ClientMachine, ConnectionError, Effect, Phase, TransportError, not_empty};
-use crate::core::Moment;
+use crate::core::{Cause, Moment};
 use crate::core::codec::Codec;
 use crate::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
 use crate::core::keepalive::KeepAlive;
@@ -47,7 +47,7 @@ impl<C: Codec> ClientMachine<C> {
         &mut self,
         now: Moment,
         unix_now: Duration,
-        token: Result<Option<AccessToken>, String>,
+        token: Result<Option<AccessToken>, Cause>,
     ) {
         match &mut *self.phase {
             Phase::FetchingToken => match token.map(not_empty) {
@@ -55,7 +55,7 @@ impl<C: Codec> ClientMachine<C> {
                     self.tokens.store(now, unix_now, token.as_ref());
                     self.negotiate(now, token);
                 }
-                Err(reason) => self.fail(now, ConnectionError::AccessToken(reason)),
+                Err(cause) => self.fail(now, ConnectionError::AccessToken(cause)),
             },
             Phase::Resuming { live, fetching_token: fetching @ true, .. } => match token.map(not_empty) {
                 Ok(token) => {

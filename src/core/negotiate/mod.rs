@@ -49,9 +49,9 @@ pub enum NegotiateError {
     /// The answer is not JSON. Something other than a SignalR server answers there: a login page, a proxy, the
     /// index page of a web app.
     #[error(
-        "the negotiate answer is not JSON ({0}); check that the URL is a SignalR hub and that no login page or proxy answers in its place"
+        "the negotiate answer is not JSON; check that the URL is a SignalR hub and that no login page or proxy answers in its place"
     )]
-    NotJson(ProtocolError),
+    NotJson(#[source] ProtocolError),
     /// The answer is JSON, but a property is missing or of the wrong kind.
     #[error("the negotiate answer is not valid: {0}")]
     Invalid(&'static str),
@@ -72,8 +72,8 @@ pub enum NegotiateError {
     #[error("negotiate was redirected {REQUEST_LIMIT} times; two servers may be redirecting to each other")]
     RedirectLimit,
     /// The server redirects to something that is not a URL.
-    #[error("the server redirects to an invalid URL: {0}")]
-    RedirectUrl(UrlError),
+    #[error("the server redirects to an invalid URL")]
+    RedirectUrl(#[source] UrlError),
     /// The server redirects from https to http. The token would travel in clear text.
     #[error("the server redirects from https to http, which is refused; use an https endpoint")]
     InsecureRedirect,

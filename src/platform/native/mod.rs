@@ -28,7 +28,7 @@ pub(crate) use self::{clock::unix_now, tls::Network};
 #[cfg(feature = "client")]
 pub(crate) use self::{
     http::{HttpBody, HttpClient, absolute_url},
-    task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep},
+    task::{BoxFuture, IntoCause, MaybeSend, MaybeSync, Runtime, now, sleep},
     wake::WakeSignal,
     web_socket::{Frame, SharedBytes, SharedText, WebSocket, transports},
 };

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 #[cfg(feature = "client")]
 use super::blocking::{Threads, UserCode};
 use crate::core::Moment;
-use crate::core::TransportError;
+use crate::core::{Cause, TransportError};
 
 /// `Send`, where there are threads.
 pub trait MaybeSend: Send {}
@@ -21,6 +21,18 @@ impl<T: Send + ?Sized> MaybeSend for T {}
 /// `Sync`, where there are threads.
 pub trait MaybeSync: Sync {}
 impl<T: Sync + ?Sized> MaybeSync for T {}
+
+/// An error of the user's, or the text of one: what `?` turns into a `Box<dyn Error + Send + Sync>`.
+pub trait IntoCause {
+    /// The error as the cause of one of ours.
+    fn into_cause(self) -> Cause;
+}
+
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> IntoCause for E {
+    fn into_cause(self) -> Cause {
+        Cause::new(self)
+    }
+}
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -40,7 +52,7 @@ pub(crate) struct Runtime {
 impl Runtime {
     /// The one that this is called from.
     pub(crate) fn current() -> Result<Self, TransportError> {
-        let missing = |_| TransportError::new("there is no tokio runtime here; call from within one");
+        let missing = |error| TransportError::because_of("start it from within a tokio runtime", Cause::new(error));
         let handle = Handle::try_current().map_err(missing)?;
         Ok(Self {
             #[cfg(feature = "client")]

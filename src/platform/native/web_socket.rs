@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use super::http::{HttpClient, describe};
 use super::read_ahead::ReadAhead;
-use crate::core::TransportError;
+use crate::core::{Cause, TransportError};
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::core::negotiate::Transports;
 use crate::core::text::clip;
@@ -182,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                     continue;
                 }
                 Some(Ok(_)) => continue,
-                Some(Err(error)) => Err(TransportError::new(error.to_string())),
+                Some(Err(error)) => Err(from_tungstenite(error)),
             });
         }
     }
@@ -229,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 }
 
 fn from_tungstenite(error: Error) -> TransportError {
-    TransportError::new(error.to_string())
+    TransportError::because_of("the WebSocket failed", Cause::new(error))
 }
 
 #[cfg(test)]

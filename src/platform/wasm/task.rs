@@ -12,6 +12,8 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::core::Moment;
+#[cfg(feature = "client")]
+use crate::core::Cause;
 use crate::core::TransportError;
 
 /// `Send`, where there are threads: not here.
@@ -21,6 +23,37 @@ impl<T: ?Sized> MaybeSend for T {}
 /// `Sync`, where there are threads: not here.
 pub trait MaybeSync {}
 impl<T: ?Sized> MaybeSync for T {}
+
+/// An error of the user's, or the text of one: what `?` turns into a `Box<dyn Error>`. Those that hold values of
+/// JavaScript stay on their thread, so their texts are kept.
+#[cfg(feature = "client")]
+pub trait IntoCause {
+    /// The error as the cause of one of ours.
+    fn into_cause(self) -> Cause;
+}
+
+#[cfg(feature = "client")]
+impl<E: Into<Box<dyn std::error::Error>>> IntoCause for E {
+    fn into_cause(self) -> Cause {
+        Cause::new(Texts::of(&*self.into()))
+    }
+}
+
+/// An error by its text, and the texts of what is behind it.
+#[cfg(feature = "client")]
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+struct Texts {
+    text: String,
+    source: Option<Box<Self>>,
+}
+
+#[cfg(feature = "client")]
+impl Texts {
+    fn of(error: &dyn std::error::Error) -> Self {
+        Self { text: error.to_string(), source: error.source().map(Self::of).map(Box::new) }
+    }
+}
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 

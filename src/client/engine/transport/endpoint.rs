@@ -74,7 +74,7 @@ pub(super) async fn renew(
     authorization
         .renew(rejected)
         .await
-        .map_err(|reason| refused(&["the access token could not be renewed: ", &reason].concat(), 401))
+        .map_err(|cause| TransportError { cause: Some(cause), ..refused("the access token could not be renewed", 401) })
 }
 
 pub(super) fn refused(message: &str, status: u16) -> TransportError {

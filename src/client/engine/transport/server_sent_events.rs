@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::endpoint::{Endpoint, refused};
-use crate::core::TransportError;
+use crate::core::{Cause, TransportError};
 use crate::core::sse::EventStream;
 use crate::platform::{Frame, HttpBody, HttpRequest, Method};
 
@@ -36,7 +36,7 @@ impl ServerSentEvents {
         let frames = &mut self.frames;
         self.events
             .feed(&chunk?, |event| frames.push_back(Frame::from(event)))
-            .map_err(|error| TransportError::new(error.to_string()))?;
+            .map_err(|error| TransportError::because_of("the event stream is malformed", Cause::new(error)))?;
         // A comment, or a part of an event: a sign of life, which an empty frame is as well.
         Poll::Ready(Ok(frames.pop_front().unwrap_or_else(|| Frame::from(""))))
     }

@@ -8,7 +8,7 @@ mod stateful;
 
 use super::link::FRUITLESS_RESUMES;
 use super::*;
-use crate::core::ProtocolError;
+use crate::core::{Cause, ProtocolError};
 use crate::core::codec::{Frame, Payload, RawCodec};
 use crate::core::hub::{CallKind, HubEvent};
 use crate::core::message::Outcome;
@@ -80,7 +80,7 @@ impl Bench {
         self.machine.invoke(kind, "M", Payload::Json("[]"), 0).unwrap().id
     }
 
-    fn token(&mut self, token: Result<Option<AccessToken>, String>) {
+    fn token(&mut self, token: Result<Option<AccessToken>, Cause>) {
         self.machine.handle_token(self.now, UNIX_NOW, token);
     }
 

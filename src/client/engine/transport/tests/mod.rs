@@ -17,6 +17,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
+use crate::core::Cause;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::platform::Network;
 
@@ -153,7 +154,7 @@ impl Server {
 struct Tokens {
     current: Mutex<Option<AccessToken>>,
     /// What renewing gives: a token, none, or an error.
-    renewed: Mutex<VecDeque<Result<Option<AccessToken>, String>>>,
+    renewed: Mutex<VecDeque<Result<Option<AccessToken>, Cause>>>,
     rejected: Mutex<Vec<Option<AccessToken>>>,
     refreshes: Mutex<u32>,
 }
@@ -182,7 +183,7 @@ impl Authorization for Tokens {
         self.current.lock().unwrap().clone()
     }
 
-    fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, String>> {
+    fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, Cause>> {
         self.rejected.lock().unwrap().push(rejected);
         let renewed = self.renewed.lock().unwrap().pop_front().expect("no more renewals than planned");
         if let Ok(token) = &renewed {
