@@ -46,6 +46,8 @@ mod platform;
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "a wasm build has no services"))]
 mod arguments;
 pub mod core;
+#[cfg(all(native, test, feature = "client"))]
+mod error_chains;
 #[cfg(feature = "client")]
 mod payload;
 #[cfg(any(feature = "client", feature = "service"))]

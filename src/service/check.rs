@@ -82,7 +82,7 @@ pub enum CheckProblem {
     #[error("there is a likely mistake in the connection string")]
     ConnectionString(#[source] ConnectionStringWarning),
     /// The address does not answer.
-    #[error("the service cannot be reached. Check the endpoint's address, DNS, and firewall and proxy settings")]
+    #[error("the service cannot be reached; check the endpoint's address, DNS, and firewall and proxy settings")]
     Unreachable(#[source] ServiceError),
     /// The endpoint is not Azure SignalR Service.
     #[error(
