@@ -31,8 +31,8 @@ macro_rules! variants {
         fn is_listed(error: &$name) {
             match error { $(variants!(@ $name $variant $fields) => {})+ }
         }
-        let all: All = vec![$(Box::<$name>::from($error)),+];
-        all
+        let all: Vec<$name> = vec![$($error),+];
+        all.into_iter().map(|error| -> Box<dyn Error> { Box::new(error) }).collect::<All>()
     }};
     (@ $name:ident $variant:ident ()) => { $name::$variant };
     (@ $name:ident $variant:ident (_)) => { $name::$variant(..) };
@@ -160,8 +160,7 @@ fn of_core() -> All {
 }
 
 fn of_connections() -> All {
-    let skipped =
-        SkippedTransport { transport: "WebSockets".to_owned(), reason: SkipReason::Failed(lost()) };
+    let skipped = SkippedTransport { transport: "WebSockets".to_owned(), reason: SkipReason::Failed(lost()) };
     variants! { ConnectionError:
         InvalidUrl(_) => ConnectionError::InvalidUrl(UrlError::Scheme),
         InsecureUrl(_) => ConnectionError::InsecureUrl(url()),
@@ -202,7 +201,6 @@ fn of_calls() -> All {
     all.push(Box::new(unwritable));
     all
 }
-
 
 #[test]
 fn errors_of_the_protocol() {

@@ -11,12 +11,12 @@ use crate::client::engine::events::{ConnectionEvent, EventCallback};
 use crate::client::engine::retry::RetryPolicy;
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::Handlers;
-use crate::core::{Cause, HubProtocol};
 use crate::core::client::{ClientOptions, ConnectionError};
 use crate::core::codec::RawCodec;
 use crate::core::negotiate::Transports;
 use crate::core::token::AccessToken;
 use crate::core::url::UrlError;
+use crate::core::{Cause, HubProtocol};
 use crate::platform::{self, BoxFuture, IntoCause, MaybeSend, MaybeSync};
 
 /// Sets up a [`HubConnection`]. Names and defaults are those of the official clients.

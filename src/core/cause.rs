@@ -18,6 +18,18 @@ impl Cause {
     }
 }
 
+impl From<&str> for Cause {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Cause {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
 impl From<Box<dyn Error + Send + Sync>> for Cause {
     fn from(error: Box<dyn Error + Send + Sync>) -> Self {
         Self::new(error)

@@ -17,7 +17,6 @@ use crate::client::{
     Backlog, CallEnd, Called, Callee, Caller, ClientCall, Connection, ConnectionEvent, ConnectionSettings,
     Job, Listen, RetryPolicy, StopOnDrop, Subscriber, TokenProvider, Waiting, WireCodec,
 };
-use crate::core::{Cause, ErrorChain};
 use crate::core::client::{ClientOptions, ConnectionError, RetryContext};
 use crate::core::message::Outcome;
 use crate::core::negotiate::Transports;

@@ -82,7 +82,9 @@ pub enum CheckProblem {
     #[error("there is a likely mistake in the connection string")]
     ConnectionString(#[source] ConnectionStringWarning),
     /// The address does not answer.
-    #[error("the service cannot be reached; check the endpoint's address, DNS, and firewall and proxy settings")]
+    #[error(
+        "the service cannot be reached; check the endpoint's address, DNS, and firewall and proxy settings"
+    )]
     Unreachable(#[source] ServiceError),
     /// The endpoint is not Azure SignalR Service.
     #[error(
@@ -276,8 +278,12 @@ impl fmt::Display for EndpointReport {
         for (step, outcome) in &self.findings {
             match outcome {
                 CheckOutcome::Passed(found) => write!(f, "\n  ok       {step}: {found}")?,
-                CheckOutcome::Limited(problem) => write!(f, "\n  limited  {step}: {}", ErrorChain::new(problem))?,
-                CheckOutcome::Failed(problem) => write!(f, "\n  problem  {step}: {}", ErrorChain::new(problem))?,
+                CheckOutcome::Limited(problem) => {
+                    write!(f, "\n  limited  {step}: {}", ErrorChain::new(problem))?
+                }
+                CheckOutcome::Failed(problem) => {
+                    write!(f, "\n  problem  {step}: {}", ErrorChain::new(problem))?
+                }
             }
         }
         Ok(())

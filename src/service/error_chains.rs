@@ -1,6 +1,6 @@
 //! The errors of this module by the rule of all errors, which `crate::error_chains` says.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 use crate::{
     core::Cause,
@@ -95,12 +95,12 @@ fn of_credentials() -> All {
 fn of_calls() -> All {
     variants! { ServiceError:
         Credential(_) => ServiceError::Credential(CredentialError::Connection(cause())),
-        Unauthorized(_) => refusal(401).into(),
-        Forbidden(_) => refusal(403).into(),
-        NotFound(_) => refusal(404).into(),
-        BadRequest(_) => refusal(400).into(),
-        Throttled(_) => refusal(429).into(),
-        Failed(_) => refusal(500).into(),
+        Unauthorized(_) => ServiceError::from(refusal(401)),
+        Forbidden(_) => ServiceError::from(refusal(403)),
+        NotFound(_) => ServiceError::from(refusal(404)),
+        BadRequest(_) => ServiceError::from(refusal(400)),
+        Throttled(_) => ServiceError::from(refusal(429)),
+        Failed(_) => ServiceError::from(refusal(500)),
         Connection{} => unreachable(),
         Timeout{} => ServiceError::Timeout { operation: Operation::Send, after: Duration::from_secs(1) },
         InvalidResponse{} => ServiceError::InvalidResponse { operation: Operation::Send, reason: "it is empty" },

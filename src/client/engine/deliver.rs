@@ -7,10 +7,10 @@ use crate::client::engine::connection::{
     CallEnd, Called, ClientCall, Connection, Shared, Subscriber, Waiting,
 };
 use crate::client::engine::events::ConnectionEvent;
-use crate::core::{ErrorChain, Moment};
 use crate::core::client::{ConnectionError, Effect};
 use crate::core::hub::HubEvent;
 use crate::core::message::Outcome;
+use crate::core::{ErrorChain, Moment};
 use crate::platform::Frame;
 
 /// How many messages are read while the connection is locked. A frame may hold millions.

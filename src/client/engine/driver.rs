@@ -13,9 +13,9 @@ use crate::client::engine::codec::WireCodec;
 use crate::client::engine::connection::{Connection, Waiting};
 use crate::client::engine::jobs::{Done, Job, Jobs};
 use crate::client::engine::wire::{Brought, Timer, Wire, poll_once};
-use crate::core::{ErrorChain, Moment};
 use crate::core::client::{ConnectionError, Effect};
 use crate::core::negotiate::NegotiateAnswer;
+use crate::core::{ErrorChain, Moment};
 use crate::platform::{self, HttpResponse, Wake, WakeSignal};
 
 /// It lives from one start to the end that follows, through all reconnects.

@@ -163,7 +163,9 @@ impl<C: WireCodec> Authorization for LinkTokens<C> {
             };
             match refreshed {
                 Ok(_) => Ok(()),
-                Err(error) => Err(TransportError::because_of("the authentication was not refreshed", Cause::new(error))),
+                Err(error) => {
+                    Err(TransportError::because_of("the authentication was not refreshed", Cause::new(error)))
+                }
             }
         })
     }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{ClientMachine, Effect, TransportError, not_empty};
-use crate::core::{Cause, Moment};
 use crate::core::codec::Codec;
 use crate::core::negotiate::refresh_url;
 use crate::core::refresh::{RefreshAnswer, RefreshError, RefreshTimer};
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+use crate::core::{Cause, Moment};
 
 /// What to POST for a refresh. There is no body.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::link::{ConnectionInfo, FRUITLESS_RESUMES, Link, Live};
 use super::{ClientMachine, ConnectionError, Effect, Phase, TransportError, not_empty};
-use crate::core::{Cause, Moment};
 use crate::core::codec::Codec;
 use crate::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
 use crate::core::keepalive::KeepAlive;
@@ -17,6 +16,7 @@ use crate::core::negotiate::{
 };
 use crate::core::text::clip;
 use crate::core::token::AccessToken;
+use crate::core::{Cause, Moment};
 
 impl<C: Codec> ClientMachine<C> {
     pub(super) fn attempt(&mut self, now: Moment) {

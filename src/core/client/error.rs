@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::negotiate::{NegotiateError, SkipReason, SkippedTransport};
 use crate::core::http::may_pass;
+use crate::core::negotiate::{NegotiateError, SkipReason, SkippedTransport};
 use crate::core::url::{HubUrl, UrlError};
 use crate::core::{Cause, ProtocolError, TransportError, TransportErrorKind};
 

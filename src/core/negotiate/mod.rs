@@ -69,7 +69,7 @@ pub enum NegotiateError {
     #[error("the server refuses the connection: {0}")]
     Refused(String),
     /// Redirects did not end.
-    #[error("negotiate was redirected {REQUEST_LIMIT} times; two servers may be redirecting to each other")]
+    #[error("there were {REQUEST_LIMIT} redirects; two servers may be redirecting to each other")]
     RedirectLimit,
     /// The server redirects to something that is not a URL.
     #[error("the server redirects to an invalid URL")]
@@ -98,7 +98,7 @@ struct StatusHint(u16);
 
 impl fmt::Display for StatusHint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "negotiate was answered with status {}", self.0)?;
+        write!(f, "the server answered with status {}", self.0)?;
         f.write_str(match self.0 {
             301 | 302 | 303 | 307 | 308 => ": HTTP redirects are not followed; use the final URL",
             401 => ": the access token is missing, expired or not meant for this server; get a new one",

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::BitOr;
 
-use crate::core::{ErrorChain, TransportError};
 use crate::core::negotiate::AvailableTransport;
+use crate::core::{ErrorChain, TransportError};
 
 /// A way to carry messages over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -52,7 +52,8 @@ pub(crate) struct Runtime {
 impl Runtime {
     /// The one that this is called from.
     pub(crate) fn current() -> Result<Self, TransportError> {
-        let missing = |error| TransportError::because_of("start it from within a tokio runtime", Cause::new(error));
+        let missing =
+            |error| TransportError::because_of("start it from within a tokio runtime", Cause::new(error));
         let handle = Handle::try_current().map_err(missing)?;
         Ok(Self {
             #[cfg(feature = "client")]

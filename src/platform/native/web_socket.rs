@@ -16,12 +16,12 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use super::http::{HttpClient, describe};
 use super::read_ahead::ReadAhead;
-use crate::core::{Cause, TransportError};
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::core::negotiate::Transports;
 use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+use crate::core::{Cause, TransportError};
 use crate::platform::SharedFrame;
 
 /// What tungstenite holds for each connection.

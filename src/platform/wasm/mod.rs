@@ -10,9 +10,9 @@ mod web_socket;
 pub(crate) use send_wrapper::SendWrapper as ThreadBound;
 
 #[cfg(feature = "client")]
-pub(crate) use self::web_socket::{SharedBytes, SharedText};
-#[cfg(feature = "client")]
 pub(crate) use self::task::IntoCause;
+#[cfg(feature = "client")]
+pub(crate) use self::web_socket::{SharedBytes, SharedText};
 pub(crate) use self::{
     http::{HttpBody, HttpClient, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep, unix_now},

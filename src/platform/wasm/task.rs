@@ -11,9 +11,9 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::core::Moment;
 #[cfg(feature = "client")]
 use crate::core::Cause;
+use crate::core::Moment;
 use crate::core::TransportError;
 
 /// `Send`, where there are threads: not here.

@@ -1,7 +1,7 @@
 //! A chat and a live clock in Leptos.
 
-use hubwire::{ConnectionState, ErrorChain};
 use hubwire::leptos::{provide_hub, use_hub_event, use_hub_handler, use_hub_invoke, use_hub_state};
+use hubwire::{ConnectionState, ErrorChain};
 use leptos::prelude::*;
 
 const NAME: &str = "Leptos";

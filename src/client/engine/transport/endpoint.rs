@@ -71,10 +71,10 @@ pub(super) async fn renew(
     authorization: &dyn Authorization,
     rejected: Option<AccessToken>,
 ) -> Result<Option<AccessToken>, TransportError> {
-    authorization
-        .renew(rejected)
-        .await
-        .map_err(|cause| TransportError { cause: Some(cause), ..refused("the access token could not be renewed", 401) })
+    authorization.renew(rejected).await.map_err(|cause| TransportError {
+        cause: Some(cause),
+        ..refused("the access token could not be renewed", 401)
+    })
 }
 
 pub(super) fn refused(message: &str, status: u16) -> TransportError {

@@ -21,10 +21,10 @@ use self::endpoint::{Endpoint, renew};
 use self::http_link::{HttpLink, Receiving};
 use self::long_polling::LongPolling;
 use self::server_sent_events::ServerSentEvents;
-use crate::core::{Cause, TransportError};
 use crate::core::negotiate::{TransferFormat, Transport};
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+use crate::core::{Cause, TransportError};
 use crate::platform::{BoxFuture, Frame, HttpClient, MaybeSend, MaybeSync, WebSocket};
 
 /// Where the requests of a connection get their token from.

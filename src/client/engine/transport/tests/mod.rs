@@ -165,7 +165,7 @@ impl Tokens {
         renewed: impl IntoIterator<Item = Result<Option<&'static str>, &'static str>>,
     ) -> Arc<Self> {
         let renewed = renewed.into_iter();
-        let renewed = renewed.map(|token| token.map(|t| t.map(Into::into)).map_err(str::to_owned)).collect();
+        let renewed = renewed.map(|token| token.map(|t| t.map(Into::into)).map_err(Cause::from)).collect();
         Arc::new(Self {
             current: Mutex::new(Some(current.into())),
             renewed: Mutex::new(renewed),

@@ -2,20 +2,16 @@
 //!
 //! Here, and only here, a handler sleeps as a program does that calls a database or writes a file without `async`.
 
-#![cfg(native)]
-
-#[path = "support/mod.rs"]
-mod support;
-
 use std::future::Future;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hubwire::{ConnectionEvent, ConnectionState, HubConnection, HubConnectionBuilder};
-use support::reference_hub;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::LocalSet;
+
+use crate::support::reference_hub;
 
 /// Twice as long as the server waits for a ping of its client.
 const BLOCKED: Duration = Duration::from_secs(4);
@@ -70,11 +66,7 @@ fn pings_and_results_go_on_while_a_closure_blocks() {
         let ((begun, begins), (ended, ends)) = (line(), line());
         let (events, happened) = line();
         let runtime = Handle::current();
-        let hub = impatient(base)
-            .on_event(move |event| events.send(event).unwrap())
-            .connect()
-            .await
-            .unwrap();
+        let hub = impatient(base).on_event(move |event| events.send(event).unwrap()).connect().await.unwrap();
         let caller = hub.downgrade();
         hub.on("Blocks", move |n: u32| {
             // It wakes the connection's own task first: what is woken last may stay with this thread.
