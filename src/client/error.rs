@@ -31,7 +31,7 @@ pub enum CallError {
         limit: Duration,
     },
     /// The server's method returns a stream, which has no single result.
-    #[error("the server's method returns a stream, not a single result")]
+    #[error("the server's method returns a stream, not a single result; call it with `stream`")]
     NotAStream,
 }
 

@@ -206,7 +206,9 @@ pub enum ServiceError {
         after: Duration,
     },
     /// The service answered with something that is not an answer to the request. Check the endpoint's address.
-    #[error("Azure SignalR Service gave no valid answer to {operation}: {reason}")]
+    #[error(
+        "Azure SignalR Service gave no valid answer to {operation}: {reason}; check the endpoint's address"
+    )]
     InvalidResponse {
         /// What was being done.
         operation: Operation,

@@ -25,7 +25,9 @@ pub enum ConnectionError {
         reason: String,
     },
     /// The URL is `http` and its host is not this machine. Tokens and messages would travel in clear text.
-    #[error("refusing to connect to {0} without TLS; use https, or allow plain http in the options")]
+    #[error(
+        "refusing to connect to {0} without TLS; use https, or in a trusted network allow plain http in the options"
+    )]
     InsecureUrl(HubUrl),
     /// The caller's access token provider failed. The source is its own error.
     #[error("the access token provider failed")]
@@ -96,7 +98,7 @@ pub enum ConnectionError {
     },
     /// Handlers and streams take the server's messages too slowly: more than 65 536 of them, or 64 MiB, wait.
     #[error(
-        "handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them"
+        "handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them; let handlers return sooner, and read streams to their end or drop them"
     )]
     SlowConsumer,
     /// The client stopped the connection.
