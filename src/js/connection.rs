@@ -23,6 +23,7 @@ use crate::core::negotiate::Transports;
 use crate::core::refresh::RefreshError;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+use crate::core::{Cause, ErrorChain};
 use crate::platform::{self, BoxFuture, Network, Runtime};
 
 #[wasm_bindgen]

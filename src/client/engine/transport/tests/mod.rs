@@ -17,9 +17,9 @@ use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
-use crate::core::Cause;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::platform::Network;
+use crate::core::{Cause, ErrorChain};
 
 /// Longer than any of this takes.
 const LIMIT: Duration = Duration::from_secs(20);
