@@ -20,8 +20,9 @@ use crate::platform::{Runtime, SharedFrame};
 const EARLY_MESSAGES: usize = 256;
 /// How many bytes of arguments and names they may have.
 const EARLY_BYTES: usize = 1 << 20;
-/// So many calls are handed over to their handlers before the socket has been read to its end.
-const MANY: usize = 64;
+/// So many calls are handed over to their handlers before the socket has been read to its end. To wake a thread takes as
+/// long as some dozens of small calls.
+const MANY: usize = 256;
 /// Names of methods up to this length are looked up without an allocation.
 const SHORT_NAME: usize = 64;
 
