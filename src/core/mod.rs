@@ -200,7 +200,7 @@ impl fmt::Display for TransportError {
 
 impl std::error::Error for TransportError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_ref().map(|cause| -> &(dyn std::error::Error + 'static) { &**cause })
+        self.cause.as_deref().map(|cause| -> &(dyn std::error::Error + 'static) { cause })
     }
 }
 
