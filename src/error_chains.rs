@@ -86,6 +86,11 @@ fn of_core() -> All {
     let mut all = variants! { UrlError:
         Scheme() => UrlError::Scheme,
         Host() => UrlError::Host,
+        InvalidHost() => UrlError::InvalidHost,
+        InternationalHost() => UrlError::InternationalHost,
+        Port() => UrlError::Port,
+        UserInformation() => UrlError::UserInformation,
+        Backslash() => UrlError::Backslash,
         Character() => UrlError::Character,
     };
     all.extend(variants! { ProtocolError:
@@ -163,6 +168,7 @@ fn of_connections() -> All {
     let skipped = SkippedTransport { transport: "WebSockets".to_owned(), reason: SkipReason::Failed(lost()) };
     variants! { ConnectionError:
         InvalidUrl(_) => ConnectionError::InvalidUrl(UrlError::Scheme),
+        InvalidCertificate{} => ConnectionError::InvalidCertificate { reason: "it is empty".to_owned() },
         InsecureUrl(_) => ConnectionError::InsecureUrl(url()),
         AccessToken(_) => ConnectionError::AccessToken(cause()),
         Negotiate{} => ConnectionError::Negotiate { url: url(), source: NegotiateError::NotJson(protocol()) },

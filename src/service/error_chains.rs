@@ -177,7 +177,8 @@ fn of_setups() -> All {
         NoEndpoint() => BuildError::NoEndpoint,
         NoPrimaryEndpoint() => BuildError::NoPrimaryEndpoint,
         InvalidApplicationName() => BuildError::InvalidApplicationName,
-        InvalidProxy() => BuildError::InvalidProxy,
+        InvalidProxy{} => BuildError::InvalidProxy { variable: "HTTPS_PROXY" },
+        InvalidCertificate{} => BuildError::InvalidCertificate { reason: "it is empty".to_owned() },
         HttpClient(_) => BuildError::HttpClient(cause()),
     });
     all.extend(variants! { ValidatorError:
