@@ -116,11 +116,11 @@ pub(crate) mod stateful;
 #[cfg(not(feature = "unstable-machines"))]
 pub(crate) mod text;
 
+pub use self::cause::{Cause, ErrorChain};
 #[cfg(feature = "unstable-machines")]
 pub use self::moment::Moment;
 #[cfg(not(feature = "unstable-machines"))]
 pub(crate) use self::moment::Moment;
-pub use self::cause::{Cause, ErrorChain};
 pub use self::protocol::HubProtocol;
 use std::fmt;
 

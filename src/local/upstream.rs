@@ -49,7 +49,8 @@ pub(super) struct Upstream {
 impl Upstream {
     pub(super) fn new(template: String, access_key: Secret) -> Result<Self, LocalError> {
         let network = Network { proxy: Proxy::none(), ..Network::default() };
-        let builder = network.http_client_builder().map_err(|error| LocalError::HttpClient(Cause::new(error)))?;
+        let builder =
+            network.http_client_builder().map_err(|error| LocalError::HttpClient(Cause::new(error)))?;
         let client = builder.build().map_err(|error| LocalError::HttpClient(Cause::new(error)))?;
         let upstream = Self { template, client, access_key };
         let example = upstream.url("hub", "messages", "event");

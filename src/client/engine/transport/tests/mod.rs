@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
-use crate::platform::Network;
 use crate::core::{Cause, ErrorChain};
+use crate::platform::Network;
 
 /// Longer than any of this takes.
 const LIMIT: Duration = Duration::from_secs(20);
