@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use hubwire::HubConnection;
+use hubwire::{ErrorChain, HubConnection};
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 
 #[tokio::main]
@@ -13,7 +13,7 @@ async fn main() -> ExitCode {
     match chat().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", ErrorChain::new(&*error));
             ExitCode::FAILURE
         }
     }

@@ -46,6 +46,8 @@ mod platform;
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "a wasm build has no services"))]
 mod arguments;
 pub mod core;
+#[cfg(all(native, test, feature = "client"))]
+mod error_chains;
 #[cfg(feature = "client")]
 mod payload;
 #[cfg(any(feature = "client", feature = "service"))]
@@ -84,7 +86,11 @@ pub mod leptos;
 pub mod yew;
 
 #[cfg(any(feature = "client", feature = "service"))]
-pub use crate::{arguments::Arguments, serialize::SerializeError};
+pub use crate::{
+    arguments::Arguments,
+    core::{Cause, ErrorChain},
+    serialize::SerializeError,
+};
 #[cfg(feature = "client")]
 #[doc(hidden)]
 pub mod typed;

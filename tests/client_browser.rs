@@ -48,6 +48,7 @@ macro_rules! over {
             client_results(SETUP, false);
             messages_before_their_handler_are_kept(SETUP);
             handlers_call_the_connection(SETUP);
+            one_order(SETUP);
             slow_handlers_keep_the_order(SETUP, false);
             handlers_do_not_keep_the_connection(SETUP);
             time_limits(SETUP);

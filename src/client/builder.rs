@@ -11,13 +11,13 @@ use crate::client::engine::events::{ConnectionEvent, EventCallback};
 use crate::client::engine::retry::RetryPolicy;
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::Handlers;
-use crate::core::HubProtocol;
 use crate::core::client::{ClientOptions, ConnectionError};
 use crate::core::codec::RawCodec;
 use crate::core::negotiate::Transports;
 use crate::core::token::AccessToken;
 use crate::core::url::UrlError;
-use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync};
+use crate::core::{Cause, HubProtocol};
+use crate::platform::{self, BoxFuture, IntoCause, MaybeSend, MaybeSync};
 
 /// Sets up a [`HubConnection`]. Names and defaults are those of the official clients.
 #[derive(Clone)]
@@ -73,15 +73,15 @@ impl HubConnectionBuilder {
         P: Fn() -> F + MaybeSend + MaybeSync + 'static,
         F: Future<Output = Result<T, E>> + MaybeSend + 'static,
         T: Into<String>,
-        E: fmt::Display,
+        E: IntoCause,
     {
         self.settings.token_provider =
-            Some(Arc::new(move || -> BoxFuture<Result<Option<AccessToken>, String>> {
+            Some(Arc::new(move || -> BoxFuture<Result<Option<AccessToken>, Cause>> {
                 let token = provider();
                 Box::pin(async move {
                     match token.await {
                         Ok(token) => Ok(Some(AccessToken::from(token.into()))),
-                        Err(error) => Err(error.to_string()),
+                        Err(error) => Err(error.into_cause()),
                     }
                 })
             }));
@@ -298,7 +298,7 @@ impl HubConnectionBuilder {
     /// let mut events = hub.events();
     /// while let Some(event) = events.next().await {
     ///     match event {
-    ///         ConnectionEvent::Reconnecting { error } => println!("lost: {error}"),
+    ///         ConnectionEvent::Reconnecting { error } => println!("lost: {}", hubwire::ErrorChain::new(&error)),
     ///         ConnectionEvent::Reconnected { .. } => println!("back again"),
     ///         ConnectionEvent::Disconnected { .. } => break,
     ///         _ => {}

@@ -7,25 +7,22 @@
 //!                               its next call waits for that, those of other handlers do not
 //! ```
 //!
-//! A handler that is slow, or panics, holds up neither the connection nor the handlers of other methods, unless it is a
-//! plain closure that blocks: those behind it wait then.
+//! "Here" is natively a thread that may block (`platform::native::blocking`), so that a closure that does holds up the
+//! calls behind it, and neither pings nor results. In a browser it is the one event loop, which must not be blocked.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::ops::Range;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-
-use futures_channel::mpsc::UnboundedReceiver;
-use futures_core::Stream as _;
 
 use crate::client::engine::backlog::Waiting;
 use crate::client::engine::guard::{caught, guarded};
 use crate::client::handler::sealed::{Callable, Output};
 use crate::client::reply::{BAD_ARGUMENTS, Reply};
-use crate::core::HubProtocol;
 use crate::core::codec::Payload;
+use crate::core::{ErrorChain, HubProtocol};
 use crate::lock::lock;
 use crate::payload::{Decode as _, PayloadError};
 use crate::platform::{BoxFuture, MaybeSend, MaybeSync, Runtime, SharedFrame};
@@ -103,26 +100,22 @@ fn range_in(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
     (end <= whole.len()).then_some(start..end)
 }
 
-/// Works on what comes through the queue, until the connection is gone.
-pub(super) async fn dispatch(queue: &mut UnboundedReceiver<Batch>, runtime: &Runtime) {
-    while let Some(batch) = poll_fn(|cx| Pin::new(&mut *queue).poll_next(cx)).await {
-        let mut batch = Some(batch);
-        poll_fn(|cx| {
-            if let Some(batch) = batch.take() {
-                run(batch, cx, runtime);
-            }
-            Poll::Ready(())
-        })
-        .await;
+/// Runs the handlers of these calls, one after the other.
+pub(super) fn dispatch(batches: VecDeque<Batch>, runtime: &Runtime) {
+    for batch in batches {
+        // Handlers are guarded one by one. What else is the user's code, such as a destructor, may panic too.
+        if caught(|| run(batch, runtime)).is_none() {
+            tracing::error!("a value of a call panicked when it was dropped");
+        }
     }
 }
 
-fn run(batch: Batch, cx: &mut Context<'_>, runtime: &Runtime) {
+fn run(batch: Batch, runtime: &Runtime) {
     let Batch { frame, protocol, targets, works, mut waiting } = batch;
     for Work { target, arguments, reply, cancelled } in works {
         let Some(target) = targets.get(target) else { continue };
         let arguments = arguments.get(&frame, protocol);
-        let mut call = Call { arguments, target, waiting: &mut waiting, cx: &mut *cx, runtime };
+        let mut call = Call { arguments, target, waiting: &mut waiting, runtime };
         for (_, handler) in &target.handlers {
             Arc::clone(handler).call(&mut call, None);
         }
@@ -133,18 +126,17 @@ fn run(batch: Batch, cx: &mut Context<'_>, runtime: &Runtime) {
 }
 
 /// A call on its way to a handler.
-pub(super) struct Call<'c, 'w> {
+pub(super) struct Call<'c> {
     arguments: Payload<'c>,
     target: &'c Target,
     /// The part of the batch that still waits.
     waiting: &'c mut Waiting,
-    cx: &'c mut Context<'w>,
     runtime: &'c Runtime,
 }
 
 /// One registered handler, without its types.
 pub(super) trait Registered: MaybeSend + MaybeSync {
-    fn call(self: Arc<Self>, call: &mut Call<'_, '_>, reply: Option<Reply>);
+    fn call(self: Arc<Self>, call: &mut Call<'_>, reply: Option<Reply>);
 }
 
 /// A handler, and what waits for it while it is busy.
@@ -173,7 +165,7 @@ impl<M, H: Callable<M>> Seat<M, H> {
 }
 
 impl<M: 'static, H: Callable<M>> Registered for Seat<M, H> {
-    fn call(self: Arc<Self>, call: &mut Call<'_, '_>, reply: Option<Reply>) {
+    fn call(self: Arc<Self>, call: &mut Call<'_>, reply: Option<Reply>) {
         let target = &call.target.name;
         let Some(arguments) = read(call.arguments, target) else {
             if let Some(reply) = reply {
@@ -182,7 +174,8 @@ impl<M: 'static, H: Callable<M>> Registered for Seat<M, H> {
             return;
         };
         let bytes = call.arguments.as_ref().len();
-        // The closure of a plain handler runs under this lock. Only this task takes it while the handler is here.
+        // The closure of a plain handler runs under this lock. Only who works on the queue takes it while the handler
+        // is here.
         let mut state = lock(&self.0);
         let Some(handler) = &mut state.handler else {
             let waiting = Some(call.waiting.split(bytes));
@@ -195,8 +188,8 @@ impl<M: 'static, H: Callable<M>> Registered for Seat<M, H> {
         drop(state);
         let taken = Taken { arguments, reply, waiting: None };
         let mut serving: BoxFuture<()> = Box::pin(serve(Arc::clone(&self), handler, taken, target.clone()));
-        if serving.as_mut().poll(call.cx).is_pending() {
-            // It is polled by another task from now on; what it waits for is told so at the next poll.
+        if serving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            // A task polls it from now on, and at once: then what it waits for is told whom to wake.
             let waiting = call.waiting.split(bytes);
             call.runtime.spawn(async move {
                 let _waiting = waiting;
@@ -212,7 +205,7 @@ fn read<A: serde::de::DeserializeOwned>(arguments: Payload<'_>, target: &str) ->
     match read {
         Some(Ok(arguments)) => return Some(arguments),
         Some(Err(error)) => {
-            tracing::error!(target_method = target, %error, "arguments of another type than the handler's");
+            tracing::error!(target_method = target, error = %ErrorChain::new(&error), "arguments of another type than the handler's");
         }
         None => tracing::error!(target_method = target, "reading the arguments panicked"),
     }
@@ -223,12 +216,17 @@ fn read<A: serde::de::DeserializeOwned>(arguments: Payload<'_>, target: &str) ->
 fn attend_at_once<M, H: Callable<M>>(handler: &mut H, arguments: H::Arguments, target: &str) {
     let output =
         caught(|| match pin!(handler.call(arguments)).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(output) => result(output, None).map(drop),
+            Poll::Ready(output) => result(output, None, target).map(drop),
             Poll::Pending => Ok(()),
         });
-    if let Err(error) = output.unwrap_or_else(|| Err(PANICKED.to_owned())) {
-        tracing::error!(target_method = target, error, "a handler failed");
+    if output.is_none() {
+        panicked(target);
     }
+}
+
+fn panicked(target: &str) -> String {
+    tracing::error!(target_method = target, "a handler panicked");
+    PANICKED.to_owned()
 }
 
 /// One call after the other, until none waits.
@@ -270,23 +268,25 @@ async fn attend<M, H: Callable<M>>(
     .await;
     let Some(output) = output else { return };
     let protocol = reply.as_ref().map(Reply::protocol);
-    let result = output.and_then(|output| caught(|| result(output, protocol)));
-    let result = result.unwrap_or_else(|| Err(PANICKED.to_owned()));
-    if let Err(error) = &result {
-        tracing::error!(target_method = target, error, "a handler failed");
-    }
+    let result = output.and_then(|output| caught(|| result(output, protocol, target)));
+    let result = result.unwrap_or_else(|| Err(panicked(target)));
     if let Some(reply) = reply {
         reply.give(result).await;
     }
 }
 
-/// What a handler returned, as bytes if the result is awaited.
-fn result(output: impl Output, protocol: Option<HubProtocol>) -> Result<Vec<u8>, String> {
-    let value = output.into_result()?;
+/// What a handler returned, as bytes if the result is awaited. An error is an answer like any other: whether it has to be
+/// logged, its handler knows.
+fn result(output: impl Output, protocol: Option<HubProtocol>, target: &str) -> Result<Vec<u8>, String> {
+    let value = output.into_result().inspect_err(|error| {
+        tracing::debug!(target_method = target, error, "a handler answers with an error");
+    })?;
     let mut bytes = Vec::new();
     if let Some(protocol) = protocol {
-        serialize(protocol, &mut bytes, &value)
-            .map_err(|error| format!("Client failed to serialize the result: {error}"))?;
+        serialize(protocol, &mut bytes, &value).map_err(|error| {
+            tracing::error!(target_method = target, %error, "the result of a handler cannot be serialized");
+            format!("Client failed to serialize the result: {error}")
+        })?;
     }
     Ok(bytes)
 }

@@ -4,9 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
-
-use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use crate::client::dispatch::{Arguments, Batch, Registered, Seat, Target, Work, dispatch};
 use crate::client::engine::backlog::Backlog;
@@ -22,6 +20,9 @@ use crate::platform::{Runtime, SharedFrame};
 const EARLY_MESSAGES: usize = 256;
 /// How many bytes of arguments and names they may have.
 const EARLY_BYTES: usize = 1 << 20;
+/// So many calls are handed over to their handlers before the socket has been read to its end. To wake a thread takes as
+/// long as some dozens of small calls.
+const MANY: usize = 256;
 /// Names of methods up to this length are looked up without an allocation.
 const SHORT_NAME: usize = 64;
 
@@ -91,21 +92,23 @@ impl Hasher for NameHasher {
     }
 }
 
+/// The calls that wait for their handlers.
+#[derive(Default)]
+struct Queue {
+    batches: VecDeque<Batch>,
+    calls: usize,
+    /// Where handlers run, once the connection was started.
+    runtime: Option<Runtime>,
+    /// Whether there is a [`Worker`].
+    is_worked_on: bool,
+}
+
 /// The handlers of a connection, by method. Names are compared without regard to case.
+#[derive(Default)]
 pub(crate) struct Handlers {
     backlog: Arc<Backlog>,
     registry: RwLock<Registry>,
-    queue: UnboundedSender<Batch>,
-    /// The receiving end of the queue, while no task works on it.
-    idle: Mutex<Option<UnboundedReceiver<Batch>>>,
-}
-
-impl Default for Handlers {
-    fn default() -> Self {
-        let (queue, batches) = mpsc::unbounded();
-        let (backlog, registry) = (Arc::default(), RwLock::default());
-        Self { backlog, registry, queue, idle: Mutex::new(Some(batches)) }
-    }
+    queue: Mutex<Queue>,
 }
 
 impl Handlers {
@@ -154,7 +157,7 @@ impl Handlers {
         Subscription { handlers: Arc::downgrade(self), target: name, id }
     }
 
-    fn give_early(&self, target: Option<Arc<Target>>, early: VecDeque<Early>) {
+    fn give_early(self: &Arc<Self>, target: Option<Arc<Target>>, early: VecDeque<Early>) {
         let (Some(target), Some(Early { protocol, .. })) = (target, early.front()) else { return };
         let (protocol, bytes) = (*protocol, early.iter().map(|early| early.arguments.len()).sum());
         let waiting = self.backlog.enter_all(early.len(), bytes);
@@ -169,11 +172,32 @@ impl Handlers {
             works: works.collect(),
             waiting,
         });
+        self.hand_over();
     }
 
-    /// It cannot fail: the queue's receiving end is here, or with the task that works on it.
-    fn send(&self, batch: Batch) {
-        let _ = self.queue.unbounded_send(batch);
+    fn send(self: &Arc<Self>, batch: Batch) {
+        let mut queue = self.queue();
+        queue.calls += batch.works.len();
+        queue.batches.push_back(batch);
+        let are_many = queue.calls >= MANY;
+        drop(queue);
+        if are_many {
+            self.hand_over();
+        }
+    }
+
+    /// Has the queue worked on, if there is anything in it.
+    fn hand_over(self: &Arc<Self>) {
+        let mut queue = self.queue();
+        if queue.batches.is_empty() || queue.is_worked_on {
+            return;
+        }
+        let Some(runtime) = queue.runtime.clone() else { return };
+        queue.is_worked_on = true;
+        // A runtime that has shut down drops the worker at once, and that takes the lock.
+        drop(queue);
+        let mut worker = Worker { handlers: Arc::clone(self), runtime: runtime.clone(), is_done: false };
+        runtime.run_user_code(Box::new(move || worker.work()));
     }
 
     fn remove(&self, target: &str, id: u64) {
@@ -196,8 +220,8 @@ impl Handlers {
         lock::write(&self.registry)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Option<UnboundedReceiver<Batch>>> {
-        lock::lock(&self.idle)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        lock::lock(&self.queue)
     }
 
     /// The handlers of a method. Without any so far, the call is kept for the first, unless an answer is expected.
@@ -236,11 +260,9 @@ impl Callee<RawCodec> for Arc<Handlers> {
         registry.early.clear();
         registry.early_bytes = 0;
         drop(registry);
-        // A task that already works on it goes on, unless it is gone with its runtime.
-        if let Some(queue) = self.idle().take() {
-            let worker = Worker { queue: Some(queue), handlers: Self::downgrade(self) };
-            runtime.spawn(worker.run(runtime.clone()));
-        }
+        self.queue().runtime = Some(runtime.clone());
+        // What was left when an earlier runtime shut down.
+        self.hand_over();
     }
 
     fn call(
@@ -286,26 +308,40 @@ impl Callee<RawCodec> for Arc<Handlers> {
             self.send(Batch { frame: frame.clone(), protocol, targets, works, waiting });
         }
     }
+
+    fn flush(&self) {
+        self.hand_over();
+    }
 }
 
-/// Works on the queue, and gives it back when its runtime shuts down.
+/// Works on the queue until it is empty. There is one at a time.
 struct Worker {
-    queue: Option<UnboundedReceiver<Batch>>,
-    handlers: Weak<Handlers>,
+    handlers: Arc<Handlers>,
+    runtime: Runtime,
+    is_done: bool,
 }
 
 impl Worker {
-    async fn run(mut self, runtime: Runtime) {
-        if let Some(queue) = &mut self.queue {
-            dispatch(queue, &runtime).await;
-        }
+    /// Works on what is in the queue now. Returns whether there is more.
+    fn work(&mut self) -> bool {
+        let batches = {
+            let mut queue = self.handlers.queue();
+            queue.calls = 0;
+            mem::take(&mut queue.batches)
+        };
+        dispatch(batches, &self.runtime);
+        let mut queue = self.handlers.queue();
+        queue.is_worked_on = !queue.batches.is_empty();
+        self.is_done = !queue.is_worked_on;
+        queue.is_worked_on
     }
 }
 
 impl Drop for Worker {
+    /// When it is not done, its runtime has shut down.
     fn drop(&mut self) {
-        if let Some(handlers) = self.handlers.upgrade() {
-            *handlers.idle() = self.queue.take();
+        if !self.is_done {
+            self.handlers.queue().is_worked_on = false;
         }
     }
 }

@@ -226,8 +226,14 @@ impl HubConnection {
     ///
     /// A handler is a closure, or an `async` one, and gets one call after the other. The handlers of a connection begin
     /// in the order in which their calls arrive: a closure runs to its end, an `async` handler to its first pending
-    /// `await`. While it is pending, later calls go on to other handlers, and its own next call waits for it. So an
-    /// `async` handler may take its time, and may call the connection; a closure should not block. When more than 1 024
+    /// `await`. While it is pending, later calls go on to other handlers, and its own next call waits for it. Natively both
+    /// run on a thread that may block (tokio's `spawn_blocking`), an `async` handler from its first pending `await` on
+    /// in a task: a closure that takes long holds up the calls behind it, and neither pings, results, streams nor
+    /// [`stop`](Self::stop). It may even wait for a call of its own connection
+    /// (`tokio::runtime::Handle::block_on`). In a browser, which has one thread, nothing may block.
+    ///
+    /// Results and the items of streams do not wait for handlers: when a result is there, handlers of calls that came
+    /// before it may still be running. When more than 1 024
     /// messages wait for their handlers, or more than 8 MiB, the socket is no longer read until some are done;
     /// [`stream`](Self::stream) tells the exception. Arguments of another type than the handler's are logged
     /// (`tracing`, level error), and so is a panic.
@@ -247,7 +253,7 @@ impl HubConnection {
     ///     async move {
     ///         let Some(hub) = hub else { return };
     ///         if let Err(error) = hub.send("Awake", (name,)).await {
-    ///             eprintln!("{error}");
+    ///             eprintln!("{}", hubwire::ErrorChain::new(&error));
     ///         }
     ///     }
     /// });
@@ -281,7 +287,8 @@ impl HubConnection {
     ///
     /// Exactly one answer goes back for each call. It is an error if there is no handler that answers, if the
     /// arguments are of another type than the handler's, if the handler panics (natively), and if the result cannot be
-    /// serialized. When the server cancels the call, the future of an `async` handler is dropped. An answer that
+    /// serialized; these are logged (`tracing`, level error). An `Err` of the handler is an answer like any other, and is
+    /// logged at the level debug. When the server cancels the call, the future of an `async` handler is dropped. An answer that
     /// comes after the end of the connection is dropped, and so is the result of a call that asks for none.
     ///
     /// ```no_run
@@ -313,7 +320,7 @@ impl HubConnection {
         self.connection.0.events()
     }
 
-    /// Tells a callback of every [`ConnectionEvent`], in order, in a task of its own. It stays
+    /// Tells a callback of every [`ConnectionEvent`], in order, and natively on a thread where it may block. It stays
     /// for as long as the connection.
     ///
     /// ```no_run
@@ -322,7 +329,7 @@ impl HubConnection {
     /// # fn run(hub: &hubwire::HubConnection) {
     /// hub.on_event(|event| {
     ///     if let ConnectionEvent::Disconnected { error } = event {
-    ///         println!("the connection has ended: {error}");
+    ///         println!("the connection has ended: {}", hubwire::ErrorChain::new(&error));
     ///     }
     /// });
     /// # }

@@ -164,6 +164,11 @@ pub fn is_header_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_token)
 }
 
+/// Whether a request that was refused with this status may succeed later.
+pub(super) fn may_pass(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

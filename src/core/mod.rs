@@ -40,6 +40,7 @@
 )]
 
 // What the rest of the crate is made of, and what it makes public at its root.
+mod cause;
 mod headers;
 pub mod hub_name;
 pub(crate) mod moment;
@@ -115,6 +116,7 @@ pub(crate) mod stateful;
 #[cfg(not(feature = "unstable-machines"))]
 pub(crate) mod text;
 
+pub use self::cause::{Cause, ErrorChain};
 #[cfg(feature = "unstable-machines")]
 pub use self::moment::Moment;
 #[cfg(not(feature = "unstable-machines"))]
@@ -126,7 +128,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransportError {
-    /// What happened, in words; never with a query or a token in it.
+    /// What failed, in words; never with a query or a token in it.
     pub message: String,
     /// The HTTP status, when a server refused to open a socket and the platform tells. Browsers do not.
     pub status: Option<u16>,
@@ -134,6 +136,8 @@ pub struct TransportError {
     pub close_code: Option<u16>,
     /// Who or what stood in the way, where the platform tells. Browsers do not.
     pub kind: TransportErrorKind,
+    /// Why it failed, where a library or the operating system tells.
+    pub cause: Option<Cause>,
 }
 
 /// Who or what stood in the way of a request or a socket.
@@ -156,7 +160,14 @@ impl TransportError {
     /// A failure without a status.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), status: None, close_code: None, kind: TransportErrorKind::Other }
+        let (status, close_code, cause) = (None, None, None);
+        Self { message: message.into(), status, close_code, kind: TransportErrorKind::Other, cause }
+    }
+
+    /// A failure because of another one, whose text has no query and no token in it.
+    #[must_use]
+    pub fn because_of(message: impl Into<String>, cause: Cause) -> Self {
+        Self { cause: Some(cause), ..Self::new(message) }
     }
 
     /// With the HTTP status of a refusal.
@@ -187,7 +198,11 @@ impl fmt::Display for TransportError {
     }
 }
 
-impl std::error::Error for TransportError {}
+impl std::error::Error for TransportError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| -> &(dyn std::error::Error + 'static) { cause })
+    }
+}
 
 /// A message that breaks the hub protocol. The connection it came on has to be closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,12 +7,12 @@
 
 use std::time::Duration;
 
-use crate::core::http::value_fault;
+use crate::core::http::{may_pass, value_fault};
 use crate::core::json::reader::{Reader, as_integer, as_string};
 use crate::core::negotiate::refresh_delay;
 use crate::core::text::clip;
 use crate::core::token::AccessToken;
-use crate::core::{Moment, ProtocolError, TransportError};
+use crate::core::{Cause, Moment, ProtocolError, TransportError};
 
 /// The header that names the connection to refresh.
 pub const CONNECTION_TOKEN_HEADER: &str = "X-SignalR-Connection-Token";
@@ -35,11 +35,11 @@ pub enum RefreshError {
     #[error("there is no access token provider; set one with `with_access_token`")]
     NoProvider,
     /// The access token provider failed.
-    #[error("the access token provider failed: {0}")]
-    AccessToken(String),
+    #[error("the access token provider failed")]
+    AccessToken(#[source] Cause),
     /// The request could not be made.
-    #[error("the refresh request failed: {0}")]
-    Request(TransportError),
+    #[error("the refresh request failed")]
+    Request(#[source] TransportError),
     /// The server refused.
     #[error("the server refused to refresh the authentication (status {status}){}{}", if .error.is_some() { ": " } else { "" }, .error.as_deref().unwrap_or_default())]
     Refused {
@@ -53,8 +53,30 @@ pub enum RefreshError {
     #[error("the answer is a web page, not one to a refresh; is a login or a proxy in between?")]
     WebPage,
     /// The answer is not a JSON object, or has a token that a header cannot carry.
-    #[error("the answer to the refresh is not valid: {0}")]
-    Invalid(ProtocolError),
+    #[error("the answer to the refresh is not valid")]
+    Invalid(#[source] ProtocolError),
+}
+
+impl RefreshError {
+    /// The HTTP status that the server refused with, if that is what happened.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            Self::Request(error) => error.status,
+            _ => None,
+        }
+    }
+
+    /// Whether the same refresh may succeed later without a change of code or configuration.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Request(_) => self.status().is_none_or(may_pass),
+            Self::Refused { status, .. } => may_pass(*status),
+            _ => false,
+        }
+    }
 }
 
 /// What the server answers to a refresh that it accepts.

@@ -90,7 +90,7 @@ pub enum TokenError {
     #[error("the token's {0} is not UTF-8")]
     Utf8(TokenPart),
     /// A part does not decode to a JSON object.
-    #[error("the token's {part} is not a JSON object: {source}")]
+    #[error("the token's {part} is not a JSON object")]
     Json {
         /// Which part.
         part: TokenPart,

@@ -23,6 +23,7 @@ use crate::core::negotiate::Transports;
 use crate::core::refresh::RefreshError;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+use crate::core::{Cause, ErrorChain};
 use crate::platform::{self, BoxFuture, Network, Runtime};
 
 #[wasm_bindgen]
@@ -257,12 +258,7 @@ fn seconds(lifetime: Option<Duration>) -> JsValue {
 }
 
 fn refresh_error(error: &RefreshError) -> JsValue {
-    let status = match error {
-        RefreshError::Refused { status, .. } => Some(*status),
-        RefreshError::Request(error) => error.status,
-        _ => None,
-    };
-    js_error("AuthenticationRefresh", &error.to_string(), status)
+    js_error("AuthenticationRefresh", &ErrorChain::new(error).to_string(), error.status())
 }
 
 impl Listen for Callbacks {
@@ -345,7 +341,7 @@ fn headers(object: &Object) -> Vec<(String, String)> {
 
 /// A factory may return a text or a promise of one.
 fn token_provider(factory: Function) -> TokenProvider {
-    Arc::new(move || -> BoxFuture<Result<Option<AccessToken>, String>> {
+    Arc::new(move || -> BoxFuture<Result<Option<AccessToken>, Cause>> {
         let called = factory.call0(&JsValue::UNDEFINED);
         Box::pin(async move {
             let token = match called {
@@ -354,10 +350,10 @@ fn token_provider(factory: Function) -> TokenProvider {
             };
             match token {
                 Ok(token) => Ok(token.as_string().map(AccessToken::from)),
-                Err(thrown) => Err(match thrown.dyn_ref::<js_sys::Error>() {
+                Err(thrown) => Err(Cause::new(match thrown.dyn_ref::<js_sys::Error>() {
                     Some(error) => String::from(error.message()),
                     None => thrown.as_string().unwrap_or_else(|| "it threw".to_owned()),
-                }),
+                })),
             }
         })
     })

@@ -3,6 +3,7 @@
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 
+use crate::core::ErrorChain;
 use crate::core::client::ConnectionError;
 
 /// A JavaScript `Error` with a `code` for programs, and a `statusCode` where there is one.
@@ -39,5 +40,5 @@ pub(super) fn connection_error(error: &ConnectionError) -> JsValue {
         | ConnectionError::NotConnected
         | ConnectionError::InvalidCertificate { .. } => "InvalidState",
     };
-    js_error(code, &error.to_string(), error.status())
+    js_error(code, &ErrorChain::new(error).to_string(), error.status())
 }

@@ -5,6 +5,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::error::js_error;
+use crate::core::ErrorChain;
 use crate::core::negotiate::NegotiateResponse;
 use crate::core::token::{AccessToken, ClientToken};
 
@@ -38,7 +39,8 @@ fn number(value: i64) -> f64 {
 #[wasm_bindgen(js_name = parseNegotiateResponse, skip_typescript)]
 pub fn parse_negotiate_response(text: &str) -> Result<Object, JsValue> {
     let fail = |message: &str| js_error("Negotiate", message, None);
-    let response = NegotiateResponse::parse(text.as_bytes()).map_err(|e| fail(&e.to_string()))?;
+    let response = NegotiateResponse::parse(text.as_bytes())
+        .map_err(|error| fail(&ErrorChain::new(&error).to_string()))?;
     if let Some(error) = response.error {
         return Err(fail(&format!("the server refuses the connection: {error}")));
     }

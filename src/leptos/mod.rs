@@ -113,6 +113,7 @@ fn in_browser(task: impl Future<Output = ()> + 'static) {
 /// Where there is no [`provide_hub`] above.
 ///
 /// ```
+/// use hubwire::ErrorChain;
 /// use hubwire::leptos::use_hub;
 /// use leptos::prelude::*;
 /// use leptos::task::spawn_local;
@@ -124,7 +125,7 @@ fn in_browser(task: impl Future<Output = ()> + 'static) {
 ///         let hub = hub.clone();
 ///         spawn_local(async move {
 ///             if let Err(error) = hub.send("Wave", ("hello",)).await {
-///                 tracing::warn!(%error, "the wave was not sent");
+///                 tracing::warn!(error = %ErrorChain::new(&error), "the wave was not sent");
 ///             }
 ///         });
 ///     };
@@ -152,7 +153,7 @@ pub fn use_hub() -> Hub {
 ///         let state = state.get();
 ///         match state.error {
 ///             _ if state.is_reconnecting() => "Lost; trying again …".to_owned(),
-///             Some(error) => error.to_string(),
+///             Some(error) => hubwire::ErrorChain::new(&error).to_string(),
 ///             None => state.connection.to_string(),
 ///         }
 ///     };
@@ -266,7 +267,7 @@ where
 ///     view! {
 ///         <Suspense fallback=|| "…">
 ///             {move || Suspend::new(async move {
-///                 name.await.unwrap_or_else(|error| error.to_string())
+///                 name.await.unwrap_or_else(|error| hubwire::ErrorChain::new(&*error).to_string())
 ///             })}
 ///         </Suspense>
 ///     }
@@ -310,7 +311,7 @@ where
 ///     let sum = use_hub_invoke::<i32>("Add");
 ///     let text = move || match sum.result().get().as_deref() {
 ///         Some(Ok(sum)) => sum.to_string(),
-///         Some(Err(error)) => error.to_string(),
+///         Some(Err(error)) => hubwire::ErrorChain::new(error).to_string(),
 ///         None => String::new(),
 ///     };
 ///     view! { <button prop:disabled=sum.is_pending() on:click=move |_| sum.call((1, 2))>"1 + 2"</button>{text} }

@@ -36,10 +36,10 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
     }
 
-    /// A connection can't be given to another user.
+    /// A connection cannot be given to another user.
     pub(super) fn other_user() -> Self {
         let code = "ConnectionUserMismatch";
-        let message = "The connection is another user's; a refresh can't change who its user is.";
+        let message = "The connection is another user's; a refresh cannot change its user.";
         Self { header: Some(code), ..Self::new(StatusCode::FORBIDDEN, code, message) }
     }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::core::Cause;
+
 /// Why a [`LocalService`](super::LocalService) cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,7 +40,7 @@ pub enum LocalError {
     InvalidUpstream,
     /// The HTTP client that calls the upstream could not be set up; most likely the system has no root certificates.
     #[error("the HTTP client could not be set up; check that the system has root certificates")]
-    HttpClient,
+    HttpClient(#[source] Cause),
     /// The operating system has no random numbers to give.
     #[error("the operating system gives no random numbers")]
     Random(#[source] io::Error),

@@ -163,7 +163,7 @@ impl<'t> Parser<'t> {
         let filter = match property {
             "userId" => Filter::User(value),
             "connectionId" => Filter::Connection(value),
-            _ => return Err("the filter has a property that is none of userId, connectionId and groups"),
+            _ => return Err("the filter has a property other than userId, connectionId and groups"),
         };
         match &**operator {
             "eq" => Ok(filter),

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::{
     Proxy,
     core::{
-        HubProtocol,
+        Cause, HubProtocol,
         framing::RECORD_SEPARATOR,
         json,
         message::{HubMessage, Invocation, Outcome},
@@ -49,8 +49,10 @@ pub(super) struct Upstream {
 impl Upstream {
     pub(super) fn new(template: String, access_key: Secret) -> Result<Self, LocalError> {
         let network = Network { proxy: Proxy::none(), ..Network::default() };
-        let client = network.http_client_builder().ok().and_then(|builder| builder.build().ok());
-        let upstream = Self { template, client: client.ok_or(LocalError::HttpClient)?, access_key };
+        let builder =
+            network.http_client_builder().map_err(|error| LocalError::HttpClient(Cause::new(error)))?;
+        let client = builder.build().map_err(|error| LocalError::HttpClient(Cause::new(error)))?;
+        let upstream = Self { template, client, access_key };
         let example = upstream.url("hub", "messages", "event");
         HubUrl::parse(&example).map_err(|_| LocalError::InvalidUpstream)?;
         Ok(upstream)

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     core::{
-        HubProtocol, Moment, ProtocolError,
+        ErrorChain, HubProtocol, Moment, ProtocolError,
         codec::Payload,
         hub::HubEvent,
         message::{Invocation, Outcome},
@@ -193,7 +193,7 @@ impl<D: Dispatcher> Driver<D> {
         self.room.connections.remove(hub, id);
         let is_cut = matches!(reason, DisconnectReason::Aborted | DisconnectReason::SlowClient { .. });
         self.dispatcher.disconnected(is_cut.then(|| reason.to_string()).as_deref());
-        tracing::debug!(hub, id, %reason, "client disconnected");
+        tracing::debug!(hub, id, reason = %ErrorChain::new(reason), "client disconnected");
     }
 
     async fn next(

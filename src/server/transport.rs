@@ -6,6 +6,7 @@ use axum::extract::ws::{self, WebSocket, WebSocketUpgrade};
 use futures_sink::Sink;
 use tokio::time::Instant;
 
+use crate::core::ErrorChain;
 use crate::core::negotiate::Transport as Kind;
 use crate::server::{
     exchange::{Closed, HttpTransport},
@@ -81,7 +82,7 @@ impl Transport {
                 Some(Ok(ws::Message::Ping(_) | ws::Message::Pong(_))) => {}
                 Some(Ok(ws::Message::Close(_))) | None => return Ok(None),
                 Some(Err(error)) => {
-                    tracing::debug!(%error, "a client's WebSocket failed");
+                    tracing::debug!(error = %ErrorChain::new(&error), "a client's WebSocket failed");
                     return Err(Malformed);
                 }
             }

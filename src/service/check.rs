@@ -15,6 +15,7 @@ use futures_util::future::join_all;
 use reqwest::{Client, Method, Response, StatusCode, header};
 use serde_json::Value;
 
+use crate::core::{Cause, ErrorChain};
 use crate::service::{
     client::ServiceClient,
     clock::unix_now,
@@ -78,11 +79,11 @@ impl fmt::Display for CheckStep {
 #[non_exhaustive]
 pub enum CheckProblem {
     /// There is a likely mistake in the connection string.
-    #[error("in the connection string, {0}")]
+    #[error("there is a likely mistake in the connection string")]
     ConnectionString(#[source] ConnectionStringWarning),
     /// The address does not answer.
     #[error(
-        "the service cannot be reached: {0}. Check the endpoint's address, DNS, and firewall and proxy settings"
+        "the service cannot be reached; check the endpoint's address, DNS, and firewall and proxy settings"
     )]
     Unreachable(#[source] ServiceError),
     /// The endpoint is not Azure SignalR Service.
@@ -123,7 +124,7 @@ pub enum CheckProblem {
         ahead: bool,
     },
     /// The credential gives no Entra token; the text says what is wrong with it.
-    #[error("the credential gives no token: {0}")]
+    #[error("the credential gives no token")]
     Credential(#[source] CredentialError),
     /// The Entra token is for something else than Azure SignalR Service.
     #[error(
@@ -185,8 +186,8 @@ pub enum CheckProblem {
         after: Duration,
     },
     /// Something else; the text says what.
-    #[error("{0}")]
-    Other(#[source] ServiceError),
+    #[error(transparent)]
+    Other(ServiceError),
 }
 
 /// How a step went.
@@ -277,8 +278,12 @@ impl fmt::Display for EndpointReport {
         for (step, outcome) in &self.findings {
             match outcome {
                 CheckOutcome::Passed(found) => write!(f, "\n  ok       {step}: {found}")?,
-                CheckOutcome::Limited(problem) => write!(f, "\n  limited  {step}: {problem}")?,
-                CheckOutcome::Failed(problem) => write!(f, "\n  problem  {step}: {problem}")?,
+                CheckOutcome::Limited(problem) => {
+                    write!(f, "\n  limited  {step}: {}", ErrorChain::new(problem))?
+                }
+                CheckOutcome::Failed(problem) => {
+                    write!(f, "\n  problem  {step}: {}", ErrorChain::new(problem))?
+                }
             }
         }
         Ok(())
@@ -472,7 +477,7 @@ async fn request(
         request = request.bearer_auth(token);
     }
     request.send().await.map_err(|error| {
-        let source = std::sync::Arc::new(error.without_url());
+        let source = Cause::new(error.without_url());
         CheckProblem::Unreachable(ServiceError::Connection { operation: Operation::CheckHealth, source })
     })
 }

@@ -133,8 +133,8 @@ pub enum ConnectionStringError {
     #[error("AuthType=azure.app needs ClientSecret or ClientCert")]
     MissingClientCredential,
     /// There is a warning, and [`ConnectionString::parse_strict`] takes none.
-    #[error("the connection string is not taken: {0}")]
-    Warning(ConnectionStringWarning),
+    #[error("there is a likely mistake in the connection string")]
+    Warning(#[source] ConnectionStringWarning),
 }
 
 /// The properties that mean something. The documentation calls the certificate's `ClientCertPath`, the official

@@ -6,6 +6,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
+    core::ErrorChain,
     serialize::SerializeError,
     service::credentials::error::{Cause, CredentialError},
 };
@@ -205,7 +206,9 @@ pub enum ServiceError {
         after: Duration,
     },
     /// The service answered with something that is not an answer to the request. Check the endpoint's address.
-    #[error("Azure SignalR Service gave no valid answer to {operation}: {reason}")]
+    #[error(
+        "Azure SignalR Service gave no valid answer to {operation}: {reason}; check the endpoint's address"
+    )]
     InvalidResponse {
         /// What was being done.
         operation: Operation,
@@ -395,8 +398,8 @@ impl fmt::Display for Failures<'_> {
         for (index, EndpointFailure { name, endpoint, error }) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             match name.as_str() {
-                "" => write!(f, "{separator}{endpoint}: {error}")?,
-                name => write!(f, "{separator}{name} ({endpoint}): {error}")?,
+                "" => write!(f, "{separator}{endpoint}: {}", ErrorChain::new(error))?,
+                name => write!(f, "{separator}{name} ({endpoint}): {}", ErrorChain::new(error))?,
             }
         }
         Ok(())

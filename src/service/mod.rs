@@ -50,6 +50,9 @@ pub(crate) mod secret;
 pub mod upstream;
 pub mod web;
 
+#[cfg(all(test, feature = "client"))]
+mod error_chains;
+
 pub use client::{ServiceClient, ServiceClientBuilder};
 pub use endpoints::endpoint::ServiceEndpoint;
 pub use error::{BuildError, ServiceError};

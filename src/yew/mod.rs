@@ -109,6 +109,7 @@ fn spawn(task: impl Future<Output = ()> + 'static) -> impl FnOnce() {
 /// Outside of a [`HubProvider`].
 ///
 /// ```
+/// use hubwire::ErrorChain;
 /// use hubwire::yew::use_hub;
 /// use yew::prelude::*;
 ///
@@ -119,7 +120,7 @@ fn spawn(task: impl Future<Output = ()> + 'static) -> impl FnOnce() {
 ///         let hub = hub.clone();
 ///         yew::platform::spawn_local(async move {
 ///             if let Err(error) = hub.send("Wave", ("hello",)).await {
-///                 tracing::warn!(%error, "the wave was not sent");
+///                 tracing::warn!(error = %ErrorChain::new(&error), "the wave was not sent");
 ///             }
 ///         });
 ///     };
@@ -145,7 +146,7 @@ pub fn use_hub() -> Hub {
 ///     let state = use_hub_state();
 ///     let text = match &state.error {
 ///         _ if state.is_reconnecting() => "Lost; trying again …".to_owned(),
-///         Some(error) => error.to_string(),
+///         Some(error) => hubwire::ErrorChain::new(error).to_string(),
 ///         None => state.connection.to_string(),
 ///     };
 ///     html! { <p role="status">{ text }</p> }
@@ -270,7 +271,7 @@ where
 ///     let sum = use_hub_invoke::<i32>("Add");
 ///     let text = match sum.result() {
 ///         Some(Ok(sum)) => sum.to_string(),
-///         Some(Err(error)) => error.to_string(),
+///         Some(Err(error)) => hubwire::ErrorChain::new(error).to_string(),
 ///         None => String::new(),
 ///     };
 ///     let disabled = sum.is_pending();

@@ -18,7 +18,7 @@ export const mends = {
     },
     why: "The user agent header names Microsoft's client, which this is not, and servers make nothing of it.",
   },
-  "negotiate: the 100th redirect is one too many": text(["negotiate was redirected 100 times; two servers may be redirecting to each other", 100]),
+  "negotiate: the 100th redirect is one too many": text(["there were 100 redirects; two servers may be redirecting to each other", 100]),
   "negotiate: a redirect's token goes to the first server on the next start": {
     observed: [false, false],
     why: "The token of Azure SignalR Service is no business of the app server's; mended in the official client's version 11.",

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use hubwire::{ConnectionError, HubConnection, HubConnectionBuilder, Transport, TransportErrorKind};
+use hubwire::{
+    ConnectionError, ErrorChain, HubConnection, HubConnectionBuilder, Transport, TransportErrorKind,
+};
 
 use crate::fake_hub::FakeHub;
 use crate::network::{Authority, TlsFront, address_of, in_a_process};
@@ -28,7 +30,7 @@ async fn refusal(builder: HubConnectionBuilder) -> String {
         let error = builder.connect().await.expect_err("the certificate is not accepted");
         assert_eq!(error.kind(), TransportErrorKind::Certificate, "{error}");
         assert!(!error.is_retryable() && error.status().is_none());
-        texts.push(error.to_string());
+        texts.push(ErrorChain::new(&error).to_string());
     }
     texts.join("\n")
 }
@@ -210,7 +212,8 @@ async fn connects_with_the_system_s_certificates() {
     };
     match std::env::var("HUBWIRE_TEST_ERROR") {
         Ok(expected) => {
-            let text = builder.connect().await.expect_err("there are no roots").to_string();
+            let error = builder.connect().await.expect_err("there are no roots");
+            let text = ErrorChain::new(&error).to_string();
             assert!(text.contains(&expected), "{text}");
         }
         Err(_) => echoes(builder).await,

@@ -1,5 +1,6 @@
 //! The client natively, against real and fake hubs.
 
+mod blocking_handlers;
 mod calls;
 mod certificates;
 #[path = "../support/fake_hub.rs"]

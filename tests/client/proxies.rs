@@ -4,7 +4,9 @@
 
 use std::net::SocketAddr;
 
-use hubwire::{ConnectionError, HubConnection, HubConnectionBuilder, Proxy, Transport, TransportErrorKind};
+use hubwire::{
+    ConnectionError, ErrorChain, HubConnection, HubConnectionBuilder, Proxy, Transport, TransportErrorKind,
+};
 use tokio::net::TcpListener;
 
 use crate::fake_hub::FakeHub;
@@ -181,7 +183,7 @@ async fn what_a_proxy_answers_instead_of_a_tunnel() {
             assert_eq!(error.is_retryable(), retryable, "{error}");
             // A token is not renewed, for the server has not refused it.
             assert_eq!(error.status(), None);
-            let text = error.to_string();
+            let text = ErrorChain::new(&error).to_string();
             let expected =
                 format!("the proxy http://{} refused the connection with status", test_proxy.address);
             assert!(text.contains(&expected), "{text}");
@@ -203,7 +205,8 @@ async fn an_answer_that_is_not_http_and_a_proxy_that_is_gone() {
         {
             let builder = builder(Setup::json(Transport::WebSockets), url).with_skip_negotiation(skip);
             let proxy = Proxy::url(&format!("http://{address}")).unwrap();
-            let text = builder.with_proxy(proxy).connect().await.expect_err("no way").to_string();
+            let error = builder.with_proxy(proxy).connect().await.expect_err("no way");
+            let text = ErrorChain::new(&error).to_string();
             assert!(text.contains(&format!("the proxy http://{address}")), "{text}");
         }
     }
@@ -273,7 +276,7 @@ async fn connects_by_its_environment() {
         Ok(expected) => {
             let error = connected.expect_err("it does not connect");
             assert!(matches!(error, ConnectionError::NegotiateRequest { .. }), "{error:?}");
-            assert!(error.to_string().contains(&expected), "{error}");
+            assert!(ErrorChain::new(&error).to_string().contains(&expected), "{error}");
         }
     }
 }

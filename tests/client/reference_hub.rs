@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::suite::Setup;
-use hubwire::{ConnectionError, HubConnection, HubProtocol, Transport};
+use hubwire::{ConnectionError, ErrorChain, HubConnection, HubProtocol, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Every body runs on one thread and on several, and on both versions of ASP.NET Core.
@@ -65,6 +65,7 @@ macro_rules! over {
             client_results(SETUP, true);
             messages_before_their_handler_are_kept(SETUP);
             handlers_call_the_connection(SETUP);
+            one_order(SETUP);
             slow_handlers_keep_the_order(SETUP, true);
             handlers_do_not_keep_the_connection(SETUP);
             time_limits(SETUP);
@@ -214,7 +215,7 @@ async fn access_tokens() {
         .await
         .expect_err("expired");
     assert_eq!(error.status(), Some(401), "{error}");
-    assert!(error.to_string().contains("get a new one"), "{error}");
+    assert!(ErrorChain::new(&error).to_string().contains("get a new one"), "{error}");
 
     let error = HubConnection::builder(format!("{base}/secure"))
         .with_access_token(|| std::future::ready(Err::<String, _>("the vault is locked")))

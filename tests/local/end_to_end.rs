@@ -162,7 +162,7 @@ async fn an_expired_client_token() {
     connect(token(4_000_000_000)).await.unwrap();
     let error = connect(token(1_000_000_000)).await.unwrap_err();
     assert_eq!(error.status(), Some(401), "{error:?}");
-    assert!(error.to_string().contains("expired"), "{error}");
+    assert!(hubwire::ErrorChain::new(&error).to_string().contains("expired"), "{error:?}");
 }
 
 #[tokio::test]

@@ -229,7 +229,9 @@ async fn every_endpoint_is_looked_at() {
     ));
     assert_eq!((east.problems().count(), west.problems().count()), (0, 2), "{report}");
     assert!(
-        report.to_string().contains("limited  configuration: in the connection string, AuthType"),
+        report
+            .to_string()
+            .contains("limited  configuration: there is a likely mistake in the connection string: AuthType"),
         "{report}"
     );
 }

@@ -362,7 +362,7 @@ fn credentials_that_cannot_be_made_of_settings_are_described() {
         panic!("{error:?}");
     };
     assert_eq!(key, "C:serviceUri");
-    assert!(error.to_string().contains("ClientCertificate"), "{error}");
+    assert!(hubwire::ErrorChain::new(&error).to_string().contains("ClientCertificate"), "{error:?}");
 }
 
 /// The settings tables of Microsoft's article, with both ways to give the identity, in both forms.

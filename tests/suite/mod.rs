@@ -5,6 +5,7 @@
 mod answers;
 mod faults;
 mod lifecycle;
+mod order;
 mod readings;
 mod streams;
 mod transports;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::answers::*;
 pub(crate) use self::faults::{broken_handshakes, broken_messages, broken_negotiate};
 pub(crate) use self::lifecycle::*;
+pub(crate) use self::order::one_order;
 pub(crate) use self::readings::*;
 pub(crate) use self::streams::*;
 pub(crate) use self::transports::*;

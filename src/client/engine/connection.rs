@@ -15,6 +15,7 @@ use crate::client::engine::events::{ConnectionEvent, Listen, Listeners};
 use crate::client::engine::events::{ConnectionEvents, EventCallback};
 use crate::client::engine::retry::RetryPolicy;
 use crate::client::engine::room::Room;
+use crate::core::Cause;
 use crate::core::client::{ClientMachine, ClientOptions, ConnectionError, ConnectionInfo, ConnectionState};
 use crate::core::codec::Codec;
 use crate::core::http::{is_header_name, value_fault};
@@ -30,11 +31,11 @@ pub(crate) type TokenProvider = Arc<dyn ProvideToken>;
 
 /// Asks for a token. `None` means to connect without one.
 pub(crate) trait ProvideToken: MaybeSend + MaybeSync {
-    fn provide(&self) -> BoxFuture<Result<Option<AccessToken>, String>>;
+    fn provide(&self) -> BoxFuture<Result<Option<AccessToken>, Cause>>;
 }
 
-impl<F: Fn() -> BoxFuture<Result<Option<AccessToken>, String>> + MaybeSend + MaybeSync> ProvideToken for F {
-    fn provide(&self) -> BoxFuture<Result<Option<AccessToken>, String>> {
+impl<F: Fn() -> BoxFuture<Result<Option<AccessToken>, Cause>> + MaybeSend + MaybeSync> ProvideToken for F {
+    fn provide(&self) -> BoxFuture<Result<Option<AccessToken>, Cause>> {
         self()
     }
 }
@@ -125,6 +126,9 @@ pub(crate) trait Callee<C: WireCodec>: MaybeSend + MaybeSync {
 
     /// Takes the calls of one frame, in order. Nothing that takes long, and nothing that can fail, may happen here.
     fn call(&self, connection: &Arc<Connection<C>>, frame: &C::Held, calls: Vec<Called<'_, C>>);
+
+    /// Nothing more comes for now. What was put aside to be handed over together is handed over.
+    fn flush(&self) {}
 }
 
 /// Something that goes on until this is dropped.

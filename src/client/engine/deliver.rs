@@ -7,10 +7,10 @@ use crate::client::engine::connection::{
     CallEnd, Called, ClientCall, Connection, Shared, Subscriber, Waiting,
 };
 use crate::client::engine::events::ConnectionEvent;
-use crate::core::Moment;
 use crate::core::client::{ConnectionError, Effect};
 use crate::core::hub::HubEvent;
 use crate::core::message::Outcome;
+use crate::core::{ErrorChain, Moment};
 use crate::platform::Frame;
 
 /// How many messages are read while the connection is locked. A frame may hold millions.
@@ -44,6 +44,7 @@ impl<C: WireCodec> Connection<C> {
                 let rest = calls.split_off(calls_before - called);
                 called = calls_before;
                 self.call_back(&held, std::mem::replace(&mut calls, rest));
+                self.callee.flush();
                 match delivery {
                     Delivery::End(call, end) => call.end(end),
                     Delivery::Item(id, stream, item) => {
@@ -96,7 +97,7 @@ impl<C: WireCodec> Connection<C> {
                 }
             }
             Effect::Reconnecting(error) => {
-                tracing::info!(reason = %error, "reconnecting");
+                tracing::info!(reason = %ErrorChain::new(&*error), "reconnecting");
                 let error = Arc::unwrap_or_clone(error);
                 self.lock().tell(&ConnectionEvent::Reconnecting { error });
             }
@@ -107,7 +108,7 @@ impl<C: WireCodec> Connection<C> {
                         ConnectionEvent::AuthenticationRefreshed { lifetime: *lifetime }
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "refreshing the authentication failed");
+                        tracing::warn!(error = %ErrorChain::new(error), "refreshing the authentication failed");
                         ConnectionEvent::AuthenticationRefreshFailed { error: error.clone() }
                     }
                 };
@@ -178,7 +179,7 @@ impl<C: WireCodec> Shared<C> {
     pub(super) fn disconnected(&mut self, error: &Arc<ConnectionError>) -> Waiting {
         match &**error {
             ConnectionError::Stopped => tracing::info!("disconnected: the connection was stopped"),
-            error => tracing::error!(reason = %error, "disconnected"),
+            error => tracing::error!(reason = %ErrorChain::new(error), "disconnected"),
         }
         self.last_end = Some(Arc::clone(error));
         self.tell(&ConnectionEvent::Disconnected { error: (**error).clone() });

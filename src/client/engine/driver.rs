@@ -13,9 +13,9 @@ use crate::client::engine::codec::WireCodec;
 use crate::client::engine::connection::{Connection, Waiting};
 use crate::client::engine::jobs::{Done, Job, Jobs};
 use crate::client::engine::wire::{Brought, Timer, Wire, poll_once};
-use crate::core::Moment;
 use crate::core::client::{ConnectionError, Effect};
 use crate::core::negotiate::NegotiateAnswer;
+use crate::core::{ErrorChain, Moment};
 use crate::platform::{self, HttpResponse, Wake, WakeSignal};
 
 /// It lives from one start to the end that follows, through all reconnects.
@@ -68,7 +68,12 @@ impl<C: WireCodec> Driver<C> {
         poll_fn(|cx| {
             loop {
                 let span = self.span.clone();
-                if ready!(span.in_scope(|| self.poll_run(cx))) {
+                let run = span.in_scope(|| {
+                    let poll = self.poll_run(cx);
+                    self.connection.callee.flush();
+                    poll
+                });
+                if ready!(run) {
                     return Poll::Ready(());
                 }
             }
@@ -149,7 +154,7 @@ impl<C: WireCodec> Driver<C> {
             }
             Effect::AskRetryPolicy(context) => {
                 if context.previous_retry_count > 0 {
-                    tracing::info!(attempt = context.previous_retry_count, reason = %context.reason, "an attempt to connect failed");
+                    tracing::info!(attempt = context.previous_retry_count, reason = %ErrorChain::new(&context.reason), "an attempt to connect failed");
                 }
                 self.step = Some(self.jobs.retry_delay(context));
             }

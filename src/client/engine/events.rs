@@ -6,12 +6,17 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+#[cfg(feature = "client")]
+use futures_channel::oneshot;
 use futures_core::Stream;
 
-use crate::client::engine::guard::guarded;
+#[cfg(feature = "client")]
+use crate::client::engine::guard::caught;
 use crate::core::client::ConnectionError;
 use crate::core::refresh::RefreshError;
 use crate::lock::lock;
+#[cfg(feature = "client")]
+use crate::platform::Runtime;
 use crate::platform::{MaybeSend, MaybeSync};
 
 /// How many events are kept for a listener; past this, the oldest are dropped.
@@ -122,14 +127,24 @@ impl<F: Fn(ConnectionEvent) + MaybeSend + MaybeSync> HearEvent for F {
     }
 }
 
-/// Hands every event to a callback, one after the other, in a task of its own: one that is slow or panics holds up
+/// Hands every event to a callback, one after the other, and where it may block: one that is slow or panics holds up
 /// nothing.
-pub(crate) async fn call_back(mut events: ConnectionEvents, callback: EventCallback) {
+#[cfg(feature = "client")]
+pub(crate) async fn call_back(mut events: ConnectionEvents, callback: EventCallback, runtime: Runtime) {
     while let Some(event) = events.next().await {
-        let callback = &callback;
-        if guarded(async move { callback.hear(event) }).await.is_none() {
-            tracing::error!("a callback for the connection's events panicked");
-        }
+        let (done, is_done) = oneshot::channel();
+        let mut heard = Some((Arc::clone(&callback), event, done));
+        runtime.run_user_code(Box::new(move || {
+            if let Some((callback, event, done)) = heard.take() {
+                if caught(|| callback.hear(event)).is_none() {
+                    tracing::error!("a callback for the connection's events panicked");
+                }
+                let _ = done.send(());
+            }
+            false
+        }));
+        // It fails when the runtime shuts down, and this task is about to be dropped.
+        let _ = is_done.await;
     }
 }
 

@@ -7,6 +7,7 @@ use crate::client::engine::codec::WireCodec;
 use crate::client::engine::connection::{Connection, TokenProvider};
 use crate::client::engine::guard::guarded;
 use crate::client::engine::transport::{Authorization, Link};
+use crate::core::Cause;
 use crate::core::client::{RefreshRequest, Renewal, RetryContext, TransportError};
 use crate::core::negotiate::{NegotiateRequest, RESPONSE_LIMIT, TransferFormat, Transport, user_agent};
 use crate::core::refresh::{CONNECTION_TOKEN_HEADER, RefreshError};
@@ -16,8 +17,8 @@ use crate::platform::{self, BoxFuture, Cookies, HttpClient, HttpResponse};
 
 /// How a job has ended.
 pub(super) enum Done {
-    Token(Result<Option<AccessToken>, String>),
-    RefreshToken(Result<Option<AccessToken>, String>),
+    Token(Result<Option<AccessToken>, Cause>),
+    RefreshToken(Result<Option<AccessToken>, Cause>),
     Negotiated(Result<HttpResponse, TransportError>),
     Refreshed(Result<HttpResponse, TransportError>),
     Opened(Result<Link, TransportError>),
@@ -27,9 +28,9 @@ pub(super) enum Done {
 pub(super) type Job = BoxFuture<Done>;
 
 /// Asks the provider. A panic counts as a failure.
-async fn fetch(provider: Option<TokenProvider>) -> Result<Option<AccessToken>, String> {
+async fn fetch(provider: Option<TokenProvider>) -> Result<Option<AccessToken>, Cause> {
     let Some(provider) = provider else { return Ok(None) };
-    guarded(async move { provider.provide().await }).await.unwrap_or_else(|| Err("it panicked".to_owned()))
+    guarded(async move { provider.provide().await }).await.unwrap_or_else(|| Err(Cause::new("it panicked")))
 }
 
 /// Makes the jobs of one connection.
@@ -139,7 +140,7 @@ impl<C: WireCodec> Authorization for LinkTokens<C> {
         self.0.upgrade()?.lock().machine.link_token().cloned()
     }
 
-    fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, String>> {
+    fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, Cause>> {
         let connection = self.0.clone();
         Box::pin(async move {
             let Some(connection) = connection.upgrade() else { return Ok(None) };
@@ -165,7 +166,9 @@ impl<C: WireCodec> Authorization for LinkTokens<C> {
             };
             match refreshed {
                 Ok(_) => Ok(()),
-                Err(error) => Err(TransportError::new(error.to_string())),
+                Err(error) => {
+                    Err(TransportError::because_of("the authentication was not refreshed", Cause::new(error)))
+                }
             }
         })
     }

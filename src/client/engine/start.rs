@@ -42,7 +42,7 @@ impl<C: WireCodec> Connection<C> {
         drop(shared);
         #[cfg(feature = "client")]
         for (events, callback) in callbacks {
-            runtime.spawn(call_back(events, callback));
+            runtime.spawn(call_back(events, callback, runtime.clone()));
         }
         self.callee.start(&runtime);
         runtime.spawn(Driver::new(Arc::clone(self)).run());
@@ -63,7 +63,7 @@ impl<C: WireCodec> Connection<C> {
         let events = self.events();
         let mut shared = self.lock();
         match &shared.runtime {
-            Some(runtime) => runtime.spawn(call_back(events, callback)),
+            Some(runtime) => runtime.spawn(call_back(events, callback, runtime.clone())),
             None => shared.callbacks.push((events, callback)),
         }
     }

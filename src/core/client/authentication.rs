@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{ClientMachine, Effect, TransportError, provided};
-use crate::core::Moment;
 use crate::core::codec::Codec;
 use crate::core::negotiate::refresh_url;
 use crate::core::refresh::{RefreshAnswer, RefreshError, RefreshTimer};
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+use crate::core::{Cause, Moment};
 
 /// What to POST for a refresh. There is no body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,8 +100,8 @@ impl<C: Codec> ClientMachine<C> {
         &mut self,
         now: Moment,
         unix_now: Duration,
-        token: Result<Option<AccessToken>, String>,
-    ) -> Result<Option<AccessToken>, String> {
+        token: Result<Option<AccessToken>, Cause>,
+    ) -> Result<Option<AccessToken>, Cause> {
         let token = provided(token)?;
         self.use_token(now, unix_now, token.clone());
         Ok(token)
@@ -136,7 +136,7 @@ impl<C: Codec> ClientMachine<C> {
     }
 
     /// The access token provider has answered [`Effect::FetchRefreshToken`].
-    pub fn handle_refresh_token(&mut self, now: Moment, token: Result<Option<AccessToken>, String>) {
+    pub fn handle_refresh_token(&mut self, now: Moment, token: Result<Option<AccessToken>, Cause>) {
         let connection_token = self.live().and_then(|live| live.link.connection_token.clone());
         let (Some(refreshing), Some(connection_token)) =
             (&mut self.authentication.refreshing, connection_token)
@@ -152,7 +152,7 @@ impl<C: Codec> ClientMachine<C> {
                 let url = refresh_url(&self.options.url);
                 self.effects.push_back(Effect::Refresh(RefreshRequest { url, token, connection_token }));
             }
-            Err(reason) => self.refreshed(now, Err(RefreshError::AccessToken(reason))),
+            Err(cause) => self.refreshed(now, Err(RefreshError::AccessToken(cause))),
         }
     }
 

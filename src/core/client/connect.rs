@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::link::{ConnectionInfo, FRUITLESS_RESUMES, Link, Live};
 use super::{ClientMachine, ConnectionError, Effect, Phase, TransportError, provided};
-use crate::core::Moment;
 use crate::core::codec::Codec;
 use crate::core::handshake::{HandshakeBuffer, HandshakeRequest, HandshakeResponse};
 use crate::core::keepalive::KeepAlive;
@@ -17,6 +16,7 @@ use crate::core::negotiate::{
 };
 use crate::core::text::clip;
 use crate::core::token::AccessToken;
+use crate::core::{Cause, Moment};
 
 impl<C: Codec> ClientMachine<C> {
     pub(super) fn attempt(&mut self, now: Moment) {
@@ -47,7 +47,7 @@ impl<C: Codec> ClientMachine<C> {
         &mut self,
         now: Moment,
         unix_now: Duration,
-        token: Result<Option<AccessToken>, String>,
+        token: Result<Option<AccessToken>, Cause>,
     ) {
         match &mut *self.phase {
             Phase::FetchingToken => match provided(token) {
@@ -55,7 +55,7 @@ impl<C: Codec> ClientMachine<C> {
                     self.tokens.store(now, unix_now, token.as_ref());
                     self.negotiate(now, token);
                 }
-                Err(reason) => self.fail(now, ConnectionError::AccessToken(reason)),
+                Err(cause) => self.fail(now, ConnectionError::AccessToken(cause)),
             },
             Phase::Resuming { live, fetching_token: fetching @ true, .. } => match provided(token) {
                 Ok(token) => {

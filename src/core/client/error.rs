@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::core::http::may_pass;
 use crate::core::negotiate::{NegotiateError, SkipReason, SkippedTransport};
 use crate::core::url::{HubUrl, UrlError};
-use crate::core::{ProtocolError, TransportError, TransportErrorKind};
+use crate::core::{Cause, ProtocolError, TransportError, TransportErrorKind};
 
 /// Why a connection could not be opened, or why it ended.
 ///
@@ -15,8 +16,8 @@ use crate::core::{ProtocolError, TransportError, TransportErrorKind};
 #[non_exhaustive]
 pub enum ConnectionError {
     /// The hub URL is invalid.
-    #[error("the hub URL is invalid: {0}")]
-    InvalidUrl(UrlError),
+    #[error("the hub URL is invalid")]
+    InvalidUrl(#[source] UrlError),
     /// A certificate or a key that the connection was set up with is invalid.
     #[error("{reason}")]
     InvalidCertificate {
@@ -24,7 +25,9 @@ pub enum ConnectionError {
         reason: String,
     },
     /// The URL is `http` and its host is not this machine. Tokens and messages would travel in clear text.
-    #[error("refusing to connect to {0} without TLS; use https, or allow plain http in the options")]
+    #[error(
+        "refusing to connect to {0} without TLS; use https, or in a trusted network allow plain http in the options"
+    )]
     InsecureUrl(HubUrl),
     /// A header that was set with `with_header` cannot be sent.
     #[error("a header cannot be sent: {}{reason}", HeaderPart(.name))]
@@ -35,11 +38,11 @@ pub enum ConnectionError {
         reason: &'static str,
     },
     /// The caller's access token provider failed, or its token cannot be sent in a header: it contains a line end or
-    /// another character that is not allowed there. The token is not shown.
-    #[error("the access token provider failed: {0}")]
-    AccessToken(String),
+    /// another character that is not allowed there. The token is not shown. The source says why.
+    #[error("the access token provider failed")]
+    AccessToken(#[source] Cause),
     /// Negotiate was answered with a refusal, or with an invalid answer.
-    #[error("{source}")]
+    #[error("negotiating with {url} failed")]
     Negotiate {
         /// The URL that answered.
         url: HubUrl,
@@ -47,7 +50,7 @@ pub enum ConnectionError {
         source: NegotiateError,
     },
     /// Negotiate was not answered.
-    #[error("negotiating with {url} failed: {source}")]
+    #[error("negotiating with {url} failed")]
     NegotiateRequest {
         /// The URL that was asked.
         url: HubUrl,
@@ -61,8 +64,8 @@ pub enum ConnectionError {
         skipped: Vec<SkippedTransport>,
     },
     /// The transport failed: it could not be opened, or was lost later.
-    #[error("the connection failed: {0}")]
-    Transport(TransportError),
+    #[error("the connection failed")]
+    Transport(#[source] TransportError),
     /// A step of connecting took too long.
     #[error("{step} took longer than {}", Seconds(*.limit))]
     Timeout {
@@ -75,8 +78,8 @@ pub enum ConnectionError {
     #[error("the server refused the handshake: {0}")]
     Handshake(String),
     /// The server sent something that is not the hub protocol.
-    #[error("the server broke the hub protocol: {0}")]
-    Protocol(ProtocolError),
+    #[error("the server broke the hub protocol")]
+    Protocol(#[source] ProtocolError),
     /// Nothing came from the server for too long; it or the network is gone.
     #[error("nothing came from the server for {}; it or the network is gone", Seconds(*.limit))]
     ServerTimeout {
@@ -92,18 +95,19 @@ pub enum ConnectionError {
         allow_reconnect: bool,
     },
     /// The connection was lost, and the retry policy gave up after so many attempts to get it back.
-    #[error("gave up after {attempts} attempts to connect again in {}: {last}", Seconds(*.elapsed))]
+    #[error("gave up after {attempts} attempts to connect again in {}", Seconds(*.elapsed))]
     RetriesExhausted {
         /// How many attempts were made.
         attempts: u32,
         /// How long they took, waiting included.
         elapsed: Duration,
         /// Why the last one failed.
+        #[source]
         last: Box<Self>,
     },
     /// Handlers and streams take the server's messages too slowly: more than 65 536 of them, or 64 MiB, wait.
     #[error(
-        "handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them"
+        "handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them; let handlers return sooner, and read streams to their end or drop them"
     )]
     SlowConsumer,
     /// The client stopped the connection.
@@ -168,6 +172,12 @@ impl ConnectionError {
         }
     }
 
+    /// Whether there is no connection because the program has stopped it, or not started it: nothing has failed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Stopped | Self::NotConnected)
+    }
+
     /// Whether a connection that ended like this may be opened again without being asked.
     pub(super) fn allows_reconnect(&self) -> bool {
         !matches!(
@@ -183,10 +193,6 @@ fn failure_may_pass(error: &TransportError) -> bool {
         TransportErrorKind::Certificate => false,
         _ => error.status.is_none_or(may_pass),
     }
-}
-
-fn may_pass(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500..)
 }
 
 /// What went wrong with the transports that were tried.

@@ -111,7 +111,6 @@ use self::authentication::Authentication;
 use self::hold::Hold;
 use self::link::{Link, Live};
 use self::tokens::TokenCache;
-use crate::core::Moment;
 use crate::core::codec::Codec;
 use crate::core::handshake::HandshakeBuffer;
 use crate::core::http::value_fault;
@@ -125,6 +124,7 @@ use crate::core::outgoing::Outgoing;
 use crate::core::refresh::RefreshError;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+use crate::core::{Cause, Moment};
 
 /// What a connection is doing, as far as its owner was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -514,10 +514,10 @@ impl<C: Codec> fmt::Debug for ClientMachine<C> {
 }
 
 /// What the access token provider has returned. An empty token means no token.
-fn provided(token: Result<Option<AccessToken>, String>) -> Result<Option<AccessToken>, String> {
+fn provided(token: Result<Option<AccessToken>, Cause>) -> Result<Option<AccessToken>, Cause> {
     let token = token?.filter(|token| !token.secret().is_empty());
     match token.as_ref().and_then(|token| value_fault(token.secret())) {
-        Some(fault) => Err(["the access token ", fault].concat()),
+        Some(fault) => Err(Cause::from(["the access token ", fault].concat())),
         None => Ok(token),
     }
 }

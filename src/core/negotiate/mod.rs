@@ -66,8 +66,8 @@ pub enum NegotiateError {
     )]
     WebPage,
     /// The answer is not JSON. Something other than a SignalR server answers there.
-    #[error("the negotiate answer is not JSON ({0}); check that the URL is a SignalR hub")]
-    NotJson(ProtocolError),
+    #[error("the negotiate answer is not JSON; check that the URL is a SignalR hub")]
+    NotJson(#[source] ProtocolError),
     /// The answer is JSON, but a property is missing or of the wrong kind.
     #[error("the negotiate answer is not valid: {0}")]
     Invalid(&'static str),
@@ -85,11 +85,11 @@ pub enum NegotiateError {
     #[error("the server refuses the connection: {0}")]
     Refused(String),
     /// Redirects did not end.
-    #[error("negotiate was redirected {REQUEST_LIMIT} times; two servers may be redirecting to each other")]
+    #[error("there were {REQUEST_LIMIT} redirects; two servers may be redirecting to each other")]
     RedirectLimit,
     /// The server redirects to something that is not a URL.
-    #[error("the server redirects to an invalid URL: {0}")]
-    RedirectUrl(UrlError),
+    #[error("the server redirects to an invalid URL")]
+    RedirectUrl(#[source] UrlError),
     /// The server redirects from https to http. The token would travel in clear text.
     #[error("the server redirects from https to http, which is refused; use an https endpoint")]
     InsecureRedirect,
@@ -118,7 +118,7 @@ struct StatusHint(u16);
 
 impl fmt::Display for StatusHint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "negotiate was answered with status {}", self.0)?;
+        write!(f, "the server answered with status {}", self.0)?;
         f.write_str(match self.0 {
             401 => ": the access token is missing, expired or not meant for this server; get a new one",
             403 => ": the access token is valid, but its user may not connect",

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::BitOr;
 
-use crate::core::TransportError;
 use crate::core::negotiate::AvailableTransport;
+use crate::core::{ErrorChain, TransportError};
 
 /// A way to carry messages over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,8 +140,8 @@ pub enum SkipReason {
     #[error("it is not available in this environment")]
     Environment,
     /// It was tried, and could not be opened.
-    #[error("{0}")]
-    Failed(TransportError),
+    #[error("it could not be opened")]
+    Failed(#[source] TransportError),
 }
 
 /// A transport that was not taken, and why.
@@ -156,7 +156,7 @@ pub struct SkippedTransport {
 
 impl fmt::Display for SkippedTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.transport, self.reason)
+        write!(f, "{}: {}", self.transport, ErrorChain::new(&self.reason))
     }
 }
 

@@ -15,8 +15,8 @@ pub enum DisconnectReason {
         error: Option<Box<str>>,
     },
     /// The transport was lost, and no other came in time.
-    #[error("the connection was lost: {0}")]
-    Transport(TransportError),
+    #[error("the connection was lost")]
+    Transport(#[source] TransportError),
     /// The client did not shake hands in time.
     #[error("the client did not send its handshake within {limit:?}")]
     HandshakeTimeout {
@@ -39,8 +39,8 @@ pub enum DisconnectReason {
         limit: Duration,
     },
     /// The client broke the protocol.
-    #[error("the client broke the protocol: {0}")]
-    Protocol(ProtocolError),
+    #[error("the client broke the protocol")]
+    Protocol(#[source] ProtocolError),
     /// The server closed the connection.
     #[error("the server closed the connection{}", .error.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
     Closed {

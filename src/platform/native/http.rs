@@ -13,7 +13,7 @@ use super::{tls, tunnel};
 use crate::core::http::Head;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
-use crate::core::{TransportError, TransportErrorKind};
+use crate::core::{Cause, ErrorChain, TransportError, TransportErrorKind};
 use crate::platform::{Cookies, HttpAnswer, HttpRequest, Method, Network};
 
 /// One per start of a connection, so that no connection pool outlives the runtime that it was made on.
@@ -118,13 +118,17 @@ impl HttpClient {
     ) -> TransportError {
         let refused = |error: TransportError| TransportError {
             kind: TransportErrorKind::Proxy { status: None },
-            ..TransportError::new(format!("the proxy {proxy:?} refused the connection: {}", error.message))
+            ..TransportError::because_of(
+                format!("the proxy {proxy:?} refused the connection"),
+                Cause::new(error),
+            )
         };
         if error.kind != TransportErrorKind::Other {
             return error;
         }
         // The types of these errors are not public.
-        let says = |text| error.message.contains(text);
+        let chain = ErrorChain::new(&error).to_string();
+        let says = |text| chain.contains(text);
         let was_reached = !says("failed to create underlying connection") && !says("io error");
         if was_reached && says("tunnel error: ") {
             let Ok(tls) = self.network.certificates.config() else { return refused(error) };
@@ -136,7 +140,7 @@ impl HttpClient {
         if was_reached && says("SOCKS error: ") {
             return refused(error);
         }
-        TransportError { message: format!("through the proxy {proxy:?}: {}", error.message), ..error }
+        through(proxy, error)
     }
 
     pub(super) fn request(
@@ -186,8 +190,15 @@ impl HttpBody {
     }
 }
 
+/// What failed on the way through a proxy.
+pub(super) fn through(proxy: &ProxyServer, error: TransportError) -> TransportError {
+    let TransportError { status, close_code, kind, .. } = error;
+    let message = format!("the connection through the proxy {proxy:?} failed");
+    TransportError { status, close_code, kind, ..TransportError::because_of(message, Cause::new(error)) }
+}
+
 fn unavailable(error: rustls::Error) -> TransportError {
-    TransportError::new(tls::unavailable(&error))
+    TransportError::because_of(tls::UNAVAILABLE, Cause::new(error))
 }
 
 /// A native program has no page that a relative URL could be resolved against.
@@ -201,24 +212,19 @@ pub(crate) fn absolute_url(url: &str) -> Result<HubUrl, UrlError> {
     }
 }
 
-/// reqwest's own text leaves the causes out, and may have the URL with its query in it.
+/// reqwest's own text may have the URL with its query in it.
 pub(super) fn describe(error: reqwest::Error) -> TransportError {
-    describe_any(&error.without_url())
+    describe_any(error.without_url())
 }
 
 /// An error with its causes, or what it says about certificates.
-pub(super) fn describe_any(error: &(dyn Error + 'static)) -> TransportError {
-    if let Some(explained) = tls::explain(error) {
-        return TransportError { kind: TransportErrorKind::Certificate, ..TransportError::new(explained) };
+pub(super) fn describe_any(error: impl Error + Send + Sync + 'static) -> TransportError {
+    let (explained, cause) = (tls::explain(&error), Cause::new(error));
+    match explained {
+        Some(explained) => TransportError {
+            kind: TransportErrorKind::Certificate,
+            ..TransportError::because_of(explained, cause)
+        },
+        None => TransportError::because_of("the request failed", cause),
     }
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    TransportError::new(text)
 }

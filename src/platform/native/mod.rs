@@ -1,5 +1,7 @@
 //! The native side: tokio, reqwest and rustls.
 
+#[cfg(feature = "client")]
+mod blocking;
 #[cfg(any(feature = "client", feature = "service"))]
 mod clock;
 #[cfg(feature = "client")]
@@ -31,7 +33,7 @@ pub(crate) use self::{clock::unix_now, tls::Network};
 pub(crate) use self::{
     cookies::Cookies,
     http::{HttpBody, HttpClient, absolute_url},
-    task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep},
+    task::{BoxFuture, IntoCause, MaybeSend, MaybeSync, Runtime, now, sleep},
     wake::WakeSignal,
     web_socket::{Frame, SharedBytes, SharedText, WebSocket, transports},
 };

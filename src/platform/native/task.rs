@@ -2,11 +2,17 @@
 
 use std::future::Future;
 use std::pin::Pin;
+#[cfg(feature = "client")]
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+
+#[cfg(feature = "client")]
+use super::blocking::{Threads, UserCode};
 use crate::core::Moment;
-use crate::core::TransportError;
+use crate::core::{Cause, TransportError};
 
 /// `Send`, where there are threads.
 pub trait MaybeSend: Send {}
@@ -15,6 +21,18 @@ impl<T: Send + ?Sized> MaybeSend for T {}
 /// `Sync`, where there are threads.
 pub trait MaybeSync: Sync {}
 impl<T: Sync + ?Sized> MaybeSync for T {}
+
+/// An error of the user's, or the text of one: what `?` turns into a `Box<dyn Error + Send + Sync>`.
+pub trait IntoCause {
+    /// The error as the cause of one of ours.
+    fn into_cause(self) -> Cause;
+}
+
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> IntoCause for E {
+    fn into_cause(self) -> Cause {
+        Cause::new(self)
+    }
+}
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -25,22 +43,38 @@ pub(crate) fn now() -> Moment {
 
 /// Where futures run in the background, whichever thread asks for it.
 #[derive(Debug, Clone)]
-pub(crate) struct Runtime(tokio::runtime::Handle);
+pub(crate) struct Runtime {
+    handle: Handle,
+    #[cfg(feature = "client")]
+    threads: Arc<Threads>,
+}
 
 impl Runtime {
     /// The one that this is called from.
     pub(crate) fn current() -> Result<Self, TransportError> {
-        let runtime = tokio::runtime::Handle::try_current();
-        let missing = |_| TransportError::new("there is no tokio runtime here; call from within one");
-        runtime.map(Self).map_err(missing)
+        let missing =
+            |error| TransportError::because_of("start it from within a tokio runtime", Cause::new(error));
+        let handle = Handle::try_current().map_err(missing)?;
+        Ok(Self {
+            #[cfg(feature = "client")]
+            threads: Threads::of(&handle),
+            handle,
+        })
     }
 
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.0.spawn(future);
+        self.handle.spawn(future);
+    }
+
+    /// Runs user code on a thread that may block, until it returns that there is no more to do. It is dropped when the
+    /// runtime shuts down before.
+    #[cfg(feature = "client")]
+    pub(crate) fn run_user_code(&self, code: UserCode) {
+        self.threads.run(&self.handle, code);
     }
 
     pub(crate) fn sleep(&self, duration: Duration) -> BoxFuture<()> {
-        let _entered = self.0.enter();
+        let _entered = self.handle.enter();
         sleep(duration)
     }
 }

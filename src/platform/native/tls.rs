@@ -12,8 +12,6 @@ use rustls::{AlertDescription, CertificateError, ClientConfig};
 use rustls_platform_verifier::Verifier;
 
 use super::proxy::Proxy;
-#[cfg(feature = "client")]
-use crate::core::text::clip;
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -73,10 +71,10 @@ impl Certificates {
         for pem in &self.roots {
             roots.extend(certificates(pem).map_err(|e| format!("the root certificate is invalid: {e}"))?);
         }
-        let builder = builder().map_err(|e| unavailable(&e))?;
+        let builder = builder().map_err(|error| format!("{UNAVAILABLE}: {error}"))?;
         let verifier = verifier(roots, builder.crypto_provider()).map_err(|error| match error {
             rustls::Error::InvalidCertificate(_) => format!("the root certificate is invalid: {error}"),
-            error => unavailable(&error),
+            error => format!("{UNAVAILABLE}: {error}"),
         })?;
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         let config = match &self.client {
@@ -165,12 +163,9 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
 }
 
 /// Most likely the system has no roots, as in a small container.
-pub(super) fn unavailable(error: &rustls::Error) -> String {
-    format!(
-        "TLS cannot be set up: {error}; install the system's root certificates (`ca-certificates`), or name a file of them \
-         in SSL_CERT_FILE"
-    )
-}
+#[cfg(feature = "client")]
+pub(super) const UNAVAILABLE: &str = "TLS cannot be set up; install the system's root certificates (`ca-certificates`), or \
+                                      name a file of them in SSL_CERT_FILE";
 
 /// What an error says about certificates, and what to do about it.
 #[cfg(feature = "client")]
@@ -200,21 +195,19 @@ fn explain_tls(error: &rustls::Error) -> Option<String> {
                 format!("the server's certificate is from an unknown issuer; {OWN_ROOT}")
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                format!("the server's certificate has expired, or this machine's clock is wrong: {error}")
+                "the server's certificate has expired, or this machine's clock is wrong".to_owned()
             }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                format!(
-                    "the server's certificate is not valid yet, or this machine's clock is wrong: {error}"
-                )
+                "the server's certificate is not valid yet, or this machine's clock is wrong".to_owned()
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                format!("the server's certificate is for another host name: {}", clip(&error.to_string()))
+                "the server's certificate is for another host name".to_owned()
             }
             CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
                 "the server's certificate is one of an authority (CA:TRUE), which does not identify a server"
                     .to_owned()
             }
-            error => format!("the server's certificate is not accepted: {}", clip(&error.to_string())),
+            _ => "the server's certificate is not accepted".to_owned(),
         },
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
             "the server requires a client certificate; give one to `with_client_certificate`".to_owned()

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::http::{describe, describe_any};
+use super::http::{describe, describe_any, through};
 use super::proxy::ProxyServer;
 use super::tls::CONNECT_TIMEOUT;
 use crate::core::{TransportError, TransportErrorKind};
@@ -51,7 +51,7 @@ pub(super) async fn send(
     let tunnel = open(proxy, &url, &tls).await?;
     let mut request = Request::<reqwest::Body>::try_from(request).map_err(describe)?;
     let host = authority(&url, url.port());
-    request.headers_mut().insert(HOST, HeaderValue::try_from(host).map_err(|e| describe_any(&e))?);
+    request.headers_mut().insert(HOST, HeaderValue::try_from(host).map_err(describe_any)?);
     if let Some(path) = request.uri().path_and_query().cloned() {
         *request.uri_mut() = path.into();
     }
@@ -71,14 +71,11 @@ pub(super) async fn open(
     tls: &ClientConfig,
 ) -> Result<Upgraded, TransportError> {
     timely(async {
-        let through = |error: TransportError| TransportError {
-            message: format!("through the proxy {proxy:?}: {}", error.message),
-            ..error
-        };
+        let through = |error| through(proxy, error);
         let address = proxy.url();
         let host = bare_host(address);
         let port = address.port_or_known_default().unwrap_or_default();
-        let stream = TcpStream::connect((host, port)).await.map_err(|e| through(describe_any(&e)))?;
+        let stream = TcpStream::connect((host, port)).await.map_err(|e| through(describe_any(e)))?;
         // Not all systems can.
         let _ = stream.set_nodelay(true);
         let target = authority(url, url.port_or_known_default());
@@ -86,7 +83,7 @@ pub(super) async fn open(
         if let Some(credentials) = credentials(address) {
             connect = connect.header(PROXY_AUTHORIZATION, credentials);
         }
-        let connect = connect.body(reqwest::Body::default()).map_err(|e| describe_any(&e))?;
+        let connect = connect.body(reqwest::Body::default()).map_err(describe_any)?;
         let response = if address.scheme() == "https" {
             let stream = secure(tls.clone(), address, stream).await.map_err(through)?;
             exchange(TokioIo::new(stream), connect).await
@@ -97,7 +94,7 @@ pub(super) async fn open(
         if !response.status().is_success() {
             return Err(refused(proxy, response.status().as_u16()));
         }
-        hyper::upgrade::on(response).await.map_err(|e| through(describe_any(&e)))
+        hyper::upgrade::on(response).await.map_err(|e| through(describe_any(e)))
     })
     .await
 }
@@ -116,8 +113,8 @@ async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<TlsStream<S>, TransportError> {
     // HTTP/1.1 is spoken on it, whatever else the peer offers.
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let name = ServerName::try_from(bare_host(url).to_owned()).map_err(|e| describe_any(&e))?;
-    TlsConnector::from(Arc::new(tls)).connect(name, stream).await.map_err(|e| describe_any(&e))
+    let name = ServerName::try_from(bare_host(url).to_owned()).map_err(describe_any)?;
+    TlsConnector::from(Arc::new(tls)).connect(name, stream).await.map_err(describe_any)
 }
 
 /// One request on a connection of its own, which ends with the answer unless that upgrades it.
@@ -125,10 +122,10 @@ async fn exchange(
     stream: impl Read + Write + Send + Unpin + 'static,
     request: Request<reqwest::Body>,
 ) -> Result<Response<Incoming>, TransportError> {
-    let (mut sender, connection) = http1::handshake(stream).await.map_err(|e| describe_any(&e))?;
+    let (mut sender, connection) = http1::handshake(stream).await.map_err(describe_any)?;
     tokio::spawn(connection.with_upgrades());
     let answer = sender.send_request(request).await;
-    answer.map_err(|e| describe_any(&e))
+    answer.map_err(describe_any)
 }
 
 /// An IPv6 address without its brackets.

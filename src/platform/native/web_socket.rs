@@ -16,12 +16,12 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use super::http::{HttpClient, describe};
 use super::read_ahead::ReadAhead;
-use crate::core::TransportError;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::core::negotiate::Transports;
 use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+use crate::core::{Cause, TransportError};
 use crate::platform::SharedFrame;
 
 /// What tungstenite holds for each connection.
@@ -181,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                     continue;
                 }
                 Some(Ok(_)) => continue,
-                Some(Err(error)) => Err(TransportError::new(error.to_string())),
+                Some(Err(error)) => Err(from_tungstenite(error)),
             });
         }
     }
@@ -228,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 }
 
 fn from_tungstenite(error: Error) -> TransportError {
-    TransportError::new(error.to_string())
+    TransportError::because_of("the WebSocket failed", Cause::new(error))
 }
 
 #[cfg(test)]

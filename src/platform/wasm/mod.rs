@@ -10,6 +10,8 @@ mod web_socket;
 pub(crate) use send_wrapper::SendWrapper as ThreadBound;
 
 #[cfg(feature = "client")]
+pub(crate) use self::task::IntoCause;
+#[cfg(feature = "client")]
 pub(crate) use self::web_socket::{SharedBytes, SharedText};
 pub(crate) use self::{
     http::{Cookies, HttpBody, HttpClient, absolute_url},

@@ -45,7 +45,7 @@ pub enum ConfigurationError {
         keys: Vec<String>,
     },
     /// A connection string is wrong.
-    #[error("the setting {key} is not a valid connection string: {source}")]
+    #[error("the setting {key} is not a valid connection string")]
     ConnectionString {
         /// Its key.
         key: String,
@@ -54,7 +54,7 @@ pub enum ConfigurationError {
         source: ConnectionStringError,
     },
     /// An endpoint cannot be used as it is described.
-    #[error("the endpoint of the setting {key} cannot be used: {source}")]
+    #[error("the endpoint of the setting {key} cannot be used")]
     Endpoint {
         /// The key of its connection string or `serviceUri`.
         key: String,

@@ -15,11 +15,12 @@ use crate::service::{
 #[non_exhaustive]
 pub enum ConfigurationWarning {
     /// A connection string is most likely not what was meant.
-    #[error("the setting {key}: {warning}")]
+    #[error("there is a likely mistake in the connection string of the setting {key}")]
     ConnectionString {
         /// Its key.
         key: String,
         /// What is most likely a mistake.
+        #[source]
         warning: ConnectionStringWarning,
     },
     /// A setting of the .NET SDKs that is not used here, or one that does not exist.

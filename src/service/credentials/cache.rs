@@ -6,6 +6,7 @@
 //! - Stale if error: a failed renewal changes nothing until the value really ends.
 
 use std::{
+    error::Error,
     fmt,
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, SystemTime},
@@ -13,7 +14,7 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use crate::{lock::lock, service::credentials::error::CredentialError};
+use crate::{core::ErrorChain, lock::lock, service::credentials::error::CredentialError};
 
 type BoxFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 type Fetch<T, E> = Box<dyn Fn() -> BoxFuture<Result<Fresh<T>, E>> + Send + Sync>;
@@ -87,7 +88,7 @@ impl<T, E> Inner<T, E> {
 impl<T, E> Cache<T, E>
 where
     T: Clone + Send + Sync + 'static,
-    E: fmt::Display + From<CredentialError> + Clone + Send + Sync + 'static,
+    E: Error + From<CredentialError> + Clone + Send + Sync + 'static,
 {
     /// `what` is for logs. `fetch` has to end by itself: nothing here limits its time.
     pub(in crate::service) fn new<F>(
@@ -167,7 +168,7 @@ struct Landing<T, E> {
     landed: bool,
 }
 
-impl<T: Clone, E: fmt::Display> Landing<T, E> {
+impl<T: Clone, E: Error + 'static> Landing<T, E> {
     fn arrive(&mut self, result: Result<Fresh<T>, E>) -> Result<Lease<T>, E> {
         let mut state = self.inner.state();
         let now = Instant::now();
@@ -192,7 +193,7 @@ impl<T: Clone, E: fmt::Display> Landing<T, E> {
                     let remaining = entry.expires_at.saturating_duration_since(now);
                     entry.refresh_at = now + (remaining / 8).clamp(RETRY_AFTER.0, RETRY_AFTER.1);
                 }
-                tracing::warn!(what = self.inner.what, %error, "could not be fetched");
+                tracing::warn!(what = self.inner.what, error = %ErrorChain::new(&error), "could not be fetched");
                 Err(error)
             }
         }

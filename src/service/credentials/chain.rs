@@ -8,6 +8,7 @@ use std::{
 use azure_core::credentials::AccessToken;
 
 use crate::{
+    core::ErrorChain,
     lock::lock,
     service::{
         credentials::{
@@ -111,7 +112,7 @@ impl TokenSource for CredentialChain {
                     return Ok(token);
                 }
                 Err(error) if error.is_unavailable() => {
-                    tracing::debug!(credential = name, %error, "the credential chain goes on");
+                    tracing::debug!(credential = name, error = %ErrorChain::new(&error), "the credential chain goes on");
                     tried.push((name, error));
                 }
                 Err(error) => return Err(error),

@@ -7,7 +7,7 @@ use azure_core::credentials::{AccessToken, TokenCredential};
 use crate::service::{
     credentials::{
         access_key::AccessKey,
-        error::{CredentialError, InvalidCredential},
+        error::{Cause, CredentialError, InvalidCredential},
         source::TokenSource,
     },
     http::clients::HttpClients,
@@ -86,6 +86,6 @@ impl TokenSource for Foreign {
 
     async fn fetch(&self, _: &HttpClients, scope: &str) -> Result<AccessToken, CredentialError> {
         let token = self.0.get_token(&[scope], None).await;
-        token.map_err(|error| CredentialError::Other(Arc::new(error)))
+        token.map_err(|error| CredentialError::Other(Cause::new(error)))
     }
 }

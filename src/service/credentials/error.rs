@@ -1,11 +1,12 @@
 //! Why a credential cannot be used, and why it gave no token.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use crate::service::credentials::{certificate::CertificateError, kind::AuthKind};
-
-/// The error behind an error.
-pub(in crate::service) type Cause = Arc<dyn Error + Send + Sync>;
+pub(in crate::service) use crate::core::Cause;
+use crate::{
+    core::ErrorChain,
+    service::credentials::{certificate::CertificateError, kind::AuthKind},
+};
 
 /// Why a credential gave no Entra token.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -128,6 +129,17 @@ pub enum CredentialError {
 }
 
 impl CredentialError {
+    /// The HTTP status that the token was refused with, if that is what happened.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. }
+            | Self::Unavailable { status }
+            | Self::ManagedIdentityRefused { status } => Some(*status),
+            _ => None,
+        }
+    }
+
     /// Whether the same request may succeed later with nothing changed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -223,7 +235,7 @@ impl fmt::Display for Tried<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (name, error)) in self.0.iter().enumerate() {
             let semicolon = if index == 0 { "" } else { "; " };
-            write!(f, "{semicolon}{name}: {error}")?;
+            write!(f, "{semicolon}{name}: {}", ErrorChain::new(error))?;
         }
         Ok(())
     }

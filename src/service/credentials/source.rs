@@ -33,5 +33,5 @@ pub(in crate::service) async fn blocking<T: Send + 'static>(
 
 /// An error as the cause of another one.
 pub(in crate::service) fn cause(error: impl std::error::Error + Send + Sync + 'static) -> Cause {
-    std::sync::Arc::new(error)
+    Cause::new(error)
 }

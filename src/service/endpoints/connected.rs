@@ -11,6 +11,7 @@ use reqwest::Url;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
+    core::ErrorChain,
     platform::Network,
     service::{
         credentials::{credential::Kind, token_cache::token_cache},
@@ -158,7 +159,9 @@ impl ConnectedEndpoint {
         }
         let label = self.endpoint.label();
         match (&verdict, self.health.is_online()) {
-            (Err(reason), true) => tracing::warn!(endpoint = label, %reason, "the endpoint is offline"),
+            (Err(error), true) => {
+                tracing::warn!(endpoint = label, reason = %ErrorChain::new(error), "the endpoint is offline");
+            }
             (Ok(()), false) => {
                 // If this fails, the present key may still be valid; the cache logs the failure.
                 let _ = self.keys.renew_if_used().await;

@@ -9,6 +9,7 @@ use std::{
 use futures_util::future::join_all;
 
 use crate::{
+    core::ErrorChain,
     lock::{read, write},
     service::{
         endpoints::{
@@ -86,7 +87,7 @@ impl Endpoints {
             let Some(EndpointStatus(chosen)) = router.negotiate_endpoint(options, &left) else { break };
             match negotiate(Arc::clone(&chosen)).await {
                 Err(error) if several && error.is_of_endpoint() => {
-                    tracing::warn!(endpoint = chosen.endpoint.label(), %error, "the endpoint gives no access");
+                    tracing::warn!(endpoint = chosen.endpoint.label(), error = %ErrorChain::new(&error), "the endpoint gives no access");
                     if error.is_outage() {
                         chosen.health.note(Err(error.clone()));
                     }

@@ -1,8 +1,8 @@
 //! The HTTP clients that every request of the service's client shares.
 
-use std::{error::Error, sync::Arc};
+use std::error::Error;
 
-use crate::{platform::Network, service::error::BuildError};
+use crate::{core::Cause, platform::Network, service::error::BuildError};
 
 /// The two HTTP clients. Plain http goes to this machine or, for a managed identity, to its host only, so never
 /// through a proxy: it would see tokens in clear text.
@@ -15,7 +15,7 @@ pub(in crate::service) struct HttpClients {
 impl HttpClients {
     pub(in crate::service) fn new(network: &Network) -> Result<Self, BuildError> {
         fn failed(error: impl Error + Send + Sync + 'static) -> BuildError {
-            BuildError::HttpClient(Arc::new(error))
+            BuildError::HttpClient(Cause::new(error))
         }
         let builder = || {
             let builder = network.http_client_builder().map_err(failed)?;

@@ -1,13 +1,12 @@
 //! One connection: messages, calls with a result, streams, and its end.
 
-use std::sync::Arc;
-
 use reqwest::Method;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
     arguments::Arguments,
+    core::Cause,
     service::{
         error::{Operation, ServiceError},
         hub::requests::{Hub, with_reason},
@@ -73,7 +72,7 @@ impl<'a> Connection<'a> {
             });
         }
         let result = answer.result.as_deref().map_or("null", RawValue::get);
-        serde_json::from_str(result).map_err(|error| ServiceError::Result(Arc::new(error)))
+        serde_json::from_str(result).map_err(|error| ServiceError::Result(Cause::new(error)))
     }
 
     /// A stream that the client reads, by its id.

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::{
-    core::url::encode_data,
+    core::{Cause, ErrorChain, url::encode_data},
     service::{
         clock::unix_now,
         credentials::token_cache::TokenCache,
@@ -181,7 +181,7 @@ impl RestClient {
             };
             let pause = self.retry.pause(attempt, &error, request.method.is_idempotent());
             let Some(pause) = pause else { return Err(error) };
-            tracing::debug!(%operation, %error, ?pause, "the request is made again");
+            tracing::debug!(%operation, error = %ErrorChain::new(&error), ?pause, "the request is made again");
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
@@ -272,8 +272,8 @@ fn transport_error(
 ) -> ServiceError {
     match error.downcast::<reqwest::Error>() {
         Ok(error) if error.is_timeout() => ServiceError::Timeout { operation, after },
-        Ok(error) => ServiceError::Connection { operation, source: Arc::new(error.without_url()) },
-        Err(error) => ServiceError::Connection { operation, source: error.into() },
+        Ok(error) => ServiceError::Connection { operation, source: Cause::new(error.without_url()) },
+        Err(error) => ServiceError::Connection { operation, source: Cause::new(error) },
     }
 }
 

@@ -148,12 +148,9 @@ mod tests {
         }
         let after = Duration::from_secs(1);
         assert_eq!(repeated(&ServiceError::Timeout { operation: Operation::Send, after }), [false, true]);
-        let source = "the connection broke off";
         let broken = ServiceError::Connection {
             operation: Operation::Send,
-            source: std::sync::Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(String::from(
-                source,
-            ))),
+            source: crate::core::Cause::new("the connection broke off"),
         };
         assert_eq!(repeated(&broken), [false, true]);
     }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::{
+    core::{Cause, ErrorChain},
     lock::lock,
     platform::Network,
     service::{
@@ -61,7 +62,7 @@ pub enum ValidatorError {
     InvalidAuthority,
     /// The HTTP client could not be set up; most likely the system has no root certificates.
     #[error("the HTTP client could not be set up; check that the system has root certificates")]
-    HttpClient(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    HttpClient(#[source] Cause),
 }
 
 /// Checks the token that Azure SignalR Service sends to an upstream whose settings have a managed identity.
@@ -142,10 +143,10 @@ impl EntraTokenValidatorBuilder {
         let sts = if chinese { "https://sts.chinacloudapi.cn" } else { "https://sts.windows.net" };
         let issuers = [format!("{sts}/{tenant}/"), format!("{origin}/{tenant}/v2.0")];
 
-        let http_error =
-            |error: Box<dyn std::error::Error + Send + Sync>| ValidatorError::HttpClient(error.into());
-        let builder = Network::default().http_client_builder().map_err(|error| http_error(error.into()))?;
-        let client = builder.build().map_err(|error| http_error(error.into()))?;
+        let unavailable = ValidatorError::HttpClient;
+        let builder =
+            Network::default().http_client_builder().map_err(|error| unavailable(Cause::new(error)))?;
+        let client = builder.build().map_err(|error| unavailable(Cause::new(error)))?;
         let keys_url = format!("{origin}/{tenant}/discovery/v2.0/keys");
         let keys = Cache::new("keys of the Entra authority", move || fetch(client.clone(), keys_url.clone()));
         Ok(EntraTokenValidator(Arc::new(Inner {
@@ -183,7 +184,7 @@ impl EntraTokenValidator {
                 Err(Refusal(StatusCode::UNAUTHORIZED, "The token is not one of the service's identity."))
             }
             Err(error) => {
-                tracing::error!(%error, "no keys to check tokens with");
+                tracing::error!(error = %ErrorChain::new(&error), "no keys to check tokens with");
                 Err(Refusal(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "Tokens cannot be checked now. Try again later.",
@@ -287,7 +288,7 @@ async fn fetch(client: reqwest::Client, url: String) -> Result<Fresh<Arc<Vec<Key
         n: String,
         e: String,
     }
-    let connection = |error: reqwest::Error| CredentialError::Connection(Arc::new(error.without_url()));
+    let connection = |error: reqwest::Error| CredentialError::Connection(Cause::new(error.without_url()));
     let response = client.get(url).timeout(FETCH_TIMEOUT).send().await.map_err(connection)?;
     if !response.status().is_success() {
         return Err(CredentialError::Unavailable { status: response.status().as_u16() });
@@ -295,7 +296,7 @@ async fn fetch(client: reqwest::Client, url: String) -> Result<Fresh<Arc<Vec<Key
     let body =
         read_body(response, MAX_KEYS).await.map_err(|error| CredentialError::Connection(error.into()))?;
     let set: KeySet =
-        serde_json::from_slice(&body).map_err(|error| CredentialError::Other(Arc::new(error)))?;
+        serde_json::from_slice(&body).map_err(|error| CredentialError::Other(Cause::new(error)))?;
     // Keys of other kinds may stand beside those for RS256.
     let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
     let keys = keys.filter_map(|Jwk { kid, n, e }| {

@@ -19,6 +19,7 @@ use serde::Serialize;
 use tower_service::Service;
 
 use crate::{
+    core::ErrorChain,
     serialize::serialize,
     service::{
         credentials::access_key::AccessKey,
@@ -162,7 +163,7 @@ impl UpstreamRouter {
                 Box::pin(async move {
                     let (value, mut bytes) = (running.await?, Vec::new());
                     serialize(protocol, &mut bytes, &value).map_err(|error| {
-                        tracing::error!(%error, "an upstream handler's result does not serialize");
+                        tracing::error!(error = %ErrorChain::new(&error), "an upstream handler's result does not serialize");
                         UpstreamError::new("The result does not serialize.")
                     })?;
                     Ok(bytes)
@@ -245,7 +246,7 @@ impl Inner {
             Handler::Connected(handler) => match handler(head.client).await {
                 Ok(()) => Ok(done()),
                 Err(error) => {
-                    tracing::debug!(%error, "a client that connects was refused");
+                    tracing::debug!(error = %ErrorChain::new(&error), "a client that connects was refused");
                     Err(Refusal(StatusCode::FORBIDDEN, "The client was refused."))
                 }
             },

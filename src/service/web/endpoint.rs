@@ -4,7 +4,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use serde_json::json;
 
 use crate::{
-    core::refresh::CONNECTION_TOKEN_HEADER,
+    core::{ErrorChain, refresh::CONNECTION_TOKEN_HEADER},
     service::{
         error::ServiceError,
         http::url::{decode, parameter},
@@ -174,7 +174,7 @@ fn method_not_allowed(cross_origin: bool) -> Response<String> {
 
 /// What the client is told about a failure. The details are for the log: they name tenants, roles and addresses.
 fn explain(hub: &HubClient, failure: &ServiceError) -> Response<String> {
-    tracing::error!(hub = hub.name(), error = %failure, "negotiation failed");
+    tracing::error!(hub = hub.name(), error = %ErrorChain::new(failure), "negotiation failed");
     let (status, message) = match failure {
         ServiceError::AuthenticationExpired => (StatusCode::UNAUTHORIZED, "Sign in again."),
         ServiceError::TokenTooLong { .. } => {

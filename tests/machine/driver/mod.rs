@@ -29,7 +29,7 @@ use hubwire::core::negotiate::{NegotiateAnswer, Transport};
 use hubwire::core::refresh::RefreshError;
 use hubwire::core::token::AccessToken;
 use hubwire::core::url::HubUrl;
-use hubwire::core::{Moment, ProtocolError};
+use hubwire::core::{Cause, Moment, ProtocolError};
 
 /// The wall clock when the other begins.
 pub(crate) const UNIX: Duration = Duration::from_secs(1_800_000_000);
@@ -254,7 +254,7 @@ impl Driver {
 
     // What the user's side, the network and the server answer.
 
-    pub(crate) fn token(&mut self, token: Result<Option<AccessToken>, String>) {
+    pub(crate) fn token(&mut self, token: Result<Option<AccessToken>, Cause>) {
         let late = !self.done(Job::Token);
         self.machine.handle_token(self.now, self.unix(), token);
         self.settle(late);
@@ -289,7 +289,7 @@ impl Driver {
         self.settle(late);
     }
 
-    pub(crate) fn refresh_token(&mut self, token: Result<Option<AccessToken>, String>) {
+    pub(crate) fn refresh_token(&mut self, token: Result<Option<AccessToken>, Cause>) {
         let late = self.refresh != Some(Refresh::Token);
         if !late {
             self.refresh = Some(Refresh::Given);

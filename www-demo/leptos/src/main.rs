@@ -1,7 +1,7 @@
 //! A chat and a live clock in Leptos.
 
-use hubwire::ConnectionState;
 use hubwire::leptos::{provide_hub, use_hub_event, use_hub_handler, use_hub_invoke, use_hub_state};
+use hubwire::{ConnectionState, ErrorChain};
 use leptos::prelude::*;
 
 const NAME: &str = "Leptos";
@@ -45,7 +45,7 @@ fn Status() -> impl IntoView {
         state if state.connection == ConnectionState::Disconnected && state.error.is_some() => "Disconnected",
         _ => "Connecting …",
     };
-    let why = move || state.get().error.map(|error| error.to_string());
+    let why = move || state.get().error.map(|error| ErrorChain::new(&error).to_string());
     view! {
         <p class="status" role="status" data-state=move || state.get().connection.to_string().to_lowercase()>
             {text} <small>{why}</small>
@@ -80,8 +80,10 @@ fn Chat() -> impl IntoView {
     let say = use_hub_invoke::<()>("Say");
     let state = use_hub_state();
     let disabled = move || !state.get().is_connected() || say.is_pending().get();
-    let error =
-        move || say.result().get().and_then(|result| result.as_ref().as_ref().err().map(ToString::to_string));
+    let error = move || {
+        let result = say.result().get()?;
+        result.as_ref().as_ref().err().map(|error| ErrorChain::new(error).to_string())
+    };
     let (text, set_text) = signal(String::new());
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();

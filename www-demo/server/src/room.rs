@@ -9,7 +9,7 @@ use std::{
 };
 
 use hubwire::{
-    Binary,
+    Binary, ErrorChain,
     service::{
         HubClient, ServiceError,
         credentials::AccessKey,
@@ -204,5 +204,8 @@ fn user(client: &UpstreamClient) -> &str {
 }
 
 fn log<T>(published: Result<T, ServiceError>, what: &str) -> Option<T> {
-    published.inspect_err(|error| tracing::error!(%error, "{what} could not be published")).ok()
+    let failed = |error: &ServiceError| {
+        tracing::error!(error = %ErrorChain::new(error), "{what} could not be published");
+    };
+    published.inspect_err(failed).ok()
 }

@@ -1,7 +1,7 @@
 //! A chat and a live clock in Yew.
 
-use hubwire::ConnectionState;
 use hubwire::yew::{HubProvider, use_hub_event, use_hub_handler, use_hub_invoke, use_hub_state};
+use hubwire::{ConnectionState, ErrorChain};
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
@@ -44,7 +44,7 @@ fn Status() -> Html {
         ConnectionState::Disconnected if state.error.is_some() => "Disconnected",
         _ => "Connecting …",
     };
-    let why = state.error.as_ref().map(ToString::to_string);
+    let why = state.error.as_ref().map(|error| ErrorChain::new(error).to_string());
     html! {
         <p class="status" role="status" data-state={state.connection.to_string().to_lowercase()}>
             { text }<small>{ why }</small>
@@ -79,7 +79,8 @@ fn Chat() -> Html {
     let say = use_hub_invoke::<()>("Say");
     let connected = use_hub_state().is_connected();
     let disabled = !connected || say.is_pending();
-    let error = say.result().and_then(|result| result.as_ref().err()).map(ToString::to_string);
+    let error =
+        say.result().and_then(|result| result.as_ref().err()).map(|error| ErrorChain::new(error).to_string());
     let text = use_state(String::new);
     let oninput = {
         let text = text.clone();

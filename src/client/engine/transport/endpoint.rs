@@ -80,9 +80,10 @@ pub(super) async fn renew(
     authorization: &dyn Authorization,
     rejected: Option<AccessToken>,
 ) -> Result<Option<AccessToken>, TransportError> {
-    authorization.renew(rejected).await.map_err(|reason| {
-        let error = TransportError::new(["the access token could not be renewed: ", &reason].concat());
-        TransportError { status: Some(401), ..error }
+    authorization.renew(rejected).await.map_err(|cause| TransportError {
+        status: Some(401),
+        cause: Some(cause),
+        ..TransportError::new("the access token could not be renewed")
     })
 }
 

@@ -21,10 +21,10 @@ use self::endpoint::{Endpoint, renew};
 use self::http_link::{HttpLink, Receiving};
 use self::long_polling::LongPolling;
 use self::server_sent_events::ServerSentEvents;
-use crate::core::TransportError;
 use crate::core::negotiate::{TransferFormat, Transport};
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+use crate::core::{Cause, TransportError};
 use crate::platform::{BoxFuture, Frame, HttpClient, MaybeSend, MaybeSync, WebSocket};
 
 /// Where the requests of a connection get their token from.
@@ -33,7 +33,7 @@ pub(crate) trait Authorization: MaybeSend + MaybeSync {
     fn current(&self) -> Option<AccessToken>;
 
     /// A server rejected this token (401). Returns another one to try, or `None` when none could be obtained.
-    fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, String>>;
+    fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, Cause>>;
 
     /// The server wants the connection's authentication refreshed before it goes on.
     fn refresh(&self) -> BoxFuture<Result<(), TransportError>>;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::endpoint::Endpoint;
-use crate::core::TransportError;
 use crate::core::sse::EventStream;
+use crate::core::{Cause, TransportError};
 use crate::platform::{Frame, HttpBody, HttpRequest, Method};
 
 /// Messages come as the events of one endless answer. Text only.
@@ -34,9 +34,9 @@ impl ServerSentEvents {
             return Poll::Ready(Err(TransportError::new("the server ended the event stream")));
         };
         let frames = &mut self.frames;
-        self.events
-            .feed(&chunk?, |event| frames.push_back(Frame::from(event)))
-            .map_err(|error| TransportError::new(error.to_string()))?;
+        self.events.feed(&chunk?, |event| frames.push_back(Frame::from(event))).map_err(|error| {
+            TransportError::because_of("the event stream is malformed", Cause::new(error))
+        })?;
         // A comment, or a part of an event: a sign of life, which an empty frame is as well.
         Poll::Ready(Ok(frames.pop_front().unwrap_or_else(|| Frame::from(""))))
     }

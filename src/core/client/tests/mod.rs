@@ -8,12 +8,12 @@ mod stateful;
 
 use super::link::FRUITLESS_RESUMES;
 use super::*;
-use crate::core::ProtocolError;
 use crate::core::codec::{Frame, Payload, RawCodec};
 use crate::core::hub::{CallKind, HubEvent};
 use crate::core::message::Outcome;
 use crate::core::moment::at;
 use crate::core::negotiate::{NegotiateAnswer, SkipReason, Transports};
+use crate::core::{Cause, ProtocolError};
 
 /// The wall clock of the tests, which tokens count by.
 const UNIX_NOW: Duration = Duration::from_secs(1_800_000_000);
@@ -80,7 +80,7 @@ impl Bench {
         self.machine.invoke(kind, "M", Payload::Json("[]"), 0).unwrap().id
     }
 
-    fn token(&mut self, token: Result<Option<AccessToken>, String>) {
+    fn token(&mut self, token: Result<Option<AccessToken>, Cause>) {
         self.machine.handle_token(self.now, UNIX_NOW, token);
     }
 

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
+    core::ErrorChain,
     lock::lock,
     service::{
         clock::unix_now,
@@ -216,7 +217,7 @@ impl CertificateFile {
             }
             // It may be about to be replaced.
             (Err(error), Some((_, certificate))) => {
-                tracing::warn!(%error, "the last certificate stays in use");
+                tracing::warn!(error = %ErrorChain::new(&error), "the last certificate stays in use");
                 Ok(Arc::clone(certificate))
             }
             (Err(error), None) => Err(error),

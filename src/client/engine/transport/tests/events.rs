@@ -65,5 +65,6 @@ async fn events_that_are_no_text_end_the_stream() {
     let mut server = Server::start().await;
     let (mut link, pieces) = server.events(&Tokens::new("one", [])).await;
     pieces.send(b"data: \xff\n\n").unwrap();
-    assert!(receive(&mut link).await.unwrap_err().message.contains("not UTF-8"));
+    let error = receive(&mut link).await.unwrap_err();
+    assert!(ErrorChain::new(&error).to_string().contains("not UTF-8"), "{error:?}");
 }

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
+use crate::core::{Cause, ErrorChain};
 use crate::platform::Network;
 
 /// Longer than any of this takes.
@@ -154,7 +155,7 @@ impl Server {
 struct Tokens {
     current: Mutex<Option<AccessToken>>,
     /// What renewing gives: a token, none, or an error.
-    renewed: Mutex<VecDeque<Result<Option<AccessToken>, String>>>,
+    renewed: Mutex<VecDeque<Result<Option<AccessToken>, Cause>>>,
     rejected: Mutex<Vec<Option<AccessToken>>>,
     refreshes: Mutex<u32>,
 }
@@ -165,7 +166,7 @@ impl Tokens {
         renewed: impl IntoIterator<Item = Result<Option<&'static str>, &'static str>>,
     ) -> Arc<Self> {
         let renewed = renewed.into_iter();
-        let renewed = renewed.map(|token| token.map(|t| t.map(Into::into)).map_err(str::to_owned)).collect();
+        let renewed = renewed.map(|token| token.map(|t| t.map(Into::into)).map_err(Cause::from)).collect();
         Arc::new(Self {
             current: Mutex::new(Some(current.into())),
             renewed: Mutex::new(renewed),
@@ -183,7 +184,7 @@ impl Authorization for Tokens {
         self.current.lock().unwrap().clone()
     }
 
-    fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, String>> {
+    fn renew(&self, rejected: Option<AccessToken>) -> BoxFuture<Result<Option<AccessToken>, Cause>> {
         self.rejected.lock().unwrap().push(rejected);
         let renewed = self.renewed.lock().unwrap().pop_front().expect("no more renewals than planned");
         if let Ok(token) = &renewed {

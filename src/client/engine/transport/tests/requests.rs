@@ -41,7 +41,7 @@ async fn a_refused_token_is_renewed_once() {
             server.next().await.answer(401, "");
             let error = opening.await.unwrap().err().expect("refused");
             assert_eq!(error.status, Some(401));
-            assert!(error.to_string().contains(wanted), "{error}");
+            assert!(ErrorChain::new(&error).to_string().contains(wanted), "{error:?}");
         }
     }
 }
