@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::core::TransportError;
 use crate::core::text::clip;
+use crate::core::{TransportError, TransportErrorKind};
 
 /// The longest pause that `Retry-After` can ask for. A server, or whatever answers in its place, must not be able to
 /// put a client to sleep forever: what is longer counts as this.
@@ -76,9 +76,11 @@ impl Head {
     #[must_use]
     pub fn refusal(&self, message: &str) -> TransportError {
         let mut message = message.to_owned();
+        let mut kind = TransportErrorKind::Other;
         if let Some(redirect) = redirect(self.status, self.location.as_deref()) {
             message.push(':');
             message.push_str(&redirect);
+            kind = TransportErrorKind::Redirect;
         } else if self.is_web_page() {
             message.push_str(": the answer is a web page (text/html); is a login or a proxy in between?");
         } else if let (200, Some(kind)) = (self.status, &self.content_type) {
@@ -86,7 +88,7 @@ impl Head {
             message.push_str(&clip(kind.as_str()));
         }
         let status = Some(self.status).filter(|&status| status != 0);
-        TransportError { status, ..TransportError::new(message) }
+        TransportError { status, kind, ..TransportError::new(message) }
     }
 }
 

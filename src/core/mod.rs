@@ -154,6 +154,8 @@ pub enum TransportErrorKind {
     },
     /// The server's certificate is not accepted, or the server does not accept the client's.
     Certificate,
+    /// An HTTP redirect was the answer, which is not followed.
+    Redirect,
 }
 
 impl TransportError {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use hubwire::{
     ConnectionError, ConnectionEvent, CookieJar, HubConnection, HubConnectionBuilder, NegotiateError,
-    RetryPolicy, SkipReason, Transport,
+    RetryPolicy, SkipReason, Transport, TransportErrorKind,
 };
 
 use server::{Answer, Server, Step, answer, endless, redirect};
@@ -205,10 +205,10 @@ async fn http_redirects_are_not_followed() {
         .await;
         let error = refused(builder(&server)).await;
         let ConnectionError::NoTransport { skipped } = &error else { panic!("{error:?}") };
-        assert_eq!(skipped.len(), 3);
+        assert_eq!((skipped.len(), error.is_retryable()), (3, false));
         for skipped in skipped {
             let SkipReason::Failed(error) = &skipped.reason else { panic!("{skipped:?}") };
-            assert_eq!(error.status, Some(status));
+            assert_eq!((error.status, error.kind), (Some(status), TransportErrorKind::Redirect));
             assert!(error.message.contains("an HTTP redirect to /login, which is not followed"), "{error}");
         }
     }

@@ -134,7 +134,8 @@ impl ConnectionError {
         }
     }
 
-    /// Whether a proxy or a certificate stood in the way, natively; otherwise [`TransportErrorKind::Other`].
+    /// Whether an HTTP redirect, or natively a proxy or a certificate, stood in the way; otherwise
+    /// [`TransportErrorKind::Other`].
     #[must_use]
     pub fn kind(&self) -> TransportErrorKind {
         match self {
@@ -142,6 +143,9 @@ impl ConnectionError {
             Self::NoTransport { skipped } => {
                 let mut kinds = failures(skipped).map(|error| error.kind);
                 kinds.find(|kind| *kind != TransportErrorKind::Other).unwrap_or_default()
+            }
+            Self::Negotiate { source: NegotiateError::HttpRedirect { .. }, .. } => {
+                TransportErrorKind::Redirect
             }
             Self::RetriesExhausted { last, .. } => last.kind(),
             _ => TransportErrorKind::Other,
@@ -190,7 +194,7 @@ impl ConnectionError {
 fn failure_may_pass(error: &TransportError) -> bool {
     match error.kind {
         TransportErrorKind::Proxy { status: Some(status) } => may_pass(status),
-        TransportErrorKind::Certificate => false,
+        TransportErrorKind::Certificate | TransportErrorKind::Redirect => false,
         _ => error.status.is_none_or(may_pass),
     }
 }

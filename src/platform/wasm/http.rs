@@ -21,7 +21,7 @@ use crate::core::url::{HubUrl, UrlError};
 use crate::platform::{HttpAnswer, HttpRequest, Method, Network};
 
 /// Cookies are the browser's own work. It only has to be told whether they go to another origin than the page's.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Cookies(RequestCredentials);
 
 impl Cookies {
