@@ -208,13 +208,13 @@ fn explain_tls(error: &rustls::Error) -> Option<String> {
                 )
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                format!("the server's certificate is for another host name: {}", clip(&error.to_string()))
+                format!("the server's certificate is for another host name: {}", clip(error.to_string()))
             }
             CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
                 "the server's certificate is one of an authority (CA:TRUE), which does not identify a server"
                     .to_owned()
             }
-            error => format!("the server's certificate is not accepted: {}", clip(&error.to_string())),
+            error => format!("the server's certificate is not accepted: {}", clip(error.to_string())),
         },
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
             "the server requires a client certificate; give one to `with_client_certificate`".to_owned()
