@@ -101,7 +101,7 @@ impl WasmConnection {
         let settings = ConnectionSettings {
             headers: options.headers().as_ref().map(headers).unwrap_or_default(),
             with_credentials: options.with_credentials().unwrap_or(true),
-            network: Network,
+            network: Network::default(),
             token_provider: options.access_token_factory().map(token_provider),
             retry_policy: retry_policy(callbacks.clone()),
         };

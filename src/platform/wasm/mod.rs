@@ -22,7 +22,7 @@ pub(crate) use self::{
 
 /// Proxies and certificates are the browser's matter.
 #[derive(Clone, Default)]
-pub(crate) struct Network;
+pub(crate) struct Network {}
 
 /// Browsers do not reliably tell the operating system.
 pub(crate) const OS: &str = "";
