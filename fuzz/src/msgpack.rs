@@ -78,7 +78,7 @@ fn reference(message: &Value) -> Option<Option<HubMessage<'_, Vec<u8>>>> {
             invocation_id: id()?.map(Into::into),
             target: element(3)?.as_str().filter(|target| !target.is_empty())?.into(),
             arguments: match element(4) {
-                None | Some(Value::Nil) => b"\x90".to_vec(),
+                Some(Value::Nil) => b"\x90".to_vec(),
                 list => list.filter(|list| list.is_array()).map(encoded)?,
             },
             stream_ids: match element(5) {
@@ -143,7 +143,7 @@ fn headers(value: &Value) -> Option<Headers<'_>> {
         Value::Map(pairs) if pairs.len() <= MAX_ENTRIES => {
             let mut headers = Headers::new();
             for (name, value) in pairs {
-                let name = name.as_str()?;
+                let name = name.as_str().filter(|name| !name.is_empty())?;
                 if *value != Value::Nil {
                     headers.retain(|(known, _)| *known != name);
                     headers.push((name.into(), value.as_str()?.into()));

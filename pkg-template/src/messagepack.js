@@ -88,7 +88,7 @@ function read(elements) {
   switch (type) {
     case MessageType.Invocation:
     case MessageType.StreamInvocation: {
-      need(4);
+      need(5);
       const [, headers, invocationId, target, args] = elements;
       return { type, headers, target, arguments: args, streamIds: [], ...(invocationId && { invocationId }) };
     }

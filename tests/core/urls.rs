@@ -19,7 +19,9 @@ fn same(text: &str) {
         assert_eq!(http == "https", hub.is_https(), "{text:?}");
         assert_eq!(url.host_str(), Some(hub.host()), "{text:?}");
         assert_eq!(url.port(), hub.port(), "{text:?}");
-        assert_eq!(url.path(), if hub.path().is_empty() { "/" } else { hub.path() }, "{text:?}");
+        // The standard encodes a caret since 2024, which not every parser does; encoded, all of them leave it alone.
+        let path = url.path().replace('^', "%5E");
+        assert_eq!(path, if hub.path().is_empty() { "/" } else { hub.path() }, "{text:?}");
         let query = url.query().unwrap_or_default();
         assert_eq!(query.trim_matches('&'), hub.query(), "{text:?}");
         assert_eq!(url.fragment().is_some(), written.contains('#'), "{text:?}");

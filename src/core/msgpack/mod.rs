@@ -98,8 +98,8 @@ impl<'a> Elements<'a> {
         }
         let target = self.next("the target is missing")?.text()?.filter(|target| !target.is_empty());
         let target = target.ok_or(ProtocolError::Message("the target is empty"))?;
-        // The official JavaScript client calls handlers without arguments where there are none.
-        let arguments = if self.is_nil()? {
+        // Where they are nil, the official JavaScript client calls handlers without arguments. They have to be there.
+        let arguments = if self.left > 0 && self.is_nil()? {
             b"\x90"
         } else {
             let reader = self.next("the arguments are missing")?;
@@ -154,7 +154,8 @@ impl<'a> Elements<'a> {
         }
         let reader = self.next("the headers are missing")?;
         for _ in 0..entries(reader.map()?)? {
-            let name = reader.text()?.ok_or(ProtocolError::Message("the name of a header is nil"))?;
+            let name = reader.text()?.filter(|name| !name.is_empty());
+            let name = name.ok_or(ProtocolError::Message("the name of a header is empty"))?;
             headers.extend(reader.text()?.map(|value| (name.into(), value.into())));
         }
         keep_last(&mut headers);
