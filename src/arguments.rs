@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::core::HubProtocol;
 #[cfg(feature = "msgpack")]
 use crate::core::msgpack::write_array;
-use crate::serialize::{SerializeError, serialize};
+use crate::serialize::{Encoding, SerializeError, serialize};
 #[cfg(feature = "client")]
 use crate::upload::Upload;
 
@@ -27,7 +27,7 @@ pub trait Arguments: Sealed {
 /// Writes a list of arguments.
 #[derive(Debug)]
 pub struct ArgumentWriter {
-    protocol: HubProtocol,
+    encoding: Encoding,
     out: Vec<u8>,
     count: usize,
     #[cfg(feature = "client")]
@@ -38,17 +38,18 @@ pub struct ArgumentWriter {
 }
 
 impl ArgumentWriter {
-    pub(crate) fn new(protocol: HubProtocol) -> Self {
+    pub(crate) fn new(encoding: impl Into<Encoding>) -> Self {
+        let encoding = encoding.into();
         // Most lists fit into this.
         let mut out = Vec::with_capacity(128);
-        out.push(match protocol {
+        out.push(match encoding.protocol {
             HubProtocol::Json => b'[',
             // The header of up to 15 values, to be filled in at the end.
             #[cfg(feature = "msgpack")]
             HubProtocol::MessagePack => 0x90,
         });
         Self {
-            protocol,
+            encoding,
             out,
             count: 0,
             #[cfg(feature = "client")]
@@ -66,7 +67,7 @@ impl ArgumentWriter {
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
-        match self.protocol {
+        match self.encoding.protocol {
             HubProtocol::Json if self.count > 0 => self.out.push(b','),
             _ => {}
         }
@@ -75,7 +76,7 @@ impl ArgumentWriter {
         if let Some(also) = &mut self.also {
             also.value(value)?;
         }
-        serialize(self.protocol, &mut self.out, value)
+        serialize(self.encoding, &mut self.out, value)
     }
 
     fn values<T: Serialize>(&mut self, values: &[T]) -> Result<(), SerializeError> {
@@ -83,7 +84,7 @@ impl ArgumentWriter {
     }
 
     fn end(&mut self) {
-        match self.protocol {
+        match self.encoding.protocol {
             HubProtocol::Json => self.out.push(b']'),
             #[cfg(feature = "msgpack")]
             HubProtocol::MessagePack => match (self.out.first_mut(), self.count) {

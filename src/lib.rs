@@ -49,6 +49,9 @@ pub mod core;
 #[cfg(feature = "client")]
 mod payload;
 #[cfg(any(feature = "client", feature = "service"))]
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "only a connection converts names"))]
+mod property_names;
+#[cfg(any(feature = "client", feature = "service"))]
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "a wasm build has no services"))]
 mod serialize;
 #[cfg(feature = "client")]
@@ -105,6 +108,7 @@ pub use crate::{
         value::{Binary, Timestamp, TimestampError, Zone},
     },
     payload::PayloadError,
+    property_names::PropertyNames,
     upload::Upload,
 };
 

@@ -101,6 +101,7 @@ against_the_reference_hub! {
     stateful_reconnect_is_an_offer;
     typed_chat;
     typed_hubs;
+    property_names;
     values;
     own_types;
     large_values;

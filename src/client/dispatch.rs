@@ -29,7 +29,8 @@ use crate::core::codec::Payload;
 use crate::lock::lock;
 use crate::payload::{Decode as _, PayloadError};
 use crate::platform::{BoxFuture, MaybeSend, MaybeSync, Runtime, SharedFrame};
-use crate::serialize::serialize;
+use crate::property_names::PropertyNames;
+use crate::serialize::{Encoding, serialize};
 
 const PANICKED: &str = "Client's handler panicked.";
 
@@ -51,7 +52,7 @@ impl Target {
 /// The calls of one frame, or of a part of it, in order.
 pub(super) struct Batch {
     pub(super) frame: SharedFrame,
-    pub(super) protocol: HubProtocol,
+    pub(super) encoding: Encoding,
     pub(super) targets: Vec<Arc<Target>>,
     pub(super) works: Vec<Work>,
     pub(super) waiting: Waiting,
@@ -118,11 +119,12 @@ pub(super) async fn dispatch(queue: &mut UnboundedReceiver<Batch>, runtime: &Run
 }
 
 fn run(batch: Batch, cx: &mut Context<'_>, runtime: &Runtime) {
-    let Batch { frame, protocol, targets, works, mut waiting } = batch;
+    let Batch { frame, encoding, targets, works, mut waiting } = batch;
     for Work { target, arguments, reply, cancelled } in works {
         let Some(target) = targets.get(target) else { continue };
-        let arguments = arguments.get(&frame, protocol);
-        let mut call = Call { arguments, target, waiting: &mut waiting, cx: &mut *cx, runtime };
+        let arguments = arguments.get(&frame, encoding.protocol);
+        let mut call =
+            Call { arguments, names: encoding.names, target, waiting: &mut waiting, cx: &mut *cx, runtime };
         for (_, handler) in &target.handlers {
             Arc::clone(handler).call(&mut call, None);
         }
@@ -135,6 +137,7 @@ fn run(batch: Batch, cx: &mut Context<'_>, runtime: &Runtime) {
 /// A call on its way to a handler.
 pub(super) struct Call<'c, 'w> {
     arguments: Payload<'c>,
+    names: PropertyNames,
     target: &'c Target,
     /// The part of the batch that still waits.
     waiting: &'c mut Waiting,
@@ -175,7 +178,7 @@ impl<M, H: Callable<M>> Seat<M, H> {
 impl<M: 'static, H: Callable<M>> Registered for Seat<M, H> {
     fn call(self: Arc<Self>, call: &mut Call<'_, '_>, reply: Option<Reply>) {
         let target = &call.target.name;
-        let Some(arguments) = read(call.arguments, target) else {
+        let Some(arguments) = read(call.arguments, call.names, target) else {
             if let Some(reply) = reply {
                 reply.refuse(BAD_ARGUMENTS);
             }
@@ -207,8 +210,12 @@ impl<M: 'static, H: Callable<M>> Registered for Seat<M, H> {
 }
 
 /// The arguments as the handler wants them.
-fn read<A: serde::de::DeserializeOwned>(arguments: Payload<'_>, target: &str) -> Option<A> {
-    let read: Option<Result<A, PayloadError>> = caught(|| arguments.decode());
+fn read<A: serde::de::DeserializeOwned>(
+    arguments: Payload<'_>,
+    names: PropertyNames,
+    target: &str,
+) -> Option<A> {
+    let read: Option<Result<A, PayloadError>> = caught(|| arguments.decode(names));
     match read {
         Some(Ok(arguments)) => return Some(arguments),
         Some(Err(error)) => {
@@ -269,8 +276,8 @@ async fn attend<M, H: Callable<M>>(
     })
     .await;
     let Some(output) = output else { return };
-    let protocol = reply.as_ref().map(Reply::protocol);
-    let result = output.and_then(|output| caught(|| result(output, protocol)));
+    let encoding = reply.as_ref().map(Reply::encoding);
+    let result = output.and_then(|output| caught(|| result(output, encoding)));
     let result = result.unwrap_or_else(|| Err(PANICKED.to_owned()));
     if let Err(error) = &result {
         tracing::error!(target_method = target, error, "a handler failed");
@@ -281,11 +288,11 @@ async fn attend<M, H: Callable<M>>(
 }
 
 /// What a handler returned, as bytes if the result is awaited.
-fn result(output: impl Output, protocol: Option<HubProtocol>) -> Result<Vec<u8>, String> {
+fn result(output: impl Output, encoding: Option<Encoding>) -> Result<Vec<u8>, String> {
     let value = output.into_result()?;
     let mut bytes = Vec::new();
-    if let Some(protocol) = protocol {
-        serialize(protocol, &mut bytes, &value)
+    if let Some(encoding) = encoding {
+        serialize(encoding, &mut bytes, &value)
             .map_err(|error| format!("Client failed to serialize the result: {error}"))?;
     }
     Ok(bytes)

@@ -13,10 +13,11 @@ use crate::client::engine::backlog::Backlog;
 use crate::client::engine::connection::{Called, Callee, Connection};
 use crate::client::handler::sealed::Callable;
 use crate::client::reply::{NO_RESULT, Reply};
-use crate::core::HubProtocol;
 use crate::core::codec::{Payload, RawCodec};
 use crate::lock;
 use crate::platform::{Runtime, SharedFrame};
+use crate::property_names::PropertyNames;
+use crate::serialize::Encoding;
 
 /// How many messages are kept for methods that have no handler yet.
 const EARLY_MESSAGES: usize = 256;
@@ -30,7 +31,7 @@ struct Early {
     /// The method, in lower case.
     target: String,
     arguments: Vec<u8>,
-    protocol: HubProtocol,
+    encoding: Encoding,
 }
 
 impl Early {
@@ -155,8 +156,8 @@ impl Handlers {
     }
 
     fn give_early(&self, target: Option<Arc<Target>>, early: VecDeque<Early>) {
-        let (Some(target), Some(Early { protocol, .. })) = (target, early.front()) else { return };
-        let (protocol, bytes) = (*protocol, early.iter().map(|early| early.arguments.len()).sum());
+        let (Some(target), Some(Early { encoding, .. })) = (target, early.front()) else { return };
+        let (encoding, bytes) = (*encoding, early.iter().map(|early| early.arguments.len()).sum());
         let waiting = self.backlog.enter_all(early.len(), bytes);
         let works = early.into_iter().map(|early| {
             let arguments = Arguments::Owned(early.arguments);
@@ -164,7 +165,7 @@ impl Handlers {
         });
         self.send(Batch {
             frame: SharedFrame::default(),
-            protocol,
+            encoding,
             targets: vec![target],
             works: works.collect(),
             waiting,
@@ -200,8 +201,9 @@ impl Handlers {
         lock::lock(&self.idle)
     }
 
-    /// The handlers of a method. Without any so far, the call is kept for the first, unless an answer is expected.
-    fn find(&self, name: &str, arguments: Payload<'_>, expects_answer: bool) -> Arc<Target> {
+    /// The handlers of a method. Without any so far, the call is kept for the first, to be read with these
+    /// names; unless an answer is expected.
+    fn find(&self, name: &str, arguments: Payload<'_>, kept: Option<PropertyNames>) -> Arc<Target> {
         let (mut short, long);
         let name = if name.len() <= SHORT_NAME && name.is_ascii() {
             // The case of most names.
@@ -221,24 +223,32 @@ impl Handlers {
             if let Some(target) = registry.targets.get(name) {
                 return Arc::clone(target);
             }
-            if !expects_answer {
-                let (target, protocol) = (name.to_owned(), arguments.protocol());
-                registry.keep(Early { target, arguments: arguments.as_ref().to_vec(), protocol });
+            if let Some(names) = kept {
+                let encoding = Encoding { protocol: arguments.protocol(), names };
+                let (target, arguments) = (name.to_owned(), arguments.as_ref().to_vec());
+                registry.keep(Early { target, arguments, encoding });
             }
             Default::default()
         })
     }
 }
 
-impl Callee<RawCodec> for Arc<Handlers> {
+/// Brings the calls of a connection to its handlers.
+pub(super) struct Inbound {
+    pub(super) handlers: Arc<Handlers>,
+    pub(super) names: PropertyNames,
+}
+
+impl Callee<RawCodec> for Inbound {
     fn start(&self, runtime: &Runtime) {
-        let mut registry = self.write();
+        let handlers = &self.handlers;
+        let mut registry = handlers.write();
         registry.early.clear();
         registry.early_bytes = 0;
         drop(registry);
         // A task that already works on it goes on, unless it is gone with its runtime.
-        if let Some(queue) = self.idle().take() {
-            let worker = Worker { queue: Some(queue), handlers: Self::downgrade(self) };
+        if let Some(queue) = handlers.idle().take() {
+            let worker = Worker { queue: Some(queue), handlers: Arc::downgrade(handlers) };
             runtime.spawn(worker.run(runtime.clone()));
         }
     }
@@ -249,14 +259,16 @@ impl Callee<RawCodec> for Arc<Handlers> {
         frame: &SharedFrame,
         calls: Vec<Called<'_, RawCodec>>,
     ) {
-        let Some(protocol) = calls.first().map(|(_, call)| call.arguments.protocol()) else { return };
+        let Some((_, first)) = calls.first() else { return };
+        let encoding = Encoding { protocol: first.arguments.protocol(), names: self.names };
         let (mut targets, mut works) = (Vec::<Arc<Target>>::new(), Vec::with_capacity(calls.len()));
         let (mut last, mut bytes) = ("", 0);
         for (call, invocation) in &calls {
             let (call, name, arguments) = (*call, &*invocation.target, invocation.arguments);
             // Most often it is the method of the message before.
             if last != name || targets.last().is_none_or(|target| target.is_empty()) {
-                let target = self.find(name, arguments, call.is_some());
+                let kept = call.is_none().then_some(self.names);
+                let target = self.handlers.find(name, arguments, kept);
                 if target.is_empty() {
                     tracing::warn!(target_method = name, "no handler is registered for this method");
                     if let Some(call) = call {
@@ -271,7 +283,7 @@ impl Callee<RawCodec> for Arc<Handlers> {
             let (mut reply, mut cancelled) = (None, false);
             if let Some(call) = call {
                 if target.answers.is_some() {
-                    reply = Reply::new(connection, call, protocol);
+                    reply = Reply::new(connection, call, encoding);
                     cancelled = reply.is_none();
                 } else {
                     connection.refuse(call, NO_RESULT);
@@ -282,8 +294,8 @@ impl Callee<RawCodec> for Arc<Handlers> {
             works.push(Work { target: targets.len() - 1, arguments, reply, cancelled });
         }
         if !works.is_empty() {
-            let waiting = self.backlog.enter_all(works.len(), bytes);
-            self.send(Batch { frame: frame.clone(), protocol, targets, works, waiting });
+            let waiting = self.handlers.backlog.enter_all(works.len(), bytes);
+            self.handlers.send(Batch { frame: frame.clone(), encoding, targets, works, waiting });
         }
     }
 }

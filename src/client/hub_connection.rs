@@ -21,13 +21,13 @@ use crate::client::handlers::{Handlers, Subscription};
 use crate::client::stream::HubStream;
 use crate::client::upload::Uploads;
 use crate::client::{CallError, HubConnectionBuilder};
-use crate::core::HubProtocol;
 use crate::core::client::{ConnectionError, ConnectionInfo, ConnectionState};
 use crate::core::codec::{Payload, RawCodec};
 use crate::core::message::Outcome;
 use crate::core::refresh::RefreshError;
 use crate::payload::Decode as _;
 use crate::platform::{MaybeSend, MaybeSync};
+use crate::serialize::Encoding;
 
 /// A connection to a SignalR hub.
 ///
@@ -52,7 +52,7 @@ use crate::platform::{MaybeSend, MaybeSync};
 pub struct HubConnection {
     connection: Arc<StopOnDrop<RawCodec>>,
     handlers: Arc<Handlers>,
-    protocol: HubProtocol,
+    encoding: Encoding,
     call_timeout: Option<Duration>,
 }
 
@@ -65,10 +65,10 @@ impl HubConnection {
     pub(super) fn new(
         connection: Arc<Connection<RawCodec>>,
         handlers: Arc<Handlers>,
-        protocol: HubProtocol,
+        encoding: Encoding,
         call_timeout: Option<Duration>,
     ) -> Self {
-        Self { connection: Arc::new(StopOnDrop(connection)), handlers, protocol, call_timeout }
+        Self { connection: Arc::new(StopOnDrop(connection)), handlers, encoding, call_timeout }
     }
 
     /// Connects: negotiates, opens the transport and shakes hands. A connection that has ended can be started
@@ -111,7 +111,7 @@ impl HubConnection {
         R: DeserializeOwned + MaybeSend + 'static,
     {
         let (sender, result) = oneshot::channel();
-        let caller = Box::new(Waiting { sender, protocol: self.protocol });
+        let caller = Box::new(Waiting { sender, encoding: self.encoding });
         let (arguments, jobs, uploads) = self.write(arguments)?;
         let called = async {
             let _call = self.call(target, &arguments, jobs, uploads, ClientCall::Plain(caller)).await?;
@@ -149,8 +149,8 @@ impl HubConnection {
     pub async fn send(&self, target: &str, arguments: impl Arguments) -> Result<(), CallError> {
         let (arguments, jobs, uploads) = self.write(arguments)?;
         let connection = &self.connection.0;
-        let ids = connection.send(target, Payload::new(self.protocol, &arguments), jobs).await?;
-        uploads.start(connection, self.protocol, ids);
+        let ids = connection.send(target, Payload::new(self.encoding.protocol, &arguments), jobs).await?;
+        uploads.start(connection, self.encoding, ids);
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl HubConnection {
     where
         T: DeserializeOwned + MaybeSend + 'static,
     {
-        let (subscriber, stream) = HubStream::new(self.handlers.backlog());
+        let (subscriber, stream) = HubStream::new(self.handlers.backlog(), self.encoding.names);
         let (arguments, jobs, uploads) = self.write(arguments)?;
         Ok(stream(self.call(target, &arguments, jobs, uploads, ClientCall::Stream(subscriber)).await?))
     }
@@ -192,13 +192,14 @@ impl HubConnection {
         call: ClientCall<RawCodec>,
     ) -> Result<PendingCall<RawCodec>, CallError> {
         let connection = &self.connection.0;
-        let call = connection.invoke(target, Payload::new(self.protocol, arguments), call, jobs).await?;
-        uploads.start(connection, self.protocol, call.uploads.clone());
+        let call =
+            connection.invoke(target, Payload::new(self.encoding.protocol, arguments), call, jobs).await?;
+        uploads.start(connection, self.encoding, call.uploads.clone());
         Ok(call)
     }
 
     fn write(&self, arguments: impl Arguments) -> Result<(Vec<u8>, Vec<Job>, Uploads), CallError> {
-        let mut writer = ArgumentWriter::new(self.protocol);
+        let mut writer = ArgumentWriter::new(self.encoding);
         arguments.write(&mut writer).map_err(CallError::Arguments)?;
         let (bytes, uploads) = writer.finish();
         let (jobs, uploads) = Uploads::new(uploads);
@@ -356,7 +357,7 @@ impl HubConnection {
         WeakHubConnection {
             connection: Arc::downgrade(&self.connection),
             handlers: Arc::downgrade(&self.handlers),
-            protocol: self.protocol,
+            encoding: self.encoding,
             call_timeout: self.call_timeout,
         }
     }
@@ -398,7 +399,7 @@ impl fmt::Debug for HubConnection {
 pub struct WeakHubConnection {
     connection: Weak<StopOnDrop<RawCodec>>,
     handlers: Weak<Handlers>,
-    protocol: HubProtocol,
+    encoding: Encoding,
     call_timeout: Option<Duration>,
 }
 
@@ -409,7 +410,7 @@ impl WeakHubConnection {
         Some(HubConnection {
             connection: self.connection.upgrade()?,
             handlers: self.handlers.upgrade()?,
-            protocol: self.protocol,
+            encoding: self.encoding,
             call_timeout: self.call_timeout,
         })
     }
@@ -424,16 +425,16 @@ impl fmt::Debug for WeakHubConnection {
 /// Waits for a result, which is read from the message's own bytes.
 struct Waiting<R> {
     sender: oneshot::Sender<Result<R, CallError>>,
-    protocol: HubProtocol,
+    encoding: Encoding,
 }
 
 impl<R: DeserializeOwned + MaybeSend> Caller<RawCodec> for Waiting<R> {
     fn end(self: Box<Self>, end: CallEnd<'_, Payload<'_>>) {
+        let Encoding { protocol, names } = self.encoding;
+        let decode = |value: Payload<'_>| value.decode(names).map_err(CallError::Result);
         let result = match end {
-            CallEnd::Outcome(Outcome::Void) => {
-                Payload::null(self.protocol).decode().map_err(CallError::Result)
-            }
-            CallEnd::Outcome(Outcome::Value(value)) => value.decode().map_err(CallError::Result),
+            CallEnd::Outcome(Outcome::Void) => decode(Payload::null(protocol)),
+            CallEnd::Outcome(Outcome::Value(value)) => decode(value),
             CallEnd::Outcome(Outcome::Error(error)) => Err(CallError::Server(error.into_owned())),
             CallEnd::UnexpectedItem => Err(CallError::NotAStream),
             CallEnd::Closed(error) => Err(CallError::Connection(error.clone())),

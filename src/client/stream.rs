@@ -18,6 +18,7 @@ use crate::core::codec::{Payload, RawCodec};
 use crate::core::message::Outcome;
 use crate::payload::Decode as _;
 use crate::platform::MaybeSend;
+use crate::property_names::PropertyNames;
 
 /// The items of a stream that the server sends, in order, from the first on.
 ///
@@ -51,10 +52,11 @@ impl<T: DeserializeOwned + MaybeSend + 'static> HubStream<T> {
     /// What the connection gives the items to, and the way to the stream that hands them on.
     pub(super) fn new(
         backlog: &Arc<Backlog>,
+        names: PropertyNames,
     ) -> (Arc<dyn Subscriber<RawCodec>>, impl FnOnce(PendingCall<RawCodec>) -> Self) {
         let (sender, items) = mpsc::unbounded();
         let backlog = Arc::clone(backlog);
-        let subscriber = Items { sender, backlog: Arc::clone(&backlog) };
+        let subscriber = Items { sender, backlog: Arc::clone(&backlog), names };
         (Arc::new(subscriber), |call| Self { items, backlog, call: Some(call), hungry: None })
     }
 }
@@ -100,11 +102,12 @@ impl<T> fmt::Debug for HubStream<T> {
 struct Items<T> {
     sender: UnboundedSender<Delivery<T>>,
     backlog: Arc<Backlog>,
+    names: PropertyNames,
 }
 
 impl<T: DeserializeOwned + MaybeSend> Subscriber<RawCodec> for Items<T> {
     fn item(&self, item: Payload<'_>) -> bool {
-        match item.decode() {
+        match item.decode(self.names) {
             Ok(value) => {
                 let waiting = self.backlog.enter(item.as_ref().len());
                 // It fails when the stream was dropped in this moment.

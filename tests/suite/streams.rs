@@ -3,20 +3,8 @@
 use futures_channel::oneshot;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use hubwire::{CallError, ConnectionError, HubStream, Transport, Upload};
-use serde::Deserialize;
 
-use super::{Setup, Unwritable};
-
-/// .NET's JSON has camelCase names, its MessagePack the names as they are declared.
-#[derive(Deserialize)]
-struct Point {
-    #[serde(alias = "X")]
-    x: i32,
-    #[serde(alias = "Y")]
-    y: f64,
-    #[serde(alias = "Label")]
-    label: String,
-}
+use super::{Point, Setup, Unwritable};
 
 /// Everything up to the end, which is an error if it is an `Err`.
 async fn all<T>(mut stream: HubStream<T>) -> (Vec<T>, Option<CallError>) {
