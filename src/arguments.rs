@@ -15,6 +15,13 @@ use crate::upload::Upload;
 /// A value is anything that serde can write; in a tuple it may also be an `Upload`, whose items follow the call.
 /// One argument is a tuple with a comma: `("hello",)`. A `Vec` is the list of arguments itself; to pass a list as
 /// one argument, write `(list,)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the arguments of a hub method",
+    label = "these are not arguments",
+    note = "arguments are a tuple of up to eight values, `()` for none, or a list of values of one type",
+    note = "one argument is a tuple with a comma: `(value,)`",
+    note = "each value implements `serde::Serialize`, or is a `hubwire::Upload`"
+)]
 pub trait Arguments: Sealed {
     /// Writes the list.
     ///
@@ -134,9 +141,21 @@ impl ArgumentWriter {
 mod sealed {
     use super::{ArgumentWriter, SerializeError};
 
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be the arguments of a hub method",
+        label = "these are not arguments",
+        note = "arguments are a tuple of up to eight values, `()` for none, or a list of values of one type",
+        note = "one argument is a tuple with a comma: `(value,)`",
+        note = "each value implements `serde::Serialize`, or is a `hubwire::Upload`"
+    )]
     pub trait Sealed {}
 
     /// One element of a tuple.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be an argument of a hub method",
+        label = "serde cannot write this",
+        note = "an argument implements `serde::Serialize` (`#[derive(serde::Serialize)]`), or is a `hubwire::Upload`"
+    )]
     pub trait Argument {
         fn add(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError>;
     }

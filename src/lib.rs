@@ -89,14 +89,20 @@ pub mod yew;
 #[cfg(any(feature = "client", feature = "service"))]
 pub use crate::{arguments::Arguments, serialize::SerializeError};
 #[cfg(feature = "client")]
+mod typed;
+
+/// What the expansion of [`hub!`] needs.
+#[cfg(feature = "client")]
 #[doc(hidden)]
-pub mod typed;
+pub mod __private {
+    pub use crate::typed::{Answers, MaybeSend, text, wire_name, wire_name_length};
+}
 
 #[cfg(feature = "client")]
 pub use crate::{
     client::{
         CallError, ConnectionEvent, ConnectionEvents, Handler, HubConnection, HubConnectionBuilder,
-        HubStream, InvokeHandler, RetryPolicy, Subscription, WeakHubConnection,
+        HubStream, InvokeHandler, RetryPolicy, Subscription, TraceContext, WeakHubConnection,
     },
     core::{
         HubProtocol, TransportErrorKind,

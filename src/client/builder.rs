@@ -11,6 +11,7 @@ use crate::client::engine::events::{ConnectionEvent, EventCallback};
 use crate::client::engine::retry::RetryPolicy;
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::{Handlers, Inbound};
+use crate::client::trace::{TraceContext, Tracing};
 use crate::core::HubProtocol;
 use crate::core::client::{ClientOptions, ConnectionError};
 use crate::core::codec::RawCodec;
@@ -30,6 +31,7 @@ pub struct HubConnectionBuilder {
     handlers: Arc<Handlers>,
     callbacks: Vec<EventCallback>,
     encoding: Encoding,
+    tracing: Tracing,
     call_timeout: Option<Duration>,
 }
 
@@ -41,6 +43,7 @@ impl HubConnectionBuilder {
             handlers: Arc::default(),
             callbacks: Vec::new(),
             encoding: HubProtocol::default().into(),
+            tracing: None,
             call_timeout: None,
         }
     }
@@ -119,6 +122,12 @@ impl HubConnectionBuilder {
     /// ```
     pub fn with_protocol(mut self, protocol: HubProtocol) -> Self {
         self.encoding.protocol = protocol;
+        self
+    }
+
+    /// Carries the trace context of spans with calls, in both directions. See [`TraceContext`]. Default: none.
+    pub fn with_trace_context(mut self, context: impl TraceContext) -> Self {
+        self.tracing = Some(Arc::new(context));
         self
     }
 
@@ -458,14 +467,15 @@ impl HubConnectionBuilder {
                 checked.map_err(|reason| ConnectionError::InvalidCertificate { reason })?;
         }
         let handlers = self.handlers;
-        let callee = Box::new(Inbound { handlers: Arc::clone(&handlers), names: self.encoding.names });
+        let (names, tracing) = (self.encoding.names, self.tracing.clone());
+        let callee = Box::new(Inbound { handlers: Arc::clone(&handlers), names, tracing });
         let codec = RawCodec(self.encoding.protocol);
         let backlog = Arc::clone(handlers.backlog());
         let connection = Connection::new(options, settings, backlog, callee, codec);
         for callback in self.callbacks {
             connection.on_event(callback);
         }
-        Ok(HubConnection::new(connection, handlers, self.encoding, self.call_timeout))
+        Ok(HubConnection::new(connection, handlers, self.encoding, self.tracing, self.call_timeout))
     }
 
     /// Makes a connection and starts it.

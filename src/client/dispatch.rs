@@ -19,11 +19,13 @@ use std::task::{Context, Poll, Waker};
 
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_core::Stream as _;
+use tracing::{Instrument as _, Span};
 
 use crate::client::engine::backlog::Waiting;
 use crate::client::engine::guard::{caught, guarded};
 use crate::client::handler::sealed::{Callable, Output};
 use crate::client::reply::{BAD_ARGUMENTS, Reply};
+use crate::client::trace::Incoming;
 use crate::core::HubProtocol;
 use crate::core::codec::Payload;
 use crate::lock::lock;
@@ -66,6 +68,8 @@ pub(super) struct Work {
     pub(super) reply: Option<Reply>,
     /// Whether the answer was cancelled before the handler began.
     pub(super) cancelled: bool,
+    /// What its handlers' span belongs to.
+    pub(super) trace: Option<Box<Incoming>>,
 }
 
 /// Where the arguments are.
@@ -120,11 +124,12 @@ pub(super) async fn dispatch(queue: &mut UnboundedReceiver<Batch>, runtime: &Run
 
 fn run(batch: Batch, cx: &mut Context<'_>, runtime: &Runtime) {
     let Batch { frame, encoding, targets, works, mut waiting } = batch;
-    for Work { target, arguments, reply, cancelled } in works {
+    for Work { target, arguments, reply, cancelled, trace } in works {
         let Some(target) = targets.get(target) else { continue };
         let arguments = arguments.get(&frame, encoding.protocol);
-        let mut call =
-            Call { arguments, names: encoding.names, target, waiting: &mut waiting, cx: &mut *cx, runtime };
+        let (names, waiting, cx) = (encoding.names, &mut waiting, &mut *cx);
+        let span = trace.map(|trace| trace.span(&target.name));
+        let mut call = Call { arguments, names, span, target, waiting, cx, runtime };
         for (_, handler) in &target.handlers {
             Arc::clone(handler).call(&mut call, None);
         }
@@ -138,6 +143,8 @@ fn run(batch: Batch, cx: &mut Context<'_>, runtime: &Runtime) {
 pub(super) struct Call<'c, 'w> {
     arguments: Payload<'c>,
     names: PropertyNames,
+    /// The one to run in, for a call that came with a trace context.
+    span: Option<Span>,
     target: &'c Target,
     /// The part of the batch that still waits.
     waiting: &'c mut Waiting,
@@ -164,6 +171,7 @@ struct State<M, H: Callable<M>> {
 struct Taken<A> {
     arguments: A,
     reply: Option<Reply>,
+    span: Option<Span>,
     /// `None` while it waits with its batch.
     waiting: Option<Waiting>,
 }
@@ -189,14 +197,19 @@ impl<M: 'static, H: Callable<M>> Registered for Seat<M, H> {
         let mut state = lock(&self.0);
         let Some(handler) = &mut state.handler else {
             let waiting = Some(call.waiting.split(bytes));
-            return state.later.push_back(Taken { arguments, reply, waiting });
+            let span = call.span.clone();
+            return state.later.push_back(Taken { arguments, reply, span, waiting });
         };
         if H::IS_PLAIN && reply.is_none() {
-            return attend_at_once(handler, arguments, target);
+            let attend = || attend_at_once(handler, arguments, target);
+            return match &call.span {
+                None => attend(),
+                Some(span) => span.in_scope(attend),
+            };
         }
         let Some(handler) = state.handler.take() else { return };
         drop(state);
-        let taken = Taken { arguments, reply, waiting: None };
+        let taken = Taken { arguments, reply, span: call.span.clone(), waiting: None };
         let mut serving: BoxFuture<()> = Box::pin(serve(Arc::clone(&self), handler, taken, target.clone()));
         if serving.as_mut().poll(call.cx).is_pending() {
             // It is polled by another task from now on; what it waits for is told so at the next poll.
@@ -246,8 +259,12 @@ async fn serve<M, H: Callable<M>>(
     target: String,
 ) {
     let mut next = Some(first);
-    while let Some(Taken { arguments, reply, waiting }) = next {
-        attend(&mut handler, arguments, reply, &target).await;
+    while let Some(Taken { arguments, reply, span, waiting }) = next {
+        let attending = attend(&mut handler, arguments, reply, &target);
+        match span {
+            None => attending.await,
+            Some(span) => attending.instrument(span).await,
+        }
         drop(waiting);
         let mut state = lock(&seat.0);
         next = state.later.pop_front();

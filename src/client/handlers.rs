@@ -13,6 +13,7 @@ use crate::client::engine::backlog::Backlog;
 use crate::client::engine::connection::{Called, Callee, Connection};
 use crate::client::handler::sealed::Callable;
 use crate::client::reply::{NO_RESULT, Reply};
+use crate::client::trace::{Incoming, Tracing};
 use crate::core::codec::{Payload, RawCodec};
 use crate::lock;
 use crate::platform::{Runtime, SharedFrame};
@@ -32,11 +33,13 @@ struct Early {
     target: String,
     arguments: Vec<u8>,
     encoding: Encoding,
+    trace: Option<Box<Incoming>>,
 }
 
 impl Early {
     fn bytes(&self) -> usize {
-        self.target.len() + self.arguments.len()
+        let trace = self.trace.as_ref().map_or(0, |trace| trace.bytes());
+        self.target.len() + self.arguments.len() + trace
     }
 }
 
@@ -161,7 +164,7 @@ impl Handlers {
         let waiting = self.backlog.enter_all(early.len(), bytes);
         let works = early.into_iter().map(|early| {
             let arguments = Arguments::Owned(early.arguments);
-            Work { target: 0, arguments, reply: None, cancelled: false }
+            Work { target: 0, arguments, reply: None, cancelled: false, trace: early.trace }
         });
         self.send(Batch {
             frame: SharedFrame::default(),
@@ -203,7 +206,13 @@ impl Handlers {
 
     /// The handlers of a method. Without any so far, the call is kept for the first, to be read with these
     /// names; unless an answer is expected.
-    fn find(&self, name: &str, arguments: Payload<'_>, kept: Option<PropertyNames>) -> Arc<Target> {
+    fn find(
+        &self,
+        name: &str,
+        arguments: Payload<'_>,
+        kept: Option<PropertyNames>,
+        trace: &mut Option<Box<Incoming>>,
+    ) -> Arc<Target> {
         let (mut short, long);
         let name = if name.len() <= SHORT_NAME && name.is_ascii() {
             // The case of most names.
@@ -226,7 +235,7 @@ impl Handlers {
             if let Some(names) = kept {
                 let encoding = Encoding { protocol: arguments.protocol(), names };
                 let (target, arguments) = (name.to_owned(), arguments.as_ref().to_vec());
-                registry.keep(Early { target, arguments, encoding });
+                registry.keep(Early { target, arguments, encoding, trace: trace.take() });
             }
             Default::default()
         })
@@ -237,6 +246,7 @@ impl Handlers {
 pub(super) struct Inbound {
     pub(super) handlers: Arc<Handlers>,
     pub(super) names: PropertyNames,
+    pub(super) tracing: Tracing,
 }
 
 impl Callee<RawCodec> for Inbound {
@@ -265,10 +275,11 @@ impl Callee<RawCodec> for Inbound {
         let (mut last, mut bytes) = ("", 0);
         for (call, invocation) in &calls {
             let (call, name, arguments) = (*call, &*invocation.target, invocation.arguments);
+            let mut trace = Incoming::new(&self.tracing, &invocation.headers);
             // Most often it is the method of the message before.
             if last != name || targets.last().is_none_or(|target| target.is_empty()) {
                 let kept = call.is_none().then_some(self.names);
-                let target = self.handlers.find(name, arguments, kept);
+                let target = self.handlers.find(name, arguments, kept, &mut trace);
                 if target.is_empty() {
                     tracing::warn!(target_method = name, "no handler is registered for this method");
                     if let Some(call) = call {
@@ -291,7 +302,7 @@ impl Callee<RawCodec> for Inbound {
             }
             bytes += arguments.as_ref().len();
             let arguments = Arguments::new(frame.bytes(), arguments.as_ref());
-            works.push(Work { target: targets.len() - 1, arguments, reply, cancelled });
+            works.push(Work { target: targets.len() - 1, arguments, reply, cancelled, trace });
         }
         if !works.is_empty() {
             let waiting = self.handlers.backlog.enter_all(works.len(), bytes);

@@ -19,9 +19,10 @@ use crate::client::handler::sealed::Callable;
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::{Handlers, Subscription};
 use crate::client::stream::HubStream;
+use crate::client::trace::{CallSpan, Tracing};
 use crate::client::upload::Uploads;
 use crate::client::{CallError, HubConnectionBuilder};
-use crate::core::client::{ConnectionError, ConnectionInfo, ConnectionState};
+use crate::core::client::{ConnectionError, ConnectionInfo, ConnectionState, Method};
 use crate::core::codec::{Payload, RawCodec};
 use crate::core::message::Outcome;
 use crate::core::refresh::RefreshError;
@@ -53,6 +54,7 @@ pub struct HubConnection {
     connection: Arc<StopOnDrop<RawCodec>>,
     handlers: Arc<Handlers>,
     encoding: Encoding,
+    tracing: Tracing,
     call_timeout: Option<Duration>,
 }
 
@@ -66,9 +68,10 @@ impl HubConnection {
         connection: Arc<Connection<RawCodec>>,
         handlers: Arc<Handlers>,
         encoding: Encoding,
+        tracing: Tracing,
         call_timeout: Option<Duration>,
     ) -> Self {
-        Self { connection: Arc::new(StopOnDrop(connection)), handlers, encoding, call_timeout }
+        Self { connection: Arc::new(StopOnDrop(connection)), handlers, encoding, tracing, call_timeout }
     }
 
     /// Connects: negotiates, opens the transport and shakes hands. A connection that has ended can be started
@@ -110,18 +113,21 @@ impl HubConnection {
     where
         R: DeserializeOwned + MaybeSend + 'static,
     {
+        let span = CallSpan::new(&self.connection.0, target);
         let (sender, result) = oneshot::channel();
         let caller = Box::new(Waiting { sender, encoding: self.encoding });
-        let (arguments, jobs, uploads) = self.write(arguments)?;
         let called = async {
-            let _call = self.call(target, &arguments, jobs, uploads, ClientCall::Plain(caller)).await?;
+            let (arguments, jobs, uploads) = self.write(arguments)?;
+            let method = self.method(target, &span);
+            let _call = self.call(method, &arguments, jobs, uploads, ClientCall::Plain(caller)).await?;
             // The driver tells every caller why the connection ended, unless it is gone with its runtime.
             result.await.unwrap_or(Err(CallError::Connection(ConnectionError::Stopped)))
         };
-        match self.call_timeout {
+        let result = match self.call_timeout {
             None => called.await,
             Some(limit) => self.within(limit, called).await,
-        }
+        };
+        result.inspect_err(|error| span.fail(error))
     }
 
     /// The same connection, where every [`invoke`](Self::invoke) is cancelled and fails with
@@ -147,11 +153,16 @@ impl HubConnection {
     /// # Errors
     /// [`CallError::Connection`] and [`CallError::Arguments`]. A failure of the method is not reported.
     pub async fn send(&self, target: &str, arguments: impl Arguments) -> Result<(), CallError> {
-        let (arguments, jobs, uploads) = self.write(arguments)?;
         let connection = &self.connection.0;
-        let ids = connection.send(target, Payload::new(self.encoding.protocol, &arguments), jobs).await?;
-        uploads.start(connection, self.encoding, ids);
-        Ok(())
+        let span = CallSpan::new(connection, target);
+        let sent = async {
+            let (arguments, jobs, uploads) = self.write(arguments)?;
+            let arguments = Payload::new(self.encoding.protocol, &arguments);
+            let ids = connection.send(self.method(target, &span), arguments, jobs).await?;
+            uploads.start(connection, self.encoding, ids);
+            Ok(())
+        };
+        sent.await.inspect_err(|error| span.fail(error))
     }
 
     /// Calls a method of the hub that answers with a stream. The call is sent at once; items are kept for the stream
@@ -179,13 +190,19 @@ impl HubConnection {
         T: DeserializeOwned + MaybeSend + 'static,
     {
         let (subscriber, stream) = HubStream::new(self.handlers.backlog(), self.encoding.names);
-        let (arguments, jobs, uploads) = self.write(arguments)?;
-        Ok(stream(self.call(target, &arguments, jobs, uploads, ClientCall::Stream(subscriber)).await?))
+        let span = CallSpan::new(&self.connection.0, target);
+        let called = async {
+            let (arguments, jobs, uploads) = self.write(arguments)?;
+            let method = self.method(target, &span);
+            self.call(method, &arguments, jobs, uploads, ClientCall::Stream(subscriber)).await
+        };
+        let called = called.await.inspect_err(|error| span.fail(error))?;
+        Ok(stream(called, span))
     }
 
     async fn call(
         &self,
-        target: &str,
+        method: Method<'_>,
         arguments: &[u8],
         jobs: Vec<Job>,
         uploads: Uploads,
@@ -193,9 +210,13 @@ impl HubConnection {
     ) -> Result<PendingCall<RawCodec>, CallError> {
         let connection = &self.connection.0;
         let call =
-            connection.invoke(target, Payload::new(self.encoding.protocol, arguments), call, jobs).await?;
+            connection.invoke(method, Payload::new(self.encoding.protocol, arguments), call, jobs).await?;
         uploads.start(connection, self.encoding, call.uploads.clone());
         Ok(call)
+    }
+
+    fn method<'a>(&self, name: &'a str, span: &CallSpan) -> Method<'a> {
+        Method { name, headers: span.headers(&self.tracing) }
     }
 
     fn write(&self, arguments: impl Arguments) -> Result<(Vec<u8>, Vec<Job>, Uploads), CallError> {
@@ -358,6 +379,7 @@ impl HubConnection {
             connection: Arc::downgrade(&self.connection),
             handlers: Arc::downgrade(&self.handlers),
             encoding: self.encoding,
+            tracing: self.tracing.clone(),
             call_timeout: self.call_timeout,
         }
     }
@@ -400,6 +422,7 @@ pub struct WeakHubConnection {
     connection: Weak<StopOnDrop<RawCodec>>,
     handlers: Weak<Handlers>,
     encoding: Encoding,
+    tracing: Tracing,
     call_timeout: Option<Duration>,
 }
 
@@ -411,6 +434,7 @@ impl WeakHubConnection {
             connection: self.connection.upgrade()?,
             handlers: self.handlers.upgrade()?,
             encoding: self.encoding,
+            tracing: self.tracing.clone(),
             call_timeout: self.call_timeout,
         })
     }

@@ -14,6 +14,7 @@ use crate::client::CallError;
 use crate::client::engine::backlog::{Backlog, Hungry, Waiting};
 use crate::client::engine::calls::PendingCall;
 use crate::client::engine::connection::{CallEnd, Subscriber};
+use crate::client::trace::CallSpan;
 use crate::core::codec::{Payload, RawCodec};
 use crate::core::message::Outcome;
 use crate::payload::Decode as _;
@@ -41,7 +42,7 @@ pub struct HubStream<T> {
     items: UnboundedReceiver<Delivery<T>>,
     backlog: Arc<Backlog>,
     /// `None` after the end.
-    call: Option<PendingCall<RawCodec>>,
+    call: Option<(PendingCall<RawCodec>, CallSpan)>,
     hungry: Option<Hungry>,
 }
 
@@ -53,11 +54,11 @@ impl<T: DeserializeOwned + MaybeSend + 'static> HubStream<T> {
     pub(super) fn new(
         backlog: &Arc<Backlog>,
         names: PropertyNames,
-    ) -> (Arc<dyn Subscriber<RawCodec>>, impl FnOnce(PendingCall<RawCodec>) -> Self) {
+    ) -> (Arc<dyn Subscriber<RawCodec>>, impl FnOnce(PendingCall<RawCodec>, CallSpan) -> Self) {
         let (sender, items) = mpsc::unbounded();
         let backlog = Arc::clone(backlog);
         let subscriber = Items { sender, backlog: Arc::clone(&backlog), names };
-        (Arc::new(subscriber), |call| Self { items, backlog, call: Some(call), hungry: None })
+        (Arc::new(subscriber), |call, span| Self { items, backlog, call: Some((call, span)), hungry: None })
     }
 }
 
@@ -71,8 +72,11 @@ impl<T> HubStream<T> {
         match Pin::new(&mut self.items).poll_next(cx) {
             Poll::Ready(delivery) => {
                 self.hungry = None;
-                if !matches!(delivery, Some((Ok(_), _))) {
-                    self.call = None;
+                if !matches!(delivery, Some((Ok(_), _)))
+                    && let Some((_, span)) = self.call.take()
+                    && let Some((Err(error), _)) = &delivery
+                {
+                    span.fail(error);
                 }
                 Poll::Ready(delivery.map(|(item, _waiting)| item))
             }

@@ -322,7 +322,8 @@ fn errors_name_the_keys_that_came() {
         "missing field `in_stock`; the object has the keys `UNITPRICE`, `other`"
     );
     // Hidden fields too, and not the keys of the object around.
-    let hidden = json!([{"a_right_one": {"kind": "First", "some_field": 1}, "b": {"kind": "First", "SomeField": 1}}]);
+    let hidden =
+        json!([{"a_right_one": {"kind": "First", "some_field": 1}, "b": {"kind": "First", "SomeField": 1}}]);
     assert_eq!(
         error::<Vec<BTreeMap<String, Internal>>>(DotNet, &hidden),
         format!(

@@ -111,7 +111,6 @@ struct Point {
     label: Option<String>,
 }
 
-
 /// What no protocol can write.
 struct Unwritable;
 

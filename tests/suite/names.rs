@@ -40,14 +40,12 @@ async fn arguments_results_and_items(base: &str, setup: Setup) {
     // What the hub passes on as it is shows the names on the wire.
     let label = Label { printed_text: "here".to_owned(), points_to: vec![Some(point(1))] };
     let on_the_wire = |value: Value| match setup.protocol {
-        HubProtocol::Json => assert_eq!(
-            value,
-            json!({"printedText": "here", "pointsTo": [{"x": 1, "y": 0.5, "label": "p1"}]})
-        ),
-        _ => assert_eq!(
-            value,
-            json!({"PrintedText": "here", "PointsTo": [{"X": 1, "Y": 0.5, "Label": "p1"}]})
-        ),
+        HubProtocol::Json => {
+            assert_eq!(value, json!({"printedText": "here", "pointsTo": [{"x": 1, "y": 0.5, "label": "p1"}]}))
+        }
+        _ => {
+            assert_eq!(value, json!({"PrintedText": "here", "PointsTo": [{"X": 1, "Y": 0.5, "Label": "p1"}]}))
+        }
     };
     on_the_wire(hub.invoke("Echo", (&label,)).await.unwrap());
     assert_eq!(hub.invoke::<Label>("Echo", (&label,)).await.unwrap(), label);
@@ -90,6 +88,9 @@ async fn calls_of_the_server(base: &str, setup: Setup) {
     assert!(matches!(error, CallError::Result(_)), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("missing field `printed_text`"), "{text}");
-    assert!(text.contains("the object has the keys `PrintedText`") && text.contains("with_property_names"), "{text}");
+    assert!(
+        text.contains("the object has the keys `PrintedText`") && text.contains("with_property_names"),
+        "{text}"
+    );
     as_declared.stop().await;
 }
