@@ -102,6 +102,7 @@ against_the_reference_hub! {
     typed_chat;
     typed_hubs;
     property_names;
+    trace_context;
     values;
     own_types;
     large_values;

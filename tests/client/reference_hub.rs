@@ -119,6 +119,7 @@ against_the_reference_hub! {
     typed_chat;
     typed_hubs;
     property_names;
+    trace_context;
 }
 
 fn clock() -> f64 {

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use hubwire::service::check::CheckReport;
-use hubwire::service::credentials::{ClientSecret, Credential, TokenSource};
-use hubwire::service::hub::Commands;
+use hubwire::service::credentials::{ClientSecret, Credential};
+use hubwire::service::hub::{Commands, ConnectionPages, GroupConnections};
 use hubwire::service::{HubClient, NegotiateOptions, NegotiateService, ServiceClient, ServiceEndpoint};
 
 fn is_send<T: Send>(_: T) {}
@@ -35,6 +35,7 @@ futures! {
     }
     |hub: HubClient| {
         hub.negotiate(NegotiateOptions::for_user("alice"));
+        hub.refresh_authentication("token", NegotiateOptions::for_user("alice"));
         hub.execute("filter", Commands::default());
         hub.all().send("M", (1, "text"));
         hub.all().excluding(["id"]).close_connections(Some("reason"));
@@ -59,12 +60,16 @@ futures! {
         hub.connection("id").exists();
         hub.connection("id").close(Some("reason"));
         hub.connection("id").remove_from_all_groups();
+        hub.connection("id").stream("s").send(&1);
+        hub.connection("id").stream("s").send_last(&1);
+        hub.connection("id").stream("s").complete(Some("reason"));
         hub.connections(["id"]).send("M", (1, "text"));
     }
 }
 
 promises! {
     Clone: { ServiceClient, HubClient, ServiceEndpoint, Credential, ClientSecret, NegotiateOptions }
+    Send: { GroupConnections, ConnectionPages }
     Send: { ServiceClient, HubClient, ServiceEndpoint, Credential, NegotiateService<fn()>, CheckReport }
     Sync: { ServiceClient, HubClient, ServiceEndpoint, Credential, NegotiateService<fn()>, CheckReport }
 }
