@@ -86,7 +86,7 @@ impl CallSpan {
         if !span.is_disabled() {
             let (hub, server) = connection.urls();
             let service = hub.path().trim_matches('/');
-            span.record("otel.name", format!("{service}/{method}"));
+            span.record("otel.name", format!("{service}/{method}").as_str());
             span.record("rpc.service", service);
             span.record("server.address", server.host().trim_matches(['[', ']']));
             span.record("server.port", server.port());
