@@ -37,7 +37,7 @@
     allow(unreachable_pub, reason = "without the feature, the client's types are not public")
 )]
 
-#[cfg(any(feature = "client", all(native, feature = "service"), all(browser, feature = "js")))]
+#[cfg(any(feature = "client", feature = "service", all(browser, feature = "js")))]
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "the npm package locks mutexes only"))]
 mod lock;
 mod platform;
