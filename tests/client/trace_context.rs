@@ -1,14 +1,14 @@
 //! Spans of calls, and trace context in the headers of messages, in both directions.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use futures_util::StreamExt as _;
 use hubwire::{CallError, TraceContext};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tracing::field::{Field, Visit};
 use tracing::{Span, span};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -16,9 +16,27 @@ use crate::peer;
 
 const INCOMING: &str = r#"{"TraceParent":"00-1-2-01","tracestate":"a=b","x-other":"secret"}"#;
 
-/// What was recorded of the spans of calls, by their ids.
+/// What was recorded of the spans of this file's calls, by their ids while they are open. For the whole process: what
+/// is recorded for one thread alone depends on what other threads have run before.
 #[derive(Clone, Default)]
-struct Spans(Arc<Mutex<Vec<(u64, HashMap<&'static str, String>)>>>);
+struct Spans(Arc<Mutex<Vec<Recorded>>>);
+
+struct Recorded {
+    id: Option<u64>,
+    method: String,
+    fields: HashMap<&'static str, String>,
+}
+
+fn spans() -> &'static Spans {
+    static SPANS: OnceLock<Spans> = OnceLock::new();
+    SPANS.get_or_init(|| {
+        let spans = Spans::default();
+        let calls = filter_fn(|metadata| metadata.target() == "hubwire::call");
+        let subscriber = tracing_subscriber::registry().with(spans.clone().with_filter(calls));
+        tracing::subscriber::set_global_default(subscriber).expect("the only one of this program");
+        spans
+    })
+}
 
 struct Fields<'m>(&'m mut HashMap<&'static str, String>);
 
@@ -30,24 +48,34 @@ impl Visit for Fields<'_> {
 
 impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, _: Context<'_, S>) {
-        if attributes.metadata().target() == "hubwire::call" {
-            let mut fields = HashMap::new();
-            attributes.record(&mut Fields(&mut fields));
-            self.0.lock().unwrap().push((id.into_u64(), fields));
+        let mut fields = HashMap::new();
+        attributes.record(&mut Fields(&mut fields));
+        let method = fields.get("rpc.method").cloned().unwrap_or_default();
+        if method.starts_with("Traced") {
+            self.0.lock().unwrap().push(Recorded { id: Some(id.into_u64()), method, fields });
         }
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, _: Context<'_, S>) {
         let mut spans = self.0.lock().unwrap();
-        if let Some((_, fields)) = spans.iter_mut().rev().find(|(known, _)| *known == id.into_u64()) {
-            values.record(&mut Fields(fields));
+        if let Some(span) = spans.iter_mut().find(|span| span.id == Some(id.into_u64())) {
+            values.record(&mut Fields(&mut span.fields));
+        }
+    }
+
+    fn on_close(&self, id: span::Id, _: Context<'_, S>) {
+        // The next span may get the same number.
+        let mut spans = self.0.lock().unwrap();
+        if let Some(span) = spans.iter_mut().find(|span| span.id == Some(id.into_u64())) {
+            span.id = None;
         }
     }
 }
 
 impl Spans {
-    fn last(&self) -> HashMap<&'static str, String> {
-        self.0.lock().unwrap().last().expect("a span").1.clone()
+    fn of(&self, method: &str) -> HashMap<&'static str, String> {
+        let spans = self.0.lock().unwrap();
+        spans.iter().find(|span| span.method == method).expect("a span").fields.clone()
     }
 }
 
@@ -74,33 +102,40 @@ impl TraceContext for Numbers {
 
 #[tokio::test]
 async fn calls_carry_the_context_of_their_span() {
-    let spans = Spans::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
+    let spans = spans();
     let (sender, _extracted) = mpsc::unbounded_channel();
     let (hub, mut hear, mut speak) =
         peer::connect(|builder| builder.with_trace_context(Numbers(sender))).await;
-    let expected = |message: &Value, spans: &Spans| {
-        let (number, _) = *spans.0.lock().unwrap().last().expect("a span");
-        let traceparent = format!("00-{number:032x}-{number:016x}-01");
+    let expected = |message: &Value, number: Option<u64>| {
+        let traceparent = &message["headers"]["traceparent"];
         assert_eq!(message["headers"], json!({"traceparent": traceparent, "tracestate": "from=here"}));
+        let sent = traceparent.as_str().and_then(|text| text.split('-').nth(1)).expect("a number");
+        assert_ne!(sent, "0".repeat(32));
+        if let Some(number) = number {
+            assert_eq!(sent, format!("{number:032x}"));
+        }
     };
+    let open =
+        |method: &str| spans.0.lock().unwrap().iter().find(|span| span.method == method).expect("a span").id;
 
     let server = async {
         let message = hear.next().await;
-        expected(&message, &spans);
+        let number = open("TracedRefuse");
+        assert!(number.is_some());
+        expected(&message, number);
         speak
             .say(&[&json!({"type": 3, "invocationId": message["invocationId"], "error": "no"}).to_string()])
             .await;
     };
-    let (error, ()) = futures_util::join!(hub.invoke::<()>("Refuse", ()), server);
+    let (error, ()) = futures_util::join!(hub.invoke::<()>("TracedRefuse", ()), server);
     assert!(matches!(error, Err(CallError::Server(_))));
-    let fields = spans.last();
+    let fields = spans.of("TracedRefuse");
     for (name, value) in [
-        ("otel.name", "hub/Refuse"),
+        ("otel.name", "hub/TracedRefuse"),
         ("otel.kind", "client"),
         ("rpc.system", "signalr"),
         ("rpc.service", "hub"),
-        ("rpc.method", "Refuse"),
+        ("rpc.method", "TracedRefuse"),
         ("server.address", "127.0.0.1"),
         ("error.type", "CallError::Server"),
         ("otel.status_code", "ERROR"),
@@ -109,18 +144,20 @@ async fn calls_carry_the_context_of_their_span() {
     }
     assert!(fields["server.port"].parse::<u16>().is_ok_and(|port| port > 0));
 
-    hub.send("Say", ("text",)).await.unwrap();
-    expected(&hear.next().await, &spans);
-    assert_eq!(spans.last().get("error.type"), None);
+    hub.send("TracedSay", ("text",)).await.unwrap();
+    expected(&hear.next().await, open("TracedSay"));
+    assert_eq!(spans.of("TracedSay").get("error.type"), None);
 
-    let mut stream = hub.stream::<u8>("Count", ()).await.unwrap();
+    let mut stream = hub.stream::<u8>("TracedCount", ()).await.unwrap();
     let message = hear.next().await;
-    expected(&message, &spans);
-    assert_eq!(spans.last()["rpc.method"], "Count");
+    let number = open("TracedCount");
+    assert!(number.is_some(), "a stream's span lasts as long as the stream");
+    expected(&message, number);
     let item = json!({"type": 2, "invocationId": message["invocationId"], "item": "text"});
     speak.say(&[&item.to_string()]).await;
     assert!(matches!(stream.next().await, Some(Err(CallError::Result(_)))));
-    assert_eq!(spans.last()["error.type"], "CallError::Result");
+    assert_eq!(spans.of("TracedCount")["error.type"], "CallError::Result");
+    assert_eq!(open("TracedCount"), None);
     hub.stop().await;
 }
 
@@ -142,8 +179,7 @@ async fn no_context_means_no_headers() {
 
 #[tokio::test]
 async fn handlers_run_in_a_span_with_the_context_of_the_call() {
-    let subscriber = tracing_subscriber::registry().with(Spans::default());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    spans();
     let (sender, mut extracted) = mpsc::unbounded_channel();
     let (hub, mut hear, mut speak) =
         peer::connect(|builder| builder.with_trace_context(Numbers(sender))).await;
