@@ -89,7 +89,8 @@ impl CallSpan {
             span.record("otel.name", format!("{service}/{method}").as_str());
             span.record("rpc.service", service);
             span.record("server.address", server.host().trim_matches(['[', ']']));
-            span.record("server.port", server.port());
+            let default = if server.is_https() { 443 } else { 80 };
+            span.record("server.port", server.port().unwrap_or(default));
         }
         Self(span)
     }

@@ -144,13 +144,6 @@ impl HubUrl {
         self.is_https() == other.is_https() && origin(self) == origin(other)
     }
 
-    /// The port: that of the scheme, if none was given.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        let port = self.shown_authority().get(self.host().len()..).and_then(|rest| rest.strip_prefix(':'));
-        port.and_then(|port| port.parse().ok()).unwrap_or(if self.is_https() { 443 } else { 80 })
-    }
-
     /// Whether the host is this machine, where plain `http` is safe.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
