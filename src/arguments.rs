@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::core::HubProtocol;
 #[cfg(feature = "msgpack")]
 use crate::core::msgpack::write_array;
-use crate::serialize::{SerializeError, serialize};
+use crate::serialize::{Encoding, SerializeError, serialize};
 #[cfg(feature = "client")]
 use crate::upload::Upload;
 
@@ -15,6 +15,13 @@ use crate::upload::Upload;
 /// A value is anything that serde can write; in a tuple it may also be an `Upload`, whose items follow the call.
 /// One argument is a tuple with a comma: `("hello",)`. A `Vec` is the list of arguments itself; to pass a list as
 /// one argument, write `(list,)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the arguments of a hub method",
+    label = "these are not arguments",
+    note = "arguments are a tuple of up to eight values, `()` for none, or a list of values of one type",
+    note = "one argument is a tuple with a comma: `(value,)`",
+    note = "each value implements `serde::Serialize`, or is a `hubwire::Upload`"
+)]
 pub trait Arguments: Sealed {
     /// Writes the list.
     ///
@@ -27,7 +34,7 @@ pub trait Arguments: Sealed {
 /// Writes a list of arguments.
 #[derive(Debug)]
 pub struct ArgumentWriter {
-    protocol: HubProtocol,
+    encoding: Encoding,
     out: Vec<u8>,
     count: usize,
     #[cfg(feature = "client")]
@@ -38,17 +45,18 @@ pub struct ArgumentWriter {
 }
 
 impl ArgumentWriter {
-    pub(crate) fn new(protocol: HubProtocol) -> Self {
+    pub(crate) fn new(encoding: impl Into<Encoding>) -> Self {
+        let encoding = encoding.into();
         // Most lists fit into this.
         let mut out = Vec::with_capacity(128);
-        out.push(match protocol {
+        out.push(match encoding.protocol {
             HubProtocol::Json => b'[',
             // The header of up to 15 values, to be filled in at the end.
             #[cfg(feature = "msgpack")]
             HubProtocol::MessagePack => 0x90,
         });
         Self {
-            protocol,
+            encoding,
             out,
             count: 0,
             #[cfg(feature = "client")]
@@ -66,7 +74,7 @@ impl ArgumentWriter {
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
-        match self.protocol {
+        match self.encoding.protocol {
             HubProtocol::Json if self.count > 0 => self.out.push(b','),
             _ => {}
         }
@@ -75,7 +83,7 @@ impl ArgumentWriter {
         if let Some(also) = &mut self.also {
             also.value(value)?;
         }
-        serialize(self.protocol, &mut self.out, value)
+        serialize(self.encoding, &mut self.out, value)
     }
 
     fn values<T: Serialize>(&mut self, values: &[T]) -> Result<(), SerializeError> {
@@ -83,7 +91,7 @@ impl ArgumentWriter {
     }
 
     fn end(&mut self) {
-        match self.protocol {
+        match self.encoding.protocol {
             HubProtocol::Json => self.out.push(b']'),
             #[cfg(feature = "msgpack")]
             HubProtocol::MessagePack => match (self.out.first_mut(), self.count) {
@@ -133,9 +141,21 @@ impl ArgumentWriter {
 mod sealed {
     use super::{ArgumentWriter, SerializeError};
 
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be the arguments of a hub method",
+        label = "these are not arguments",
+        note = "arguments are a tuple of up to eight values, `()` for none, or a list of values of one type",
+        note = "one argument is a tuple with a comma: `(value,)`",
+        note = "each value implements `serde::Serialize`, or is a `hubwire::Upload`"
+    )]
     pub trait Sealed {}
 
     /// One element of a tuple.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be an argument of a hub method",
+        label = "serde cannot write this",
+        note = "an argument implements `serde::Serialize` (`#[derive(serde::Serialize)]`), or is a `hubwire::Upload`"
+    )]
     pub trait Argument {
         fn add(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError>;
     }

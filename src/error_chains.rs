@@ -197,7 +197,8 @@ fn of_connections() -> All {
 }
 
 fn of_calls() -> All {
-    let unreadable = Payload::Json("\"x\"").decode::<u8>().unwrap_err();
+    let unreadable =
+        Payload::Json("\"x\"").decode::<u8>(crate::property_names::PropertyNames::default()).unwrap_err();
     let unwritable = SerializeError::new("a key is not a text");
     let mut all = variants! { CallError:
         Server(_) => CallError::Server("not today".to_owned()),

@@ -37,7 +37,7 @@
     allow(unreachable_pub, reason = "without the feature, the client's types are not public")
 )]
 
-#[cfg(any(feature = "client", all(native, feature = "service"), all(browser, feature = "js")))]
+#[cfg(any(feature = "client", feature = "service", all(browser, feature = "js")))]
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "the npm package locks mutexes only"))]
 mod lock;
 mod platform;
@@ -50,6 +50,9 @@ pub mod core;
 mod error_chains;
 #[cfg(feature = "client")]
 mod payload;
+#[cfg(any(feature = "client", feature = "service"))]
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "only a connection converts names"))]
+mod property_names;
 #[cfg(any(feature = "client", feature = "service"))]
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "a wasm build has no services"))]
 mod serialize;
@@ -92,14 +95,20 @@ pub use crate::{
     serialize::SerializeError,
 };
 #[cfg(feature = "client")]
+mod typed;
+
+/// What the expansion of [`hub!`] needs.
+#[cfg(feature = "client")]
 #[doc(hidden)]
-pub mod typed;
+pub mod __private {
+    pub use crate::typed::{Answers, MaybeSend, text, wire_name, wire_name_length};
+}
 
 #[cfg(feature = "client")]
 pub use crate::{
     client::{
         CallError, ConnectionEvent, ConnectionEvents, Handler, HubConnection, HubConnectionBuilder,
-        HubStream, InvokeHandler, RetryPolicy, Subscription, WeakHubConnection,
+        HubStream, InvokeHandler, RetryPolicy, Subscription, TraceContext, WeakHubConnection,
     },
     core::{
         HubProtocol, TransportErrorKind,
@@ -111,6 +120,7 @@ pub use crate::{
         value::{Binary, Timestamp, TimestampError, Zone},
     },
     payload::PayloadError,
+    property_names::PropertyNames,
     upload::Upload,
 };
 

@@ -1,10 +1,13 @@
 //! Reads payloads as the caller's types.
 
-use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeOwned, Deserializer};
 
 use crate::core::codec::Payload;
 #[cfg(feature = "msgpack")]
 use crate::core::msgpack::reader::{MAX_DEPTH, is_shallow};
+use crate::property_names::{PropertyNames, Reader, Report, Style, missing_field};
 
 /// Why a payload cannot be read as the type that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,28 +22,90 @@ impl PayloadError {
 
 /// Reads a payload as the type that is asked for.
 pub(crate) trait Decode {
-    fn decode<T: DeserializeOwned>(self) -> Result<T, PayloadError>;
+    fn decode<T: DeserializeOwned>(self, names: PropertyNames) -> Result<T, PayloadError>;
 }
 
 impl Decode for Payload<'_> {
-    fn decode<T: DeserializeOwned>(self) -> Result<T, PayloadError> {
-        match self {
-            Self::Json(json) => serde_json::from_str(json).map_err(PayloadError::new),
-            #[cfg(feature = "msgpack")]
-            Self::MessagePack(bytes) => from_msgpack(bytes),
-        }
+    fn decode<T: DeserializeOwned>(self, names: PropertyNames) -> Result<T, PayloadError> {
+        let style = names.style(self.protocol());
+        let read = match style {
+            None => read(self, Plainly(PhantomData)),
+            Some(_) => read(self, Named { style, report: None, value: PhantomData }),
+        };
+        // What has failed is read again for a better error.
+        read.map_err(|error| match missing_field(&error.0) {
+            Some(_) => explained::<T>(self, style, error),
+            None => error,
+        })
     }
 }
 
-#[cfg(feature = "msgpack")]
-fn from_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PayloadError> {
-    // rmp-serde counts how deep arrays and maps nest, but not enums. Within few bytes none can nest too deeply.
-    if bytes.len() > 2 * MAX_DEPTH && !is_shallow(bytes) {
-        return Err(PayloadError::new("it is nested too deeply"));
+/// The error, with the keys of the object that lacks a field.
+#[cold]
+fn explained<T: DeserializeOwned>(
+    payload: Payload<'_>,
+    style: Option<Style>,
+    error: PayloadError,
+) -> PayloadError {
+    let report = Report::default();
+    let named = Named { style, report: Some(&report), value: PhantomData::<T> };
+    match read(payload, named).map(drop).map_err(|PayloadError(text)| report.explain(&text)) {
+        Err(Some(keys)) => PayloadError(format!("{error}; {keys}")),
+        _ => error,
     }
-    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
-    deserializer.set_max_depth(MAX_DEPTH);
-    T::deserialize(&mut deserializer).map_err(PayloadError::new)
+}
+
+/// Reads a value off a deserializer of either protocol.
+trait Read {
+    type Value;
+
+    fn read<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error>;
+}
+
+struct Plainly<T>(PhantomData<T>);
+
+impl<T: DeserializeOwned> Read for Plainly<T> {
+    type Value = T;
+
+    fn read<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        T::deserialize(deserializer)
+    }
+}
+
+/// With converted names, or to see which ones came.
+struct Named<'r, T> {
+    style: Option<Style>,
+    report: Option<&'r Report>,
+    value: PhantomData<T>,
+}
+
+impl<T: DeserializeOwned> Read for Named<'_, T> {
+    type Value = T;
+
+    fn read<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        T::deserialize(Reader::new(deserializer, self.style, self.report))
+    }
+}
+
+fn read<R: Read>(payload: Payload<'_>, how: R) -> Result<R::Value, PayloadError> {
+    match payload {
+        Payload::Json(json) => {
+            let mut deserializer = serde_json::Deserializer::from_str(json);
+            let value = how.read(&mut deserializer).map_err(PayloadError::new)?;
+            deserializer.end().map_err(PayloadError::new)?;
+            Ok(value)
+        }
+        #[cfg(feature = "msgpack")]
+        Payload::MessagePack(bytes) => {
+            // rmp-serde counts how deep arrays and maps nest, but not enums. Within few bytes none can nest too deeply.
+            if bytes.len() > 2 * MAX_DEPTH && !is_shallow(bytes) {
+                return Err(PayloadError::new("it is nested too deeply"));
+            }
+            let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+            deserializer.set_max_depth(MAX_DEPTH);
+            how.read(&mut deserializer).map_err(PayloadError::new)
+        }
+    }
 }
 
 #[cfg(all(test, feature = "msgpack"))]
@@ -54,7 +119,7 @@ mod tests {
     use crate::core::HubProtocol;
 
     fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PayloadError> {
-        Payload::MessagePack(bytes).decode()
+        Payload::MessagePack(bytes).decode(PropertyNames::AsDeclared)
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
@@ -81,7 +146,7 @@ mod tests {
         assert!(read::<IgnoredAny>(b"\x92\xd4\x05\x00\xc4\x01\xff").is_ok());
         assert!(read::<u8>(b"\xcd\x01\x00").is_err());
         assert!(read::<String>(b"\x01").is_err());
-        assert_eq!(Payload::null(HubProtocol::MessagePack).decode(), Ok(()));
+        assert_eq!(Payload::null(HubProtocol::MessagePack).decode(PropertyNames::AsDeclared), Ok(()));
     }
 
     #[test]

@@ -312,13 +312,13 @@ macro_rules! __hub_method {
         fn $method:ident ($($argument:ident: $Argument:ty),* $(,)?) -> $Result:ty
     ) => {
         $($kept)*
-        $visible fn $method<R: $crate::typed::Answers<$Result, K>, K>(
+        $visible fn $method<R: $crate::__private::Answers<$Result, K>, K>(
             &self,
-            mut handler: impl ::std::ops::FnMut($($Argument),*) -> R + $crate::typed::MaybeSend + 'static,
+            mut handler: impl ::std::ops::FnMut($($Argument),*) -> R + $crate::__private::MaybeSend + 'static,
         ) -> $crate::Subscription {
             const _: ::std::option::Option<fn() -> ($($Argument,)* $Result)> = ::std::option::Option::None;
             let handler = move |$($argument: $Argument),*| {
-                $crate::typed::Answers::into_answer(handler($($argument),*))
+                $crate::__private::Answers::into_answer(handler($($argument),*))
             };
             self.connection.on_invoke($crate::__hub_name!($name $method), handler)
         }
@@ -361,9 +361,9 @@ macro_rules! __hub_name {
         $name
     };
     ([] $method:ident) => {{
-        const NAME: [u8; $crate::typed::wire_name_length(::std::stringify!($method))] =
-            $crate::typed::wire_name(::std::stringify!($method));
-        const { $crate::typed::text(&NAME) }
+        const NAME: [u8; $crate::__private::wire_name_length(::std::stringify!($method))] =
+            $crate::__private::wire_name(::std::stringify!($method));
+        const { $crate::__private::text(&NAME) }
     }};
 }
 

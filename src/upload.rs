@@ -7,9 +7,8 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use serde::Serialize;
 
-use crate::core::HubProtocol;
 use crate::platform::MaybeSend;
-use crate::serialize::serialize;
+use crate::serialize::{Encoding, serialize};
 
 /// A stream that is uploaded as an argument of a call: its items follow the call, one message each.
 ///
@@ -33,7 +32,7 @@ impl Upload {
     where
         S: Stream<Item: Serialize> + MaybeSend + 'static,
     {
-        Self::encoded(stream, |protocol, item| bytes(protocol, &item))
+        Self::encoded(stream, |encoding, item| bytes(encoding, &item))
     }
 
     /// Uploads the items of a stream until it fails. The server gets the error as text.
@@ -43,12 +42,12 @@ impl Upload {
         T: Serialize,
         E: fmt::Display,
     {
-        Self::encoded(stream, |protocol, item| bytes(protocol, &item.map_err(|error| error.to_string())?))
+        Self::encoded(stream, |encoding, item| bytes(encoding, &item.map_err(|error| error.to_string())?))
     }
 
     fn encoded<S: Stream + MaybeSend + 'static>(
         stream: S,
-        encode: fn(HubProtocol, S::Item) -> Result<Vec<u8>, String>,
+        encode: fn(Encoding, S::Item) -> Result<Vec<u8>, String>,
     ) -> Self {
         Self { items: Some(Box::new(Encoded { stream: Box::pin(stream), encode })) }
     }
@@ -57,10 +56,10 @@ impl Upload {
     pub(crate) fn poll_item(
         &mut self,
         cx: &mut Context<'_>,
-        protocol: HubProtocol,
+        encoding: Encoding,
     ) -> Poll<Option<Result<Vec<u8>, String>>> {
         let Some(items) = &mut self.items else { return Poll::Ready(None) };
-        let item = ready!(items.poll_item(cx, protocol));
+        let item = ready!(items.poll_item(cx, encoding));
         if !matches!(item, Some(Ok(_))) {
             self.items = None;
         }
@@ -79,29 +78,29 @@ trait Items: MaybeSend {
     fn poll_item(
         &mut self,
         cx: &mut Context<'_>,
-        protocol: HubProtocol,
+        encoding: Encoding,
     ) -> Poll<Option<Result<Vec<u8>, String>>>;
 }
 
 struct Encoded<S: Stream> {
     stream: Pin<Box<S>>,
-    encode: fn(HubProtocol, S::Item) -> Result<Vec<u8>, String>,
+    encode: fn(Encoding, S::Item) -> Result<Vec<u8>, String>,
 }
 
 impl<S: Stream + MaybeSend> Items for Encoded<S> {
     fn poll_item(
         &mut self,
         cx: &mut Context<'_>,
-        protocol: HubProtocol,
+        encoding: Encoding,
     ) -> Poll<Option<Result<Vec<u8>, String>>> {
         let item = ready!(self.stream.as_mut().poll_next(cx));
-        Poll::Ready(item.map(|item| (self.encode)(protocol, item)))
+        Poll::Ready(item.map(|item| (self.encode)(encoding, item)))
     }
 }
 
-fn bytes<T: Serialize>(protocol: HubProtocol, item: &T) -> Result<Vec<u8>, String> {
+fn bytes<T: Serialize>(encoding: Encoding, item: &T) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    match serialize(protocol, &mut bytes, item) {
+    match serialize(encoding, &mut bytes, item) {
         Ok(()) => Ok(bytes),
         Err(error) => Err(format!("an item cannot be serialized: {error}")),
     }

@@ -10,7 +10,8 @@ use crate::client::engine::connection::{Connection, ConnectionSettings};
 use crate::client::engine::events::{ConnectionEvent, EventCallback};
 use crate::client::engine::retry::RetryPolicy;
 use crate::client::handler::{Handler, InvokeHandler};
-use crate::client::handlers::Handlers;
+use crate::client::handlers::{Handlers, Inbound};
+use crate::client::trace::{TraceContext, Tracing};
 use crate::core::client::{ClientOptions, ConnectionError};
 use crate::core::codec::RawCodec;
 use crate::core::negotiate::Transports;
@@ -18,6 +19,8 @@ use crate::core::token::AccessToken;
 use crate::core::url::UrlError;
 use crate::core::{Cause, HubProtocol};
 use crate::platform::{self, BoxFuture, IntoCause, MaybeSend, MaybeSync};
+use crate::property_names::PropertyNames;
+use crate::serialize::Encoding;
 
 /// Sets up a [`HubConnection`]. Names and defaults are those of the official clients.
 #[derive(Clone)]
@@ -27,7 +30,8 @@ pub struct HubConnectionBuilder {
     settings: ConnectionSettings,
     handlers: Arc<Handlers>,
     callbacks: Vec<EventCallback>,
-    protocol: HubProtocol,
+    encoding: Encoding,
+    tracing: Tracing,
     call_timeout: Option<Duration>,
 }
 
@@ -38,7 +42,8 @@ impl HubConnectionBuilder {
             settings: ConnectionSettings::default(),
             handlers: Arc::default(),
             callbacks: Vec::new(),
-            protocol: HubProtocol::default(),
+            encoding: HubProtocol::default().into(),
+            tracing: None,
             call_timeout: None,
         }
     }
@@ -116,7 +121,21 @@ impl HubConnectionBuilder {
     /// # }
     /// ```
     pub fn with_protocol(mut self, protocol: HubProtocol) -> Self {
-        self.protocol = protocol;
+        self.encoding.protocol = protocol;
+        self
+    }
+
+    /// Carries the trace context of spans with calls, in both directions. See [`TraceContext`]. Default: none.
+    pub fn with_trace_context(mut self, context: impl TraceContext) -> Self {
+        self.tracing = Some(Arc::new(context));
+        self
+    }
+
+    /// How the names of fields stand in messages: with [`PropertyNames::DotNet`] one struct serves .NET in either
+    /// protocol, in both directions. [`PropertyNames`] has an example, and tells what serde does not let be converted.
+    /// Default: [`PropertyNames::AsDeclared`], which costs nothing.
+    pub fn with_property_names(mut self, names: PropertyNames) -> Self {
+        self.encoding.names = names;
         self
     }
 
@@ -448,14 +467,15 @@ impl HubConnectionBuilder {
                 checked.map_err(|reason| ConnectionError::InvalidCertificate { reason })?;
         }
         let handlers = self.handlers;
-        let callee = Box::new(Arc::clone(&handlers));
-        let codec = RawCodec(self.protocol);
+        let (names, tracing) = (self.encoding.names, self.tracing.clone());
+        let callee = Box::new(Inbound { handlers: Arc::clone(&handlers), names, tracing });
+        let codec = RawCodec(self.encoding.protocol);
         let backlog = Arc::clone(handlers.backlog());
         let connection = Connection::new(options, settings, backlog, callee, codec);
         for callback in self.callbacks {
             connection.on_event(callback);
         }
-        Ok(HubConnection::new(connection, handlers, self.protocol, self.call_timeout))
+        Ok(HubConnection::new(connection, handlers, self.encoding, self.tracing, self.call_timeout))
     }
 
     /// Makes a connection and starts it.

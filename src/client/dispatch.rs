@@ -17,16 +17,20 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use tracing::{Instrument as _, Span};
+
 use crate::client::engine::backlog::Waiting;
 use crate::client::engine::guard::{caught, guarded};
 use crate::client::handler::sealed::{Callable, Output};
 use crate::client::reply::{BAD_ARGUMENTS, Reply};
+use crate::client::trace::Incoming;
 use crate::core::codec::Payload;
 use crate::core::{ErrorChain, HubProtocol};
 use crate::lock::lock;
 use crate::payload::{Decode as _, PayloadError};
 use crate::platform::{BoxFuture, MaybeSend, MaybeSync, Runtime, SharedFrame};
-use crate::serialize::serialize;
+use crate::property_names::PropertyNames;
+use crate::serialize::{Encoding, serialize};
 
 const PANICKED: &str = "Client's handler panicked.";
 
@@ -48,7 +52,7 @@ impl Target {
 /// The calls of one frame, or of a part of it, in order.
 pub(super) struct Batch {
     pub(super) frame: SharedFrame,
-    pub(super) protocol: HubProtocol,
+    pub(super) encoding: Encoding,
     pub(super) targets: Vec<Arc<Target>>,
     pub(super) works: Vec<Work>,
     pub(super) waiting: Waiting,
@@ -62,6 +66,8 @@ pub(super) struct Work {
     pub(super) reply: Option<Reply>,
     /// Whether the answer was cancelled before the handler began.
     pub(super) cancelled: bool,
+    /// What its handlers' span belongs to.
+    pub(super) trace: Option<Box<Incoming>>,
 }
 
 /// Where the arguments are.
@@ -111,11 +117,13 @@ pub(super) fn dispatch(batches: VecDeque<Batch>, runtime: &Runtime) {
 }
 
 fn run(batch: Batch, runtime: &Runtime) {
-    let Batch { frame, protocol, targets, works, mut waiting } = batch;
-    for Work { target, arguments, reply, cancelled } in works {
+    let Batch { frame, encoding, targets, works, mut waiting } = batch;
+    for Work { target, arguments, reply, cancelled, trace } in works {
         let Some(target) = targets.get(target) else { continue };
-        let arguments = arguments.get(&frame, protocol);
-        let mut call = Call { arguments, target, waiting: &mut waiting, runtime };
+        let arguments = arguments.get(&frame, encoding.protocol);
+        let (names, waiting) = (encoding.names, &mut waiting);
+        let span = trace.map(|trace| trace.span(&target.name));
+        let mut call = Call { arguments, names, span, target, waiting, runtime };
         for (_, handler) in &target.handlers {
             Arc::clone(handler).call(&mut call, None);
         }
@@ -128,6 +136,9 @@ fn run(batch: Batch, runtime: &Runtime) {
 /// A call on its way to a handler.
 pub(super) struct Call<'c> {
     arguments: Payload<'c>,
+    names: PropertyNames,
+    /// The one to run in, for a call that came with a trace context.
+    span: Option<Span>,
     target: &'c Target,
     /// The part of the batch that still waits.
     waiting: &'c mut Waiting,
@@ -153,6 +164,7 @@ struct State<M, H: Callable<M>> {
 struct Taken<A> {
     arguments: A,
     reply: Option<Reply>,
+    span: Option<Span>,
     /// `None` while it waits with its batch.
     waiting: Option<Waiting>,
 }
@@ -167,7 +179,7 @@ impl<M, H: Callable<M>> Seat<M, H> {
 impl<M: 'static, H: Callable<M>> Registered for Seat<M, H> {
     fn call(self: Arc<Self>, call: &mut Call<'_>, reply: Option<Reply>) {
         let target = &call.target.name;
-        let Some(arguments) = read(call.arguments, target) else {
+        let Some(arguments) = read(call.arguments, call.names, target) else {
             if let Some(reply) = reply {
                 reply.refuse(BAD_ARGUMENTS);
             }
@@ -179,14 +191,19 @@ impl<M: 'static, H: Callable<M>> Registered for Seat<M, H> {
         let mut state = lock(&self.0);
         let Some(handler) = &mut state.handler else {
             let waiting = Some(call.waiting.split(bytes));
-            return state.later.push_back(Taken { arguments, reply, waiting });
+            let span = call.span.clone();
+            return state.later.push_back(Taken { arguments, reply, span, waiting });
         };
         if H::IS_PLAIN && reply.is_none() {
-            return attend_at_once(handler, arguments, target);
+            let attend = || attend_at_once(handler, arguments, target);
+            return match &call.span {
+                None => attend(),
+                Some(span) => span.in_scope(attend),
+            };
         }
         let Some(handler) = state.handler.take() else { return };
         drop(state);
-        let taken = Taken { arguments, reply, waiting: None };
+        let taken = Taken { arguments, reply, span: call.span.clone(), waiting: None };
         let mut serving: BoxFuture<()> = Box::pin(serve(Arc::clone(&self), handler, taken, target.clone()));
         if serving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
             // A task polls it from now on, and at once: then what it waits for is told whom to wake.
@@ -200,8 +217,12 @@ impl<M: 'static, H: Callable<M>> Registered for Seat<M, H> {
 }
 
 /// The arguments as the handler wants them.
-fn read<A: serde::de::DeserializeOwned>(arguments: Payload<'_>, target: &str) -> Option<A> {
-    let read: Option<Result<A, PayloadError>> = caught(|| arguments.decode());
+fn read<A: serde::de::DeserializeOwned>(
+    arguments: Payload<'_>,
+    names: PropertyNames,
+    target: &str,
+) -> Option<A> {
+    let read: Option<Result<A, PayloadError>> = caught(|| arguments.decode(names));
     match read {
         Some(Ok(arguments)) => return Some(arguments),
         Some(Err(error)) => {
@@ -237,8 +258,12 @@ async fn serve<M, H: Callable<M>>(
     target: String,
 ) {
     let mut next = Some(first);
-    while let Some(Taken { arguments, reply, waiting }) = next {
-        attend(&mut handler, arguments, reply, &target).await;
+    while let Some(Taken { arguments, reply, span, waiting }) = next {
+        let attending = attend(&mut handler, arguments, reply, &target);
+        match span {
+            None => attending.await,
+            Some(span) => attending.instrument(span).await,
+        }
         drop(waiting);
         let mut state = lock(&seat.0);
         next = state.later.pop_front();
@@ -267,8 +292,8 @@ async fn attend<M, H: Callable<M>>(
     })
     .await;
     let Some(output) = output else { return };
-    let protocol = reply.as_ref().map(Reply::protocol);
-    let result = output.and_then(|output| caught(|| result(output, protocol, target)));
+    let encoding = reply.as_ref().map(Reply::encoding);
+    let result = output.and_then(|output| caught(|| result(output, encoding, target)));
     let result = result.unwrap_or_else(|| Err(panicked(target)));
     if let Some(reply) = reply {
         reply.give(result).await;
@@ -277,13 +302,13 @@ async fn attend<M, H: Callable<M>>(
 
 /// What a handler returned, as bytes if the result is awaited. An error is an answer like any other: whether it has to be
 /// logged, its handler knows.
-fn result(output: impl Output, protocol: Option<HubProtocol>, target: &str) -> Result<Vec<u8>, String> {
+fn result(output: impl Output, encoding: Option<Encoding>, target: &str) -> Result<Vec<u8>, String> {
     let value = output.into_result().inspect_err(|error| {
         tracing::debug!(target_method = target, error, "a handler answers with an error");
     })?;
     let mut bytes = Vec::new();
-    if let Some(protocol) = protocol {
-        serialize(protocol, &mut bytes, &value).map_err(|error| {
+    if let Some(encoding) = encoding {
+        serialize(encoding, &mut bytes, &value).map_err(|error| {
             tracing::error!(target_method = target, %error, "the result of a handler cannot be serialized");
             format!("Client failed to serialize the result: {error}")
         })?;

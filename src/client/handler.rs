@@ -16,6 +16,8 @@ use crate::platform::MaybeSend;
 #[diagnostic::on_unimplemented(
     message = "this is not a handler for calls of a hub",
     note = "a handler is a closure of up to eight arguments with their types written out, such as `|user: String, n: u32| …` or `|user: String| async move {{ … }}`",
+    note = "each argument implements `serde::Deserialize` and owns what it holds: `String`, not `&str`",
+    note = "it owns what it captures (`move`); natively that is `Send`: `Arc`, not `Rc`",
     note = "it returns nothing; for a result, register it with `on_invoke`"
 )]
 pub trait Handler<M>: Callable<M, Output = ()> {}
@@ -27,6 +29,8 @@ impl<M, F: Callable<M, Output = ()>> Handler<M> for F {}
 #[diagnostic::on_unimplemented(
     message = "this is not a handler that answers calls of a hub",
     note = "what answers is a closure of up to eight arguments with their types written out, and returns a `Result` of a value that serde can write and an error that can be displayed: `|name: String| async move {{ find(&name).await }}`",
+    note = "each argument implements `serde::Deserialize` and owns what it holds: `String`, not `&str`",
+    note = "it owns what it captures (`move`); natively that is `Send`: `Arc`, not `Rc`",
     note = "where nothing can fail, name the error: `Ok::<_, std::convert::Infallible>(value)`"
 )]
 pub trait InvokeHandler<M>: Callable<M, Output: Answer> {}
@@ -48,6 +52,12 @@ pub(super) mod sealed {
     pub struct Async<A>(PhantomData<A>);
 
     /// `M` tells the kinds of closures apart. It is found by inference: each closure fits one.
+    #[diagnostic::on_unimplemented(
+        message = "this is not a handler for calls of a hub",
+        note = "a handler is a closure of up to eight arguments with their types written out, such as `|user: String, n: u32| …` or `|user: String| async move {{ … }}`",
+        note = "each argument implements `serde::Deserialize` and owns what it holds: `String`, not `&str`",
+        note = "it owns what it captures (`move`); natively that is `Send`: `Arc`, not `Rc`"
+    )]
     pub trait Callable<M>: MaybeSend + 'static {
         type Arguments: DeserializeOwned + MaybeSend + 'static;
         type Output: Output;

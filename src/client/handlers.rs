@@ -11,10 +11,12 @@ use crate::client::engine::backlog::Backlog;
 use crate::client::engine::connection::{Called, Callee, Connection};
 use crate::client::handler::sealed::Callable;
 use crate::client::reply::{NO_RESULT, Reply};
-use crate::core::HubProtocol;
+use crate::client::trace::{Incoming, Tracing};
 use crate::core::codec::{Payload, RawCodec};
 use crate::lock;
 use crate::platform::{Runtime, SharedFrame};
+use crate::property_names::PropertyNames;
+use crate::serialize::Encoding;
 
 /// How many messages are kept for methods that have no handler yet.
 const EARLY_MESSAGES: usize = 256;
@@ -31,12 +33,14 @@ struct Early {
     /// The method, in lower case.
     target: String,
     arguments: Vec<u8>,
-    protocol: HubProtocol,
+    encoding: Encoding,
+    trace: Option<Box<Incoming>>,
 }
 
 impl Early {
     fn bytes(&self) -> usize {
-        self.target.len() + self.arguments.len()
+        let trace = self.trace.as_ref().map_or(0, |trace| trace.bytes());
+        self.target.len() + self.arguments.len() + trace
     }
 }
 
@@ -158,16 +162,16 @@ impl Handlers {
     }
 
     fn give_early(self: &Arc<Self>, target: Option<Arc<Target>>, early: VecDeque<Early>) {
-        let (Some(target), Some(Early { protocol, .. })) = (target, early.front()) else { return };
-        let (protocol, bytes) = (*protocol, early.iter().map(|early| early.arguments.len()).sum());
+        let (Some(target), Some(Early { encoding, .. })) = (target, early.front()) else { return };
+        let (encoding, bytes) = (*encoding, early.iter().map(|early| early.arguments.len()).sum());
         let waiting = self.backlog.enter_all(early.len(), bytes);
         let works = early.into_iter().map(|early| {
             let arguments = Arguments::Owned(early.arguments);
-            Work { target: 0, arguments, reply: None, cancelled: false }
+            Work { target: 0, arguments, reply: None, cancelled: false, trace: early.trace }
         });
         self.send(Batch {
             frame: SharedFrame::default(),
-            protocol,
+            encoding,
             targets: vec![target],
             works: works.collect(),
             waiting,
@@ -224,8 +228,15 @@ impl Handlers {
         lock::lock(&self.queue)
     }
 
-    /// The handlers of a method. Without any so far, the call is kept for the first, unless an answer is expected.
-    fn find(&self, name: &str, arguments: Payload<'_>, expects_answer: bool) -> Arc<Target> {
+    /// The handlers of a method. Without any so far, the call is kept for the first, to be read with these
+    /// names; unless an answer is expected.
+    fn find(
+        &self,
+        name: &str,
+        arguments: Payload<'_>,
+        kept: Option<PropertyNames>,
+        trace: &mut Option<Box<Incoming>>,
+    ) -> Arc<Target> {
         let (mut short, long);
         let name = if name.len() <= SHORT_NAME && name.is_ascii() {
             // The case of most names.
@@ -245,24 +256,33 @@ impl Handlers {
             if let Some(target) = registry.targets.get(name) {
                 return Arc::clone(target);
             }
-            if !expects_answer {
-                let (target, protocol) = (name.to_owned(), arguments.protocol());
-                registry.keep(Early { target, arguments: arguments.as_ref().to_vec(), protocol });
+            if let Some(names) = kept {
+                let encoding = Encoding { protocol: arguments.protocol(), names };
+                let (target, arguments) = (name.to_owned(), arguments.as_ref().to_vec());
+                registry.keep(Early { target, arguments, encoding, trace: trace.take() });
             }
             Default::default()
         })
     }
 }
 
-impl Callee<RawCodec> for Arc<Handlers> {
+/// Brings the calls of a connection to its handlers.
+pub(super) struct Inbound {
+    pub(super) handlers: Arc<Handlers>,
+    pub(super) names: PropertyNames,
+    pub(super) tracing: Tracing,
+}
+
+impl Callee<RawCodec> for Inbound {
     fn start(&self, runtime: &Runtime) {
-        let mut registry = self.write();
+        let handlers = &self.handlers;
+        let mut registry = handlers.write();
         registry.early.clear();
         registry.early_bytes = 0;
         drop(registry);
-        self.queue().runtime = Some(runtime.clone());
+        handlers.queue().runtime = Some(runtime.clone());
         // What was left when an earlier runtime shut down.
-        self.hand_over();
+        handlers.hand_over();
     }
 
     fn call(
@@ -271,14 +291,17 @@ impl Callee<RawCodec> for Arc<Handlers> {
         frame: &SharedFrame,
         calls: Vec<Called<'_, RawCodec>>,
     ) {
-        let Some(protocol) = calls.first().map(|(_, call)| call.arguments.protocol()) else { return };
+        let Some((_, first)) = calls.first() else { return };
+        let encoding = Encoding { protocol: first.arguments.protocol(), names: self.names };
         let (mut targets, mut works) = (Vec::<Arc<Target>>::new(), Vec::with_capacity(calls.len()));
         let (mut last, mut bytes) = ("", 0);
         for (call, invocation) in &calls {
             let (call, name, arguments) = (*call, &*invocation.target, invocation.arguments);
+            let mut trace = Incoming::new(&self.tracing, &invocation.headers);
             // Most often it is the method of the message before.
             if last != name || targets.last().is_none_or(|target| target.is_empty()) {
-                let target = self.find(name, arguments, call.is_some());
+                let kept = call.is_none().then_some(self.names);
+                let target = self.handlers.find(name, arguments, kept, &mut trace);
                 if target.is_empty() {
                     tracing::warn!(target_method = name, "no handler is registered for this method");
                     if let Some(call) = call {
@@ -293,7 +316,7 @@ impl Callee<RawCodec> for Arc<Handlers> {
             let (mut reply, mut cancelled) = (None, false);
             if let Some(call) = call {
                 if target.answers.is_some() {
-                    reply = Reply::new(connection, call, protocol);
+                    reply = Reply::new(connection, call, encoding);
                     cancelled = reply.is_none();
                 } else {
                     connection.refuse(call, NO_RESULT);
@@ -301,16 +324,16 @@ impl Callee<RawCodec> for Arc<Handlers> {
             }
             bytes += arguments.as_ref().len();
             let arguments = Arguments::new(frame.bytes(), arguments.as_ref());
-            works.push(Work { target: targets.len() - 1, arguments, reply, cancelled });
+            works.push(Work { target: targets.len() - 1, arguments, reply, cancelled, trace });
         }
         if !works.is_empty() {
-            let waiting = self.backlog.enter_all(works.len(), bytes);
-            self.send(Batch { frame: frame.clone(), protocol, targets, works, waiting });
+            let waiting = self.handlers.backlog.enter_all(works.len(), bytes);
+            self.handlers.send(Batch { frame: frame.clone(), encoding, targets, works, waiting });
         }
     }
 
     fn flush(&self) {
-        self.hand_over();
+        self.handlers.hand_over();
     }
 }
 

@@ -19,15 +19,16 @@ use crate::client::handler::sealed::Callable;
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::{Handlers, Subscription};
 use crate::client::stream::HubStream;
+use crate::client::trace::{CallSpan, Tracing};
 use crate::client::upload::Uploads;
 use crate::client::{CallError, HubConnectionBuilder};
-use crate::core::HubProtocol;
-use crate::core::client::{ConnectionError, ConnectionInfo, ConnectionState};
+use crate::core::client::{ConnectionError, ConnectionInfo, ConnectionState, Method};
 use crate::core::codec::{Payload, RawCodec};
 use crate::core::message::Outcome;
 use crate::core::refresh::RefreshError;
 use crate::payload::Decode as _;
 use crate::platform::{MaybeSend, MaybeSync};
+use crate::serialize::Encoding;
 
 /// A connection to a SignalR hub.
 ///
@@ -52,7 +53,8 @@ use crate::platform::{MaybeSend, MaybeSync};
 pub struct HubConnection {
     connection: Arc<StopOnDrop<RawCodec>>,
     handlers: Arc<Handlers>,
-    protocol: HubProtocol,
+    encoding: Encoding,
+    tracing: Tracing,
     call_timeout: Option<Duration>,
 }
 
@@ -65,10 +67,11 @@ impl HubConnection {
     pub(super) fn new(
         connection: Arc<Connection<RawCodec>>,
         handlers: Arc<Handlers>,
-        protocol: HubProtocol,
+        encoding: Encoding,
+        tracing: Tracing,
         call_timeout: Option<Duration>,
     ) -> Self {
-        Self { connection: Arc::new(StopOnDrop(connection)), handlers, protocol, call_timeout }
+        Self { connection: Arc::new(StopOnDrop(connection)), handlers, encoding, tracing, call_timeout }
     }
 
     /// Connects: negotiates, opens the transport and shakes hands. A connection that has ended can be started
@@ -110,18 +113,21 @@ impl HubConnection {
     where
         R: DeserializeOwned + MaybeSend + 'static,
     {
+        let span = CallSpan::new(&self.connection.0, target);
         let (sender, result) = oneshot::channel();
-        let caller = Box::new(Waiting { sender, protocol: self.protocol });
-        let (arguments, jobs, uploads) = self.write(arguments)?;
+        let caller = Box::new(Waiting { sender, encoding: self.encoding });
         let called = async {
-            let _call = self.call(target, &arguments, jobs, uploads, ClientCall::Plain(caller)).await?;
+            let (arguments, jobs, uploads) = self.write(arguments)?;
+            let method = self.method(target, &span);
+            let _call = self.call(method, &arguments, jobs, uploads, ClientCall::Plain(caller)).await?;
             // The driver tells every caller why the connection ended, unless it is gone with its runtime.
             result.await.unwrap_or(Err(CallError::Connection(ConnectionError::Stopped)))
         };
-        match self.call_timeout {
+        let result = match self.call_timeout {
             None => called.await,
             Some(limit) => self.within(limit, called).await,
-        }
+        };
+        result.inspect_err(|error| span.fail(error))
     }
 
     /// The same connection, where every [`invoke`](Self::invoke) is cancelled and fails with
@@ -147,11 +153,16 @@ impl HubConnection {
     /// # Errors
     /// [`CallError::Connection`] and [`CallError::Arguments`]. A failure of the method is not reported.
     pub async fn send(&self, target: &str, arguments: impl Arguments) -> Result<(), CallError> {
-        let (arguments, jobs, uploads) = self.write(arguments)?;
         let connection = &self.connection.0;
-        let ids = connection.send(target, Payload::new(self.protocol, &arguments), jobs).await?;
-        uploads.start(connection, self.protocol, ids);
-        Ok(())
+        let span = CallSpan::new(connection, target);
+        let sent = async {
+            let (arguments, jobs, uploads) = self.write(arguments)?;
+            let arguments = Payload::new(self.encoding.protocol, &arguments);
+            let ids = connection.send(self.method(target, &span), arguments, jobs).await?;
+            uploads.start(connection, self.encoding, ids);
+            Ok(())
+        };
+        sent.await.inspect_err(|error| span.fail(error))
     }
 
     /// Calls a method of the hub that answers with a stream. The call is sent at once; items are kept for the stream
@@ -178,27 +189,38 @@ impl HubConnection {
     where
         T: DeserializeOwned + MaybeSend + 'static,
     {
-        let (subscriber, stream) = HubStream::new(self.handlers.backlog());
-        let (arguments, jobs, uploads) = self.write(arguments)?;
-        Ok(stream(self.call(target, &arguments, jobs, uploads, ClientCall::Stream(subscriber)).await?))
+        let (subscriber, stream) = HubStream::new(self.handlers.backlog(), self.encoding.names);
+        let span = CallSpan::new(&self.connection.0, target);
+        let called = async {
+            let (arguments, jobs, uploads) = self.write(arguments)?;
+            let method = self.method(target, &span);
+            self.call(method, &arguments, jobs, uploads, ClientCall::Stream(subscriber)).await
+        };
+        let called = called.await.inspect_err(|error| span.fail(error))?;
+        Ok(stream(called, span))
     }
 
     async fn call(
         &self,
-        target: &str,
+        method: Method<'_>,
         arguments: &[u8],
         jobs: Vec<Job>,
         uploads: Uploads,
         call: ClientCall<RawCodec>,
     ) -> Result<PendingCall<RawCodec>, CallError> {
         let connection = &self.connection.0;
-        let call = connection.invoke(target, Payload::new(self.protocol, arguments), call, jobs).await?;
-        uploads.start(connection, self.protocol, call.uploads.clone());
+        let call =
+            connection.invoke(method, Payload::new(self.encoding.protocol, arguments), call, jobs).await?;
+        uploads.start(connection, self.encoding, call.uploads.clone());
         Ok(call)
     }
 
+    fn method<'a>(&self, name: &'a str, span: &CallSpan) -> Method<'a> {
+        Method { name, headers: span.headers(&self.tracing) }
+    }
+
     fn write(&self, arguments: impl Arguments) -> Result<(Vec<u8>, Vec<Job>, Uploads), CallError> {
-        let mut writer = ArgumentWriter::new(self.protocol);
+        let mut writer = ArgumentWriter::new(self.encoding);
         arguments.write(&mut writer).map_err(CallError::Arguments)?;
         let (bytes, uploads) = writer.finish();
         let (jobs, uploads) = Uploads::new(uploads);
@@ -363,7 +385,8 @@ impl HubConnection {
         WeakHubConnection {
             connection: Arc::downgrade(&self.connection),
             handlers: Arc::downgrade(&self.handlers),
-            protocol: self.protocol,
+            encoding: self.encoding,
+            tracing: self.tracing.clone(),
             call_timeout: self.call_timeout,
         }
     }
@@ -405,7 +428,8 @@ impl fmt::Debug for HubConnection {
 pub struct WeakHubConnection {
     connection: Weak<StopOnDrop<RawCodec>>,
     handlers: Weak<Handlers>,
-    protocol: HubProtocol,
+    encoding: Encoding,
+    tracing: Tracing,
     call_timeout: Option<Duration>,
 }
 
@@ -416,7 +440,8 @@ impl WeakHubConnection {
         Some(HubConnection {
             connection: self.connection.upgrade()?,
             handlers: self.handlers.upgrade()?,
-            protocol: self.protocol,
+            encoding: self.encoding,
+            tracing: self.tracing.clone(),
             call_timeout: self.call_timeout,
         })
     }
@@ -431,16 +456,16 @@ impl fmt::Debug for WeakHubConnection {
 /// Waits for a result, which is read from the message's own bytes.
 struct Waiting<R> {
     sender: oneshot::Sender<Result<R, CallError>>,
-    protocol: HubProtocol,
+    encoding: Encoding,
 }
 
 impl<R: DeserializeOwned + MaybeSend> Caller<RawCodec> for Waiting<R> {
     fn end(self: Box<Self>, end: CallEnd<'_, Payload<'_>>) {
+        let Encoding { protocol, names } = self.encoding;
+        let decode = |value: Payload<'_>| value.decode(names).map_err(CallError::Result);
         let result = match end {
-            CallEnd::Outcome(Outcome::Void) => {
-                Payload::null(self.protocol).decode().map_err(CallError::Result)
-            }
-            CallEnd::Outcome(Outcome::Value(value)) => value.decode().map_err(CallError::Result),
+            CallEnd::Outcome(Outcome::Void) => decode(Payload::null(protocol)),
+            CallEnd::Outcome(Outcome::Value(value)) => decode(value),
             CallEnd::Outcome(Outcome::Error(error)) => Err(CallError::Server(error.into_owned())),
             CallEnd::UnexpectedItem => Err(CallError::NotAStream),
             CallEnd::Closed(error) => Err(CallError::Connection(error.clone())),

@@ -43,6 +43,8 @@ mod reply;
 #[cfg(feature = "client")]
 mod stream;
 #[cfg(feature = "client")]
+mod trace;
+#[cfg(feature = "client")]
 mod upload;
 
 #[cfg(feature = "client")]
@@ -57,4 +59,5 @@ pub use self::{
     handlers::Subscription,
     hub_connection::{HubConnection, WeakHubConnection},
     stream::HubStream,
+    trace::TraceContext,
 };

@@ -8,9 +8,9 @@ use std::task::Context;
 use futures_channel::oneshot;
 
 use crate::client::engine::connection::Connection;
-use crate::core::HubProtocol;
 use crate::core::codec::{Payload, RawCodec};
 use crate::core::message::Outcome;
+use crate::serialize::Encoding;
 
 // The texts of the official clients, which servers may know.
 pub(super) const NO_RESULT: &str = "Client didn't provide a result.";
@@ -22,23 +22,19 @@ pub(super) struct Reply {
     connection: Weak<Connection<RawCodec>>,
     /// `None` once it is given.
     call: Option<u64>,
-    protocol: HubProtocol,
+    encoding: Encoding,
     stopped: oneshot::Receiver<()>,
 }
 
 impl Reply {
     /// `None` when no answer is expected any more.
-    pub(super) fn new(
-        connection: &Arc<Connection<RawCodec>>,
-        call: u64,
-        protocol: HubProtocol,
-    ) -> Option<Self> {
+    pub(super) fn new(connection: &Arc<Connection<RawCodec>>, call: u64, encoding: Encoding) -> Option<Self> {
         let stopped = connection.begin_answer(call)?;
-        Some(Self { connection: Arc::downgrade(connection), call: Some(call), protocol, stopped })
+        Some(Self { connection: Arc::downgrade(connection), call: Some(call), encoding, stopped })
     }
 
-    pub(super) fn protocol(&self) -> HubProtocol {
-        self.protocol
+    pub(super) fn encoding(&self) -> Encoding {
+        self.encoding
     }
 
     /// Whether no answer is expected any more. If not, the task is woken when that has changed.
@@ -50,7 +46,7 @@ impl Reply {
     pub(super) async fn give(mut self, result: Result<Vec<u8>, String>) {
         let (Some(connection), Some(call)) = (self.connection.upgrade(), self.call.take()) else { return };
         let outcome = match &result {
-            Ok(value) => Outcome::Value(Payload::new(self.protocol, value)),
+            Ok(value) => Outcome::Value(Payload::new(self.encoding.protocol, value)),
             Err(error) => Outcome::Error(error.into()),
         };
         connection.answer_when_room(call, outcome).await;

@@ -14,10 +14,12 @@ use crate::client::CallError;
 use crate::client::engine::backlog::{Backlog, Hungry, Waiting};
 use crate::client::engine::calls::PendingCall;
 use crate::client::engine::connection::{CallEnd, Subscriber};
+use crate::client::trace::CallSpan;
 use crate::core::codec::{Payload, RawCodec};
 use crate::core::message::Outcome;
 use crate::payload::Decode as _;
 use crate::platform::MaybeSend;
+use crate::property_names::PropertyNames;
 
 /// The items of a stream that the server sends, in order, from the first on.
 ///
@@ -40,7 +42,7 @@ pub struct HubStream<T> {
     items: UnboundedReceiver<Delivery<T>>,
     backlog: Arc<Backlog>,
     /// `None` after the end.
-    call: Option<PendingCall<RawCodec>>,
+    call: Option<(PendingCall<RawCodec>, CallSpan)>,
     hungry: Option<Hungry>,
 }
 
@@ -51,11 +53,12 @@ impl<T: DeserializeOwned + MaybeSend + 'static> HubStream<T> {
     /// What the connection gives the items to, and the way to the stream that hands them on.
     pub(super) fn new(
         backlog: &Arc<Backlog>,
-    ) -> (Arc<dyn Subscriber<RawCodec>>, impl FnOnce(PendingCall<RawCodec>) -> Self) {
+        names: PropertyNames,
+    ) -> (Arc<dyn Subscriber<RawCodec>>, impl FnOnce(PendingCall<RawCodec>, CallSpan) -> Self) {
         let (sender, items) = mpsc::unbounded();
         let backlog = Arc::clone(backlog);
-        let subscriber = Items { sender, backlog: Arc::clone(&backlog) };
-        (Arc::new(subscriber), |call| Self { items, backlog, call: Some(call), hungry: None })
+        let subscriber = Items { sender, backlog: Arc::clone(&backlog), names };
+        (Arc::new(subscriber), |call, span| Self { items, backlog, call: Some((call, span)), hungry: None })
     }
 }
 
@@ -69,8 +72,11 @@ impl<T> HubStream<T> {
         match Pin::new(&mut self.items).poll_next(cx) {
             Poll::Ready(delivery) => {
                 self.hungry = None;
-                if !matches!(delivery, Some((Ok(_), _))) {
-                    self.call = None;
+                if !matches!(delivery, Some((Ok(_), _)))
+                    && let Some((_, span)) = self.call.take()
+                    && let Some((Err(error), _)) = &delivery
+                {
+                    span.fail(error);
                 }
                 Poll::Ready(delivery.map(|(item, _waiting)| item))
             }
@@ -100,11 +106,12 @@ impl<T> fmt::Debug for HubStream<T> {
 struct Items<T> {
     sender: UnboundedSender<Delivery<T>>,
     backlog: Arc<Backlog>,
+    names: PropertyNames,
 }
 
 impl<T: DeserializeOwned + MaybeSend> Subscriber<RawCodec> for Items<T> {
     fn item(&self, item: Payload<'_>) -> bool {
-        match item.decode() {
+        match item.decode(self.names) {
             Ok(value) => {
                 let waiting = self.backlog.enter(item.as_ref().len());
                 // It fails when the stream was dropped in this moment.

@@ -9,8 +9,8 @@ use std::task::Poll;
 use futures_channel::oneshot;
 
 use crate::client::engine::connection::{Connection, Job};
-use crate::core::HubProtocol;
 use crate::core::codec::{Payload, RawCodec};
+use crate::serialize::Encoding;
 use crate::upload::Upload;
 
 /// The uploads of one call.
@@ -28,18 +28,13 @@ impl Uploads {
     }
 
     /// Begins to send, now that the call is written and its uploads have numbers.
-    pub(super) fn start(
-        self,
-        connection: &Arc<Connection<RawCodec>>,
-        protocol: HubProtocol,
-        ids: Range<u64>,
-    ) {
+    pub(super) fn start(self, connection: &Arc<Connection<RawCodec>>, encoding: Encoding, ids: Range<u64>) {
         if self.0.is_empty() {
             return;
         }
         let Some(runtime) = connection.runtime() else { return };
         for ((upload, stopped), id) in self.0.into_iter().zip(ids) {
-            runtime.spawn(run(Arc::clone(connection), id, protocol, upload, stopped));
+            runtime.spawn(run(Arc::clone(connection), id, encoding, upload, stopped));
         }
     }
 }
@@ -48,7 +43,7 @@ impl Uploads {
 async fn run(
     connection: Arc<Connection<RawCodec>>,
     id: u64,
-    protocol: HubProtocol,
+    encoding: Encoding,
     mut upload: Upload,
     mut stopped: oneshot::Receiver<()>,
 ) {
@@ -56,11 +51,11 @@ async fn run(
     loop {
         let item = poll_fn(|cx| match Pin::new(&mut stopped).poll(cx) {
             Poll::Ready(_) => Poll::Ready(None),
-            Poll::Pending => upload.poll_item(cx, protocol),
+            Poll::Pending => upload.poll_item(cx, encoding),
         });
         match item.await {
             Some(Ok(item)) => {
-                let mut sent = pin!(running.connection.upload(id, Payload::new(protocol, &item)));
+                let mut sent = pin!(running.connection.upload(id, Payload::new(encoding.protocol, &item)));
                 let wanted = poll_fn(|cx| match sent.as_mut().poll(cx) {
                     // This task is woken when no more items are wanted.
                     Poll::Pending if Pin::new(&mut stopped).poll(cx).is_ready() => Poll::Ready(false),

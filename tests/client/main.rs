@@ -19,4 +19,5 @@ mod restart_stress;
 mod suite;
 #[path = "../support/mod.rs"]
 mod support;
+mod trace_context;
 mod values;

@@ -119,6 +119,8 @@ against_the_reference_hub! {
     stateful_reconnect_is_an_offer;
     typed_chat;
     typed_hubs;
+    property_names;
+    trace_context;
 }
 
 fn clock() -> f64 {

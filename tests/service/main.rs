@@ -15,6 +15,7 @@ mod entra;
 mod fakes;
 mod faults;
 mod functions;
+mod futures;
 mod identities;
 mod negotiate;
 #[path = "../support/network.rs"]

@@ -5,9 +5,11 @@
 mod answers;
 mod faults;
 mod lifecycle;
+mod names;
 mod order;
 mod readings;
 mod streams;
+mod trace;
 mod transports;
 mod typed;
 pub(crate) mod values;
@@ -18,16 +20,19 @@ use std::time::Duration;
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use hubwire::{
-    CallError, ConnectionError, ConnectionState, HubConnection, HubConnectionBuilder, HubProtocol, Transport,
+    CallError, ConnectionError, ConnectionState, HubConnection, HubConnectionBuilder, HubProtocol,
+    PropertyNames, Transport,
 };
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::answers::*;
 pub(crate) use self::faults::{broken_handshakes, broken_messages, broken_negotiate};
 pub(crate) use self::lifecycle::*;
+pub(crate) use self::names::property_names;
 pub(crate) use self::order::one_order;
 pub(crate) use self::readings::*;
 pub(crate) use self::streams::*;
+pub(crate) use self::trace::trace_context;
 pub(crate) use self::transports::*;
 pub(crate) use self::typed::{typed_chat, typed_hubs};
 pub(crate) use self::values::{large_values, own_types, packed_pieces, values};
@@ -65,7 +70,10 @@ impl Setup {
     }
 
     fn builder(self, url: String) -> HubConnectionBuilder {
-        HubConnection::builder(url).with_transports(self.transport).with_protocol(self.protocol)
+        HubConnection::builder(url)
+            .with_transports(self.transport)
+            .with_protocol(self.protocol)
+            .with_property_names(PropertyNames::DotNet)
     }
 
     async fn connect(self, url: String) -> HubConnection {
@@ -99,18 +107,9 @@ async fn connect(url: String) -> HubConnection {
     HubConnection::builder(url).connect().await.expect("connects")
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// .NET names its properties otherwise, and otherwise in each protocol.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Point {
-    x: i32,
-    y: f64,
-    label: Option<String>,
-}
-
-/// .NET's JSON has camelCase names, its MessagePack the names as they are declared.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct PascalPoint {
     x: i32,
     y: f64,
     label: Option<String>,
@@ -139,16 +138,8 @@ pub(crate) async fn calls(base: &str, setup: Setup) {
     assert_eq!(hub.invoke::<u64>("EchoULong", (u64::MAX,)).await.unwrap(), u64::MAX);
     let text = "\u{1e}\"\\\u{1f600}\n";
     assert_eq!(hub.invoke::<String>("EchoString", (text,)).await.unwrap(), text);
-    match setup.protocol {
-        HubProtocol::Json => {
-            let point = Point { x: -1, y: 0.5, label: None };
-            assert_eq!(hub.invoke::<Point>("EchoPoint", (&point,)).await.unwrap(), point);
-        }
-        _ => {
-            let point = PascalPoint { x: -1, y: 0.5, label: None };
-            assert_eq!(hub.invoke::<PascalPoint>("EchoPoint", (&point,)).await.unwrap(), point);
-        }
-    }
+    let point = Point { x: -1, y: 0.5, label: None };
+    assert_eq!(hub.invoke::<Point>("EchoPoint", (&point,)).await.unwrap(), point);
     assert_eq!(hub.invoke::<String>("LargeString", (1_000_000,)).await.unwrap().len(), 1_000_000);
 
     let error = hub.invoke::<()>("HubError", ("not today",)).await.unwrap_err();

@@ -3,20 +3,8 @@
 use futures_channel::oneshot;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use hubwire::{CallError, ConnectionError, HubStream, Transport, Upload};
-use serde::Deserialize;
 
-use super::{Setup, Unwritable};
-
-/// .NET's JSON has camelCase names, its MessagePack the names as they are declared.
-#[derive(Deserialize)]
-struct Point {
-    #[serde(alias = "X")]
-    x: i32,
-    #[serde(alias = "Y")]
-    y: f64,
-    #[serde(alias = "Label")]
-    label: String,
-}
+use super::{Point, Setup, Unwritable};
 
 /// Everything up to the end, which is an error if it is an `Err`.
 async fn all<T>(mut stream: HubStream<T>) -> (Vec<T>, Option<CallError>) {
@@ -49,7 +37,7 @@ pub(crate) async fn streams(base: &str, setup: Setup) {
     assert!(items.is_empty());
     assert!(matches!(&error, Some(CallError::Server(text)) if text.contains("does not start")), "{error:?}");
     let (points, _) = all(hub.stream::<Point>("Points", (2,)).await.unwrap()).await;
-    assert_eq!((points[1].x, points[1].y, points[1].label.as_str()), (1, 0.5, "p1"));
+    assert_eq!((points[1].x, points[1].y, points[1].label.as_deref()), (1, 0.5, Some("p1")));
     let (texts, _) = all(hub.stream::<String>("LargeItems", (20, 100_000)).await.unwrap()).await;
     assert!(texts.len() == 20 && texts.iter().all(|text| text.len() == 100_000));
 

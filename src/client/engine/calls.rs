@@ -8,7 +8,7 @@ use futures_channel::oneshot;
 
 use crate::client::engine::codec::WireCodec;
 use crate::client::engine::connection::{ClientCall, Connection, Job, Pending, Shared};
-use crate::core::client::{Begun, ConnectionError};
+use crate::core::client::{Begun, ConnectionError, Method};
 use crate::core::hub::CallKind;
 use crate::core::message::Outcome;
 
@@ -18,12 +18,12 @@ impl<C: WireCodec> Connection<C> {
     #[cfg(feature = "client")]
     pub(crate) async fn invoke(
         self: &Arc<Self>,
-        target: &str,
+        method: Method<'_>,
         arguments: C::Payload<'_>,
         call: ClientCall<C>,
         uploads: Vec<Job>,
     ) -> Result<PendingCall<C>, ConnectionError> {
-        let write = |shared: &mut Shared<C>| shared.invoke(target, arguments, call, uploads);
+        let write = |shared: &mut Shared<C>| shared.invoke(method, arguments, call, uploads);
         let Begun { id, uploads } = self.write_when_room(write).await?;
         Ok(PendingCall { connection: Arc::clone(self), id, uploads })
     }
@@ -39,7 +39,7 @@ impl<C: WireCodec> Connection<C> {
     ) -> Result<(), ConnectionError> {
         self.change(|shared| {
             shared.machine.skip_to(id);
-            shared.invoke("", arguments, call, uploads).map(drop)
+            shared.invoke(Method::default(), arguments, call, uploads).map(drop)
         })
     }
 
@@ -47,11 +47,11 @@ impl<C: WireCodec> Connection<C> {
     #[cfg(feature = "client")]
     pub(crate) async fn send(
         self: &Arc<Self>,
-        target: &str,
+        method: Method<'_>,
         arguments: C::Payload<'_>,
         uploads: Vec<Job>,
     ) -> Result<Range<u64>, ConnectionError> {
-        self.write_when_room(|shared| shared.send(target, arguments, uploads)).await
+        self.write_when_room(|shared| shared.send(method, arguments, uploads)).await
     }
 
     /// As `send`, at once, for a caller that chooses its numbers. Returns whether the next one should wait for room.
@@ -64,7 +64,7 @@ impl<C: WireCodec> Connection<C> {
     ) -> Result<bool, ConnectionError> {
         self.change(|shared| {
             shared.machine.skip_to(id);
-            shared.send("", arguments, uploads)?;
+            shared.send(Method::default(), arguments, uploads)?;
             Ok(shared.machine.is_full())
         })
     }
@@ -139,7 +139,7 @@ impl<C: WireCodec> Connection<C> {
 impl<C: WireCodec> Shared<C> {
     fn invoke(
         &mut self,
-        target: &str,
+        method: Method<'_>,
         arguments: C::Payload<'_>,
         call: ClientCall<C>,
         uploads: Vec<Job>,
@@ -148,18 +148,18 @@ impl<C: WireCodec> Shared<C> {
             ClientCall::Plain(_) => CallKind::Plain,
             ClientCall::Stream(_) => CallKind::Stream,
         };
-        let begun = self.machine.invoke(kind, target, arguments, uploads.len())?;
+        let begun = self.machine.invoke(kind, method, arguments, uploads.len())?;
         self.calls.push(begun.id, Pending { call, _uploads: uploads });
         Ok(begun)
     }
 
     fn send(
         &mut self,
-        target: &str,
+        method: Method<'_>,
         arguments: C::Payload<'_>,
         uploads: Vec<Job>,
     ) -> Result<Range<u64>, ConnectionError> {
-        let ids = self.machine.send(target, arguments, uploads.len())?;
+        let ids = self.machine.send(method, arguments, uploads.len())?;
         for (id, job) in ids.clone().zip(uploads) {
             self.uploads.push(id, job);
         }

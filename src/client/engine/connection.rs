@@ -23,6 +23,8 @@ use crate::core::message::{Invocation, Outcome};
 use crate::core::refresh::RefreshError;
 use crate::core::table::Table;
 use crate::core::token::AccessToken;
+#[cfg(feature = "client")]
+use crate::core::url::HubUrl;
 use crate::lock::lock;
 use crate::platform::{self, BoxFuture, Cookies, MaybeSend, MaybeSync, Network, Runtime};
 
@@ -231,6 +233,15 @@ impl<C: WireCodec> Connection<C> {
 
     pub(crate) fn info(&self) -> Option<ConnectionInfo> {
         self.lock().machine.info().cloned()
+    }
+
+    /// The hub's own URL, and that of the server that hosts the connection, as far as is known.
+    #[cfg(feature = "client")]
+    pub(crate) fn urls(&self) -> (HubUrl, HubUrl) {
+        let shared = self.lock();
+        let hub = &shared.machine.options().url;
+        let server = shared.machine.info().map_or(hub, |info| &info.url);
+        (hub.clone(), server.clone())
     }
 
     /// Where the connection runs, once it was started.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{ClientMachine, ConnectionError};
 use crate::core::codec::Codec;
 use crate::core::hub::CallKind;
-use crate::core::message::{HubMessage, Invocation, Outcome};
+use crate::core::message::{Headers, HubMessage, Invocation, Outcome};
 
 /// How many bytes may wait for a server that does not read; past this, it gets no more refusals.
 const UNREAD_ANSWERS: usize = 4 << 20;
@@ -22,6 +22,22 @@ pub struct Begun {
     pub uploads: Range<u64>,
 }
 
+/// What is called: a method of the hub, and the headers that go with the call, such as a trace context. A name alone
+/// goes without headers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Method<'a> {
+    /// The name of the method.
+    pub name: &'a str,
+    /// Headers of the message.
+    pub headers: Headers<'a>,
+}
+
+impl<'a> From<&'a str> for Method<'a> {
+    fn from(name: &'a str) -> Self {
+        Self { name, headers: Vec::new() }
+    }
+}
+
 impl<C: Codec> ClientMachine<C> {
     /// Whether so much is on its way that the next call, item or answer should wait. What is written nevertheless is
     /// sent.
@@ -35,10 +51,10 @@ impl<C: Codec> ClientMachine<C> {
     ///
     /// # Errors
     /// [`ConnectionError::NotConnected`].
-    pub fn invoke(
+    pub fn invoke<'a>(
         &mut self,
         kind: CallKind,
-        target: &str,
+        method: impl Into<Method<'a>>,
         arguments: C::Payload<'_>,
         uploads: usize,
     ) -> Result<Begun, ConnectionError> {
@@ -47,7 +63,7 @@ impl<C: Codec> ClientMachine<C> {
         }
         let id = self.hub.begin(kind);
         let uploads = self.hub.begin_uploads(Some(id), uploads);
-        self.write_invocation(Some((id, kind)), target, arguments, &uploads);
+        self.write_invocation(Some((id, kind)), method.into(), arguments, &uploads);
         Ok(Begun { id, uploads })
     }
 
@@ -55,9 +71,9 @@ impl<C: Codec> ClientMachine<C> {
     ///
     /// # Errors
     /// [`ConnectionError::NotConnected`].
-    pub fn send(
+    pub fn send<'a>(
         &mut self,
-        target: &str,
+        method: impl Into<Method<'a>>,
         arguments: C::Payload<'_>,
         uploads: usize,
     ) -> Result<Range<u64>, ConnectionError> {
@@ -65,7 +81,7 @@ impl<C: Codec> ClientMachine<C> {
             return Err(ConnectionError::NotConnected);
         }
         let uploads = self.hub.begin_uploads(None, uploads);
-        self.write_invocation(None, target, arguments, &uploads);
+        self.write_invocation(None, method.into(), arguments, &uploads);
         Ok(uploads)
     }
 
@@ -148,15 +164,15 @@ impl<C: Codec> ClientMachine<C> {
     fn write_invocation(
         &mut self,
         call: Option<(u64, CallKind)>,
-        target: &str,
+        method: Method<'_>,
         arguments: C::Payload<'_>,
         uploads: &Range<u64>,
     ) {
         let id = call.map(|(id, _)| self.hub.id(id));
         let invocation = Invocation {
-            headers: Vec::new(),
+            headers: method.headers,
             invocation_id: id.as_ref().map(|id| id.as_str().into()),
-            target: target.into(),
+            target: method.name.into(),
             arguments,
             stream_ids: uploads.clone().map(|id| self.hub.id(id).as_str().to_owned().into()).collect(),
         };

@@ -92,7 +92,7 @@ mod tests;
 mod tokens;
 
 pub use self::authentication::{RefreshRequest, Renewal};
-pub use self::calls::Begun;
+pub use self::calls::{Begun, Method};
 pub use self::error::ConnectionError;
 pub use self::hold::Load;
 pub use self::link::ConnectionInfo;

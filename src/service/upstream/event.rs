@@ -108,7 +108,8 @@ impl UpstreamMessage {
             #[cfg(feature = "msgpack")]
             HubProtocol::MessagePack => {
                 let arguments = crate::core::codec::Payload::MessagePack(&self.arguments);
-                crate::payload::Decode::decode(arguments).map_err(|error| error.to_string())
+                crate::payload::Decode::decode(arguments, crate::PropertyNames::AsDeclared)
+                    .map_err(|error| error.to_string())
             }
         };
         decoded.map_err(|error| {

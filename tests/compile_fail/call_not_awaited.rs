@@ -1,0 +1,8 @@
+//! A call that is not awaited.
+
+async fn wrong(hub: hubwire::HubConnection) -> Result<i32, hubwire::CallError> {
+    let sum: i32 = hub.invoke("Add", (1, 2))?;
+    Ok(sum)
+}
+
+fn main() {}
