@@ -7,14 +7,16 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::task::{Job, until_dropped};
+#[cfg(any(feature = "yew", test))]
+pub(crate) use self::{hub::keep, stream::follow};
 #[cfg(feature = "leptos")]
-pub(crate) use self::task::never;
 pub(crate) use self::{
-    hub::keep,
-    stream::follow,
-    task::{Job, until_dropped},
+    hub::watch,
+    stream::{end_of, read},
+    task::Unsubscribe,
 };
 pub use self::{
     hub::{Hub, HubState},
-    stream::StreamState,
+    stream::{StreamEnd, StreamState},
 };

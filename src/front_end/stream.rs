@@ -1,13 +1,19 @@
 //! Streams from the hub that survive the loss of a connection.
 
+use std::future::Future;
 use std::sync::Arc;
 
+#[cfg(any(feature = "yew", test))]
 use serde::de::DeserializeOwned;
 
+#[cfg(any(feature = "yew", test))]
 use crate::arguments::Arguments;
-use crate::client::CallError;
+use crate::client::{CallError, HubStream};
+#[cfg(any(feature = "yew", test))]
 use crate::core::client::ConnectionState;
+#[cfg(any(feature = "yew", test))]
 use crate::front_end::Hub;
+#[cfg(any(feature = "yew", test))]
 use crate::platform::MaybeSend;
 
 /// The state of a stream from the hub.
@@ -28,7 +34,38 @@ impl<T> Default for StreamState<T> {
     }
 }
 
+/// How a stream from the hub has ended.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StreamEnd {
+    /// The server's error, or an item of another type. `None`: there are no more items.
+    pub error: Option<Arc<CallError>>,
+}
+
+/// Opens a stream and hands on its items until its end.
+pub(crate) async fn read<T>(
+    open: impl Future<Output = Result<HubStream<T>, CallError>>,
+    mut take: impl FnMut(T),
+) -> Result<(), CallError> {
+    let mut items = open.await?;
+    while let Some(item) = items.next().await {
+        take(item?);
+    }
+    Ok(())
+}
+
+/// How a stream has ended; `None` if it was lost with its connection, and goes on with the next.
+#[cfg(feature = "leptos")]
+pub(crate) fn end_of(result: Result<(), CallError>) -> Option<StreamEnd> {
+    match result {
+        Ok(()) => Some(StreamEnd { error: None }),
+        Err(CallError::Connection(_)) => None,
+        Err(error) => Some(StreamEnd { error: Some(Arc::new(error)) }),
+    }
+}
+
 /// Reads a stream, from its beginning again after every loss of the connection.
+#[cfg(any(feature = "yew", test))]
 pub(crate) async fn follow<T, A>(hub: Hub, target: String, arguments: A, tell: impl Fn(StreamState<T>))
 where
     T: DeserializeOwned + MaybeSend + Clone + 'static,
@@ -45,28 +82,19 @@ where
                 return;
             }
         }
-        let error = match connection.stream(&target, arguments.clone()).await {
-            Err(error) => Some(error),
-            Ok(mut items) => loop {
-                match items.next().await {
-                    Some(Ok(item)) => {
-                        state.latest = Some(item);
-                        tell(state.clone());
-                    }
-                    Some(Err(error)) => break Some(error),
-                    None => break None,
-                }
-            },
-        };
-        match error {
-            Some(CallError::Connection(_)) => {
+        let items = read(connection.stream(&target, arguments.clone()), |item| {
+            state.latest = Some(item);
+            tell(state.clone());
+        });
+        match items.await {
+            Err(CallError::Connection(_)) => {
                 if events.next().await.is_none() {
                     return;
                 }
             }
-            error => {
+            result => {
                 state.is_done = true;
-                state.error = error.map(Arc::new);
+                state.error = result.err().map(Arc::new);
                 return tell(state);
             }
         }
