@@ -90,7 +90,7 @@ pub(crate) fn hydrated(base: &str) -> (Mounted, Hub, Warnings) {
     let parent = parent();
     let (html, script) = html();
     parent.set_inner_html(html);
-    js_sys::eval(script).unwrap();
+    js_sys::Function::new_no_args(script).call0(&JsValue::UNDEFINED).unwrap();
     let url = format!("{base}/hub");
     let hub = Rc::new(RefCell::new(None));
     let view = hydrate_from(parent.clone(), {
@@ -107,26 +107,27 @@ pub(crate) fn hydrated(base: &str) -> (Mounted, Hub, Warnings) {
 pub(crate) struct Warnings {
     told: Rc<RefCell<Vec<String>>>,
     console: JsValue,
-    kept: Vec<(&'static str, JsValue)>,
-    _listen: Closure<dyn FnMut(JsValue)>,
+    kept: Vec<(&'static str, js_sys::Function, Listen)>,
 }
+
+type Listen = Closure<dyn FnMut(JsValue)>;
 
 impl Warnings {
     fn new() -> Self {
-        let told = Rc::new(RefCell::new(Vec::new()));
-        let listen = Closure::<dyn FnMut(JsValue)>::new({
-            let told = Rc::clone(&told);
-            move |text: JsValue| {
-                told.borrow_mut().push(text.as_string().unwrap_or_else(|| format!("{text:?}")))
-            }
-        });
+        let told = Rc::<RefCell<Vec<String>>>::default();
         let console = js_sys::Reflect::get(&js_sys::global(), &"console".into()).unwrap();
-        let mut kept = Vec::new();
-        for name in ["warn", "error"] {
-            kept.push((name, js_sys::Reflect::get(&console, &name.into()).unwrap()));
+        let kept = ["warn", "error"].map(|name| {
+            let kept = js_sys::Reflect::get(&console, &name.into()).unwrap();
+            let kept: js_sys::Function = kept.unchecked_into();
+            let (told, show) = (Rc::clone(&told), kept.clone());
+            let listen = Listen::new(move |text: JsValue| {
+                told.borrow_mut().push(text.as_string().unwrap_or_else(|| format!("{text:?}")));
+                let _ = show.call1(&JsValue::UNDEFINED, &text);
+            });
             js_sys::Reflect::set(&console, &name.into(), listen.as_ref()).unwrap();
-        }
-        Self { told, console, kept, _listen: listen }
+            (name, kept, listen)
+        });
+        Self { told, console, kept: kept.into() }
     }
 
     pub(crate) fn take(&self) -> Vec<String> {
@@ -136,7 +137,7 @@ impl Warnings {
 
 impl Drop for Warnings {
     fn drop(&mut self) {
-        for (name, function) in self.kept.drain(..) {
+        for (name, function, _) in self.kept.drain(..) {
             js_sys::Reflect::set(&self.console, &name.into(), &function).unwrap();
         }
     }

@@ -1,5 +1,6 @@
-//! The build tool: `cargo xtask package | demo | test | bench | soak | fuzz | fmt`.
+//! The build tool: `cargo xtask package | demo | test | bench | soak | fuzz | sizes | fmt`.
 
+mod app_sizes;
 mod bench;
 mod browser;
 mod checks;
@@ -40,6 +41,7 @@ cargo xtask COMMAND
                      then ten restarts of the server under a thousand connections
   fuzz [TARGET]... [--seconds N]
                      look for faults, in every target or in these, N seconds (60) in each
+  sizes              what hubwire adds to an app in Yew or Leptos: release builds, with gzip
   fmt                format the Rust sources
 ";
 
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         ("test", []) => test::test(),
         ("bench", _) => bench::bench(rest),
         ("soak", _) => soak::soak(rest),
+        ("sizes", []) => app_sizes::sizes(),
         ("fuzz", _) => fuzz::fuzz(rest),
         ("fmt", []) => format::format(),
         _ => {
