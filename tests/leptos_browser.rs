@@ -544,13 +544,34 @@ tests! {
         let (page, hub) = Mounted::with_hub(move || provide_hub(url, |hub| hub), move || {
             let state = use_hub_state();
             use_hub_handler("News", |_: String| {});
-            view! { <p id="error">{move || state.get().error.is_some()}</p><State /> }
+            let sum = use_hub_resource::<i32>("Add", (1, 2));
+            view! {
+                <p id="error">{move || state.get().error.is_some()}</p>
+                <State />
+                <p id="sum"><Suspense fallback=|| "pending">
+                    {move || Suspend::new(async move {
+                        match sum.await {
+                            Ok(sum) => sum.to_string(),
+                            Err(error) => matches!(error.as_ref(), CallError::Connection(_)).to_string(),
+                        }
+                    })}
+                </Suspense></p>
+            }
         });
         page.until("#error", "true").await;
+        page.until("#sum", "true").await;
         assert!(hub.connection().is_err());
         set_url.set(format!("{base}/hub"));
         page.until("#state", "Connected").await;
         page.until("#error", "false").await;
+        page.until("#sum", "3").await;
+        // The server ends it for good.
+        hub.send("Close", ()).await.unwrap();
+        page.until("#state", "Disconnected").await;
+        assert_eq!(page.text("#sum"), "3", "what came stays");
+        hub.start();
+        page.until("#state", "Connected").await;
+        page.until("#sum", "3").await;
     }
 
     async fn tokens_in_signals_are_those_of_now(base: &str) {

@@ -9,6 +9,7 @@ use leptos::task::spawn_local;
 
 use crate::HubConnectionBuilder;
 use crate::client::HubConnection;
+use crate::core::client::{ConnectionError, ConnectionState};
 use crate::front_end::{Hub, HubState, Job, until_dropped, watch};
 use crate::platform::{MaybeSend, MaybeSync, ThreadBound};
 use crate::typed::TypedHub;
@@ -22,6 +23,7 @@ pub(super) struct Provided {
     turn: Memo<u32>,
     /// Which of its sessions is up, if one is. One that is lost and back is another, even where nobody saw the loss.
     session: Memo<Option<u32>>,
+    end: Memo<Option<ConnectionError>>,
 }
 
 impl Provided {
@@ -36,6 +38,11 @@ impl Provided {
     /// Which connection it is, and which of its sessions is up: tracked.
     pub(super) fn session(self) -> (u32, Option<u32>) {
         (self.turn.get(), self.session.get())
+    }
+
+    /// Why there is no connection and none is on its way, if it was not stopped on purpose: tracked.
+    pub(super) fn end(self) -> Option<ConnectionError> {
+        self.end.get()
     }
 
     pub(super) fn connection(self) -> Option<HubConnection> {
@@ -213,7 +220,11 @@ where
         let (state, set_state) = signal(HubState::default());
         let (sessions, set_sessions) = signal(0);
         let session = Memo::new(move |_| state.read().is_connected().then(|| sessions.get()));
-        let provided = Provided { hub: StoredValue::new(hub.clone()), state, turn, session };
+        let end = Memo::new(move |_| {
+            let state = state.read();
+            state.error.clone().filter(|_| state.connection == ConnectionState::Disconnected)
+        });
+        let provided = Provided { hub: StoredValue::new(hub.clone()), state, turn, session, end };
         provide_context(provided);
         in_browser(move |last| {
             drop(last);

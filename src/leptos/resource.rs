@@ -19,8 +19,9 @@ use crate::typed::TypedHub;
 
 /// The result of a method, as a resource: it is asked for when there is a connection, after every reconnect, when
 /// signals change that a closure of arguments reads, and by `refetch`. Until then it is pending: while there is no
-/// connection yet, while a call is lost with its connection, and on a server for good. Read it in a `<Suspense>`,
-/// which a server fills with its fallback, or in a `<Transition>`, which keeps the last result meanwhile.
+/// connection yet, while a call is lost with its connection, and on a server for good. Where the connection has ended, or
+/// cannot be made, it is [`CallError::Connection`] until there is one. Read it in a `<Suspense>`, which a server fills
+/// with its fallback, or in a `<Transition>`, which keeps the last result meanwhile.
 ///
 /// What it shows belongs to the arguments of now: a call is cancelled when they change.
 ///
@@ -123,7 +124,10 @@ where
                     resource.refetch();
                 }
             }
-            None => question.put(question.is_awaited.get().then_some(Next::Wait)),
+            None => {
+                let next = provided.end().map_or(Next::Wait, Next::Fail);
+                question.put(question.is_awaited.get().then_some(next));
+            }
         }
         guard.unwrap_or_else(|| End(Rc::clone(&question)))
     });
@@ -145,8 +149,8 @@ enum Next<R> {
     Call(Call<R>),
     /// There is nobody to ask.
     Wait,
-    /// The component is gone.
-    End,
+    /// There will be nobody to ask: the connection has ended, or cannot be made.
+    Fail(ConnectionError),
 }
 
 impl<R> Question<R> {
@@ -166,7 +170,7 @@ impl<R> Question<R> {
             match self.next.take() {
                 Some(Next::Call(next)) => call = Some(next),
                 Some(Next::Wait) => call = None,
-                Some(Next::End) => return Poll::Ready(Err(ConnectionError::Stopped.into())),
+                Some(Next::Fail(error)) => return Poll::Ready(Err(error.into())),
                 None => {}
             }
             self.waker.set(Some(cx.waker().clone()));
@@ -197,6 +201,6 @@ struct End<R>(Rc<Question<R>>);
 
 impl<R> Drop for End<R> {
     fn drop(&mut self) {
-        self.0.put(Some(Next::End));
+        self.0.put(Some(Next::Fail(ConnectionError::Stopped)));
     }
 }

@@ -2,7 +2,7 @@
 
 #![cfg(feature = "leptos-ssr")]
 
-#[path = "leptos/page.rs"]
+#[path = "../leptos/page.rs"]
 mod page;
 
 use std::sync::Arc;
