@@ -24,9 +24,9 @@ use crate::platform::{self, BoxFuture, MaybeSend, MaybeSync};
 #[must_use = "a builder does nothing until `connect` or `build`"]
 pub struct HubConnectionBuilder {
     options: Result<ClientOptions, UrlError>,
-    settings: ConnectionSettings,
-    handlers: Arc<Handlers>,
-    callbacks: Vec<EventCallback>,
+    pub(super) settings: ConnectionSettings,
+    pub(super) handlers: Arc<Handlers>,
+    pub(super) callbacks: Vec<EventCallback>,
     protocol: HubProtocol,
     call_timeout: Option<Duration>,
 }

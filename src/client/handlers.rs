@@ -24,6 +24,9 @@ const EARLY_MESSAGES: usize = 256;
 const EARLY_BYTES: usize = 1 << 20;
 /// Names of methods up to this length are looked up without an allocation.
 const SHORT_NAME: usize = 64;
+/// The handlers of a builder have ids up to this one.
+#[cfg(feature = "yew")]
+const BUILT: u64 = u32::MAX as u64;
 
 /// A message that came before its method had a handler.
 struct Early {
@@ -186,6 +189,42 @@ impl Handlers {
         };
         drop(registry);
         drop(removed);
+    }
+
+    /// The builder has given all its handlers: only those does [`renew`](Self::renew) replace.
+    #[cfg(feature = "yew")]
+    pub(super) fn built(&self) {
+        self.write().last_id = BUILT;
+    }
+
+    /// Replaces the handlers of the builder by those of another.
+    #[cfg(feature = "yew")]
+    pub(super) fn renew(&self, newer: &Self) {
+        let newer = mem::take(&mut newer.write().targets);
+        let mut guard = self.write();
+        let registry = &mut *guard;
+        let mut old = Vec::new();
+        for target in registry.targets.values_mut().map(Arc::make_mut) {
+            old.extend(target.handlers.extract_if(.., |(id, _)| *id <= BUILT));
+            old.extend(target.answers.take_if(|(id, _)| *id <= BUILT));
+        }
+        for (name, newer) in newer {
+            let early = match registry.targets.contains_key(&name) {
+                false => registry.take_early(&name),
+                true => VecDeque::new(),
+            };
+            let newer = Arc::unwrap_or_clone(newer);
+            let target = registry.targets.entry(name).or_default();
+            let methods = Arc::make_mut(target);
+            methods.name = newer.name;
+            methods.handlers.splice(..0, newer.handlers);
+            methods.answers = methods.answers.take().or(newer.answers);
+            let first = Some(Arc::clone(target));
+            self.give_early(first, early);
+        }
+        drop(guard);
+        // Outside of the lock: closures may own anything.
+        drop(old);
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Registry> {

@@ -89,7 +89,7 @@ impl Future for Taken {
 }
 
 /// The arguments of a call: all of them where `T` is a tuple, else the first. There may be more.
-struct Event<T>(T);
+pub(super) struct Event<T>(pub(super) T);
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Event<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -38,13 +38,16 @@ mod handlers;
 mod hub_connection;
 #[cfg(any(feature = "leptos", feature = "yew"))]
 mod listener;
+#[cfg(feature = "yew")]
+mod questions;
+#[cfg(feature = "yew")]
+mod renewal;
 #[cfg(feature = "client")]
 mod reply;
 #[cfg(feature = "client")]
 mod stream;
 #[cfg(feature = "client")]
 mod upload;
-
 #[cfg(feature = "client")]
 pub use self::{
     builder::HubConnectionBuilder,
