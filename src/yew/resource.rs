@@ -45,7 +45,7 @@ use crate::yew::{use_hub, use_hub_state};
 ///     let name = use_hub_resource::<String, _>("ProductName", (props.id,))?;
 ///     Ok(match name.as_deref() {
 ///         Some(Ok(name)) => html! { <p>{ name }</p> },
-///         Some(Err(error)) => html! { <p role="alert">{ error }</p> },
+///         Some(Err(error)) => html! { <p role="alert">{ error.to_string() }</p> },
 ///         None => html! { <p>{ "–" }</p> },
 ///     })
 /// }

@@ -67,7 +67,7 @@ where
 ///     html! {
 ///         <>
 ///             { for lines.borrow().iter().map(|line| html! { <p>{ line }</p> }) }
-///             { log.error.as_ref().map(|error| html! { <p role="alert">{ error }</p> }) }
+///             { log.error.as_ref().map(|error| html! { <p role="alert">{ error.to_string() }</p> }) }
 ///         </>
 ///     }
 /// }

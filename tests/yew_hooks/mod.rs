@@ -2,6 +2,8 @@
 
 mod calls;
 mod handlers;
+mod hydration;
 mod provider;
 mod resource;
+mod served;
 mod streams;
