@@ -61,3 +61,7 @@ pub use self::{
     hub_connection::{HubConnection, WeakHubConnection},
     stream::HubStream,
 };
+#[cfg(feature = "yew")]
+pub use self::{listener::Feed, questions::Ask};
+#[cfg(feature = "yew")]
+pub(crate) use self::{listener::Listener, questions::Questions};

@@ -29,20 +29,14 @@ pub(crate) struct Question<T, V> {
     answer: oneshot::Sender<Result<V, String>>,
 }
 
-impl HubConnection {
-    /// As [`on_invoke`](Self::on_invoke), as a source to await calls from.
-    pub(crate) fn listen_to_questions<T, V>(&self, target: &str) -> Questions<T, V>
-    where
-        T: DeserializeOwned + MaybeSend + 'static,
-        V: Serialize + MaybeSend + 'static,
-    {
-        let (sender, questions) = mpsc::unbounded();
-        let subscription = self.subscribe_answer(target, Ask(sender));
-        Questions { questions, subscription: Some(subscription) }
-    }
-}
-
 impl<T, V> Questions<T, V> {
+    /// Listens to what a handler asks that this registers.
+    pub(crate) fn new(register: impl FnOnce(Ask<T, V>) -> Subscription) -> Self {
+        let (sender, questions) = mpsc::unbounded();
+        let subscription = register(Ask(sender));
+        Self { questions, subscription: Some(subscription) }
+    }
+
     /// The next call; `None` when the connection's handlers are gone.
     pub(crate) async fn next(&mut self) -> Option<Question<T, V>> {
         poll_fn(|cx| Pin::new(&mut self.questions).poll_next(cx)).await
@@ -77,10 +71,44 @@ impl<T, V> Question<T, V> {
     }
 }
 
-/// The handler that hands calls over to those who answer.
-struct Ask<T, V>(UnboundedSender<Question<T, V>>);
+/// Gives the calls of a method to a component that answers.
+pub struct Ask<T, V>(UnboundedSender<Question<T, V>>);
 
-impl<T, V> Callable<Self> for Ask<T, V>
+impl<T, V> Ask<T, V> {
+    /// Gives the arguments of a call to the component, and awaits its answer.
+    pub fn ask(&self, arguments: T) -> impl Future<Output = Result<V, String>> + use<T, V> {
+        self.hand_over(arguments)
+    }
+
+    fn hand_over(&self, arguments: T) -> Answered<V> {
+        let (answer, answered) = oneshot::channel();
+        // It fails when the component is gone in this moment, and so does the answer.
+        let _ = self.0.unbounded_send(Question { arguments, answer });
+        Answered(answered)
+    }
+}
+
+impl<T, V> fmt::Debug for Ask<T, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask").finish_non_exhaustive()
+    }
+}
+
+impl HubConnection {
+    /// Registers a handler that asks.
+    pub(crate) fn ask<T, V>(&self, target: &str, ask: Ask<T, V>) -> Subscription
+    where
+        T: DeserializeOwned + MaybeSend + 'static,
+        V: Serialize + MaybeSend + 'static,
+    {
+        self.subscribe_answer(target, Asker(ask))
+    }
+}
+
+/// The handler that asks.
+struct Asker<T, V>(Ask<T, V>);
+
+impl<T, V> Callable<Self> for Asker<T, V>
 where
     T: DeserializeOwned + MaybeSend + 'static,
     V: Serialize + MaybeSend + 'static,
@@ -92,10 +120,7 @@ where
     const IS_PLAIN: bool = false;
 
     fn call(&mut self, Event(arguments): Event<T>) -> Answered<V> {
-        let (answer, answered) = oneshot::channel();
-        // It fails when the listener was dropped in this moment, and so does the answer.
-        let _ = self.0.unbounded_send(Question { arguments, answer });
-        Answered(answered)
+        self.0.hand_over(arguments)
     }
 }
 

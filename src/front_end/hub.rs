@@ -167,15 +167,19 @@ impl Hub {
     }
 }
 
+/// What the set-up of a hub gets: its connection comes back when it is lost.
+pub(crate) fn builder(url: &str) -> HubConnectionBuilder {
+    HubConnection::builder(url)
+        .with_automatic_reconnect(RetryPolicy::default())
+        .with_first_connect_retry(true)
+}
+
 /// A connection that comes back when it is lost, unless `setup` says otherwise.
 fn build(
     url: &str,
     setup: impl FnOnce(HubConnectionBuilder) -> HubConnectionBuilder,
 ) -> Result<HubConnection, ConnectionError> {
-    let builder = HubConnection::builder(url)
-        .with_automatic_reconnect(RetryPolicy::default())
-        .with_first_connect_retry(true);
-    setup(builder).build()
+    setup(builder(url)).build()
 }
 
 impl PartialEq for Hub {
@@ -222,7 +226,7 @@ impl Default for HubState {
 }
 
 /// Connects, reports every change of state, and disconnects when it is dropped.
-#[cfg(any(feature = "yew", test))]
+#[cfg(test)]
 pub(crate) async fn keep(hub: Hub, tell: impl Fn(HubState)) {
     hub.start();
     watch(&hub, tell).await;

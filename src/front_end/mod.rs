@@ -7,16 +7,23 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::task::{Job, until_dropped};
-#[cfg(any(feature = "yew", test))]
-pub(crate) use self::{hub::keep, stream::follow};
-#[cfg(feature = "leptos")]
+#[cfg(feature = "yew")]
+pub(crate) use self::{
+    hub::builder,
+    stream::{StreamEvent, follow_items},
+};
+#[cfg(test)]
+use self::{hub::keep, stream::follow};
 pub(crate) use self::{
     hub::watch,
-    stream::{end_of, read},
-    task::Unsubscribe,
+    task::{Job, until_dropped},
 };
 pub use self::{
     hub::{Hub, HubState},
     stream::{StreamEnd, StreamState},
+};
+#[cfg(feature = "leptos")]
+pub(crate) use self::{
+    stream::{end_of, read},
+    task::Unsubscribe,
 };

@@ -4,17 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 #[cfg(any(feature = "yew", test))]
-use serde::de::DeserializeOwned;
-
-#[cfg(any(feature = "yew", test))]
-use crate::arguments::Arguments;
+use crate::client::HubConnection;
 use crate::client::{CallError, HubStream};
 #[cfg(any(feature = "yew", test))]
 use crate::core::client::ConnectionState;
 #[cfg(any(feature = "yew", test))]
 use crate::front_end::Hub;
-#[cfg(any(feature = "yew", test))]
-use crate::platform::MaybeSend;
 
 /// The state of a stream from the hub.
 #[derive(Debug, Clone)]
@@ -64,39 +59,79 @@ pub(crate) fn end_of(result: Result<(), CallError>) -> Option<StreamEnd> {
     }
 }
 
+/// What a stream from the hub does.
+#[cfg(any(feature = "yew", test))]
+pub(crate) enum StreamEvent<T> {
+    /// It is waiting for a connection, for the first time or again.
+    Begins,
+    Item(T),
+    /// It has ended for good.
+    Ends(StreamEnd),
+}
+
 /// Reads a stream, from its beginning again after every loss of the connection.
 #[cfg(any(feature = "yew", test))]
-pub(crate) async fn follow<T, A>(hub: Hub, target: String, arguments: A, tell: impl Fn(StreamState<T>))
-where
-    T: DeserializeOwned + MaybeSend + Clone + 'static,
-    A: Arguments + Clone,
+pub(crate) async fn follow_items<T, F>(
+    hub: Hub,
+    open: impl Fn(HubConnection) -> F,
+    mut tell: impl FnMut(StreamEvent<T>),
+) where
+    F: Future<Output = Result<HubStream<T>, CallError>>,
 {
     // If there is no connection, its state says why.
     let Ok(connection) = hub.connection() else { return };
     let mut events = connection.events();
-    let mut state = StreamState::default();
-    tell(state.clone());
     loop {
+        tell(StreamEvent::Begins);
         while connection.state() != ConnectionState::Connected {
             if events.next().await.is_none() {
                 return;
             }
         }
-        let items = read(connection.stream(&target, arguments.clone()), |item| {
-            state.latest = Some(item);
-            tell(state.clone());
-        });
-        match items.await {
+        match read(open(connection.clone()), |item| tell(StreamEvent::Item(item))).await {
             Err(CallError::Connection(_)) => {
                 if events.next().await.is_none() {
                     return;
                 }
             }
             result => {
-                state.is_done = true;
-                state.error = result.err().map(Arc::new);
-                return tell(state);
+                let error = result.err().map(Arc::new);
+                return tell(StreamEvent::Ends(StreamEnd { error }));
             }
         }
+    }
+}
+
+/// Reads a stream as a state.
+#[cfg(test)]
+pub(crate) async fn follow<T, A>(hub: Hub, target: String, arguments: A, tell: impl Fn(StreamState<T>))
+where
+    T: serde::de::DeserializeOwned + crate::platform::MaybeSend + Clone + 'static,
+    A: crate::arguments::Arguments + Clone,
+{
+    let mut state = StreamState::default();
+    tell(state.clone());
+    let open = |connection: HubConnection| {
+        let (target, arguments) = (&target, arguments.clone());
+        async move { connection.stream(target, arguments).await }
+    };
+    follow_items(hub, open, |event| {
+        if state.change(event) {
+            tell(state.clone());
+        }
+    })
+    .await;
+}
+
+#[cfg(any(feature = "yew", test))]
+impl<T> StreamState<T> {
+    /// Takes up an event, and says whether it has changed anything.
+    pub(crate) fn change(&mut self, event: StreamEvent<T>) -> bool {
+        match event {
+            StreamEvent::Begins => return false,
+            StreamEvent::Item(item) => self.latest = Some(item),
+            StreamEvent::Ends(end) => (self.is_done, self.error) = (true, end.error),
+        }
+        true
     }
 }

@@ -7,9 +7,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use yew::prelude::*;
 
+use crate::client::{Ask, Feed, Subscription};
 use crate::front_end::Hub;
 use crate::platform::MaybeSend;
+use crate::typed::TypedHub;
 use crate::yew::{spawn, use_hub, use_latest};
+use crate::{HubConnection, client};
 
 /// What the server's last call of a method brought; `None` before the first. The component is rendered again with
 /// each call, except that of several at a time only the last is shown: [`use_hub_handler`] misses none.
@@ -82,13 +85,65 @@ where
     T: DeserializeOwned + MaybeSend + 'static,
     F: Fn(T) + 'static,
 {
+    let target = target.to_owned();
+    use_calls(target.clone(), move |connection, feed| connection.feed(&target, feed), handler);
+}
+
+/// As [`use_hub_handler`], by the typed handle that [`hub!`](crate::hub) makes: names and types are checked when the
+/// program is compiled. The first function registers a handler that gives each call to the second. It captures nothing,
+/// since it runs once for a connection; the second sees the state of the last rendering.
+///
+/// # Panics
+/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+///
+/// ```
+/// use hubwire::yew::use_hub_handler_as;
+/// use yew::prelude::*;
+///
+/// hubwire::hub! {
+///     trait Chat: Hub<ChatClient> {}
+///     trait ChatClient { fn receive_message(user: String, text: String); }
+/// }
+///
+/// #[component]
+/// fn Last() -> Html {
+///     let last = use_state(String::new);
+///     let set = last.setter();
+///     use_hub_handler_as(
+///         |chat: Chat, calls| chat.on().receive_message(move |user, text| calls.give((user, text))),
+///         move |(user, text)| set.set(format!("{user}: {text}")),
+///     );
+///     html! { <p>{ &*last }</p> }
+/// }
+/// ```
+#[hook]
+pub fn use_hub_handler_as<H, T, F>(register: fn(H, Feed<T>) -> Subscription, handler: F)
+where
+    H: TypedHub,
+    T: 'static,
+    F: Fn(T) + 'static,
+{
+    use_calls((), move |connection, feed| register(H::over(connection), feed), handler);
+}
+
+/// Every call that a registered handler gives.
+#[hook]
+fn use_calls<D, T, F>(
+    source: D,
+    register: impl FnOnce(HubConnection, Feed<T>) -> Subscription + 'static,
+    handler: F,
+) where
+    D: PartialEq + 'static,
+    T: 'static,
+    F: Fn(T) + 'static,
+{
     let hub = use_hub();
     let latest = use_latest(handler);
-    use_effect_with((hub, target.to_owned()), move |(hub, target)| {
-        let (hub, target) = (hub.clone(), target.clone());
+    use_effect_with((hub, source), move |(hub, _)| {
+        let hub = hub.clone();
         spawn(async move {
             let Ok(connection) = hub.connection() else { return };
-            let mut calls = connection.listen::<T>(&target);
+            let mut calls = client::Listener::new(|feed| register(connection, feed));
             while let Some(value) = calls.next().await {
                 let handler = latest.borrow().clone();
                 handler(value);
@@ -131,13 +186,69 @@ where
     V: Serialize + MaybeSend + 'static,
     E: Display,
 {
+    let target = target.to_owned();
+    use_questions(target.clone(), move |connection, ask| connection.ask(&target, ask), handler);
+}
+
+/// As [`use_hub_invoke_handler`], by the typed handle that [`hub!`](crate::hub) makes, like [`use_hub_handler_as`].
+///
+/// # Panics
+/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+///
+/// ```
+/// use hubwire::yew::use_hub_invoke_handler_as;
+/// use yew::prelude::*;
+///
+/// hubwire::hub! {
+///     trait Chat: Hub<ChatClient> {}
+///     trait ChatClient { fn confirm(question: String) -> bool; }
+/// }
+///
+/// #[component]
+/// fn Confirm() -> Html {
+///     let agrees = use_state(|| true);
+///     let answer = *agrees;
+///     use_hub_invoke_handler_as(
+///         |chat: Chat, calls| chat.on().confirm(move |question| calls.ask(question)),
+///         move |question| async move { Ok::<_, std::convert::Infallible>(answer && !question.is_empty()) },
+///     );
+///     html! { <button onclick={move |_| agrees.set(!*agrees)}>{ "Change your mind" }</button> }
+/// }
+/// ```
+#[hook]
+pub fn use_hub_invoke_handler_as<H, T, F, R, V, E>(register: fn(H, Ask<T, V>) -> Subscription, handler: F)
+where
+    H: TypedHub,
+    T: 'static,
+    F: Fn(T) -> R + 'static,
+    R: Future<Output = Result<V, E>> + 'static,
+    V: 'static,
+    E: Display,
+{
+    use_questions((), move |connection, ask| register(H::over(connection), ask), handler);
+}
+
+/// Answers every call that a registered handler asks.
+#[hook]
+fn use_questions<D, T, F, R, V, E>(
+    source: D,
+    register: impl FnOnce(HubConnection, Ask<T, V>) -> Subscription + 'static,
+    handler: F,
+) where
+    D: PartialEq + 'static,
+    T: 'static,
+    F: Fn(T) -> R + 'static,
+    R: Future<Output = Result<V, E>> + 'static,
+    V: 'static,
+    E: Display,
+{
     let hub = use_hub();
     let latest = use_latest(handler);
-    use_effect_with((hub, target.to_owned()), move |(hub, target)| {
-        let (hub, target) = (hub.clone(), target.clone());
+    use_effect_with((hub, source), move |(hub, _)| {
+        let hub = hub.clone();
         spawn(async move {
             let Ok(connection) = hub.connection() else { return };
-            let mut questions = connection.listen_to_questions::<T, V>(&target);
+            let mut questions = client::Questions::new(|ask| register(connection, ask));
             while let Some(question) = questions.next().await {
                 let answer = latest.borrow().clone();
                 question.answer(|arguments| answer(arguments)).await;

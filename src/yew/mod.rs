@@ -28,7 +28,11 @@
 //! | [`use_hub_invoke`] | calls of a method, and the result of the last |
 //! | [`use_hub_resource`] | the result of a method, for `<Suspense>` |
 //! | [`use_hub_state`] | whether there is a connection, or may be again soon, and why not |
-//! | [`use_hub`] | the hub itself |
+//! | [`use_hub`] | the hub itself: calls, [`start`](Hub::start) and [`stop`](Hub::stop) |
+//!
+//! With the typed handle that [`hub!`](crate::hub) makes, names and types are checked when the program is compiled:
+//! [`use_hub_as`], [`use_hub_handler_as`], [`use_hub_invoke_handler_as`], [`use_hub_stream_as`],
+//! [`use_hub_stream_handler_as`], [`use_hub_resource_as`] and [`use_hub_invoke_as`] take it in place of a name.
 //!
 //! The provider connects when it is mounted and [`enabled`](HubProviderProps::enabled), and disconnects when it is not;
 //! all components in it share the connection. A connection that is lost comes back, which [`use_hub_state`] tells. What a hook began ends with its
@@ -47,14 +51,17 @@ mod provider;
 mod resource;
 mod streams;
 
-pub use crate::front_end::{Hub, HubState, StreamState};
+pub use crate::client::{Ask, Feed};
+pub use crate::front_end::{Hub, HubState, StreamEnd, StreamState};
 
 pub use self::{
-    calls::{UseHubInvoke, use_hub_invoke},
-    handlers::{use_hub_event, use_hub_handler, use_hub_invoke_handler},
-    provider::{HubProvider, HubProviderProps, use_hub, use_hub_state},
-    resource::use_hub_resource,
-    streams::{use_hub_stream, use_hub_stream_handler},
+    calls::{UseHubInvoke, UseHubInvokeAs, use_hub_invoke, use_hub_invoke_as},
+    handlers::{
+        use_hub_event, use_hub_handler, use_hub_handler_as, use_hub_invoke_handler, use_hub_invoke_handler_as,
+    },
+    provider::{HubProvider, HubProviderProps, use_hub, use_hub_as, use_hub_state},
+    resource::{use_hub_resource, use_hub_resource_as},
+    streams::{use_hub_stream, use_hub_stream_as, use_hub_stream_handler, use_hub_stream_handler_as},
 };
 
 use crate::front_end::until_dropped;

@@ -3,7 +3,9 @@
 use yew::prelude::*;
 
 use crate::HubConnectionBuilder;
-use crate::front_end::{Hub, HubState, hold, watch};
+use crate::core::client::ConnectionError;
+use crate::front_end::{Hub, HubState, builder, watch};
+use crate::typed::TypedHub;
 use crate::yew::spawn;
 
 /// The properties of a [`HubProvider`].
@@ -83,15 +85,19 @@ pub fn HubProvider(props: &HubProviderProps) -> Html {
     if last.replace(props.setup.clone()) != props.setup
         && let Some(renewal) = renewal
     {
-        renewal.renew(setup(Hub::builder(&props.url)));
+        renewal.renew(setup(builder(&props.url)));
     }
 
     let state = use_state_eq(HubState::default);
     let set = state.setter();
-    use_effect_with(hub.clone(), move |hub| spawn(watch(hub.clone(), move |state| set.set(state))));
-    use_effect_with((hub.clone(), props.enabled), |(hub, enabled)| {
-        let held = enabled.then(|| spawn(hold(hub.clone())));
-        move || held.map(|end| end()).unwrap_or_default()
+    use_effect_with(hub.clone(), move |hub| {
+        // What is there is that of another URL.
+        set.set(HubState::default());
+        spawn(watch(hub, move |state| set.set(state)))
+    });
+    use_effect_with((hub.clone(), props.enabled), |(hub, enabled)| match enabled {
+        true => hub.start(),
+        false => hub.stop(),
     });
     html! {
         <ContextProvider<Hub> context={hub.clone()}>
@@ -126,6 +132,41 @@ pub fn HubProvider(props: &HubProviderProps) -> Html {
 #[hook]
 pub fn use_hub() -> Hub {
     use_context::<Hub>().expect("use_hub and its like need a HubProvider around the component")
+}
+
+/// The typed handle that [`hub!`](crate::hub) makes, over the connection of the [`HubProvider`] around this component.
+///
+/// # Errors
+/// [`ConnectionError::InvalidUrl`].
+///
+/// # Panics
+/// Outside of a [`HubProvider`].
+///
+/// ```
+/// use hubwire::yew::use_hub_as;
+/// use yew::prelude::*;
+///
+/// hubwire::hub! {
+///     trait Chat { send fn wave(to: &str); }
+/// }
+///
+/// #[component]
+/// fn Wave() -> Html {
+///     let Ok(chat) = use_hub_as::<Chat>() else { return html! { "The URL is invalid." } };
+///     let wave = move |_| {
+///         let chat = chat.clone();
+///         yew::platform::spawn_local(async move {
+///             if let Err(error) = chat.wave("alice").await {
+///                 tracing::warn!(%error, "the wave was not sent");
+///             }
+///         });
+///     };
+///     html! { <button onclick={wave}>{ "Wave" }</button> }
+/// }
+/// ```
+#[hook]
+pub fn use_hub_as<H: TypedHub>() -> Result<H, ConnectionError> {
+    use_hub().typed()
 }
 
 /// What the connection is doing. The component is rendered again when that changes.

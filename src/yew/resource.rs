@@ -8,12 +8,12 @@ use yew::platform::spawn_local;
 use yew::prelude::*;
 use yew::suspense::{Suspension, SuspensionHandle, SuspensionResult};
 
-use crate::ConnectionEvent;
 use crate::arguments::Arguments;
-use crate::client::CallError;
+use crate::client::{CallError, ConnectionEvent, HubConnection};
 use crate::core::client::ConnectionState;
 use crate::front_end::{Hub, Job, until_dropped};
 use crate::platform::MaybeSend;
+use crate::typed::TypedHub;
 use crate::yew::{use_hub, use_hub_state};
 
 /// The result of a method, for a component in a `<Suspense>`: its fallback is shown while a connection is on its way and
@@ -64,6 +64,70 @@ where
     R: DeserializeOwned + MaybeSend + 'static,
     A: Arguments + Clone + PartialEq + 'static,
 {
+    use_answer((target.to_owned(), arguments), call_by_name)
+}
+
+async fn call_by_name<R: DeserializeOwned + MaybeSend + 'static>(
+    connection: HubConnection,
+    (target, arguments): (String, impl Arguments),
+) -> Result<R, CallError> {
+    connection.invoke(&target, arguments).await
+}
+
+/// As [`use_hub_resource`], by the typed handle that [`hub!`](crate::hub) makes: names and types are checked when the
+/// program is compiled. The function captures nothing: what it needs are arguments, so that it is asked again when they
+/// change.
+///
+/// # Panics
+/// As [`use_hub_resource`].
+///
+/// ```
+/// use hubwire::yew::use_hub_resource_as;
+/// use yew::prelude::*;
+///
+/// hubwire::hub! {
+///     trait Shop { fn product_name(id: u32) -> String; }
+/// }
+///
+/// #[derive(PartialEq, Properties)]
+/// struct Props {
+///     id: u32,
+/// }
+///
+/// #[component]
+/// fn Product(props: &Props) -> HtmlResult {
+///     let name = use_hub_resource_as(props.id, |shop: Shop, id| async move { shop.product_name(id).await })?;
+///     Ok(match name.as_deref() {
+///         Some(Ok(name)) => html! { <p>{ name }</p> },
+///         Some(Err(error)) => html! { <p role="alert">{ error.to_string() }</p> },
+///         None => html! { <p>{ "–" }</p> },
+///     })
+/// }
+/// ```
+#[hook]
+pub fn use_hub_resource_as<H, R, A, F>(
+    arguments: A,
+    ask: fn(H, A) -> F,
+) -> SuspensionResult<Option<Rc<Result<R, CallError>>>>
+where
+    H: TypedHub,
+    R: 'static,
+    A: Clone + PartialEq + 'static,
+    F: Future<Output = Result<R, CallError>> + 'static,
+{
+    use_answer(arguments, move |connection, arguments| ask(H::over(connection), arguments))
+}
+
+#[hook]
+fn use_answer<R, A, F>(
+    arguments: A,
+    call: impl Fn(HubConnection, A) -> F + 'static,
+) -> SuspensionResult<Option<Rc<Result<R, CallError>>>>
+where
+    R: 'static,
+    A: Clone + PartialEq + 'static,
+    F: Future<Output = Result<R, CallError>> + 'static,
+{
     let (hub, state) = (use_hub(), use_hub_state());
     let update = use_force_update();
     let question = use_mut_ref(|| None::<Question<R, A>>);
@@ -77,9 +141,9 @@ where
 
     let mut question = question.borrow_mut();
     // The old call is cancelled here.
-    question.take_if(|question| !question.is(&hub, target, &arguments));
+    question.take_if(|question| !question.is(&hub, &arguments));
     let asked =
-        question.get_or_insert_with(|| Question::ask(hub, target, arguments, move || update.force_update()));
+        question.get_or_insert_with(|| Question::ask(hub, arguments, call, move || update.force_update()));
     let answer = &asked.answer;
     if let Some(result) = &*answer.result.borrow() {
         return Ok(Some(Rc::clone(result)));
@@ -94,7 +158,6 @@ where
 /// What is being asked, and the answer when there is one.
 struct Question<R, A> {
     hub: Hub,
-    target: String,
     arguments: A,
     answer: Rc<Answer<R>>,
     /// The call goes on until this is dropped.
@@ -107,12 +170,16 @@ struct Answer<R> {
     waiting: RefCell<Option<(Suspension, SuspensionHandle)>>,
 }
 
-impl<R, A> Question<R, A>
-where
-    R: DeserializeOwned + MaybeSend + 'static,
-    A: Arguments + Clone + PartialEq + 'static,
-{
-    fn ask(hub: Hub, target: &str, arguments: A, update: impl Fn() + 'static) -> Self {
+impl<R: 'static, A: Clone + PartialEq + 'static> Question<R, A> {
+    fn ask<F>(
+        hub: Hub,
+        arguments: A,
+        call: impl Fn(HubConnection, A) -> F + 'static,
+        update: impl Fn() + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<R, CallError>> + 'static,
+    {
         let answer = Rc::new(Answer { result: RefCell::default(), waiting: RefCell::default() });
         let tell = {
             let answer = Rc::clone(&answer);
@@ -122,21 +189,22 @@ where
                 update();
             }
         };
-        let (job, task) = until_dropped(ask(hub.clone(), target.to_owned(), arguments.clone(), tell));
+        let asked = arguments.clone();
+        let call = move |connection| call(connection, asked.clone());
+        let (job, task) = until_dropped(ask(hub.clone(), call, tell));
         spawn_local(task);
-        Self { hub, target: target.to_owned(), arguments, answer, _job: job }
+        Self { hub, arguments, answer, _job: job }
     }
 
-    fn is(&self, hub: &Hub, target: &str, arguments: &A) -> bool {
-        self.hub == *hub && self.target == target && self.arguments == *arguments
+    fn is(&self, hub: &Hub, arguments: &A) -> bool {
+        self.hub == *hub && self.arguments == *arguments
     }
 }
 
-/// Calls a method on every connection that there is.
-async fn ask<R, A>(hub: Hub, target: String, arguments: A, tell: impl Fn(Result<R, CallError>))
+/// Makes a call on every connection that there is.
+async fn ask<R, F>(hub: Hub, call: impl Fn(HubConnection) -> F, tell: impl Fn(Result<R, CallError>))
 where
-    R: DeserializeOwned + MaybeSend + 'static,
-    A: Arguments + Clone,
+    F: Future<Output = Result<R, CallError>>,
 {
     // If there is no connection, its state says why.
     let Ok(connection) = hub.connection() else { return };
@@ -149,7 +217,7 @@ where
         }
         // Only what happens to this connection from here on.
         events = connection.events();
-        let result = connection.invoke(&target, arguments.clone()).await;
+        let result = call(connection.clone()).await;
         if !matches!(result, Err(CallError::Connection(_))) {
             tell(result);
         }

@@ -147,7 +147,7 @@ test! {
         let hub = app.connected().await;
         hub.invoke::<()>("AskLater", ("Question", "?")).await.unwrap();
         app.page.shows("#dropped", "false").await;
-        hub.stop().await;
+        hub.stop();
         app.page.shows("#dropped", "true").await;
     }
 }

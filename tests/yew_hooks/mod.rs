@@ -7,3 +7,4 @@ mod provider;
 mod resource;
 mod served;
 mod streams;
+mod typed;

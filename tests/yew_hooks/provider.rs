@@ -10,6 +10,7 @@ use hubwire::yew::{use_hub_event, use_hub_handler};
 use hubwire::{ConnectionEvent, ConnectionState, HubConnectionBuilder, RetryPolicy};
 use yew::prelude::*;
 
+use crate::page::until;
 use crate::{App, is_down, test, url};
 
 type Setup = Option<Callback<HubConnectionBuilder, HubConnectionBuilder>>;
@@ -45,9 +46,10 @@ test! {
         let before = app.hub();
         app.update(|props| props.setup = with_token(&bob));
         assert_eq!(user(&app).await.as_deref(), Some("ann"), "the connection goes on");
-        app.hub().stop().await;
+        app.hub().stop();
         app.page.shows("#state", "Disconnected").await;
-        app.hub().start().await.unwrap();
+        app.hub().start();
+        app.connected().await;
         assert_eq!(user(&app).await.as_deref(), Some("bob"));
         assert!(app.hub() == before, "it is the same hub");
     }
@@ -98,7 +100,7 @@ test! {
             app.page.shows("#answered", label).await;
             let id = hub.connection().unwrap().connection_id();
             let _ = hub.invoke::<()>("Drop", ()).await;
-            crate::until("the callback was told", || seen.borrow().iter().any(|what| what.ends_with("event"))).await;
+            until("the callback was told", || seen.borrow().iter().any(|what| what.ends_with("event"))).await;
             assert_ne!(hub.connection().unwrap().connection_id(), id);
             let expected = ["handler", "retry", "event"].map(|what| format!("{label} {what}"));
             assert_eq!(*seen.borrow(), expected);
@@ -141,9 +143,9 @@ test! {
 test! {
     async fn it_starts_and_stops_by_hand() {
         let mut app = App::with("/hub", html! {}, |props| props.enabled = false);
-        crate::until("it is rendered", || app.page.find("#state").is_some()).await;
+        until("it is rendered", || app.page.find("#state").is_some()).await;
         let hub = app.hub();
-        hub.start().await.unwrap();
+        hub.start();
         app.connected().await;
         // What is connected already stays.
         let id = hub.connection().unwrap().connection_id();
@@ -151,16 +153,25 @@ test! {
         assert_eq!(hub.invoke::<i32>("Add", (1, 2)).await.unwrap(), 3);
         assert_eq!(hub.connection().unwrap().connection_id(), id);
 
-        hub.stop().await;
+        hub.stop();
         app.page.shows("#state", "Disconnected").await;
-        let (_, started) = futures_util::join!(hub.stop(), hub.start());
-        started.unwrap();
-        app.connected().await;
         // A start during a stop waits for it.
-        let (_, started) = futures_util::join!(hub.stop(), hub.start());
-        started.unwrap();
+        hub.start();
+        hub.stop();
+        hub.start();
         app.connected().await;
-        assert!(hub.start().await.is_err(), "it is connected");
+        let id = hub.connection().unwrap().connection_id();
+        hub.stop();
+        hub.start();
+        until("there is another connection", || {
+            let now = hub.connection().unwrap().connection_id();
+            now.is_some() && now != id
+        })
+        .await;
+        app.connected().await;
+        // It does nothing when it is connected already.
+        hub.start();
+        assert_eq!(hub.invoke::<i32>("Add", (1, 2)).await.unwrap(), 3);
     }
 }
 

@@ -91,12 +91,12 @@ test! {
         assert_eq!(app.page.text("#sum").as_deref(), Some("nothing"));
         app.update(|props| props.enabled = true);
         app.page.shows("#sum", "2").await;
-        app.hub().stop().await;
+        app.hub().stop();
         app.page.shows("#state", "Disconnected").await;
         assert_eq!(app.page.text("#sum").as_deref(), Some("2"), "what was there stays");
         app.show(suspense(html! { <Sum a=2 /> }));
         app.page.shows("#sum", "nothing").await;
-        app.hub().start().await.unwrap();
+        app.hub().start();
         app.page.shows("#sum", "3").await;
 
         // Disabled while the result is awaited.

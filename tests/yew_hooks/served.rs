@@ -61,7 +61,7 @@ fn Everything() -> Html {
                 <li id="price">{ format!("{price:?}") }</li>
                 <li id="calls">{ *calls.borrow() }</li>
                 <li id="last">{ format!("{:?} {}", last.latest, last.is_done) }</li>
-                <li id="items">{ format!("{} {}", items.borrow(), all.is_done) }</li>
+                <li id="items">{ format!("{} {}", items.borrow(), all.is_some()) }</li>
             </ul>
         </>
     }

@@ -102,11 +102,11 @@ fn Items(props: &ItemsProps) -> Html {
     let items = use_mut_ref(Vec::new);
     let update = use_force_update();
     let (label, more) = (props.label, items.clone());
-    let stream = use_hub_stream_handler("Counter", (props.count, props.delay), move |item: u32| {
+    let end = use_hub_stream_handler("Counter", (props.count, props.delay), move |item: u32| {
         more.borrow_mut().push(format!("{label}{item}"));
         update.force_update();
     });
-    html! { <><p id="items">{ items.borrow().join(" ") }</p><p id="done">{ stream.is_done }</p></> }
+    html! { <><p id="items">{ items.borrow().join(" ") }</p><p id="done">{ end.map(|end| end.error.is_none()) }</p></> }
 }
 
 test! {
