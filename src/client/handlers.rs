@@ -16,7 +16,7 @@ use crate::client::reply::{NO_RESULT, Reply};
 use crate::core::HubProtocol;
 use crate::core::codec::{Payload, RawCodec};
 use crate::lock;
-use crate::platform::{Runtime, SharedFrame};
+use crate::platform::{Runtime, SharedFrame, lowercase};
 
 /// How many messages are kept for methods that have no handler yet.
 const EARLY_MESSAGES: usize = 256;
@@ -130,7 +130,7 @@ impl Handlers {
     }
 
     fn register(self: &Arc<Self>, target: &str, handler: Arc<dyn Registered>, answers: bool) -> Subscription {
-        let name = target.to_lowercase();
+        let name = lowercase(target);
         let mut guard = self.write();
         let registry = &mut *guard;
         registry.last_id += 1;
@@ -250,7 +250,7 @@ impl Handlers {
             lower.make_ascii_lowercase();
             str::from_utf8(lower).unwrap_or_default()
         } else {
-            long = name.to_lowercase();
+            long = lowercase(name);
             &long
         };
         let known = self.read().targets.get(name).cloned();
