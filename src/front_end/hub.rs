@@ -226,7 +226,7 @@ impl Default for HubState {
 }
 
 /// Connects, reports every change of state, and disconnects when it is dropped.
-#[cfg(test)]
+#[cfg(all(test, native))]
 pub(crate) async fn keep(hub: Hub, tell: impl Fn(HubState)) {
     hub.start();
     watch(&hub, tell).await;

@@ -4,7 +4,7 @@
 mod hub;
 mod stream;
 mod task;
-#[cfg(test)]
+#[cfg(all(test, native))]
 mod tests;
 
 #[cfg(feature = "yew")]
@@ -12,7 +12,7 @@ pub(crate) use self::{
     hub::builder,
     stream::{StreamEvent, follow_items},
 };
-#[cfg(test)]
+#[cfg(all(test, native))]
 use self::{hub::keep, stream::follow};
 pub(crate) use self::{
     hub::watch,

@@ -103,7 +103,7 @@ pub(crate) async fn follow_items<T, F>(
 }
 
 /// Reads a stream as a state.
-#[cfg(test)]
+#[cfg(all(test, native))]
 pub(crate) async fn follow<T, A>(hub: Hub, target: String, arguments: A, tell: impl Fn(StreamState<T>))
 where
     T: serde::de::DeserializeOwned + crate::platform::MaybeSend + Clone + 'static,
