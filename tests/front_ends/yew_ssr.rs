@@ -2,7 +2,7 @@
 
 #![cfg(feature = "yew")]
 
-#[path = "yew_hooks/served.rs"]
+#[path = "../yew_hooks/served.rs"]
 mod served;
 
 use std::io::ErrorKind;

@@ -34,6 +34,8 @@ cargo xtask COMMAND
   bench [PART]       run the benchmarks, or those whose names contain a part
   bench --browser [ROUNDS [MESSAGES]]
                      the npm package beside the official client in Chromium, in the page and in worker mode
+  bench --browser-rust [ROUNDS [MESSAGES]]
+                     typed receiving of Rust in a browser, beside the crate signalr-client
   bench --against COMMIT [PART]
                      the client's benchmarks of another commit and of this one, in turn
   soak [--minutes N | --seconds N] [--seed N] [--restarts N] [--connections N]
