@@ -22,8 +22,7 @@ pub(crate) use self::{
 #[derive(Clone, Default)]
 pub(crate) struct Network;
 
-/// A text in lower case. The browser has the tables of all languages for this: without Rust's, 15 kB are gone from every
-/// app.
+/// A text in lower case. The browser knows all languages: without Rust's own code for this, every app is 3 kB smaller.
 #[cfg(feature = "client")]
 pub(crate) fn lowercase(text: &str) -> String {
     match text.is_ascii() {
