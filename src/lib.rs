@@ -101,7 +101,7 @@ mod typed;
 #[cfg(feature = "client")]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::typed::{Answers, MaybeSend, text, wire_name, wire_name_length};
+    pub use crate::typed::{Answers, MaybeSend, TypedHub, text, wire_name, wire_name_length};
 }
 
 #[cfg(feature = "client")]

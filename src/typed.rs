@@ -8,6 +8,19 @@ use std::future::{Future, ready};
 pub trait MaybeSend: crate::platform::MaybeSend {}
 impl<T: crate::platform::MaybeSend> MaybeSend for T {}
 
+/// A typed handle over a connection, as [`hub!`](crate::hub) makes them. A [`HubConnection`](crate::HubConnection) is
+/// one too, of names that nothing checks.
+pub trait TypedHub: 'static {
+    /// Over a connection, which may or may not be up yet.
+    fn over(connection: crate::HubConnection) -> Self;
+}
+
+impl TypedHub for crate::HubConnection {
+    fn over(connection: crate::HubConnection) -> Self {
+        connection
+    }
+}
+
 /// What a handler may return when the hub awaits a `T`. `K` tells the kinds apart, and is found by inference.
 #[diagnostic::on_unimplemented(
     message = "the hub awaits a `{T}`, which is not what this handler returns",
@@ -230,6 +243,12 @@ macro_rules! __hub_handle {
             #[must_use]
             $visible fn connection(&self) -> &$crate::HubConnection {
                 &self.connection
+            }
+        }
+
+        impl $crate::__private::TypedHub for $Handle {
+            fn over(connection: $crate::HubConnection) -> Self {
+                Self { connection }
             }
         }
     };

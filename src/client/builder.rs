@@ -27,9 +27,9 @@ use crate::serialize::Encoding;
 #[must_use = "a builder does nothing until `connect` or `build`"]
 pub struct HubConnectionBuilder {
     options: Result<ClientOptions, UrlError>,
-    settings: ConnectionSettings,
-    handlers: Arc<Handlers>,
-    callbacks: Vec<EventCallback>,
+    pub(super) settings: ConnectionSettings,
+    pub(super) handlers: Arc<Handlers>,
+    pub(super) callbacks: Vec<EventCallback>,
     encoding: Encoding,
     tracing: Tracing,
     call_timeout: Option<Duration>,

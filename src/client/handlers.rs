@@ -14,7 +14,7 @@ use crate::client::reply::{NO_RESULT, Reply};
 use crate::client::trace::{Incoming, Tracing};
 use crate::core::codec::{Payload, RawCodec};
 use crate::lock;
-use crate::platform::{Runtime, SharedFrame};
+use crate::platform::{Runtime, SharedFrame, lowercase};
 use crate::property_names::PropertyNames;
 use crate::serialize::Encoding;
 
@@ -27,6 +27,9 @@ const EARLY_BYTES: usize = 1 << 20;
 const MANY: usize = 256;
 /// Names of methods up to this length are looked up without an allocation.
 const SHORT_NAME: usize = 64;
+/// The handlers of a builder have ids up to this one.
+#[cfg(feature = "yew")]
+const BUILT: u64 = u32::MAX as u64;
 
 /// A message that came before its method had a handler.
 struct Early {
@@ -134,7 +137,7 @@ impl Handlers {
     }
 
     fn register(self: &Arc<Self>, target: &str, handler: Arc<dyn Registered>, answers: bool) -> Subscription {
-        let name = target.to_lowercase();
+        let name = lowercase(target);
         let mut guard = self.write();
         let registry = &mut *guard;
         registry.last_id += 1;
@@ -216,6 +219,42 @@ impl Handlers {
         drop(removed);
     }
 
+    /// The builder has given all its handlers: only those does [`renew`](Self::renew) replace.
+    #[cfg(feature = "yew")]
+    pub(super) fn built(&self) {
+        self.write().last_id = BUILT;
+    }
+
+    /// Replaces the handlers of the builder by those of another.
+    #[cfg(feature = "yew")]
+    pub(super) fn renew(self: &Arc<Self>, newer: &Self) {
+        let newer = mem::take(&mut newer.write().targets);
+        let mut guard = self.write();
+        let registry = &mut *guard;
+        let mut old = Vec::new();
+        for target in registry.targets.values_mut().map(Arc::make_mut) {
+            old.extend(target.handlers.extract_if(.., |(id, _)| *id <= BUILT));
+            old.extend(target.answers.take_if(|(id, _)| *id <= BUILT));
+        }
+        for (name, newer) in newer {
+            let early = match registry.targets.contains_key(&name) {
+                false => registry.take_early(&name),
+                true => VecDeque::new(),
+            };
+            let newer = Arc::unwrap_or_clone(newer);
+            let target = registry.targets.entry(name).or_default();
+            let methods = Arc::make_mut(target);
+            methods.name = newer.name;
+            methods.handlers.splice(..0, newer.handlers);
+            methods.answers = methods.answers.take().or(newer.answers);
+            let first = Some(Arc::clone(target));
+            self.give_early(first, early);
+        }
+        drop(guard);
+        // Outside of the lock: closures may own anything.
+        drop(old);
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Registry> {
         lock::read(&self.registry)
     }
@@ -246,7 +285,7 @@ impl Handlers {
             lower.make_ascii_lowercase();
             str::from_utf8(lower).unwrap_or_default()
         } else {
-            long = name.to_lowercase();
+            long = lowercase(name);
             &long
         };
         let known = self.read().targets.get(name).cloned();

@@ -291,6 +291,16 @@ impl HubConnection {
         self.handlers.add(target, handler)
     }
 
+    /// Registers a handler of any kind that answers.
+    #[cfg(feature = "yew")]
+    pub(super) fn subscribe_answer<M: 'static>(
+        &self,
+        target: &str,
+        handler: impl Callable<M>,
+    ) -> Subscription {
+        self.handlers.answer(target, handler)
+    }
+
     /// As [`start`](Self::start), without waiting: the [events](Self::events) tell how it ends.
     #[cfg(any(feature = "leptos", feature = "yew"))]
     pub(crate) fn begin_start(&self) -> Result<(), ConnectionError> {

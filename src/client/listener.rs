@@ -35,14 +35,28 @@ type Call<T> = (T, Done);
 
 impl HubConnection {
     /// As [`on`](Self::on), as a source to await calls from.
+    #[cfg(feature = "leptos")]
     pub(crate) fn listen<T: DeserializeOwned + MaybeSend + 'static>(&self, target: &str) -> Listener<T> {
-        let (sender, calls) = mpsc::unbounded();
-        let subscription = self.subscribe(target, Feed(sender));
-        Listener { calls, current: None, subscription: Some(subscription) }
+        Listener::new(|feed| self.feed(target, feed))
+    }
+
+    /// Registers a handler that feeds.
+    pub(crate) fn feed<T>(&self, target: &str, feed: Feed<T>) -> Subscription
+    where
+        T: DeserializeOwned + MaybeSend + 'static,
+    {
+        self.subscribe(target, Feeder(feed))
     }
 }
 
 impl<T> Listener<T> {
+    /// Listens to what a handler gives that this registers.
+    pub(crate) fn new(register: impl FnOnce(Feed<T>) -> Subscription) -> Self {
+        let (sender, calls) = mpsc::unbounded();
+        let subscription = register(Feed(sender));
+        Self { calls, current: None, subscription: Some(subscription) }
+    }
+
     /// The next call; `None` when the connection's handlers are gone.
     pub(crate) async fn next(&mut self) -> Option<T> {
         self.current = None;
@@ -60,10 +74,34 @@ impl<T> Drop for Listener<T> {
     }
 }
 
-/// The handler. It is done with a call when the listener is, so that what waits is counted where all calls are.
-struct Feed<T>(UnboundedSender<Call<T>>);
+/// Gives the calls of a method to a component. It is done with a call when the component is, so that what waits is counted
+/// where all calls are.
+pub struct Feed<T>(UnboundedSender<Call<T>>);
 
-impl<T: DeserializeOwned + MaybeSend + 'static> Callable<Self> for Feed<T> {
+impl<T> Feed<T> {
+    /// Gives the arguments of a call to the component, and ends when it has taken them.
+    pub fn give(&self, arguments: T) -> impl Future<Output = ()> + use<T> {
+        self.hand_over(arguments)
+    }
+
+    fn hand_over(&self, arguments: T) -> Taken {
+        let (done, taken) = oneshot::channel();
+        // It fails when the listener was dropped in this moment.
+        let _ = self.0.unbounded_send((arguments, done));
+        Taken(taken)
+    }
+}
+
+impl<T> fmt::Debug for Feed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed").finish_non_exhaustive()
+    }
+}
+
+/// The handler that feeds.
+struct Feeder<T>(Feed<T>);
+
+impl<T: DeserializeOwned + MaybeSend + 'static> Callable<Self> for Feeder<T> {
     type Arguments = Event<T>;
     type Output = ();
     type Future = Taken;
@@ -71,10 +109,7 @@ impl<T: DeserializeOwned + MaybeSend + 'static> Callable<Self> for Feed<T> {
     const IS_PLAIN: bool = false;
 
     fn call(&mut self, Event(value): Event<T>) -> Taken {
-        let (done, taken) = oneshot::channel();
-        // It fails when the listener was dropped in this moment.
-        let _ = self.0.unbounded_send((value, done));
-        Taken(taken)
+        self.0.hand_over(value)
     }
 }
 
@@ -89,7 +124,7 @@ impl Future for Taken {
 }
 
 /// The arguments of a call: all of them where `T` is a tuple, else the first. There may be more.
-struct Event<T>(T);
+pub(super) struct Event<T>(pub(super) T);
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Event<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

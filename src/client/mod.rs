@@ -38,6 +38,10 @@ mod handlers;
 mod hub_connection;
 #[cfg(any(feature = "leptos", feature = "yew"))]
 mod listener;
+#[cfg(feature = "yew")]
+mod questions;
+#[cfg(feature = "yew")]
+mod renewal;
 #[cfg(feature = "client")]
 mod reply;
 #[cfg(feature = "client")]
@@ -46,7 +50,6 @@ mod stream;
 mod trace;
 #[cfg(feature = "client")]
 mod upload;
-
 #[cfg(feature = "client")]
 pub use self::{
     builder::HubConnectionBuilder,
@@ -61,3 +64,7 @@ pub use self::{
     stream::HubStream,
     trace::TraceContext,
 };
+#[cfg(feature = "yew")]
+pub use self::{listener::Feed, questions::Ask};
+#[cfg(feature = "yew")]
+pub(crate) use self::{listener::Listener, questions::Questions};

@@ -51,6 +51,7 @@ type Delivery<T> = (Result<T, CallError>, Option<Waiting>);
 
 impl<T: DeserializeOwned + MaybeSend + 'static> HubStream<T> {
     /// What the connection gives the items to, and the way to the stream that hands them on.
+    #[allow(clippy::type_complexity, reason = "a name for it would say less")]
     pub(super) fn new(
         backlog: &Arc<Backlog>,
         names: PropertyNames,

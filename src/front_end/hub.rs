@@ -1,40 +1,141 @@
 //! The hub that components share, and its state.
 
 use std::fmt;
-use std::sync::Arc;
+use std::future::Future;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::de::DeserializeOwned;
 
 use crate::arguments::Arguments;
 use crate::client::{
-    CallError, ConnectionEvent, HubConnection, HubConnectionBuilder, HubStream, RetryPolicy,
+    CallError, ConnectionEvent, ConnectionEvents, HubConnection, HubConnectionBuilder, HubStream, RetryPolicy,
 };
 use crate::core::client::ConnectionError;
 use crate::core::client::ConnectionState;
+use crate::lock::lock;
 use crate::platform::{MaybeSend, ThreadBound};
+use crate::typed::TypedHub;
 
 /// The connection that components share. Clones share it too, and are equal to each other.
 ///
 /// Components get it from `use_hub`. It does not keep the connection alive: that ends with the provider, even if a
 /// component still has a clone, and calls then fail.
 #[derive(Clone)]
-pub struct Hub(Arc<ThreadBound<Result<HubConnection, ConnectionError>>>);
+pub struct Hub(Arc<ThreadBound<Mutex<Shared>>>);
+
+struct Shared {
+    connection: Result<HubConnection, ConnectionError>,
+    /// Whether there is to be a connection, by [`Hub::start`] and [`Hub::stop`].
+    wanted: bool,
+    /// Whether the connection has to be started again once it is down, since it is still stopping.
+    restart: bool,
+    /// Who watches the connection: the provider, while it is there. Without one nothing connects.
+    watcher: Option<u32>,
+    watchers: u32,
+}
+
+impl Shared {
+    fn begin(&mut self) {
+        let Ok(connection) = &self.connection else { return };
+        match connection.begin_start() {
+            Ok(()) => {}
+            Err(ConnectionError::AlreadyStarted) => {
+                self.restart = connection.state() == ConnectionState::Disconnecting;
+            }
+            Err(error) => {
+                tracing::error!(error = %crate::ErrorChain::new(&error), "the connection cannot be started")
+            }
+        }
+    }
+}
 
 impl Hub {
     /// A hub that is not connected yet. It reconnects automatically when it is lost, unless `setup` says otherwise.
+    #[cfg(any(feature = "yew", test))]
     pub(crate) fn new(url: &str, setup: impl FnOnce(HubConnectionBuilder) -> HubConnectionBuilder) -> Self {
-        let builder = HubConnection::builder(url)
-            .with_automatic_reconnect(RetryPolicy::default())
-            .with_first_connect_retry(true);
-        Self(Arc::new(ThreadBound::new(setup(builder).build())))
+        Self::over(build(url, setup))
+    }
+
+    /// A hub without a connection, before the first [`replace`](Self::replace).
+    #[cfg(feature = "leptos")]
+    pub(crate) fn unset() -> Self {
+        Self::over(Err(ConnectionError::NotConnected))
+    }
+
+    fn over(connection: Result<HubConnection, ConnectionError>) -> Self {
+        let shared = Shared { connection, wanted: false, restart: false, watcher: None, watchers: 0 };
+        Self(Arc::new(ThreadBound::new(Mutex::new(shared))))
+    }
+
+    /// Has another connection take the place of this one, which ends with its [`watch`].
+    #[cfg(feature = "leptos")]
+    pub(crate) fn replace(
+        &self,
+        url: &str,
+        setup: impl FnOnce(HubConnectionBuilder) -> HubConnectionBuilder,
+    ) {
+        let connection = build(url, setup);
+        let old = mem::replace(&mut self.lock().connection, connection);
+        // Not under the lock: handlers of the user go with it.
+        drop(old);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        lock(&self.0)
     }
 
     /// The connection itself, with all its methods.
     ///
     /// # Errors
     /// [`ConnectionError::InvalidUrl`].
-    pub fn connection(&self) -> Result<&HubConnection, ConnectionError> {
-        (**self.0).as_ref().map_err(Clone::clone)
+    pub fn connection(&self) -> Result<HubConnection, ConnectionError> {
+        self.lock().connection.clone()
+    }
+
+    /// The connection as the typed handle that [`hub!`](crate::hub) makes: names, arguments and results of calls are
+    /// checked when the program is compiled.
+    ///
+    /// # Errors
+    /// [`ConnectionError::InvalidUrl`].
+    ///
+    /// ```no_run
+    /// hubwire::hub! {
+    ///     pub trait Chat { fn send_message(user: &str, text: &str); }
+    /// }
+    ///
+    /// # #[cfg(feature = "leptos")]
+    /// # async fn run(hub: hubwire::leptos::Hub) -> Result<(), hubwire::CallError> {
+    /// hub.typed::<Chat>()?.send_message("alice", "hello").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn typed<H: TypedHub>(&self) -> Result<H, ConnectionError> {
+        self.connection().map(H::over)
+    }
+
+    /// Connects, unless there is a connection or one is being made. The state tells how it goes: there is nothing to
+    /// wait for. On a server that renders the page it does nothing, and so it does when the provider is gone.
+    ///
+    /// The provider does this by itself, unless it is told not to (`enabled`). By hand it is for a connection that was
+    /// [stopped](Self::stop), or that was tried again for as long as the retry policy wants.
+    pub fn start(&self) {
+        let mut shared = self.lock();
+        shared.wanted = true;
+        if shared.watcher.is_some() {
+            shared.begin();
+        }
+    }
+
+    /// Disconnects, whatever the connection is doing, until [`start`](Self::start). Calls that are pending fail with
+    /// [`ConnectionError::Stopped`].
+    pub fn stop(&self) {
+        let mut shared = self.lock();
+        shared.wanted = false;
+        shared.restart = false;
+        if let Ok(connection) = &shared.connection {
+            connection.request_stop();
+        }
     }
 
     /// Calls a method of the hub and waits for its result. See [`HubConnection::invoke`].
@@ -68,6 +169,21 @@ impl Hub {
     }
 }
 
+/// What the set-up of a hub gets: its connection comes back when it is lost.
+pub(crate) fn builder(url: &str) -> HubConnectionBuilder {
+    HubConnection::builder(url)
+        .with_automatic_reconnect(RetryPolicy::default())
+        .with_first_connect_retry(true)
+}
+
+/// A connection that comes back when it is lost, unless `setup` says otherwise.
+fn build(
+    url: &str,
+    setup: impl FnOnce(HubConnectionBuilder) -> HubConnectionBuilder,
+) -> Result<HubConnection, ConnectionError> {
+    setup(builder(url)).build()
+}
+
 impl PartialEq for Hub {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -86,7 +202,8 @@ impl fmt::Debug for Hub {
 pub struct HubState {
     /// [`ConnectionState::Disconnected`] before the first start, and on a server that renders the page.
     pub connection: ConnectionState,
-    /// Why the connection was lost, could not be made, or has ended; gone when there is one again.
+    /// Why the connection was lost, could not be made, or has ended; gone when there is one again. To stop it on
+    /// purpose is no error.
     pub error: Option<ConnectionError>,
 }
 
@@ -111,35 +228,74 @@ impl Default for HubState {
 }
 
 /// Connects, reports every change of state, and disconnects when it is dropped.
+#[cfg(all(test, native))]
 pub(crate) async fn keep(hub: Hub, tell: impl Fn(HubState)) {
-    let connection = match hub.connection() {
-        Ok(connection) => connection,
-        Err(error) => return tell(HubState { error: Some(error), ..HubState::default() }),
-    };
-    let mut events = connection.events();
-    let _stop = Stop(connection);
-    if let Err(error) = connection.begin_start() {
-        tell(HubState { error: Some(error), ..HubState::default() });
+    hub.start();
+    watch(&hub, tell).await;
+}
+
+/// Connects when the hub is to be started, reports every change of state, and disconnects when it is dropped.
+pub(crate) fn watch<T: Fn(HubState)>(hub: &Hub, tell: T) -> impl Future<Output = ()> + use<T> {
+    let mut shared = hub.lock();
+    shared.watchers += 1;
+    shared.watcher = Some(shared.watchers);
+    shared.restart = false;
+    let watch = Watch { hub: hub.clone(), connection: shared.connection.clone(), watcher: shared.watchers };
+    // From before it is started: nothing that happens is missed.
+    let events = shared.connection.as_ref().ok().map(HubConnection::events);
+    if shared.wanted {
+        shared.begin();
     }
-    while let Some(event) = events.next().await {
-        let (connection, error) = match event {
-            ConnectionEvent::Connecting => (ConnectionState::Connecting, None),
-            ConnectionEvent::Connected { .. } | ConnectionEvent::Reconnected { .. } => {
-                (ConnectionState::Connected, None)
-            }
-            ConnectionEvent::Reconnecting { error } => (ConnectionState::Reconnecting, Some(error)),
-            ConnectionEvent::Disconnected { error } => (ConnectionState::Disconnected, Some(error)),
-            ConnectionEvent::AuthenticationRefreshed { .. }
-            | ConnectionEvent::AuthenticationRefreshFailed { .. } => continue,
-        };
-        tell(HubState { connection, error });
+    drop(shared);
+    async move {
+        match (&watch.connection, events) {
+            (Ok(_), Some(events)) => watch.report(events, tell).await,
+            (Err(error), _) => tell(HubState { error: Some(error.clone()), ..HubState::default() }),
+            (Ok(_), None) => {}
+        }
     }
 }
 
-struct Stop<'a>(&'a HubConnection);
+struct Watch {
+    hub: Hub,
+    connection: Result<HubConnection, ConnectionError>,
+    watcher: u32,
+}
 
-impl Drop for Stop<'_> {
+impl Watch {
+    async fn report(&self, mut events: ConnectionEvents, tell: impl Fn(HubState)) {
+        while let Some(event) = events.next().await {
+            let (connection, error) = match event {
+                ConnectionEvent::Connecting => (ConnectionState::Connecting, None),
+                ConnectionEvent::Connected { .. } | ConnectionEvent::Reconnected { .. } => {
+                    (ConnectionState::Connected, None)
+                }
+                ConnectionEvent::Reconnecting { error } => (ConnectionState::Reconnecting, Some(error)),
+                ConnectionEvent::Disconnected { error } => {
+                    let error = Some(error).filter(|error| *error != ConnectionError::Stopped);
+                    (ConnectionState::Disconnected, error)
+                }
+                ConnectionEvent::AuthenticationRefreshed { .. }
+                | ConnectionEvent::AuthenticationRefreshFailed { .. } => continue,
+            };
+            tell(HubState { connection, error });
+            let mut shared = self.hub.lock();
+            if connection == ConnectionState::Disconnected && mem::take(&mut shared.restart) {
+                shared.begin();
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
     fn drop(&mut self) {
-        self.0.request_stop();
+        let mut shared = self.hub.lock();
+        if shared.watcher == Some(self.watcher) {
+            shared.watcher = None;
+        }
+        drop(shared);
+        if let Ok(connection) = &self.connection {
+            connection.request_stop();
+        }
     }
 }

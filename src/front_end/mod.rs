@@ -4,17 +4,26 @@
 mod hub;
 mod stream;
 mod task;
-#[cfg(test)]
+#[cfg(all(test, native))]
 mod tests;
 
-#[cfg(feature = "leptos")]
-pub(crate) use self::task::never;
+#[cfg(feature = "yew")]
 pub(crate) use self::{
-    hub::keep,
-    stream::follow,
+    hub::builder,
+    stream::{StreamEvent, follow_items},
+};
+#[cfg(all(test, native))]
+use self::{hub::keep, stream::follow};
+pub(crate) use self::{
+    hub::watch,
     task::{Job, until_dropped},
 };
 pub use self::{
     hub::{Hub, HubState},
-    stream::StreamState,
+    stream::{StreamEnd, StreamState},
+};
+#[cfg(feature = "leptos")]
+pub(crate) use self::{
+    stream::{end_of, read},
+    task::Unsubscribe,
 };

@@ -6,6 +6,9 @@ use std::task::Poll;
 
 use futures_channel::oneshot;
 
+#[cfg(feature = "leptos")]
+use crate::client::Subscription;
+
 /// A task goes on until this is dropped.
 pub(crate) type Job = oneshot::Sender<()>;
 
@@ -23,8 +26,22 @@ pub(crate) fn until_dropped(future: impl Future<Output = ()>) -> (Job, impl Futu
     (job, task)
 }
 
-/// Never ready: something else has to change first.
+/// Removes a handler when it is dropped.
 #[cfg(feature = "leptos")]
-pub(crate) async fn never<T>() -> T {
-    std::future::pending().await
+pub(crate) struct Unsubscribe(Option<Subscription>);
+
+#[cfg(feature = "leptos")]
+impl Unsubscribe {
+    pub(crate) fn new(subscription: Subscription) -> Self {
+        Self(Some(subscription))
+    }
+}
+
+#[cfg(feature = "leptos")]
+impl Drop for Unsubscribe {
+    fn drop(&mut self) {
+        if let Some(subscription) = self.0.take() {
+            subscription.unsubscribe();
+        }
+    }
 }

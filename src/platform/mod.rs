@@ -16,6 +16,7 @@
 //! | `HttpBody` | `poll_chunk`; dropping it aborts the request |
 //! | `WakeSignal` | tells that a page was asleep or offline |
 //! | `absolute_url` | a hub's URL in full |
+//! | `lowercase` | a text in lower case, of any language |
 //! | `ThreadBound` | a value that stays on its thread in a browser, which has only one |
 //! | `OS`, `RUNTIME`, `USER_AGENT_HEADER` | how a client identifies itself |
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
     browser::Browser,
@@ -11,13 +12,15 @@ use crate::{
     package::package,
     program::Program,
     step::step,
+    tools::{self, WASM},
 };
 
-/// Runs the benchmarks; the arguments are theirs. `--browser` runs those of the npm package instead, `--against` those
-/// of two commits.
+/// Runs the benchmarks; the arguments are theirs. `--browser` runs those of the npm package instead, `--browser-rust` those
+/// of Rust in a browser, `--against` those of two commits.
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((option, rest)) if option == "--browser" => browser(rest),
+        Some((option, rest)) if option == "--browser-rust" => browser_rust(rest),
         Some((option, rest)) if option == "--against" => {
             let (commit, parts) = rest.split_first().context("--against wants a commit")?;
             compare::against(commit, parts)
@@ -65,6 +68,36 @@ fn browser(arguments: &[String]) -> Result<()> {
         run(command("node")
             .arg(root().join("benches/browser.mjs"))
             .arg(target_dir().join("npm/hubwire"))
+            .args(arguments)
+            .env("HUBWIRE_TEST_HUB_URL", &hub.url)
+            .env("HUBWIRE_CHROMIUM", &browser.chromium))
+    })
+}
+
+/// This client and the crate signalr-client, as a Rust app in Chromium.
+fn browser_rust(arguments: &[String]) -> Result<()> {
+    let browser = Browser::ensure()?;
+    tools::ensure_wasm_target()?;
+    tools::ensure_node_modules()?;
+    let target = target_dir().join("peer_browser");
+    step("build both clients for the browser", || {
+        run(cargo()
+            .args(["build", "--release", "--locked", "--target", WASM, "--manifest-path"])
+            .arg(root().join("benches/peer_browser/Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&target))
+    })?;
+    let out = target.join("app");
+    Bindgen::new()
+        .input_path(target.join(WASM).join("release/hubwire_bench_peer_browser.wasm"))
+        .web(true)
+        .and_then(|bindgen| bindgen.typescript(false).out_name("app").generate(&out))
+        .context("wasm-bindgen refused the module")?;
+    let hub = Program::reference_hub()?.context("HUBWIRE_REFERENCE_DIR has to name the reference hub")?;
+    step("benchmarks of Rust in a browser", || {
+        run(command("node")
+            .arg(root().join("benches/browser_rust.mjs"))
+            .arg(&out)
             .args(arguments)
             .env("HUBWIRE_TEST_HUB_URL", &hub.url)
             .env("HUBWIRE_CHROMIUM", &browser.chromium))

@@ -1,5 +1,6 @@
-//! The build tool: `cargo xtask package | demo | test | bench | soak | fuzz | fmt`.
+//! The build tool: `cargo xtask package | demo | test | bench | soak | fuzz | sizes | fmt`.
 
+mod app_sizes;
 mod bench;
 mod browser;
 mod checks;
@@ -33,6 +34,8 @@ cargo xtask COMMAND
   bench [PART]       run the benchmarks, or those whose names contain a part
   bench --browser [ROUNDS [MESSAGES]]
                      the npm package beside the official client in Chromium, in the page and in worker mode
+  bench --browser-rust [ROUNDS [MESSAGES]]
+                     typed receiving of Rust in a browser, beside the crate signalr-client
   bench --against COMMIT [PART]
                      the client's benchmarks of another commit and of this one, in turn
   soak [--minutes N | --seconds N] [--seed N] [--restarts N] [--connections N]
@@ -40,6 +43,7 @@ cargo xtask COMMAND
                      then ten restarts of the server under a thousand connections
   fuzz [TARGET]... [--seconds N]
                      look for faults, in every target or in these, N seconds (60) in each
+  sizes              what hubwire adds to an app in Yew or Leptos: release builds, with gzip
   fmt                format the Rust sources
 ";
 
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         ("test", []) => test::test(),
         ("bench", _) => bench::bench(rest),
         ("soak", _) => soak::soak(rest),
+        ("sizes", []) => app_sizes::sizes(),
         ("fuzz", _) => fuzz::fuzz(rest),
         ("fmt", []) => format::format(),
         _ => {

@@ -122,7 +122,7 @@ fn lints(report: &mut Report) {
     });
     report.check("clippy, wasm, client and its tests", || {
         let tests = browser_test_names()?;
-        let library = ["--target", WASM, "--features", "msgpack", "--lib"];
+        let library = ["--target", WASM, "--features", BROWSER_TEST_FEATURES, "--lib"];
         clippy(&[&library[..], &test_arguments(&tests)].concat())
     });
     report.check("clippy, wasm, client without MessagePack", || clippy(&["--target", WASM, "--lib"]));
@@ -139,6 +139,9 @@ fn lints(report: &mut Report) {
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
 }
+
+/// What the tests that run as wasm are built with: one build of the crate for all of them.
+const BROWSER_TEST_FEATURES: &str = "leptos,msgpack,yew";
 
 /// The integration tests that run as wasm: in a browser, in its workers, in Node. Each file says where.
 fn browser_test_names() -> Result<Vec<String>> {
@@ -159,7 +162,7 @@ fn browser_tests(browser: &Browser, hubs: &[ReferenceHub]) -> Result<Command> {
     let names = browser_test_names()?;
     let mut tests = cargo();
     tests
-        .args(["test", "--target", WASM, "--features", "msgpack", "--no-fail-fast", "--lib"])
+        .args(["test", "--target", WASM, "--features", BROWSER_TEST_FEATURES, "--no-fail-fast", "--lib"])
         .args(test_arguments(&names));
     tests
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", tools::wasm_test_runner()?)

@@ -15,7 +15,7 @@ use crate::{
 
 /// What the optimiser may use. All of it is in every browser since 2021; `--all-features` would bring in encodings
 /// that no browser reads.
-const WASM_FEATURES: [&str; 6] = [
+pub(crate) const WASM_FEATURES: [&str; 6] = [
     "--enable-bulk-memory",
     "--enable-nontrapping-float-to-int",
     "--enable-sign-ext",

@@ -38,6 +38,12 @@ pub(crate) use self::{
     web_socket::{Frame, SharedBytes, SharedText, WebSocket, transports},
 };
 
+/// A text in lower case.
+#[cfg(feature = "client")]
+pub(crate) fn lowercase(text: &str) -> String {
+    text.to_lowercase()
+}
+
 /// How a client names its operating system, as .NET does.
 #[cfg(feature = "client")]
 pub(crate) const OS: &str = match std::env::consts::OS.as_bytes() {
