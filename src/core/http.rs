@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::core::text::clip;
+use crate::core::url::HubUrl;
 use crate::core::{TransportError, TransportErrorKind};
 
 /// The longest pause that `Retry-After` can ask for. A server, or whatever answers in its place, must not be able to
@@ -54,7 +55,7 @@ impl Head {
             status,
             retry_after: header("Retry-After").as_deref().and_then(retry_after),
             content_type: header("Content-Type"),
-            content_length: header("Content-Length").and_then(|length| length.trim().parse().ok()),
+            content_length: header("Content-Length").and_then(|length| length.trim_ascii().parse().ok()),
             location: header("Location"),
         }
     }
@@ -102,7 +103,7 @@ impl Head {
 #[must_use]
 pub fn is_media_type(content_type: &str, media_type: &str) -> bool {
     let (name, _parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
-    name.trim().eq_ignore_ascii_case(media_type)
+    name.trim_ascii().eq_ignore_ascii_case(media_type)
 }
 
 /// Whether a `Content-Type` is that of a web page.
@@ -120,9 +121,10 @@ pub fn redirect(status: u16, location: Option<&str>) -> Option<String> {
         return None;
     }
     let mut text = " an HTTP redirect".to_owned();
-    if let Some(target) = location {
+    let target = location.map(without_query).unwrap_or_default();
+    if !target.is_empty() {
         text.push_str(" to ");
-        text.push_str(&without_query(target));
+        text.push_str(&target);
     }
     text.push_str(
         ", which is not followed; use the final URL of the hub, and check that no login answers in its place",
@@ -133,18 +135,13 @@ pub fn redirect(status: u16, location: Option<&str>) -> Option<String> {
 /// A `Location` as errors show it: clipped, without query, fragment and user information.
 #[must_use]
 pub fn without_query(location: &str) -> String {
-    let target = location.split(['?', '#']).next().unwrap_or_default();
-    let shown = match target.split_once("//") {
-        Some((scheme, rest)) => {
-            let (authority, path) =
-                rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
-            let host = authority.rsplit('@').next().unwrap_or_default();
-            let slash = if path.is_some() { "/" } else { "" };
-            [scheme, "//", host, slash, path.unwrap_or_default()].concat()
-        }
-        None => target.to_owned(),
-    };
-    clip(shown).into_owned()
+    if let Ok(url) = HubUrl::parse(location) {
+        return clip(url.to_string()).into_owned();
+    }
+    // A path, most likely. A host of another scheme, or without one, may have a user name.
+    let end = location.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(location.len());
+    let path = location.get(..end).unwrap_or_default();
+    if path.contains('@') { String::new() } else { clip(path).into_owned() }
 }
 
 /// What keeps a text from being the value of a header (RFC 9110, 5.5), in the form of "it contains …". Only ASCII is the

@@ -136,12 +136,11 @@ impl HubUrl {
     /// Whether scheme, host and port are the same: what is meant for one of the two may go to the other.
     #[must_use]
     pub fn has_same_origin(&self, other: &Self) -> bool {
-        let origin = |url: &Self| {
-            let port = if url.is_https() { ":443" } else { ":80" };
-            let authority = url.shown_authority();
-            authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase()
-        };
-        self.is_https() == other.is_https() && origin(self) == origin(other)
+        let port = if self.is_https() { ":443" } else { ":80" };
+        let without_port = |authority| str::strip_suffix(authority, port).unwrap_or(authority);
+        self.is_https() == other.is_https()
+            && without_port(self.shown_authority())
+                .eq_ignore_ascii_case(without_port(other.shown_authority()))
     }
 
     /// Whether the host is this machine, where plain `http` is safe.

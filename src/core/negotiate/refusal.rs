@@ -1,9 +1,10 @@
 //! What an answer that refuses to negotiate says of its reason.
 
 use super::{NegotiateAnswer, NegotiateError};
+use crate::core::ProtocolError;
 use crate::core::http;
 use crate::core::json::reader::{Reader, as_string};
-use crate::core::text::clip;
+use crate::core::text::{LIMIT, clip};
 use crate::core::token::AccessToken;
 
 impl NegotiateAnswer<'_> {
@@ -16,11 +17,11 @@ impl NegotiateAnswer<'_> {
         }
         let reason = if self.is_web_page() { None } else { reason(self.body) };
         // What refuses a token may quote it.
-        let reason = reason.map(|reason| match token.map(AccessToken::secret) {
-            Some(secret) if reason.contains(secret) => reason.replace(secret, "…"),
-            _ => reason,
-        });
-        let reason = reason.map(|reason| clip(reason).into_owned());
+        let quotes = |reason: &String| {
+            let secret = token.map(|token| token.secret().as_bytes()).unwrap_or_default();
+            !secret.is_empty() && reason.as_bytes().windows(secret.len()).any(|part| part == secret)
+        };
+        let reason = reason.filter(|reason| !quotes(reason)).map(|reason| clip(reason).into_owned());
         NegotiateError::Status { status, retry_after, reason }
     }
 
@@ -30,40 +31,54 @@ impl NegotiateAnswer<'_> {
     }
 }
 
-/// The members of a JSON object that tell a reason, the best first: SignalR's own, problem details (RFC 9457), and those of
-/// API gateways.
-const REASONS: [&str; 4] = ["error", "detail", "title", "message"];
-
-/// The reason in a body, on one line.
+/// The reason in a body, on one line: what a JSON object has as SignalR's own `error` (in Azure an object with a
+/// `message`), as the `detail` or the `title` of problem details (RFC 9457) or as the `message` of gateways, or a text.
 fn reason(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?.trim();
-    let mut found = [const { None }; REASONS.len()];
-    let mut reader = Reader::new(text);
-    let read = reader.object(|name, value| {
-        let mut text = as_string(value)?;
-        if name == "error" && text.is_none() && value.starts_with('{') {
-            // Azure: `{"error":{"code":…,"message":…}}`.
-            Reader::new(value).object(|name, value| {
-                if name == "message" {
-                    text = as_string(value)?;
+    let body = body.trim_ascii();
+    let text = std::str::from_utf8(body).ok()?;
+    let mut reason = None;
+    if body.starts_with(b"{") {
+        let mut best = 0;
+        members(text, &mut |name, value| {
+            let rank = match name {
+                "error" => 4,
+                "detail" => 3,
+                "title" => 2,
+                "message" => 1,
+                _ => 0,
+            };
+            if rank > best {
+                let mut found = as_string(value)?;
+                if found.is_none() && value.starts_with('{') {
+                    members(value, &mut |name, value| {
+                        if name == "message" {
+                            found = as_string(value)?;
+                        }
+                        Ok(())
+                    })?;
                 }
-                Ok(())
-            })?;
-        }
-        for (reason, found) in REASONS.iter().zip(&mut found) {
-            if *reason == name {
-                found.clone_from(&text);
+                if let Some(found) = found.filter(|found| !found.trim_ascii().is_empty()) {
+                    (reason, best) = (Some(found), rank);
+                }
             }
-        }
-        Ok(())
-    });
-    let reason = match (read, text.starts_with(['{', '['])) {
-        (Ok(()), _) => found.into_iter().flatten().find(|text| !text.trim().is_empty())?,
-        (Err(_), true) => return None,
-        (Err(_), false) => as_string(text).ok().flatten().unwrap_or(text.into()),
-    };
-    let line: String = reason.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    (!line.is_empty()).then_some(line)
+            Ok(())
+        })
+        .ok()?;
+    } else {
+        reason = Some(as_string(text).ok().flatten().unwrap_or(text.into()));
+    }
+    // Twice as much as is kept, so that no token is shown that is cut off.
+    let reason = reason?;
+    let line = reason.trim_ascii().chars().take(2 * LIMIT).map(|c| if c.is_control() { ' ' } else { c });
+    Some(line.collect::<String>()).filter(|line| !line.is_empty())
+}
+
+/// One for all, since there is code for each kind of closure otherwise.
+fn members<'a>(
+    text: &'a str,
+    member: &mut dyn FnMut(&str, &'a str) -> Result<(), ProtocolError>,
+) -> Result<(), ProtocolError> {
+    Reader::new(text).object(member)
 }
 
 #[cfg(test)]
@@ -94,10 +109,10 @@ mod tests {
             (None, "{\"message\":\"of a gateway\",\"error\":\"\"}", Some("of a gateway")),
             (None, "{\"error\":1}", None),
             (None, "{\"error\":\"cut", None),
-            (None, "[1]", None),
+            (None, "[1]", Some("[1]")),
             (Some("text/html; charset=utf-8"), "Sign in", None),
             (None, "\n<!DOCTYPE html><p>Sign in", None),
-            (None, "token secret-token is expired", Some("token … is expired")),
+            (None, "token secret-token is expired", None),
         ] {
             let NegotiateError::Status { status: 403, reason, .. } = refusal(403, kind, body) else {
                 panic!()
