@@ -18,7 +18,7 @@ use std::rc::Rc;
 use hubwire::leptos::*;
 use hubwire::{CallError, ConnectionState};
 use leptos::prelude::*;
-use mounted::{Mounted, get, until};
+use mounted::{Mounted, Reference, State, get, push, show, until, user};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// The reference hub, or the end of a test without one.
@@ -44,34 +44,6 @@ macro_rules! tests {
             }
         )*
     };
-}
-
-hubwire::hub! {
-    trait Reference: Hub<Client> {
-        fn add(a: i32, b: i32) -> i32;
-        fn push(target: &str, arguments: Vec<serde_json::Value>);
-        fn ask_later(target: &str, question: &str);
-        stream fn counter(count: u32, delay_milliseconds: u32) -> u32;
-    }
-    trait Client {
-        fn news(text: String);
-        fn confirm(question: String) -> String;
-        fn answered(answer: String);
-    }
-}
-
-#[component]
-fn State() -> impl IntoView {
-    let state = use_hub_state();
-    view! { <i id="state">{move || state.get().connection.to_string()}</i> }
-}
-
-async fn push(hub: &Hub, target: &str, arguments: &[&str]) {
-    hub.invoke::<()>("Push", (target, arguments)).await.unwrap();
-}
-
-fn show<T: std::fmt::Debug>(value: T) -> String {
-    format!("{value:?}")
 }
 
 tests! {
@@ -618,9 +590,4 @@ tests! {
         page.until("#sum", "Some(42)").await;
         assert_eq!(warnings.take(), Vec::<String>::new());
     }
-}
-
-async fn user(hub: &Hub) -> String {
-    let who: std::collections::HashMap<String, Option<String>> = hub.invoke("WhoAmI", ()).await.unwrap();
-    who["user"].clone().unwrap_or_default()
 }

@@ -1,9 +1,11 @@
 //! Components in a real page, and what can be seen of them.
 
+#![allow(unreachable_pub, reason = "the macro of components makes public types")]
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use hubwire::leptos::Hub;
+use hubwire::leptos::{Hub, use_hub_state};
 use leptos::mount::{UnmountHandle, hydrate_from, mount_to};
 use leptos::prelude::*;
 use leptos::tachys::view::Mountable;
@@ -14,6 +16,41 @@ use crate::page::{Page, html};
 
 /// How long a condition may take, in milliseconds.
 const PATIENCE: f64 = 30_000.0;
+
+hubwire::hub! {
+    pub(crate) trait Reference: Hub<Client> {
+        fn add(a: i32, b: i32) -> i32;
+        fn push(target: &str, arguments: Vec<serde_json::Value>);
+        fn ask_later(target: &str, question: &str);
+        stream fn counter(count: u32, delay_milliseconds: u32) -> u32;
+    }
+    pub(crate) trait Client {
+        fn news(text: String);
+        fn confirm(question: String) -> String;
+        fn answered(answer: String);
+    }
+}
+
+#[component]
+pub(crate) fn State() -> impl IntoView {
+    let state = use_hub_state();
+    view! { <i id="state">{move || state.get().connection.to_string()}</i> }
+}
+
+/// Has the hub call the page.
+pub(crate) async fn push(hub: &Hub, target: &str, arguments: &[&str]) {
+    hub.invoke::<()>("Push", (target, arguments)).await.unwrap();
+}
+
+pub(crate) fn show<T: std::fmt::Debug>(value: T) -> String {
+    format!("{value:?}")
+}
+
+/// Whom the hub takes the page for.
+pub(crate) async fn user(hub: &Hub) -> String {
+    let who: std::collections::HashMap<String, Option<String>> = hub.invoke("WhoAmI", ()).await.unwrap();
+    who["user"].clone().unwrap_or_default()
+}
 
 /// A part of the page, for as long as this is there.
 pub(crate) struct Mounted {
