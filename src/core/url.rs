@@ -94,7 +94,7 @@ impl HubUrl {
         }
         let (host, port) = split_port(host_and_port);
         let authority = [user, &read_host(host)?, &read_port(port, scheme == HTTPS)?].concat();
-        let path = encode(&without_dots(path), |b| b.is_ascii_graphic() && !b"\"<>^`{}".contains(&b));
+        let path = encode(&without_dots(path), |b| b.is_ascii_graphic() && !b"\"<>^`{|}".contains(&b));
         let query = encode(query, |b| b.is_ascii_graphic() && !b"\"'<>".contains(&b));
         let mark = if query.is_empty() { "" } else { "?" };
         let path_start = scheme.len() + authority.len();

@@ -192,3 +192,46 @@ pub(crate) fn absolute_url(url: &str) -> Result<HubUrl, UrlError> {
         parsed => parsed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+    use super::*;
+
+    wasm_bindgen_test_configure!(run_in_browser);
+
+    /// What is connected to is what the core says, which decides where tokens may go.
+    #[wasm_bindgen_test]
+    fn the_browser_reads_urls_in_the_same_way() {
+        for text in [
+            "http://localhost",
+            " https://Example.com:443/my hub?q=a b' \r\n",
+            "http://h:0080/a/./b/%2e%2e/c\u{fc}?\u{fc}=\"<>`{}|^~",
+            "http://h/\"<>`{}|^~[]!$&'()*+,;=:@%zz#fragment",
+            "https://user:pa%20ss@h:8443/",
+            "http://[0:0:0:0:0:0:0:1]:5000/",
+            "http://[1:0:0:2::3]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://b\u{fc}cher.example/",
+            "http://\u{ff11}27.0.0.1/",
+            "wss://h:443/",
+            "/hub?a=1",
+            "hub/",
+            "//h/x",
+        ] {
+            let ours = absolute_url(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let theirs = web_sys::Url::new(&ours.to_text()).unwrap();
+            assert_eq!(theirs.protocol(), if ours.is_https() { "https:" } else { "http:" }, "{text}");
+            assert_eq!(theirs.hostname(), ours.host(), "{text}");
+            assert_eq!(theirs.port(), ours.port().map(|port| port.to_string()).unwrap_or_default(), "{text}");
+            assert_eq!(theirs.pathname(), if ours.path().is_empty() { "/" } else { ours.path() }, "{text}");
+            assert_eq!(theirs.search().trim_start_matches('?'), ours.query(), "{text}");
+            assert_eq!(theirs.hash(), "", "{text}");
+        }
+        assert!(absolute_url("http://\u{ff11}27.0.0.1/").unwrap().is_loopback());
+        for text in ["http://evil.example\\@localhost/x", "http://127.1/", "http://h:99999/", "http://[::1"] {
+            assert!(absolute_url(text).is_err(), "{text}");
+        }
+    }
+}
