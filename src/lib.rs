@@ -37,7 +37,7 @@
     allow(unreachable_pub, reason = "without the feature, the client's types are not public")
 )]
 
-#[cfg(any(feature = "client", all(native, feature = "service"), all(browser, feature = "js")))]
+#[cfg(any(engine, all(native, feature = "service")))]
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "the npm package locks mutexes only"))]
 mod lock;
 mod platform;
@@ -56,7 +56,7 @@ mod serialize;
 #[cfg(feature = "client")]
 mod upload;
 
-#[cfg(any(feature = "client", all(browser, feature = "js")))]
+#[cfg(engine)]
 mod client;
 
 #[cfg(all(native, feature = "service"))]
