@@ -1,4 +1,4 @@
-//! The build tool: `cargo xtask package | demo | test | bench | soak | fuzz | fmt`.
+//! The build tool: `cargo xtask package | demo | test | features | bench | soak | fuzz | fmt`.
 
 mod bench;
 mod browser;
@@ -6,6 +6,7 @@ mod checks;
 mod command;
 mod compare;
 mod demo;
+mod features;
 mod format;
 mod framework;
 mod fuzz;
@@ -30,6 +31,7 @@ cargo xtask COMMAND
   demo --yew | --leptos [--port N]
                      build the app in that framework, then run the demo server
   test               everything that has to hold: format, lints, docs, tests, browser, npm package
+  features           the part of it that checks every feature alone and with others, and with the oldest Rust
   bench [PART]       run the benchmarks, or those whose names contain a part
   bench --browser [ROUNDS [MESSAGES]]
                      the npm package beside the official client in Chromium, in the page and in worker mode
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         ("package", []) => package::package().map(drop),
         ("demo", _) => demo::demo(rest),
         ("test", []) => test::test(),
+        ("features", []) => test::features(),
         ("bench", _) => bench::bench(rest),
         ("soak", _) => soak::soak(rest),
         ("fuzz", _) => fuzz::fuzz(rest),

@@ -8,7 +8,7 @@ use crate::{
     browser::Browser,
     checks,
     command::{cargo, command, output, root, run, target_dir},
-    demo, format,
+    demo, features, format,
     framework::FRAMEWORKS,
     package::package,
     program::Program,
@@ -32,6 +32,7 @@ pub(crate) fn test() -> Result<()> {
     report.check("no file is too long", sources::lengths);
     report.check("the wasm build has none of the server's crates", checks::wasm_dependencies);
     report.check("the wasm build has none of the server's code", checks::wasm_code);
+    every_feature(&mut report);
     licences(&mut report);
     lints(&mut report);
 
@@ -46,6 +47,18 @@ pub(crate) fn test() -> Result<()> {
     }
     npm(&mut report, browser.as_ref(), &hubs);
 
+    finish(report)
+}
+
+/// Runs the checks of features, and prints the sums.
+pub(crate) fn features() -> Result<()> {
+    let mut report = Report::default();
+    report.check("set up: wasm target", tools::ensure_wasm_target);
+    every_feature(&mut report);
+    finish(report)
+}
+
+fn finish(report: Report) -> Result<()> {
     if !report.finish() {
         std::process::exit(1);
     }
@@ -89,17 +102,42 @@ fn no_skip() -> bool {
         .any(|name| std::env::var(name).is_ok_and(|value| !["", "0", "false"].contains(&value.as_str())))
 }
 
+/// What cannot run since a tool is missing.
+fn missing(report: &mut Report, what: &str, why: &anyhow::Error) {
+    if no_skip() {
+        report.fail(&format!("{what}: {why:#}"));
+    } else {
+        report.skip(what, &format!("{why:#}"));
+    }
+}
+
 fn browser(report: &mut Report) -> Option<Browser> {
     match Browser::ensure() {
         Ok(browser) => Some(browser),
-        Err(error) if no_skip() => {
-            report.fail(&format!("{error:#}"));
-            None
-        }
         Err(error) => {
-            report.skip("everything in a browser", &format!("{error:#}"));
+            missing(report, "everything in a browser", &error);
             None
         }
+    }
+}
+
+fn every_feature(report: &mut Report) {
+    report
+        .check("every feature compiles alone and with its neighbours, native", || features::check_each(None));
+    report.check("every feature compiles alone and with its neighbours, wasm", || {
+        features::check_each(Some(WASM))
+    });
+    oldest_rust(report);
+}
+
+fn oldest_rust(report: &mut Report) {
+    let Some(version) = report.check("the oldest Rust is named", features::oldest_rust) else { return };
+    match features::ensure_toolchain(&version) {
+        Ok(()) => drop(
+            report
+                .check(&format!("every feature compiles with Rust {version}"), || features::oldest(&version)),
+        ),
+        Err(error) => missing(report, &format!("the check with Rust {version}"), &error),
     }
 }
 
