@@ -25,6 +25,19 @@
 //! # }
 //! ```
 //!
+//! Guides lead through what takes more than a page of one type:
+//!
+#![cfg_attr(
+    all(feature = "leptos", feature = "yew"),
+    doc = "- [A connection for the components of a page](front_ends), in Yew and in Leptos."
+)]
+#![cfg_attr(
+    all(native, feature = "service"),
+    doc = "- [An app server with Microsoft Entra](service::entra_guide), from an empty subscription to a running program."
+)]
+//! - [The machines of a connection](core::client), for a client on a platform of your own.
+//! - [How the crate is built](https://docs.rs/crate/hubwire/latest/source/ARCHITECTURE.md), and why.
+//!
 //! Natively a connection runs on [tokio](https://docs.rs/tokio), in the browser on its event loop. It logs to
 //! [`tracing`](https://docs.rs/tracing), without tokens and without the queries of URLs: every connection has a span
 //! `hub_connection` with the steps of connecting (`DEBUG`), changes of its state (`INFO`), failures that do not end it

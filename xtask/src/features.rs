@@ -14,8 +14,12 @@ use crate::{
 /// together. Two of different groups (say `actix` and `leptos`) meet in no line but those of the first group, which both
 /// imply; checking all pairs finds nothing more, and takes a quarter of an hour, since nearly every pair compiles
 /// its dependencies anew.
-const GROUPS: [&[&str]; 3] =
-    [&["client", "msgpack", "service", "js"], &["axum", "actix", "local"], &["yew", "leptos", "leptos-ssr"]];
+const GROUPS: [&[&str]; 4] = [
+    &["client", "msgpack", "service", "js"],
+    &["axum", "actix"],
+    &["local"],
+    &["yew", "leptos", "leptos-ssr"],
+];
 
 /// The features of a build, with those that they imply.
 type Set = BTreeSet<String>;
