@@ -76,8 +76,10 @@ mod client;
 pub mod service;
 
 #[cfg(all(native, feature = "actix"))]
+#[doc(inline)]
 pub use service::web::actix;
 #[cfg(all(native, feature = "axum"))]
+#[doc(inline)]
 pub use service::web::axum;
 
 #[cfg(all(native, feature = "local"))]
@@ -109,6 +111,7 @@ pub use crate::{
 pub mod typed;
 
 #[cfg(feature = "client")]
+#[doc(inline)]
 pub use crate::{
     client::{
         CallError, ConnectionEvent, ConnectionEvents, Handler, HubConnection, HubConnectionBuilder,
