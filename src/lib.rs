@@ -35,7 +35,10 @@
     all(native, feature = "service"),
     doc = "- [An app server with Microsoft Entra](service::entra_guide), from an empty subscription to a running program."
 )]
-//! - [The machines of a connection](core::client), for a client on a platform of your own.
+#![cfg_attr(
+    feature = "unstable-machines",
+    doc = "- [The machines of a connection](core::client), for a client on a platform of your own."
+)]
 //! - [How the crate is built](https://docs.rs/crate/hubwire/latest/source/ARCHITECTURE.md), and why.
 //!
 //! Natively a connection runs on [tokio](https://docs.rs/tokio), in the browser on its event loop. It logs to

@@ -198,8 +198,8 @@ async fn a_poll_of_another_user_asks_for_a_refresh() {
 #[ignore = "needs the reference hub"]
 async fn stopped_connections_are_gone() {
     let paths = ["/ws", "/sse", "/lp"];
-    for (base, path) in suite::reference_hubs()
-        .flat_map(|base| paths.into_iter().map(move |path| (base, path)))
+    for (base, path) in
+        suite::reference_hubs().flat_map(|base| paths.into_iter().map(move |path| (base, path)))
     {
         let hub = HubConnection::builder(format!("{base}{path}")).connect().await.unwrap();
         let id = hub.connection_id().unwrap();

@@ -14,8 +14,13 @@ use crate::{
 /// together, and each feature alone. Two of different groups (say `actix` and `leptos`) meet in no line but those of the
 /// first group, which both imply; checking all pairs finds nothing more, and takes a quarter of an hour, since nearly every
 /// pair compiles its dependencies anew.
-const GROUPS: [&[&str]; 5] =
-    [&["client", "msgpack", "service", "js"], &["axum", "actix"], &["local"], &["yew"], &["leptos"]];
+const GROUPS: [&[&str]; 5] = [
+    &["client", "msgpack", "service", "js", "unstable-machines"],
+    &["axum", "actix"],
+    &["local"],
+    &["yew"],
+    &["leptos"],
+];
 
 /// Features that are not checked here: the builds with every feature have them, and what they meet, on both targets.
 const WITH_ALL: [&str; 1] = ["leptos-ssr"];
