@@ -1,5 +1,5 @@
-//! The two kinds of target: conditions on it are written `#[cfg(native)]` and `#[cfg(browser)]`, which rustfmt and
-//! editors follow as they follow a feature.
+//! Names for conditions, which rustfmt and editors follow as they follow a feature: `native` and `browser` are the two
+//! kinds of target, `engine` is where there is a client.
 
 use cfg_aliases::cfg_aliases;
 
@@ -11,5 +11,7 @@ fn main() {
         // Where the roots of TLS cannot be added to.
         android: { target_os = "android" },
         native: { not(all(target_family = "wasm", target_os = "unknown")) },
+        // Connections: for Rust on both targets, for the npm package where there is JavaScript.
+        engine: { any(feature = "client", all(browser, feature = "js")) },
     }
 }

@@ -25,6 +25,22 @@
 //! # }
 //! ```
 //!
+//! Guides lead through what takes more than a page of one type:
+//!
+#![cfg_attr(
+    all(feature = "leptos", feature = "yew"),
+    doc = "- [A connection for the components of a page](front_ends), in Yew and in Leptos."
+)]
+#![cfg_attr(
+    all(native, feature = "service"),
+    doc = "- [An app server with Microsoft Entra](service::entra_guide), from an empty subscription to a running program."
+)]
+#![cfg_attr(
+    feature = "unstable-machines",
+    doc = "- [The machines of a connection](core::client), for a client on a platform of your own."
+)]
+//! - [How the crate is built](https://docs.rs/crate/hubwire/latest/source/ARCHITECTURE.md), and why.
+//!
 //! Natively a connection runs on [tokio](https://docs.rs/tokio), in the browser on its event loop. It logs to
 //! [`tracing`](https://docs.rs/tracing), without tokens and without the queries of URLs: every connection has a span
 //! `hub_connection` with the steps of connecting (`DEBUG`), changes of its state (`INFO`), failures that do not end it
@@ -37,7 +53,7 @@
     allow(unreachable_pub, reason = "without the feature, the client's types are not public")
 )]
 
-#[cfg(any(feature = "client", feature = "service", all(browser, feature = "js")))]
+#[cfg(any(engine, feature = "service"))]
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "the npm package locks mutexes only"))]
 mod lock;
 mod platform;
@@ -59,15 +75,17 @@ mod serialize;
 #[cfg(feature = "client")]
 mod upload;
 
-#[cfg(any(feature = "client", all(browser, feature = "js")))]
+#[cfg(engine)]
 mod client;
 
 #[cfg(all(native, feature = "service"))]
 pub mod service;
 
 #[cfg(all(native, feature = "actix"))]
+#[doc(inline)]
 pub use service::web::actix;
 #[cfg(all(native, feature = "axum"))]
+#[doc(inline)]
 pub use service::web::axum;
 
 #[cfg(all(native, feature = "local"))]
@@ -105,6 +123,7 @@ pub mod __private {
 }
 
 #[cfg(feature = "client")]
+#[doc(inline)]
 pub use crate::{
     client::{
         CallError, ConnectionEvent, ConnectionEvents, Handler, HubConnection, HubConnectionBuilder,

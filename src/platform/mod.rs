@@ -22,9 +22,9 @@
 
 cfg_if::cfg_if! {
     if #[cfg(browser)] {
-        #[cfg(any(feature = "client", feature = "js"))]
+        #[cfg(engine)]
         mod wasm;
-        #[cfg(any(feature = "client", feature = "js"))]
+        #[cfg(engine)]
         pub(crate) use wasm::*;
     } else {
         mod native;
@@ -36,20 +36,20 @@ cfg_if::cfg_if! {
 #[cfg(all(native, feature = "client"))]
 pub use self::native::{CookieError, CookieJar};
 
-#[cfg(any(feature = "client", feature = "js"))]
+#[cfg(engine)]
 mod http;
-#[cfg(all(any(feature = "client", feature = "js"), any(browser, test)))]
+#[cfg(all(engine, any(browser, test)))]
 mod inbox;
-#[cfg(any(feature = "client", feature = "js"))]
+#[cfg(engine)]
 pub(crate) use self::http::{HttpAnswer, HttpRequest, HttpResponse, Method};
 
 /// How many of the server's messages may wait, in a socket that cannot be held back or for handlers and streams that
 /// do not keep up. Past it the connection is closed.
-#[cfg(any(feature = "client", feature = "js"))]
+#[cfg(engine)]
 pub(crate) const WAITING_MESSAGES: usize = 64 << 10;
 
 /// How many bytes of the server's messages may wait. Twice the longest message, at least.
-#[cfg(any(feature = "client", feature = "js"))]
+#[cfg(engine)]
 pub(crate) const WAITING_BYTES: usize = 64 << 20;
 
 /// A frame that messages borrow from. Its clones are cheap.
@@ -78,7 +78,7 @@ impl Default for SharedFrame {
 }
 
 /// A reason to look at the clock and at the connection.
-#[cfg(any(feature = "client", feature = "js"))]
+#[cfg(engine)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(dead_code, reason = "none of them happens natively")]
 pub(crate) enum Wake {

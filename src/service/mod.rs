@@ -24,7 +24,7 @@
 //! | [`check`] | what is wrong with a setup, and how to fix it |
 //! | [`error`](mod@error) | what a failed call says |
 //!
-//! `entra_guide` leads from an empty subscription to a running app server with Microsoft Entra.
+//! [`entra_guide`] leads from an empty subscription to a running app server with Microsoft Entra.
 //!
 //! Secrets stay out of `Debug`, errors and logs, and URLs are shown without their query.
 

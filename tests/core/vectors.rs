@@ -36,7 +36,7 @@ fn folder(test: &str) -> Option<PathBuf> {
     folder
 }
 
-/// Runs one file of the folder; a folder need not have every file.
+/// Runs one file of the folder. A test whose file is missing is skipped.
 fn run(name: &str, check: impl Fn(usize, &Value) -> Verdict) {
     let Some(cases) = cases::<Value>(name) else { return };
     let (mut held, mut must, mut agreed, mut may) = (0, 0, 0, 0);
@@ -64,7 +64,7 @@ fn cases<C: DeserializeOwned>(name: &str) -> Option<Vec<C>> {
     let folder = folder(name)?;
     let path = folder.join(format!("{name}.json"));
     if !path.exists() {
-        println!("{name}: the folder {} has no such file", folder.display());
+        crate::support::skipped(name, &format!("there is no {}", path.display()));
         return None;
     }
     let text = std::fs::read_to_string(path).expect("a readable file");
@@ -140,7 +140,7 @@ fn write_json(message: &Value) -> String {
 #[test]
 fn msgpack_hub_protocol() {
     // Read once more by a library that keeps maps in order.
-    let ordered: Vec<rmpv::Value> = cases("msgpack-hub-protocol").unwrap_or_default();
+    let Some(ordered) = cases::<rmpv::Value>("msgpack-hub-protocol") else { return };
     run("msgpack-hub-protocol", |n, case| {
         let wire = bytes(text(case, "wire"));
         let direction = text(case, "direction");

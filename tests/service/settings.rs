@@ -30,7 +30,7 @@ fn cases(test: &str, name: &str) -> Option<Vec<Value>> {
     };
     let path = folder.join(format!("{name}.json"));
     if !path.exists() {
-        println!("{name}: the folder {} has no such file", folder.display());
+        crate::support::skipped(test, &format!("there is no {}", path.display()));
         return None;
     }
     let text = std::fs::read_to_string(path).expect("a readable file");

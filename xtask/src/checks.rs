@@ -1,11 +1,13 @@
-//! Rules about what is built that no compiler checks: nothing of the server is in a browser.
+//! Rules about what is built that no compiler checks: nothing of the server is in a browser, the core needs next to
+//! nothing, and the package has what it needs.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    command::{cargo, output},
+    command::{cargo, output, root, run},
+    format::tracked,
     tools::WASM,
     wasm,
 };
@@ -35,6 +37,20 @@ const NATIVE_CRATES: [&str; 10] = [
     "sha2",
     "tokio",
     "x509-parser",
+];
+
+/// All that the crate depends on without features.
+const CORE_CRATES: [&str; 4] = ["base64ct", "cfg-if", "memchr", "thiserror"];
+
+/// What is in the crate's package besides the sources.
+const PACKED: [&str; 7] = [
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "build.rs",
 ];
 
 /// The npm package's module imports from its glue alone, and has nothing in it that a browser must not get.
@@ -68,28 +84,74 @@ pub(crate) fn wasm_code() -> Result<()> {
 
 /// With every feature on, a wasm build depends on none of the server's crates.
 pub(crate) fn wasm_dependencies() -> Result<()> {
-    let tree = output(
-        cargo()
-            .args([
-                "tree",
-                "--package",
-                "hubwire",
-                "--target",
-                WASM,
-                "--all-features",
-                "--edges",
-                "normal,no-proc-macro",
-            ])
-            .args(["--prefix", "none", "--format", "{p}"]),
-    )?;
-    let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-    if !names.contains(&"wasm-bindgen") {
-        bail!("this is not a dependency tree of a wasm build:\n{tree}");
+    let names = dependencies(&["--target", WASM, "--all-features"])?;
+    if !names.iter().any(|name| name == "wasm-bindgen") {
+        bail!("these are not the dependencies of a wasm build: {}", names.join(", "));
     }
-    match NATIVE_CRATES.iter().find(|name| names.contains(name)) {
+    match NATIVE_CRATES.iter().find(|native| names.iter().any(|name| name == *native)) {
         Some(name) => bail!("{name} is a dependency of the wasm build"),
         None => Ok(()),
     }
+}
+
+/// Without features there is no HTTP client, TLS library or runtime, on either target: the core alone.
+pub(crate) fn core_dependencies() -> Result<()> {
+    for target in [&[][..], &["--target", WASM]] {
+        let names = dependencies(&[&["--no-default-features"], target].concat())?;
+        if names != CORE_CRATES {
+            bail!("the core depends on {}, and should on {}", names.join(", "), CORE_CRATES.join(", "));
+        }
+    }
+    Ok(())
+}
+
+/// The crates that end up in a program, sorted. Macros do not.
+fn dependencies(arguments: &[&str]) -> Result<Vec<String>> {
+    let mut tree = cargo();
+    tree.args(["tree", "--package", "hubwire", "--edges", "normal,no-proc-macro", "--prefix", "none"]);
+    let tree = output(tree.args(["--format", "{p}"]).args(arguments))?;
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    let names: BTreeSet<&str> = names.filter(|name| !["", "hubwire"].contains(name)).collect();
+    Ok(names.into_iter().map(str::to_owned).collect())
+}
+
+/// The package of the crate has every source, and what a package needs besides; nothing of the tests and tools.
+pub(crate) fn crate_package() -> Result<()> {
+    let list = ["package", "--package", "hubwire", "--allow-dirty", "--list"];
+    let list = output(cargo().args(list))?;
+    let mut packed: BTreeSet<String> = list.lines().map(|line| line.replace('\\', "/")).collect();
+    let mut wanted: BTreeSet<String> = tracked(&["src"])?.into_iter().collect();
+    wanted.extend(PACKED.map(str::to_owned));
+    // Cargo adds them, the last outside of a dirty checkout only.
+    for name in ["Cargo.toml.orig", "Cargo.lock", ".cargo_vcs_info.json"] {
+        packed.remove(name);
+    }
+    let differing: Vec<&str> = packed.symmetric_difference(&wanted).map(String::as_str).collect();
+    if !differing.is_empty() {
+        bail!("the package and what should be in it differ by {}", differing.join(", "));
+    }
+    // It is assembled as for the registry; that it compiles is known from the checks of the features.
+    run(cargo().args(["package", "--quiet", "--package", "hubwire", "--allow-dirty", "--no-verify"]))
+}
+
+/// The README's links work wherever it is shown: in the repository, on crates.io, on docs.rs. Pictures come from the
+/// repository.
+pub(crate) fn readme_links() -> Result<()> {
+    let text = fs::read_to_string(root().join("README.md"))?;
+    match relative_links(&text).as_slice() {
+        [] => Ok(()),
+        links => bail!("links of README.md that work in the repository only: {}", links.join(", ")),
+    }
+}
+
+fn relative_links(text: &str) -> Vec<&str> {
+    let links = text.match_indices("](").filter_map(|(at, _)| {
+        let is_picture = text.get(..at)?.rsplit_once('[')?.0.ends_with('!');
+        let target = text.get(at + 2..)?.split([')', ' ']).next()?;
+        let works = target.starts_with("https://") || target.starts_with('#');
+        (!is_picture && !works).then_some(target)
+    });
+    links.collect()
 }
 
 fn no_secrets(what: &str, bytes: &[u8]) -> Result<()> {
@@ -131,6 +193,12 @@ fn members(archive: &[u8]) -> Option<Vec<(String, &[u8])>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_are_found() {
+        let text = "![A picture](a.png), [one](https://example.com/x) and [two](b.md#c), [three](#there), [four](d).";
+        assert_eq!(relative_links(text), ["b.md#c", "d"]);
+    }
 
     #[test]
     fn archives_are_read() {

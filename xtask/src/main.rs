@@ -1,4 +1,4 @@
-//! The build tool: `cargo xtask package | demo | test | bench | soak | fuzz | sizes | fmt`.
+//! The build tool: `cargo xtask package | demo | test | features | deny | bench | soak | fuzz | sizes | fmt`.
 
 mod app_sizes;
 mod bench;
@@ -7,6 +7,8 @@ mod checks;
 mod command;
 mod compare;
 mod demo;
+mod deny;
+mod features;
 mod format;
 mod framework;
 mod fuzz;
@@ -31,6 +33,8 @@ cargo xtask COMMAND
   demo --yew | --leptos [--port N]
                      build the app in that framework, then run the demo server
   test               everything that has to hold: format, lints, docs, tests, browser, npm package
+  features           the part of it that checks every feature alone and with others, and with the oldest Rust
+  deny               licences, bans, sources and known vulnerabilities of the dependencies, by cargo-deny
   bench [PART]       run the benchmarks, or those whose names contain a part
   bench --browser [ROUNDS [MESSAGES]]
                      the npm package beside the official client in Chromium, in the page and in worker mode
@@ -54,6 +58,8 @@ fn main() -> ExitCode {
         ("package", []) => package::package().map(drop),
         ("demo", _) => demo::demo(rest),
         ("test", []) => test::test(),
+        ("features", []) => test::features(),
+        ("deny", []) => test::deny(),
         ("bench", _) => bench::bench(rest),
         ("soak", _) => soak::soak(rest),
         ("sizes", []) => app_sizes::sizes(),

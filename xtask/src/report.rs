@@ -58,6 +58,7 @@ fn sums(line: &str) -> Option<Tally> {
 pub(crate) struct Report {
     tally: Tally,
     failures: Vec<String>,
+    extras: Vec<String>,
 }
 
 impl Report {
@@ -100,6 +101,11 @@ impl Report {
         self.tally.skipped += 1;
     }
 
+    /// Something that is not part of this run, and the command that does it.
+    pub(crate) fn extra(&mut self, what: &str, command: &str) {
+        self.extras.push(format!("NOT PART OF THIS RUN: {what}: `{command}` checks them"));
+    }
+
     /// Something that failed without being a step.
     pub(crate) fn fail(&mut self, what: &str) {
         self.tally.failed += 1;
@@ -111,9 +117,16 @@ impl Report {
         self.failures.push(what.to_owned());
     }
 
-    /// Prints what failed and the sums. Returns whether all is well.
-    pub(crate) fn finish(self) -> bool {
+    /// Prints what failed and the sums. Returns whether all is well. Where nothing may be skipped, a skipped test is a
+    /// failure.
+    pub(crate) fn finish(mut self, no_skip: bool) -> bool {
+        if no_skip && self.tally.skipped > 0 {
+            self.failures.push(format!("{} skipped, where nothing may be skipped", self.tally.skipped));
+        }
         println!();
+        for extra in &self.extras {
+            println!("{extra}");
+        }
         for failure in &self.failures {
             println!("FAILED: {failure}");
         }
@@ -123,7 +136,7 @@ impl Report {
         } else {
             println!("{passed} passed, {failed} failed, {skipped} skipped");
         }
-        failed == 0
+        failed == 0 && self.failures.is_empty()
     }
 }
 

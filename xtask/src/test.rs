@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use crate::{
     browser::Browser,
     checks,
-    command::{cargo, command, output, root, run, target_dir},
-    demo, format,
+    command::{cargo, command, root, run, target_dir},
+    demo, deny, features, format,
     framework::FRAMEWORKS,
     package::package,
     program::Program,
@@ -32,7 +32,11 @@ pub(crate) fn test() -> Result<()> {
     report.check("no file is too long", sources::lengths);
     report.check("the wasm build has none of the server's crates", checks::wasm_dependencies);
     report.check("the wasm build has none of the server's code", checks::wasm_code);
-    licences(&mut report);
+    report.check("the core alone has no HTTP client, TLS or runtime", checks::core_dependencies);
+    report.check("the package of the crate", checks::crate_package);
+    report.check("the README's links", checks::readme_links);
+    every_feature(&mut report);
+    dependencies(&mut report);
     lints(&mut report);
 
     report.tests("native tests", || {
@@ -46,7 +50,28 @@ pub(crate) fn test() -> Result<()> {
     }
     npm(&mut report, browser.as_ref(), &hubs);
 
-    if !report.finish() {
+    finish(report)
+}
+
+/// Runs the checks of features, and prints the sums.
+pub(crate) fn features() -> Result<()> {
+    let mut report = Report::default();
+    report.check("set up: wasm target", tools::ensure_wasm_target);
+    every_feature(&mut report);
+    finish(report)
+}
+
+/// Runs what cargo-deny checks, the known vulnerabilities as well, and prints the sums.
+pub(crate) fn deny() -> Result<()> {
+    let mut report = Report::default();
+    report.check("set up: cargo-deny", tools::cargo_deny);
+    report.check("licences, bans, sources of the dependencies", deny::rules);
+    report.check("known vulnerabilities of the dependencies", deny::advisories);
+    finish(report)
+}
+
+fn finish(report: Report) -> Result<()> {
+    if !report.finish(no_skip()) {
         std::process::exit(1);
     }
     Ok(())
@@ -89,29 +114,51 @@ fn no_skip() -> bool {
         .any(|name| std::env::var(name).is_ok_and(|value| !["", "0", "false"].contains(&value.as_str())))
 }
 
+/// What cannot run since a tool is missing.
+fn missing(report: &mut Report, what: &str, why: &anyhow::Error) {
+    if no_skip() {
+        report.fail(&format!("{what}: {why:#}"));
+    } else {
+        report.skip(what, &format!("{why:#}"));
+    }
+}
+
 fn browser(report: &mut Report) -> Option<Browser> {
     match Browser::ensure() {
         Ok(browser) => Some(browser),
-        Err(error) if no_skip() => {
-            report.fail(&format!("{error:#}"));
-            None
-        }
         Err(error) => {
-            report.skip("everything in a browser", &format!("{error:#}"));
+            missing(report, "everything in a browser", &error);
             None
         }
     }
 }
 
-fn licences(report: &mut Report) {
-    if output(cargo().args(["deny", "--version"])).is_err() {
-        // An extra for those who have it; `cargo install` would take minutes.
-        println!("\nNOT CHECKED: licences and bans of deny.toml: cargo-deny is not installed");
-        return;
-    }
-    report.check("licences, bans, sources", || {
-        run(cargo().args(["deny", "--all-features", "check", "bans", "licenses", "sources"]))
+fn every_feature(report: &mut Report) {
+    report
+        .check("every feature compiles alone and with its neighbours, native", || features::check_each(None));
+    report.check("every feature compiles alone and with its neighbours, wasm", || {
+        features::check_each(Some(WASM))
     });
+    oldest_rust(report);
+}
+
+fn oldest_rust(report: &mut Report) {
+    let Some(version) = report.check("the oldest Rust is named", features::oldest_rust) else { return };
+    match features::ensure_toolchain(&version) {
+        Ok(()) => drop(
+            report.check(&format!("the crate compiles with Rust {version}"), || features::oldest(&version)),
+        ),
+        Err(error) => missing(report, &format!("the check with Rust {version}"), &error),
+    }
+}
+
+/// An extra, not a skipped test: cargo-deny takes longer to install than most of the tests to run. The workflow of a host
+/// has a job of its own for `cargo xtask deny`.
+fn dependencies(report: &mut Report) {
+    match tools::installed_cargo_deny() {
+        Some(_) => drop(report.check("licences, bans, sources of the dependencies", deny::rules)),
+        None => report.extra("licences, bans, sources and advisories", "cargo xtask deny"),
+    }
 }
 
 fn lints(report: &mut Report) {
@@ -171,6 +218,9 @@ fn browser_tests(browser: &Browser, hubs: &[ReferenceHub]) -> Result<Command> {
     for hub in hubs {
         // Read at compile time: a page has no environment.
         tests.env(hub.variable, &hub.program.url);
+    }
+    if !hubs.is_empty() {
+        tests.args(["--", "--include-ignored"]);
     }
     Ok(tests)
 }

@@ -64,3 +64,26 @@ pub(crate) fn wasm_test_runner() -> Result<PathBuf> {
     }
     Ok(own)
 }
+
+/// The version that `cargo xtask deny` installs.
+const CARGO_DENY: &str = "0.20";
+
+/// cargo-deny, where it is installed: by itself, or by [`cargo_deny`].
+pub(crate) fn installed_cargo_deny() -> Option<PathBuf> {
+    let own = target_dir().join("tools/bin/cargo-deny");
+    let homes = std::env::home_dir().map(|home| home.join(".cargo/bin/cargo-deny"));
+    let found = [Some(own), find_program("cargo-deny"), homes];
+    found.into_iter().flatten().find(|file| file.is_file())
+}
+
+/// cargo-deny; it is installed when it is missing, which takes minutes.
+pub(crate) fn cargo_deny() -> Result<PathBuf> {
+    if let Some(found) = installed_cargo_deny() {
+        return Ok(found);
+    }
+    let tools = target_dir().join("tools");
+    let mut install = cargo();
+    install.args(["install", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"]).arg(&tools);
+    run(install.env("CARGO_TARGET_DIR", tools.join("build")))?;
+    installed_cargo_deny().context("cargo-deny is not where cargo installs it")
+}

@@ -1,14 +1,18 @@
 //! TLS for everything native: rustls with ring, the operating system's roots, and the caller's own certificates.
 
+#[cfg(feature = "client")]
 use std::error::Error;
 use std::fmt;
+#[cfg(feature = "client")]
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{AlertDescription, CertificateError, ClientConfig};
+#[cfg(feature = "client")]
+use rustls::{AlertDescription, CertificateError};
 use rustls_platform_verifier::Verifier;
 
 use super::proxy::Proxy;
