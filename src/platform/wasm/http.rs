@@ -4,6 +4,7 @@ use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use gloo_net::http::Response;
 use js_sys::Promise;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -32,7 +33,8 @@ impl Cookies {
 
 #[wasm_bindgen]
 extern "C" {
-    /// That of the page, the worker or Node.js.
+    /// That of the page, the worker or Node.js. gloo-net's own call keeps only the text of an error, and Node.js tells in
+    /// its `cause` what has happened.
     fn fetch(request: &web_sys::Request) -> Promise;
 }
 
@@ -56,10 +58,10 @@ impl HttpClient {
         let abort = AbortOnDrop(AbortController::new().map_err(|e| describe(&e))?);
         let request = self.request(request, token, &abort.0.signal()).map_err(|_| impossible_request())?;
         let response = JsFuture::from(fetch(&request)).await.map_err(|error| unreachable_server(&error))?;
-        let response: web_sys::Response = response.unchecked_into();
+        let response = Response::from(response.unchecked_into::<web_sys::Response>());
         let headers = response.headers();
         Ok(HttpAnswer {
-            head: Head::new(response.status(), |name| headers.get(name).ok()?),
+            head: Head::new(response.status(), |name| headers.get(name)),
             body: HttpBody {
                 reader: response.body().map(|stream| stream.get_reader().unchecked_into()),
                 piece: None,
