@@ -201,11 +201,11 @@ impl Served {
 
 async fn serve(role: &str) {
     let router = match role {
-        "negotiate" => {
-            hubwire::axum::negotiate("/chat", hub("https://contoso.service.signalr.net"), |_: &Parts| {
-                client()
-            })
-        }
+        "negotiate" => hubwire::axum_routes::negotiate(
+            "/chat",
+            hub("https://contoso.service.signalr.net"),
+            |_: &Parts| client(),
+        ),
         // What the service answers to a message, once it has read it.
         _ => axum::Router::new().fallback(|body: axum::body::Bytes| async move {
             drop(body);

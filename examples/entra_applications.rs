@@ -88,7 +88,7 @@ fn predefined_variables_in_local_settings(place: &Place) -> Result<ServiceClient
           }}
         }}"#
     );
-    configured(Configuration::new().with_json(&settings)?, place)
+    configured(Configuration::new().json(&settings)?, place)
 }
 
 /// Configure an identity in predefined environment variables: the Azure portal
@@ -101,7 +101,7 @@ fn predefined_variables_in_the_portal(place: &Place) -> Result<ServiceClient, Bo
         ("AZURE_TENANT_ID", "tenantId"),
         ("AZURE_CLIENT_SECRET", "clientSecret"),
     ];
-    configured(Configuration::new().with_variables(settings), place)
+    configured(Configuration::new().variables(settings), place)
 }
 
 /// Configure an identity in SignalR-specified variables: `local.settings.json`
@@ -117,7 +117,7 @@ fn signalr_variables_in_local_settings(place: &Place) -> Result<ServiceClient, B
           }}
         }}"#
     );
-    configured(Configuration::new().with_json(&settings)?, place)
+    configured(Configuration::new().json(&settings)?, place)
 }
 
 /// Configure an identity in SignalR-specified variables: the Azure portal
@@ -129,7 +129,7 @@ fn signalr_variables_in_the_portal(place: &Place) -> Result<ServiceClient, Box<d
         ("tenantId", "tenantId"),
     ];
     let settings = settings.map(|(name, value)| (format!("{CONNECTION_NAME_PREFIX}__{name}"), value));
-    configured(Configuration::new().with_variables(settings), place)
+    configured(Configuration::new().variables(settings), place)
 }
 
 /// A client of settings. The prefix need not be said when it is `AzureSignalRConnectionString`.
@@ -145,13 +145,13 @@ async fn start() -> Result<(LocalService, Place), Box<dyn Error>> {
     let local = LocalService::builder()
         .application(
             EntraApplication::new("tenantId", "clientId", "clientSecret")
-                .with_certificate(certificate)
-                .with_role(Role::ServiceOwner),
+                .certificate(certificate)
+                .role(Role::ServiceOwner),
         )
         .application(
             EntraApplication::without_secret("tenantId", "appClientId")
-                .with_trusted_managed_identity("msiClientId")
-                .with_role(Role::ServiceOwner),
+                .trusted_managed_identity("msiClientId")
+                .role(Role::ServiceOwner),
         )
         .managed_identity(LocalManagedIdentity::user_assigned("tenantId", "msiClientId"))
         .start()

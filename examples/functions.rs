@@ -81,7 +81,7 @@ pub(crate) fn app(
 ) -> Result<Router, Box<dyn Error>> {
     let hub = ServiceClient::from_configuration(configuration)?.hub("chat")?;
 
-    let negotiate = hubwire::axum::negotiate("/chat", hub.clone(), |parts| {
+    let negotiate = hubwire::axum_routes::negotiate("/chat", hub.clone(), |parts| {
         // App Service Authentication ("Easy Auth") puts the user here.
         let user = parts.headers.get("x-ms-client-principal-name").and_then(|name| name.to_str().ok());
         user.map(NegotiateOptions::for_user).ok_or_else(NegotiateRejection::unauthorized)

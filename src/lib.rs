@@ -8,7 +8,7 @@
 //! - `msgpack` (feature of that name) lets it speak MessagePack, besides JSON.
 //! - `service` (feature of that name, native) gives clients access to Azure SignalR Service and publishes through it;
 //!   `axum` is its negotiate endpoint as a router, `actix` the same for actix-web.
-//! - [`yew`](mod@yew) and [`leptos`](mod@leptos) (features of those names) connect the components of a page to a hub.
+//! - [`yew`](mod@yew_hooks) and [`leptos`](mod@leptos_hooks) (features of those names) connect the components of a page to a hub.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
 //! - [`core`] is what all of them are made of: the protocol without any I/O.
 //!
@@ -83,10 +83,10 @@ pub mod service;
 
 #[cfg(all(native, feature = "actix"))]
 #[doc(inline)]
-pub use service::web::actix;
+pub use service::web::actix_routes;
 #[cfg(all(native, feature = "axum"))]
 #[doc(inline)]
-pub use service::web::axum;
+pub use service::web::axum_routes;
 
 #[cfg(all(native, feature = "local"))]
 pub mod local;
@@ -102,9 +102,9 @@ mod front_end;
 #[doc = include_str!("front_end/guide.md")]
 pub mod front_ends {}
 #[cfg(feature = "leptos")]
-pub mod leptos;
+pub mod leptos_hooks;
 #[cfg(feature = "yew")]
-pub mod yew;
+pub mod yew_hooks;
 
 #[cfg(any(feature = "client", feature = "service"))]
 pub use crate::{

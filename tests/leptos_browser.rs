@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use hubwire::leptos::*;
+use hubwire::leptos_hooks::*;
 use hubwire::{CallError, ConnectionState};
 use leptos::prelude::*;
 use mounted::{Mounted, Reference, State, get, push, show, until, user};
@@ -407,7 +407,7 @@ tests! {
     async fn enabled_and_by_hand(base: &str) {
         let (enabled, set_enabled) = signal(false);
         let (page, hub) = Mounted::with_hub(
-            move || HubProvider::new(format!("{base}/hub")).with_enabled(enabled).provide(),
+            move || HubProvider::new(format!("{base}/hub")).enabled(enabled).provide(),
             move || {
                 let sum = use_hub_resource::<i32>("Add", (1, 2));
                 let news = use_hub_event::<String>("News");
@@ -448,7 +448,7 @@ tests! {
 
     async fn nothing_connects_that_is_not_enabled(base: &str) {
         let (page, hub) = Mounted::with_hub(
-            move || HubProvider::new(format!("{base}/hub")).with_enabled(false).provide(),
+            move || HubProvider::new(format!("{base}/hub")).enabled(false).provide(),
             State,
         );
         // Another provider is connected meanwhile.
@@ -551,8 +551,8 @@ tests! {
         let (page, hub) = Mounted::with_hub(
             move || {
                 HubProvider::new(format!("{base}/secure"))
-                    .with_enabled(move || token.read().is_some())
-                    .with_setup(move |hub| {
+                    .enabled(move || token.read().is_some())
+                    .setup(move |hub| {
                         hub.with_access_token(move || async move {
                             Ok::<_, Infallible>(token.get_untracked().unwrap_or_default())
                         })

@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use hubwire::ConnectionState;
-use hubwire::yew::{Hub, HubProvider, HubProviderProps, use_hub, use_hub_state};
+use hubwire::yew_hooks::{Hub, HubProvider, HubProviderProps, use_hub, use_hub_state};
 use page::{Page, until};
 use yew::prelude::*;
 

@@ -105,7 +105,7 @@ impl Hub {
     /// }
     ///
     /// # #[cfg(feature = "leptos")]
-    /// # async fn run(hub: hubwire::leptos::Hub) -> Result<(), hubwire::CallError> {
+    /// # async fn run(hub: hubwire::leptos_hooks::Hub) -> Result<(), hubwire::CallError> {
     /// hub.typed::<Chat>()?.send_message("alice", "hello").await?;
     /// # Ok(())
     /// # }

@@ -92,8 +92,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), hubwire::local::LocalError> {
 /// let application = EntraApplication::new("tenant-id", "client-id", "client-secret")
-///     .with_role(Role::SignalRAppServer)
-///     .with_role(Role::RestApiOwner);
+///     .role(Role::SignalRAppServer)
+///     .role(Role::RestApiOwner);
 /// let local = LocalService::builder().application(application).start().await?;
 ///
 /// println!("service: {}", local.endpoint());

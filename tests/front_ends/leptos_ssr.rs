@@ -11,7 +11,7 @@ use std::time::Duration;
 use any_spawner::Executor;
 use futures_util::StreamExt as _;
 use hubwire::ConnectionState;
-use hubwire::leptos::{
+use hubwire::leptos_hooks::{
     Hub, HubProvider, provide_hub, use_hub, use_hub_as, use_hub_event, use_hub_handler, use_hub_invoke,
     use_hub_invoke_handler, use_hub_resource, use_hub_state, use_hub_stream, use_hub_stream_handler,
 };
@@ -59,7 +59,7 @@ fn render(url: String) -> (String, Hub) {
     let mut hub = None;
     let owner = Owner::new();
     let html = owner.with(|| {
-        let provided = HubProvider::new(move || url.clone()).with_enabled(true).provide();
+        let provided = HubProvider::new(move || url.clone()).enabled(true).provide();
         provided.start();
         hub = Some(provided);
         view! { <Everything /> }.to_html()

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use hubwire::leptos::{Hub, use_hub_state};
+use hubwire::leptos_hooks::{Hub, use_hub_state};
 use leptos::mount::{UnmountHandle, hydrate_from, mount_to};
 use leptos::prelude::*;
 use leptos::tachys::view::Mountable;

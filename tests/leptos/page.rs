@@ -2,7 +2,7 @@
 
 #![allow(unreachable_pub, reason = "the macro of components makes public types")]
 
-use hubwire::leptos::{
+use hubwire::leptos_hooks::{
     Hub, provide_hub, use_hub_event, use_hub_invoke, use_hub_resource, use_hub_state, use_hub_stream,
 };
 use leptos::prelude::*;

@@ -76,7 +76,7 @@ impl World {
         let (first, second, third) = (&arguments[0], &arguments[1], &arguments[2]);
         self.hub.all().send("Push", (first, second, third)).await.unwrap();
         assert_eq!(client.heard().await, arguments, "{way:?}");
-        let binary = self.hub.clone().with_messagepack();
+        let binary = self.hub.clone().message_pack();
         binary.user("alice").send("Push", (first, second, third)).await.unwrap();
         assert_eq!(client.heard().await, arguments, "{way:?}");
         let large = "x".repeat(300_000);

@@ -197,7 +197,7 @@ async fn binary_payloads_arrive() {
     let (wire, _, hub) = start().await;
     let mut client = wire.connect_user("alice").await;
     let text = "x".repeat(70_000);
-    hub.clone().with_messagepack().all().send("m", (1, &text, None::<u8>)).await.unwrap();
+    hub.clone().message_pack().all().send("m", (1, &text, None::<u8>)).await.unwrap();
     let message = client.message().await.unwrap();
     assert_eq!(message, json!({"type": 1, "target": "m", "arguments": [1, text, null]}));
 

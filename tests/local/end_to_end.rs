@@ -19,7 +19,7 @@ const SECRET: &str = "the-secret-of-the-application";
 
 async fn local(roles: &[Role]) -> LocalService {
     let application = EntraApplication::new("tenant", "application", SECRET);
-    let application = roles.iter().fold(application, |application, role| application.with_role(*role));
+    let application = roles.iter().fold(application, |application, role| application.role(*role));
     LocalService::builder().application(application).start().await.unwrap()
 }
 
@@ -35,7 +35,7 @@ async fn app(hub: HubClient) -> String {
         Some(query) => Ok(NegotiateOptions::for_user(query.split('&').next().unwrap_or_default())),
         None => Err(NegotiateRejection::unauthorized()),
     };
-    let router: axum::Router = hubwire::axum::negotiate("/chat", hub, options);
+    let router: axum::Router = hubwire::axum_routes::negotiate("/chat", hub, options);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/chat", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });

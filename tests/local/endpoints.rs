@@ -19,13 +19,13 @@ const PROBE: u32 = 1000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn entra_service(port: u16) -> LocalService {
-    let application = EntraApplication::new("tenant", "application", SECRET).with_role(Role::ServiceOwner);
+    let application = EntraApplication::new("tenant", "application", SECRET).role(Role::ServiceOwner);
     LocalService::builder().application(application).port(port).start().await.unwrap()
 }
 
 async fn app(hub: HubClient) -> String {
     let options = |_: &Parts| NegotiateOptions::anonymous();
-    let router: axum::Router = hubwire::axum::negotiate("/chat", hub, options);
+    let router: axum::Router = hubwire::axum_routes::negotiate("/chat", hub, options);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/chat", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });

@@ -49,7 +49,7 @@ async fn a_connection_that_is_refreshed_outlives_its_first_token() {
         let _ = sender.unbounded_send(parts.uri.path().to_owned());
         for_seconds(6, "alice")
     });
-    let app = axum::Router::new().route_service("/chat/{end}", endpoint.with_refresh());
+    let app = axum::Router::new().route_service("/chat/{end}", endpoint.authentication_refresh());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/chat", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });

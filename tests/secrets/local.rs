@@ -16,7 +16,7 @@ async fn logs_have_no_secrets() {
     let logs = Capture::of_the_process();
     let mut secrets = vec![ACCESS_KEY.to_owned(), CLIENT_SECRET.to_owned(), CLAIM.to_owned()];
 
-    let application = EntraApplication::new(TENANT, "app", CLIENT_SECRET).with_role(Role::SignalRAppServer);
+    let application = EntraApplication::new(TENANT, "app", CLIENT_SECRET).role(Role::SignalRAppServer);
     let builder = LocalService::builder().access_key(ACCESS_KEY).application(application);
     let identity = LocalManagedIdentity::system_assigned(TENANT, "identity");
     let wire = Wire::start(builder.managed_identity(identity)).await;

@@ -53,8 +53,8 @@ fn a_negotiate_endpoint() {
         let service = NegotiateService::new(hub(), options).allow_origin(origin);
         let app = test::init_service(
             App::new()
-                .configure(hubwire::actix::negotiate("/plain/", hub(), options))
-                .configure(hubwire::actix::negotiate_service("/chat", service)),
+                .configure(hubwire::actix_routes::negotiate("/plain/", hub(), options))
+                .configure(hubwire::actix_routes::negotiate_service("/chat", service)),
         )
         .await;
         let call = async |method, target: &str, headers: &[(&str, &str)]| {
@@ -93,8 +93,10 @@ fn an_upstream_endpoint() {
             let (a, b): (u32, u32) = message.arguments()?;
             Ok(a + b)
         });
-        let app =
-            test::init_service(App::new().configure(hubwire::actix::upstream("/up/{tail:.*}", router))).await;
+        let app = test::init_service(
+            App::new().configure(hubwire::actix_routes::upstream("/up/{tail:.*}", router)),
+        )
+        .await;
         let post = async |target, headers: &[(&str, &str)], body: String| {
             let request = request(Method::POST, target, headers, body);
             read(test::call_service(&app, request.to_request()).await).await

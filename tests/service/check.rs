@@ -57,7 +57,7 @@ fn problem<'r>(report: &'r CheckReport, parts: &[&str]) -> &'r CheckProblem {
 
 async fn local_check(roles: &[Role]) -> CheckReport {
     let application = EntraApplication::new("tenant-1", "app-1", CLIENT_SECRET);
-    let application = roles.iter().fold(application, |application, role| application.with_role(*role));
+    let application = roles.iter().fold(application, |application, role| application.role(*role));
     let local = LocalService::builder().application(application).start().await.unwrap();
     let secret = ClientSecret::new("tenant-1", "app-1", CLIENT_SECRET).authority(local.authority());
     let endpoint = ServiceEndpoint::new(local.endpoint(), secret).unwrap();
@@ -196,7 +196,7 @@ async fn clients_that_are_kept_out_by_a_rule_or_a_limit() {
         }
         // Behind a proxy it may be the proxy that says so.
         let endpoint = ServiceEndpoint::new(&fake.url, AccessKey::new(ACCESS_KEY)).unwrap();
-        let endpoint = endpoint.with_client_endpoint(&format!("{}/", fake.url)).unwrap();
+        let endpoint = endpoint.client_endpoint(&format!("{}/", fake.url)).unwrap();
         let report = ServiceClient::builder().endpoint(endpoint).build().unwrap().check().await;
         let found = problem(&report, &[]);
         assert!(

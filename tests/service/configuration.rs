@@ -76,15 +76,15 @@ fn endpoints_of_the_sdk() {
 fn later_sources_win_and_variables_of_app_service_are_connection_strings() {
     let file =
         r#"{"IsEncrypted": false, "Values": {"MyConnection": "Endpoint=https://c;AccessKey=k", "n": 7}}"#;
-    let configuration = Configuration::new().with_json(file).unwrap().connection("MyConnection");
+    let configuration = Configuration::new().json(file).unwrap().connection("MyConnection");
     assert_eq!(found(&configuration), [primary("", "https://c")]);
-    let configuration = configuration.with_variables([("MYCONNECTION", A)]);
+    let configuration = configuration.variables([("MYCONNECTION", A)]);
     assert_eq!(found(&configuration), [primary("", "https://a")]);
-    let configuration = configuration.with_variables([("CustomConnStr_MyConnection", B)]);
+    let configuration = configuration.variables([("CustomConnStr_MyConnection", B)]);
     assert_eq!(found(&configuration), [primary("", "https://b")]);
     let nested = r#"{"Azure": {"SignalR": {"Endpoints": {"east": {"secondary": "Endpoint=https://c;AccessKey=k"}},
         "ConnectionString": "Endpoint=https://a;AccessKey=k"}}}"#;
-    let configuration = Configuration::new().with_json(nested).unwrap();
+    let configuration = Configuration::new().json(nested).unwrap();
     assert_eq!(
         found(&configuration),
         [primary("", "https://a"), ("east".to_owned(), "https://c".to_owned(), EndpointRole::Secondary)]
@@ -150,12 +150,12 @@ fn errors_name_the_key_and_never_the_value() {
     }
     let secondary = with([("Azure:SignalR:Endpoints:east:secondary", A)]);
     assert!(matches!(secondary.endpoints(), Err(E::Build(BuildError::NoPrimaryEndpoint))));
-    let json = Configuration::new().with_json("{\n  \"Values\": marked }").unwrap_err();
+    let json = Configuration::new().json("{\n  \"Values\": marked }").unwrap_err();
     assert!(matches!(json, E::InvalidJson { line: 2, .. }) && !json.to_string().contains("marked"), "{json}");
-    assert!(matches!(Configuration::new().with_json("[]"), Err(E::InvalidJson { .. })));
-    let encrypted = Configuration::new().with_json(r#"{"IsEncrypted": true, "Values": {}}"#);
+    assert!(matches!(Configuration::new().json("[]"), Err(E::InvalidJson { .. })));
+    let encrypted = Configuration::new().json(r#"{"IsEncrypted": true, "Values": {}}"#);
     assert!(matches!(encrypted, Err(E::Encrypted)));
-    let missing = Configuration::new().with_file("/no/such/local.settings.json").unwrap_err();
+    let missing = Configuration::new().file("/no/such/local.settings.json").unwrap_err();
     assert!(missing.to_string().contains("/no/such/local.settings.json"), "{missing}");
 }
 
@@ -392,10 +392,10 @@ async fn the_settings_of_the_article_give_a_client_that_works() {
     };
     let uri = |separator: &str| vec![(format!("MyPrefix{separator}serviceUri"), fake.url.clone())];
     for configuration in [
-        Configuration::new().with_json(&as_file(&own_in(":"))).unwrap().with_variables(authority.to_vec()),
-        Configuration::new().with_variables(own_in("__")).with_variables(authority.to_vec()),
-        Configuration::new().with_json(&as_file(&uri(":"))).unwrap().with_variables(predefined),
-        Configuration::new().with_variables(uri("__")).with_variables(predefined),
+        Configuration::new().json(&as_file(&own_in(":"))).unwrap().variables(authority.to_vec()),
+        Configuration::new().variables(own_in("__")).variables(authority.to_vec()),
+        Configuration::new().json(&as_file(&uri(":"))).unwrap().variables(predefined),
+        Configuration::new().variables(uri("__")).variables(predefined),
     ] {
         let client = ServiceClient::from_configuration(&configuration.connection("MyPrefix")).unwrap();
         let hub = client.hub("chat").unwrap();

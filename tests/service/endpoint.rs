@@ -269,8 +269,8 @@ fn plain_http_is_for_this_machine_only() {
         assert_eq!(error, Err(EndpointError::InvalidUrl { what: "endpoint" }), "{url}");
     }
     let endpoint = ServiceEndpoint::new("https://a", key()).unwrap();
-    assert!(endpoint.clone().with_client_endpoint("http://b").is_err());
-    assert!(endpoint.with_server_endpoint("http://b").is_err());
+    assert!(endpoint.clone().client_endpoint("http://b").is_err());
+    assert!(endpoint.server_endpoint("http://b").is_err());
     for (text, what) in [
         ("Endpoint=http://a;AccessKey=k", "endpoint"),
         ("Endpoint=https://a;AccessKey=k;ClientEndpoint=http://b", "client endpoint"),

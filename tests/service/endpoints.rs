@@ -414,7 +414,7 @@ async fn a_router_of_ones_own_chooses() {
         assert!(error.to_string().contains("the router chose none"), "{error}");
     }
     // Another hub may choose otherwise.
-    let hub = hub.with_router(DefaultRouter);
+    let hub = hub.router(DefaultRouter);
     hub.group("g").send("m", ()).await.unwrap();
     assert_eq!(counts("groups/g/:send"), [1, 2, 1]);
     assert_eq!(targets(&hub, 90).await, urls([&a, &b, &c]));

@@ -75,8 +75,8 @@ async fn the_exchange_goes_to_the_server_endpoint_and_the_scope_can_be_set() {
     })
     .await;
     let endpoint = ServiceEndpoint::new("https://contoso.service.signalr.net", fake.client_secret())
-        .and_then(|endpoint| endpoint.with_server_endpoint(&format!("{}/proxy/", fake.url)))
-        .map(|endpoint| endpoint.with_scope("api://other/.default"))
+        .and_then(|endpoint| endpoint.server_endpoint(&format!("{}/proxy/", fake.url)))
+        .map(|endpoint| endpoint.scope("api://other/.default"))
         .unwrap();
     let client = ServiceClient::builder().endpoint(endpoint).build().unwrap();
     let access = client.hub("chat").unwrap().negotiate(alice()).await.unwrap();

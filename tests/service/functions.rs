@@ -50,7 +50,7 @@ async fn clients_of_the_functions_app_talk_to_each_other() {
     let (listener, url) = listen().await;
     let local = LocalService::builder().upstream(format!("{url}/upstream")).start().await.unwrap();
     let settings = [("AzureSignalRConnectionString", local.connection_string())];
-    run(listener, &Configuration::new().with_variables(settings));
+    run(listener, &Configuration::new().variables(settings));
 
     let (alice, mut alices) = client(&url, "alice").await;
     let (_bob, mut bobs) = client(&url, "bob").await;
@@ -68,8 +68,7 @@ async fn clients_of_the_functions_app_talk_to_each_other() {
 #[tokio::test]
 async fn the_functions_app_takes_an_identity_of_its_settings() {
     let (listener, url) = listen().await;
-    let application =
-        EntraApplication::new("tenantId", "clientId", "clientSecret").with_role(Role::ServiceOwner);
+    let application = EntraApplication::new("tenantId", "clientId", "clientSecret").role(Role::ServiceOwner);
     let local = LocalService::builder().application(application).upstream(format!("{url}/upstream"));
     let local = local.start().await.unwrap();
     let settings = [
@@ -79,7 +78,7 @@ async fn the_functions_app_takes_an_identity_of_its_settings() {
         ("AzureSignalRConnectionString__tenantId", "tenantId"),
         ("AZURE_AUTHORITY_HOST", local.authority()),
     ];
-    run(listener, &Configuration::new().with_variables(settings));
+    run(listener, &Configuration::new().variables(settings));
 
     let (alice, _alices) = client(&url, "alice").await;
     let error = alice.invoke::<()>("Say", ("hello",)).await.unwrap_err();

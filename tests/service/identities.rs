@@ -41,17 +41,17 @@ async fn start() -> LocalService {
     LocalService::builder()
         .application(
             EntraApplication::without_secret(TENANT, "app")
-                .with_certificate(file("application.crt"))
-                .with_federated_credential(ISSUER, SUBJECT, file("application.crt"))
-                .with_trusted_managed_identity("user")
-                .with_role(Role::ServiceOwner),
+                .certificate(file("application.crt"))
+                .federated_credential(ISSUER, SUBJECT, file("application.crt"))
+                .trusted_managed_identity("user")
+                .role(Role::ServiceOwner),
         )
-        .managed_identity(LocalManagedIdentity::system_assigned("home", "own").with_role(Role::ServiceOwner))
+        .managed_identity(LocalManagedIdentity::system_assigned("home", "own").role(Role::ServiceOwner))
         .managed_identity(
             LocalManagedIdentity::user_assigned("home", "user")
-                .with_object_id("user-object")
-                .with_resource_id(RESOURCE_ID)
-                .with_role(Role::ServiceOwner),
+                .object_id("user-object")
+                .resource_id(RESOURCE_ID)
+                .role(Role::ServiceOwner),
         )
         .start()
         .await
@@ -531,8 +531,7 @@ async fn every_claim_of_an_assertion_is_checked() {
     for text in ["", "a.b.c", "nonsense"] {
         assert!(ask(&http, &audience, text).await.is_some());
     }
-    let unknown =
-        LocalService::builder().application(EntraApplication::new("t", "c", "s").with_certificate("x"));
+    let unknown = LocalService::builder().application(EntraApplication::new("t", "c", "s").certificate("x"));
     assert!(unknown.start().await.is_err_and(|error| error.to_string().contains("application c")));
 }
 

@@ -206,7 +206,7 @@ fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
 
 #[tokio::test]
 async fn a_negotiate_endpoint_answers_clients() {
-    let router = hubwire::axum::negotiate("/chat", hub(), |parts| {
+    let router = hubwire::axum_routes::negotiate("/chat", hub(), |parts| {
         let user = parts.headers.get("x-user").and_then(|value| value.to_str().ok());
         user.map(NegotiateOptions::for_user).ok_or_else(NegotiateRejection::unauthorized)
     });
@@ -240,7 +240,7 @@ async fn a_negotiate_endpoint_answers_clients() {
 
 #[tokio::test]
 async fn a_handler_may_reject_with_any_status() {
-    let router = hubwire::axum::negotiate::<(), _, _>("/", hub(), |parts| match parts.uri.query() {
+    let router = hubwire::axum_routes::negotiate::<(), _, _>("/", hub(), |parts| match parts.uri.query() {
         Some("ok") => Ok(NegotiateOptions::anonymous().original_request("", "")),
         Some("big") => Ok(NegotiateOptions::anonymous().claim("x", "x".repeat(4000))),
         Some("asrs") => Ok(NegotiateOptions::anonymous().claim("asrs.s.uid", "root")),
@@ -283,8 +283,9 @@ async fn trouble_behind_the_endpoint_is_told_without_details() {
         (wrong_secret.entra_client(), 502),
         (forbidden.client(no_authority), 503),
     ] {
-        let router =
-            hubwire::axum::negotiate("/c", client.hub("chat").unwrap(), |_| NegotiateOptions::anonymous());
+        let router = hubwire::axum_routes::negotiate("/c", client.hub("chat").unwrap(), |_| {
+            NegotiateOptions::anonymous()
+        });
         let answer = App::start(router).await.call("POST", "/c/negotiate", &[]).await;
         assert_eq!(answer.status, status);
         let text = answer.body["error"].as_str().expect("an error text");
@@ -300,7 +301,7 @@ async fn other_origins_are_let_in_one_by_one() {
         .allow_origin("https://App.Example.com:443/")
         .allow_origin("tauri://localhost")
         .allow_origin("http://localhost:3000");
-    let app = App::start(hubwire::axum::negotiate_service("/chat", service)).await;
+    let app = App::start(hubwire::axum_routes::negotiate_service("/chat", service)).await;
     let target = "/chat/negotiate";
     for origin in ["https://app.example.com", "http://localhost:3000", "tauri://localhost"] {
         let asked = [

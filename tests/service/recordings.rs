@@ -147,7 +147,7 @@ async fn rest(case: &Value, key: &str) -> Result<(), String> {
 async fn perform(client: &ServiceClient, hub: HubClient, call: &Value) -> Result<Value, ServiceError> {
     let text = |name: &str| call[name].as_str().unwrap_or_default();
     let (connection, user, group) = (text("connection"), text("user"), text("group"));
-    let hub = if call["setup"]["payload"] == "json+messagepack" { hub.with_messagepack() } else { hub };
+    let hub = if call["setup"]["payload"] == "json+messagepack" { hub.message_pack() } else { hub };
     let done = json!("completed");
     match text("op") {
         "send" => send(&hub, call).await?,

@@ -61,7 +61,7 @@ async fn groups_are_changed() {
 async fn a_key_signs_every_request_for_its_url() {
     let fake = Fake::start(all_well).await;
     let endpoint = ServiceEndpoint::new("https://a.example.com:444", AccessKey::new(ACCESS_KEY))
-        .and_then(|e| e.with_server_endpoint(&format!("{}/proxy", fake.url)))
+        .and_then(|e| e.server_endpoint(&format!("{}/proxy", fake.url)))
         .unwrap();
     let client = ServiceClient::builder().endpoint(endpoint).application_name("App").build().unwrap();
     hub(&client).group("a b").send("m", ()).await.unwrap();

@@ -244,9 +244,9 @@ fn settings_of_azure_functions() {
         if has_one_key_twice(&input["settings"]) {
             return Verdict::OnPurpose("which of two keys comes last is not known to this test");
         }
-        let empty = Configuration::new().with_variables(pairs(&input["processEnvironment"]));
+        let empty = Configuration::new().variables(pairs(&input["processEnvironment"]));
         let configuration = match input["form"].as_str() {
-            Some("environment") => empty.with_variables(pairs(&input["settings"])),
+            Some("environment") => empty.variables(pairs(&input["settings"])),
             _ => pairs(&input["settings"]).fold(empty, |all, (key, value)| all.set(key, value)),
         };
         let configuration = configuration.connection(input["connectionName"].as_str().unwrap_or_default());
@@ -372,7 +372,7 @@ fn credentials_of_settings() {
             return Verdict::OnPurpose(reason);
         }
         let input = &case["input"];
-        let mut configuration = Configuration::new().with_variables(pairs(&input["environment"]));
+        let mut configuration = Configuration::new().variables(pairs(&input["environment"]));
         let only = match case["api"].as_str() {
             Some("new EnvironmentCredential()") => Some("EnvironmentCredential"),
             Some("new WorkloadIdentityCredential()") => Some("WorkloadIdentityCredential"),

@@ -129,8 +129,8 @@ async fn a_made_token_carries_user_and_application_in_its_request() {
     })
     .await;
     let endpoint = ServiceEndpoint::new("https://a.service.signalr.net", fake.client_secret())
-        .and_then(|endpoint| endpoint.with_server_endpoint(&format!("{}/proxy", fake.url)))
-        .and_then(|endpoint| endpoint.with_client_endpoint("https://front.example.com/signalr"))
+        .and_then(|endpoint| endpoint.server_endpoint(&format!("{}/proxy", fake.url)))
+        .and_then(|endpoint| endpoint.client_endpoint("https://front.example.com/signalr"))
         .unwrap();
     let client = ServiceClient::builder().endpoint(endpoint).application_name("App").build().unwrap();
     let options = NegotiateOptions::for_user("ä &/=").entra_strategy(EntraStrategy::GenerateToken);
@@ -280,7 +280,7 @@ async fn a_connection_gets_new_credentials() {
     })
     .await;
     let hub = fake.key_client().hub("chat").unwrap();
-    let service = endpoint(hub.clone()).with_refresh();
+    let service = endpoint(hub.clone()).authentication_refresh();
     let (status, answer) = post(service.clone(), "/chat/negotiate", None).await;
     // What is left of the current second is not promised.
     let lasts_15_minutes =
@@ -368,14 +368,14 @@ async fn a_refused_refresh_says_why() {
             _ => all_well(seen),
         })
         .await;
-        let service = endpoint(fake.key_client().hub("chat").unwrap()).with_refresh();
+        let service = endpoint(fake.key_client().hub("chat").unwrap()).authentication_refresh();
         assert_eq!(post(service, "/chat/refresh", Some("c")).await, (status, json!({ "error": error })));
     }
     let over = NegotiateService::new(key_hub(), |_: &http::request::Parts| {
         alice().authentication_expiry(SystemTime::UNIX_EPOCH)
     });
     let expired = (401, json!({ "error": "invalid_token" }));
-    assert_eq!(post(over.clone().with_refresh(), "/chat/refresh", Some("c")).await, expired);
+    assert_eq!(post(over.clone().authentication_refresh(), "/chat/refresh", Some("c")).await, expired);
     assert_eq!(post(over, "/chat/negotiate", None).await, (401, json!({ "error": "Sign in again." })));
 }
 
@@ -392,7 +392,7 @@ async fn the_local_service_makes_tokens_by_role() {
     use hubwire::local::{EntraApplication, LocalService, Role};
 
     for (role, made_here) in [(Role::RestApiOwner, false), (Role::SignalRAppServer, true)] {
-        let application = EntraApplication::new("tenant-1", "app-1", "secret").with_role(role);
+        let application = EntraApplication::new("tenant-1", "app-1", "secret").role(role);
         let local = LocalService::builder().application(application).start().await.unwrap();
         let secret = ClientSecret::new("tenant-1", "app-1", "secret").authority(local.authority());
         let endpoint = ServiceEndpoint::new(local.endpoint(), secret).unwrap();

@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn application(client_id: &str, roles: &[Role]) -> EntraApplication {
     let application = EntraApplication::new(TENANT, client_id, SECRET);
-    roles.iter().fold(application, |application, &role| application.with_role(role))
+    roles.iter().fold(application, |application, &role| application.role(role))
 }
 
 pub(crate) fn now() -> u64 {

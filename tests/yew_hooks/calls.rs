@@ -1,6 +1,6 @@
 //! Calls of the hub, by a click.
 
-use hubwire::yew::{use_hub, use_hub_invoke};
+use hubwire::yew_hooks::{use_hub, use_hub_invoke};
 use yew::prelude::*;
 
 use crate::page::until;

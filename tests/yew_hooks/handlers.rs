@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use hubwire::yew::{use_hub_event, use_hub_handler, use_hub_invoke_handler};
+use hubwire::yew_hooks::{use_hub_event, use_hub_handler, use_hub_invoke_handler};
 use yew::prelude::*;
 
 use crate::{App, test};

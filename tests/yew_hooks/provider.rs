@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hubwire::yew::{use_hub_event, use_hub_handler};
+use hubwire::yew_hooks::{use_hub_event, use_hub_handler};
 use hubwire::{ConnectionEvent, ConnectionState, HubConnectionBuilder, RetryPolicy};
 use yew::prelude::*;
 
@@ -228,7 +228,7 @@ test! {
 
 #[component]
 fn States() -> Html {
-    let state = hubwire::yew::use_hub_state();
+    let state = hubwire::yew_hooks::use_hub_state();
     let seen = use_mut_ref(Vec::new);
     let error = if state.error.is_some() { "!" } else { "" };
     seen.borrow_mut().push(format!("{}{error}", state.connection));

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use hubwire::yew::use_hub_resource;
+use hubwire::yew_hooks::use_hub_resource;
 use yew::prelude::*;
 
 use crate::{App, test, url};

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use hubwire::yew::{
+use hubwire::yew_hooks::{
     HubProvider, use_hub, use_hub_event, use_hub_handler, use_hub_invoke, use_hub_invoke_handler,
     use_hub_resource, use_hub_state, use_hub_stream, use_hub_stream_handler,
 };

@@ -1,6 +1,6 @@
 //! Streams from the hub.
 
-use hubwire::yew::{use_hub_stream, use_hub_stream_handler};
+use hubwire::yew_hooks::{use_hub_stream, use_hub_stream_handler};
 use yew::prelude::*;
 
 use crate::page::until;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use hubwire::yew::{
+use hubwire::yew_hooks::{
     use_hub_as, use_hub_event, use_hub_handler_as, use_hub_invoke_as, use_hub_invoke_handler_as,
     use_hub_resource_as, use_hub_stream_as, use_hub_stream_handler_as,
 };

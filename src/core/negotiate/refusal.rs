@@ -131,7 +131,7 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!(reason.len(), crate::core::text::LIMIT);
+        assert_eq!(reason.len(), LIMIT);
     }
 
     #[test]

@@ -14,10 +14,10 @@ use crate::{
 /// use hubwire::local::{EntraApplication, Role};
 ///
 /// # let certificate_pem = String::new();
-/// let with_secret = EntraApplication::new("tenant-id", "client-id", "secret").with_role(Role::ServiceOwner);
-/// let with_certificate = EntraApplication::without_secret("tenant-id", "client-id").with_certificate(certificate_pem);
+/// let with_secret = EntraApplication::new("tenant-id", "client-id", "secret").role(Role::ServiceOwner);
+/// let with_certificate = EntraApplication::without_secret("tenant-id", "client-id").certificate(certificate_pem);
 /// let trusting =
-///     EntraApplication::without_secret("tenant-id", "client-id").with_trusted_managed_identity("identity-client-id");
+///     EntraApplication::without_secret("tenant-id", "client-id").trusted_managed_identity("identity-client-id");
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "an application has to be given to the builder of the service"]
@@ -60,7 +60,7 @@ impl EntraApplication {
 
     /// Registers a certificate, as a PEM text: the application may prove itself with assertions that its key signs.
     /// It can be called for several.
-    pub fn with_certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
+    pub fn certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
         match PublicCertificate::from_pem(pem.as_ref()) {
             Some(certificate) => self.certificates.push(certificate),
             None => self.has_invalid_certificate = true,
@@ -72,7 +72,7 @@ impl EntraApplication {
     /// which the key of the certificate signs. It can be called for several.
     ///
     /// Entra itself gets the keys from the issuer; here they are given, so that everything works offline.
-    pub fn with_federated_credential(
+    pub fn federated_credential(
         mut self,
         issuer: impl Into<String>,
         subject: impl Into<String>,
@@ -94,13 +94,13 @@ impl EntraApplication {
     /// Trusts a [managed identity](crate::local::LocalManagedIdentity) of the same local service, of any tenant, by its
     /// client id: the application may prove itself with tokens that it gets for `api://AzureADTokenExchange`, or for
     /// that audience's counterpart in another cloud.
-    pub fn with_trusted_managed_identity(mut self, client_id: impl Into<String>) -> Self {
+    pub fn trusted_managed_identity(mut self, client_id: impl Into<String>) -> Self {
         self.trusted_identities.push(client_id.into());
         self
     }
 
     /// Assigns a role. It can be called for several.
-    pub fn with_role(mut self, role: Role) -> Self {
+    pub fn role(mut self, role: Role) -> Self {
         if !self.roles.contains(&role) {
             self.roles.push(role);
         }
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn debug_hides_the_client_secret() {
-        let application = EntraApplication::new("t", "c", "hush").with_role(Role::ServiceOwner);
+        let application = EntraApplication::new("t", "c", "hush").role(Role::ServiceOwner);
         let shown = format!("{application:?}");
         assert!(shown.contains("ServiceOwner") && !shown.contains("hush"), "{shown}");
     }

@@ -15,7 +15,7 @@ use crate::{
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let identity = LocalManagedIdentity::system_assigned("tenant-id", "client-id").with_role(Role::ServiceOwner);
+/// let identity = LocalManagedIdentity::system_assigned("tenant-id", "client-id").role(Role::ServiceOwner);
 /// let local = LocalService::builder().managed_identity(identity).start().await?;
 ///
 /// let credential = ManagedIdentity::system_assigned().metadata_service(local.metadata_service());
@@ -46,18 +46,18 @@ impl LocalManagedIdentity {
     }
 
     /// Sets the object (principal) id.
-    pub fn with_object_id(self, id: impl Into<String>) -> Self {
+    pub fn object_id(self, id: impl Into<String>) -> Self {
         Self { object_id: id.into(), ..self }
     }
 
     /// Sets the resource id: `/subscriptions/…/userAssignedIdentities/…`.
-    pub fn with_resource_id(self, id: impl Into<String>) -> Self {
+    pub fn resource_id(self, id: impl Into<String>) -> Self {
         Self { resource_id: Some(id.into()), ..self }
     }
 
     /// Assigns a role at the service. It can be called for several.
-    pub fn with_role(self, role: Role) -> Self {
-        Self { application: self.application.with_role(role), ..self }
+    pub fn role(self, role: Role) -> Self {
+        Self { application: self.application.role(role), ..self }
     }
 }
 

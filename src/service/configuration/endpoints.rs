@@ -87,7 +87,7 @@ impl TryFrom<EndpointSettings> for ServiceEndpoint {
     fn try_from(settings: EndpointSettings) -> Result<Self, EndpointError> {
         let credential = settings.credential.into_credential(settings.authority.as_deref())?;
         let endpoint = Self::at(settings.addresses, credential)?;
-        Ok(endpoint.named(settings.name).with_role(settings.role).with_warnings(settings.warnings))
+        Ok(endpoint.named(settings.name).in_role(settings.role).with_warnings(settings.warnings))
     }
 }
 

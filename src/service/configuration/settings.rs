@@ -69,7 +69,7 @@ pub(in crate::service) const TRANSPORT_TYPES: [&str; 2] =
 /// | key | meaning |
 /// | --- | --- |
 /// | `type` | `primary` or `secondary` |
-/// | `clientEndpoint`, `serverEndpoint` | see [`ServiceEndpoint::with_client_endpoint`] and [`with_server_endpoint`] |
+/// | `clientEndpoint`, `serverEndpoint` | see [`ServiceEndpoint::client_endpoint`] and [`server_endpoint`] |
 /// | `tenantId`, `clientId`, `clientSecret` | an Entra application with a client secret |
 /// | `credential` = `managedidentity` | with `clientId`, `managedIdentityResourceId` or `managedIdentityObjectId`, or none of them |
 /// | `credential` = `workloadidentity` | with `tenantId`, `clientId`, `tokenFilePath`, else `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_FEDERATED_TOKEN_FILE` |
@@ -84,8 +84,8 @@ pub(in crate::service) const TRANSPORT_TYPES: [&str; 2] =
 /// [`ServiceClient::from_configuration`]: crate::service::ServiceClient::from_configuration
 /// [`ServiceClientBuilder::application_name`]: crate::service::ServiceClientBuilder::application_name
 /// [`ServiceClientBuilder::timeout`]: crate::service::ServiceClientBuilder::timeout
-/// [`ServiceEndpoint::with_client_endpoint`]: crate::service::ServiceEndpoint::with_client_endpoint
-/// [`with_server_endpoint`]: crate::service::ServiceEndpoint::with_server_endpoint
+/// [`ServiceEndpoint::client_endpoint`]: crate::service::ServiceEndpoint::client_endpoint
+/// [`server_endpoint`]: crate::service::ServiceEndpoint::server_endpoint
 ///
 /// Azure Functions set all of this as environment variables, in the portal and, from `local.settings.json`, on the
 /// developer's machine:
@@ -107,7 +107,7 @@ pub(in crate::service) const TRANSPORT_TYPES: [&str; 2] =
 ///     ("AzureSignalRConnectionString__clientSecret", "from a key vault"),
 ///     ("AzureSignalRConnectionString__tenantId", "contoso.onmicrosoft.com"),
 /// ];
-/// for configuration in [Configuration::new().with_json(local)?, Configuration::new().with_variables(portal)] {
+/// for configuration in [Configuration::new().json(local)?, Configuration::new().variables(portal)] {
 ///     let [endpoint] = &configuration.endpoints()?[..] else { unreachable!("one endpoint") };
 ///     assert_eq!(endpoint.endpoint(), "https://contoso.service.signalr.net");
 /// }
@@ -132,22 +132,22 @@ impl Configuration {
     /// The environment variables of this process.
     #[must_use]
     pub fn from_environment() -> Self {
-        Self::new().with_environment()
+        Self::new().environment()
     }
 
     /// Adds the environment variables of this process.
     #[must_use]
-    pub fn with_environment(self) -> Self {
+    pub fn environment(self) -> Self {
         let text = |(key, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((key.into_string().ok()?, value.into_string().ok()?))
         };
-        self.with_variables(std::env::vars_os().filter_map(text))
+        self.variables(std::env::vars_os().filter_map(text))
     }
 
     /// Adds settings as environment variables have them. App Service puts its connection strings under names such as
     /// `CUSTOMCONNSTR_AzureSignalRConnectionString`; those are read as `ConnectionStrings:AzureSignalRConnectionString`.
     #[must_use]
-    pub fn with_variables<K: AsRef<str>, V: Into<String>>(
+    pub fn variables<K: AsRef<str>, V: Into<String>>(
         self,
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -162,15 +162,15 @@ impl Configuration {
     }
 
     /// Adds the settings of a file, such as the `local.settings.json` of Azure Functions, as
-    /// [`with_json`](Self::with_json) does.
+    /// [`json`](Self::json) does.
     ///
     /// # Errors
     /// When the file cannot be read or is not a JSON object.
-    pub fn with_file(self, path: impl AsRef<Path>) -> Result<Self, ConfigurationError> {
+    pub fn file(self, path: impl AsRef<Path>) -> Result<Self, ConfigurationError> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigurationError::Unreadable { path: path.display().to_string(), source })?;
-        self.with_json(&text)
+        self.json(&text)
     }
 
     /// Adds settings in JSON: what is in `Values` and `ConnectionStrings` of a `local.settings.json`, or else the
@@ -179,7 +179,7 @@ impl Configuration {
     ///
     /// # Errors
     /// When the text is not a JSON object, or is encrypted.
-    pub fn with_json(mut self, text: &str) -> Result<Self, ConfigurationError> {
+    pub fn json(mut self, text: &str) -> Result<Self, ConfigurationError> {
         // The error of a parser may quote the text, so only its place is kept.
         let parsed: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
             ConfigurationError::InvalidJson { line: error.line(), column: error.column() }

@@ -85,7 +85,7 @@ impl ConnectedEndpoint {
                 (SigningKeys::Fixed(Arc::clone(&key)), RestCredential::Key(key))
             }
             Kind::Token(source) => {
-                let (source, scope) = (Arc::clone(source), endpoint.scope().to_owned());
+                let (source, scope) = (Arc::clone(source), endpoint.token_scope().to_owned());
                 let tokens = token_cache(source, http, scope, setup.credential_timeout);
                 let url = format!("{}api/v1/auth/accessKey", endpoint.server_base());
                 let exchange = Exchange {

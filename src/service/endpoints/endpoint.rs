@@ -128,7 +128,7 @@ impl ServiceEndpoint {
     ///
     /// # Errors
     /// When the address is not an https URL (or an http URL of this machine).
-    pub fn with_client_endpoint(mut self, url: &str) -> Result<Self, EndpointError> {
+    pub fn client_endpoint(mut self, url: &str) -> Result<Self, EndpointError> {
         self.addresses.client_endpoint = Some(checked_url(url, "client endpoint")?);
         Ok(self)
     }
@@ -137,7 +137,7 @@ impl ServiceEndpoint {
     ///
     /// # Errors
     /// When the address is not an https URL (or an http URL of this machine).
-    pub fn with_server_endpoint(mut self, url: &str) -> Result<Self, EndpointError> {
+    pub fn server_endpoint(mut self, url: &str) -> Result<Self, EndpointError> {
         self.addresses.server_endpoint = Some(checked_url(url, "server endpoint")?);
         Ok(self)
     }
@@ -151,12 +151,12 @@ impl ServiceEndpoint {
     /// Makes it a secondary endpoint, which takes over while no primary one is online.
     #[must_use]
     pub fn secondary(self) -> Self {
-        self.with_role(EndpointRole::Secondary)
+        self.in_role(EndpointRole::Secondary)
     }
 
     /// Makes it a primary endpoint, which it is by default, or a secondary one.
     #[must_use]
-    pub fn with_role(self, role: EndpointRole) -> Self {
+    pub fn in_role(self, role: EndpointRole) -> Self {
         Self { role, ..self }
     }
 
@@ -169,7 +169,7 @@ impl ServiceEndpoint {
 
     /// Asks Entra for tokens of another scope than `https://signalr.azure.com/.default`.
     #[must_use]
-    pub fn with_scope(self, scope: impl Into<String>) -> Self {
+    pub fn scope(self, scope: impl Into<String>) -> Self {
         Self { scope: scope.into(), ..self }
     }
 
@@ -215,7 +215,7 @@ impl ServiceEndpoint {
         Self { warnings, ..self }
     }
 
-    pub(in crate::service) fn scope(&self) -> &str {
+    pub(in crate::service) fn token_scope(&self) -> &str {
         &self.scope
     }
 

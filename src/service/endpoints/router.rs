@@ -189,7 +189,7 @@ mod tests {
         let status = |&(name, role, weight): &(&str, EndpointRole, u32)| {
             let endpoint = ServiceEndpoint::new(&format!("https://{name}"), AccessKey::new("k"));
             let endpoint = endpoint.unwrap_or_else(|error| panic!("{error}"));
-            let endpoint = endpoint.named(name).with_role(role).weighted(weight);
+            let endpoint = endpoint.named(name).in_role(role).weighted(weight);
             let connected = ConnectedEndpoint::new(endpoint, &Setup::default());
             EndpointStatus(connected.unwrap_or_else(|error| panic!("{error}")))
         };

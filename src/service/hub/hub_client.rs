@@ -68,21 +68,21 @@ impl HubClient {
     /// use hubwire::Binary;
     ///
     /// # async fn example(hub: hubwire::service::HubClient) -> Result<(), hubwire::service::ServiceError> {
-    /// let hub = hub.with_messagepack();
+    /// let hub = hub.message_pack();
     /// hub.all().send("ReceivePicture", (Binary(vec![0x89, 0x50]),)).await?;
     /// # Ok(())
     /// # }
     /// ```
     #[cfg(feature = "msgpack")]
     #[must_use]
-    pub fn with_messagepack(self) -> Self {
+    pub fn message_pack(self) -> Self {
         Self(Hub { binary: true, ..self.0 })
     }
 
     /// Chooses among several endpoints in another way than the client's other hubs do, such as for a part of the
     /// endpoints only.
     #[must_use]
-    pub fn with_router(self, router: impl EndpointRouter + 'static) -> Self {
+    pub fn router(self, router: impl EndpointRouter + 'static) -> Self {
         Self(Hub { router: Arc::new(router), ..self.0 })
     }
 
@@ -117,7 +117,7 @@ impl HubClient {
     /// the connection does it.
     ///
     /// Part of the authentication refresh of .NET 11 (version 2026-07-01 of the REST API);
-    /// [`NegotiateService::with_refresh`](crate::service::NegotiateService::with_refresh) is the endpoint for it. Needs the
+    /// [`NegotiateService::authentication_refresh`](crate::service::NegotiateService::authentication_refresh) is the endpoint for it. Needs the
     /// role "SignalR REST API Owner" or "SignalR Service Owner", besides what [`negotiate`](Self::negotiate) needs.
     ///
     /// # Errors

@@ -3,12 +3,12 @@
 //! A [`NegotiateService`](crate::service::NegotiateService) answers clients that want to connect, a
 //! [`NegotiateRejection`](crate::service::NegotiateRejection) refuses one. Both, like the
 //! [`UpstreamRouter`](crate::service::upstream::UpstreamRouter), are for any framework that takes `tower` services;
-//! `hubwire::axum` and `hubwire::actix` (features of those names) adapt them.
+//! `hubwire::axum_routes` and `hubwire::actix_routes` (features `axum` and `actix`) adapt them.
 
 #[cfg(feature = "actix")]
-pub mod actix;
+pub mod actix_routes;
 #[cfg(feature = "axum")]
-pub mod axum;
+pub mod axum_routes;
 mod cors;
 pub(super) mod endpoint;
 pub(super) mod tower;

@@ -24,7 +24,7 @@ use crate::service::{
 /// Answers `POST …/negotiate` of a SignalR client: it sends the client on to Azure SignalR Service.
 ///
 /// Mount it at the hub's path with `/negotiate` behind it, and with `/refresh` too when it
-/// [refreshes](Self::with_refresh). The handler decides from the head of the request who the
+/// [refreshes](Self::authentication_refresh). The handler decides from the head of the request who the
 /// client is, and gives [`NegotiateOptions`] or a `Result` of them and a [`NegotiateRejection`]. It must
 /// authenticate the client: every client that gets an answer can connect.
 ///
@@ -73,7 +73,7 @@ impl<F> NegotiateService<F> {
     /// Off by default: it needs version 2026-07-01 of the service's REST API and clients of .NET 11 or of this
     /// crate. Source: [authentication refresh](https://github.com/Azure/azure-signalr/issues/2282).
     #[must_use]
-    pub fn with_refresh(mut self) -> Self {
+    pub fn authentication_refresh(mut self) -> Self {
         Arc::make_mut(&mut self.endpoint).refreshes = true;
         self
     }

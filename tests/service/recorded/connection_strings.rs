@@ -146,8 +146,8 @@ fn address_and_credential(case: &Value) -> Checked {
         endpoint = endpoint.secondary();
     }
     let endpoint = endpoint
-        .with_client_endpoint(field("client_endpoint"))
-        .and_then(|endpoint| endpoint.with_server_endpoint(field("server_endpoint")))
+        .client_endpoint(field("client_endpoint"))
+        .and_then(|endpoint| endpoint.server_endpoint(field("server_endpoint")))
         .map_err(text)?;
     same("endpoint", &json!(endpoint.endpoint()), &recorded["endpoint"])?;
     same("name", &json!(endpoint.name()), &recorded["name"])?;
@@ -162,9 +162,9 @@ async fn replaced_addresses(case: &Value, key: &str) -> Checked {
     let fake = fakes::Fake::start(fakes::all_well).await;
     let endpoint = ServiceEndpoint::from_connection_string(string)
         .and_then(|endpoint| {
-            endpoint.with_client_endpoint(recorded["client_endpoint"].as_str().unwrap_or_default())
+            endpoint.client_endpoint(recorded["client_endpoint"].as_str().unwrap_or_default())
         })
-        .and_then(|endpoint| endpoint.with_server_endpoint(&fake.url))
+        .and_then(|endpoint| endpoint.server_endpoint(&fake.url))
         .map_err(text)?;
     let client = ServiceClient::builder().endpoint(endpoint).build().map_err(text)?;
     let hub = client.hub("chat").map_err(text)?;

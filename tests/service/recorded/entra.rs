@@ -296,8 +296,8 @@ async fn server_endpoint(case: &Value) -> Checked {
     let (url, seen) = serve(requests).await;
     let credential = Arc::new(Credential::default());
     let endpoint = ServiceEndpoint::new(&fakes::nobody(), Arc::clone(&credential))
-        .and_then(|endpoint| endpoint.with_server_endpoint(&format!("{url}/sub")))
-        .and_then(|endpoint| endpoint.with_client_endpoint("https://c.example.com"))
+        .and_then(|endpoint| endpoint.server_endpoint(&format!("{url}/sub")))
+        .and_then(|endpoint| endpoint.client_endpoint("https://c.example.com"))
         .map_err(text)?;
     let client = ServiceClient::builder().endpoint(endpoint).build().map_err(text)?;
     let hub = client.hub("chat").map_err(text)?;

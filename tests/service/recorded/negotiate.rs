@@ -143,7 +143,7 @@ async fn app_server(case: &Case) -> Checked {
     let at = |fake: &Fake| ServiceEndpoint::new(&fake.url, AccessKey::new(&case.key)).unwrap();
     let mut endpoint = at(&a);
     if !base.starts_with(&a.url) {
-        endpoint = endpoint.with_client_endpoint(base).map_err(text)?;
+        endpoint = endpoint.client_endpoint(base).map_err(text)?;
     }
     let mut builder = ServiceClient::builder().endpoint(endpoint).application_name(application);
     if recorded["requests_port_b"].is_array() {

@@ -25,7 +25,7 @@ pub(super) async fn check(case: &Case) -> Checked {
     let endpoint = ServiceEndpoint::new(&url, AccessKey::new(&case.key)).map_err(text)?;
     let client = ServiceClient::builder().endpoint(endpoint).build().map_err(text)?;
     let hub = client.hub("chat").map_err(text)?;
-    let hub = if request["body"]["json"].is_null() { hub.with_messagepack() } else { hub };
+    let hub = if request["body"]["json"].is_null() { hub.message_pack() } else { hub };
     let Some(sent) = send(&hub, case.name(), recorded).await else { return Ok(Verdict::Unknown) };
     sent.map_err(text)?;
     let made = seen.try_recv().map_err(|_| "nothing was sent")?;

@@ -1,6 +1,6 @@
 //! The app of `bare_leptos.rs`, live: what it weighs more is hubwire (`cargo xtask sizes`).
 
-use hubwire::leptos::{provide_hub, use_hub_event, use_hub_invoke};
+use hubwire::leptos_hooks::{provide_hub, use_hub_event, use_hub_invoke};
 use leptos::prelude::*;
 
 #[component]

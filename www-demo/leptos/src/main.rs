@@ -1,6 +1,6 @@
 //! A chat and a live clock in Leptos.
 
-use hubwire::leptos::{provide_hub, use_hub_event, use_hub_handler, use_hub_invoke, use_hub_state};
+use hubwire::leptos_hooks::{provide_hub, use_hub_event, use_hub_handler, use_hub_invoke, use_hub_state};
 use hubwire::{ConnectionState, ErrorChain};
 use leptos::prelude::*;
 
@@ -32,7 +32,7 @@ fn App() -> impl IntoView {
 
 #[component]
 fn Room() -> impl IntoView {
-    provide_hub(&format!("/chat?user={NAME}"), |hub| hub);
+    provide_hub(format!("/chat?user={NAME}"), |hub| hub);
     view! { <Status /> <Clock /> <Chat /> }
 }
 

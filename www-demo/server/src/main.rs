@@ -54,21 +54,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
 
     let application = EntraApplication::new(TENANT, APPLICATION, SECRET)
-        .with_role(Role::SignalRAppServer)
-        .with_role(Role::RestApiOwner);
+        .role(Role::SignalRAppServer)
+        .role(Role::RestApiOwner);
     let upstream = format!("http://{address}/upstream");
     let local = LocalService::builder().application(application).upstream(upstream).start().await?;
     let network = Network::start(local.port()).await?;
 
     // On Azure: the resource's own endpoint, and no authority.
     let credential = ClientSecret::new(TENANT, APPLICATION, SECRET).authority(local.authority());
-    let endpoint =
-        ServiceEndpoint::new(local.endpoint(), credential)?.with_client_endpoint(network.origin())?;
+    let endpoint = ServiceEndpoint::new(local.endpoint(), credential)?.client_endpoint(network.origin())?;
     let hub = ServiceClient::builder().endpoint(endpoint).build()?.hub("chat")?;
     let room = Arc::new(Room::new(hub.clone()));
 
     let app = Router::new()
-        .merge(hubwire::axum::negotiate("/chat", hub, options))
+        .merge(hubwire::axum_routes::negotiate("/chat", hub, options))
         .route("/chat/messages", post(publish).with_state(room.clone()))
         .route_service("/upstream", room.upstream(&AccessKey::new(LocalService::EMULATOR_ACCESS_KEY)))
         .route("/trouble", post(make_trouble).with_state(network.clone()))

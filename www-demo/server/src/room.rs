@@ -67,7 +67,7 @@ pub(crate) struct Room {
 impl Room {
     pub(crate) fn new(hub: HubClient) -> Self {
         // Files are bytes, which JSON alone could not say to clients of MessagePack.
-        let hub = hub.with_messagepack();
+        let hub = hub.message_pack();
         let (messages, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { hub, present: Mutex::default(), publishing: tokio::sync::Mutex::default(), messages, bytes }
     }

@@ -1,6 +1,6 @@
 //! The app of `bare_yew.rs`, live: what it weighs more is hubwire (`cargo xtask sizes`).
 
-use hubwire::yew::{HubProvider, use_hub_event, use_hub_invoke};
+use hubwire::yew_hooks::{HubProvider, use_hub_event, use_hub_invoke};
 use yew::prelude::*;
 
 #[component]

@@ -1,6 +1,6 @@
 //! A chat and a live clock in Yew.
 
-use hubwire::yew::{HubProvider, use_hub_event, use_hub_handler, use_hub_invoke, use_hub_state};
+use hubwire::yew_hooks::{HubProvider, use_hub_event, use_hub_handler, use_hub_invoke, use_hub_state};
 use hubwire::{ConnectionState, ErrorChain};
 use web_sys::HtmlInputElement;
 use yew::prelude::*;

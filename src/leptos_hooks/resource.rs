@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::client::{CallError, HubConnection};
 use crate::core::client::ConnectionError;
-use crate::leptos::inputs::ReactiveArguments;
-use crate::leptos::provider::{Provided, in_browser};
+use crate::leptos_hooks::inputs::ReactiveArguments;
+use crate::leptos_hooks::provider::{Provided, in_browser};
 use crate::platform::MaybeSend;
 use crate::typed::TypedHub;
 
@@ -29,7 +29,7 @@ use crate::typed::TypedHub;
 /// Where there is no [`provide_hub`](super::provide_hub).
 ///
 /// ```
-/// use hubwire::leptos::use_hub_resource;
+/// use hubwire::leptos_hooks::use_hub_resource;
 /// use leptos::prelude::*;
 ///
 /// #[component]
@@ -66,7 +66,7 @@ where
 /// Where there is no [`provide_hub`](super::provide_hub).
 ///
 /// ```
-/// use hubwire::leptos::use_hub_resource_as;
+/// use hubwire::leptos_hooks::use_hub_resource_as;
 /// use leptos::prelude::*;
 ///
 /// hubwire::hub! {

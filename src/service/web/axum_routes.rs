@@ -9,14 +9,14 @@ use crate::service::{
 };
 
 /// A router for a hub at `path`: `POST {path}/negotiate`, and `POST {path}/refresh` for services
-/// [that refresh](NegotiateService::with_refresh). See [`NegotiateService`] for what the
+/// [that refresh](NegotiateService::authentication_refresh). See [`NegotiateService`] for what the
 /// handler does.
 ///
 /// ```
 /// use hubwire::service::{HubClient, NegotiateOptions, NegotiateRejection};
 ///
 /// fn app(hub: HubClient) -> axum::Router {
-///     axum::Router::new().merge(hubwire::axum::negotiate("/chat", hub, |parts| {
+///     axum::Router::new().merge(hubwire::axum_routes::negotiate("/chat", hub, |parts| {
 ///         let user = parts.headers.get("x-user").and_then(|value| value.to_str().ok());
 ///         user.map(NegotiateOptions::for_user).ok_or_else(NegotiateRejection::unauthorized)
 ///     }))

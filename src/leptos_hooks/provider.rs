@@ -88,7 +88,7 @@ pub(super) fn spawn(task: impl Future<Output = ()> + 'static) -> Job {
 /// choose the protocol:
 ///
 /// ```
-/// use hubwire::leptos::provide_hub;
+/// use hubwire::leptos_hooks::provide_hub;
 /// use leptos::prelude::*;
 ///
 /// # async fn fetch_token() -> std::io::Result<String> { Ok(String::new()) }
@@ -105,7 +105,7 @@ pub(super) fn spawn(task: impl Future<Output = ()> + 'static) -> Job {
 /// and handlers, streams and resources of all components follow. The same goes for signals that `setup` reads:
 ///
 /// ```
-/// use hubwire::leptos::provide_hub;
+/// use hubwire::leptos_hooks::provide_hub;
 /// use leptos::prelude::*;
 ///
 /// #[component]
@@ -123,15 +123,15 @@ pub(super) fn spawn(task: impl Future<Output = ()> + 'static) -> Job {
 ///
 /// ```
 /// use std::convert::Infallible;
-/// use hubwire::leptos::HubProvider;
+/// use hubwire::leptos_hooks::HubProvider;
 /// use leptos::prelude::*;
 ///
 /// #[component]
 /// fn App() -> impl IntoView {
 ///     let (token, set_token) = signal(None::<String>);
 ///     HubProvider::new("/chat")
-///         .with_enabled(move || token.read().is_some())
-///         .with_setup(move |hub| {
+///         .enabled(move || token.read().is_some())
+///         .setup(move |hub| {
 ///             hub.with_access_token(move || async move {
 ///                 Ok::<_, Infallible>(token.get_untracked().unwrap_or_default())
 ///             })
@@ -144,19 +144,19 @@ pub fn provide_hub<M>(
     url: impl IntoReactiveValue<Signal<String>, M>,
     setup: impl Fn(HubConnectionBuilder) -> HubConnectionBuilder + MaybeSend + MaybeSync + 'static,
 ) -> Hub {
-    HubProvider::new(url).with_setup(setup).provide()
+    HubProvider::new(url).setup(setup).provide()
 }
 
 /// A connection to a hub that components share: [`provide_hub`] with every option.
 ///
 /// ```
-/// use hubwire::leptos::{HubProvider, use_hub_event};
+/// use hubwire::leptos_hooks::{HubProvider, use_hub_event};
 /// use leptos::prelude::*;
 ///
 /// #[component]
 /// fn App() -> impl IntoView {
 ///     let (live, set_live) = signal(false);
-///     HubProvider::new("/prices").with_enabled(live).provide();
+///     HubProvider::new("/prices").enabled(live).provide();
 ///     let price = use_hub_event::<f64>("Price");
 ///     view! {
 ///         <button on:click=move |_| set_live.set(!live.get())>"live"</button>
@@ -180,7 +180,7 @@ impl HubProvider {
 
 impl<F> HubProvider<F> {
     /// Sets up the connection: tokens, protocol, retries. See [`provide_hub`].
-    pub fn with_setup<S>(self, setup: S) -> HubProvider<S>
+    pub fn setup<S>(self, setup: S) -> HubProvider<S>
     where
         S: Fn(HubConnectionBuilder) -> HubConnectionBuilder + MaybeSend + MaybeSync + 'static,
     {
@@ -191,7 +191,7 @@ impl<F> HubProvider<F> {
     ///
     /// It connects when this becomes `true`, and disconnects when it becomes `false`. In between, [`Hub::start`] and
     /// [`Hub::stop`] do the same by hand.
-    pub fn with_enabled<M>(self, enabled: impl IntoReactiveValue<Signal<bool>, M>) -> Self {
+    pub fn enabled<M>(self, enabled: impl IntoReactiveValue<Signal<bool>, M>) -> Self {
         Self { enabled: enabled.into_reactive_value(), ..self }
     }
 }
@@ -263,7 +263,7 @@ impl<F> fmt::Debug for HubProvider<F> {
 /// Where there is no [`provide_hub`] above.
 ///
 /// ```
-/// use hubwire::leptos::use_hub;
+/// use hubwire::leptos_hooks::use_hub;
 /// use leptos::prelude::*;
 /// use leptos::task::spawn_local;
 ///
@@ -292,7 +292,7 @@ pub fn use_hub() -> Hub {
 /// Where there is no [`provide_hub`].
 ///
 /// ```
-/// use hubwire::leptos::use_hub_state;
+/// use hubwire::leptos_hooks::use_hub_state;
 /// use leptos::prelude::*;
 ///
 /// #[component]
@@ -320,7 +320,7 @@ pub fn use_hub_state() -> ReadSignal<HubState> {
 /// Where there is no [`provide_hub`].
 ///
 /// ```
-/// use hubwire::leptos::use_hub_as;
+/// use hubwire::leptos_hooks::use_hub_as;
 /// use leptos::prelude::*;
 /// use leptos::task::spawn_local;
 ///

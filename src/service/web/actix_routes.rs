@@ -18,7 +18,7 @@ use crate::service::{
 };
 
 /// `POST {path}/negotiate` for a hub at `path`, and `POST {path}/refresh` for services
-/// [that refresh](NegotiateService::with_refresh), for `App::configure`. See [`NegotiateService`] for what the handler
+/// [that refresh](NegotiateService::authentication_refresh), for `App::configure`. See [`NegotiateService`] for what the handler
 /// does.
 ///
 /// ```
@@ -26,7 +26,7 @@ use crate::service::{
 /// use hubwire::service::{HubClient, NegotiateOptions, NegotiateRejection};
 ///
 /// fn app(hub: HubClient) {
-///     let app = App::new().configure(hubwire::actix::negotiate("/chat", hub, |parts| {
+///     let app = App::new().configure(hubwire::actix_routes::negotiate("/chat", hub, |parts| {
 ///         let user = parts.headers.get("x-user").and_then(|value| value.to_str().ok());
 ///         user.map(NegotiateOptions::for_user).ok_or_else(NegotiateRejection::unauthorized)
 ///     }));
@@ -80,7 +80,7 @@ where
 /// use hubwire::service::upstream::UpstreamRouter;
 ///
 /// fn app(upstream: UpstreamRouter) {
-///     let app = App::new().configure(hubwire::actix::upstream("/upstream", upstream));
+///     let app = App::new().configure(hubwire::actix_routes::upstream("/upstream", upstream));
 /// }
 /// ```
 pub fn upstream(path: &str, router: UpstreamRouter) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {

@@ -3,7 +3,7 @@
 //! A [`HubProvider`] holds a connection; the components in it show what comes:
 //!
 //! ```
-//! use hubwire::yew::{HubProvider, use_hub_event};
+//! use hubwire::yew_hooks::{HubProvider, use_hub_event};
 //! use yew::prelude::*;
 //!
 //! #[component]

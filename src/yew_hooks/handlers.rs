@@ -11,7 +11,7 @@ use crate::client::{Ask, Feed, Subscription};
 use crate::front_end::Hub;
 use crate::platform::MaybeSend;
 use crate::typed::TypedHub;
-use crate::yew::{spawn, use_hub, use_latest};
+use crate::yew_hooks::{spawn, use_hub, use_latest};
 use crate::{HubConnection, client};
 
 /// What the server's last call of a method brought; `None` before the first. The component is rendered again with
@@ -22,10 +22,10 @@ use crate::{HubConnection, client};
 /// [`HubConnection::on`](crate::HubConnection::on).
 ///
 /// # Panics
-/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+/// Outside of a [`HubProvider`](crate::yew_hooks::HubProvider).
 ///
 /// ```
-/// use hubwire::yew::use_hub_event;
+/// use hubwire::yew_hooks::use_hub_event;
 /// use yew::prelude::*;
 ///
 /// #[component]
@@ -61,10 +61,10 @@ where
 /// `T` is what it is in [`use_hub_event`].
 ///
 /// # Panics
-/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+/// Outside of a [`HubProvider`](crate::yew_hooks::HubProvider).
 ///
 /// ```
-/// use hubwire::yew::use_hub_handler;
+/// use hubwire::yew_hooks::use_hub_handler;
 /// use yew::prelude::*;
 ///
 /// #[component]
@@ -94,10 +94,10 @@ where
 /// since it runs once for a connection; the second sees the state of the last rendering.
 ///
 /// # Panics
-/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+/// Outside of a [`HubProvider`](crate::yew_hooks::HubProvider).
 ///
 /// ```
-/// use hubwire::yew::use_hub_handler_as;
+/// use hubwire::yew_hooks::use_hub_handler_as;
 /// use yew::prelude::*;
 ///
 /// hubwire::hub! {
@@ -160,10 +160,10 @@ fn use_calls<D, T, F>(
 /// [`HubConnection::on_invoke`](crate::HubConnection::on_invoke).
 ///
 /// # Panics
-/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+/// Outside of a [`HubProvider`](crate::yew_hooks::HubProvider).
 ///
 /// ```
-/// use hubwire::yew::use_hub_invoke_handler;
+/// use hubwire::yew_hooks::use_hub_invoke_handler;
 /// use yew::prelude::*;
 ///
 /// #[component]
@@ -193,10 +193,10 @@ where
 /// As [`use_hub_invoke_handler`], by the typed handle that [`hub!`](crate::hub) makes, like [`use_hub_handler_as`].
 ///
 /// # Panics
-/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+/// Outside of a [`HubProvider`](crate::yew_hooks::HubProvider).
 ///
 /// ```
-/// use hubwire::yew::use_hub_invoke_handler_as;
+/// use hubwire::yew_hooks::use_hub_invoke_handler_as;
 /// use yew::prelude::*;
 ///
 /// hubwire::hub! {

@@ -3,7 +3,7 @@
 //! [`provide_hub`] opens a connection; the components under it show what comes:
 //!
 //! ```
-//! use hubwire::leptos::{provide_hub, use_hub_event};
+//! use hubwire::leptos_hooks::{provide_hub, use_hub_event};
 //! use leptos::prelude::*;
 //!
 //! #[component]

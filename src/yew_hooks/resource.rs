@@ -14,7 +14,7 @@ use crate::core::client::ConnectionState;
 use crate::front_end::{Hub, Job, until_dropped};
 use crate::platform::MaybeSend;
 use crate::typed::TypedHub;
-use crate::yew::{use_hub, use_hub_state};
+use crate::yew_hooks::{use_hub, use_hub_state};
 
 /// The result of a method, for a component in a `<Suspense>`: its fallback is shown while a connection is on its way and
 /// while the result is awaited. The method is called when there is a connection, again after a reconnect, and when the
@@ -23,16 +23,16 @@ use crate::yew::{use_hub, use_hub_state};
 /// It gives
 ///
 /// - `None` where nothing is on its way: in the first rendering, on a server that renders the page, while the provider is
-///   not [`enabled`](crate::yew::HubProviderProps::enabled), and after [`Hub::stop`]. The first rendering in the browser
+///   not [`enabled`](crate::yew_hooks::HubProviderProps::enabled), and after [`Hub::stop`]. The first rendering in the browser
 ///   is the server's, so that hydration fits; browsers do not get to show it where no server has rendered the page.
 /// - `Some(Err(CallError::Connection(_)))` when the connection has ended, or cannot be made, and will not be tried again;
 ///   a call that was pending when the connection was lost is made again.
 ///
 /// # Panics
-/// Outside of a [`HubProvider`](crate::yew::HubProvider). Yew panics where there is no `<Suspense>`.
+/// Outside of a [`HubProvider`](crate::yew_hooks::HubProvider). Yew panics where there is no `<Suspense>`.
 ///
 /// ```
-/// use hubwire::yew::use_hub_resource;
+/// use hubwire::yew_hooks::use_hub_resource;
 /// use yew::prelude::*;
 ///
 /// #[derive(PartialEq, Properties)]
@@ -82,7 +82,7 @@ async fn call_by_name<R: DeserializeOwned + MaybeSend + 'static>(
 /// As [`use_hub_resource`].
 ///
 /// ```
-/// use hubwire::yew::use_hub_resource_as;
+/// use hubwire::yew_hooks::use_hub_resource_as;
 /// use yew::prelude::*;
 ///
 /// hubwire::hub! {

@@ -8,17 +8,17 @@ use crate::client::{CallError, HubConnection, HubStream};
 use crate::front_end::{StreamEnd, StreamEvent, StreamState, follow_items};
 use crate::platform::MaybeSend;
 use crate::typed::TypedHub;
-use crate::yew::{spawn, use_hub, use_latest};
+use crate::yew_hooks::{spawn, use_hub, use_latest};
 
 /// The items of a stream from the hub: the last one, and whether there will be more. It begins when there is a
 /// connection, and again after a reconnect. When the method or the arguments are others than in the last rendering, the
 /// stream is cancelled and another begins; it is cancelled with the component as well.
 ///
 /// # Panics
-/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+/// Outside of a [`HubProvider`](crate::yew_hooks::HubProvider).
 ///
 /// ```
-/// use hubwire::yew::use_hub_stream;
+/// use hubwire::yew_hooks::use_hub_stream;
 /// use yew::prelude::*;
 ///
 /// #[component]
@@ -43,10 +43,10 @@ where
 /// they change.
 ///
 /// # Panics
-/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+/// Outside of a [`HubProvider`](crate::yew_hooks::HubProvider).
 ///
 /// ```
-/// use hubwire::yew::use_hub_stream_as;
+/// use hubwire::yew_hooks::use_hub_stream_as;
 /// use yew::prelude::*;
 ///
 /// hubwire::hub! {
@@ -80,10 +80,10 @@ where
 /// first one on, whatever that is for this method.
 ///
 /// # Panics
-/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+/// Outside of a [`HubProvider`](crate::yew_hooks::HubProvider).
 ///
 /// ```
-/// use hubwire::yew::use_hub_stream_handler;
+/// use hubwire::yew_hooks::use_hub_stream_handler;
 /// use yew::prelude::*;
 ///
 /// #[component]
@@ -119,10 +119,10 @@ where
 /// As [`use_hub_stream_handler`], by the typed handle that [`hub!`](crate::hub) makes, like [`use_hub_stream_as`].
 ///
 /// # Panics
-/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+/// Outside of a [`HubProvider`](crate::yew_hooks::HubProvider).
 ///
 /// ```
-/// use hubwire::yew::use_hub_stream_handler_as;
+/// use hubwire::yew_hooks::use_hub_stream_handler_as;
 /// use yew::prelude::*;
 ///
 /// hubwire::hub! {

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use crate::client::{CallError, HubConnection, HubStream};
 use crate::front_end::{StreamEnd, StreamState, end_of, read};
-use crate::leptos::inputs::ReactiveArguments;
-use crate::leptos::provider::{Provided, in_browser, spawn};
+use crate::leptos_hooks::inputs::ReactiveArguments;
+use crate::leptos_hooks::provider::{Provided, in_browser, spawn};
 use crate::platform::MaybeSend;
 use crate::typed::TypedHub;
 
@@ -22,7 +22,7 @@ use crate::typed::TypedHub;
 /// Where there is no [`provide_hub`](super::provide_hub).
 ///
 /// ```
-/// use hubwire::leptos::use_hub_stream;
+/// use hubwire::leptos_hooks::use_hub_stream;
 /// use leptos::prelude::*;
 ///
 /// #[component]
@@ -50,7 +50,7 @@ where
 /// Where there is no [`provide_hub`](super::provide_hub).
 ///
 /// ```
-/// use hubwire::leptos::use_hub_stream_as;
+/// use hubwire::leptos_hooks::use_hub_stream_as;
 /// use leptos::prelude::*;
 ///
 /// hubwire::hub! {
@@ -93,7 +93,7 @@ where
 /// Where there is no [`provide_hub`](super::provide_hub).
 ///
 /// ```
-/// use hubwire::leptos::use_hub_stream_handler;
+/// use hubwire::leptos_hooks::use_hub_stream_handler;
 /// use leptos::prelude::*;
 ///
 /// #[component]
@@ -125,7 +125,7 @@ where
 /// Where there is no [`provide_hub`](super::provide_hub).
 ///
 /// ```
-/// use hubwire::leptos::use_hub_stream_handler_as;
+/// use hubwire::leptos_hooks::use_hub_stream_handler_as;
 /// use leptos::prelude::*;
 ///
 /// hubwire::hub! {

@@ -14,15 +14,15 @@ use crate::client::CallError;
 use crate::front_end::{Hub, Job, until_dropped};
 use crate::platform::MaybeSend;
 use crate::typed::TypedHub;
-use crate::yew::use_hub;
+use crate::yew_hooks::use_hub;
 
 /// Calls of a method, one at a time, for a button or a form.
 ///
 /// # Panics
-/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+/// Outside of a [`HubProvider`](crate::yew_hooks::HubProvider).
 ///
 /// ```
-/// use hubwire::yew::use_hub_invoke;
+/// use hubwire::yew_hooks::use_hub_invoke;
 /// use yew::prelude::*;
 ///
 /// #[component]
@@ -93,10 +93,10 @@ impl<R> fmt::Debug for UseHubInvoke<R> {
 /// program is compiled.
 ///
 /// # Panics
-/// Outside of a [`HubProvider`](crate::yew::HubProvider).
+/// Outside of a [`HubProvider`](crate::yew_hooks::HubProvider).
 ///
 /// ```
-/// use hubwire::yew::use_hub_invoke_as;
+/// use hubwire::yew_hooks::use_hub_invoke_as;
 /// use yew::prelude::*;
 ///
 /// hubwire::hub! {

@@ -6,7 +6,7 @@ use crate::HubConnectionBuilder;
 use crate::core::client::ConnectionError;
 use crate::front_end::{Hub, HubState, builder, watch};
 use crate::typed::TypedHub;
-use crate::yew::spawn;
+use crate::yew_hooks::spawn;
 
 /// The properties of a [`HubProvider`].
 #[derive(Debug, Clone, PartialEq, Properties)]
@@ -39,7 +39,7 @@ pub struct HubProviderProps {
 ///
 /// ```
 /// use hubwire::HubConnectionBuilder;
-/// use hubwire::yew::HubProvider;
+/// use hubwire::yew_hooks::HubProvider;
 /// use yew::prelude::*;
 ///
 /// #[component]
@@ -112,7 +112,7 @@ pub fn HubProvider(props: &HubProviderProps) -> Html {
 /// Outside of a [`HubProvider`].
 ///
 /// ```
-/// use hubwire::yew::use_hub;
+/// use hubwire::yew_hooks::use_hub;
 /// use yew::prelude::*;
 ///
 /// #[component]
@@ -143,7 +143,7 @@ pub fn use_hub() -> Hub {
 /// Outside of a [`HubProvider`].
 ///
 /// ```
-/// use hubwire::yew::use_hub_as;
+/// use hubwire::yew_hooks::use_hub_as;
 /// use yew::prelude::*;
 ///
 /// hubwire::hub! {
@@ -175,7 +175,7 @@ pub fn use_hub_as<H: TypedHub>() -> Result<H, ConnectionError> {
 /// Outside of a [`HubProvider`].
 ///
 /// ```
-/// use hubwire::yew::use_hub_state;
+/// use hubwire::yew_hooks::use_hub_state;
 /// use yew::prelude::*;
 ///
 /// #[component]

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::client::{InvokeHandler, Subscription};
 use crate::front_end::Unsubscribe;
-use crate::leptos::provider::{Provided, in_browser, spawn};
+use crate::leptos_hooks::provider::{Provided, in_browser, spawn};
 use crate::platform::MaybeSend;
 use crate::typed::TypedHub;
 
@@ -22,7 +22,7 @@ use crate::typed::TypedHub;
 /// Where there is no [`provide_hub`](super::provide_hub).
 ///
 /// ```
-/// use hubwire::leptos::use_hub_event;
+/// use hubwire::leptos_hooks::use_hub_event;
 /// use leptos::prelude::*;
 ///
 /// #[component]
@@ -60,7 +60,7 @@ where
 /// Where there is no [`provide_hub`](super::provide_hub).
 ///
 /// ```
-/// use hubwire::leptos::use_hub_handler;
+/// use hubwire::leptos_hooks::use_hub_handler;
 /// use leptos::prelude::*;
 ///
 /// #[component]
@@ -94,7 +94,7 @@ where
 /// Where there is no [`provide_hub`](super::provide_hub).
 ///
 /// ```
-/// use hubwire::leptos::use_hub_handler_as;
+/// use hubwire::leptos_hooks::use_hub_handler_as;
 /// use leptos::prelude::*;
 ///
 /// hubwire::hub! {
@@ -129,7 +129,7 @@ pub fn use_hub_handler_as<H: TypedHub>(register: impl Fn(H) -> Subscription + 's
 ///
 /// ```
 /// use std::convert::Infallible;
-/// use hubwire::leptos::use_hub_invoke_handler;
+/// use hubwire::leptos_hooks::use_hub_invoke_handler;
 /// use leptos::prelude::*;
 ///
 /// #[component]

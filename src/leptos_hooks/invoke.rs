@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::arguments::Arguments;
 use crate::client::CallError;
 use crate::front_end::{Job, until_dropped};
-use crate::leptos::provider::Provided;
+use crate::leptos_hooks::provider::Provided;
 use crate::typed::TypedHub;
 
 /// Calls of a method, one at a time, for a button or a form.
@@ -20,7 +20,7 @@ use crate::typed::TypedHub;
 /// Where there is no [`provide_hub`](super::provide_hub).
 ///
 /// ```
-/// use hubwire::leptos::use_hub_invoke;
+/// use hubwire::leptos_hooks::use_hub_invoke;
 /// use leptos::prelude::*;
 ///
 /// #[component]
@@ -76,7 +76,7 @@ impl<R: DeserializeOwned + Send + Sync + 'static> UseHubInvoke<R> {
 /// Where there is no [`provide_hub`](super::provide_hub).
 ///
 /// ```
-/// use hubwire::leptos::use_hub_invoke_as;
+/// use hubwire::leptos_hooks::use_hub_invoke_as;
 /// use leptos::prelude::*;
 ///
 /// hubwire::hub! {
