@@ -142,11 +142,9 @@ async fn tokens_and_headers_that_cannot_be_sent_are_named() {
 
 /// What the browser hides of a redirect is no reason to follow it.
 #[wasm_bindgen_test]
+#[ignore = "needs the reference hub"]
 async fn http_redirects_are_not_followed() {
-    let Some(base) = option_env!("HUBWIRE_TEST_HUB_URL") else {
-        wasm_bindgen_test::console_log!("SKIPPED: http_redirects_are_not_followed: no reference hub");
-        return;
-    };
+    let base = option_env!("HUBWIRE_TEST_HUB_URL").expect("HUBWIRE_TEST_HUB_URL names a reference hub");
     let error = refused(HubConnection::builder(format!("{base}/fault/status/302"))).await;
     let ConnectionError::Negotiate { source: NegotiateError::HttpRedirect { status, location }, .. } = &error
     else {

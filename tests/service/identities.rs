@@ -380,8 +380,9 @@ async fn a_chain_uses_the_first_that_is_there_and_remembers_it() {
 /// The part of the tests below that runs in a process of its own, whose environment can be set. It says which token
 /// the service got.
 #[tokio::test]
+#[ignore = "others run it in a process with an environment"]
 async fn in_another_process() {
-    let Ok(kind) = std::env::var("HUBWIRE_TEST_CREDENTIAL") else { return };
+    let kind = std::env::var("HUBWIRE_TEST_CREDENTIAL").expect("others set it");
     let credential: Credential = match kind.as_str() {
         "environment" => EnvironmentCredential::new().into(),
         "workload" => WorkloadIdentity::from_environment().unwrap().into(),
@@ -404,7 +405,7 @@ async fn in_another_process() {
 async fn elsewhere(kind: &str, variables: &[(&str, &str)]) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "identities::in_another_process", "--nocapture"])
+        .args(["--exact", "identities::in_another_process", "--ignored", "--nocapture"])
         .env("HUBWIRE_TEST_CREDENTIAL", kind);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AZURE_")) {
         command.env_remove(name);

@@ -167,7 +167,6 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
 }
 
 /// Most likely the system has no roots, as in a small container.
-#[cfg(feature = "client")]
 pub(super) const UNAVAILABLE: &str = "TLS cannot be set up; install the system's root certificates (`ca-certificates`), or \
                                       name a file of them in SSL_CERT_FILE";
 
