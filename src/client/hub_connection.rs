@@ -197,7 +197,7 @@ impl HubConnection {
             self.call(method, &arguments, jobs, uploads, ClientCall::Stream(subscriber)).await
         };
         let called = called.await.inspect_err(|error| span.fail(error))?;
-        Ok(stream(called, span))
+        Ok(stream((called, span)))
     }
 
     async fn call(

@@ -42,9 +42,12 @@ pub struct HubStream<T> {
     items: UnboundedReceiver<Delivery<T>>,
     backlog: Arc<Backlog>,
     /// `None` after the end.
-    call: Option<(PendingCall<RawCodec>, CallSpan)>,
+    call: Option<Call>,
     hungry: Option<Hungry>,
 }
+
+/// The call behind a stream, and its span, which lasts as long.
+type Call = (PendingCall<RawCodec>, CallSpan);
 
 /// The last one may be an error, which takes no room.
 type Delivery<T> = (Result<T, CallError>, Option<Waiting>);
@@ -55,11 +58,11 @@ impl<T: DeserializeOwned + MaybeSend + 'static> HubStream<T> {
     pub(super) fn new(
         backlog: &Arc<Backlog>,
         names: PropertyNames,
-    ) -> (Arc<dyn Subscriber<RawCodec>>, impl FnOnce(PendingCall<RawCodec>, CallSpan) -> Self) {
+    ) -> (Arc<dyn Subscriber<RawCodec>>, impl FnOnce(Call) -> Self) {
         let (sender, items) = mpsc::unbounded();
         let backlog = Arc::clone(backlog);
         let subscriber = Items { sender, backlog: Arc::clone(&backlog), names };
-        (Arc::new(subscriber), |call, span| Self { items, backlog, call: Some((call, span)), hungry: None })
+        (Arc::new(subscriber), |call| Self { items, backlog, call: Some(call), hungry: None })
     }
 }
 
