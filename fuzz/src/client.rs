@@ -109,7 +109,7 @@ impl World {
             1..=3 => self.go_on(),
             4 => {
                 let token = match data.int_in_range(0..=3)? {
-                    3 => Err("no".to_owned()),
+                    3 => Err("no".to_owned().into()),
                     token => Ok(TOKENS.get(token).map(|&token| token.into())),
                 };
                 driver.token(token);
@@ -190,7 +190,7 @@ impl World {
             24 => drop(driver.begin_refresh()),
             25 => {
                 let token = TOKENS.get(data.int_in_range(0..=3)?).map(|&token| token.into());
-                driver.refresh_token(token.ok_or_else(|| "no".to_owned()).map(Some));
+                driver.refresh_token(token.ok_or_else(|| "no".to_owned().into()).map(Some));
             }
             26 => {
                 // A server that was not redirected to has no token of its redirect.

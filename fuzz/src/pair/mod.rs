@@ -175,8 +175,8 @@ impl Pair {
                 self.server_does(|server, now, _| server.close(now, allowed));
             }
             25 => {
-                self.client.token(Err("no".to_owned()));
-                self.client.refresh_token(Err("no".to_owned()));
+                self.client.token(Err("no".to_owned().into()));
+                self.client.refresh_token(Err("no".to_owned().into()));
             }
             26 => self.client.stop(),
             27 => drop(self.client.begin_refresh()),
