@@ -32,7 +32,7 @@ fn App() -> impl IntoView {
 
 #[component]
 fn Room() -> impl IntoView {
-    provide_hub(&format!("/chat?user={NAME}"), |hub| hub);
+    provide_hub(format!("/chat?user={NAME}"), |hub| hub);
     view! { <Status /> <Clock /> <Chat /> }
 }
 
