@@ -62,7 +62,13 @@ export class Wire {
       read: (frame) => {
         try {
           this.#logContent("Received", frame);
-          if (!this.isBinary && typeof frame !== "string") frame = decoder.decode(frame, { stream: true });
+          if (!this.isBinary && typeof frame !== "string") {
+            frame = decoder.decode(frame, { stream: true });
+            // Another protocol, whose end need not be waited for.
+            if (!rest && frame && this.#protocol.name === "json" && !/^[{ \t\r\n\x1e]/.test(frame)) {
+              throw new Error("A binary frame for a text protocol.");
+            }
+          }
           let whole;
           [whole, rest] = cut(rest, frame);
           if (rest?.length > LIMIT) throw new Error(`A message of more than ${LIMIT} bytes.`);

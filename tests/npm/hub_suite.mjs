@@ -483,7 +483,7 @@ export function suite(hubwire, official, url) {
   });
 
   test("errors: a broken message ends the connection, and says what was wrong with it", async () => {
-    const broken = btoa('{}\x1e{"type":1,"target":"x"}\x1e');
+    const broken = btoa('{}\x1e{"type":1,"target":"x","arguments":{}}\x1e');
     const connection = builder(`/pieces?frame=${encodeURIComponent(broken)}`, {
       skipNegotiation: true,
       transport: HttpTransportType.WebSockets,

@@ -430,7 +430,7 @@ test("wire: messages that make no sense are refused", () => {
     { type: "1" },
     { type: 1, arguments: [] },
     { type: 1, target: "", arguments: [] },
-    { type: 1, target: "m" },
+    { type: 1, target: "m", arguments: {} },
     { type: 1, target: "m", arguments: [], invocationId: "" },
     { type: 2, invocationId: "1" },
     { type: 2, item: 1 },

@@ -121,7 +121,7 @@ mod tests {
         }
         assert_eq!(
             refusal(503, None, "{\"error\":\"no seat\"}").to_string(),
-            "negotiate was answered with status 503: the server failed; try again later or see its log; the server says: no seat"
+            "the server answered with status 503: the server failed; try again later or see its log; the server says: no seat"
         );
     }
 
