@@ -4,7 +4,7 @@
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 
-use hubwire::{ConnectionError, HubConnection, HubConnectionBuilder, NegotiateError, Transport};
+use hubwire::{ConnectionError, ErrorChain, HubConnection, HubConnectionBuilder, NegotiateError, Transport};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -99,7 +99,10 @@ async fn event_streams_have_to_say_so() {
         // A stream that opens brings what is not a handshake.
         assert_eq!(matches!(error, ConnectionError::NoTransport { .. }), !opens, "{kind}: {error}");
         if !opens {
-            assert!(error.to_string().contains("the answer is of the type text/plain"), "{error}");
+            assert!(
+                ErrorChain::new(&error).to_string().contains("the answer is of the type text/plain"),
+                "{error}"
+            );
         }
     }
     real_fetch();
@@ -120,7 +123,10 @@ async fn stopping_does_not_wait_for_the_body_of_the_goodbye() {
 async fn refusals_tell_the_servers_reason() {
     fake_fetch(r#"{"negotiate":[403,"application/problem+json","{\"detail\":\"The tenant is blocked.\"}"]}"#);
     let error = refused(builder()).await;
-    assert!(error.to_string().ends_with("; the server says: The tenant is blocked."), "{error}");
+    assert!(
+        ErrorChain::new(&error).to_string().ends_with("; the server says: The tenant is blocked."),
+        "{error}"
+    );
     real_fetch();
 }
 
@@ -131,12 +137,15 @@ async fn tokens_and_headers_that_cannot_be_sent_are_named() {
     for skip in [false, true] {
         let provide = || std::future::ready(Ok::<_, ConnectionError>("marked-secret\n"));
         let error = refused(builder().with_access_token(provide).with_skip_negotiation(skip)).await;
-        assert!(error.to_string().ends_with("the access token contains a line end; trim it"), "{error}");
+        assert!(
+            ErrorChain::new(&error).to_string().ends_with("the access token contains a line end; trim it"),
+            "{error}"
+        );
         assert!(!format!("{error:?}").contains("marked"), "{error:?}");
     }
     let error = builder().with_header("X-Secret", "marked\n").build().expect_err("it is not allowed");
     let wanted = "a header cannot be sent: the value of `X-Secret` contains a line end; trim it";
-    assert_eq!(error.to_string(), wanted);
+    assert_eq!(ErrorChain::new(&error).to_string(), wanted);
     assert_eq!(real_fetch(), "");
 }
 
@@ -153,7 +162,7 @@ async fn http_redirects_are_not_followed() {
     assert_eq!((status, location), (&None, &None));
     assert!(!error.is_retryable());
     assert!(
-        matches!(error.to_string(), text if text.contains("is not followed; use the final URL")),
+        matches!(ErrorChain::new(&error).to_string(), text if text.contains("is not followed; use the final URL")),
         "{error}"
     );
 }

@@ -86,7 +86,7 @@ async fn calls_of_the_server(base: &str, setup: Setup) {
     let capital = json!({"PrintedText": "here"});
     let error = as_declared.invoke::<Label>("Echo", (capital,)).await.unwrap_err();
     assert!(matches!(error, CallError::Result(_)), "{error:?}");
-    let text = error.to_string();
+    let text = hubwire::ErrorChain::new(&error).to_string();
     assert!(text.contains("missing field `printed_text`"), "{text}");
     assert!(
         text.contains("the object has the keys `PrintedText`") && text.contains("with_property_names"),
