@@ -3,6 +3,7 @@
 mod blocking_handlers;
 mod calls;
 mod certificates;
+mod compile_errors;
 #[path = "../support/fake_hub.rs"]
 mod fake_hub;
 mod http;

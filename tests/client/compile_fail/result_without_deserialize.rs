@@ -1,4 +1,6 @@
 //! A result that serde cannot read.
+//!
+//! says: the trait bound `Point: serde::de::DeserializeOwned` is not satisfied
 
 struct Point {
     x: i32,
@@ -7,5 +9,3 @@ struct Point {
 async fn wrong(hub: hubwire::HubConnection) -> Result<Point, hubwire::CallError> {
     hub.invoke("Origin", ()).await
 }
-
-fn main() {}
