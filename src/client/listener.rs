@@ -76,10 +76,12 @@ impl<T> Drop for Listener<T> {
 
 /// Gives the calls of a method to a component. It is done with a call when the component is, so that what waits is counted
 /// where all calls are.
+#[cfg_attr(not(feature = "yew"), allow(unreachable_pub, reason = "only the hooks of Yew show it"))]
 pub struct Feed<T>(UnboundedSender<Call<T>>);
 
 impl<T> Feed<T> {
     /// Gives the arguments of a call to the component, and ends when it has taken them.
+    #[cfg(feature = "yew")]
     pub fn give(&self, arguments: T) -> impl Future<Output = ()> + use<T> {
         self.hand_over(arguments)
     }

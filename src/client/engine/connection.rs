@@ -23,7 +23,6 @@ use crate::core::message::{Invocation, Outcome};
 use crate::core::refresh::RefreshError;
 use crate::core::table::Table;
 use crate::core::token::AccessToken;
-#[cfg(feature = "client")]
 use crate::core::url::HubUrl;
 use crate::lock::lock;
 use crate::platform::{self, BoxFuture, Cookies, MaybeSend, MaybeSync, Network, Runtime};
@@ -257,7 +256,7 @@ impl<C: WireCodec> Connection<C> {
 
     /// Has later attempts to connect go to another URL.
     #[cfg(all(browser, feature = "js"))]
-    pub(crate) fn set_url(&self, url: crate::core::url::HubUrl) {
+    pub(crate) fn set_url(&self, url: HubUrl) {
         self.lock().machine.set_url(url);
     }
 
