@@ -73,6 +73,8 @@ impl HubConnectionBuilder {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// A token that is always the same: `.with_access_token(|| async { Ok::<_, std::convert::Infallible>("…") })`.
     pub fn with_access_token<P, F, T, E>(mut self, provider: P) -> Self
     where
         P: Fn() -> F + MaybeSend + MaybeSync + 'static,

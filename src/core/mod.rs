@@ -192,7 +192,7 @@ impl fmt::Display for TransportError {
         f.write_str(&self.message)?;
         match (self.status, self.close_code) {
             (Some(401), _) => f.write_str(" (status 401: the access token is missing, expired or not meant for this server)"),
-            (Some(404), _) => f.write_str(" (status 404: the server does not know the connection; with several servers behind one address, sticky sessions are needed)"),
+            (Some(404), _) => f.write_str(" (status 404: the server does not know the connection, or has no hub at this URL; with several servers behind one address, sticky sessions are needed)"),
             (Some(status), _) => write!(f, " (status {status})"),
             (None, Some(code)) => write!(f, " (WebSocket close code {code})"),
             (None, None) => Ok(()),

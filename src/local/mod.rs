@@ -16,7 +16,8 @@
 //!
 //! Tokens are checked for signature, audience, expiry and role, and what is refused says why. It works in serverless
 //! mode: what clients do is told to an [upstream](LocalServiceBuilder::upstream), signed with the access key; without
-//! one, a client that invokes a hub method gets an error in its completion.
+//! one, a client that invokes a hub method gets an error in its completion. Streams and uploads of clients are refused there,
+//! as Azure SignalR Service refuses them.
 //!
 //! Limits: a client has 5 seconds to connect after it has negotiated; its messages have up to 1 MiB, those of the
 //! REST API up to 1 MB. A client that does not keep up, so that more than 16 MiB wait for it, is cut off without a

@@ -44,6 +44,9 @@ pub(crate) use self::serializer::Writer;
 /// # }
 /// ```
 ///
+/// It is an option of a client's connection. A service that receives such messages from its upstream, or publishes, names
+/// the fields by serde (`rename_all`, `alias`).
+///
 /// **Written**, the names of the fields of structs and of enums' variants are converted: `taken_at`, `takenAt` and
 /// `TakenAt` are `takenAt` in camelCase and `TakenAt` in PascalCase, and `URL` is `url` in camelCase, as in .NET. A name
 /// that does not begin with a letter stays as it is. For any other name, `#[serde(rename = "…")]` the field to .NET's

@@ -192,6 +192,9 @@ struct Service {
 /// - An endpoint is offline when it does not answer the question for its health, which is asked every two minutes and
 ///   whenever a call fails. It is asked again every second that it is needed; so it may be skipped for a second
 ///   after it is back, or as long as an answer takes. The first call waits for all answers, four seconds at most.
+///   Where clients only negotiate and nothing is published, a loss is found by that question alone: ask more often than
+///   clients try again ([`health_check_interval`](ServiceClientBuilder::health_check_interval); the default retries of
+///   a client end after 42 seconds).
 /// - Endpoints come and go while the client runs ([`add_endpoint`](Self::add_endpoint),
 ///   [`remove_endpoint`](Self::remove_endpoint)), and an [`EndpointRouter`] of your own may choose among them.
 ///

@@ -1,8 +1,8 @@
 //! What the server calls: handlers, results that go back, messages that come early. And limits of time.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_channel::mpsc;
@@ -58,9 +58,8 @@ pub(crate) async fn client_results(base: &str, setup: Setup, panics: bool) {
     }
 
     // Who only listens does not answer, but listens beside the one who does. The last one who answers does.
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let log = Arc::clone(&heard);
-    hub.on("Both", move |text: String| log.lock().unwrap().push(text));
+    let (log, heard) = mpsc::unbounded();
+    hub.on("Both", move |text: String| log.unbounded_send(text).unwrap());
     assert!(ask("Both", "1").await.contains("Client didn't provide a result."));
     let first = hub.on_invoke("Both", |text: String| Ok::<_, Infallible>(format!("first {text}")));
     assert_eq!(ask("Both", "2").await, "first 2");
@@ -70,7 +69,7 @@ pub(crate) async fn client_results(base: &str, setup: Setup, panics: bool) {
     assert_eq!(ask("Both", "4").await, "second 4");
     second.unsubscribe();
     assert!(ask("Both", "5").await.contains("Client didn't provide a result."));
-    assert_eq!(*heard.lock().unwrap(), ["1", "2", "3", "4", "5"]);
+    assert_eq!(heard.take(5).collect::<Vec<_>>().await, ["1", "2", "3", "4", "5"]);
 
     // Several questions at once are answered one after the other, each with its own answer.
     let answers =
