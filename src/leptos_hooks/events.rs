@@ -122,7 +122,8 @@ pub fn use_hub_handler_as<H: TypedHub>(register: impl Fn(H) -> Subscription + 's
 }
 
 /// Answers the server when it calls a method and waits for the result, as
-/// [`HubConnection::on_invoke`](crate::HubConnection::on_invoke) does. The handler is removed with the component.
+/// [`HubConnection::on_invoke`](crate::HubConnection::on_invoke) does: the closure has one parameter for each argument, and
+/// not a tuple of all. The handler is removed with the component.
 ///
 /// # Panics
 /// Where there is no [`provide_hub`](super::provide_hub).

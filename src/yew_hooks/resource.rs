@@ -11,7 +11,7 @@ use yew::suspense::{Suspension, SuspensionHandle, SuspensionResult};
 use crate::arguments::Arguments;
 use crate::client::{CallError, ConnectionEvent, HubConnection};
 use crate::core::client::ConnectionState;
-use crate::front_end::{Hub, Job, until_dropped};
+use crate::front_end::{Hub, HubState, Job, until_dropped};
 use crate::platform::MaybeSend;
 use crate::typed::TypedHub;
 use crate::yew_hooks::{use_hub, use_hub_state};
@@ -145,6 +145,12 @@ where
     let asked =
         question.get_or_insert_with(|| Question::ask(hub, arguments, call, move || update.force_update()));
     let answer = &asked.answer;
+    if state == HubState::default() {
+        // Stopped on purpose, or not started: what an earlier user has seen is not for the next one.
+        answer.result.take();
+        answer.waiting.take();
+        return Ok(None);
+    }
     if let Some(result) = &*answer.result.borrow() {
         return Ok(Some(Rc::clone(result)));
     }

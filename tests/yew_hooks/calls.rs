@@ -17,7 +17,7 @@ fn Call(props: &CallProps) -> Html {
     let call = use_hub_invoke::<i32>(props.target);
     let text = match call.result() {
         Some(Ok(number)) => number.to_string(),
-        Some(Err(error)) => error.to_string(),
+        Some(Err(error)) => hubwire::ErrorChain::new(error).to_string(),
         None => "nothing".to_owned(),
     };
     // A handle of the first rendering calls what the last rendering would.
