@@ -4,7 +4,7 @@
 
 mod suite;
 
-use hubwire::{ConnectionError, HubConnection, Transport, UrlError};
+use hubwire::{ConnectionError, ErrorChain, HubConnection, Transport, UrlError};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 #[wasm_bindgen_test]
@@ -37,7 +37,7 @@ async fn a_refused_port_is_named() {
     // Port 2 is assigned to nothing that still runs; 9 is one that fetch refuses by itself.
     for (port, wanted) in [(2, "ECONNREFUSED"), (9, "bad port")] {
         let error = HubConnection::builder(format!("http://127.0.0.1:{port}/hub")).connect().await;
-        let error = error.expect_err("nothing listens").to_string();
+        let error = ErrorChain::new(&error.expect_err("nothing listens")).to_string();
         assert!(error.contains("the server cannot be reached: ") && error.contains(wanted), "{error}");
         assert!(!error.contains("CORS"), "{error}");
     }
