@@ -43,13 +43,17 @@ pub(crate) use self::version_11::*;
 /// run.
 #[cfg(browser)]
 pub(crate) fn reference_hubs() -> impl Iterator<Item = &'static str> {
-    let hub = option_env!("HUBWIRE_TEST_HUB_URL").expect("HUBWIRE_TEST_HUB_URL names a reference hub");
-    [hub, reference_hub_11()].into_iter()
+    [named(option_env!("HUBWIRE_TEST_HUB_URL")), reference_hub_11()].into_iter()
 }
 
 #[cfg(browser)]
 pub(crate) fn reference_hub_11() -> &'static str {
-    option_env!("HUBWIRE_TEST_HUB_11_URL").expect("HUBWIRE_TEST_HUB_11_URL names a reference hub")
+    named(option_env!("HUBWIRE_TEST_HUB_11_URL"))
+}
+
+#[cfg(browser)]
+fn named(hub: Option<&'static str>) -> &'static str {
+    hub.expect("HUBWIRE_TEST_HUB_URL and HUBWIRE_TEST_HUB_11_URL name the reference hubs")
 }
 
 /// What a connection is made of, where the same has to hold for each.
