@@ -49,7 +49,7 @@ pub(crate) fn check_each(target: Option<&str>) -> Result<()> {
         let answer = check.output().with_context(|| format!("cannot start: {}", show(&check)))?;
         // A quiet cargo prints errors and warnings only.
         if !answer.status.success() || !answer.stderr.is_empty() {
-            bail!("{}\n{}", show(&check), String::from_utf8_lossy(&answer.stderr));
+            bail!("{}: {}\n{}", answer.status, show(&check), String::from_utf8_lossy(&answer.stderr));
         }
     }
     Ok(())
