@@ -284,7 +284,8 @@ async fn web_pages_are_not_answers() {
         // A poll that is under way brings the first answer, the next one the page.
         let _ = limited(hub.invoke::<u32>("Echo", (8,))).await;
         let closed = limited(hub.closed()).await;
-        assert!(closed.to_string().contains("the answer is a web page"), "{transport} {step:?}: {closed}");
+        let closed = ErrorChain::new(&closed).to_string();
+        assert!(closed.contains("the answer is a web page"), "{transport} {step:?}: {closed}");
     }
 }
 
@@ -399,8 +400,9 @@ async fn tokens_and_headers_that_cannot_be_sent_are_named() {
             std::future::ready(Ok::<_, ConnectionError>(tokens.lock().unwrap().pop().unwrap_or("good")))
         };
         let error = refused(builder(&server).with_access_token(provide)).await;
-        let wanted = "could not be renewed: the access token contains a line end; trim it";
-        assert!(ErrorChain::new(&error).to_string().contains(wanted), "{error}");
+        let text = ErrorChain::new(&error).to_string();
+        assert!(text.contains("could not be renewed"), "{text}");
+        assert!(text.ends_with("the access token contains a line end; trim it"), "{text}");
         assert!(!format!("{error:?}").contains("marked"), "{error:?}");
     }
     for (name, value, wanted) in [
