@@ -28,7 +28,7 @@ const LONGEST_VALUE: usize = 8_192;
 ///
 /// `tracing` alone knows no trace context. This is one for OpenTelemetry (`opentelemetry`, `tracing-opentelemetry`):
 ///
-/// ```ignore
+/// ```text
 /// use std::collections::HashMap;
 ///
 /// use opentelemetry::global::get_text_map_propagator;
