@@ -214,7 +214,7 @@ fn browser_tests(browser: &Browser, hubs: &[ReferenceHub]) -> Result<Command> {
     tests
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", tools::wasm_test_runner()?)
         .env("CHROMEDRIVER", &browser.driver)
-        .env("WASM_BINDGEN_TEST_TIMEOUT", "180");
+        .env("WASM_BINDGEN_TEST_TIMEOUT", "600");
     for hub in hubs {
         // Read at compile time: a page has no environment.
         tests.env(hub.variable, &hub.program.url);
