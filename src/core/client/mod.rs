@@ -71,9 +71,10 @@
 //! # Ok(())
 //! # }
 //! # }
-//! # fn main() {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! #     #[cfg(feature = "unstable-machines")]
-//! #     example::main().unwrap();
+//! #     example::main()?;
+//! #     Ok(())
 //! # }
 //! ```
 
