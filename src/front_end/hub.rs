@@ -2,9 +2,14 @@
 
 use std::fmt;
 use std::future::Future;
+use std::future::poll_fn;
 use std::mem;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 
+use futures_channel::mpsc;
+use futures_core::Stream as _;
 use serde::de::DeserializeOwned;
 
 use crate::arguments::Arguments;
@@ -33,6 +38,8 @@ struct Shared {
     /// Who watches the connection: the provider, while it is there. Without one nothing connects.
     watcher: Option<u32>,
     watchers: u32,
+    /// Tells the watcher of each [`Hub::stop`]: a connection that has ended already has no event for it.
+    stops: Option<mpsc::UnboundedSender<()>>,
 }
 
 impl Shared {
@@ -64,7 +71,8 @@ impl Hub {
     }
 
     fn over(connection: Result<HubConnection, ConnectionError>) -> Self {
-        let shared = Shared { connection, wanted: false, restart: false, watcher: None, watchers: 0 };
+        let shared =
+            Shared { connection, wanted: false, restart: false, watcher: None, watchers: 0, stops: None };
         Self(Arc::new(ThreadBound::new(Mutex::new(shared))))
     }
 
@@ -135,6 +143,10 @@ impl Hub {
         shared.restart = false;
         if let Ok(connection) = &shared.connection {
             connection.request_stop();
+        }
+        if let Some(stops) = &shared.stops {
+            // Without a watcher nobody is to be told.
+            let _ = stops.unbounded_send(());
         }
     }
 
@@ -240,6 +252,8 @@ pub(crate) fn watch<T: Fn(HubState)>(hub: &Hub, tell: T) -> impl Future<Output =
     shared.watchers += 1;
     shared.watcher = Some(shared.watchers);
     shared.restart = false;
+    let (stopped, stops) = mpsc::unbounded();
+    shared.stops = Some(stopped);
     let watch = Watch { hub: hub.clone(), connection: shared.connection.clone(), watcher: shared.watchers };
     // From before it is started: nothing that happens is missed.
     let events = shared.connection.as_ref().ok().map(HubConnection::events);
@@ -249,7 +263,7 @@ pub(crate) fn watch<T: Fn(HubState)>(hub: &Hub, tell: T) -> impl Future<Output =
     drop(shared);
     async move {
         match (&watch.connection, events) {
-            (Ok(_), Some(events)) => watch.report(events, tell).await,
+            (Ok(connection), Some(events)) => watch.report(connection, events, stops, tell).await,
             (Err(error), _) => tell(HubState { error: Some(error.clone()), ..HubState::default() }),
             (Ok(_), None) => {}
         }
@@ -263,8 +277,26 @@ struct Watch {
 }
 
 impl Watch {
-    async fn report(&self, mut events: ConnectionEvents, tell: impl Fn(HubState)) {
-        while let Some(event) = events.next().await {
+    async fn report(
+        &self,
+        watched: &HubConnection,
+        mut events: ConnectionEvents,
+        mut stops: mpsc::UnboundedReceiver<()>,
+        tell: impl Fn(HubState),
+    ) {
+        loop {
+            // `None` for a stop, of which a connection that has failed says nothing more.
+            let next = poll_fn(|cx| match Pin::new(&mut stops).poll_next(cx) {
+                Poll::Ready(Some(())) => Poll::Ready(Some(None)),
+                _ => Pin::new(&mut events).poll_next(cx).map(|event| event.map(Some)),
+            });
+            let Some(event) = next.await else { return };
+            let Some(event) = event else {
+                if watched.state() == ConnectionState::Disconnected {
+                    tell(HubState::default());
+                }
+                continue;
+            };
             let (connection, error) = match event {
                 ConnectionEvent::Connecting => (ConnectionState::Connecting, None),
                 ConnectionEvent::Connected { .. } | ConnectionEvent::Reconnected { .. } => {

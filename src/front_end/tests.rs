@@ -112,3 +112,19 @@ async fn a_url_that_is_none_is_told() {
     let state = states.recv().await.unwrap();
     assert_eq!((state.connection, state.error.is_some()), (ConnectionState::Disconnected, true));
 }
+
+#[tokio::test]
+async fn to_stop_on_purpose_is_no_error_though_the_connection_had_failed() {
+    let hub = Hub::new("http://127.0.0.1:9/hub", |hub| hub.with_first_connect_retry(false));
+    let (tell, mut states) = mpsc::unbounded_channel();
+    let (job, kept) = until_dropped(keep(hub.clone(), move |state: HubState| drop(tell.send(state))));
+    let work = async {
+        tokio::join!(kept, async {
+            while states.recv().await.unwrap().error.is_none() {}
+            hub.stop();
+            assert_eq!(states.recv().await, Some(HubState::default()));
+            drop(job);
+        });
+    };
+    tokio::time::timeout(Duration::from_secs(20), work).await.unwrap();
+}

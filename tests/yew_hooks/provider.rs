@@ -203,6 +203,13 @@ test! {
         second.send("PushNumbers", ("Number", 1)).await.unwrap();
         app.page.shows("#number", "Some(0) [0, 1, 0]").await;
 
+        // One that refuses: why it failed is not shown any more once nobody wants a connection.
+        app.update(|props| props.url = url("/fault/status/404"));
+        app.page.until("#state", |state| state.starts_with("Disconnected: ")).await;
+        app.update(|props| props.enabled = false);
+        app.page.shows("#state", "Disconnected").await;
+        app.update(|props| props.enabled = true);
+
         // One that is not a URL, and back.
         app.update(|props| props.url = "ftp://example.com".into());
         app.page.until("#state", |state| state.starts_with("Disconnected: ")).await;
