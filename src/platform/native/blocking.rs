@@ -72,7 +72,7 @@ impl Threads {
         state.ready.push_back(code);
         if !mem::replace(&mut state.is_watched, true) {
             drop(state);
-            let watch = Watch(Arc::clone(self));
+            let watch = Watch { threads: Arc::clone(self), is_done: false };
             runtime.spawn(watch.run(runtime.clone()));
         }
     }
@@ -135,16 +135,22 @@ impl Drop for Thread {
 }
 
 /// Looks after what is ready, for as long as there is any.
-struct Watch(Arc<Threads>);
+struct Watch {
+    threads: Arc<Threads>,
+    is_done: bool,
+}
 
 impl Watch {
-    async fn run(self, runtime: Handle) {
-        let mut begun = lock(&self.0.0).begun;
+    async fn run(mut self, runtime: Handle) {
+        let mut begun = lock(&self.threads.0).begun;
         loop {
             tokio::time::sleep(PATIENCE).await;
             let more: Vec<_> = {
-                let mut state = lock(&self.0.0);
+                let mut state = lock(&self.threads.0);
                 if state.ready.is_empty() {
+                    // Under the same lock: what becomes ready from now on finds that nobody looks after it.
+                    state.is_watched = false;
+                    self.is_done = true;
                     return;
                 }
                 // Twice as many each time, so that a thousand blocked handlers do not take a thousand times as long.
@@ -156,14 +162,17 @@ impl Watch {
                 more
             };
             for code in more {
-                self.0.begin(&runtime, code);
+                self.threads.begin(&runtime, code);
             }
         }
     }
 }
 
 impl Drop for Watch {
+    /// When it is not done, the runtime has shut down.
     fn drop(&mut self) {
-        lock(&self.0.0).is_watched = false;
+        if !self.is_done {
+            lock(&self.threads.0).is_watched = false;
+        }
     }
 }
