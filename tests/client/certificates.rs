@@ -106,6 +106,19 @@ async fn certificates_that_are_not_accepted_say_why_and_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_server_without_tls_is_named() {
+    let hub = FakeHub::start().await;
+    let url = hub.url.replace("http://", "https://");
+    for skip in [false, true] {
+        let builder = HubConnection::builder(&url).with_skip_negotiation(skip);
+        let error =
+            builder.with_transports(Transport::WebSockets).connect().await.expect_err("there is no TLS");
+        let text = ErrorChain::new(&error).to_string();
+        assert!(text.contains("does not speak TLS") && text.contains("http://"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn clients_identify_themselves() {
     let Some(hub) = crate::support::reference_hub("clients_identify_themselves") else { return };
     let authority = Authority::new();

@@ -217,14 +217,11 @@ pub(super) fn describe(error: reqwest::Error) -> TransportError {
     describe_any(error.without_url())
 }
 
-/// An error with its causes, or what it says about certificates.
+/// An error with its causes, or what it says about TLS.
 pub(super) fn describe_any(error: impl Error + Send + Sync + 'static) -> TransportError {
     let (explained, cause) = (tls::explain(&error), Cause::new(error));
     match explained {
-        Some(explained) => TransportError {
-            kind: TransportErrorKind::Certificate,
-            ..TransportError::because_of(explained, cause)
-        },
+        Some((kind, explained)) => TransportError { kind, ..TransportError::because_of(explained, cause) },
         None => TransportError::because_of("the request failed", cause),
     }
 }

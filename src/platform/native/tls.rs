@@ -12,10 +12,12 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 #[cfg(feature = "client")]
-use rustls::{AlertDescription, CertificateError};
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use rustls_platform_verifier::Verifier;
 
 use super::proxy::Proxy;
+#[cfg(feature = "client")]
+use crate::core::TransportErrorKind;
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -170,13 +172,18 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
 pub(super) const UNAVAILABLE: &str = "TLS cannot be set up; install the system's root certificates (`ca-certificates`), or \
                                       name a file of them in SSL_CERT_FILE";
 
-/// What an error says about certificates, and what to do about it.
+/// What an error says about TLS, and what to do about it.
 #[cfg(feature = "client")]
-pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
+pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<(TransportErrorKind, String)> {
     let mut link = Some(error);
     while let Some(error) = link {
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
-            return explain_tls(error);
+            if let rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) = error {
+                let text =
+                    "the server does not speak TLS at this port; is its address http:// instead of https://?";
+                return Some((TransportErrorKind::Other, text.to_owned()));
+            }
+            return explain_certificate(error).map(|text| (TransportErrorKind::Certificate, text));
         }
         // Its `source` would leave out what it holds.
         let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
@@ -189,7 +196,7 @@ pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
 }
 
 #[cfg(feature = "client")]
-fn explain_tls(error: &rustls::Error) -> Option<String> {
+fn explain_certificate(error: &rustls::Error) -> Option<String> {
     const OWN_ROOT: &str = "if it is one of your own, give it to `with_root_certificate` (PEM), or add it to the system's \
                             certificates or to the file that SSL_CERT_FILE names";
     Some(match error {
