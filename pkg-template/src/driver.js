@@ -35,8 +35,14 @@ const ignore = () => {};
 const lengthOf = (data) => data.length ?? data.byteLength;
 
 /** An error of the machine. */
-function errorOf([code, message, statusCode]) {
-  return Object.assign(new Error(message), { code }, statusCode !== undefined && { statusCode });
+function errorOf([code, message, statusCode, innerErrors]) {
+  const inner = ([errorType, transport, text]) => Object.assign(new Error(text), { errorType: errorType || undefined, transport });
+  return Object.assign(
+    new Error(message),
+    { code },
+    statusCode !== undefined && { statusCode },
+    innerErrors && { innerErrors: innerErrors.map(inner) },
+  );
 }
 
 const notConnected = () => errorOf(["InvalidState", "The connection has ended."]);
@@ -285,7 +291,7 @@ export class Driver {
         callbacks.event(Told.Refreshed, details[0]);
         break;
       case NOT_REFRESHED: {
-        const error = errorOf(details[0]);
+        const error = this.#told(details[0]);
         for (const { reject } of this.#refreshes.splice(0)) reject(error);
         callbacks.event(Told.NotRefreshed, error);
         break;
@@ -324,15 +330,18 @@ export class Driver {
   #fetchToken(purpose) {
     const provide = async () => this.settings.accessTokenFactory();
     const round = this.#round;
-    const done = (token, error) => {
+    const done = (token, failed) => {
       if (!this.machine || (purpose === TO_CONNECT && round !== this.#round)) return;
-      this.machine.token(now(), Date.now(), purpose, token || undefined, error);
+      this.machine.token(now(), Date.now(), purpose, token || undefined, failed);
       this.#turn();
     };
-    provide().then(done, (error) => {
-      this.#failure = error;
-      done(undefined, String(error));
-    });
+    provide().then(
+      (token) => done(token, false),
+      (error) => {
+        this.#failure = error;
+        done(undefined, true);
+      },
+    );
   }
 
   /** The caller's headers, and the token. Credentials among them are for the hub's own server only. */
@@ -437,7 +446,7 @@ export class Driver {
     if (!asks) return asks === undefined ? undefined : this.machine.linkToken();
     const token = await this.settings.accessTokenFactory();
     try {
-      return this.machine?.token(now(), Date.now(), TO_RENEW, token || undefined);
+      return this.machine?.token(now(), Date.now(), TO_RENEW, token || undefined, false);
     } catch (error) {
       throw errorOf(error);
     }
@@ -629,12 +638,15 @@ export class Driver {
 
   #unlisten = ignore;
 
-  /** An error of the machine, or the very one that it was told of. */
-  #told(error) {
+  /** An error of the machine, with what it does not know of it. */
+  #told(details) {
     const failure = this.#failure;
-    const [code, text] = error;
-    if (code === "Transport" && failure instanceof Error && failure.message === text) return failure;
-    return errorOf(error);
+    const error = errorOf(details);
+    // The very one that the transport gave.
+    if (error.code === "Transport" && failure?.message === error.message) return failure.code ? failure : Object.assign(failure, { code: "Transport" });
+    // The provider's own words; the machine has none of them.
+    if (failure !== undefined && error.message.endsWith(": ")) error.message += String(failure);
+    return error;
   }
 
   #log(level, message) {

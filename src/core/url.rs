@@ -358,12 +358,22 @@ fn without_user(authority: &str) -> &str {
     authority.get(host..).unwrap_or_default()
 }
 
+impl HubUrl {
+    /// What may be shown of it.
+    fn shown(&self) -> [&str; 3] {
+        [self.part(0, self.authority_start), self.shown_authority(), self.path()]
+    }
+
+    /// The text that `Display` shows, without the machinery for that.
+    #[cfg(all(browser, feature = "js"))]
+    pub(crate) fn without_query(&self) -> String {
+        self.shown().concat()
+    }
+}
+
 impl fmt::Display for HubUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [self.part(0, self.authority_start), self.shown_authority(), self.path()] {
-            f.write_str(part)?;
-        }
-        Ok(())
+        self.shown().into_iter().try_for_each(|part| f.write_str(part))
     }
 }
 

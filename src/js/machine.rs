@@ -3,6 +3,8 @@
 //! Times are in milliseconds, of one clock that never goes back; `unix_now` is the wall clock. What has a number here is
 //! named by it in `driver.js`.
 
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use js_sys::Array;
@@ -25,6 +27,18 @@ use crate::core::{Cause, Moment, ProtocolError};
 
 /// The text of the official client for a call that its server has cancelled.
 const CANCELLED: &str = "The invocation was canceled.";
+
+/// JavaScript knows what it was.
+#[derive(Debug)]
+struct InJavaScript;
+
+impl fmt::Display for InJavaScript {
+    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
+}
+
+impl Error for InJavaScript {}
 
 /// One connection of the package.
 #[derive(Debug)]
@@ -134,21 +148,23 @@ impl Machine {
         unix_now: f64,
         purpose: u8,
         token: Option<String>,
-        error: Option<String>,
+        failed: bool,
     ) -> Result<Option<String>, JsValue> {
-        let token = match error {
-            Some(error) => Err(Cause::from(error)),
-            None => Ok(token.map(AccessToken::from)),
-        };
+        let token = if failed { Err(Cause::new(InJavaScript)) } else { Ok(token.map(AccessToken::from)) };
         let (now, unix_now) = (at(now), duration(unix_now));
         match purpose {
             0 => self.machine.handle_token(now, unix_now, token),
             1 => self.machine.handle_refresh_token(now, token),
             _ => {
                 let token = self.machine.handle_renewed_token(now, unix_now, token);
-                return token
-                    .map(|token| token.map(|token| token.secret().to_owned()))
-                    .map_err(|cause| js_error("AccessToken", &cause.to_string(), None));
+                return token.map(|token| token.map(|token| token.secret().to_owned())).map_err(|_| {
+                    js_error(
+                        "AccessToken",
+                        "the access token has a character that a header cannot carry",
+                        None,
+                    )
+                    .into()
+                });
             }
         }
         Ok(None)
@@ -369,7 +385,7 @@ fn told(effect: Effect) -> Array {
             add(6.into());
             add(again.into());
             add(info.transport.name().into());
-            add(info.url.to_string().into());
+            add(info.url.without_query().into());
             add(info.stateful.into());
             if let Some(id) = info.connection_id {
                 add(id.into());

@@ -4,9 +4,8 @@ use js_sys::{Array, JSON, Object, Reflect};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::error::js_error;
-use crate::core::ErrorChain;
-use crate::core::negotiate::NegotiateResponse;
+use super::error::{js_error, negotiate_text, token_text};
+use crate::core::negotiate::{NegotiateError, NegotiateResponse};
 use crate::core::token::{AccessToken, ClientToken};
 
 /// Builds a plain object; what is not there is left out.
@@ -38,11 +37,10 @@ fn number(value: i64) -> f64 {
 /// The body of a negotiate answer as an object. Throws when it is not a negotiate answer, and when the server refuses.
 #[wasm_bindgen(js_name = parseNegotiateResponse, skip_typescript)]
 pub fn parse_negotiate_response(text: &str) -> Result<Object, JsValue> {
-    let fail = |message: &str| js_error("Negotiate", message, None);
-    let response = NegotiateResponse::parse(text.as_bytes())
-        .map_err(|error| fail(&ErrorChain::new(&error).to_string()))?;
+    let fail = |error| js_error("Negotiate", &negotiate_text(&error), None);
+    let response = NegotiateResponse::parse(text.as_bytes()).map_err(fail)?;
     if let Some(error) = response.error {
-        return Err(fail(&format!("the server refuses the connection: {error}")));
+        return Err(fail(NegotiateError::Refused(error)).into());
     }
     let token = |token: &AccessToken| token.secret().to_owned();
     let object = Builder(Object::new());
@@ -65,7 +63,7 @@ pub fn parse_negotiate_response(text: &str) -> Result<Object, JsValue> {
 /// A client token as an object. Nothing in it is verified. Throws when the text is not a client token.
 #[wasm_bindgen(js_name = parseClientToken, skip_typescript)]
 pub fn parse_client_token(text: &str) -> Result<Object, JsValue> {
-    let token = ClientToken::parse(text).map_err(|e| js_error("Token", &e.to_string(), None))?;
+    let token = ClientToken::parse(text).map_err(|e| js_error("Token", &token_text(&e), None))?;
     let object = Builder(Object::new());
     let some = |text: Option<std::borrow::Cow<'_, str>>| text.map(std::borrow::Cow::into_owned);
     object.set_some("algorithm", some(token.algorithm()));

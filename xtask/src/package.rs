@@ -126,7 +126,13 @@ fn script(folder: &Path) -> Result<()> {
     for (name, minify) in [("signalr.js", None), ("signalr.min.js", Some("--minify"))] {
         run(esbuild()
             .arg(folder.join("src/browser.js"))
-            .args(["--bundle", "--format=iife", "--global-name=signalR", "--target=es2022", "--log-level=warning"])
+            .args([
+                "--bundle",
+                "--format=iife",
+                "--global-name=signalR",
+                "--target=es2022",
+                "--log-level=warning",
+            ])
             .args(minify)
             .arg(format!("--banner:js={SCRIPT_BEGIN}"))
             .arg(format!("--footer:js={SCRIPT_END}"))
