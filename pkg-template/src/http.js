@@ -159,6 +159,7 @@ export class DefaultHttpClient extends HttpClient {
     }
     const ours = { "X-Requested-With": "XMLHttpRequest" };
     headers = merge(ours, headers);
+    check(url, { method, headers });
     for (let redirects = 0; ; redirects += 1) {
       const type = content && {
         "Content-Type": typeof content === "string" ? "text/plain;charset=UTF-8" : "application/octet-stream",
@@ -176,7 +177,6 @@ export class DefaultHttpClient extends HttpClient {
       };
       let response;
       try {
-        check(url, init);
         response = await fetch(url, init);
       } catch (error) {
         // Node.js tells only in the `cause` what has happened.
@@ -186,7 +186,7 @@ export class DefaultHttpClient extends HttpClient {
       }
       if (this.jar) for (const text of response.headers.getSetCookie?.() ?? []) this.jar.keep(url, text);
       const location = /^30[12378]$/.test(response.status) && response.headers.get("Location");
-      if (!location) return response;
+      if (!location || !URL.canParse(location, url)) return response;
       const next = new URL(location, url);
       const leaves = next.origin !== new URL(url).origin;
       // A POST becomes a GET as in browsers (fetch, HTTP-redirect fetch, 4.4).
@@ -203,9 +203,9 @@ export class DefaultHttpClient extends HttpClient {
 }
 
 /** The texts of fetch's own errors name the whole URL with its query and user name, or a header with its value. */
-function check(url, { method, headers }) {
+function check(url, init) {
   try {
-    if (typeof Request === "function") new Request(url, { method, headers });
+    if (typeof Request === "function") new Request(url, init);
   } catch {
     throw new Error(
       "The request cannot be made: a header has a name or a value that is not allowed, or the URL is not valid or has a user name in it",

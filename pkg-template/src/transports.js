@@ -392,31 +392,26 @@ export class ServerSentEventsTransport extends HttpTransport {
     const { EventSource, headers, withCredentials, authorization } = this.io;
     const token = await authorization.token();
     const options = isNode() ? { headers: this.cookies(requestHeaders(headers), url) } : {};
-    await new Promise((resolve, reject) => {
-      const source = new EventSource(withToken(url, token), { withCredentials, ...options });
-      const close = () => source.close();
-      signal.addEventListener("abort", () => {
-        close();
-        reject(new AbortError());
-      });
-      source.onopen = resolve;
-      source.onerror = () => {
-        close();
-        reject(new Error(NO_EVENTS));
+    if (signal.aborted) return;
+    const source = new EventSource(withToken(url, token), { withCredentials, ...options });
+    const ended = new Promise((end, fail) => {
+      source.onmessage = ({ data }) => {
+        try {
+          this.received(data);
+        } catch (error) {
+          fail(error);
+        }
       };
-      this.receive = () =>
-        new Promise((end, fail) => {
-          signal.addEventListener("abort", end);
-          source.onerror = end;
-          source.onmessage = ({ data }) => {
-            try {
-              this.received(data);
-            } catch (error) {
-              fail(error);
-            }
-          };
-        });
+      // It would try again by itself.
+      source.onerror = () => end();
+      signal.addEventListener("abort", () => end());
+    }).finally(() => source.close());
+    ended.catch(ignore);
+    this.receive = () => ended;
+    const opened = new Promise((resolve) => {
+      source.onopen = () => resolve(true);
     });
+    if (!(await Promise.race([opened, ended]))) throw new Error(NO_EVENTS);
   }
 }
 
