@@ -54,21 +54,17 @@ test("events: what counts as one wherever the stream is cut", () => {
   assert.deepEqual([feed("data: x\r\n\r"), feed("\ndata: y\n\n")], [["x"], ["y"]]);
 });
 
-test("events: one of 16 MiB in pieces of 1 KiB takes a time that grows with its length only", () => {
-  const timed = (pieces) => {
-    const feed = eventReader();
-    const piece = "x".repeat(1024);
-    const start = performance.now();
-    feed("data: ");
-    for (let n = 0; n < pieces; n += 1) feed(piece);
-    const [event] = feed("\n\n");
-    assert.equal(event.length, pieces * 1024);
-    return performance.now() - start;
-  };
-  timed(1024);
-  const [small, large] = [Math.min(timed(2048), timed(2048)), timed(16 * 1024)];
-  // Quadratic time would be 64 times as much.
-  assert.ok(large < 100 + 24 * small, `${small} ms, ${large} ms`);
+test("events: one of 16 MiB in pieces of 1 KiB is not searched again with each of them", () => {
+  const feed = eventReader();
+  const piece = "x".repeat(1024);
+  const start = performance.now();
+  feed("data: ");
+  for (let n = 0; n < 16 * 1024; n += 1) feed(piece);
+  const [event] = feed("\n\n");
+  const took = performance.now() - start;
+  assert.equal(event.length, 16 << 20);
+  // In linear time it takes a tenth of a second, in quadratic time more than a minute.
+  assert.ok(took < 10_000, `${took} ms`);
 });
 
 test("events: they are bounded", () => {
@@ -146,7 +142,7 @@ test("Server-Sent Events: what is not a stream of events is a failed opening", w
 
 test("Server-Sent Events: a message that the server refuses does not end the connection", withEvents(
   async ({ url, streams }) => {
-    const { transport, told } = await connect(url, { timeout: 100 });
+    const { transport, told } = await connect(url, { timeout: 1500 });
     const sent = ["413", "html", "200", "hang", "200"].map((data) => transport.send(data));
     await assert.rejects(sent[0], { statusCode: 413 });
     await assert.rejects(sent[1], /web page/);
@@ -250,7 +246,7 @@ test("Server-Sent Events: what is sent before the end still goes, for a second a
       const start = performance.now();
       await other.transport.stop(abort);
       const took = performance.now() - start;
-      assert.ok(abort ? took < 500 : took > 900 && took < 3000, String(took));
+      assert.ok(abort ? took < 900 : took > 900, String(took));
       await assert.rejects(late[0], AbortError);
       await assert.rejects(late[1], /Cannot send/);
       assert.equal(requests.at(-1).method === "POST" ? requests.at(-1).body.toString() : "", "hang");
