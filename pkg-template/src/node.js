@@ -89,7 +89,7 @@ const REDIRECT_LIMIT = 20;
 export async function follow(url, { headers, ...init }, jar) {
   for (let redirects = 0; ; redirects += 1) {
     const response = await fetch(url, { ...init, headers: withCookies(headers, jar.header(url)) });
-    for (const text of response.headers?.getSetCookie() ?? []) jar.keep(url, text);
+    for (const text of response.headers?.getSetCookie?.() ?? []) jar.keep(url, text);
     const { status } = response;
     const location = /^30[12378]$/.test(status) && response.headers.get("Location");
     if (!location || !URL.canParse(location, url)) return response;

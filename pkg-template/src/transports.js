@@ -29,7 +29,7 @@ function detail(data, includesContent) {
   const length = isText ? data.length : data.byteLength;
   let text = `${isText ? "String" : "Binary"} data of length ${length}`;
   if (includesContent) {
-    const bytes = () => Array.from(new Uint8Array(data.buffer ?? data), (byte) => `0x${byte.toString(16).padStart(2, "0")}`);
+    const bytes = () => Array.from(data.buffer ? data : new Uint8Array(data), (byte) => `0x${byte.toString(16).padStart(2, "0")}`);
     text += `. Content: '${isText ? data : bytes().join(" ")}'`;
   }
   return `${text}.`;

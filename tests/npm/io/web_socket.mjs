@@ -89,7 +89,7 @@ test("WebSocket: in Node.js headers, cookies and the token go with the upgrade",
     await until(() => sockets.length > 0);
     const got = [];
     sockets[0].on("message", (data) => got.push([...data]));
-    await transport.send(new Uint8Array([1, 2, 30]));
+    await transport.send(new Uint8Array([0, 1, 2, 30]).subarray(1));
     await transport.send("x");
     sockets[0].send(Buffer.from([4, 50]));
     sockets[0].send("text");
