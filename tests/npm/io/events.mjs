@@ -1,7 +1,7 @@
 // The Server-Sent Events transport: how it reads a stream, what it makes of other answers, and how it sends.
 import assert from "node:assert/strict";
 import { test } from "../../harness.mjs";
-import { AbortError, eventReader, HttpClient, HttpResponse, make, ServerSentEventsTransport, TransferFormat, until, withServer } from "./servers.mjs";
+import { AbortError, eventReader, HttpClient, HttpResponse, make, ServerSentEventsTransport, TimeoutError, TransferFormat, until, withServer } from "./servers.mjs";
 
 const NOT_OPENED =
   "EventSource failed to connect. The connection could not be found on the server, either the connection ID is not present on the server, or a proxy is refusing/buffering the connection. If you have multiple servers check that sticky sessions are enabled.";
@@ -147,7 +147,7 @@ test("Server-Sent Events: a message that the server refuses does not end the con
     await assert.rejects(sent[0], { statusCode: 413 });
     await assert.rejects(sent[1], /web page/);
     await sent[2];
-    await assert.rejects(sent[3], { name: "TimeoutError" });
+    await assert.rejects(sent[3], TimeoutError);
     await sent[4];
     streams[0].write("data: x\n\n");
     await until(() => told.received.length === 1);
