@@ -240,6 +240,13 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
         checks::npm_module(&folder.join("hubwire.wasm"))
     });
     report.tests("the npm package's JavaScript", || Ok(node("tests/npm/run.mjs", &[&folder])));
+    report.tests("the npm package's HTTP client and transports", || {
+        let mut tests = node("tests/npm/io.mjs", &[&folder]);
+        if let Some(ReferenceHub { program: hub, .. }) = hubs.first() {
+            tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
+        }
+        Ok(tests)
+    });
     report.tests("the npm package's types", || Ok(node("tests/npm/types.mjs", &[&folder])));
     for ReferenceHub { program: hub, version, .. } in hubs {
         for (title, script, needs_browser) in [
