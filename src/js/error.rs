@@ -6,6 +6,7 @@
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 
+use crate::core::ProtocolError;
 use crate::core::client::{ConnectionError, TransportError};
 use crate::core::negotiate::{NegotiateError, SkipReason, SkippedTransport, Transport, Transports};
 use crate::core::refresh::RefreshError;
@@ -64,7 +65,7 @@ pub(super) fn connection_error(error: &ConnectionError) -> JsValue {
         ConnectionError::Timeout { step: "the answer to the handshake", .. } => ("Timeout", SILENCE.to_owned()),
         ConnectionError::Timeout { .. } => ("Timeout", negotiation(&join(&["Error: ", TIMEOUT]))),
         ConnectionError::Handshake(reason) => ("Handshake", join(&["Server returned handshake error: ", reason])),
-        ConnectionError::Protocol(_) => ("Protocol", "The server broke the hub protocol.".to_owned()),
+        ConnectionError::Protocol(error) => ("Protocol", protocol_text(error).to_owned()),
         ConnectionError::ServerTimeout { .. } => ("ServerTimeout", SILENCE.to_owned()),
         ConnectionError::ServerClosed { error: Some(reason), .. } => {
             ("ServerClosed", join(&["Server returned an error on close: ", reason]))
@@ -146,6 +147,18 @@ pub(super) fn negotiate_text(error: &NegotiateError) -> String {
             "Client didn't negotiate Stateful Reconnect but the server did.".to_owned()
         }
         NegotiateError::TooLong => invalid("the negotiate answer is too long"),
+    }
+}
+
+/// Messages are read in JavaScript, which knows what was wrong with one: only the handshake is JSON here.
+fn protocol_text(error: &ProtocolError) -> &'static str {
+    match error {
+        ProtocolError::NotAHandshake => {
+            "Error parsing handshake response: Error: Expected a handshake response from the server."
+        }
+        ProtocolError::Sequence { .. } => "Sequence ID greater than amount of messages we've received.",
+        ProtocolError::Message(_) => "The server broke the hub protocol.",
+        _ => "Error parsing handshake response: Error: It is not JSON.",
     }
 }
 
