@@ -240,6 +240,7 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
         checks::npm_module(&folder.join("hubwire.wasm"))
     });
     report.tests("the npm package's JavaScript", || Ok(node("tests/npm/run.mjs", &[&folder])));
+    report.tests("the npm package's mock hub", || Ok(node("tests/npm/testing.mjs", &[&folder])));
     report.tests("the npm package's types", || Ok(node("tests/npm/types.mjs", &[&folder])));
     for ReferenceHub { program: hub, version, .. } in hubs {
         for (title, script, needs_browser) in [
