@@ -1,12 +1,12 @@
 // The mock hub of the npm package, and clients that talk to it. Argument: the package's folder.
-import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as official from "@microsoft/signalr";
 import { MessagePackHubProtocol as OfficialMessagePack } from "@microsoft/signalr-protocol-msgpack";
-import { run, test } from "../harness.mjs";
+import { run } from "../harness.mjs";
 import { officialClient, thisClient } from "./testing_clients.mjs";
 import { playwrightTests } from "./testing_page.mjs";
+import { installTests, passingTests, timerTests } from "./testing_realms.mjs";
 import { clientTests } from "./testing_suite.mjs";
 
 const folder = pathToFileURL(`${resolve(process.argv[2])}/`);
@@ -15,5 +15,13 @@ const load = (file) => import(new URL(file, folder));
 const { MockHub } = await load("src/testing.js");
 const own = await load("src/index.js");
 
-clientTests(MockHub, officialClient(official, OfficialMessagePack));
+const theirs = officialClient(official, OfficialMessagePack);
+const ours = thisClient(own);
+
+clientTests(MockHub, theirs);
+timerTests(MockHub, theirs);
+// In Node.js it uses the package `ws`, unless it is told.
+installTests(MockHub, theirs, () => ({ WebSocket: globalThis.WebSocket }));
+passingTests(MockHub);
+playwrightTests(MockHub, folder);
 await run();
