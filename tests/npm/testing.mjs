@@ -23,5 +23,5 @@ timerTests(MockHub, theirs);
 // In Node.js it uses the package `ws`, unless it is told.
 installTests(MockHub, theirs, () => ({ WebSocket: globalThis.WebSocket }));
 passingTests(MockHub);
-playwrightTests(MockHub, folder);
+playwrightTests(MockHub, folder, ["official"]);
 await run();
