@@ -255,7 +255,8 @@ export class MockConnection {
   #end(why) {
     if (this.#over) return;
     this.#over = true;
-    this.#core.ended(this, this.#session.connectionToken);
+    this.#session.isOver = true;
+    this.#core.ended(this);
     for (const running of this.#running.values()) running.abandon();
     for (const upload of this.#uploads.values()) upload.end(why);
     for (const { reject } of this.#asked.values()) reject(new Error(why));

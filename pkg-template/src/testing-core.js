@@ -25,7 +25,7 @@ export class Core {
   calls = [];
   /** Those that have shaken hands and have not ended, oldest first. */
   connections = [];
-  /** What was negotiated, by connection token. */
+  /** What was negotiated, by connection token; what is over as well, whose client may still ask. */
   sessions = new Map();
   protocols;
   #transports;
@@ -97,9 +97,8 @@ export class Core {
     for (const resolve of this.#waitingForConnections.splice(0)) resolve(connection);
   }
 
-  ended(connection, connectionToken) {
+  ended(connection) {
     this.connections = this.connections.filter((other) => other !== connection);
-    this.sessions.delete(connectionToken);
   }
 
   whenConnected() {

@@ -40,8 +40,11 @@ export async function respond(core, { method, url, headers, content, signal }) {
   }
   const request = requestOf("LongPolling", url, headers);
   const session = core.known(request);
-  if (!session) return { status: 404, body: "No Connection with that ID" };
-  if (method === "GET" && !session.polls) {
+  const isFirst = method === "GET" && !session?.polls;
+  if (!session || (session.isOver && (isFirst || method === "POST"))) {
+    return { status: 404, body: "No Connection with that ID" };
+  }
+  if (isFirst) {
     const refusal = core.refusal(request);
     if (refusal) {
       refuseSession(core, request);

@@ -15,12 +15,12 @@ export const received = (data) => {
 };
 
 /**
- * Connects a transport that has opened to the hub. Undefined when the hub does not know the session. `link` is what
+ * Connects a transport that has opened to the hub. Undefined when the hub does not know the session, or it is over. `link` is what
  * {@link MockConnection} sends by.
  */
 export function attach(core, request, link) {
   const session = core.session(request);
-  if (!session) return undefined;
+  if (!session || session.isOver) return undefined;
   if (session.connection?.isOpen) session.connection.resume(link);
   else session.connection = new MockConnection(core, session, link, request);
   return session.connection;
