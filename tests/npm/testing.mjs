@@ -6,6 +6,7 @@ import { MessagePackHubProtocol as OfficialMessagePack } from "@microsoft/signal
 import { run } from "../harness.mjs";
 import { officialClient, thisClient } from "./testing_clients.mjs";
 import { playwrightTests } from "./testing_page.mjs";
+import { readmeTest } from "./testing_readme.mjs";
 import { installTests, passingTests, timerTests } from "./testing_realms.mjs";
 import { clientTests } from "./testing_suite.mjs";
 
@@ -13,15 +14,18 @@ const folder = pathToFileURL(`${resolve(process.argv[2])}/`);
 const load = (file) => import(new URL(file, folder));
 
 const { MockHub } = await load("src/testing.js");
+const commonJs = await load("cjs/testing.mjs");
 const own = await load("src/index.js");
 
 const theirs = officialClient(official, OfficialMessagePack);
 const ours = thisClient(own);
 
-clientTests(MockHub, theirs);
-timerTests(MockHub, theirs);
-// In Node.js it uses the package `ws`, unless it is told.
-installTests(MockHub, theirs, () => ({ WebSocket: globalThis.WebSocket }));
+for (const client of [theirs, ours]) {
+  clientTests(MockHub, client);
+  timerTests(MockHub, client);
+  installTests(MockHub, client);
+}
 passingTests(MockHub);
-playwrightTests(MockHub, folder, ["official"]);
+readmeTest(folder, { hubwire: own, "hubwire/testing": commonJs });
+playwrightTests(MockHub, folder, ["official", "own"]);
 await run();

@@ -1,9 +1,10 @@
 // The clients that the mock hub is tested with, by the same names.
 
-/** Where the official client is told that it has a document: in a page it reads no `require`. */
 export const officialClient = (official, MessagePack) => ({
   name: "the official client",
   builder: () => new official.HubConnectionBuilder().configureLogging(official.LogLevel.None),
+  // In Node.js it has the package `ws`, unless it is told.
+  options: () => ({ WebSocket: globalThis.WebSocket }),
   messagePack: () => new MessagePack(),
   HttpTransportType: official.HttpTransportType,
   Subject: official.Subject,
@@ -14,6 +15,7 @@ export const officialClient = (official, MessagePack) => ({
 export const thisClient = (own) => ({
   name: "this package",
   builder: () => new own.HubConnectionBuilder().configureLogging("none"),
+  options: () => ({}),
   messagePack: () => new own.MessagePackHubProtocol(),
   HttpTransportType: own.HttpTransportType,
   Subject: own.Subject,

@@ -82,14 +82,13 @@ export function timerTests(MockHub, client) {
   }));
 }
 
-/** `options` has the client use the window's fetch and WebSocket, where it has to be told. */
-export function installTests(MockHub, client, options = () => ({})) {
+export function installTests(MockHub, client) {
   test(`${client.name}: install: by a path, by a URL, by a pattern, until it is undone`, async () => {
     const { fetch, WebSocket } = globalThis;
     const [chat, news, other] = [new MockHub(), new MockHub(), new MockHub()];
     const undo = [chat.install("/chat"), news.install("http://hub.test/news/"), other.install(/^http:.*other.*tenant=1/g)];
     const connect = async (url) => {
-      const connection = client.builder().withUrl(url, options()).build();
+      const connection = client.builder().withUrl(url, client.options()).build();
       await connection.start();
       return connection;
     };
