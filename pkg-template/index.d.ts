@@ -1,5 +1,5 @@
 /**
- * SignalR for the browser, in WebAssembly. Names and behaviour follow `@microsoft/signalr`.
+ * SignalR for the browser and Node.js, in WebAssembly. Takes the place of `@microsoft/signalr` and its MessagePack protocol.
  *
  * @example
  * import { HubConnectionBuilder } from "hubwire";
@@ -13,25 +13,17 @@
  */
 
 /** What a connection is doing. */
-export declare const HubConnectionState: {
+export declare enum HubConnectionState {
   /** Not connected. The only state in which `start` may be called. */
-  readonly Disconnected: "Disconnected";
+  Disconnected = "Disconnected",
   /** `start` was called and has not finished. */
-  readonly Connecting: "Connecting";
+  Connecting = "Connecting",
   /** Connected: calls can be made. */
-  readonly Connected: "Connected";
+  Connected = "Connected",
   /** `stop` was called and has not finished. */
-  readonly Disconnecting: "Disconnecting";
+  Disconnecting = "Disconnecting",
   /** The connection was lost, and another may replace it soon. */
-  readonly Reconnecting: "Reconnecting";
-};
-export type HubConnectionState = (typeof HubConnectionState)[keyof typeof HubConnectionState];
-export declare namespace HubConnectionState {
-  type Disconnected = "Disconnected";
-  type Connecting = "Connecting";
-  type Connected = "Connected";
-  type Disconnecting = "Disconnecting";
-  type Reconnecting = "Reconnecting";
+  Reconnecting = "Reconnecting",
 }
 
 /** How important a log message is. */
@@ -82,7 +74,68 @@ export interface MessageHeaders {
   [key: string]: string;
 }
 
-/** What `withUrl` can be told about the HTTP side of a connection. */
+/** Tells that a request is no longer wanted. What `AbortController` has will do. */
+export interface AbortSignal {
+  /** Whether it is so. */
+  aborted: boolean;
+  /** Called when it becomes so. */
+  onabort: (() => void) | null;
+}
+
+/** A request of an {@link HttpClient}. */
+export interface HttpRequest {
+  method?: string;
+  url?: string;
+  content?: string | ArrayBuffer;
+  headers?: MessageHeaders;
+  /** Of what the response's content is made: `"arraybuffer"` or text. */
+  responseType?: "" | "arraybuffer" | "blob" | "document" | "json" | "text";
+  abortSignal?: AbortSignal;
+  /** Time limit in milliseconds. */
+  timeout?: number;
+  /** Whether cookies go along to another origin. */
+  withCredentials?: boolean;
+}
+
+/** What a server answers to an {@link HttpRequest}. */
+export declare class HttpResponse {
+  readonly statusCode: number;
+  readonly statusText?: string;
+  readonly content?: string | ArrayBuffer;
+  constructor(statusCode: number, statusText?: string, content?: string | ArrayBuffer);
+}
+
+/** Makes the HTTP requests of a connection. To be extended by an application that wants to make them itself. */
+export declare abstract class HttpClient {
+  get(url: string): Promise<HttpResponse>;
+  get(url: string, options: HttpRequest): Promise<HttpResponse>;
+  post(url: string): Promise<HttpResponse>;
+  post(url: string, options: HttpRequest): Promise<HttpResponse>;
+  delete(url: string): Promise<HttpResponse>;
+  delete(url: string, options: HttpRequest): Promise<HttpResponse>;
+  /** Makes a request. Rejects with an {@link HttpError} when the status is not a success. */
+  abstract send(request: HttpRequest): Promise<HttpResponse>;
+  /** The cookies for a URL, as the header `Cookie` has them. Default: none. */
+  getCookieString(url: string): string;
+}
+
+/** The {@link HttpClient} of the package: by `fetch`, and with cookies in Node.js. */
+export declare class DefaultHttpClient extends HttpClient {
+  constructor(logger: ILogger);
+  send(request: HttpRequest): Promise<HttpResponse>;
+  getCookieString(url: string): string;
+}
+
+/** Carries messages to the server and back. Those of the package are chosen by {@link HttpTransportType}. */
+export interface ITransport {
+  connect(url: string, transferFormat: TransferFormat): Promise<void>;
+  send(data: any): Promise<void>;
+  stop(): Promise<void>;
+  onreceive: ((data: string | ArrayBuffer) => void) | null;
+  onclose: ((error?: Error) => void) | null;
+}
+
+/** What `withUrl` can be told about the HTTP side of a connection. What is `null` or `undefined` counts as not given. */
 export interface IHttpConnectionOptions {
   /**
    * Gives the access token for the hub. Called on every start, and when a reconnect finds the token close to its end or
@@ -91,23 +144,29 @@ export interface IHttpConnectionOptions {
    */
   accessTokenFactory?(): string | Promise<string>;
   /**
-   * Headers of HTTP requests. A WebSocket takes none in a browser. `Authorization` and `Cookie` do not go to another origin
-   * that negotiate redirects to. Names and values have to be ASCII, without line ends. Default: none.
+   * Headers of HTTP requests, read at every start. A WebSocket takes none in a browser. `Authorization` and `Cookie` do not
+   * go to another origin that negotiate redirects to. Names and values have to be ASCII, without line ends. Default: none.
    */
   headers?: MessageHeaders;
-  /** Where log messages go unless {@link HubConnectionBuilder.configureLogging} says. */
+  /** Makes the HTTP requests. Default: a {@link DefaultHttpClient}. */
+  httpClient?: HttpClient;
+  /** Where log messages of HTTP and transports go unless {@link HubConnectionBuilder.configureLogging} says. */
   logger?: ILogger | LogLevel;
   /** Log the content of messages, at level `Trace`. Default: `false`. */
   logMessageContent?: boolean;
   /** Connect without a negotiate request. Needs `transport: HttpTransportType.WebSockets`. Default: `false`. */
   skipNegotiation?: boolean;
-  /** Time limit of an HTTP request in milliseconds. Default: 100 000. */
+  /** Time limit of an HTTP request in milliseconds; 0 is none. Default: 100 000. */
   timeout?: number;
-  /** The transports that may be used, in the server's order. Default: all. */
-  transport?: HttpTransportType;
+  /** The transports that may be used, in the server's order, or one of the application's own. Default: all. */
+  transport?: HttpTransportType | ITransport;
+  /** The class that makes WebSockets. Default: the global `WebSocket`. */
+  WebSocket?: new (url: string, protocols?: string | string[], options?: any) => any;
+  /** The class that reads Server-Sent Events, with the token in the URL. Default: the package reads them by `fetch`. */
+  EventSource?: new (url: string, options?: any) => any;
   /**
    * Whether cookies go along with requests to another origin, whose CORS rules have to allow it. Those to the page's own
-   * origin always carry them, and Node.js has none. Default: `true`.
+   * origin always carry them. Default: `true`.
    */
   withCredentials?: boolean;
 }
@@ -142,11 +201,14 @@ export interface RetryContext {
 
 /** When to try again after the connection was lost. */
 export interface IRetryPolicy {
-  /**
-   * The delay before the next attempt, in milliseconds; `null` gives up. A policy that throws gives up, and so does one
-   * whose promise takes longer than a request may (`timeout`).
-   */
-  nextRetryDelayInMilliseconds(retryContext: RetryContext): number | null | Promise<number | null>;
+  /** The delay before the next attempt, in milliseconds; `null` gives up. A policy that throws gives up. */
+  nextRetryDelayInMilliseconds(retryContext: RetryContext): number | null;
+}
+
+/** A policy that takes its time. */
+export interface IAsyncRetryPolicy {
+  /** As in {@link IRetryPolicy}. A promise that takes longer than a request may (`timeout`) gives up. */
+  nextRetryDelayInMilliseconds(retryContext: RetryContext): number | null | PromiseLike<number | null>;
 }
 
 /**
@@ -193,20 +255,25 @@ export type HubwireErrorCode =
   | "Worker"
   | (string & {});
 
-/** An error of this package. */
+/** An error of this package. Its `name` is `Error`, as in the official client; it is known by its class and its `code`. */
 export declare class HubwireError extends Error {
   /** What went wrong. */
   readonly code: HubwireErrorCode;
   /** The status of the HTTP response behind it, if there was one. */
-  readonly statusCode?: number;
-  /** `"FailedToNegotiateWithServerError"` for code `Negotiate`, as the official client has it. */
+  statusCode?: number;
+  /** What the official client calls it: `"FailedToNegotiateWithServerError"` for code `Negotiate`, for example. */
   readonly errorType?: string;
+  /** Why each of several transports could not be used. */
+  readonly innerErrors?: readonly (Error | string)[];
+  /** The transport that it is about. */
+  readonly transport?: HttpTransportType;
   constructor(message: string, details?: { code?: HubwireErrorCode; statusCode?: number; cause?: unknown });
 }
 
 /** An HTTP response was behind the error. */
 export declare class HttpError extends HubwireError {
-  readonly statusCode: number;
+  statusCode: number;
+  /** Its message ends with the status, as in the official client. */
   constructor(errorMessage: string, statusCode: number, details?: { code?: HubwireErrorCode; cause?: unknown });
 }
 
@@ -276,7 +343,7 @@ export interface CallOptions {
    * Ends the call: it rejects with an {@link AbortError}, and the server is told. Servers before .NET 11 go on with the
    * call unless it is a stream. Streams among its arguments end as well; those of a `send` also after it has resolved.
    */
-  signal?: AbortSignal;
+  signal?: InstanceType<typeof globalThis.AbortSignal>;
 }
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
@@ -339,12 +406,12 @@ export interface HubCalls<Server = any> {
 /** Describes a connection to a hub, then builds it. */
 export declare class HubConnectionBuilder {
   /**
-   * The hub's URL. A relative one is resolved against the page.
-   * @throws {HubwireError} when an option is unknown or has an invalid value.
+   * The hub's URL. A relative one is resolved against the page. Options that were set by an earlier call stay.
+   * @throws {HubwireError} when the URL cannot be resolved, or an option has a value that cannot be used.
    */
-  withUrl(url: string, transport?: HttpTransportType): this;
-  withUrl(url: string, options?: IHttpConnectionOptions): this;
-  withUrl(url: string, transportOrOptions?: HttpTransportType | IHttpConnectionOptions): this;
+  withUrl(url: string | URL, transport?: HttpTransportType): this;
+  withUrl(url: string | URL, options?: IHttpConnectionOptions): this;
+  withUrl(url: string | URL, transportOrOptions?: HttpTransportType | IHttpConnectionOptions): this;
   /**
    * The least important level that goes to the console, or a logger that takes everything.
    * Default: `LogLevel.Information`.
@@ -356,7 +423,7 @@ export declare class HubConnectionBuilder {
    * Replaces a lost connection: after 0, 2, 10 and 30 seconds, after the delays given (in milliseconds), or as a policy
    * says. A server that asks for more time by `Retry-After` gets it, unless a policy decides. Default: off.
    */
-  withAutomaticReconnect(retryDelaysOrPolicy?: readonly number[] | IRetryPolicy): this;
+  withAutomaticReconnect(retryDelaysOrPolicy?: readonly (number | null)[] | IRetryPolicy | IAsyncRetryPolicy): this;
   /**
    * Asks the retry policy also when the first connect fails in a way that may pass: the server cannot be reached, is
    * busy, takes too long. `start` then waits until the connection is up or the policy gives up. The policy is that of
@@ -647,6 +714,16 @@ export interface MessagePackOptions {
   forceIntegerToFloat?: boolean;
   /** Leave out what is `undefined` in objects, instead of writing nil. Default: `false`. */
   ignoreUndefined?: boolean;
+  /** How long a text may be that is read. Default: as long as the message. */
+  maxStrLength?: number;
+  /** The same for bytes. */
+  maxBinLength?: number;
+  /** How many elements an array may have that is read. */
+  maxArrayLength?: number;
+  /** The same for keys of an object. */
+  maxMapLength?: number;
+  /** How long an extension may be that is read. */
+  maxExtLength?: number;
   /** Read integers of 64 bits as `BigInt`, without loss. A `BigInt` is written in any case. Default: `false`. */
   useBigInt64?: boolean;
 }

@@ -1,153 +1,122 @@
 // Describes a connection to a hub, and builds it.
 import { HubConnection } from "./connection.js";
-import { HttpTransportType, LogLevel } from "./enums.js";
+import { HttpTransportType, LogLevel, TransferFormat } from "./enums.js";
 import { invalid } from "./errors.js";
+import { hide } from "./hide.js";
 import { JsonHubProtocol } from "./json.js";
 import { createLogger } from "./logging.js";
+import { absolute, byDelays, checkWorker, delay, httpOptions, report, required, retryPolicy, size, time } from "./options.js";
 
-const OPTIONS = [
-  "accessTokenFactory",
-  "headers",
-  "logger",
-  "logMessageContent",
-  "skipNegotiation",
-  "timeout",
-  "transport",
-  "withCredentials",
-];
 const DEFAULT_RETRY_DELAYS = [0, 2_000, 10_000, 30_000];
 const DEFAULT_BUFFER_SIZE = 100_000;
 const DEFAULT_REFRESH_LEAD = 300_000;
 
 export class HubConnectionBuilder {
-  #url;
-  #options = {};
-  #logger;
-  #protocol = new JsonHubProtocol();
-  #reconnectPolicy;
-  #retriesFirstConnect = false;
-  #statefulBufferSize;
-  #refreshLead = DEFAULT_REFRESH_LEAD;
-  #serverTimeout;
-  #keepAliveInterval;
-  #worker;
+  constructor() {
+    // What was set. The setters' names are those of `HubConnection` and of its settings.
+    hide(this, { options: {}, unknown: new Set(), settings: { refreshLeadInMilliseconds: DEFAULT_REFRESH_LEAD } });
+  }
 
-  withUrl(url, transportOrOptions = {}) {
-    if (typeof url !== "string" || url === "") throw invalid("The URL of the hub has to be a text that is not empty.");
-    const options = typeof transportOrOptions === "number" ? { transport: transportOrOptions } : transportOrOptions;
-    check(options);
-    this.#url = url;
-    this.#options = options;
+  withUrl(url, transportOrOptions) {
+    const core = this._core();
+    core.url = absolute(required(url, "url"));
+    core.given = String(url);
+    const isOptions = typeof transportOrOptions === "object";
+    const [options, unknown] = httpOptions(isOptions ? (transportOrOptions ?? {}) : { transport: transportOrOptions });
+    // What was set earlier stays, but for the transport that no argument leaves open.
+    if (!isOptions) delete core.options.transport;
+    Object.assign(core.options, options);
+    for (const name of unknown) core.unknown.add(name);
     return this;
   }
 
   configureLogging(logging) {
-    this.#logger = createLogger(logging);
+    this._core().logger = createLogger(required(logging, "logging"));
     return this;
   }
 
   withHubProtocol(protocol) {
-    if (typeof protocol?.parseMessages !== "function" || typeof protocol.writeMessage !== "function") {
+    const { name, transferFormat, parseMessages, writeMessage } = required(protocol, "protocol");
+    if (typeof parseMessages !== "function" || typeof writeMessage !== "function") {
       throw invalid("A hub protocol has to have the methods 'parseMessages' and 'writeMessage'.");
     }
-    this.#protocol = protocol;
-    return this;
-  }
-
-  withAutomaticReconnect(delaysOrPolicy = DEFAULT_RETRY_DELAYS) {
-    if (this.#reconnectPolicy) throw invalid("A reconnectPolicy has already been set.");
-    this.#reconnectPolicy = Array.isArray(delaysOrPolicy) ? byDelays(delaysOrPolicy) : delaysOrPolicy;
-    if (typeof this.#reconnectPolicy?.nextRetryDelayInMilliseconds !== "function") {
-      throw invalid("A retry policy has to have the method 'nextRetryDelayInMilliseconds'.");
+    if (typeof name !== "string" || TransferFormat[transferFormat] === undefined) {
+      throw invalid("A hub protocol has to have a 'name', and a TransferFormat as 'transferFormat'.");
     }
+    this._core().protocol = protocol;
     return this;
   }
 
-  withFirstConnectRetry(retry = true) {
-    this.#retriesFirstConnect = retry;
+  withAutomaticReconnect(retryDelaysOrPolicy) {
+    const { settings } = this._core();
+    if (settings.reconnectPolicy) throw invalid("A reconnectPolicy has already been set.");
+    settings.reconnectPolicy = retryPolicy(retryDelaysOrPolicy || DEFAULT_RETRY_DELAYS);
     return this;
   }
 
-  withStatefulReconnect({ bufferSize = DEFAULT_BUFFER_SIZE } = {}) {
-    if (!(bufferSize > 0)) throw invalid("The option 'bufferSize' has to be more than 0 bytes.");
-    this.#statefulBufferSize = bufferSize;
+  withFirstConnectRetry(retry) {
+    this._core().settings.retriesFirstConnect = retry ?? true;
     return this;
   }
 
-  withAuthenticationRefresh({
-    enableAutoRefresh = true,
-    refreshBeforeExpirationInMilliseconds = DEFAULT_REFRESH_LEAD,
-  } = {}) {
-    this.#refreshLead = enableAutoRefresh ? refreshBeforeExpirationInMilliseconds : undefined;
+  withStatefulReconnect(options) {
+    this._core().settings.statefulBufferSize = size(options?.bufferSize ?? DEFAULT_BUFFER_SIZE, "bufferSize");
+    return this;
+  }
+
+  withAuthenticationRefresh(options) {
+    const name = "refreshBeforeExpirationInMilliseconds";
+    const lead = delay(options?.[name] ?? DEFAULT_REFRESH_LEAD, name);
+    this._core().settings.refreshLeadInMilliseconds = (options?.enableAutoRefresh ?? true) ? lead : undefined;
     return this;
   }
 
   withServerTimeout(milliseconds) {
-    this.#serverTimeout = milliseconds;
+    this._core().serverTimeout = time(required(milliseconds, "milliseconds"), "serverTimeoutInMilliseconds");
     return this;
   }
 
   withKeepAliveInterval(milliseconds) {
-    this.#keepAliveInterval = milliseconds;
+    this._core().keepAliveInterval = time(required(milliseconds, "milliseconds"), "keepAliveIntervalInMilliseconds");
     return this;
   }
 
-  withWorker(worker = null) {
-    const isKnown = worker === null || worker instanceof URL || ["string", "function"].includes(typeof worker);
-    if (!isKnown) throw invalid("The worker has to be the URL of its script, or a function that makes it.");
-    this.#worker = worker instanceof URL ? worker.href : worker;
+  withWorker(worker) {
+    const script = worker?.href ?? worker ?? null;
+    if (script !== null && typeof script !== "string" && typeof script !== "function") {
+      throw invalid("The worker has to be the URL of its script, or a function that makes it.");
+    }
+    this._core().settings.worker = script;
     return this;
   }
 
   build() {
-    if (this.#url === undefined) {
+    const { options, settings, url, protocol = new JsonHubProtocol(), serverTimeout, keepAliveInterval, ...core } = this._core();
+    if (url === undefined) {
       throw invalid("The 'HubConnectionBuilder.withUrl' method must be called before building the connection.");
     }
-    if (this.#worker !== undefined && !this.#protocol.forWorker) {
-      throw invalid("A custom hub protocol or extension codec cannot run in a worker.");
+    if (options.skipNegotiation && options.transport !== HttpTransportType.WebSockets) {
+      throw invalid("Negotiation can only be skipped when using the WebSocket transport directly.");
     }
-    const { logger = LogLevel.Information, ...options } = this.#options;
-    const settings = {
+    if (settings.worker !== undefined) {
+      if (!protocol.forWorker) throw invalid("A custom hub protocol or extension codec cannot run in a worker.");
+      checkWorker(options);
+    }
+    // In the official client one is for HTTP and transports, the other for the hub; each stands in for the other here.
+    const logger = options.logger ?? core.logger ?? createLogger(LogLevel.Information);
+    report(logger, { ...core, url });
+    const { reconnectPolicy } = settings;
+    const all = {
       ...options,
-      reconnects: this.#reconnectPolicy !== undefined,
-      reconnectPolicy: this.#reconnectPolicy ?? byDelays(DEFAULT_RETRY_DELAYS),
-      retriesFirstConnect: this.#retriesFirstConnect,
-      statefulBufferSize: this.#statefulBufferSize,
-      refreshLeadInMilliseconds: this.#refreshLead,
-      worker: this.#worker,
+      ...settings,
+      logger,
+      reconnects: reconnectPolicy !== undefined,
+      reconnectPolicy: reconnectPolicy ?? byDelays(DEFAULT_RETRY_DELAYS),
+      retriesFirstConnect: settings.retriesFirstConnect ?? false,
     };
-    const connection = new HubConnection(this.#url, settings, this.#logger ?? createLogger(logger), this.#protocol);
-    if (this.#serverTimeout !== undefined) connection.serverTimeoutInMilliseconds = this.#serverTimeout;
-    if (this.#keepAliveInterval !== undefined) connection.keepAliveIntervalInMilliseconds = this.#keepAliveInterval;
+    const connection = new HubConnection(url, all, core.logger ?? logger, protocol);
+    if (serverTimeout !== undefined) connection.serverTimeoutInMilliseconds = serverTimeout;
+    if (keepAliveInterval !== undefined) connection.keepAliveIntervalInMilliseconds = keepAliveInterval;
     return connection;
-  }
-}
-
-/** One attempt after each delay, later if the server asks for more time (`Retry-After`). */
-function byDelays(delays) {
-  return {
-    nextRetryDelayInMilliseconds({ previousRetryCount, retryAfterMilliseconds }) {
-      return previousRetryCount < delays.length ? Math.max(delays[previousRetryCount] ?? 0, retryAfterMilliseconds) : null;
-    },
-  };
-}
-
-// An unknown option is refused: that it has no effect would be noticed only much later.
-function check(options) {
-  for (const name of Object.keys(options)) {
-    if (!OPTIONS.includes(name)) throw invalid(`The option '${name}' is not known.`);
-  }
-  const { accessTokenFactory, headers, skipNegotiation, timeout, transport, withCredentials } = options;
-  const is = (value, type) => value === undefined || typeof value === type;
-  if (!is(accessTokenFactory, "function")) throw invalid("The option 'accessTokenFactory' has to be a function.");
-  if (!is(headers, "object")) throw invalid("The option 'headers' has to be an object.");
-  if (!is(skipNegotiation, "boolean")) throw invalid("The option 'skipNegotiation' has to be true or false.");
-  if (!is(withCredentials, "boolean")) throw invalid("The option 'withCredentials' has to be true or false.");
-  if (timeout !== undefined && !(timeout > 0)) throw invalid("The option 'timeout' has to be more than 0 milliseconds.");
-  if (transport !== undefined && !(Number.isInteger(transport) && transport >= 0 && transport <= 7)) {
-    throw invalid("The option 'transport' has to be an HttpTransportType, or several of them joined by '|'.");
-  }
-  if (skipNegotiation && transport !== HttpTransportType.WebSockets) {
-    throw invalid("Negotiation can only be skipped when using the WebSocket transport directly.");
   }
 }

@@ -1,10 +1,13 @@
 // A connection to a hub: calls, handlers, streams and events over the WebAssembly module.
 import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
-import { AbortError, HubwireError, invalid, notConnected, stopped, textOf, typed } from "./errors.js";
+import { AbortError, errorOf, HubwireError, invalid, notConnected, shown, stopped, textOf, typed } from "./errors.js";
 import { Handlers } from "./handlers.js";
-import { bindings, initialize } from "./module.js";
+import { hide } from "./hide.js";
+import { initialize, loadedEngine } from "./module.js";
+import { absolute, texts, time } from "./options.js";
+import { Session } from "./session.js";
 import { HubStream } from "./stream.js";
-import { separate, upload } from "./uploads.js";
+import { separate } from "./uploads.js";
 import { Wire } from "./wire.js";
 
 const { Disconnected, Connecting, Connected, Disconnecting, Reconnecting } = HubConnectionState;
@@ -12,91 +15,185 @@ const { Disconnected, Connecting, Connected, Disconnecting, Reconnecting } = Hub
 // What the module tells, in the order of its numbers.
 const [UP, LOST, UP_AGAIN, DOWN, REFRESHED] = [0, 1, 2, 3, 4];
 
+const FREEZE =
+  "The page is being frozen, this will likely lead to the connection being closed and messages being lost. For more information see the docs at https://learn.microsoft.com/aspnet/core/signalr/javascript-client#bsleep";
+
 const invalidState = (message) => new HubwireError(message, { code: "InvalidState" });
 
+/** What applications see of a connection; see `hide` for the rest. */
 export class HubConnection {
-  #url;
+  /** @internal Made by `HubConnectionBuilder`. */
+  constructor(url, options, logger, protocol) {
+    hide(this, new Core(this, url, options, logger, protocol));
+    /** A copy of the state for reactive proxies, which notice who reads a field and when it is set. */
+    this._state = Disconnected;
+  }
+
+  get state() {
+    return this._state && this._core().state;
+  }
+
+  get connectionId() {
+    return this.negotiated?.connectionId ?? null;
+  }
+
+  get negotiated() {
+    return [Connected, Disconnecting].includes(this.state) ? this._core().negotiated : undefined;
+  }
+
+  get baseUrl() {
+    return this._core().url;
+  }
+
+  set baseUrl(url) {
+    this._core().setUrl(url);
+  }
+
+  get serverTimeoutInMilliseconds() {
+    return this._core().serverTimeoutInMilliseconds;
+  }
+
+  set serverTimeoutInMilliseconds(milliseconds) {
+    this._core().setTime("serverTimeoutInMilliseconds", milliseconds);
+  }
+
+  get keepAliveIntervalInMilliseconds() {
+    return this._core().keepAliveIntervalInMilliseconds;
+  }
+
+  set keepAliveIntervalInMilliseconds(milliseconds) {
+    this._core().setTime("keepAliveIntervalInMilliseconds", milliseconds);
+  }
+
+  start() {
+    return this._core().start(this);
+  }
+
+  stop() {
+    return this._core().stop();
+  }
+
+  send(methodName, ...args) {
+    return this._core().send(methodName, args);
+  }
+
+  invoke(methodName, ...args) {
+    return this._core().invoke(methodName, args);
+  }
+
+  stream(methodName, ...args) {
+    return this._core().stream(methodName, args);
+  }
+
+  with(options) {
+    const core = this._core();
+    const signal = options?.signal ?? undefined;
+    return {
+      send: (methodName, ...args) => core.send(methodName, args, signal),
+      invoke: (methodName, ...args) => core.invoke(methodName, args, signal),
+      stream: (methodName, ...args) => core.stream(methodName, args, signal),
+    };
+  }
+
+  on(methodName, newMethod) {
+    this._core().handlers.add(methodName, newMethod);
+  }
+
+  off(methodName, method) {
+    this._core().handlers.remove(methodName, method);
+  }
+
+  onclose(callback) {
+    return this._core().listen("close", callback);
+  }
+
+  onreconnecting(callback) {
+    return this._core().listen("reconnecting", callback);
+  }
+
+  onreconnected(callback) {
+    return this._core().listen("reconnected", callback);
+  }
+
+  onstatechange(callback) {
+    return this._core().listen("statechange", callback);
+  }
+
+  onAuthenticationRefreshed(callback) {
+    return this._core().listen("AuthenticationRefreshed", callback);
+  }
+
+  onAuthenticationRefreshFailed(callback) {
+    return this._core().listen("AuthenticationRefreshFailed", callback);
+  }
+
+  refreshAuthentication() {
+    return this._core().refresh();
+  }
+}
+
+/** What a connection consists of. */
+class Core {
+  url;
+  state = Disconnected;
+  handlers;
+  serverTimeoutInMilliseconds = 30_000;
+  keepAliveIntervalInMilliseconds = 15_000;
+  /** The connection as it was started: the object itself, or a proxy around it. */
+  #self;
   #options;
   #logger;
   #protocol;
-  #handlers;
-  #listeners = { close: [], reconnecting: [], reconnected: [], state: [], refreshed: [], refreshFailed: [] };
-  #state = Disconnected;
-  #negotiated;
-  #serverTimeout = 30_000;
-  #keepAliveInterval = 15_000;
+  #listeners = {};
   #nextId = 0;
   // From a start to the end that follows.
   #session;
 
-  /** @internal Made by `HubConnectionBuilder`. */
-  constructor(url, options, logger, protocol) {
-    this.#url = url;
+  constructor(self, url, options, logger, protocol) {
+    this.#self = self;
+    this.url = url;
     this.#options = options;
     this.#logger = logger;
     this.#protocol = protocol;
-    this.#handlers = new Handlers(logger);
-  }
-
-  get state() {
-    return this.#state;
-  }
-
-  get connectionId() {
-    return this.#negotiated?.connectionId ?? null;
+    this.handlers = new Handlers(logger);
   }
 
   get negotiated() {
-    return this.#negotiated;
+    return this.#session?.wasUp ? this.#session.inner?.negotiated : undefined;
   }
 
-  get baseUrl() {
-    return this.#url;
-  }
-
-  set baseUrl(url) {
-    if (this.#state !== Disconnected && this.#state !== Reconnecting) {
+  setUrl(url) {
+    if (this.state !== Disconnected && this.state !== Reconnecting) {
       throw invalidState("The HubConnection must be in the Disconnected or Reconnecting state to change the url.");
     }
     if (!url) throw invalid("The HubConnection url must be a valid url.");
-    this.#session?.inner?.setUrl(absolute(url));
-    this.#url = url;
+    const whole = absolute(url);
+    this.#session?.inner?.setUrl(whole);
+    this.url = whole;
   }
 
-  get serverTimeoutInMilliseconds() {
-    return this.#serverTimeout;
+  setTime(name, milliseconds) {
+    this[name] = time(milliseconds, name);
   }
 
-  set serverTimeoutInMilliseconds(milliseconds) {
-    this.#serverTimeout = duration(milliseconds);
-  }
-
-  get keepAliveIntervalInMilliseconds() {
-    return this.#keepAliveInterval;
-  }
-
-  set keepAliveIntervalInMilliseconds(milliseconds) {
-    this.#keepAliveInterval = duration(milliseconds);
-  }
-
-  async start() {
-    if (this.#state !== Disconnected) {
+  async start(self) {
+    if (this.state !== Disconnected) {
       throw invalidState("Cannot start a HubConnection that is not in the 'Disconnected' state.");
     }
-    const url = absolute(this.#url);
+    this.#self = self;
     const session = new Session(new Wire(this.#protocol, this.#logger, this.#options.logMessageContent));
     this.#session = session;
     this.#enter(Connecting);
     this.#log(LogLevel.Debug, "Starting HubConnection.");
-    this.#connect(session, url).catch((error) => this.#down(session, typed(error)));
+    this.#connect(session).catch((error) => this.#down(session, typed(error)));
     return session.started.promise;
   }
 
-  async #connect(session, url) {
+  async #connect(session) {
     const create = await this.#place();
     // It may have been stopped while that was loading.
     if (session !== this.#session) return;
-    session.inner = create(url, this.#settings(session), this.#callbacks(session));
+    session.inner = create(this.url, this.#settings(session), this.#callbacks(session));
     session.inner.start();
   }
 
@@ -105,13 +202,15 @@ export class HubConnection {
     const { worker } = this.#options;
     if (worker !== undefined && typeof Worker === "function") return (await import("./remote.js")).remote(worker);
     await initialize();
-    return (...args) => new (bindings().WasmConnection)(...args);
+    return loadedEngine().connect;
   }
 
   async stop() {
     const session = this.#session;
-    if (!session) return;
-    if (this.#state !== Disconnecting) {
+    const ignored = (state) => `Call to HubConnection.stop(undefined) ignored because it is already in the ${state} state.`;
+    if (!session) return this.#log(LogLevel.Debug, ignored("disconnected"));
+    if (this.state === Disconnecting) this.#log(LogLevel.Debug, ignored("disconnecting"));
+    else {
       this.#enter(Disconnecting);
       this.#log(LogLevel.Debug, "Stopping HubConnection.");
       if (session.inner) session.inner.stop();
@@ -120,59 +219,7 @@ export class HubConnection {
     await session.ended.promise;
   }
 
-  send(methodName, ...args) {
-    return this.#send(methodName, args);
-  }
-
-  invoke(methodName, ...args) {
-    return this.#invoke(methodName, args);
-  }
-
-  stream(methodName, ...args) {
-    return this.#stream(methodName, args);
-  }
-
-  with({ signal } = {}) {
-    return {
-      send: (methodName, ...args) => this.#send(methodName, args, signal),
-      invoke: (methodName, ...args) => this.#invoke(methodName, args, signal),
-      stream: (methodName, ...args) => this.#stream(methodName, args, signal),
-    };
-  }
-
-  on(methodName, newMethod) {
-    this.#handlers.add(methodName, newMethod);
-  }
-
-  off(methodName, method) {
-    this.#handlers.remove(methodName, method);
-  }
-
-  onclose(callback) {
-    return this.#listen("close", callback);
-  }
-
-  onreconnecting(callback) {
-    return this.#listen("reconnecting", callback);
-  }
-
-  onreconnected(callback) {
-    return this.#listen("reconnected", callback);
-  }
-
-  onstatechange(callback) {
-    return this.#listen("state", callback);
-  }
-
-  onAuthenticationRefreshed(callback) {
-    return this.#listen("refreshed", callback);
-  }
-
-  onAuthenticationRefreshFailed(callback) {
-    return this.#listen("refreshFailed", callback);
-  }
-
-  async refreshAuthentication() {
+  async refresh() {
     try {
       return await this.#connected().inner.refresh();
     } catch (error) {
@@ -182,7 +229,7 @@ export class HubConnection {
 
   // Calls
 
-  async #send(name, args, signal) {
+  async send(name, args, signal) {
     const session = this.#connected();
     throwIfAborted(signal);
     const [message, ids, streams] = this.#write(session, MessageType.Invocation, name, args, false);
@@ -194,7 +241,7 @@ export class HubConnection {
     });
   }
 
-  #invoke(name, args, signal) {
+  invoke(name, args, signal) {
     return new Promise((resolve, reject) => {
       const call = {
         end: ({ error, result }) => (error ? reject(serverError(error)) : resolve(result)),
@@ -206,7 +253,7 @@ export class HubConnection {
     });
   }
 
-  #stream(name, args, signal) {
+  stream(name, args, signal) {
     const session = this.#session;
     let cancel;
     const stream = new HubStream(this.#logger, {
@@ -268,26 +315,37 @@ export class HubConnection {
   }
 
   #connected() {
-    if (this.#state !== Connected) throw notConnected();
+    if (this.state !== Connected) throw notConnected();
     return this.#session;
   }
 
   // What the module tells
 
   #settings(session) {
+    const { headers } = this.#options;
+    const { serverTimeoutInMilliseconds, keepAliveIntervalInMilliseconds } = this;
     return {
       ...this.#options,
-      serverTimeoutInMilliseconds: this.#serverTimeout,
-      keepAliveIntervalInMilliseconds: this.#keepAliveInterval,
+      ...(headers && { headers: texts(headers) }),
+      serverTimeoutInMilliseconds,
+      keepAliveIntervalInMilliseconds,
       protocol: this.#protocol.name,
       binary: session.wire.isBinary,
       protocolOptions: this.#protocol.forWorker,
     };
   }
 
-  // None of these may throw: the module would stay locked.
+  // None of these may throw.
   #callbacks(session) {
     const { wire, calls } = session;
+    const fail = (id, error, isClosed) => {
+      const call = session.take(id);
+      if (!call) return;
+      const tell = () => call.fail(isClosed ? canceled(typed(error, wire.failure)) : typed(error, wire.failure));
+      if (!isClosed || !call.isLate) return tell();
+      session.late.push(tell);
+      this.#tellSoon(session);
+    };
     return {
       reader: () => wire.reader(),
       failure: (error) => {
@@ -296,19 +354,15 @@ export class HubConnection {
       write: (type, id, error, sequenceId) => wire.writeOwn(type, id, error, sequenceId),
       join: (messages) => wire.join(messages),
       invocation: (message, answer) => {
-        if (answer === undefined) this.#handlers.call(message.target, message.arguments, false, this);
+        if (answer === undefined) this.handlers.call(message.target, message.arguments, undefined, this.#self);
         else this.#answer(session, message, answer);
+      },
+      lost: (error) => {
+        for (const id of [...calls.keys()]) fail(id, error, true);
       },
       item: (id, message) => calls.get(id)?.item?.(message.item),
       end: (id, message) => session.take(id)?.end(message),
-      fail: (id, error, isClosed) => {
-        const call = session.take(id);
-        if (!call) return;
-        const fail = () => call.fail(typed(error, wire.failure));
-        if (!isClosed || !call.isLate) return fail();
-        session.late.push(fail);
-        this.#tellSoon(session);
-      },
+      fail,
       event: (kind, value) => {
         session.events.push([kind, value]);
         this.#tellSoon(session);
@@ -319,7 +373,7 @@ export class HubConnection {
 
   async #answer(session, message, answer) {
     const { target, invocationId } = message;
-    const outcome = await this.#handlers.call(target, message.arguments, true, this);
+    const outcome = await this.handlers.call(target, message.arguments, invocationId, this.#self);
     if (!session.inner) return;
     const type = MessageType.Completion;
     let written;
@@ -331,16 +385,24 @@ export class HubConnection {
     session.inner.answer(answer, written);
   }
 
-  #retryDelay(previousRetryCount, elapsedMilliseconds, retryReason, retryAfterMilliseconds) {
+  #retryDelay(previousRetryCount, elapsedMilliseconds, reason, retryAfterMilliseconds) {
+    const call = `IRetryPolicy.nextRetryDelayInMilliseconds(${previousRetryCount}, ${elapsedMilliseconds})`;
     const giveUp = (error) => {
-      const call = `IRetryPolicy.nextRetryDelayInMilliseconds(${previousRetryCount}, ${elapsedMilliseconds})`;
-      this.#log(LogLevel.Error, `${call} threw error '${error}'.`);
+      this.#log(LogLevel.Error, `${call} threw error '${shown(error)}'.`);
+      return null;
+    };
+    const check = (delay) => {
+      if (typeof delay === "number" && !Number.isNaN(delay)) return Math.max(delay, 0);
+      if (delay !== null) this.#log(LogLevel.Error, `${call} gave '${shown(delay)}', which is not a time.`);
       return null;
     };
     try {
+      const retryReason =
+        reasonOf(reason) ?? errorOf("Attempting to reconnect due to a unknown error.", { code: reason?.code ?? "Transport" });
       const context = { previousRetryCount, elapsedMilliseconds, retryReason, retryAfterMilliseconds };
       const delay = this.#options.reconnectPolicy.nextRetryDelayInMilliseconds(context);
-      return typeof delay?.then === "function" ? Promise.resolve(delay).catch(giveUp) : delay;
+      // Any promise, whoever made it.
+      return typeof delay?.then === "function" ? Promise.resolve(delay).then(check).catch(giveUp) : check(delay);
     } catch (error) {
       return giveUp(error);
     }
@@ -360,74 +422,92 @@ export class HubConnection {
     const error = typed(value, session.wire.failure);
     switch (kind) {
       case UP:
-      case UP_AGAIN: {
-        this.#negotiated = session.inner.negotiated;
-        const { url, transport } = this.#negotiated ?? {};
-        this.#log(LogLevel.Information, `Connected to ${url} by ${transport}. The connection's id is ${this.connectionId}.`);
-        // The wish to stop may have come in between.
-        if (this.#state !== Disconnecting) this.#enter(Connected);
-        if (kind === UP) session.started.resolve();
-        else this.#call("reconnected", this.connectionId ?? undefined);
         session.wasUp = true;
+        this.#watch(session);
+        // The wish to stop may have come in between.
+        if (this.state !== Disconnecting) this.#enter(Connected);
+        this.#log(LogLevel.Debug, "HubConnection connected successfully.");
+        session.started.resolve();
+        break;
+      case UP_AGAIN:
+        if (this.state !== Disconnecting) this.#enter(Connected);
+        this.#log(LogLevel.Information, "HubConnection reconnected successfully.");
+        this.#call("reconnected", this.negotiated?.connectionId);
+        break;
+      case LOST: {
+        const reason = reasonOf(error);
+        session.stopUploads();
+        this.#log(LogLevel.Information, `Connection reconnecting${reason ? ` because of error '${reason}'` : ""}.`);
+        if (this.state !== Disconnecting) this.#enter(Reconnecting, reason);
+        this.#call("reconnecting", reason);
         break;
       }
-      case LOST:
-        this.#negotiated = undefined;
-        session.stopUploads();
-        this.#log(LogLevel.Information, `Connection reconnecting because of error '${error}'.`);
-        if (this.#state !== Disconnecting) this.#enter(Reconnecting, error);
-        this.#call("reconnecting", error);
-        break;
       case DOWN:
         this.#down(session, error);
         break;
-      case REFRESHED:
-        this.#call("refreshed", { connection: this, newTokenLifetimeInSeconds: value, refreshedAt: new Date() });
+      case REFRESHED: {
+        const newTokenLifetimeInSeconds = value;
+        this.#call("AuthenticationRefreshed", { connection: this.#self, newTokenLifetimeInSeconds, refreshedAt: new Date() });
         break;
+      }
       default:
-        this.#call("refreshFailed", { connection: this, error });
+        this.#call("AuthenticationRefreshFailed", { connection: this.#self, error });
     }
+  }
+
+  /** Says it when the browser freezes the page while the session lasts. */
+  #watch(session) {
+    const page = globalThis.document;
+    const freeze = () => this.#log(LogLevel.Warning, FREEZE);
+    page?.addEventListener?.("freeze", freeze);
+    session.ended.promise.then(() => page?.removeEventListener?.("freeze", freeze));
   }
 
   /** The end of a start, or of the connection that came of it. */
   #down(session, error) {
     if (session !== this.#session) return;
     this.#session = undefined;
-    this.#negotiated = undefined;
-    session.end(error);
-    const isStop = error?.code === "Stopped";
-    if (!isStop) this.#log(session.wasUp ? LogLevel.Warning : LogLevel.Error, `Disconnected: ${error?.message}`);
-    // The official client tells no error when it was asked to stop, or when the server closed without one.
-    const reason = isStop || error?.code === "ServerClosed" && !error.message.includes(": ") ? undefined : error;
+    session.end(canceled(error));
+    const reason = reasonOf(error);
+    if (!session.wasUp) {
+      this.#log(LogLevel.Debug, `HubConnection failed to start successfully because of error '${shown(error)}'.`);
+    }
     this.#enter(Disconnected, reason);
     if (session.wasUp) this.#call("close", reason);
-    else session.started.reject(isStop ? stopped() : error);
+    else session.started.reject(error);
     session.ended.resolve();
   }
 
   // Listeners
 
-  #listen(event, callback) {
+  listen(event, callback) {
     if (!callback) return () => {};
     const listener = { callback };
-    this.#listeners[event].push(listener);
+    const others = () => this.#listeners[event] ?? [];
+    // A new list each time: a callback may change the one that is being walked.
+    this.#listeners[event] = [...others(), listener];
     return () => {
-      this.#listeners[event] = this.#listeners[event].filter((other) => other !== listener);
+      this.#listeners[event] = others().filter((other) => other !== listener);
     };
   }
 
   #enter(state, error) {
-    const previousState = this.#state;
-    this.#state = state;
-    this.#call("state", { state, previousState, error, connection: this });
+    const previousState = this.state;
+    this.state = state;
+    // One that does not let itself be changed is not reactive either.
+    Reflect.set(this.#self, "_state", state);
+    this.#call("statechange", { state, previousState, error, connection: this.#self });
   }
 
   #call(event, argument) {
-    for (const { callback } of this.#listeners[event]) {
+    for (const { callback } of this.#listeners[event] ?? []) {
       try {
-        callback.call(this, argument);
+        callback.call(this.#self, argument);
       } catch (thrown) {
-        this.#log(LogLevel.Error, `A callback for '${event}' threw error '${thrown}'.`);
+        // Their quotation marks, and what they tell of the argument.
+        const called = { close: `error '${argument}'`, reconnecting: `error '${argument}'`, reconnected: `connectionId '${argument};` };
+        const given = event in called ? ` called with ${called[event]}` : "";
+        this.#log(LogLevel.Error, `An on${event} callback${given} threw error '${shown(thrown)}'.`);
       }
     }
   }
@@ -437,91 +517,17 @@ export class HubConnection {
   }
 }
 
-/** What belongs to one start, and to the connection that comes of it. */
-class Session {
-  /** The connection in the module, once that is loaded; gone with its end. */
-  inner;
-  wire;
-  started = Promise.withResolvers?.() ?? withResolvers();
-  ended = Promise.withResolvers?.() ?? withResolvers();
-  wasUp = false;
-  calls = new Map();
-  /** What has happened and is not told yet. */
-  events = [];
-  /** The ends of calls, to be told after that. */
-  late = [];
-  isTelling = false;
-  #uploads = new Map();
+// The official client tells no error when it was asked to stop, or when the server closed without one.
+const hasNoReason = (error) =>
+  !error || error.code === "Stopped" || (error.code === "ServerClosed" && !error.message.includes(": "));
 
-  constructor(wire) {
-    this.wire = wire;
-    // Those who wait for the end may do so in `stop` as well.
-    this.started.promise.catch(() => {});
-  }
+const reasonOf = (error) => (hasNoReason(error) ? undefined : typed(error));
 
-  /** Uses the module, which may already know that the connection is gone. */
-  call(use) {
-    try {
-      return use();
-    } catch (error) {
-      throw error?.code === "InvalidState" ? notConnected() : typed(error);
-    }
-  }
-
-  /** A call that is over. */
-  take(id) {
-    const call = this.calls.get(id);
-    if (!call) return undefined;
-    this.calls.delete(id);
-    call.release?.();
-    for (const upload of call.uploads) this.#stopUpload(upload);
-    return call;
-  }
-
-  upload(ids, streams) {
-    ids.forEach((id, n) => {
-      const item = (value) => {
-        const message = this.wire.write({ type: MessageType.StreamItem, invocationId: String(id), item: value });
-        return this.inner ? this.inner.upload(id, message) : false;
-      };
-      const end = (error) => {
-        this.#uploads.delete(id);
-        this.inner?.endUpload(id, error);
-      };
-      // It may end at once.
-      this.#uploads.set(id, () => {});
-      const stop = upload(streams[n], { item, end });
-      if (this.#uploads.has(id)) this.#uploads.set(id, stop);
-    });
-  }
-
-  #stopUpload(id) {
-    const stop = this.#uploads.get(id);
-    this.#uploads.delete(id);
-    stop?.();
-  }
-
-  /** The server hears of it as well. */
-  cancelUploads(ids) {
-    for (const id of ids) {
-      const isGoingOn = this.#uploads.has(id);
-      this.#stopUpload(id);
-      if (isGoingOn) this.inner?.endUpload(id, "Stream canceled by client.");
-    }
-  }
-
-  stopUploads() {
-    for (const id of [...this.#uploads.keys()]) this.#stopUpload(id);
-  }
-
-  end(error) {
-    // None is left, unless it was a worker that failed.
-    for (const id of [...this.calls.keys()]) this.take(id).fail(error);
-    this.stopUploads();
-    this.inner?.free();
-    this.inner = undefined;
-  }
-}
+/** Why a call ended with its connection. */
+const canceled = (error) =>
+  hasNoReason(error)
+    ? errorOf("Invocation canceled due to the underlying connection being closed.", { code: error?.code ?? "Transport" })
+    : error;
 
 const serverError = (message) => new HubwireError(message, { code: "Server" });
 
@@ -529,25 +535,4 @@ const aborted = ({ reason }) => new AbortError("The call was aborted.", { cause:
 
 function throwIfAborted(signal) {
   if (signal?.aborted) throw aborted(signal);
-}
-
-function withResolvers() {
-  const parts = {};
-  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  return parts;
-}
-
-function duration(milliseconds) {
-  if (!(milliseconds > 0)) throw invalid("A timeout has to be more than 0 milliseconds.");
-  return milliseconds;
-}
-
-/** A hub's URL as an absolute one; what is relative is meant from the page, or from the worker's script. */
-function absolute(url) {
-  if (/^https?:\/\//i.test(url)) return url;
-  try {
-    return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
-  } catch {
-    throw invalid(`Cannot resolve '${url}'.`);
-  }
 }

@@ -1,49 +1,65 @@
-// The errors of the package, and the texts that the official client gives them.
+// The errors of the package, with the texts and properties that the official client gives them.
+
+/**
+ * An error of this package. Its own properties are its details: `code`, and where there are such, `statusCode`, `cause`, and
+ * the official client's `errorType`, `innerErrors` and `transport`. Its name stays `Error`, as all of the official client's.
+ */
 export class HubwireError extends Error {
-  constructor(message, { code, statusCode, cause } = {}) {
+  constructor(message, { cause, ...details } = {}) {
     super(message, cause === undefined ? undefined : { cause });
-    this.name = "HubwireError";
-    this.code = code;
-    this.statusCode = statusCode;
-    // What the official client calls it.
-    if (code === "Negotiate") this.errorType = "FailedToNegotiateWithServerError";
+    Object.assign(this, details);
+    if (this.code === "Negotiate") this.errorType ??= "FailedToNegotiateWithServerError";
   }
 }
 
 export class HttpError extends HubwireError {
   constructor(errorMessage, statusCode, details) {
-    super(errorMessage, { code: "Http", ...details, statusCode });
-    this.name = "HttpError";
+    super(`${errorMessage}: Status code '${statusCode}'`, { code: "Http", ...details, statusCode });
   }
 }
 
 export class TimeoutError extends HubwireError {
   constructor(errorMessage = "A timeout occurred.", details) {
     super(errorMessage, { code: "Timeout", ...details });
-    this.name = "TimeoutError";
   }
 }
 
 export class AbortError extends HubwireError {
   constructor(errorMessage = "An abort occurred.", details) {
     super(errorMessage, { code: "Aborted", ...details });
-    this.name = "AbortError";
   }
 }
 
-/** An error of the WebAssembly module as one of this package's classes; others stay as they are. */
-export function typed(error, cause) {
-  if (!(error instanceof Error) || error instanceof HubwireError || typeof error.code !== "string") return error;
-  const { message, code, statusCode } = error;
-  if (statusCode !== undefined) return new HttpError(message, statusCode, { code });
-  if (code === "Timeout") return new TimeoutError(message, { code });
-  if (code === "ServerTimeout") {
-    return new TimeoutError("Server timeout elapsed without receiving a message from the server.", { code });
-  }
-  if (code === "Stopped") return new AbortError(message, { code });
-  if (code === "Protocol" && cause) return new HubwireError(`${message}: ${cause.message}`, { code, cause });
-  return new HubwireError(message, { code });
+/** An error of the class that its details ask for, with exactly this text. */
+export function errorOf(message, details) {
+  const { code, statusCode } = details;
+  let kind = HubwireError;
+  if (statusCode !== undefined) kind = HttpError;
+  else if (code === "Timeout" || code === "ServerTimeout") kind = TimeoutError;
+  else if (code === "Stopped") kind = AbortError;
+  // Past the constructors, which would add to the text.
+  return Reflect.construct(HubwireError, [message, details], kind);
 }
+
+/**
+ * An error of the core as one of this package's classes; others stay as they are. It is known by its code: those of Node.js
+ * (`ECONNREFUSED`) and of most libraries are written otherwise. `failure` is what a hub protocol has thrown.
+ */
+export function typed(error, failure) {
+  if (error instanceof HubwireError || !isError(error) || !/^[A-Z][a-z]+([A-Z][a-z]*)*$/.test(error.code)) return error;
+  const details = { ...error, cause: error.cause };
+  switch (error.code) {
+    case "Protocol":
+      if (!failure) break;
+      return errorOf(textOf(failure), { ...details, cause: failure });
+    case "ServerTimeout":
+      return errorOf("Server timeout elapsed without receiving a message from the server.", details);
+  }
+  return errorOf(error.message, details);
+}
+
+// Not `instanceof`: it may come from a frame, or from a test runner's realm.
+const isError = (value) => value !== null && typeof value === "object" && typeof value.message === "string";
 
 export const notConnected = () =>
   new HubwireError("Cannot send data if the connection is not in the 'Connected' State.", { code: "InvalidState" });
@@ -53,5 +69,14 @@ export const invalid = (message) => new HubwireError(message, { code: "InvalidAr
 export const stopped = () =>
   new AbortError("The connection was stopped before the hub handshake could complete.", { code: "Stopped" });
 
+/** Any thrown value as text, for a log. */
+export function shown(value) {
+  try {
+    return String(value);
+  } catch {
+    return "Unknown error";
+  }
+}
+
 /** The text of an error that the server is told. */
-export const textOf = (error) => (error instanceof Error ? error.message : String(error ?? "Unknown error"));
+export const textOf = (error) => (isError(error) ? error.message : shown(error ?? "Unknown error"));

@@ -1,5 +1,6 @@
 // The handlers of a connection, by method.
 import { LogLevel } from "./enums.js";
+import { shown } from "./errors.js";
 
 const NO_RESULT = "Client didn't provide a result.";
 
@@ -29,34 +30,31 @@ export class Handlers {
   }
 
   /**
-   * Calls all handlers of a method in order; one that returns a promise is awaited before the next. The last one
-   * decides what the server is answered, `{ result }` or `{ error }`, if it expects an answer.
+   * Calls all handlers of a method in order; one that returns a promise is awaited before the next. If the server expects
+   * an answer, the invocation has an id, and the last handler decides what is answered: `{ result }` or `{ error }`.
    */
-  async call(name, args, expectsResult, self) {
-    const handlers = this.#byName.get(name.toLowerCase());
-    if (!handlers) {
-      this.#log(LogLevel.Warning, `No client method with the name '${name}' found.`);
-      return { error: NO_RESULT };
-    }
+  async call(target, args, invocationId, self) {
+    const name = target.toLowerCase();
+    const handlers = this.#byName.get(name);
+    if (!handlers) this.#log(LogLevel.Warning, `No client method with the name '${name}' found.`);
     let result;
     let thrown;
     let several = false;
-    for (const handler of handlers) {
+    for (const handler of handlers ?? []) {
       try {
         const earlier = result;
         result = handler.apply(self, args);
+        // Any promise, whoever made it.
         if (typeof result?.then === "function") result = await result;
         several ||= Boolean(earlier && result);
         thrown = undefined;
       } catch (error) {
-        thrown = { error: `${error}` };
-        this.#log(LogLevel.Error, `A callback for the method '${name}' threw error '${error}'.`);
+        thrown = { error: shown(error) };
+        this.#log(LogLevel.Error, `A callback for the method '${name}' threw error '${thrown.error}'.`);
       }
     }
-    if (!expectsResult) {
-      if (result) {
-        this.#log(LogLevel.Error, `Result given for '${name}' method but server is not expecting a result.`);
-      }
+    if (!invocationId) {
+      if (result) this.#log(LogLevel.Error, `Result given for '${name}' method but server is not expecting a result.`);
       return undefined;
     }
     if (several) {
@@ -65,7 +63,7 @@ export class Handlers {
     }
     if (thrown) return thrown;
     if (result !== undefined) return { result };
-    this.#log(LogLevel.Warning, `No result given for '${name}' method.`);
+    this.#log(LogLevel.Warning, `No result given for '${name}' method and invocation ID '${invocationId}'.`);
     return { error: NO_RESULT };
   }
 

@@ -1,6 +1,6 @@
 // Loggers: the console, none, or an object of the application.
 import { LogLevel } from "./enums.js";
-import { invalid } from "./errors.js";
+import { invalid, shown } from "./errors.js";
 
 const NAMES = {
   trace: LogLevel.Trace,
@@ -16,30 +16,42 @@ const NAMES = {
 
 function consoleLogger(minimum) {
   return {
+    minimum,
     log(level, message) {
       if (level < minimum) return;
       const line = `[${new Date().toISOString()}] ${LogLevel[level]}: ${message}`;
       if (level >= LogLevel.Error) console.error(line);
       else if (level === LogLevel.Warning) console.warn(line);
       else if (level === LogLevel.Information) console.info(line);
-      else console.debug(line);
+      // Not `debug`, which browsers hide and Node.js gives to debuggers only; as the official client.
+      else console.log(line);
     },
   };
 }
 
-/** The logger that `configureLogging` describes: a level, its name, or an object with a `log` method. */
+/** The logger that is described: a level, its name, or an object with a `log` method, which may throw. */
 export function createLogger(logging) {
-  if (typeof logging?.log === "function") return logging;
-  const level = typeof logging === "string" ? NAMES[logging.toLowerCase()] : logging;
-  if (typeof level !== "number" || LogLevel[level] === undefined) {
-    throw invalid(`Unknown log level: ${String(logging)}`);
+  if (typeof logging?.log === "function") {
+    return {
+      log(level, message) {
+        try {
+          logging.log(level, message);
+        } catch {
+          // What it throws must not end up in the midst of what is logged.
+        }
+      },
+    };
   }
-  return level === LogLevel.None ? { log() {} } : consoleLogger(level);
+  const level = typeof logging === "string" ? NAMES[logging.toLowerCase()] : logging;
+  if (typeof level !== "number" || LogLevel[level] === undefined) throw invalid(`Unknown log level: ${shown(logging)}`);
+  return level === LogLevel.None ? NullLogger.instance : consoleLogger(level);
 }
 
 /** Logs nothing. */
 export class NullLogger {
   static instance = new NullLogger();
+  /** @internal */
+  minimum = LogLevel.None;
 
   log() {}
 }

@@ -1,6 +1,7 @@
 // The streams that a hub sends: to subscribe to, or to loop over.
 import { LogLevel } from "./enums.js";
-import { HubwireError } from "./errors.js";
+import { HubwireError, shown } from "./errors.js";
+import { hide } from "./hide.js";
 
 /** So many items wait for someone to take them. */
 const LIMIT = 32_768;
@@ -10,19 +11,43 @@ const LIMIT = 32_768;
  * one has gone, the stream is cancelled. A loop that is slower than the server makes the server wait.
  */
 export class HubStream {
+  /** `source`: `cancel`, and `hold` and `release`, which are told how many items wait in loops. */
+  constructor(logger, source) {
+    hide(this, new Items(logger, source));
+  }
+
+  /** @internal An item has come. */
+  item(item) {
+    this._core().item(item);
+  }
+
+  /** @internal It has ended, with an error perhaps. */
+  end(error) {
+    this._core().end(error);
+  }
+
+  subscribe(observer) {
+    return this._core().subscribe(observer);
+  }
+
+  [Symbol.asyncIterator]() {
+    return this._core().loop();
+  }
+}
+
+/** The items of a stream, and who wants them. */
+class Items {
   #observers = [];
   #kept = [];
   #end;
   #source;
   #logger;
 
-  /** `source`: `cancel`, and `hold` and `release`, which are told how many items wait in loops. */
   constructor(logger, source) {
     this.#logger = logger;
     this.#source = source;
   }
 
-  /** An item has come. */
   item(item) {
     if (this.#end) return;
     if (this.#kept) {
@@ -31,7 +56,6 @@ export class HubStream {
     else for (const observer of [...this.#observers]) this.#tell(() => observer.next(item));
   }
 
-  /** It has ended, with an error perhaps. */
   end(error) {
     if (this.#end) return;
     this.#end = { error };
@@ -57,7 +81,7 @@ export class HubStream {
     };
   }
 
-  [Symbol.asyncIterator]() {
+  loop() {
     const items = [];
     const waiting = [];
     let end;
@@ -129,7 +153,7 @@ export class HubStream {
     try {
       call();
     } catch (error) {
-      this.#logger.log(LogLevel.Error, `Stream callback threw error: ${error}`);
+      this.#logger.log(LogLevel.Error, `Stream callback threw error: ${shown(error?.stack ?? error)}`);
     }
   }
 }

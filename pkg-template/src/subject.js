@@ -1,23 +1,27 @@
 // Streams as in the official package: sources that observers subscribe to.
+import { hide } from "./hide.js";
 
 /** Takes items and hands them to its subscribers: what to give `send`, `invoke` or `stream` as an argument. */
 export class Subject {
-  #observers = new Set();
+  constructor() {
+    hide(this, new Set());
+  }
 
   next(item) {
-    for (const observer of [...this.#observers]) observer.next(item);
+    for (const observer of [...this._core()]) observer.next(item);
   }
 
   error(error) {
-    for (const observer of [...this.#observers]) observer.error?.(error);
+    for (const observer of [...this._core()]) observer.error?.(error);
   }
 
   complete() {
-    for (const observer of [...this.#observers]) observer.complete?.();
+    for (const observer of [...this._core()]) observer.complete?.();
   }
 
   subscribe(observer) {
-    this.#observers.add(observer);
-    return { dispose: () => void this.#observers.delete(observer) };
+    const observers = this._core();
+    observers.add(observer);
+    return { dispose: () => void observers.delete(observer) };
   }
 }

@@ -68,11 +68,6 @@ export const mends = {
     observed: { ids: 2, arguments: [] },
     why: "The official client overlooks a stream that stands right behind another, and the call never ends.",
   },
-  "calls in flight when the connection is stopped": text("the connection was stopped"),
-  "errors: the name of a server's error": {
-    observed: "HubwireError",
-    why: "Every error of the package has a class, a name and a code.",
-  },
   "exports: everything": {
     observed: [
       "AbortError", "HttpError", "HttpTransportType", "HubConnection", "HubConnectionBuilder", "HubConnectionState", "JsonHubProtocol", "LogLevel",

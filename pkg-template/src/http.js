@@ -1,0 +1,254 @@
+// HTTP requests by `fetch`, with the interface, the texts and the log lines of the official client's HttpClient.
+import { LogLevel } from "./enums.js";
+import { AbortError, HttpError, TimeoutError } from "./errors.js";
+import { VERSION } from "./generated/version.js";
+
+/** The longest message that is accepted, in bytes or characters; an answer may hold the messages around it as well. */
+export const LIMIT = 32 * 1024 * 1024;
+const ANSWER_LIMIT = LIMIT + 64 * 1024;
+
+/** How much is read of an answer that refuses a request, in bytes, and how much of it gets into the error's text. */
+const REFUSAL_LIMIT = 64 * 1024;
+const TEXT_LIMIT = 1024;
+
+const REDIRECT_LIMIT = 20;
+const REDIRECTED =
+  "The server answers with an HTTP redirect, which is not followed; use the final URL of the hub, and check that no login answers in its place";
+
+/** The longest time that a timer takes; anything longer counts as no limit. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+export const isNode = () => typeof process !== "undefined" && process.release?.name === "node";
+
+/** Headers, of which later ones take the place of earlier ones of the same name, whatever its case. */
+function merge(...all) {
+  const merged = {};
+  for (const [name, value] of all.flatMap((headers) => Object.entries(headers ?? {}))) {
+    for (const old of Object.keys(merged)) if (old.toLowerCase() === name.toLowerCase()) delete merged[old];
+    merged[name] = value;
+  }
+  return merged;
+}
+
+/** The headers of a request: who asks, the caller's, and the token, which takes the place of the caller's `Authorization`. */
+export function requestHeaders(own, token) {
+  // NAME/MAJOR.MINOR (VERSION; OS; RUNTIME; RUNTIME VERSION), as the official clients name themselves.
+  const product = `hubwire/${VERSION.split(".", 2).join(".")} (${VERSION}; `;
+  const systems = { win32: "Windows NT", darwin: "macOS", linux: "Linux" };
+  const agent = isNode()
+    ? { "User-Agent": `${product}${systems[process.platform] ?? process.platform}; NodeJS; ${process.versions.node})` }
+    : { "X-SignalR-User-Agent": `${product}Unknown OS; Browser; Unknown Runtime Version)` };
+  return merge(agent, own, token && { Authorization: `Bearer ${token}` });
+}
+
+/** Headers with a client's cookies for a URL behind the caller's own, which take the place of those of the same name. */
+export function withCookies(headers, cookies) {
+  const own = String(Object.entries(headers).find(([name]) => /^cookie$/i.test(name))?.[1] ?? "");
+  const nameOf = (pair) => pair.split("=")[0].trim();
+  const owned = own.split(";").map(nameOf);
+  const all = [own, ...cookies.split("; ").filter((pair) => !owned.includes(nameOf(pair)))].filter(Boolean).join("; ");
+  return all ? merge(headers, { Cookie: all }) : headers;
+}
+
+/**
+ * The answer to a request. `DefaultHttpClient` adds what the official one has not, each `undefined` where there is none: `url`
+ * (where the answer comes from, after redirects), and the headers `contentType`, `location` and `retryAfter` as they are. The
+ * `HttpError` of a refused request has them too, and the answer's text as `content`.
+ */
+export class HttpResponse {
+  constructor(statusCode, statusText, content) {
+    this.statusCode = statusCode;
+    this.statusText = statusText;
+    this.content = content;
+  }
+}
+
+/** What the connection makes its requests with. Another one extends this class. */
+export class HttpClient {
+  get(url, options) {
+    return this.send({ ...options, method: "GET", url });
+  }
+
+  post(url, options) {
+    return this.send({ ...options, method: "POST", url });
+  }
+
+  delete(url, options) {
+    return this.send({ ...options, method: "DELETE", url });
+  }
+
+  getCookieString() {
+    return "";
+  }
+}
+
+/** Over `fetch`. In Node.js it keeps cookies, in browsers that is the browser's own work. */
+export class DefaultHttpClient extends HttpClient {
+  constructor(logger) {
+    super();
+    this.logger = logger;
+  }
+
+  getCookieString(url) {
+    return this.jar?.header(url) ?? "";
+  }
+
+  /** The request's `timeout` is for the head of the answer, and again for its body: a message that is on its way is not lost. */
+  async send(request) {
+    const { abortSignal, timeout } = request;
+    if (abortSignal?.aborted) throw new AbortError();
+    if (!request.method) throw new Error("No method defined.");
+    if (!request.url) throw new Error("No url defined.");
+    const controller = new AbortController();
+    let failure;
+    let timer;
+    const give = (error) => {
+      failure ??= error;
+      controller.abort();
+    };
+    const limit = () => {
+      clearTimeout(timer);
+      if (!(timeout > 0 && timeout <= LONGEST_TIMER)) return;
+      timer = setTimeout(() => {
+        this.logger?.log(LogLevel.Warning, "Timeout from HTTP request.");
+        give(new TimeoutError());
+      }, timeout);
+    };
+    const unlisten = listen(abortSignal, () => give(new AbortError()));
+    try {
+      limit();
+      const response = await this.open({ ...request, abortSignal: controller.signal });
+      limit();
+      const { ok, status, statusText } = response;
+      const content = await (ok
+        ? read(response, request.responseType, ANSWER_LIMIT)
+        : read(response, "text", REFUSAL_LIMIT, true));
+      const result = ok
+        ? new HttpResponse(status, statusText, content)
+        : new HttpError(status === 0 ? REDIRECTED : content.slice(0, TEXT_LIMIT) || statusText, status);
+      const header = (name) => response.headers?.get(name) ?? undefined;
+      Object.assign(result, {
+        content,
+        url: response.url,
+        contentType: header("Content-Type"),
+        location: header("Location"),
+        retryAfter: header("Retry-After"),
+      });
+      if (!ok) throw result;
+      return result;
+    } catch (error) {
+      throw failure ?? error;
+    } finally {
+      clearTimeout(timer);
+      unlisten();
+    }
+  }
+
+  /**
+   * Sends a request and gives fetch's `Response` once its head is there, whatever its status.
+   *
+   * Redirects take neither the caller's headers nor a body to another origin. A browser would take them there, and hides where
+   * it is sent: there none is followed, and the status is 0.
+   */
+  async open({ url, method, content, headers, withCredentials, keepalive, abortSignal }) {
+    if (isNode()) {
+      this.loading ??= import("./node.js").then(({ CookieJar }) => {
+        this.jar = new CookieJar();
+      });
+      await this.loading;
+    }
+    const ours = { "X-Requested-With": "XMLHttpRequest" };
+    headers = merge(ours, headers);
+    for (let redirects = 0; ; redirects += 1) {
+      const type = content && {
+        "Content-Type": typeof content === "string" ? "text/plain;charset=UTF-8" : "application/octet-stream",
+      };
+      const init = {
+        method,
+        headers: withCookies(merge(headers, type), this.getCookieString(url)),
+        body: content || undefined,
+        cache: "no-store",
+        credentials: withCredentials === true ? "include" : "same-origin",
+        mode: "cors",
+        redirect: "manual",
+        signal: abortSignal,
+        keepalive,
+      };
+      let response;
+      try {
+        check(url, init);
+        response = await fetch(url, init);
+      } catch (error) {
+        // Node.js tells only in the `cause` what has happened.
+        const cause = error?.cause?.message ?? error?.cause?.code;
+        if (!abortSignal?.aborted) this.logger?.log(LogLevel.Warning, `Error from HTTP request. ${error}${cause ? `: ${cause}` : ""}.`);
+        throw error;
+      }
+      if (this.jar) for (const text of response.headers.getSetCookie?.() ?? []) this.jar.keep(url, text);
+      const location = /^30[12378]$/.test(response.status) && response.headers.get("Location");
+      if (!location) return response;
+      const next = new URL(location, url);
+      const leaves = next.origin !== new URL(url).origin;
+      // A POST becomes a GET as in browsers (fetch, HTTP-redirect fetch, 4.4).
+      if (response.status === 303 || (response.status < 303 && method === "POST")) {
+        method = "GET";
+        content = undefined;
+      }
+      if (!/^https?:$/.test(next.protocol) || (leaves && content) || redirects === REDIRECT_LIMIT) return response;
+      await response.body?.cancel();
+      if (leaves) headers = ours;
+      url = next.href;
+    }
+  }
+}
+
+/** The texts of fetch's own errors name the whole URL with its query and user name, or a header with its value. */
+function check(url, { method, headers }) {
+  try {
+    if (typeof Request === "function") new Request(url, { method, headers });
+  } catch {
+    throw new Error(
+      "The request cannot be made: a header has a name or a value that is not allowed, or the URL is not valid or has a user name in it",
+    );
+  }
+}
+
+/** Calls once the signal is aborted, which may be the official client's simple one. Returns what ends that. */
+export function listen(signal, abort) {
+  if (signal?.addEventListener) {
+    signal.addEventListener("abort", abort);
+    return () => signal.removeEventListener("abort", abort);
+  }
+  if (signal) signal.onabort = abort;
+  return () => {
+    if (signal) signal.onabort = null;
+  };
+}
+
+/** The body of an answer, as text or as an ArrayBuffer. What is longer than the limit is an error, or is cut off. */
+async function read(response, type, limit, cuts) {
+  if (type && type !== "text" && type !== "arraybuffer") throw new Error(`${type} is not supported.`);
+  const isText = type !== "arraybuffer";
+  const reader = response.body?.getReader?.();
+  // Without a body, or in place of fetch's own a simpler answer that knows no streams.
+  if (!reader) return isText ? response.text() : response.arrayBuffer();
+  const chunks = [];
+  let length = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    chunks.push(value);
+    length += value.length;
+    if (length <= limit) continue;
+    reader.cancel().catch(() => {});
+    if (!cuts) throw new Error(`The server sent an answer of more than ${limit} bytes`);
+    break;
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return isText ? new TextDecoder().decode(whole) : whole.buffer;
+}

@@ -1,0 +1,86 @@
+// What only Node.js needs: a jar for cookies, which browsers keep themselves, and a WebSocket for its version 20. It is loaded
+// by `import()`, so that an application for browsers does not load it.
+
+/** The limits of the crate's jar: the bytes of one cookie (RFC 6265, 6.1), and the numbers of .NET's `CookieContainer`. */
+const LENGTH_LIMIT = 4096;
+const HOST_LIMIT = 20;
+const LIMIT = 300;
+
+/** A server as cookies see it; a WebSocket's as well. */
+function place(url) {
+  const { protocol, hostname: host, port, pathname } = new URL(url);
+  const secure = /^(https|wss):/.test(protocol);
+  return { host, pathname, secure, port: port || (secure ? "443" : "80") };
+}
+
+const isIp = (host) => /^[\d.]+$|:/.test(host);
+const isLocal = (host) => /(^|\.)localhost$|^127\.|^\[::1\]$/.test(host);
+const belongs = (host, domain) => host === domain || (host.endsWith(`.${domain}`) && !isIp(host));
+
+/**
+ * Cookies (RFC 6265) by the rules of the crate's `CookieJar`: one without `Domain` goes back to the host and port that set it
+ * only, there is no list of public suffixes, and what is too much or not allowed is ignored.
+ */
+export class CookieJar {
+  cookies = [];
+
+  /** Keeps what a `Set-Cookie` header says. */
+  keep(url, text) {
+    if (text.length > LENGTH_LIMIT || /[\0-\x08\x0a-\x1f\x7f]/.test(text)) return;
+    const [[name, value], ...attributes] = text.split(";").map((part) => {
+      const at = part.indexOf("=");
+      return at < 0 ? [part.trim(), ""] : [part.slice(0, at).trim(), part.slice(at + 1).trim()];
+    });
+    if (!name || !/^[^;]*=/.test(text)) return;
+    const is = Object.fromEntries(attributes.map(([attribute, given]) => [attribute.toLowerCase(), given]));
+    const { host, port, pathname, secure } = place(url);
+
+    let domain = is.domain?.toLowerCase().replace(/^\./, "");
+    if (domain && (!belongs(host, domain) || (host !== domain && !domain.includes(".")))) return;
+    if (domain && (isIp(domain) || !domain.includes("."))) domain = undefined;
+    const path = is.path?.startsWith("/") ? is.path : pathname.slice(0, Math.max(1, pathname.lastIndexOf("/")));
+    const isHost = /^__host-/i.test(name);
+    if (is.secure === undefined ? isHost || /^__secure-/i.test(name) : !secure && !isLocal(host)) return;
+    if (isHost && (domain || path !== "/")) return;
+    let ends = Date.parse(is.expires);
+    if (/^-?\d+$/.test(is["max-age"])) ends = Date.now() + is["max-age"] * 1000;
+
+    const cookie = { name, value, domain, host: domain || host, port: domain ? "" : port, path, secure: is.secure !== undefined, ends };
+    const same = (old) => ["name", "host", "port", "path"].every((key) => old[key] === cookie[key]);
+    const at = this.cookies.findIndex(same);
+    // One that is replaced keeps its place (5.3).
+    if (at >= 0) this.cookies[at] = cookie;
+    else this.cookies.push(cookie);
+    this.cookies = this.cookies.filter((kept) => !(kept.ends <= Date.now()));
+    const neighbours = this.cookies.filter((kept) => kept.host === cookie.host);
+    if (neighbours.length > HOST_LIMIT) this.cookies.splice(this.cookies.indexOf(neighbours[0]), 1);
+    else if (this.cookies.length > LIMIT) this.cookies.shift();
+  }
+
+  /** What the header `Cookie` of a request says. */
+  header(url) {
+    const { host, port, pathname, secure } = place(url);
+    const kept = this.cookies.filter(
+      (cookie) =>
+        !(cookie.ends <= Date.now()) &&
+        (cookie.domain ? belongs(host, cookie.domain) : host === cookie.host && port === cookie.port) &&
+        `${pathname}/`.startsWith(cookie.path.replace(/\/?$/, "/")) &&
+        (!cookie.secure || secure || isLocal(host)),
+    );
+    // Those with longer paths come first (5.4).
+    kept.sort((a, b) => b.path.length - a.path.length);
+    return kept.map(({ name, value }) => `${name}=${value}`).join("; ");
+  }
+}
+
+/** The WebSocket of the package `ws`, where it is installed. */
+export async function installedWebSocket() {
+  // Not a literal: no bundler has to find it.
+  const name = "ws";
+  try {
+    return (await import(/* webpackIgnore: true */ /* @vite-ignore */ name)).default;
+  } catch (cause) {
+    const hint = "Node.js has one from version 22 on; for version 20 install the package 'ws' or give the option 'WebSocket'.";
+    throw new Error(`'WebSocket' is not supported in your environment. ${hint}`, { cause });
+  }
+}
