@@ -80,11 +80,17 @@ class Polls {
     // Only the newest poll is answered with data.
     this.#waiting?.resolve({ status: 200, body: "" });
     return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
-      whenAborted(signal, () => {
-        this.#waiting = undefined;
+      const waiting = { resolve };
+      this.#waiting = waiting;
+      // Each poll of a connection has the same signal: the listener goes with the poll.
+      const forget = whenAborted(signal, () => {
+        if (this.#waiting === waiting) this.#waiting = undefined;
         reject(new AbortError());
       });
+      waiting.resolve = (response) => {
+        forget?.();
+        resolve(response);
+      };
       this.#flush();
     });
   }
@@ -135,12 +141,17 @@ function join(frames) {
   return whole;
 }
 
+/** Returns what takes it back. */
 function whenAborted(signal, act) {
-  if (!signal) return;
-  if (signal.aborted) act();
-  else if (signal.addEventListener) signal.addEventListener("abort", act);
-  // The official client's own signals know no listeners.
-  else signal.onabort = act;
+  if (signal?.aborted) act();
+  else if (signal?.addEventListener) {
+    signal.addEventListener("abort", act);
+    return () => signal.removeEventListener("abort", act);
+  } else if (signal) {
+    // The official client's own signals know no listeners.
+    signal.onabort = act;
+  }
+  return undefined;
 }
 
 /** Bytes of a text that is ASCII. */
