@@ -89,8 +89,8 @@ function read(elements) {
     case MessageType.Invocation:
     case MessageType.StreamInvocation: {
       need(5);
-      const [, headers, invocationId, target, args, streamIds = []] = elements;
-      return { type, headers, target, arguments: args, streamIds, ...(invocationId && { invocationId }) };
+      const [, headers, invocationId, target, args] = elements;
+      return { type, headers, target, arguments: args, streamIds: [], ...(invocationId && { invocationId }) };
     }
     case MessageType.StreamItem: {
       need(4);

@@ -1,8 +1,8 @@
 // A client's connection to a mock hub, seen from the hub: it speaks the hub protocol.
 import { MessageType, TransferFormat } from "./enums.js";
 import { textOf } from "./errors.js";
-import { NullLogger } from "./logging.js";
 import { Call, runCall, Upload } from "./testing-call.js";
+import { readMessages } from "./testing-messagepack.js";
 import { Replay } from "./testing-replay.js";
 
 const SEPARATOR = "\x1e";
@@ -168,9 +168,7 @@ export class MockConnection {
   }
 
   #read(data) {
-    // The official protocols take an ArrayBuffer only.
-    const input = typeof data === "string" ? data : data.slice().buffer;
-    for (const message of this.#protocol.parseMessages(input, NullLogger.instance)) {
+    for (const message of readMessages(this.#protocol, data)) {
       if (this.#over) return;
       if (this.#replay?.isKnown(message)) continue;
       this.#handle(message);

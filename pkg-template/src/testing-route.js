@@ -43,13 +43,20 @@ function connect(core, socket) {
     refuseSession(core, request);
     return drop();
   }
+  let isGone = false;
   const connection = attach(core, request, {
-    send: async (frame) => socket.send(typeof frame === "string" ? frame : Buffer.from(frame)),
+    send: async (frame) => {
+      // As a network does, it takes what is for a page that is gone.
+      if (!isGone) socket.send(typeof frame === "string" ? frame : Buffer.from(frame));
+    },
     close: () => socket.close({ code: 1000 }),
     drop,
   });
   if (!connection) return drop();
   socket.onMessage((data) => connection.receive(received(data)));
-  socket.onClose(() => connection.lost());
+  socket.onClose(() => {
+    isGone = true;
+    connection.lost();
+  });
   return undefined;
 }

@@ -261,7 +261,10 @@ export function clientTests(MockHub, client) {
   titled("a protocol that the hub does not speak fails the start", async () => {
     const hub = new MockHub({ protocols: [client.messagePack()] });
     await assert.rejects(start(hub), /The protocol 'json' is not supported/);
+    // Whoever's protocol it is: what only a hub receives is read as well.
+    hub.method("Count", (from, items) => [from, items.items.length]);
     const connection = await start(hub, { configure: (builder) => builder.withHubProtocol(client.messagePack()) });
+    assert.deepEqual(await collect(connection.stream("Count", 7, new client.Subject())), [7, 0]);
     await connection.stop();
   });
 
