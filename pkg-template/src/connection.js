@@ -411,7 +411,8 @@ class Core {
   #tellSoon(session) {
     if (session.isTelling) return;
     session.isTelling = true;
-    queueMicrotask(() => {
+    // Not by queueMicrotask, which is a fake in Jest's fake timers.
+    Promise.resolve().then(() => {
       session.isTelling = false;
       for (const [kind, value] of session.events.splice(0)) this.#tell(session, kind, value);
       for (const fail of session.late.splice(0)) fail();
