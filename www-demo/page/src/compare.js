@@ -92,14 +92,14 @@ const STEPS = [
     says: "Starting each from nothing",
     row: "cold",
     rounds: 3,
-    seconds: 4,
+    seconds: 3,
     measure: async ({ name }) => (await alone(name, { hub: new URL(hubOf(user), location.href).href })).connected,
   },
   {
     says: "Connecting each",
     row: "connect",
     rounds: 5,
-    seconds: 4,
+    seconds: 3,
     async measure(side, _round, open) {
       await open.get(side)?.stop();
       const connection = builder(side).build();
@@ -113,7 +113,7 @@ const STEPS = [
     says: "Measuring round trips",
     row: "call",
     rounds: 50,
-    seconds: 6,
+    seconds: 4,
     async measure(side, round, open) {
       const called = performance.now();
       await open.get(side).invoke("Echo", round);
@@ -124,7 +124,7 @@ const STEPS = [
     says: "Receiving without a network",
     row: "thread",
     rounds: 3,
-    seconds: 4,
+    seconds: 3,
     inWords: microseconds,
     // What else the machine does only makes it longer.
     sum: (values) => Math.min(...values),
