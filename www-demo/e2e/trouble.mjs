@@ -115,12 +115,12 @@ test("a round trip that is far from the others is marked, and does not flatten t
   await lars.waitForFunction(() => Number(document.querySelector("#round-trip").textContent) < 100);
   for (const chart of ["chart", "delay-chart"]) {
     const part = (name) => lars.locator(`#${chart}-${name}`);
-    assert.match(await part("outliers").textContent(), /^▲ [4-9]\d\d ms$/, chart);
+    assert.match(await part("outliers").textContent(), /^▲ ([4-9]\d\d ms|[\d.]+ s)$/, chart);
     assert.ok(parseFloat(await part("top").textContent()) <= 300, chart);
     assert.equal((await part("marks").getAttribute("d")).match(/M/g).length, 1, chart);
     assert.equal(await part("line").isVisible(), true, chart);
   }
-  await lars.getByRole("img", { name: /^Round trip .* at most [4-9]\d\d\.\d ms$/ }).first().waitFor();
+  await lars.getByRole("img", { name: /^Round trip .* at most [1-9]\d{2,3}\.\d ms$/ }).waitFor();
   // The small chart is beside the switch.
   const [button, chart] = [await delay.boundingBox(), await lars.locator("#delay-chart-line").locator("..").boundingBox()];
   assert.ok(chart.x > button.x + button.width && Math.abs(chart.y - button.y) < 120 && chart.height < 80);

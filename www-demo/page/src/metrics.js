@@ -3,7 +3,7 @@ import { axis, paths, SAMPLES } from "./chart.js";
 import { byId, milliseconds } from "./elements.js";
 
 const [WIDTH, HEIGHT, BARS] = [600, 180, 48];
-/** The chart, and the small one beside the switch that delays. */
+/** The chart, and beside the switch that delays a small one, which says the same. */
 const CHARTS = [
   ["chart", [WIDTH, HEIGHT]],
   ["delay-chart", [WIDTH, 60]],
@@ -45,12 +45,12 @@ function drawTrips() {
   const known = trips.filter((trip) => trip !== undefined);
   const { scale, outliers } = axis(known);
   const now = known.length === 0 ? "no connection" : `now ${known.at(-1).toFixed(1)} ms, at most ${Math.max(...known).toFixed(1)} ms`;
+  byId("chart-title").textContent = `Round trip in milliseconds over the last minute: ${now}`;
   for (const [id, box] of CHARTS) {
     const { line, area, marks } = paths(trips, scale, box);
     byId(`${id}-line`).setAttribute("d", line);
     byId(`${id}-area`).setAttribute("d", area);
     byId(`${id}-marks`).setAttribute("d", marks);
-    byId(`${id}-title`).textContent = `Round trip in milliseconds over the last minute: ${now}`;
     byId(`${id}-top`).textContent = `${scale} ms`;
     byId(`${id}-outliers`).textContent = outliers.length > 0 ? `▲ ${outliers.map(milliseconds).join(", ")}` : "";
   }
