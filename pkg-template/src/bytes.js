@@ -4,9 +4,9 @@
 export const kindOf = (value) => Object.prototype.toString.call(value).slice(8, -1);
 
 /** The bytes of an `ArrayBuffer` or of a view of one; undefined for other values. */
-export function bytesOf(value) {
+export function bytesOf(value, kind = kindOf(value)) {
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-  return kindOf(value).endsWith("ArrayBuffer") ? new Uint8Array(value) : undefined;
+  return kind.endsWith("ArrayBuffer") ? new Uint8Array(value) : undefined;
 }
 
 /** The length that stands there, and where it ends. Of one that is not whole there is no end. */

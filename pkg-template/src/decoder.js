@@ -141,7 +141,9 @@ export function createDecoder(options) {
         code &= 0x3f >> more;
         for (const last = n + more; n < last; n += 1) code = (code << 6) | (bytes[n] & 0x3f);
         if (code > 0xffff) {
-          text += String.fromCharCode(0xd7c0 + (code >> 10));
+          // A pair of surrogates.
+          code -= 0x10000;
+          text += String.fromCharCode(0xd800 | ((code >> 10) & 0x3ff));
           code = 0xdc00 | (code & 0x3ff);
         }
       }

@@ -213,7 +213,7 @@ export function createEncoder(options) {
     if (kind === "Date") return extension({ type: -1, data: timestamp(value) });
     // The class of `@msgpack/msgpack` has the same name.
     if (kind === "ExtData" || value.constructor?.name === "ExtData") return extension(value);
-    const binary = kind.includes("Array") && bytesOf(value);
+    const binary = bytesOf(value, kind);
     if (!binary) return map(value, depth + 1, kind === "Map");
     header(binary.length, 0, -1, 0xc4, 0xc5);
     append(binary);

@@ -12,7 +12,7 @@ export class JsonHubProtocol {
 
   /** @internal Its options, for the copy of it in a worker. */
   get forWorker() {
-    return {};
+    return Object.freeze({});
   }
 
   /** @internal One message, without its end. */

@@ -23,10 +23,10 @@ export class MessagePackHubProtocol {
     this.encode = createEncoder(this.options);
   }
 
-  /** @internal Its options, for the copy of it in a worker. Functions cannot go there. */
+  /** @internal Its options, for the copy of it in a worker. Functions cannot go there, nor what Vue would make of this. */
   get forWorker() {
     const { extensionCodec, context, ...options } = this.options;
-    return extensionCodec ? undefined : options;
+    return extensionCodec ? undefined : Object.freeze(options);
   }
 
   parseMessages(input, logger) {
@@ -106,11 +106,12 @@ function read(elements, logger) {
 /** The elements of the array that a message is. */
 function list(message) {
   const { type, invocationId, error, result, streamIds } = message;
-  const start = [type, message.headers || {}, invocationId];
+  // A call that nobody answers has no id; no other message may go without.
+  const id = type === MessageType.Invocation ? invocationId || null : invocationId;
+  const start = [type, message.headers || {}, id];
   switch (type) {
     case MessageType.Invocation:
     case MessageType.StreamInvocation:
-      if (!invocationId) start[2] = null;
       start.push(message.target, message.arguments);
       if (streamIds) start.push(streamIds);
       return start;
