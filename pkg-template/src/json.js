@@ -23,7 +23,7 @@ export class JsonHubProtocol {
   parseMessages(input, logger) {
     if (typeof input !== "string") throw new Error("Invalid input for JSON hub protocol. Expected a string.");
     if (input === "") return [];
-    if (!input.endsWith(SEPARATOR)) throw new Error("Message is incomplete.");
+    if (input[input.length - 1] !== SEPARATOR) throw new Error("Message is incomplete.");
     // A control character cannot stand in JSON's strings, so every one of these ends a message.
     const texts = input.split(SEPARATOR);
     texts.pop();
