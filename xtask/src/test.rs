@@ -248,6 +248,8 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
         Ok(tests)
     });
     report.tests("the npm package's mock hub", || Ok(node("tests/npm/testing.mjs", &[&folder])));
+    report.tests("the npm package's hub protocols", || Ok(node("tests/npm/protocols.mjs", &[&folder])));
+    report.tests("the npm package's frames and realms", || Ok(node("tests/npm/wire.mjs", &[&folder])));
     report.tests("the npm package's types", || Ok(node("tests/npm/types.mjs", &[&folder])));
     for ReferenceHub { program: hub, version, .. } in hubs {
         for (title, script, needs_browser) in [
