@@ -22,4 +22,5 @@ connection.on("Closed", () => {}); // wrong: no such method
 connection.on("Confirm", () => "yes"); // wrong: another result
 connection.with({ sginal: undefined }); // wrong: no such option
 new HubConnectionBuilder().withAutomaticReconnect({}); // wrong: no policy
-new HubConnectionBuilder().withUrl("/hub", { httpClient: {} }); // wrong: no such option
+new HubConnectionBuilder().withUrl("/hub", { httpClient: {} }); // wrong: no client
+new HubConnectionBuilder().withUrl("/hub", { tokenFactory: () => "" }); // wrong: no such option
