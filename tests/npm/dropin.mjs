@@ -3,10 +3,13 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { run } from "../harness.mjs";
 import { names } from "./dropin/names.mjs";
+import { options } from "./dropin/options.mjs";
 
 const folder = resolve(process.argv[2]);
-const ours = await import(new URL("src/index.js", pathToFileURL(`${folder}/`)));
+const load = (file) => import(new URL(file, pathToFileURL(`${folder}/`)));
+const ours = await load("src/index.js");
 
 names(ours, folder);
+options(ours, { ...(await load("src/options.js")), ...(await load("src/logging.js")) });
 
 await run();
