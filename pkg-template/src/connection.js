@@ -207,10 +207,12 @@ class Core {
 
   async stop() {
     const session = this.#session;
-    const ignored = (state) => `Call to HubConnection.stop(undefined) ignored because it is already in the ${state} state.`;
-    if (!session) return this.#log(LogLevel.Debug, ignored("disconnected"));
-    if (this.state === Disconnecting) this.#log(LogLevel.Debug, ignored("disconnecting"));
-    else {
+    // The official client says it in these words.
+    const ignore = (what) => this.#log(LogLevel.Debug, `Call to ${what} state.`);
+    if (!session) return ignore("HubConnection.stop(undefined) ignored because it is already in the disconnected");
+    if (this.state === Disconnecting) {
+      ignore("HttpConnection.stop(undefined) ignored because the connection is already in the disconnecting");
+    } else {
       this.#enter(Disconnecting);
       this.#log(LogLevel.Debug, "Stopping HubConnection.");
       if (session.inner) session.inner.stop();
