@@ -1,5 +1,5 @@
 //! Names for conditions, which rustfmt and editors follow as they follow a feature: `native` and `browser` are the two
-//! kinds of target, `engine` is where there is a client.
+//! kinds of target.
 
 use cfg_aliases::cfg_aliases;
 
@@ -11,7 +11,5 @@ fn main() {
         // Where the roots of TLS cannot be added to.
         android: { target_os = "android" },
         native: { not(all(target_family = "wasm", target_os = "unknown")) },
-        // Connections: for Rust on both targets, for the npm package where there is JavaScript.
-        engine: { any(feature = "client", all(browser, feature = "js")) },
     }
 }

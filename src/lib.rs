@@ -53,7 +53,7 @@
     allow(unreachable_pub, reason = "without the feature, the client's types are not public")
 )]
 
-#[cfg(any(engine, feature = "service"))]
+#[cfg(any(feature = "client", feature = "service"))]
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "the npm package locks mutexes only"))]
 mod lock;
 mod platform;
@@ -75,7 +75,7 @@ mod serialize;
 #[cfg(feature = "client")]
 mod upload;
 
-#[cfg(engine)]
+#[cfg(feature = "client")]
 mod client;
 
 #[cfg(all(native, feature = "service"))]

@@ -3,7 +3,7 @@ import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
 import { AbortError, errorOf, HubwireError, invalid, notConnected, shown, stopped, textOf, typed } from "./errors.js";
 import { Handlers } from "./handlers.js";
 import { hide } from "./hide.js";
-import { bindings, initialize } from "./module.js";
+import { initialize, loadedEngine } from "./module.js";
 import { absolute, texts, time } from "./options.js";
 import { Session } from "./session.js";
 import { HubStream } from "./stream.js";
@@ -202,7 +202,7 @@ class Core {
     const { worker } = this.#options;
     if (worker !== undefined && typeof Worker === "function") return (await import("./remote.js")).remote(worker);
     await initialize();
-    return (...args) => new (bindings().WasmConnection)(...args);
+    return loadedEngine().connect;
   }
 
   async stop() {
@@ -337,9 +337,17 @@ class Core {
     };
   }
 
-  // None of these may throw: the module would stay locked.
+  // None of these may throw.
   #callbacks(session) {
     const { wire, calls } = session;
+    const fail = (id, error, isClosed) => {
+      const call = session.take(id);
+      if (!call) return;
+      const tell = () => call.fail(isClosed ? canceled(typed(error, wire.failure)) : typed(error, wire.failure));
+      if (!isClosed || !call.isLate) return tell();
+      session.late.push(tell);
+      this.#tellSoon(session);
+    };
     return {
       reader: () => wire.reader(),
       failure: (error) => {
@@ -351,16 +359,12 @@ class Core {
         if (answer === undefined) this.handlers.call(message.target, message.arguments, undefined, this.#self);
         else this.#answer(session, message, answer);
       },
+      lost: (error) => {
+        for (const id of [...calls.keys()]) fail(id, error, true);
+      },
       item: (id, message) => calls.get(id)?.item?.(message.item),
       end: (id, message) => session.take(id)?.end(message),
-      fail: (id, error, isClosed) => {
-        const call = session.take(id);
-        if (!call) return;
-        const fail = () => call.fail(isClosed ? canceled(typed(error, wire.failure)) : typed(error, wire.failure));
-        if (!isClosed || !call.isLate) return fail();
-        session.late.push(fail);
-        this.#tellSoon(session);
-      },
+      fail,
       event: (kind, value) => {
         session.events.push([kind, value]);
         this.#tellSoon(session);

@@ -11,30 +11,11 @@
 
 mod engine;
 
-#[cfg(all(browser, feature = "js"))]
-pub(crate) use self::engine::{
-    backlog::{Backlog, Waiting},
-    codec::WireCodec,
-    connection::{
-        CallEnd, Called, Callee, Caller, ClientCall, Connection, ConnectionSettings, Job, StopOnDrop,
-        Subscriber, TokenProvider,
-    },
-    events::Listen,
-};
-#[cfg(all(browser, feature = "js", not(feature = "client")))]
-pub(crate) use self::engine::{events::ConnectionEvent, retry::RetryPolicy};
-
-#[cfg(feature = "client")]
 mod builder;
-#[cfg(feature = "client")]
 mod dispatch;
-#[cfg(feature = "client")]
 mod error;
-#[cfg(feature = "client")]
 mod handler;
-#[cfg(feature = "client")]
 mod handlers;
-#[cfg(feature = "client")]
 mod hub_connection;
 #[cfg(any(feature = "leptos", feature = "yew"))]
 mod listener;
@@ -42,15 +23,10 @@ mod listener;
 mod questions;
 #[cfg(feature = "yew")]
 mod renewal;
-#[cfg(feature = "client")]
 mod reply;
-#[cfg(feature = "client")]
 mod stream;
-#[cfg(feature = "client")]
 mod trace;
-#[cfg(feature = "client")]
 mod upload;
-#[cfg(feature = "client")]
 pub use self::{
     builder::HubConnectionBuilder,
     engine::{

@@ -1,21 +1,19 @@
-//! Errors as JavaScript has them.
+//! Errors as JavaScript takes them: a code for programs, a text, and the HTTP status that a server refused with.
 
-use js_sys::Reflect;
+use js_sys::Array;
 use wasm_bindgen::JsValue;
 
 use crate::core::ErrorChain;
 use crate::core::client::ConnectionError;
+use crate::core::refresh::RefreshError;
 
-/// A JavaScript `Error` with a `code` for programs, and a `statusCode` where there is one.
-pub(super) fn js_error(code: &str, message: &str, status: Option<u16>) -> JsValue {
-    let error = JsValue::from(js_sys::Error::new(message));
-    // Setting a property of a fresh object does not fail.
-    let set = |name: &str, value: &JsValue| drop(Reflect::set(&error, &JsValue::from_str(name), value));
-    set("code", &JsValue::from_str(code));
-    if let Some(status) = status {
-        set("statusCode", &JsValue::from_f64(f64::from(status)));
-    }
-    error
+/// `[code, text, status]`, of which `errors.js` makes an `Error`.
+pub(super) fn js_error(code: &str, text: &str, status: Option<u16>) -> JsValue {
+    Array::of3(&code.into(), &text.into(), &status.into()).into()
+}
+
+pub(super) fn refresh_error(error: &RefreshError) -> JsValue {
+    js_error("AuthenticationRefresh", &ErrorChain::new(error).to_string(), error.status())
 }
 
 pub(super) fn connection_error(error: &ConnectionError) -> JsValue {

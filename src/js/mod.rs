@@ -1,12 +1,11 @@
-//! The exports of the npm package: a thin layer over the client. Payloads stay JavaScript values.
-//! The package's own JavaScript (`pkg-template/src`) gives them the shape that users know.
+//! The exports of the npm package: the client's machine, and what reads negotiate answers and tokens. The package's own
+//! JavaScript (`pkg-template/src`) does the I/O, and gives it all the shape that users know.
 
 #![allow(unreachable_pub, reason = "what is exported is reached from JavaScript")]
 
-mod callbacks;
 mod codec;
-mod connection;
 mod error;
+mod machine;
 mod parse;
 
 #[global_allocator]

@@ -22,9 +22,9 @@
 
 cfg_if::cfg_if! {
     if #[cfg(browser)] {
-        #[cfg(engine)]
+        #[cfg(feature = "client")]
         mod wasm;
-        #[cfg(engine)]
+        #[cfg(feature = "client")]
         pub(crate) use wasm::*;
     } else {
         mod native;
@@ -36,20 +36,20 @@ cfg_if::cfg_if! {
 #[cfg(all(native, feature = "client"))]
 pub use self::native::{CookieError, CookieJar};
 
-#[cfg(engine)]
+#[cfg(feature = "client")]
 mod http;
-#[cfg(all(engine, any(browser, test)))]
+#[cfg(all(feature = "client", any(browser, test)))]
 mod inbox;
-#[cfg(engine)]
+#[cfg(feature = "client")]
 pub(crate) use self::http::{HttpAnswer, HttpRequest, HttpResponse, Method};
 
 /// How many of the server's messages may wait, in a socket that cannot be held back or for handlers and streams that
 /// do not keep up. Past it the connection is closed.
-#[cfg(engine)]
+#[cfg(feature = "client")]
 pub(crate) const WAITING_MESSAGES: usize = 64 << 10;
 
 /// How many bytes of the server's messages may wait. Twice the longest message, at least.
-#[cfg(engine)]
+#[cfg(feature = "client")]
 pub(crate) const WAITING_BYTES: usize = 64 << 20;
 
 /// A frame that messages borrow from. Its clones are cheap.
@@ -78,7 +78,7 @@ impl Default for SharedFrame {
 }
 
 /// A reason to look at the clock and at the connection.
-#[cfg(engine)]
+#[cfg(feature = "client")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(dead_code, reason = "none of them happens natively")]
 pub(crate) enum Wake {

@@ -104,7 +104,6 @@ impl Backlog {
     }
 
     /// An empty stream is awaited until the guard is dropped.
-    #[cfg(feature = "client")]
     pub(crate) fn hunger(self: &Arc<Self>) -> Hungry {
         self.hungry.fetch_add(1, Ordering::SeqCst);
         Hungry(Arc::clone(self))
@@ -120,7 +119,6 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     /// Splits off one of the messages, of so many bytes, which waits for longer than the rest.
-    #[cfg(feature = "client")]
     pub(crate) fn split(&mut self, bytes: usize) -> Self {
         let counted = counted(1, bytes).min(self.counted);
         self.counted -= counted;
@@ -147,16 +145,14 @@ impl Drop for Waiting {
 }
 
 /// A stream that is awaited.
-#[cfg(feature = "client")]
 #[derive(Debug)]
 pub(crate) struct Hungry(Arc<Backlog>);
 
-#[cfg(feature = "client")]
 impl Drop for Hungry {
     fn drop(&mut self) {
         self.0.hungry.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-#[cfg(all(native, test, feature = "client"))]
+#[cfg(all(native, test))]
 mod tests;

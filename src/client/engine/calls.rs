@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-#[cfg(feature = "client")]
 use futures_channel::oneshot;
 
 use crate::client::engine::codec::WireCodec;
@@ -15,7 +14,6 @@ use crate::core::message::Outcome;
 impl<C: WireCodec> Connection<C> {
     /// Calls a method once there is room; the given receiver is told how it ends. The jobs are the uploads that go with
     /// it.
-    #[cfg(feature = "client")]
     pub(crate) async fn invoke(
         self: &Arc<Self>,
         method: Method<'_>,
@@ -28,23 +26,7 @@ impl<C: WireCodec> Connection<C> {
         Ok(PendingCall { connection: Arc::clone(self), id, uploads })
     }
 
-    /// As `invoke`, at once, for a caller that chooses its numbers and cancels its calls itself.
-    #[cfg(all(browser, feature = "js"))]
-    pub(crate) fn invoke_as(
-        &self,
-        id: u64,
-        arguments: C::Payload<'_>,
-        call: ClientCall<C>,
-        uploads: Vec<Job>,
-    ) -> Result<(), ConnectionError> {
-        self.change(|shared| {
-            shared.machine.skip_to(id);
-            shared.invoke(Method::default(), arguments, call, uploads).map(drop)
-        })
-    }
-
     /// Calls a method without asking for its end, once there is room. Returns the numbers of its uploads.
-    #[cfg(feature = "client")]
     pub(crate) async fn send(
         self: &Arc<Self>,
         method: Method<'_>,
@@ -52,21 +34,6 @@ impl<C: WireCodec> Connection<C> {
         uploads: Vec<Job>,
     ) -> Result<Range<u64>, ConnectionError> {
         self.write_when_room(|shared| shared.send(method, arguments, uploads)).await
-    }
-
-    /// As `send`, at once, for a caller that chooses its numbers. Returns whether the next one should wait for room.
-    #[cfg(all(browser, feature = "js"))]
-    pub(crate) fn send_as(
-        &self,
-        id: u64,
-        arguments: C::Payload<'_>,
-        uploads: Vec<Job>,
-    ) -> Result<bool, ConnectionError> {
-        self.change(|shared| {
-            shared.machine.skip_to(id);
-            shared.send(Method::default(), arguments, uploads)?;
-            Ok(shared.machine.is_full())
-        })
     }
 
     /// The caller is gone, or wants no more: the call is no longer awaited, and the server is told.
@@ -79,15 +46,8 @@ impl<C: WireCodec> Connection<C> {
     }
 
     /// Sends an item of an upload, once there is room. Returns whether it was still wanted.
-    #[cfg(feature = "client")]
     pub(crate) async fn upload(self: &Arc<Self>, id: u64, item: C::Payload<'_>) -> bool {
         self.write_when_room(|shared| shared.machine.send_item(id, item)).await
-    }
-
-    /// As `upload`, at once. `None` when it is no longer wanted, else whether the next one should wait for room.
-    #[cfg(all(browser, feature = "js"))]
-    pub(crate) fn upload_now(&self, id: u64, item: C::Payload<'_>) -> Option<bool> {
-        self.change(|shared| shared.machine.send_item(id, item).then(|| shared.machine.is_full()))
     }
 
     /// Ends an upload, unless something else has.
@@ -100,7 +60,6 @@ impl<C: WireCodec> Connection<C> {
 
     /// A server call is being answered: returns a receiver that ends when no answer is wanted any more. `None` if that
     /// is so already.
-    #[cfg(feature = "client")]
     pub(crate) fn begin_answer(&self, call: u64) -> Option<oneshot::Receiver<()>> {
         let mut shared = self.lock();
         if !shared.machine.expects_answer(call) {
@@ -117,22 +76,13 @@ impl<C: WireCodec> Connection<C> {
     }
 
     /// Answers once there is room, if an answer is still wanted then.
-    #[cfg(feature = "client")]
     pub(crate) async fn answer_when_room(self: &Arc<Self>, call: u64, outcome: Outcome<'_, C::Payload<'_>>) {
         self.write_when_room(|shared| shared.answer(call, outcome)).await;
     }
 
     /// Says at once that a server call has failed.
-    #[cfg(feature = "client")]
     pub(crate) fn refuse(&self, call: u64, error: &'static str) {
         self.change(|shared| shared.machine.refuse(call, error));
-    }
-
-    /// Waits until there is room.
-    #[cfg(all(browser, feature = "js"))]
-    pub(crate) async fn room(self: Arc<Self>) -> Result<(), ConnectionError> {
-        let is_up = self.write_when_room(|shared| shared.machine.is_connected()).await;
-        if is_up { Ok(()) } else { Err(ConnectionError::NotConnected) }
     }
 }
 
@@ -174,7 +124,6 @@ impl<C: WireCodec> Shared<C> {
 
 /// A call in flight. Dropping it cancels the call: it is no longer awaited, and the server is told. Servers
 /// before .NET 11 ignore that, unless the call is a stream.
-#[cfg(feature = "client")]
 pub(crate) struct PendingCall<C: WireCodec> {
     connection: Arc<Connection<C>>,
     id: u64,
@@ -182,7 +131,6 @@ pub(crate) struct PendingCall<C: WireCodec> {
     pub(crate) uploads: Range<u64>,
 }
 
-#[cfg(feature = "client")]
 impl<C: WireCodec> Drop for PendingCall<C> {
     fn drop(&mut self) {
         self.connection.cancel(self.id);

@@ -2,11 +2,8 @@
 
 use crate::core::client::Transmit;
 use crate::core::codec::Codec;
-#[cfg(feature = "client")]
 use crate::core::codec::{Frame as Bytes, RawCodec};
-#[cfg(feature = "client")]
 use crate::core::negotiate::TransferFormat;
-#[cfg(feature = "client")]
 use crate::platform::SharedFrame;
 use crate::platform::{Frame, MaybeSend};
 
@@ -33,7 +30,6 @@ pub(crate) trait WireCodec: Codec<Out: MaybeSend, Decoder: MaybeSend> + MaybeSen
     }
 }
 
-#[cfg(feature = "client")]
 impl WireCodec for RawCodec {
     type Held = SharedFrame;
 

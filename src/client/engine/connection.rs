@@ -11,7 +11,6 @@ use futures_channel::oneshot;
 use crate::client::engine::backlog::Backlog;
 use crate::client::engine::codec::WireCodec;
 use crate::client::engine::events::{ConnectionEvent, Listen, Listeners};
-#[cfg(feature = "client")]
 use crate::client::engine::events::{ConnectionEvents, EventCallback};
 use crate::client::engine::retry::RetryPolicy;
 use crate::client::engine::room::Room;
@@ -185,7 +184,6 @@ pub(super) struct Shared<C: WireCodec> {
     pub(super) refreshed: Vec<oneshot::Sender<Refreshed>>,
     listeners: Listeners,
     /// Callbacks that receive events from the first start on, since there may be no runtime before.
-    #[cfg(feature = "client")]
     pub(super) callbacks: Vec<(ConnectionEvents, EventCallback)>,
 }
 
@@ -215,7 +213,6 @@ impl<C: WireCodec> Connection<C> {
             last_end: None,
             refreshed: Vec::new(),
             listeners: Listeners::default(),
-            #[cfg(feature = "client")]
             callbacks: Vec::new(),
         });
         Arc::new(Self { callee, settings, backlog, shared })
@@ -235,7 +232,6 @@ impl<C: WireCodec> Connection<C> {
     }
 
     /// The hub's own URL, and that of the server that hosts the connection, as far as is known.
-    #[cfg(feature = "client")]
     pub(crate) fn urls(&self) -> (HubUrl, HubUrl) {
         let shared = self.lock();
         let hub = &shared.machine.options().url;
@@ -244,7 +240,6 @@ impl<C: WireCodec> Connection<C> {
     }
 
     /// Where the connection runs, once it was started.
-    #[cfg(feature = "client")]
     pub(crate) fn runtime(&self) -> Option<Runtime> {
         self.lock().runtime.clone()
     }
@@ -252,12 +247,6 @@ impl<C: WireCodec> Connection<C> {
     /// Has a listener hear of what happens from now on.
     pub(crate) fn listen(&self, listener: Box<dyn Listen>) {
         self.lock().listeners.add(listener);
-    }
-
-    /// Has later attempts to connect go to another URL.
-    #[cfg(all(browser, feature = "js"))]
-    pub(crate) fn set_url(&self, url: HubUrl) {
-        self.lock().machine.set_url(url);
     }
 
     /// Changes what is shared, and wakes the driver if there is something to do for it.

@@ -6,16 +6,13 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-#[cfg(feature = "client")]
 use futures_channel::oneshot;
 use futures_core::Stream;
 
-#[cfg(feature = "client")]
 use crate::client::engine::guard::caught;
 use crate::core::client::ConnectionError;
 use crate::core::refresh::RefreshError;
 use crate::lock::lock;
-#[cfg(feature = "client")]
 use crate::platform::Runtime;
 use crate::platform::{MaybeSend, MaybeSync};
 
@@ -129,7 +126,6 @@ impl<F: Fn(ConnectionEvent) + MaybeSend + MaybeSync> HearEvent for F {
 
 /// Hands every event to a callback, one after the other, and where it may block: one that is slow or panics holds up
 /// nothing.
-#[cfg(feature = "client")]
 pub(crate) async fn call_back(mut events: ConnectionEvents, callback: EventCallback, runtime: Runtime) {
     while let Some(event) = events.next().await {
         let (done, is_done) = oneshot::channel();

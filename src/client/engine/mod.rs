@@ -16,11 +16,9 @@ pub(super) mod codec;
 pub(super) mod connection;
 mod deliver;
 mod driver;
-#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript listens without a queue"))]
 pub(super) mod events;
 pub(super) mod guard;
 mod jobs;
-#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "JavaScript's policy is a function"))]
 pub(super) mod retry;
 mod room;
 pub(super) mod start;

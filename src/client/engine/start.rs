@@ -8,10 +8,8 @@ use crate::client::engine::codec::WireCodec;
 use crate::client::engine::connection::{Connection, Refreshed};
 use crate::client::engine::driver::Driver;
 use crate::client::engine::events::ConnectionEvent;
-#[cfg(feature = "client")]
 use crate::client::engine::events::{ConnectionEvents, EventCallback, call_back};
 use crate::core::client::ConnectionError;
-#[cfg(feature = "client")]
 use crate::core::client::ConnectionState;
 use crate::core::refresh::RefreshError;
 use crate::platform::{self, Runtime};
@@ -21,7 +19,6 @@ pub(crate) type Started = oneshot::Receiver<Result<(), Arc<ConnectionError>>>;
 
 impl<C: WireCodec> Connection<C> {
     /// Starts connecting, and waits until the connection is up or has failed.
-    #[cfg(feature = "client")]
     pub(crate) async fn start(self: &Arc<Self>) -> Result<(), Arc<ConnectionError>> {
         let started = self.begin_start()?;
         started.await.unwrap_or_else(|_| Err(Arc::new(ConnectionError::Stopped)))
@@ -37,10 +34,8 @@ impl<C: WireCodec> Connection<C> {
         shared.runtime = Some(runtime.clone());
         shared.started.push(sender);
         shared.tell(&ConnectionEvent::Connecting);
-        #[cfg(feature = "client")]
         let callbacks = std::mem::take(&mut shared.callbacks);
         drop(shared);
-        #[cfg(feature = "client")]
         for (events, callback) in callbacks {
             runtime.spawn(call_back(events, callback, runtime.clone()));
         }
@@ -50,7 +45,6 @@ impl<C: WireCodec> Connection<C> {
     }
 
     /// What happens from now on.
-    #[cfg(feature = "client")]
     pub(crate) fn events(&self) -> ConnectionEvents {
         let (listener, events) = ConnectionEvents::new();
         self.listen(listener);
@@ -58,7 +52,6 @@ impl<C: WireCodec> Connection<C> {
     }
 
     /// Tells a callback what happens from now on.
-    #[cfg(feature = "client")]
     pub(crate) fn on_event(&self, callback: EventCallback) {
         let events = self.events();
         let mut shared = self.lock();
@@ -85,7 +78,6 @@ impl<C: WireCodec> Connection<C> {
     }
 
     /// Waits for the end of the connection, and says why it ended; at once if it has. `None` if it never began.
-    #[cfg(feature = "client")]
     pub(crate) async fn closed(&self) -> Option<Arc<ConnectionError>> {
         let ended = {
             let mut shared = self.lock();
@@ -100,7 +92,6 @@ impl<C: WireCodec> Connection<C> {
     }
 
     /// Stops the connection and waits until it is down.
-    #[cfg(feature = "client")]
     pub(crate) async fn stop(&self) {
         let ended = self.change(|shared| {
             shared.machine.stop(platform::now()).then(|| {

@@ -135,12 +135,14 @@ impl<C: Codec> ClientMachine<C> {
         // The server's first answer decides the order; a later one only brings a new connection.
         let offered = mem::take(&mut response.available_transports);
         self.offers.get_or_insert_with(|| offered.into());
-        let Some(transport) = self.next_transport() else {
+        let custom = self.options.custom_transport;
+        let transport = if custom { Some(Transport::WebSockets) } else { self.next_transport() };
+        let Some(transport) = transport else {
             let skipped = mem::take(&mut self.skipped);
             return self.fail(now, ConnectionError::NoTransport { skipped });
         };
         let url = negotiation.connect_url(&response);
-        let stateful = response.use_stateful_reconnect && transport == Transport::WebSockets;
+        let stateful = response.use_stateful_reconnect && transport == Transport::WebSockets && !custom;
         let info = ConnectionInfo {
             transport,
             url: negotiation.url().clone(),
@@ -152,7 +154,8 @@ impl<C: Codec> ClientMachine<C> {
         };
         let redirected_token = negotiation.has_redirected_token();
         let link = Link { info, url, connection_token: response.connection_token, redirected_token };
-        self.open(now, Some(negotiation), link);
+        // There is nothing to fall back to from the driver's own.
+        self.open(now, Some(negotiation).filter(|_| !custom), link);
     }
 
     /// The next of the server's transports that can be used. It stays the first offer until it has failed.

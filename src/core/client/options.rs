@@ -20,6 +20,8 @@ pub struct ClientOptions {
     pub url: HubUrl,
     /// Which transports can carry the connection. Their format is that of the codec.
     pub transports: TransportChoice,
+    /// The driver has a transport of its own for every connection, whatever the server offers.
+    pub custom_transport: bool,
     /// Open a WebSocket at the hub's URL without negotiate. There is no connection id then, and no redirect.
     pub skip_negotiation: bool,
     /// Whether to ask for stateful reconnect.
@@ -59,6 +61,7 @@ impl ClientOptions {
                 available: Transport::WebSockets.into(),
                 format: TransferFormat::Text,
             },
+            custom_transport: false,
             skip_negotiation: false,
             use_stateful_reconnect: false,
             stateful_buffer_size: stateful::DEFAULT_BUFFER_SIZE,

@@ -9,9 +9,7 @@ mod web_socket;
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) use send_wrapper::SendWrapper as ThreadBound;
 
-#[cfg(feature = "client")]
 pub(crate) use self::task::IntoCause;
-#[cfg(feature = "client")]
 pub(crate) use self::web_socket::{SharedBytes, SharedText};
 pub(crate) use self::{
     http::{Cookies, HttpBody, HttpClient, absolute_url},
@@ -25,7 +23,6 @@ pub(crate) use self::{
 pub(crate) struct Network {}
 
 /// A text in lower case. The browser knows all languages: without Rust's own code for this, every app is 3 kB smaller.
-#[cfg(feature = "client")]
 pub(crate) fn lowercase(text: &str) -> String {
     match text.is_ascii() {
         true => text.to_ascii_lowercase(),

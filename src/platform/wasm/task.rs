@@ -11,7 +11,6 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-#[cfg(feature = "client")]
 use crate::core::Cause;
 use crate::core::Moment;
 use crate::core::TransportError;
@@ -26,13 +25,11 @@ impl<T: ?Sized> MaybeSync for T {}
 
 /// An error of the user's, or the text of one: what `?` turns into a `Box<dyn Error>`. Those that hold values of
 /// JavaScript stay on their thread, so their texts are kept.
-#[cfg(feature = "client")]
 pub trait IntoCause {
     /// The error as the cause of one of ours.
     fn into_cause(self) -> Cause;
 }
 
-#[cfg(feature = "client")]
 impl<E: Into<Box<dyn std::error::Error>>> IntoCause for E {
     fn into_cause(self) -> Cause {
         Cause::new(Texts::of(&*self.into()))
@@ -40,7 +37,6 @@ impl<E: Into<Box<dyn std::error::Error>>> IntoCause for E {
 }
 
 /// An error by its text, and the texts of what is behind it.
-#[cfg(feature = "client")]
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 struct Texts {
@@ -48,7 +44,6 @@ struct Texts {
     source: Option<Box<Self>>,
 }
 
-#[cfg(feature = "client")]
 impl Texts {
     fn of(error: &dyn std::error::Error) -> Self {
         Self { text: error.to_string(), source: error.source().map(Self::of).map(Box::new) }
@@ -80,7 +75,6 @@ pub(crate) fn unix_now() -> Duration {
 }
 
 /// Code of the user that may take long. Returns whether there is more to do.
-#[cfg(feature = "client")]
 pub(crate) type UserCode = Box<dyn FnMut() -> bool>;
 
 /// Where futures run in the background: the one event loop.
@@ -99,12 +93,10 @@ impl Runtime {
     }
 
     /// Runs user code until it returns that there is no more to do. There is one thread: if it blocks, everything does.
-    #[cfg(feature = "client")]
     pub(crate) fn run_user_code(&self, mut code: UserCode) {
         self.spawn(async move { while code() {} });
     }
 
-    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "only Rust's calls have a time limit"))]
     #[allow(clippy::unused_self, reason = "natively it is the runtime")]
     pub(crate) fn sleep(&self, duration: Duration) -> BoxFuture<()> {
         sleep(duration)

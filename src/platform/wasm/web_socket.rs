@@ -33,10 +33,8 @@ pub(crate) fn transports() -> Transports {
 }
 
 /// Bytes whose clones are cheap.
-#[cfg(feature = "client")]
 pub(crate) type SharedBytes = Rc<[u8]>;
 /// A text whose clones are cheap.
-#[cfg(feature = "client")]
 pub(crate) type SharedText = Rc<str>;
 
 /// One WebSocket message. Text stays JavaScript's until someone asks for its bytes.
@@ -70,20 +68,10 @@ impl Frame {
     }
 
     /// To be borrowed from for as long as it takes.
-    #[cfg(feature = "client")]
     pub(crate) fn share(self) -> crate::platform::SharedFrame {
         match self {
             Self::Text(text) => crate::platform::SharedFrame::Text(String::from(text).into()),
             Self::Binary(bytes) => crate::platform::SharedFrame::Binary(bytes.to_vec().into()),
-        }
-    }
-
-    /// A copy of all of it.
-    #[cfg(feature = "js")]
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Text(text) => String::from(text).into_bytes(),
-            Self::Binary(bytes) => bytes.to_vec(),
         }
     }
 }

@@ -1,0 +1,646 @@
+// What the machine in the module asks for, done with JavaScript's means: requests, sockets, timers, promises. It decides
+// nothing.
+import { HttpTransportType, LogLevel, MessageType, TransferFormat } from "./enums.js";
+import { Machine } from "./generated/bindings.js";
+import { DefaultHttpClient, isNode, requestHeaders } from "./http.js";
+import { LongPollingTransport, ServerSentEventsTransport, WebSocketTransport } from "./transports.js";
+
+/** What the machine wants, in the order of its numbers. */
+const [TOKEN, REFRESH_TOKEN, NEGOTIATE, REFRESH, OPEN, CLOSE, CONNECTED, RESUMED, LOST, ASK, RECONNECTING, REFRESHED, NOT_REFRESHED] =
+  Array(13).keys();
+
+/** What a token is for, and what has failed, as the machine numbers it. */
+const [TO_CONNECT, TO_REFRESH, TO_RENEW] = [0, 1, 2];
+const [NEGOTIATING, REFRESHING, OPENING, TRANSPORT] = [0, 1, 2, 3];
+
+/** What a message means, as the machine numbers it; what is not negative is a call that awaits an answer. */
+const [CALL, END, ITEM, NO_STREAM] = [-2, -3, -4, -5];
+
+/** What the owner is told, in the order of `connection.js`. */
+const Told = { Up: 0, Reconnecting: 1, UpAgain: 2, Down: 3, Refreshed: 4, NotRefreshed: 5 };
+
+/** The transport is not read while so many items wait for loops over streams. */
+const HELD = 1024;
+/** So many frames, and so many bytes or characters, may wait for that. */
+const WAITING = 65_536;
+const WAITING_LENGTH = 64 * 1024 * 1024;
+
+const LONGEST_TIMER = 2 ** 31 - 1;
+const SEPARATOR = "\x1e";
+
+const { WebSockets, ServerSentEvents, LongPolling } = HttpTransportType;
+
+const now = () => performance.now();
+const ignore = () => {};
+const lengthOf = (data) => data.length ?? data.byteLength;
+
+/** An error of the machine. */
+function errorOf([code, message, statusCode]) {
+  return Object.assign(new Error(message), { code }, statusCode !== undefined && { statusCode });
+}
+
+const notConnected = () => errorOf(["InvalidState", "The connection has ended."]);
+
+/** One connection, from its start to its end. */
+export class Driver {
+  /** What was agreed on with the server. */
+  negotiated;
+  /** Counts what was given up: what comes of that later is not for the machine. */
+  #round = 0;
+  #abort = new AbortController();
+  /** The transport that is being opened, or is open. */
+  #transport;
+  #isOpen = false;
+  #isSending = false;
+  /** While a transport closes, the machine is asked for nothing. */
+  #isClosing = false;
+  #isTurning = false;
+  #isQueued = false;
+  #timer;
+  #timerAt = Infinity;
+  /** Frames that wait, of a transport that cannot be held back or has just opened. */
+  #inbox = [];
+  #inboxLength = 0;
+  /** How many items wait, and how many no longer do. */
+  #held = 0;
+  #taken = 0;
+  #isHeld = false;
+  #reader;
+  /** Those who wait until there is room. */
+  #waiting = [];
+  #refreshes = [];
+  /** What the machine was told of as a text. */
+  #failure;
+
+  constructor(url, settings, callbacks) {
+    this.settings = settings;
+    this.callbacks = callbacks;
+    this.logger = settings.logger ?? { log: ignore };
+    this.httpClient = settings.httpClient ?? new DefaultHttpClient(this.logger);
+    const custom = typeof settings.transport === "object";
+    const { accessTokenFactory, reconnects, retriesFirstConnect, skipNegotiation, binary } = settings;
+    const hasStreams = settings.EventSource || typeof ReadableStream === "function";
+    const available =
+      (settings.WebSocket || typeof WebSocket === "function" || isNode() ? WebSockets : 0) |
+      (hasStreams ? ServerSentEvents : 0) |
+      LongPolling;
+    const numbers = [
+      (!custom && settings.transport) || WebSockets | ServerSentEvents | LongPolling,
+      available,
+      custom,
+      skipNegotiation,
+      accessTokenFactory !== undefined,
+      reconnects,
+      retriesFirstConnect,
+      binary,
+      settings.timeout ?? 100_000,
+      settings.serverTimeoutInMilliseconds,
+      settings.keepAliveIntervalInMilliseconds,
+      settings.refreshLeadInMilliseconds ?? -1,
+      settings.statefulBufferSize ?? 0,
+    ];
+    this.url = url;
+    try {
+      this.machine = new Machine(url, Float64Array.from(numbers, Number), settings.protocol, {
+        writeOwn: (type, id, error, number) => ({ data: callbacks.write(type, id, error, number) }),
+      });
+    } catch (error) {
+      throw errorOf(error);
+    }
+    this.#listen();
+  }
+
+  start() {
+    this.machine.start(now());
+    this.#turn();
+  }
+
+  stop() {
+    this.machine?.stop(now());
+    this.#later();
+  }
+
+  setUrl(url) {
+    try {
+      this.machine.setUrl(url);
+      this.url = url;
+    } catch (error) {
+      throw errorOf(error);
+    }
+  }
+
+  /** Resolves once the transport has taken the message, and there is room for another. */
+  send(id, message, uploads) {
+    return new Promise((resolve, reject) => {
+      const done = (error) => (error ? reject(error) : this.#hasRoom(resolve, reject));
+      this.#call(0, id, message, uploads, done);
+    });
+  }
+
+  invoke(id, message, streams, uploads) {
+    this.#call(streams ? 2 : 1, id, message, uploads, (error) => {
+      if (!error || !this.machine) return;
+      this.machine.cancel(id);
+      this.callbacks.fail(id, error, false);
+    });
+  }
+
+  #call(kind, id, data, uploads, done) {
+    if (!this.machine?.call(kind, id, { data, done }, lengthOf(data), uploads)) throw notConnected();
+    this.#later();
+  }
+
+  cancel(id) {
+    this.machine?.cancel(id);
+    this.#later();
+  }
+
+  /** An item of a stream waits for its consumer. */
+  hold() {
+    this.#held += 1;
+  }
+
+  /** So many items wait no longer. */
+  release(items) {
+    this.#held -= items;
+    this.#taken += items;
+    if (this.#isHeld) this.#later();
+  }
+
+  /** Sends an item: `false` when it is no longer wanted, a promise when the next one has to wait. */
+  upload(id, data) {
+    if (!this.machine?.upload(id, { data }, lengthOf(data))) return false;
+    this.#later();
+    return this.machine.isFull ? new Promise((resolve, reject) => this.#hasRoom(resolve, reject)) : undefined;
+  }
+
+  endUpload(id, error) {
+    this.machine?.endUpload(id, error);
+    this.#later();
+  }
+
+  answer(number, data) {
+    this.machine?.answer(number, { data }, lengthOf(data));
+    this.#later();
+  }
+
+  refresh() {
+    return new Promise((resolve, reject) => {
+      try {
+        if (!this.machine) throw notConnected();
+        this.machine.refresh(now());
+        this.#refreshes.push({ resolve, reject });
+        this.#later();
+      } catch (error) {
+        reject(Array.isArray(error) ? errorOf(error) : error);
+      }
+    });
+  }
+
+  /** The end, whatever is going on. */
+  free() {
+    if (!this.machine) return;
+    this.machine.free();
+    this.machine = undefined;
+    clearTimeout(this.#timer);
+    this.#unlisten();
+    this.#giveUp();
+    this.#drop(false);
+    this.#loseRoom();
+    for (const { reject } of this.#refreshes.splice(0)) reject(notConnected());
+  }
+
+  // What is to be done
+
+  /** Soon: what is written at the same time goes out together. */
+  #later() {
+    if (this.#isQueued) return;
+    this.#isQueued = true;
+    queueMicrotask(() => {
+      this.#isQueued = false;
+      this.#turn();
+    });
+  }
+
+  #turn() {
+    // What is done may lead here again.
+    if (this.#isTurning) return;
+    this.#isTurning = true;
+    while (this.machine && !this.#isClosing) {
+      const effect = this.machine.poll();
+      if (effect) this.#perform(...effect);
+      else if (!this.#read()) break;
+    }
+    this.#isTurning = false;
+    if (!this.machine) return;
+    if (!this.#isClosing) this.#transmit();
+    if (this.#waiting.length > 0 && !this.machine.isFull) for (const { resolve } of this.#waiting.splice(0)) resolve();
+    this.#schedule();
+  }
+
+  #perform(effect, ...details) {
+    const { callbacks } = this;
+    switch (effect) {
+      case TOKEN:
+        this.#fetchToken(TO_CONNECT);
+        break;
+      case REFRESH_TOKEN:
+        this.#fetchToken(TO_REFRESH);
+        break;
+      case NEGOTIATE:
+        this.#negotiate(...details);
+        break;
+      case REFRESH:
+        this.#refresh(...details);
+        break;
+      case OPEN:
+        this.#open(...details);
+        break;
+      case CLOSE:
+        this.#close(...details);
+        break;
+      case CONNECTED: {
+        const [again, transport, url, statefulReconnect, connectionId, negotiateVersion] = details;
+        this.negotiated = { transport, url, statefulReconnect, ...(connectionId !== undefined && { connectionId, negotiateVersion }) };
+        this.#log(LogLevel.Debug, "Server handshake complete.");
+        callbacks.event(again ? Told.UpAgain : Told.Up);
+        break;
+      }
+      case RESUMED:
+        this.#log(LogLevel.Debug, "The connection goes on with a new transport.");
+        break;
+      case LOST:
+        this.negotiated = undefined;
+        this.#loseRoom();
+        callbacks.lost(this.#told(details[0]));
+        break;
+      case ASK:
+        this.#ask(...details);
+        break;
+      case RECONNECTING:
+        callbacks.event(Told.Reconnecting, this.#told(details[0]));
+        break;
+      case REFRESHED:
+        for (const { resolve } of this.#refreshes.splice(0)) resolve(details[0]);
+        callbacks.event(Told.Refreshed, details[0]);
+        break;
+      case NOT_REFRESHED: {
+        const error = errorOf(details[0]);
+        for (const { reject } of this.#refreshes.splice(0)) reject(error);
+        callbacks.event(Told.NotRefreshed, error);
+        break;
+      }
+      // The end.
+      default: {
+        const error = this.#told(details[0]);
+        this.free();
+        callbacks.event(Told.Down, error);
+      }
+    }
+  }
+
+  /** What came of something that was not given up meanwhile. */
+  async #step(work, done, failed) {
+    const round = this.#round;
+    let settle;
+    try {
+      const result = await work();
+      settle = () => done(result);
+    } catch (error) {
+      settle = () => failed(error);
+    }
+    if (round !== this.#round || !this.machine) return;
+    settle();
+    this.#turn();
+  }
+
+  #fail(what, error) {
+    this.#failure = error;
+    const { statusCode = 0, closeCode = 0 } = error ?? {};
+    const text = what === NEGOTIATING || what === REFRESHING ? String(error) : (error?.message ?? String(error ?? ""));
+    this.machine.failed(now(), what, text, statusCode, closeCode);
+  }
+
+  #fetchToken(purpose) {
+    const provide = async () => this.settings.accessTokenFactory();
+    const round = this.#round;
+    const done = (token, error) => {
+      if (!this.machine || (purpose === TO_CONNECT && round !== this.#round)) return;
+      this.machine.token(now(), Date.now(), purpose, token || undefined, error);
+      this.#turn();
+    };
+    provide().then(done, (error) => {
+      this.#failure = error;
+      done(undefined, String(error));
+    });
+  }
+
+  /** The caller's headers, and the token. Credentials among them are for the hub's own server only. */
+  #headers(url, token, more) {
+    const isOwn = new URL(url).origin === new URL(this.url).origin;
+    const own = Object.entries(this.settings.headers ?? {}).filter(([name]) => isOwn || !/^(authorization|cookie)$/i.test(name));
+    return requestHeaders({ ...Object.fromEntries(own), ...more }, token);
+  }
+
+  #post(url, token, more) {
+    const { timeout = 100_000, withCredentials = true } = this.settings;
+    const { signal: abortSignal } = this.#abort;
+    const options = { content: "", headers: this.#headers(url, token, more), timeout, withCredentials };
+    return this.httpClient.post(url, { ...options, ...(!more && { abortSignal }) });
+  }
+
+  /** The status and the text of an answer, or of an error that is one. */
+  #answered({ statusCode, content, message = "" }) {
+    return [statusCode, typeof content === "string" ? content : content ? new TextDecoder().decode(content) : message];
+  }
+
+  #negotiate(url, token) {
+    this.#log(LogLevel.Debug, `Sending negotiation request: ${shown(url)}.`);
+    const done = (answer) => {
+      const { retryAfter, contentType, location } = answer;
+      this.machine.negotiated(now(), ...this.#answered(answer), retryAfter, contentType, location);
+    };
+    this.#step(
+      () => this.#post(url, token),
+      done,
+      (error) => (error?.statusCode === undefined ? this.#fail(NEGOTIATING, error) : done(error)),
+    );
+  }
+
+  /** It goes on beside everything else. */
+  async #refresh(url, token, connectionToken) {
+    let answer;
+    try {
+      answer = await this.#post(url, token, { "X-SignalR-Connection-Token": connectionToken });
+    } catch (error) {
+      answer = error;
+    }
+    if (!this.machine) return;
+    if (answer?.statusCode === undefined) this.#fail(REFRESHING, answer);
+    else this.machine.refreshed(now(), Date.now(), ...this.#answered(answer));
+    this.#turn();
+  }
+
+  async #ask(count, elapsed, reason, retryAfter) {
+    const ask = async () => this.callbacks.retry(count, elapsed, this.#told(reason), retryAfter);
+    const done = (delay) => this.machine.retry(now(), typeof delay === "number" ? delay : NaN);
+    this.#step(ask, done, () => done());
+  }
+
+  // The transport
+
+  #open(url, type) {
+    const { settings, logger, httpClient } = this;
+    const { WebSocket, EventSource, timeout = 100_000, withCredentials = true, logMessageContent } = settings;
+    const io = {
+      httpClient,
+      headers: this.#headers(url),
+      withCredentials,
+      timeout,
+      logger,
+      logMessageContent,
+      WebSocket,
+      EventSource,
+      authorization: {
+        token: () => this.machine?.linkToken(),
+        renew: (rejected) => this.#renew(rejected),
+        refresh: () => this.refresh(),
+      },
+    };
+    const Own = { [WebSockets]: WebSocketTransport, [ServerSentEvents]: ServerSentEventsTransport, [LongPolling]: LongPollingTransport }[type];
+    const transport = typeof settings.transport === "object" ? settings.transport : new Own(io);
+    this.#transport = transport;
+    this.#reader = this.callbacks.reader();
+    transport.onreceive = (data) => {
+      if (transport === this.#transport) this.#receive(data);
+    };
+    transport.onclose = (error) => {
+      if (transport !== this.#transport || !this.machine) return;
+      this.#inbox.push(() => this.#fail(TRANSPORT, error));
+      this.#turn();
+    };
+    this.#step(
+      () => transport.connect(url, settings.binary ? TransferFormat.Binary : TransferFormat.Text),
+      () => {
+        this.#isOpen = true;
+        this.machine.opened(now());
+      },
+      (error) => {
+        this.#forget();
+        this.#fail(OPENING, error);
+      },
+    );
+  }
+
+  async #renew(rejected) {
+    const asks = this.machine?.rejected(rejected);
+    if (!asks) return asks === undefined ? undefined : this.machine.linkToken();
+    const token = await this.settings.accessTokenFactory();
+    try {
+      return this.machine?.token(now(), Date.now(), TO_RENEW, token || undefined);
+    } catch (error) {
+      throw errorOf(error);
+    }
+  }
+
+  #giveUp() {
+    this.#round += 1;
+    this.#abort.abort();
+    this.#abort = new AbortController();
+  }
+
+  #forget() {
+    this.#transport = undefined;
+    this.#isOpen = this.#isSending = false;
+    this.#inbox = [];
+    this.#inboxLength = 0;
+  }
+
+  /** Parts with the transport. What comes of it later does not matter. */
+  async #drop(abort) {
+    const transport = this.#transport;
+    this.#forget();
+    try {
+      await transport?.stop(abort);
+    } catch {
+      // It is gone.
+    }
+  }
+
+  #close(abort) {
+    this.#giveUp();
+    if (!this.#transport) return;
+    if (!abort && this.#isOpen) {
+      for (let out; (out = this.machine.transmit(now())) !== undefined; ) this.#send(out);
+    }
+    this.#isClosing = true;
+    this.#drop(abort).then(() => {
+      this.#isClosing = false;
+      this.#turn();
+    });
+  }
+
+  #transmit() {
+    while (this.#isOpen && !this.#isSending) {
+      const out = this.machine.transmit(now());
+      if (out === undefined) break;
+      this.#isSending = true;
+      const transport = this.#transport;
+      this.#send(out).then(() => {
+        if (transport !== this.#transport) return;
+        this.#isSending = false;
+        if (this.machine) this.#turn();
+      });
+    }
+  }
+
+  /** Sends the handshake, a message, or several as one. Those who made them are told when the transport refuses them. */
+  async #send(out) {
+    const messages = Array.isArray(out) ? out : [out];
+    let failure;
+    try {
+      const parts = messages.map((message) => message.data);
+      const whole = typeof out === "string" ? out : parts.length === 1 ? parts[0] : this.callbacks.join(parts);
+      await this.#transport.send(whole);
+    } catch (error) {
+      failure = error ?? new Error("The transport refused a message.");
+      // With its socket; the messages of a stateful connection go out again on the next.
+      if (this.negotiated?.statefulReconnect) return;
+      if (typeof out === "string" && this.machine) this.#fail(TRANSPORT, failure);
+    }
+    for (const { done } of messages) done?.(failure);
+  }
+
+  #receive(frame) {
+    this.#inbox.push(frame);
+    this.#inboxLength += lengthOf(frame);
+    this.#turn();
+    if (this.#inbox.length <= WAITING && this.#inboxLength <= WAITING_LENGTH) return;
+    this.machine?.overflow(now());
+    this.#turn();
+  }
+
+  /** Takes what has come, unless too much waits already. Whether there was anything. */
+  #read() {
+    if (!this.#isOpen || this.#inbox.length === 0) return false;
+    if (this.#isHeld || this.#held >= HELD) {
+      this.#isHeld = !this.machine.mayRead(now(), this.#held >= HELD, this.#taken);
+      this.#transport[this.#isHeld ? "pause" : "resume"]?.();
+      if (this.#isHeld) return false;
+    }
+    const frame = this.#inbox.shift();
+    if (typeof frame === "function") frame();
+    else {
+      this.#inboxLength -= lengthOf(frame);
+      this.#take(typeof frame === "string" ? frame : new Uint8Array(frame));
+    }
+    return true;
+  }
+
+  #take(frame) {
+    const { machine } = this;
+    const at = now();
+    if (!machine.isUp) {
+      // The handshake is text in every protocol.
+      const isText = typeof frame === "string";
+      const end = frame.indexOf(isText ? SEPARATOR : SEPARATOR.charCodeAt()) + 1 || frame.length;
+      const answer = frame.slice(0, end);
+      machine.frame(at, isText ? answer : new TextDecoder().decode(answer));
+      if (end < frame.length && machine.isUp) {
+        this.#inbox.unshift(frame.slice(end));
+        this.#inboxLength += frame.length - end;
+      }
+      return;
+    }
+    machine.frame(at, "");
+    if (!frame.length) return;
+    let messages;
+    try {
+      messages = this.#reader.read(frame);
+    } catch {
+      // The reader remembers what is wrong with it.
+      machine.malformed(at);
+      return;
+    }
+    for (const message of messages) {
+      this.#handle(at, message);
+      if (!this.machine) return;
+    }
+  }
+
+  #handle(at, message) {
+    const { type, invocationId, sequenceId } = message;
+    const { callbacks } = this;
+    const text = type === MessageType.Close ? message.error : invocationId;
+    const meaning = this.machine.message(at, type, text ?? undefined, sequenceId ?? 0, Boolean(message.allowReconnect));
+    if (meaning === CALL) callbacks.invocation(message);
+    else if (meaning === ITEM) callbacks.item(Number(invocationId), message);
+    else if (meaning === END) callbacks.end(Number(invocationId), message);
+    else if (meaning === NO_STREAM) callbacks.fail(Number(invocationId), errorOf(["NotAStream", "Unexpected message type: 2"]), false);
+    else if (meaning >= 0) callbacks.invocation(message, meaning);
+  }
+
+  #hasRoom(resolve, reject) {
+    if (!this.machine) reject(notConnected());
+    else if (this.machine.isFull) this.#waiting.push({ resolve, reject });
+    else resolve();
+  }
+
+  #loseRoom() {
+    for (const { reject } of this.#waiting.splice(0)) reject(notConnected());
+  }
+
+  // Time, and the life of the page
+
+  #schedule() {
+    const deadline = this.machine.deadline;
+    // One that comes too early finds out; it costs less than a new one for each message.
+    if (deadline >= this.#timerAt && this.#timer !== undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#timerAt = deadline;
+    if (deadline === Infinity) return;
+    const delay = Math.min(Math.max(deadline - now(), 0) + 1, LONGEST_TIMER);
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#timerAt = Infinity;
+      if (now() >= this.machine.deadline) this.machine.timeout(now());
+      this.#turn();
+    }, delay);
+  }
+
+  #listen() {
+    const page = globalThis.document;
+    const wake = (event) => {
+      if (event.type === "visibilitychange" && page.visibilityState !== "visible") return;
+      this.machine?.wake(now());
+      this.#turn();
+    };
+    const places = [
+      [globalThis, "online"],
+      [page, "visibilitychange"],
+      [page, "resume"],
+    ].filter(([place]) => typeof place?.addEventListener === "function");
+    for (const [place, name] of places) place.addEventListener(name, wake);
+    this.#unlisten = () => {
+      for (const [place, name] of places) place.removeEventListener(name, wake);
+    };
+  }
+
+  #unlisten = ignore;
+
+  /** An error of the machine, or the very one that it was told of. */
+  #told(error) {
+    const failure = this.#failure;
+    const [code, text] = error;
+    if (code === "Transport" && failure instanceof Error && failure.message === text) return failure;
+    return errorOf(error);
+  }
+
+  #log(level, message) {
+    this.logger.log(level, message);
+  }
+}
+
+/** A URL for the log: its query has secrets in it. */
+const shown = (url) => url.replace(/[?#].*/, "");
