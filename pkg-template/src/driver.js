@@ -101,7 +101,7 @@ export class Driver {
     ];
     this.url = url;
     try {
-      this.machine = new Machine(url, Float64Array.from(numbers, Number), settings.protocol, {
+      this.machine = new Machine(url, Float64Array.from(numbers, (number) => Number(number ?? 0)), settings.protocol, {
         writeOwn: (type, id, error, number) => ({ data: callbacks.write(type, id, error, number) }),
       });
     } catch (error) {

@@ -16,6 +16,7 @@ const NAMES = {
 
 function consoleLogger(minimum) {
   return {
+    minimum,
     log(level, message) {
       if (level < minimum) return;
       const line = `[${new Date().toISOString()}] ${LogLevel[level]}: ${message}`;
@@ -49,6 +50,8 @@ export function createLogger(logging) {
 /** Logs nothing. */
 export class NullLogger {
   static instance = new NullLogger();
+  /** @internal */
+  minimum = LogLevel.None;
 
   log() {}
 }

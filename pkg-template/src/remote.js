@@ -120,6 +120,7 @@ class Host {
 class RemoteConnection {
   negotiated;
   #host;
+  #logger;
   #id;
   #callbacks;
   #accessTokenFactory;
@@ -129,12 +130,13 @@ class RemoteConnection {
   #asked = new Map();
   #nextQuestion = 0;
 
-  constructor(host, url, { accessTokenFactory, reconnectPolicy: _, worker: __, ...settings }, callbacks) {
+  constructor(host, url, { accessTokenFactory, logger, reconnectPolicy: _, worker: __, ...settings }, callbacks) {
     this.#host = host;
+    this.#logger = logger;
     this.#callbacks = callbacks;
     this.#accessTokenFactory = accessTokenFactory;
     this.#id = host.add(this);
-    this.#post("create", url, { ...settings, hasToken: accessTokenFactory !== undefined });
+    this.#post("create", url, { ...settings, hasToken: accessTokenFactory !== undefined, logLevel: logger.minimum ?? 0 });
   }
 
   start() {
@@ -150,8 +152,7 @@ class RemoteConnection {
   }
 
   send(id, message, uploads) {
-    this.#post("send", id, message, uploads);
-    return this.#room?.promise;
+    return this.#ask("send", id, message, uploads);
   }
 
   invoke(id, message, isStream, uploads) {
@@ -178,9 +179,13 @@ class RemoteConnection {
   }
 
   refresh() {
+    return this.#ask("refresh");
+  }
+
+  #ask(method, ...details) {
     const question = this.#nextQuestion;
     this.#nextQuestion += 1;
-    this.#post("refresh", question);
+    this.#post(method, question, ...details);
     return new Promise((resolve, reject) => this.#asked.set(question, { resolve, reject }));
   }
 
@@ -209,6 +214,12 @@ class RemoteConnection {
         this.#callbacks.fail(id, this.#revive(error), isClosed);
         break;
       }
+      case Told.Lost:
+        this.#callbacks.lost(this.#revive(told[0]));
+        break;
+      case Told.Log:
+        this.#logger.log(...told);
+        break;
       case Told.Event: {
         const [kind, value, negotiated] = told;
         this.negotiated = negotiated;

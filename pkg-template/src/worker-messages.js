@@ -16,7 +16,9 @@ export const Told = {
   Full: 8,
   Room: 9,
   Unwanted: 10,
+  Lost: 11,
+  Log: 12,
 };
 
-/** The events of a connection, in the order of the module's numbers. */
-export const [UP, LOST, UP_AGAIN, DOWN, REFRESHED] = [0, 1, 2, 3, 4];
+/** The event that a connection ends with, see `driver.js`. */
+export const DOWN = 3;

@@ -1,8 +1,9 @@
 // Worker mode, the worker's side: the module, the hub protocol and all timers. Built into one classic script.
-import { initSync, WasmConnection } from "./generated/bindings.js";
+import { Driver } from "./driver.js";
+import { initSync } from "./generated/bindings.js";
 import { JsonHubProtocol } from "./json.js";
 import { MessagePackHubProtocol } from "./messagepack.js";
-import { DOWN, Told, UP, UP_AGAIN } from "./worker-messages.js";
+import { DOWN, Told } from "./worker-messages.js";
 import { Wire } from "./wire.js";
 
 /** What is pushed waits so long for more of its kind, in milliseconds; the first after a pause does not wait. */
@@ -41,11 +42,6 @@ function flush() {
   timer = undefined;
   lastFlush = performance.now();
   endLists();
-  for (const entry of outbox) {
-    const [id, what, kind] = entry;
-    // During an event the connection is locked and cannot be asked.
-    if (what === Told.Event && (kind === UP || kind === UP_AGAIN)) entry[4] = connections.get(id)?.inner.negotiated;
-  }
   onTheWay += weight;
   postMessage([weight, ...outbox]);
   outbox = [];
@@ -114,7 +110,8 @@ class Hosted {
     this.#id = id;
     this.#wire = new Wire(new protocols[protocol](protocolOptions), { log() {} });
     if (hasToken) settings.accessTokenFactory = () => this.#ask(Told.Token);
-    this.inner = new WasmConnection(url, { ...settings, protocol }, this.#callbacks());
+    settings.logger = { log: (level, message) => level >= settings.logLevel && this.#tell(Told.Log, level, message) };
+    this.inner = new Driver(url, { ...settings, protocol }, this.#callbacks());
   }
 
   #tell(what, ...details) {
@@ -142,7 +139,8 @@ class Hosted {
       item: (id, message) => this.#message(Told.Item, id, message, true),
       end: (id, message) => this.#message(Told.End, id, message, false),
       fail: (id, error, isClosed) => this.#tell(Told.Fail, id, this.#plain(error), isClosed),
-      event: (kind, value) => this.#tell(Told.Event, kind, this.#plain(value), undefined),
+      lost: (error) => this.#tell(Told.Lost, this.#plain(error)),
+      event: (kind, value) => this.#tell(Told.Event, kind, this.#plain(value), this.inner.negotiated),
       retry: (count, elapsed, reason, retryAfter) => this.#ask(Told.Retry, count, elapsed, this.#plain(reason), retryAfter),
     };
   }
@@ -186,11 +184,8 @@ class Hosted {
     this.inner.setUrl(url);
   }
 
-  send(id, message, uploads) {
-    // One that is lost with its connection: the page has heard of that, or is about to.
-    try {
-      this.#hasRoom(this.inner.send(id, message, uploads));
-    } catch {}
+  send(question, id, message, uploads) {
+    this.#reply(question, this.inner.send(id, message, uploads));
   }
 
   invoke(id, message, isStream, uploads) {
@@ -220,8 +215,12 @@ class Hosted {
   }
 
   refresh(question) {
-    this.inner.refresh().then(
-      (lifetime) => this.#tell(Told.Reply, question, lifetime),
+    this.#reply(question, this.inner.refresh());
+  }
+
+  #reply(question, promise) {
+    promise.then(
+      (value) => this.#tell(Told.Reply, question, value),
       (error) => this.#tell(Told.Reply, question, undefined, this.#plain(error)),
     );
   }
