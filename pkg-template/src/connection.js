@@ -130,6 +130,16 @@ export class HubConnection {
   refreshAuthentication() {
     return this._core().refresh();
   }
+
+  /** @internal Private in the official client as well; tests of applications bring a loss about by it. */
+  serverTimeout() {
+    this._core().lose();
+  }
+
+  /** @internal As before: where the connection's id was once found. */
+  get connection() {
+    return { connectionId: this.connectionId ?? undefined, baseUrl: this.baseUrl };
+  }
 }
 
 /** What a connection consists of. */
@@ -174,6 +184,12 @@ class Core {
 
   setTime(name, milliseconds) {
     this[name] = time(milliseconds, name);
+    this.#session?.inner?.setLimits(this.keepAliveIntervalInMilliseconds, this.serverTimeoutInMilliseconds);
+  }
+
+  lose() {
+    const code = "ServerTimeout";
+    this.#session?.inner?.lose?.(errorOf("Server timeout elapsed without receiving a message from the server.", { code }));
   }
 
   async start(self) {
