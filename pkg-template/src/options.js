@@ -151,8 +151,9 @@ export function absolute(given) {
   if (typeof url !== "string") throw refused("url", given, "a text");
   if (url.trim() === "") throw invalid("The 'url' argument should not be empty.");
   try {
-    const { href, protocol } = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
-    if (protocol === "http:" || protocol === "https:") return /^https?:\/\//i.test(url) ? url : href;
+    const { href } = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
+    if (/^https?:/.test(href)) return /^https?:\/\//i.test(url) ? url : href;
+    if (/^wss?:/.test(href)) return href.replace("ws", "http");
   } catch {
     // Said below.
   }

@@ -165,6 +165,99 @@ test("a token that is no text fails the start, and names its kind", async () => 
   await assert.rejects(connection.start(), { message: /The access token has to be a text; the factory gave a number\./ });
 });
 
+// What the functional tests of the official client do with it, beyond what `hub.mjs` does.
+
+for (const transport of [HttpTransportType.WebSockets, HttpTransportType.ServerSentEvents, HttpTransportType.LongPolling]) {
+  const name = HttpTransportType[transport];
+
+  test(`over ${name}: a caller's HttpClient gets every request`, async () => {
+    const inner = new ours.DefaultHttpClient(ours.NullLogger.instance);
+    class Client extends ours.HttpClient {
+      seen = [];
+      send(request) {
+        this.seen.push(request.method);
+        return inner.send(request);
+      }
+      getCookieString(address) {
+        return inner.getCookieString(address);
+      }
+    }
+    const client = new Client();
+    // One that is no more than an object, as tests make them, and one of the official package.
+    const plain = { send: (request) => client.send(request) };
+    const theirs = new signalr.DefaultHttpClient(signalr.NullLogger.instance);
+    for (const httpClient of [client, plain, theirs]) {
+      const connection = new HubConnectionBuilder().withUrl(`${url}/hub`, { httpClient, transport }).configureLogging("none").build();
+      client.seen.length = 0;
+      await connection.start();
+      assert.equal(await connection.invoke("Add", 1, 2), 3);
+      assert.equal(connection.negotiated.transport, name);
+      await connection.stop();
+      if (httpClient === theirs) continue;
+      assert.equal(client.seen[0], "POST");
+      assert.equal(client.seen.includes("DELETE"), transport === HttpTransportType.LongPolling);
+    }
+  });
+
+  test(`over ${name}: a loss brought about by serverTimeout`, async () => {
+    const connection = new HubConnectionBuilder().withUrl(`${url}/hub`, { transport }).configureLogging("none").withAutomaticReconnect([0]).build();
+    const lost = next((done) => connection.onreconnecting(done));
+    const back = next((done) => connection.onreconnected(done));
+    await connection.start();
+    const before = connection.connection.connectionId;
+    connection.serverTimeout();
+    assert.equal((await lost).message, "Server timeout elapsed without receiving a message from the server.");
+    assert.notEqual(await back, before);
+    assert.equal(await connection.invoke("Add", 1, 2), 3);
+    await connection.stop();
+  });
+}
+
+test("a server timeout that is changed while connected holds from the next message on", async () => {
+  const connection = new HubConnectionBuilder().withUrl(`${url}/ws`).configureLogging("none").build();
+  const closed = next((done) => connection.onclose(done));
+  await connection.start();
+  connection.serverTimeoutInMilliseconds = 1;
+  await connection.invoke("Add", 1, 2);
+  assert.equal((await closed).message, "Server timeout elapsed without receiving a message from the server.");
+});
+
+test("a transport and a WebSocket of the application's own are used", async () => {
+  const made = [];
+  class Socket extends WebSocket {
+    constructor(...given) {
+      super(...given);
+      made.push(given[0]);
+    }
+  }
+  const connection = new HubConnectionBuilder().withUrl(`${url}/ws`, { WebSocket: Socket }).configureLogging("none").build();
+  await connection.start();
+  assert.equal(await connection.invoke("Add", 1, 2), 3);
+  await connection.stop();
+  assert.match(made[0], /^ws:/);
+  const transport = {
+    onreceive: null,
+    onclose: null,
+    async connect(address) {
+      this.socket = new WebSocket(address.replace(/^http/, "ws"));
+      this.socket.onmessage = ({ data }) => this.onreceive(data);
+      this.socket.onclose = () => this.onclose();
+      await new Promise((done, fail) => Object.assign(this.socket, { onopen: done, onerror: fail }));
+    },
+    async send(data) {
+      this.socket.send(data);
+    },
+    async stop() {
+      this.socket.close();
+    },
+  };
+  const own = new HubConnectionBuilder().withUrl(`${url}/ws`, { transport }).configureLogging("none").build();
+  await own.start();
+  assert.equal(await own.invoke("Add", 1, 2), 3);
+  await own.stop();
+  assert.ok(transport.socket);
+});
+
 /** The lines of the connection itself, with what differs between runs made the same. */
 async function logged(lib) {
   const lines = [];
