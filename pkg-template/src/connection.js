@@ -130,6 +130,16 @@ export class HubConnection {
   refreshAuthentication() {
     return this._core().refresh();
   }
+
+  /** @internal Private in the official client as well; tests of applications bring a loss about by it. */
+  serverTimeout() {
+    this._core().lose();
+  }
+
+  /** @internal As before: where the connection's id was once found. */
+  get connection() {
+    return { connectionId: this.connectionId ?? undefined, baseUrl: this.baseUrl };
+  }
 }
 
 /** What a connection consists of. */
@@ -174,6 +184,12 @@ class Core {
 
   setTime(name, milliseconds) {
     this[name] = time(milliseconds, name);
+    this.#session?.inner?.setLimits(this.keepAliveIntervalInMilliseconds, this.serverTimeoutInMilliseconds);
+  }
+
+  lose() {
+    const code = "ServerTimeout";
+    this.#session?.inner?.lose?.(errorOf("Server timeout elapsed without receiving a message from the server.", { code }));
   }
 
   async start(self) {
@@ -207,10 +223,12 @@ class Core {
 
   async stop() {
     const session = this.#session;
-    const ignored = (state) => `Call to HubConnection.stop(undefined) ignored because it is already in the ${state} state.`;
-    if (!session) return this.#log(LogLevel.Debug, ignored("disconnected"));
-    if (this.state === Disconnecting) this.#log(LogLevel.Debug, ignored("disconnecting"));
-    else {
+    // The official client says it in these words.
+    const ignore = (what) => this.#log(LogLevel.Debug, `Call to ${what} state.`);
+    if (!session) return ignore("HubConnection.stop(undefined) ignored because it is already in the disconnected");
+    if (this.state === Disconnecting) {
+      ignore("HttpConnection.stop(undefined) ignored because the connection is already in the disconnecting");
+    } else {
       this.#enter(Disconnecting);
       this.#log(LogLevel.Debug, "Stopping HubConnection.");
       if (session.inner) session.inner.stop();

@@ -135,6 +135,22 @@ export class Driver {
     }
   }
 
+  /** Other limits hold for silence, from the next message on. */
+  setLimits(keepAliveInterval, serverTimeout) {
+    this.machine?.setLimits(keepAliveInterval, serverTimeout);
+  }
+
+  /** Gives the transport up, as if it had failed. */
+  lose(error) {
+    const transport = this.#transport;
+    if (!this.#isOpen) return;
+    this.#forget();
+    this.#fail(TRANSPORT, error);
+    // What it says of its end is of no interest.
+    Promise.resolve(transport.stop(true)).catch(ignore);
+    this.#turn();
+  }
+
   /** Resolves once the transport has taken the message, and there is room for another. */
   send(id, message, uploads) {
     return new Promise((resolve, reject) => {

@@ -182,6 +182,10 @@ class Hosted {
     this.inner.setUrl(url);
   }
 
+  setLimits(keepAliveInterval, serverTimeout) {
+    this.inner.setLimits(keepAliveInterval, serverTimeout);
+  }
+
   send(question, id, message, uploads) {
     this.#reply(question, this.inner.send(id, message, uploads));
   }

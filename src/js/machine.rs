@@ -86,6 +86,12 @@ impl Machine {
         Ok(())
     }
 
+    /// Has other limits hold for silence, from the next message on.
+    #[wasm_bindgen(js_name = setLimits)]
+    pub fn set_limits(&mut self, keep_alive_interval: f64, server_timeout: f64) {
+        self.machine.set_limits(duration(keep_alive_interval), duration(server_timeout));
+    }
+
     /// What the owner was told so far.
     #[wasm_bindgen(getter)]
     pub fn state(&self) -> u8 {

@@ -93,6 +93,36 @@ test("handlers: one that throws is logged and does not keep the others from runn
   ]);
 });
 
+test("handlers: what the server is answered, and what is logged of it", async () => {
+  const handlers = new Handlers(logger);
+  const fail = () => {
+    throw Object.create(null);
+  };
+  const asked = async (...added) => {
+    handlers.remove("m");
+    for (const handler of added) handlers.add("m", handler);
+    return handlers.call("M", [], "7");
+  };
+  lines.length = 0;
+  assert.deepEqual(await asked(() => 1), { result: 1 });
+  // One of a library's own promises.
+  assert.deepEqual(await asked(() => ({ then: (done) => done(2) })), { result: 2 });
+  assert.deepEqual(await asked(fail, () => 3), { result: 3 });
+  assert.deepEqual(await asked(() => null), { result: null });
+  assert.deepEqual(await asked(() => 1, fail), { error: "Unknown error" });
+  assert.deepEqual(await asked(() => 1, () => 2), { error: "Client provided multiple results." });
+  assert.deepEqual(await asked(() => {}), { error: "Client didn't provide a result." });
+  assert.deepEqual(await asked(), { error: "Client didn't provide a result." });
+  assert.deepEqual(lines, [
+    `${LogLevel.Error} A callback for the method 'm' threw error 'Unknown error'.`,
+    `${LogLevel.Error} A callback for the method 'm' threw error 'Unknown error'.`,
+    `${LogLevel.Error} Multiple results provided for 'm'. Sending error to server.`,
+    `${LogLevel.Warning} No result given for 'm' method and invocation ID '7'.`,
+    `${LogLevel.Warning} No client method with the name 'm' found.`,
+    `${LogLevel.Warning} No result given for 'm' method and invocation ID '7'.`,
+  ]);
+});
+
 test("handlers: off removes one function or all of a method", async () => {
   const handlers = new Handlers(logger);
   const got = [];
@@ -520,7 +550,7 @@ test("errors: the types name every code", async () => {
   const used = new Set();
   for (const [folder, pattern] of [
     ["src/js/", /js_error\("(\w+)"|ConnectionError::.*=> "(\w+)"/g],
-    ["pkg-template/src/", /\bcode: "(\w+)"/g],
+    ["pkg-template/src/", /\bcode: "(\w+)"|errorOf\(\["(\w+)"/g],
   ]) {
     for (const file of await readdir(new URL(folder, root))) {
       const text = await readFile(new URL(folder + file, root), "utf8");

@@ -251,9 +251,13 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
     report.tests("the npm package's hub protocols", || Ok(node("tests/npm/protocols.mjs", &[&folder])));
     report.tests("the npm package's frames and realms", || Ok(node("tests/npm/wire.mjs", &[&folder])));
     report.tests("the npm package's types", || Ok(node("tests/npm/types.mjs", &[&folder])));
+    report.tests("the npm package in place of the official ones", || {
+        Ok(node("tests/npm/dropin.mjs", &[&folder]))
+    });
     for ReferenceHub { program: hub, version, .. } in hubs {
         for (title, script, needs_browser) in [
             ("the npm package", "tests/npm/hub.mjs", false),
+            ("the npm package in proxies and beside other promises", "tests/npm/at_home.mjs", false),
             ("what the official client does, and the npm package", "tests/behaviours/run.mjs", false),
             ("the npm package's worker mode", "tests/worker/run.mjs", true),
         ] {

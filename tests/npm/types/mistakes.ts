@@ -23,7 +23,6 @@ connection.on("Closed", () => {}); // wrong: no such method
 connection.on("Confirm", () => "yes"); // wrong: another result
 connection.with({ sginal: undefined }); // wrong: no such option
 new HubConnectionBuilder().withAutomaticReconnect({}); // wrong: no policy
-new HubConnectionBuilder().withUrl("/hub", { httpClient: {} }); // wrong: no such option
 
 const hub = new MockHub<Server, Client>({ statefulReconect: true }); // wrong: no such option
 hub.method("Ad", () => 1); // wrong: no such method
@@ -36,3 +35,5 @@ hub.send("Closed"); // wrong: no such method
 hub.invoke("Confirm", "sure?").then((sure: string) => sure); // wrong: a boolean
 hub.received("Ad"); // wrong: no such method
 hub.install(1); // wrong: no URL
+new HubConnectionBuilder().withUrl("/hub", { httpClient: {} }); // wrong: no client
+new HubConnectionBuilder().withUrl("/hub", { tokenFactory: () => "" }); // wrong: no such option
