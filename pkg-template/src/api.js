@@ -1,6 +1,5 @@
-// What both entries of the package export.
+// What every entry of the package exports.
 export { HubConnection } from "./connection.js";
-export { HubConnectionBuilder } from "./builder.js";
 export { HttpTransportType, HubConnectionState, LogLevel, MessageType, TransferFormat } from "./enums.js";
 export { AbortError, HttpError, HubwireError, TimeoutError } from "./errors.js";
 export { JsonHubProtocol } from "./json.js";

@@ -2,7 +2,7 @@
 import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
 import { AbortError, HubwireError, invalid, notConnected, stopped, textOf, typed } from "./errors.js";
 import { Handlers } from "./handlers.js";
-import { bindings, initialize } from "./module.js";
+import { initialize, loadedEngine } from "./module.js";
 import { HubStream } from "./stream.js";
 import { separate, upload } from "./uploads.js";
 import { Wire } from "./wire.js";
@@ -105,7 +105,7 @@ export class HubConnection {
     const { worker } = this.#options;
     if (worker !== undefined && typeof Worker === "function") return (await import("./remote.js")).remote(worker);
     await initialize();
-    return (...args) => new (bindings().WasmConnection)(...args);
+    return loadedEngine().connect;
   }
 
   async stop() {

@@ -1,8 +1,10 @@
 // Reads MessagePack into the values that `@msgpack/msgpack` gives, which the official package uses.
 // Source: https://github.com/msgpack/msgpack/blob/master/spec.md
 import { ExtData } from "./encoder.js";
+import { textDecoder } from "./text.js";
 
-const text = new TextDecoder();
+// Made with the first text that needs it.
+let text;
 
 /** Keys that came before: the same few come again and again. */
 const KEYS = new Array(256);
@@ -146,7 +148,7 @@ export class Decoder {
       }
       if (n === at + length) return value;
     }
-    return text.decode(bytes.subarray(at, at + length));
+    return (text ??= textDecoder()).decode(bytes.subarray(at, at + length));
   }
 
   /** Each takes a byte at least: no more room is made than there can be values. */

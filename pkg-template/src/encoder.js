@@ -1,7 +1,9 @@
 // Writes MessagePack as `@msgpack/msgpack` does, which the official package uses.
 // Source: https://github.com/msgpack/msgpack/blob/master/spec.md
+import { textEncoder } from "./text.js";
 
-const text = new TextEncoder();
+// Made with the first text that needs it.
+let text;
 
 /** An extension value that nothing is known of. */
 export class ExtData {
@@ -111,7 +113,7 @@ export class Encoder {
         at += 3;
       }
     }
-    if (n < length) at += text.encodeInto(value.slice(n), bytes.subarray(at)).written;
+    if (n < length) at += (text ??= textEncoder()).encodeInto(value.slice(n), bytes.subarray(at)).written;
     const size = at - start;
     // The width of the length was a guess from the units.
     const width = size < 32 ? 1 : size < 256 ? 2 : size < 65_536 ? 3 : 5;

@@ -1,71 +1,58 @@
-// The WebAssembly module: where it comes from, and when it is loaded.
-import { initSync, parseClientToken, parseNegotiateResponse, WasmConnection } from "./generated/bindings.js";
+// The engine of connections, which comes with the first of them: where it and its WebAssembly module are loaded from.
 import { HubwireError } from "./errors.js";
 
-let ready = false;
+// Not imported at once: what only describes a connection should not wait for it, and a bundler may put it elsewhere.
+let importEngine = () => import("./engine.js");
+let importEmbedded;
+
+let engine;
 let compiledModule;
 let loading;
-let embedded;
 
-/** Says where the module comes from when the application gives none. */
-export function embed(source) {
-  embedded = source;
-}
-
-function instantiate(module) {
-  if (!ready) {
-    initSync({ module });
-    compiledModule = module;
-    ready = true;
-  }
+/** Says where the module comes from when the application gives none; and the engine, where `import()` will not do. */
+export function embed(embedded, own) {
+  if (own || !importEmbedded) importEmbedded = embedded;
+  if (own) importEngine = own;
 }
 
 const missing = () => {
-  const module = embedded ? "" : ' with the module "hubwire/hubwire.wasm"';
+  const module = importEmbedded ? "" : ' with the module "hubwire/hubwire.wasm"';
   return new HubwireError(`Call initialize()${module} first, and wait for it.`, { code: "NotInitialized" });
 };
 
-async function compile(source) {
-  const given = await source;
-  if (given instanceof WebAssembly.Module) return given;
-  if (typeof Response === "function" && given instanceof Response) {
-    if (!given.ok) {
-      throw new HubwireError(`The WebAssembly module could not be loaded: HTTP status ${given.status}.`, {
-        code: "ModuleLoad",
-        statusCode: given.status,
-      });
-    }
-    return WebAssembly.compile(await given.arrayBuffer());
+async function load(source) {
+  try {
+    // Both at once: the second may be a file as well.
+    const [loaded, given] = await Promise.all([
+      importEngine(),
+      source ?? importEmbedded().then(({ unpack }) => unpack()),
+    ]);
+    compiledModule = await loaded.instantiate(given);
+    engine = loaded;
+  } catch (error) {
+    // Not by its class: there may be two copies of that.
+    if (error?.code === "ModuleLoad") throw error;
+    const message = `The WebAssembly module could not be loaded: ${error?.message ?? error}`;
+    throw new HubwireError(message, { code: "ModuleLoad", cause: error });
+  } finally {
+    // After a failure the next call may bring another source.
+    loading = undefined;
   }
-  return WebAssembly.compile(given);
 }
 
-/** Loads the module, once. */
-export function initialize(source) {
-  if (ready) return Promise.resolve();
-  if (source === undefined && !loading) {
-    if (!embedded) return Promise.reject(missing());
-    source = embedded();
-  }
-  loading ??= compile(source)
-    .then(instantiate)
-    .catch((error) => {
-      if (error instanceof HubwireError) throw error;
-      const message = `The WebAssembly module could not be loaded: ${error.message}`;
-      throw new HubwireError(message, { code: "ModuleLoad", cause: error });
-    })
-    .finally(() => {
-      // After a failure the next call may bring another source.
-      loading = undefined;
-    });
-  return loading;
+/** Loads the engine and its module, once. */
+export async function initialize(source) {
+  if (engine) return;
+  if (source === undefined && !loading && !importEmbedded) throw missing();
+  loading ??= load(source);
+  await loading;
 }
 
 /** The module itself, once it is loaded: for workers. */
 export const compiled = () => compiledModule;
 
-/** The exports of the module, once it is loaded. */
-export function bindings() {
-  if (!ready) throw missing();
-  return { parseClientToken, parseNegotiateResponse, WasmConnection };
+/** The exports of the engine, once it is loaded. */
+export function loadedEngine() {
+  if (!engine) throw missing();
+  return engine;
 }

@@ -1,10 +1,10 @@
 // Reads negotiate answers and client tokens.
 import { typed } from "./errors.js";
-import { bindings } from "./module.js";
+import { loadedEngine } from "./module.js";
 
 export function parseNegotiateResponse(text) {
   try {
-    return bindings().parseNegotiateResponse(text);
+    return loadedEngine().parseNegotiateResponse(text);
   } catch (error) {
     throw typed(error);
   }
@@ -12,7 +12,7 @@ export function parseNegotiateResponse(text) {
 
 export function parseClientToken(token) {
   try {
-    return bindings().parseClientToken(token);
+    return loadedEngine().parseClientToken(token);
   } catch (error) {
     throw typed(error);
   }

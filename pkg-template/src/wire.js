@@ -1,6 +1,7 @@
 // Between the module, which carries messages, and a hub protocol, which reads and writes them.
 import { LogLevel, MessageType, TransferFormat } from "./enums.js";
 import { check } from "./message.js";
+import { textDecoder } from "./text.js";
 
 /** The largest message that is accepted, as in the module. */
 const LIMIT = 32 * 1024 * 1024;
@@ -56,7 +57,7 @@ export class Wire {
   reader() {
     const cut = this.isBinary ? cutBinary : cutText;
     // Some servers send JSON in binary frames, which may end within a character.
-    const decoder = new TextDecoder("utf-8", { fatal: true });
+    const decoder = textDecoder({ fatal: true });
     let rest;
     return {
       read: (frame) => {

@@ -42,6 +42,7 @@ pub(crate) fn package() -> Result<PathBuf> {
         assemble(&folder)?;
         worker(&folder)?;
         common_js(&folder)?;
+        script(&folder)?;
         let list =
             output(command("npm").args(["pack", "--json", "--pack-destination"]).arg(&out).arg(&folder))?;
         let list: serde_json::Value = serde_json::from_str(&list).context("npm pack printed no JSON")?;
@@ -51,14 +52,14 @@ pub(crate) fn package() -> Result<PathBuf> {
         println!("{}", tarball.display());
         Ok(tarball)
     })?;
-    step("size of the package", || sizes::check(&folder, &work))?;
+    step("size of the package", || sizes::check(&folder))?;
     Ok(tarball)
 }
 
 fn assemble(folder: &Path) -> Result<()> {
     let template = root().join("pkg-template");
     copy_all(&template.join("src"), &folder.join("src"))?;
-    for file in ["index.d.ts", "slim.d.ts", "README.md"] {
+    for file in ["index.d.ts", "eager.d.ts", "slim.d.ts", "README.md"] {
         fs::copy(template.join(file), folder.join(file)).with_context(|| format!("pkg-template/{file}"))?;
     }
     for file in ["LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"] {
@@ -106,15 +107,42 @@ fn common_js(folder: &Path) -> Result<()> {
     run(esbuild()
         .args([src.join("*.js"), src.join("generated/*.js")])
         .args(["--format=cjs", "--platform=node", "--target=node20", "--log-level=warning"])
+        // As `require`: test runners that run CommonJS have no `import()`.
+        .arg("--supported:dynamic-import=false")
         .arg(format!("--outbase={}", src.display()))
         .arg(format!("--outdir={}", cjs.display())))?;
     fs::write(cjs.join("package.json"), "{ \"type\": \"commonjs\" }\n")?;
-    for entry in ["index", "slim"] {
+    for entry in ["index", "eager", "slim"] {
         fs::write(cjs.join(entry).with_extension("mjs"), format!("export * from \"./{entry}.js\";\n"))?;
         fs::copy(folder.join(entry).with_extension("d.ts"), cjs.join(entry).with_extension("d.ts"))?;
     }
     Ok(())
 }
+
+/// Writes the files for `<script>`, which come with all that they need: the same names and the same wrapper as the
+/// official package's.
+fn script(folder: &Path) -> Result<()> {
+    let dist = folder.join("dist/browser");
+    for (name, minify) in [("signalr.js", None), ("signalr.min.js", Some("--minify"))] {
+        run(esbuild()
+            .arg(folder.join("src/browser.js"))
+            .args(["--bundle", "--format=iife", "--global-name=signalR", "--target=es2022", "--log-level=warning"])
+            .args(minify)
+            .arg(format!("--banner:js={SCRIPT_BEGIN}"))
+            .arg(format!("--footer:js={SCRIPT_END}"))
+            .arg(format!("--outfile={}", dist.join(name).display())))?;
+    }
+    // Where they are required, as a file of the official package may have been.
+    Ok(fs::write(dist.join("package.json"), "{ \"type\": \"commonjs\" }\n")?)
+}
+
+/// Hands what follows to a module loader, or else makes it global.
+const SCRIPT_BEGIN: &str = r#"(function (root, make) {
+  if (typeof exports === "object" && typeof module === "object") module.exports = make();
+  else if (typeof define === "function" && define.amd) define([], make);
+  else root.signalR = make();
+})(globalThis, function () {"#;
+const SCRIPT_END: &str = "return signalR; });";
 
 fn crate_manifest() -> Result<serde_json::Value> {
     let metadata = output(cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;

@@ -96,6 +96,9 @@ fn shorten(glue: &str, names: &str) -> Option<String> {
         }
     }
     replace("\"./bindings_bg.js\": ", "a: ").then_some(())?;
+    // The package's own way to them, for where the page does not have them.
+    replace("new TextDecoder('utf-8', ", "textDecoder(").then_some(())?;
+    replace("new TextEncoder()", "textEncoder()").then_some(())?;
     let mut exports = Vec::new();
     for export in names["exports"].as_array()? {
         exports.push((export[0].as_str()?, export[1].as_str()?));
@@ -106,7 +109,8 @@ fn shorten(glue: &str, names: &str) -> Option<String> {
         // The glue does not use every export. `wasm ` keeps what was replaced from being replaced again.
         replace(&format!("wasm.{name}"), &format!("wasm .{new}"));
     }
-    Some(glue.replace("wasm .", "wasm."))
+    let glue = glue.replace("wasm .", "wasm.");
+    Some(format!("import {{ textDecoder, textEncoder }} from \"../text.js\";\n{glue}"))
 }
 
 /// The crate with every feature, as a library that holds all its code, not only what is exported.
