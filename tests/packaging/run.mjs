@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { run, test } from "../harness.mjs";
+import { frameworks } from "./frameworks.mjs";
 import { appServer, files, node, project as install, serving, title, tools } from "./support.mjs";
 
 const demo = process.env.HUBWIRE_DEMO_URL;
@@ -36,6 +37,8 @@ async function receives(url, ...ways) {
 }
 
 // The slow ones first: the others then run beside them.
+frameworks({ project, inBrowser, receives, tarball, hub, RECEIVED });
+
 inBrowser("SvelteKit: renders on the server, then receives", () => project(
   "sveltekit",
   ["@sveltejs/adapter-node", "@sveltejs/kit", "@sveltejs/vite-plugin-svelte", "svelte", "vite"],

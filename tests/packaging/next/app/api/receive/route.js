@@ -1,0 +1,5 @@
+import * as hubwire from "hubwire";
+import { receive } from "../../../receive.js";
+export async function GET(request) {
+  return new Response(await receive(hubwire, new URL(request.url).searchParams.get("hub")).catch((error) => `failed: ${error}`));
+}

@@ -1,0 +1,11 @@
+"use client";
+
+import { HubConnectionBuilder } from "hubwire";
+import { useEffect } from "react";
+import { receive } from "../receive.js";
+import { show } from "../show.js";
+
+export default function Page() {
+  useEffect(() => show({ page: (hub) => receive({ HubConnectionBuilder }, hub) }), []);
+  return <p>{new HubConnectionBuilder().withUrl("https://example.com/chat").build().state}</p>;
+}
