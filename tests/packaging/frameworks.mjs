@@ -18,7 +18,7 @@ export function frameworks({ project, inBrowser, receives, tarball, hub, RECEIVE
       assert.match(await (await fetch(`${url}api/receive?${query}`)).text(), RECEIVED);
       await receives(url, "page");
     });
-  }));
+  }), 180);
 
   for (const modules of ["cjs", "esm"]) {
     test(`Jest, ${modules === "cjs" ? "CommonJS" : "ES modules"}: Node.js, jsdom, happy-dom`, () => project(

@@ -18,11 +18,11 @@ const connecting = (folder, script) => node(folder, "--experimental-websocket", 
 
 const project = (name, ...rest) => install(tarball, name, rest.length > 1 ? rest[0] : [], rest.at(-1));
 
-function inBrowser(name, body) {
+function inBrowser(name, body, seconds = 90) {
   test(name, async () => {
     if (!process.env.HUBWIRE_CHROMIUM) return console.log(`SKIPPED: ${name}: HUBWIRE_CHROMIUM names no browser`);
     await body();
-  }, { seconds: 90 });
+  }, { seconds });
 }
 
 /** Has a page receive in each of these ways. */

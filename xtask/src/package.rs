@@ -113,7 +113,14 @@ fn common_js(folder: &Path) -> Result<()> {
         .arg(format!("--outdir={}", cjs.display())))?;
     fs::write(cjs.join("package.json"), "{ \"type\": \"commonjs\" }\n")?;
     for entry in ["index", "eager", "slim"] {
-        fs::write(cjs.join(entry).with_extension("mjs"), format!("export * from \"./{entry}.js\";\n"))?;
+        // By their names: of a package without side effects, webpack loses what `export *` hands on from CommonJS.
+        let names = output(
+            command("node")
+                .args(["--print", "Object.keys(require(process.argv[1])).join(', ')"])
+                .arg(cjs.join(entry).with_extension("js")),
+        )?;
+        let exports = format!("export {{ {} }} from \"./{entry}.js\";\n", names.trim());
+        fs::write(cjs.join(entry).with_extension("mjs"), exports)?;
         fs::copy(folder.join(entry).with_extension("d.ts"), cjs.join(entry).with_extension("d.ts"))?;
     }
     Ok(())
@@ -126,7 +133,13 @@ fn script(folder: &Path) -> Result<()> {
     for (name, minify) in [("signalr.js", None), ("signalr.min.js", Some("--minify"))] {
         run(esbuild()
             .arg(folder.join("src/browser.js"))
-            .args(["--bundle", "--format=iife", "--global-name=signalR", "--target=es2022", "--log-level=warning"])
+            .args([
+                "--bundle",
+                "--format=iife",
+                "--global-name=signalR",
+                "--target=es2022",
+                "--log-level=warning",
+            ])
             .args(minify)
             .arg(format!("--banner:js={SCRIPT_BEGIN}"))
             .arg(format!("--footer:js={SCRIPT_END}"))
