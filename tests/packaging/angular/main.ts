@@ -1,3 +1,4 @@
+// An Angular component, compiled in the page, that renders what it receives in its zone.
 import "zone.js";
 import "@angular/compiler";
 import { Component, NgZone, provideZoneChangeDetection } from "@angular/core";

@@ -1,3 +1,4 @@
+// A React component that renders what it receives, mounted twice as StrictMode does.
 import { HubConnectionBuilder } from "hubwire";
 import { StrictMode, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";

@@ -1,3 +1,4 @@
+// Jest, CommonJS.
 const hubwire = require("hubwire");
 const { receives, TIME } = require("./receives.cjs");
 

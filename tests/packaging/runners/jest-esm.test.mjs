@@ -1,3 +1,4 @@
+// Jest, ES modules.
 import * as hubwire from "hubwire";
 import common from "./receives.cjs";
 

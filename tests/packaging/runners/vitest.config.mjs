@@ -1,3 +1,4 @@
+// One project for each environment.
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({

@@ -1,3 +1,4 @@
+// Vitest.
 import * as hubwire from "hubwire";
 import { expect, test } from "vitest";
 import common from "./receives.cjs";

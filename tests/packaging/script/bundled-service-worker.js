@@ -1,3 +1,4 @@
+// A service worker that a bundler puts into one file.
 import * as hubwire from "hubwire";
 import { receive } from "./receive.js";
 

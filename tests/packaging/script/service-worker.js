@@ -1,3 +1,4 @@
+// A classic service worker, which loads the script.
 importScripts("node_modules/hubwire/dist/browser/signalr.js");
 
 async function receive(hub) {

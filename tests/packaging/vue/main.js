@@ -1,3 +1,4 @@
+// Vue apps that keep their connections in different ways, and render what they receive.
 import { HubConnectionBuilder } from "hubwire";
 import { createApp, h, reactive, ref, watchEffect } from "vue";
 import { show } from "./show.js";

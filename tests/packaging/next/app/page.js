@@ -1,4 +1,5 @@
 "use client";
+// A page that is rendered on the server, and then receives.
 
 import { HubConnectionBuilder } from "hubwire";
 import { useEffect } from "react";

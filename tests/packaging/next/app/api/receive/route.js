@@ -1,3 +1,4 @@
+// A route handler that receives, on the server.
 import * as hubwire from "hubwire";
 import { receive } from "../../../receive.js";
 export async function GET(request) {
