@@ -81,7 +81,7 @@ export function frameworks({ project, inBrowser, receives, tarball, hub, RECEIVE
         assert.ok(json > one && json <= 13_000, `the first chunk in ${bundler}: ${json} bytes`);
       }
     },
-  ), { seconds: 60 });
+  ), { seconds: 120 });
 
   for (const [title, ...ways] of [["the connection as it is", "plain"], ["a reactive connection", "ref", "reactive"]]) {
     inBrowser(`Vue, by Vite: ${title}`, () => project("vue", ["vite", "vue"], async (folder) => {
