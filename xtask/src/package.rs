@@ -113,7 +113,14 @@ fn common_js(folder: &Path) -> Result<()> {
         .arg(format!("--outdir={}", cjs.display())))?;
     fs::write(cjs.join("package.json"), "{ \"type\": \"commonjs\" }\n")?;
     for entry in ["index", "eager", "slim", "testing"] {
-        fs::write(cjs.join(entry).with_extension("mjs"), format!("export * from \"./{entry}.js\";\n"))?;
+        // By their names: of a package without side effects, webpack loses what `export *` hands on from CommonJS.
+        let names = output(
+            command("node")
+                .args(["--print", "Object.keys(require(process.argv[1])).join(', ')"])
+                .arg(cjs.join(entry).with_extension("js")),
+        )?;
+        let exports = format!("export {{ {} }} from \"./{entry}.js\";\n", names.trim());
+        fs::write(cjs.join(entry).with_extension("mjs"), exports)?;
         fs::copy(folder.join(entry).with_extension("d.ts"), cjs.join(entry).with_extension("d.ts"))?;
     }
     Ok(())
