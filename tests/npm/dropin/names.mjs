@@ -43,7 +43,7 @@ export function names(ours, folder) {
       };
       for (const [key, official] of Object.entries(theirs)) {
         // How Node.js shows a CommonJS module.
-        if (key === "__esModule" || key === "default") continue;
+        if (["__esModule", "default", "module.exports"].includes(key)) continue;
         const own = ours[key];
         if (typeof own !== typeof official) missing.push(key);
         else if (typeof official === "object") assert.deepEqual({ ...own }, { ...official }, key);
