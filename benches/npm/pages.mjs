@@ -94,3 +94,51 @@ export const RAW = `
   });
   globalThis.ready = true;
 `;
+
+/** What the endurance tests have, in a page and in Node.js: `open(path, protocol)` builds a connection that reconnects. */
+export const ENDURANCE = `
+  const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+  globalThis.open = (path, protocol, change = (builder) => builder) => {
+    const builder = new client.HubConnectionBuilder().withUrl(path).configureLogging(client.LogLevel.None);
+    if (protocol === "messagepack") builder.withHubProtocol(new MessagePackHubProtocol());
+    return change(how(builder)).build();
+  };
+  globalThis.cycles = async (path, count) => {
+    for (let n = 0; n < count; n++) {
+      const connection = globalThis.open(path);
+      connection.on("Message", () => {});
+      connection.onclose(() => {});
+      await connection.start();
+      if ((await connection.invoke("Add", n, 1)) !== n + 1) throw new Error("wrong sum");
+      await connection.stop();
+    }
+  };
+  globalThis.numbers = async (path, protocol, count) => {
+    const connection = globalThis.open(path, protocol);
+    let next = 0;
+    let wrong = 0;
+    connection.on("Said", (n) => {
+      if (n !== next) wrong++;
+      next = n + 1;
+    });
+    await connection.start();
+    await connection.invoke("Numbers", count);
+    await connection.stop();
+    return { heard: next, wrong };
+  };
+  globalThis.big = async (path, protocol, length) => {
+    const connection = globalThis.open(path, protocol);
+    await connection.start();
+    const text = "0123456789abcdef".repeat(length / 16);
+    const same = [(await connection.invoke("Echo", text)) === text];
+    if (protocol === "messagepack") {
+      const bytes = new Uint8Array(length);
+      for (let n = 0; n < length; n++) bytes[n] = n * 31;
+      const back = await connection.invoke("Echo", bytes);
+      same.push(back.length === length && bytes.every((byte, n) => back[n] === byte));
+    }
+    await connection.stop();
+    return same.every(Boolean);
+  };
+  globalThis.ready = true;
+`;

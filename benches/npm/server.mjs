@@ -1,5 +1,6 @@
 // A SignalR server of this process, for benchmarks: it costs little itself and sends bursts. Hub methods: `Add`, `Echo`,
-// `Burst(payload, count, batch)` and `Pieces(length, size, fragments)`, both of which end with `Done`.
+// `Numbers(count)`, and, which end with `Done`: `Burst(payload, count, batch)` and `Pieces(length, size, fragments)`.
+// With `?patience=MS` it drops a client that is silent for so long, and sends a ping twice as often.
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -51,6 +52,7 @@ export const PROTOCOLS = {
     },
     invocation: (target, args) => Buffer.from(JSON.stringify({ type: 1, target, arguments: args }) + RECORD_SEPARATOR),
     completion: (invocationId, result) => Buffer.from(JSON.stringify({ type: 3, invocationId, result }) + RECORD_SEPARATOR),
+    ping: Buffer.from(`{"type":6}${RECORD_SEPARATOR}`),
   },
   messagepack: {
     *read(data) {
@@ -62,6 +64,7 @@ export const PROTOCOLS = {
     },
     invocation: (target, args) => prefixed(encode([1, {}, null, target, args, []])),
     completion: (invocationId, result) => prefixed(encode([3, {}, invocationId, 3, result])),
+    ping: prefixed(encode([6])),
   },
 };
 
@@ -84,6 +87,15 @@ const METHODS = {
     for (let sent = 0; sent < count; sent += batch) await send(socket, frame, { binary });
     await send(socket, protocol.invocation("Done", []), { binary });
   },
+  /** Says the numbers, few and many to a frame by turns. */
+  async Numbers({ socket, protocol, binary }, count) {
+    for (let said = 0, batch = 1; said < count; batch = (batch * 7) % 31) {
+      const messages = [];
+      for (const end = Math.min(said + batch, count); said < end; said += 1) messages.push(protocol.invocation("Said", [said]));
+      await send(socket, Buffer.concat(messages), { binary });
+    }
+    return count;
+  },
   /** One long message, in WebSocket messages of `size` bytes, or in fragments of one WebSocket message. */
   async Pieces({ socket, protocol, binary }, length, size, fragments) {
     const message = protocol.invocation("Done", ["x".repeat(length)]);
@@ -95,10 +107,20 @@ const METHODS = {
 };
 
 /** The methods that are told of the connection they are called on. */
-const NEED_CONNECTION = new Set(["Burst", "Pieces"]);
+const NEED_CONNECTION = new Set(["Burst", "Numbers", "Pieces"]);
 
-function serve(socket) {
+function serve(socket, request) {
   let connection;
+  const patience = Number(new URL(request.url, "http://localhost").searchParams.get("patience"));
+  if (patience > 0) {
+    let heard = performance.now();
+    socket.on("message", () => { heard = performance.now(); });
+    const watch = setInterval(() => {
+      if (performance.now() - heard > patience) socket.terminate();
+      else if (connection) socket.send(connection.protocol.ping, { binary: connection.binary });
+    }, patience / 2);
+    socket.on("close", () => clearInterval(watch));
+  }
   socket.on("error", () => socket.terminate());
   socket.on("message", async (data) => {
     if (!connection) {
