@@ -140,9 +140,11 @@ for (let round = 0; round < Number(rounds); round += 1) {
     }
     await context.close();
   }
+  // It takes minutes: what there is so far, whatever becomes of the rest.
+  console.log(`\n${round + 1} of ${rounds} rounds`);
+  cpu.print("CPU of the page's thread");
+  starts.print("Starts");
+  long.print("One message in pieces");
 }
 await browser.close();
 server.close();
-cpu.print("CPU of the page's thread");
-starts.print("Starts");
-long.print("One message in pieces");

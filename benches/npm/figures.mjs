@@ -24,6 +24,7 @@ export class Figures {
   }
 
   print(title) {
+    if (this.#rows.size === 0) return;
     const others = this.#subjects.slice(1);
     const cells = (list) => list.map((cell) => cell.padStart(16)).join("");
     console.log(`\n${title}; median (best)`);
