@@ -272,6 +272,14 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
         }
     }
 
+    if let Some(ReferenceHub { program: hub, .. }) = hubs.first() {
+        report.tests("published libraries of the official client, on the npm package", || {
+            let mut tests = node("tests/libraries/run.mjs", &[&tarball, &target_dir().join("libraries")]);
+            tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
+            Ok(tests)
+        });
+    }
+
     let Some(server) = report.check("demo", || {
         demo::build_page(&tarball)?;
         run(&mut demo::build_server())?;
