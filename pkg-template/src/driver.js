@@ -3,6 +3,7 @@
 import { HttpTransportType, LogLevel, MessageType, TransferFormat } from "./enums.js";
 import { Machine } from "./generated/bindings.js";
 import { DefaultHttpClient, isNode, requestHeaders } from "./http.js";
+import { textDecoder } from "./text.js";
 import { LongPollingTransport, ServerSentEventsTransport, WebSocketTransport } from "./transports.js";
 
 /** What the machine wants, in the order of its numbers. */
@@ -377,7 +378,7 @@ export class Driver {
 
   /** The status and the text of an answer, or of an error that is one. */
   #answered({ statusCode, content, message = "" }) {
-    return [statusCode, typeof content === "string" ? content : content ? new TextDecoder().decode(content) : message];
+    return [statusCode, typeof content === "string" ? content : content ? textDecoder().decode(content) : message];
   }
 
   #negotiate(url, token) {
@@ -571,7 +572,7 @@ export class Driver {
       const isText = typeof frame === "string";
       const end = frame.indexOf(isText ? SEPARATOR : SEPARATOR.charCodeAt()) + 1 || frame.length;
       const answer = frame.slice(0, end);
-      machine.frame(at, isText ? answer : new TextDecoder().decode(answer));
+      machine.frame(at, isText ? answer : textDecoder().decode(answer));
       if (end < frame.length && machine.isUp) {
         this.#inbox.unshift(frame.slice(end));
         this.#inboxLength += frame.length - end;

@@ -2,6 +2,7 @@
 import { LogLevel } from "./enums.js";
 import { AbortError, HttpError, TimeoutError } from "./errors.js";
 import { VERSION } from "./generated/version.js";
+import { textDecoder } from "./text.js";
 
 /** The longest message that is accepted, in bytes or characters; an answer may hold the messages around it as well. */
 export const LIMIT = 32 * 1024 * 1024;
@@ -220,5 +221,5 @@ async function read(response, type, limit, cuts) {
     whole.set(chunk, at);
     at += chunk.length;
   }
-  return isText ? new TextDecoder().decode(whole) : whole.buffer;
+  return isText ? textDecoder().decode(whole) : whole.buffer;
 }

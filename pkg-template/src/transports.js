@@ -3,6 +3,7 @@
 import { LogLevel, TransferFormat } from "./enums.js";
 import { AbortError, HttpError } from "./errors.js";
 import { DefaultHttpClient, LIMIT, nodeOnly, requestHeaders } from "./http.js";
+import { textDecoder } from "./text.js";
 
 /** A poll that nothing answers for so long is given up for a new one. Servers answer after 90 s at the latest. */
 const POLL_TIMEOUT = 110_000;
@@ -370,7 +371,7 @@ export class ServerSentEventsTransport extends HttpTransport {
   }
 
   async readStream(reader, signal) {
-    const decoder = new TextDecoder();
+    const decoder = textDecoder();
     const feed = eventReader();
     for (;;) {
       const { done, value } = await reader.read();
