@@ -26,7 +26,7 @@ export class Figures {
   print(title) {
     if (this.#rows.size === 0) return;
     const others = this.#subjects.slice(1);
-    const cells = (list) => list.map((cell) => cell.padStart(16)).join("");
+    const cells = (list) => list.map((cell) => cell.padStart(18)).join("");
     console.log(`\n${title}; median (best)`);
     console.log(`${"".padEnd(58)}${cells(this.#subjects)}${cells(others.map((name) => `${name} ratio`))}`);
     for (const [row, figures] of this.#rows) {
