@@ -233,7 +233,6 @@ export type HubwireErrorCode =
   | "AuthenticationRefresh"
   | "Handshake"
   | "Http"
-  | "InsecureUrl"
   | "InvalidArgument"
   | "InvalidState"
   | "InvalidUrl"

@@ -30,7 +30,9 @@ export class HubConnection {
   }
 
   get state() {
-    return this._state && this._core().state;
+    // Read first, for reactive proxies; mocks of a connection have no inside.
+    const seen = this._state;
+    return this._core()?.state ?? seen;
   }
 
   get connectionId() {

@@ -58,12 +58,16 @@ export class Driver {
   #transport;
   #isOpen = false;
   #isSending = false;
+  /** How many of the transports that this attempt has skipped are in the log. */
+  #logged = 0;
   /** While a transport closes, the machine is asked for nothing. */
   #isClosing = false;
   #isTurning = false;
   #isQueued = false;
   #timer;
   #timerAt = Infinity;
+  /** The deadline that was met last without the timer. */
+  #handled;
   #notBefore = 0;
   /** Frames that wait, of a transport that cannot be held back or has just opened. */
   #inbox = [];
@@ -278,6 +282,7 @@ export class Driver {
         this.#refresh(...details);
         break;
       case OPEN:
+        this.#logSkipped(details[2]);
         this.#open(...details);
         break;
       case CLOSE:
@@ -294,6 +299,7 @@ export class Driver {
         this.#log(LogLevel.Debug, "The connection goes on with a new transport.");
         break;
       case LOST:
+        this.#log(LogLevel.Debug, `Connection disconnected${details[0][1] && ` with error '${details[0][1]}'`}.`);
         this.negotiated = undefined;
         this.#loseRoom();
         callbacks.lost(this.#told(details[0]));
@@ -382,6 +388,7 @@ export class Driver {
   }
 
   #negotiate(url, token) {
+    this.#log(LogLevel.Debug, `Starting connection with transfer format '${TransferFormat[this.#format]}'.`);
     this.#log(LogLevel.Debug, `Sending negotiation request: ${shown(url)}.`);
     const done = (answer) => {
       const { retryAfter, contentType, location } = answer;
@@ -410,11 +417,31 @@ export class Driver {
 
   async #ask(count, elapsed, reason, retryAfter) {
     const ask = async () => this.callbacks.retry(count, elapsed, this.#told(reason), retryAfter);
-    const done = (delay) => this.machine.retry(this.#now(), typeof delay === "number" ? delay : NaN);
+    const done = (delay) => {
+      const retries = typeof delay === "number";
+      if (retries) this.#log(LogLevel.Information, `Reconnect attempt number ${count + 1} will start in ${delay} ms.`);
+      this.machine.retry(this.#now(), retries ? delay : NaN);
+    };
+    if (count > 0) this.#log(LogLevel.Information, `Reconnect attempt failed because of error '${reason[1]}'.`);
     this.#step(ask, done, () => done());
   }
 
   // The transport
+
+  get #format() {
+    return this.settings.binary ? TransferFormat.Binary : TransferFormat.Text;
+  }
+
+  /** Each is told once, in the official client's words. */
+  #logSkipped(skipped) {
+    for (const [type, , why] of skipped.slice(this.#logged)) {
+      const [name] = /'[^']*'/.exec(why) ?? [];
+      if (type === "FailedToStartTransportError") this.#log(LogLevel.Error, `Failed to start the transport: ${why}`);
+      else if (type === "DisabledTransportError") this.#log(LogLevel.Debug, `Skipping transport ${name} because it was disabled by the client.`);
+      else this.#log(LogLevel.Debug, why.startsWith("Skipping") ? why : `Skipping transport ${name}: ${why}`);
+    }
+    this.#logged = skipped.length;
+  }
 
   #open(url, type) {
     const { settings, logger, httpClient } = this;
@@ -435,7 +462,10 @@ export class Driver {
       },
     };
     const Own = { [WebSockets]: WebSocketTransport, [ServerSentEvents]: ServerSentEventsTransport, [LongPolling]: LongPollingTransport }[type];
-    const transport = typeof settings.transport === "object" ? settings.transport : new Own(io);
+    const isOwn = typeof settings.transport === "object";
+    const transport = isOwn ? settings.transport : new Own(io);
+    const chosen = `Selecting transport '${HttpTransportType[type]}'.`;
+    this.#log(LogLevel.Debug, isOwn ? "Connection was provided an instance of ITransport, using that directly." : chosen);
     this.#transport = transport;
     this.#reader = this.callbacks.reader();
     transport.onreceive = (data) => {
@@ -447,9 +477,12 @@ export class Driver {
       this.#turn();
     };
     this.#step(
-      () => transport.connect(url, settings.binary ? TransferFormat.Binary : TransferFormat.Text),
+      () => transport.connect(url, this.#format),
       () => {
         this.#isOpen = true;
+        this.#log(LogLevel.Debug, "The HttpConnection connected successfully.");
+        this.#log(LogLevel.Debug, "Sending handshake request.");
+        this.#log(LogLevel.Information, `Using HubProtocol '${settings.protocol}'.`);
         this.machine.opened(this.#now());
       },
       (error) => {
@@ -598,7 +631,9 @@ export class Driver {
   #handle(at, message) {
     const { type, invocationId, sequenceId } = message;
     const { callbacks } = this;
-    const text = type === MessageType.Close ? message.error : invocationId;
+    const isClose = type === MessageType.Close;
+    if (isClose) this.#log(LogLevel.Information, "Close message received from server.");
+    const text = isClose ? message.error : invocationId;
     const meaning = this.machine.message(at, type, text ?? undefined, sequenceId ?? 0, Boolean(message.allowReconnect));
     if (meaning === CALL) callbacks.invocation(message);
     else if (meaning === ITEM) callbacks.item(Number(invocationId), message);
@@ -624,7 +659,14 @@ export class Driver {
   }
 
   #schedule() {
-    const deadline = this.machine.deadline;
+    let { deadline } = this.machine;
+    // Timers of a hidden page are late by up to a minute; what the server sends brings one here in time.
+    if (deadline <= this.#now() && deadline !== this.#handled) {
+      this.#handled = deadline;
+      this.machine.timeout(this.#now());
+      this.#later();
+      ({ deadline } = this.machine);
+    }
     // One that comes too early finds out; it costs less than a new one for each message.
     if (deadline >= this.#timerAt && this.#timer !== undefined) return;
     clearTimeout(this.#timer);

@@ -162,49 +162,54 @@ fn protocol_text(error: &ProtocolError) -> &'static str {
     }
 }
 
-/// With an inner error for each transport: its type, the number of the transport, and its text.
 fn no_transport(skipped: &[SkippedTransport], status: Option<u16>) -> JsValue {
     if skipped.is_empty() {
         let text = "None of the transports supported by the client are supported by the server.";
         return js_error("NoTransport", text, None).into();
     }
     let mut text = "Unable to connect to the server with any of the available transports.".to_owned();
-    let inner = Array::new();
-    for SkippedTransport { transport, reason } in skipped {
-        let (kind, why) = match reason {
-            SkipReason::Unknown => (
-                "",
-                join(&["Skipping transport '", transport, "' because it is not supported by this client."]),
-            ),
-            SkipReason::Disabled => {
-                ("DisabledTransportError", join(&["'", transport, "' is disabled by the client."]))
-            }
-            SkipReason::Format(format) => {
-                ("", join(&["'", transport, "' does not support ", format.name(), "."]))
-            }
-            SkipReason::Environment => (
-                "UnsupportedTransportError",
-                join(&["'", transport, "' is not supported in your environment."]),
-            ),
-            SkipReason::Failed(error) => {
-                ("FailedToStartTransportError", join(&[transport, " failed: Error: ", &error.message]))
-            }
-        };
-        let name = if matches!(reason, SkipReason::Failed(_)) { "" } else { transport };
-        let failed = if name.is_empty() { "" } else { " failed:" };
-        text.push_str(&join(&[
-            " ",
-            name,
-            failed,
-            if name.is_empty() { "Error: " } else { " Error: " },
-            &why,
-        ]));
-        let number = Transport::from_name(transport).map(|transport| Transports::from(transport).mask());
-        inner.push(&Array::of3(&kind.into(), &number.into(), &why.into()));
+    for skipped in skipped {
+        let (kind, why) = skip_text(skipped);
+        let failed = join(&[" ", &skipped.transport, " failed:"]);
+        text.push_str(if kind == FAILED { "" } else { &failed });
+        text.push_str(&join(&[" Error: ", &why]));
     }
     let error = js_error("NoTransport", &text, status);
-    error.push(&inner);
+    error.push(&skipped_transports(skipped));
     error.into()
+}
+
+/// The official client's type of an error for a transport that could not be opened.
+const FAILED: &str = "FailedToStartTransportError";
+
+/// For each transport the type of the official client's error, the number of the transport, and why it was not taken.
+pub(super) fn skipped_transports(skipped: &[SkippedTransport]) -> Array {
+    let inner = Array::new();
+    for skipped in skipped {
+        let (kind, why) = skip_text(skipped);
+        let number =
+            Transport::from_name(&skipped.transport).map(|transport| Transports::from(transport).mask());
+        inner.push(&Array::of3(&kind.into(), &number.into(), &why.into()));
+    }
+    inner
+}
+
+fn skip_text(SkippedTransport { transport, reason }: &SkippedTransport) -> (&'static str, String) {
+    match reason {
+        SkipReason::Unknown => {
+            ("", join(&["Skipping transport '", transport, "' because it is not supported by this client."]))
+        }
+        SkipReason::Disabled => {
+            ("DisabledTransportError", join(&["'", transport, "' is disabled by the client."]))
+        }
+        SkipReason::Format(format) => {
+            ("", join(&["'", transport, "' does not support ", format.name(), "."]))
+        }
+        SkipReason::Environment => {
+            ("UnsupportedTransportError", join(&["'", transport, "' is not supported in your environment."]))
+        }
+        SkipReason::Failed(error) => (FAILED, join(&[transport, " failed: Error: ", &error.message])),
+    }
 }
 
 pub(super) fn token_text(error: &TokenError) -> String {

@@ -12,7 +12,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::codec::{JsCodec, Writer, Written};
-use super::error::{connection_error, js_error, refresh_error};
+use super::error::{connection_error, js_error, refresh_error, skipped_transports};
 use crate::core::client::{
     ClientMachine, ClientOptions, ConnectionError, Effect, Load, Renewal, RetryContext, Transmit,
     TransportError,
@@ -111,7 +111,13 @@ impl Machine {
 
     /// The next thing to do: its number and details, or nothing.
     pub fn poll(&mut self) -> JsValue {
-        self.machine.poll_effect().map_or(JsValue::UNDEFINED, |effect| told(effect).into())
+        let Some(effect) = self.machine.poll_effect() else { return JsValue::UNDEFINED };
+        let opens = matches!(effect, Effect::Open { .. });
+        let told = told(effect);
+        if opens {
+            told.push(&skipped_transports(self.machine.skipped()));
+        }
+        told.into()
     }
 
     /// What to send next: nothing, the handshake, a message, or a list of messages.

@@ -307,6 +307,12 @@ impl<C: Codec> ClientMachine<C> {
         }
     }
 
+    /// The transports that the present attempt has passed over so far, and why.
+    #[must_use]
+    pub fn skipped(&self) -> &[SkippedTransport] {
+        &self.skipped
+    }
+
     /// What the owner was told so far.
     #[must_use]
     pub fn state(&self) -> ConnectionState {
