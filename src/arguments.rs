@@ -7,7 +7,7 @@ use crate::core::HubProtocol;
 use crate::core::msgpack::write_array;
 use crate::serialize::{Encoding, SerializeError, serialize};
 #[cfg(feature = "client")]
-use crate::upload::Upload;
+use crate::upload::{Upload, UploadItems};
 
 /// What can be passed as the arguments of a hub method: a tuple of up to eight values, `()` for none, or a slice,
 /// an array or a `Vec` of values of one type.
@@ -38,7 +38,7 @@ pub struct ArgumentWriter {
     out: Vec<u8>,
     count: usize,
     #[cfg(feature = "client")]
-    uploads: Vec<Upload>,
+    uploads: Vec<UploadItems>,
     /// Takes every value too, in another protocol.
     #[cfg(feature = "msgpack")]
     also: Option<Box<Self>>,
@@ -68,7 +68,7 @@ impl ArgumentWriter {
 
     /// The list as bytes, and the uploads that go with it.
     #[cfg(feature = "client")]
-    pub(crate) fn finish(mut self) -> (Vec<u8>, Vec<Upload>) {
+    pub(crate) fn finish(mut self) -> (Vec<u8>, Vec<UploadItems>) {
         self.end();
         (self.out, self.uploads)
     }
@@ -170,9 +170,9 @@ impl<T: Serialize> Argument for T {
 }
 
 #[cfg(feature = "client")]
-impl Argument for Upload {
+impl<T> Argument for Upload<T> {
     fn add(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError> {
-        writer.uploads.push(self);
+        writer.uploads.push(self.into_items());
         Ok(())
     }
 }

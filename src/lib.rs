@@ -9,6 +9,7 @@
 //! - `service` (feature of that name, native) gives clients access to Azure SignalR Service and publishes through it;
 //!   `axum` is its negotiate endpoint as a router, `actix` the same for actix-web.
 //! - [`yew`](mod@yew_hooks) and [`leptos`](mod@leptos_hooks) (features of those names) connect the components of a page to a hub.
+//! - `typescript` (feature of that name, native) describes hubs to users of the npm package.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
 //! - [`core`] is what all of them are made of: the protocol without any I/O.
 //!
@@ -114,6 +115,8 @@ pub use crate::{
 };
 #[cfg(feature = "client")]
 mod typed;
+#[cfg(all(native, feature = "typescript"))]
+pub mod typescript;
 
 /// What the expansion of [`hub!`] needs.
 #[cfg(feature = "client")]

@@ -11,14 +11,14 @@ use futures_channel::oneshot;
 use crate::client::engine::connection::{Connection, Job};
 use crate::core::codec::{Payload, RawCodec};
 use crate::serialize::Encoding;
-use crate::upload::Upload;
+use crate::upload::UploadItems;
 
 /// The uploads of one call.
-pub(super) struct Uploads(Vec<(Upload, oneshot::Receiver<()>)>);
+pub(super) struct Uploads(Vec<(UploadItems, oneshot::Receiver<()>)>);
 
 impl Uploads {
     /// Each has a job, which stops it when it is dropped.
-    pub(super) fn new(uploads: Vec<Upload>) -> (Vec<Job>, Self) {
+    pub(super) fn new(uploads: Vec<UploadItems>) -> (Vec<Job>, Self) {
         let with_job = |upload| {
             let (job, stopped) = oneshot::channel();
             (job, (upload, stopped))
@@ -44,7 +44,7 @@ async fn run(
     connection: Arc<Connection<RawCodec>>,
     id: u64,
     encoding: Encoding,
-    mut upload: Upload,
+    mut upload: UploadItems,
     mut stopped: oneshot::Receiver<()>,
 ) {
     let mut running = Running { connection, id, error: Some("The client's stream failed.".to_owned()) };

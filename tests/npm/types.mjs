@@ -1,7 +1,7 @@
 // The package's types, as `tsc --strict` sees them. Argument: the package's folder.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,21 +12,30 @@ const here = dirname(fileURLToPath(import.meta.url));
 const tools = resolve(here, "../../node_modules");
 const packaged = resolve(process.argv[2]);
 
+const STRICT = ["--strict", "--lib", "es2022,dom", "--skipLibCheck", "false"];
+// Files that begin with `@ts-check` are checked.
+const JAVASCRIPT = ["--allowJs", "--strict", "false", "--lib", "es2023,dom,dom.iterable"];
+
 /** What tsc says of one file, changed perhaps, in a project that knows both packages. */
-async function compile(name, change = (text) => text) {
-  return compileText(name, change(await readFile(join(here, "types", name), "utf8")));
+async function compile(name, change = (text) => text, beside = []) {
+  const [text, ...others] = await Promise.all([name, ...beside].map((name) => readFile(join(here, "types", name), "utf8")));
+  const files = beside.map((name, index) => [name, others[index]]);
+  return compileFiles(name, { ...Object.fromEntries(files), [name]: change(text) });
 }
 
-async function compileText(name, text) {
+const compileText = (name, text) => compileFiles(name, { [name]: text });
+
+/** What tsc says of the first of these files by their names. */
+async function compileFiles(name, files, options = STRICT) {
   const folder = await mkdtemp(join(tmpdir(), "hubwire-types-"));
   try {
     await mkdir(join(folder, "node_modules"));
     await symlink(packaged, join(folder, "node_modules/hubwire"));
     await symlink(join(tools, "@microsoft"), join(folder, "node_modules/@microsoft"));
     await writeFile(join(folder, "package.json"), '{ "type": "module" }');
-    await writeFile(join(folder, name), text);
-    const options = ["--strict", "--noEmit", "--target", "es2022", "--lib", "es2022,dom", "--skipLibCheck", "false"];
-    const tsc = [join(tools, "typescript/bin/tsc"), "--ignoreConfig", ...options, "--module", "nodenext", name];
+    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    const all = ["--ignoreConfig", "--noEmit", "--target", "es2022", "--module", "nodenext", ...options];
+    const tsc = [join(tools, "typescript/bin/tsc"), ...all, name];
     const compiled = promisify(execFile)(process.execPath, tsc, { cwd: folder });
     return (await compiled.catch((error) => error)).stdout;
   } finally {
@@ -82,5 +91,30 @@ declare function signIn(): void;
   const text = (prelude + functions.join("")).replaceAll("catch (error)", "catch (error: any)");
   assert.equal(await compileText("readme.ts", text), "");
 }, { seconds: 60 });
+
+// `cargo test --test typescript` sees to it that the two are what the hub in Rust says.
+test("types: a hub that was described in Rust", async () => {
+  assert.equal(await compile("chat.ts", undefined, ["chat.d.ts", "chat-messagepack.d.ts"]), "");
+}, { seconds: 60 });
+
+test("types: the demo's page keeps to the hub's description", async () => {
+  const source = resolve(here, "../../www-demo/page/src");
+  const names = (await readdir(source)).filter((name) => /\.[jt]s$/.test(name));
+  const texts = await Promise.all(names.map(async (name) => [name, await readFile(join(source, name), "utf8")]));
+  const files = Object.fromEntries(texts);
+  assert.equal(await compileFiles("main.js", files, JAVASCRIPT), "");
+  for (const [name, right, wrong] of [
+    ["main.js", 'invoke("Say", said)', 'invoke("Say", 1)'],
+    ["main.js", "Tick: () => {}", "Tock: () => {}"],
+    ["main.js", "showFigures(figures)", "showFigures(figures.size)"],
+    ["files.js", "name: file.name, ", ""],
+    ["files.js", 'invoke("Part", id, index', 'invoke("Part", id'],
+  ]) {
+    assert.equal(files[name].split(right).length, 2, right);
+    const mistaken = { ...files, [name]: files[name].replace(right, wrong) };
+    const said = await compileFiles("main.js", mistaken, JAVASCRIPT);
+    assert.ok(said.startsWith(`${name}(`), `${wrong}: ${said}`);
+  }
+}, { seconds: 120 });
 
 await run();

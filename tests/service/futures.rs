@@ -101,7 +101,7 @@ mod client {
 
     promises! {
         Clone: { HubConnection, WeakHubConnection, HubConnectionBuilder, Subscription, RetryPolicy, ConnectionError }
-        Send: { HubConnection, WeakHubConnection, HubConnectionBuilder, Subscription, RetryPolicy, CallError, Upload }
+        Send: { HubConnection, WeakHubConnection, HubConnectionBuilder, Subscription, RetryPolicy, CallError, Upload<u8> }
         Sync: { HubConnection, WeakHubConnection, HubConnectionBuilder, Subscription, RetryPolicy, CallError }
     }
 }

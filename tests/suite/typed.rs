@@ -28,8 +28,8 @@ hubwire::hub! {
         fn push(target: &str, arguments: (&str, u8));
         stream fn counter(count: u32, delay_milliseconds: u32) -> u32;
         stream fn points(count: i32) -> Point;
-        fn upload_concat(parts: Upload, separator: &str) -> String;
-        stream fn double(numbers: Upload) -> i32;
+        fn upload_concat(parts: Upload<&str>, separator: &str) -> String;
+        stream fn double(numbers: Upload<i32>) -> i32;
         send fn ask_later(target: &str, question: &str);
         send fn ask_void_later(target: &str);
     }

@@ -1,5 +1,6 @@
 // What the parts of the page have in common.
 
+/** The element of this id, of whatever kind it is. @returns {any} */
 export const byId = (id) => document.getElementById(id);
 
 export function element(name, className, text) {

@@ -1,11 +1,17 @@
 // Files: sent in parts, put together and checked where they arrive.
+// @ts-check
 import { bytes as inBytes, element, milliseconds } from "./elements.js";
 import { RoomError } from "./room.js";
 
 const PART = 256 * 1024;
 const LARGEST = 16 * 1024 * 1024;
 
-/** Sends a file to everybody. */
+/**
+ * Sends a file to everybody.
+ *
+ * @param {import("./chat.d.ts").ChatConnection} connection
+ * @param {globalThis.File} file
+ */
 export async function sendFile(connection, file) {
   if (file.size > LARGEST) throw new RoomError(`A file has at most ${inBytes(LARGEST)}.`);
   const content = new Uint8Array(await file.arrayBuffer());
@@ -22,7 +28,11 @@ export async function sendFile(connection, file) {
 export class Incoming {
   #files = new Map();
 
-  /** A file was announced; returns what to show of it. */
+  /**
+   * A file was announced; returns what to show of it.
+   *
+   * @param {import("./chat.d.ts").File} file
+   */
   announce({ id, name, size, parts, sha256: expected }) {
     const shown = element("div", "text file");
     const bar = element("progress");

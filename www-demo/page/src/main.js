@@ -1,4 +1,5 @@
 // The page: who is in the room, and what the buttons do.
+// @ts-check
 import { enableComparing, setUpComparing, stopComparing } from "./compare.js";
 import { byId, milliseconds } from "./elements.js";
 import { Incoming, sendFile } from "./files.js";
@@ -14,6 +15,7 @@ const [join, joinButton, joinError, name, leaveButton, text, send, attach, file,
 ].map(byId);
 const NAME = "hubwire-name";
 
+/** @type {Stay | undefined} */
 let stay;
 const incoming = new Incoming();
 
@@ -35,7 +37,13 @@ function show(stage, state) {
   enableComparing(inside ? stay.user : undefined);
 }
 
+/** @returns {import("./chat.d.ts").ChatClient} */
 function handlers(user) {
+  /**
+   * @template {unknown[]} Values
+   * @param {(...values: Values) => unknown} handle
+   * @returns {(...values: Values) => unknown}
+   */
   const received = (handle) => (...values) => {
     pulse("receive");
     return handle(...values);
@@ -135,7 +143,11 @@ async function leave() {
   name.focus();
 }
 
-/** Does something with the connection, and says so when it fails. */
+/**
+ * Does something with the connection, and says so when it fails.
+ *
+ * @param {(connection: import("./chat.d.ts").ChatConnection) => Promise<unknown>} work
+ */
 async function call(work) {
   sendError.textContent = "";
   pulse("send");

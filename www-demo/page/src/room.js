@@ -1,4 +1,5 @@
 // The room: what a page needs of hubwire to take part in it.
+// @ts-check
 import {
   HubConnectionBuilder,
   initialize,
@@ -24,9 +25,22 @@ export class Stay {
   #abort = new AbortController();
   #left = false;
 
-  /** `handlers` are those of the hub's events by their names; `onToken` and `onState` are told about the connection. */
+  /**
+   * `handlers` are those of the hub's events by their names; `onToken` and `onState` are told about the connection.
+   * What the hub offers and calls is in `chat.d.ts`, which is made of the server's own description.
+   *
+   * @param {string} user
+   * @param {{
+   *   handlers: import("./chat.d.ts").ChatClient,
+   *   onToken: (token: import("hubwire").ClientToken) => void,
+   *   onState: (change: import("hubwire").HubConnectionStateChange) => void,
+   * }} options
+   */
   constructor(user, { handlers, onToken, onState }) {
-    Object.assign(this, { user, handlers, onToken, onState });
+    this.user = user;
+    this.handlers = handlers;
+    this.onToken = onToken;
+    this.onState = onState;
   }
 
   /** Whether it was left on purpose. */
@@ -38,6 +52,7 @@ export class Stay {
   async join() {
     await initialize();
     const first = await negotiate(this.user, this.#abort.signal);
+    /** @type {string | undefined} */
     let next = first.accessToken;
     // Called for the first connect, and again when the token is close to its end or was refused.
     const accessTokenFactory = async () => {
@@ -47,6 +62,7 @@ export class Stay {
       this.onToken(this.token);
       return accessToken;
     };
+    /** @type {import("./chat.d.ts").ChatConnection} */
     const connection = new HubConnectionBuilder()
       .withUrl(first.url, { accessTokenFactory })
       // Files are bytes, which JSON could only carry as text.
@@ -54,7 +70,9 @@ export class Stay {
       .withAutomaticReconnect(RETRY_DELAYS)
       .configureLogging(LogLevel.None)
       .build();
-    for (const [name, handler] of Object.entries(this.handlers)) connection.on(name, handler);
+    for (const [name, handler] of Object.entries(this.handlers)) {
+      connection.on(/** @type {keyof import("./chat.d.ts").ChatClient} */ (name), handler);
+    }
     connection.onstatechange(this.onState);
     this.connection = connection;
     await connection.start();

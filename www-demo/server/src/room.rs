@@ -16,7 +16,7 @@ use hubwire::{
         upstream::{UpstreamClient, UpstreamError, UpstreamRouter},
     },
 };
-use serde::{Deserialize, Serialize};
+use hubwire_demo_contract::{Figures, File, Person};
 
 /// The role of connections that only listen: they do not count as presence.
 pub(crate) const WATCHER: &str = "watcher";
@@ -26,31 +26,6 @@ const MAX_TEXT: usize = 2000;
 const MAX_PART: usize = 256 * 1024;
 const MAX_PARTS: u32 = 64;
 const MAX_BURST: u32 = 1000;
-
-/// What everybody is told of a file that comes in parts.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct File {
-    id: String,
-    name: String,
-    size: u64,
-    parts: u32,
-    sha256: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Person {
-    name: String,
-    connections: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct Figures {
-    people: usize,
-    connections: usize,
-    messages: u64,
-    bytes: u64,
-}
 
 /// See the [module's text](self).
 #[derive(Debug)]

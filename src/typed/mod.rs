@@ -1,12 +1,13 @@
 //! Typed hubs: the macro [`hub!`](crate::hub), and what its expansion needs.
 
-use std::convert::Infallible;
-use std::fmt::Display;
-use std::future::{Future, ready};
+mod answers;
+mod description;
+#[cfg(doctest)]
+mod mistakes;
+mod names;
 
-/// `Send`, where there are threads.
-pub trait MaybeSend: crate::platform::MaybeSend {}
-impl<T: crate::platform::MaybeSend> MaybeSend for T {}
+pub use self::answers::{Answers, MaybeSend};
+pub use self::names::{text, wire_name, wire_name_length};
 
 /// A typed handle over a connection, as [`hub!`](crate::hub) makes them. A [`HubConnection`](crate::HubConnection) is
 /// one too, of names that nothing checks.
@@ -18,69 +19,6 @@ pub trait TypedHub: 'static {
 impl TypedHub for crate::HubConnection {
     fn over(connection: crate::HubConnection) -> Self {
         connection
-    }
-}
-
-/// What a handler may return when the hub awaits a `T`. `K` tells the kinds apart, and is found by inference.
-#[diagnostic::on_unimplemented(
-    message = "the hub awaits a `{T}`, which is not what this handler returns",
-    note = "it may return `{T}`, a `Result` of it whose error can be displayed, or a future of either"
-)]
-pub trait Answers<T, K> {
-    /// The error that the hub is told in place of a `T`.
-    type Error: Display + MaybeSend;
-
-    /// The answer.
-    fn into_answer(self) -> impl Future<Output = Result<T, Self::Error>> + MaybeSend;
-}
-
-/// Marks values as answers.
-#[derive(Debug)]
-pub enum Plain {}
-
-/// Marks results as answers.
-#[derive(Debug)]
-pub enum Fallible {}
-
-/// Marks futures of values as answers.
-#[derive(Debug)]
-pub enum PlainLater {}
-
-/// Marks futures of results as answers.
-#[derive(Debug)]
-pub enum FallibleLater {}
-
-impl<T: MaybeSend> Answers<T, Plain> for T {
-    type Error = Infallible;
-
-    fn into_answer(self) -> impl Future<Output = Result<T, Infallible>> + MaybeSend {
-        ready(Ok(self))
-    }
-}
-
-impl<T: MaybeSend, E: Display + MaybeSend> Answers<T, Fallible> for Result<T, E> {
-    type Error = E;
-
-    fn into_answer(self) -> impl Future<Output = Self> + MaybeSend {
-        ready(self)
-    }
-}
-
-impl<T, F: Future<Output = T> + MaybeSend> Answers<T, PlainLater> for F {
-    type Error = Infallible;
-
-    async fn into_answer(self) -> Result<T, Infallible> {
-        Ok(self.await)
-    }
-}
-
-impl<T, E: Display + MaybeSend, F: Future<Output = Result<T, E>> + MaybeSend> Answers<T, FallibleLater>
-    for F
-{
-    type Error = E;
-
-    fn into_answer(self) -> impl Future<Output = Result<T, E>> + MaybeSend {
-        self
     }
 }
 
@@ -110,6 +48,8 @@ impl<T, E: Display + MaybeSend, F: Future<Output = Result<T, E>> + MaybeSend> An
 ///   messages, so these types are owned.
 /// - Handlers may be `async`. One that answers may return a `Result`; the hub gets the text of its error.
 /// - Documentation, `#[cfg(…)]` and other attributes stay with their methods. Methods are as visible as their trait.
+/// - An attribute `#[typescript]` at the hub's trait describes the hub in TypeScript as well: see
+///   [`typescript`](https://docs.rs/hubwire/latest/hubwire/typescript/).
 /// - The handle has `new`, `on` (what the hub calls) and `connection` besides; it is cheap to clone.
 ///
 /// ```no_run
@@ -130,7 +70,7 @@ impl<T, E: Display + MaybeSend, F: Future<Output = Result<T, E>> + MaybeSend> An
 ///         /// Counts.
 ///         stream fn counter(count: u32, delay_milliseconds: u32) -> u32;
 ///         /// Adds many numbers.
-///         fn upload_sum(numbers: Upload) -> i64;
+///         fn upload_sum(numbers: Upload<i64>) -> i64;
 ///     }
 ///
 ///     /// What the chat server calls.
@@ -178,7 +118,7 @@ macro_rules! hub {
             }
         )?
     ) => {
-        $crate::__hub_handle! { $(#[$($about)*])* $visible $Hub }
+        $crate::__hub_handle! { [hub] [] $(#[$($about)*])* $visible $Hub }
 
         #[allow(dead_code, reason = "a program need not use all of a description")]
         impl $Hub {
@@ -197,8 +137,19 @@ macro_rules! hub {
             )*
         }
 
+        $crate::__hub_description! {
+            [] [] $(#[$($about)*])*
+            $Hub [$($Client)?]
+            [$({ $(#[$($attribute)*])* $($word)+ ($($argument)*) $(-> $Result)? })*]
+            $(
+                [$(#[$($client_about)*])*]
+                $Called
+                [$({ $(#[$($client_attribute)*])* $($client_word)+ ($($client_argument)*) $(-> $ClientResult)? })*]
+            )?
+        }
+
         $(
-            $crate::__hub_handle! { $(#[$($client_about)*])* $client_visible $Called }
+            $crate::__hub_handle! { [client] [] $(#[$($client_about)*])* $client_visible $Called }
 
             #[allow(dead_code, reason = "a program need not use all of a description")]
             impl $Called {
@@ -220,12 +171,26 @@ macro_rules! hub {
     };
 }
 
-/// A handle over a connection.
+/// A handle over a connection: `[whose] [attributes to keep] attributes… visibility name`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __hub_handle {
-    ($(#[$($about:tt)*])* $visible:vis $Handle:ident) => {
-        $(#[$($about)*])*
+    // What `__hub_description!` is told.
+    ([hub] $kept:tt #[typescript] $($rest:tt)*) => {
+        $crate::__hub_handle! { [hub] $kept $($rest)* }
+    };
+    ([hub] $kept:tt #[cfg_attr($condition:meta, typescript)] $($rest:tt)*) => {
+        $crate::__hub_handle! { [hub] $kept $($rest)* }
+    };
+    ([client] $kept:tt #[typescript] $($rest:tt)*) => {
+        ::std::compile_error! { "`#[typescript]` stands at the trait of the hub, and is for that of its clients as well" }
+    };
+    ($whose:tt [$($kept:tt)*] #[$($attribute:tt)*] $($rest:tt)*) => {
+        $crate::__hub_handle! { $whose [$($kept)* #[$($attribute)*]] $($rest)* }
+    };
+
+    ($whose:tt [$($kept:tt)*] $visible:vis $Handle:ident) => {
+        $($kept)*
         #[derive(Clone, Debug)]
         $visible struct $Handle {
             connection: $crate::HubConnection,
@@ -385,181 +350,3 @@ macro_rules! __hub_name {
         const { $crate::__private::text(&NAME) }
     }};
 }
-
-/// `send_message` is `SendMessage`, and `r#type` is `Type`.
-#[must_use]
-pub const fn wire_name<const N: usize>(method: &str) -> [u8; N] {
-    let method = method.as_bytes();
-    let mut name = [0; N];
-    let (mut from, mut to) = (after_raw(method), 0);
-    let mut starts_word = true;
-    while from < method.len() {
-        if method[from] == b'_' {
-            starts_word = true;
-        } else {
-            name[to] = if starts_word { method[from].to_ascii_uppercase() } else { method[from] };
-            to += 1;
-            starts_word = false;
-        }
-        from += 1;
-    }
-    name
-}
-
-/// How long [`wire_name`] is.
-#[must_use]
-pub const fn wire_name_length(method: &str) -> usize {
-    let method = method.as_bytes();
-    let mut at = after_raw(method);
-    let mut length = 0;
-    while at < method.len() {
-        if method[at] != b'_' {
-            length += 1;
-        }
-        at += 1;
-    }
-    length
-}
-
-const fn after_raw(method: &[u8]) -> usize {
-    if matches!(method, [b'r', b'#', ..]) { 2 } else { 0 }
-}
-
-/// A name as text.
-#[must_use]
-pub const fn text(name: &[u8]) -> &str {
-    match std::str::from_utf8(name) {
-        Ok(name) => name,
-        Err(_) => panic!("a method's name without its underscores is text"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_those_of_asp_net() {
-        for (method, wanted) in [
-            ("add", "Add"),
-            ("send_message", "SendMessage"),
-            ("r#type", "Type"),
-            ("r2_d2", "R2D2"),
-            ("_private__twice_", "PrivateTwice"),
-            ("alreadyCamel", "AlreadyCamel"),
-            ("größe_ändern", "Größeändern"),
-            ("_", ""),
-        ] {
-            assert_eq!(wire_name_length(method), wanted.len(), "{method}");
-            let name: [u8; 16] = wire_name(method);
-            assert_eq!(text(&name[..wanted.len()]), wanted);
-        }
-    }
-}
-
-/// What must not compile does not. Each case compiles once its mistake is mended.
-///
-/// ```
-/// hubwire::hub! {
-///     trait Chat: Hub<Client> { fn add(a: i32, b: i32) -> i32; stream fn count() -> u32; }
-///     trait Client { fn receive(text: String); fn ask(question: String) -> bool; }
-/// }
-/// async fn right(chat: Chat) -> Result<i32, hubwire::CallError> {
-///     chat.on().receive(|text| assert_eq!(text.len(), 1));
-///     chat.on().receive(|text| async move { assert_eq!(text.len(), 1) });
-///     chat.on().ask(|question| question.len() == 1);
-///     chat.on().ask(|question| question.parse::<bool>());
-///     chat.on().ask(|question| async move { question.len() == 1 });
-///     chat.on().ask(|question| async move { question.parse::<bool>() });
-///     let _: hubwire::HubStream<u32> = chat.count().await?;
-///     chat.add(1, 2).await
-/// }
-/// ```
-/// An argument of another type:
-/// ```compile_fail,E0308
-/// hubwire::hub! { trait Chat { fn add(a: i32, b: i32) -> i32; } }
-/// async fn wrong(chat: Chat) -> Result<i32, hubwire::CallError> { chat.add(1, "2").await }
-/// ```
-/// A result of another type:
-/// ```compile_fail,E0308
-/// hubwire::hub! { trait Chat { fn add(a: i32, b: i32) -> i32; } }
-/// async fn wrong(chat: Chat) -> Result<String, hubwire::CallError> { chat.add(1, 2).await }
-/// ```
-/// Fewer arguments:
-/// ```compile_fail,E0061
-/// hubwire::hub! { trait Chat { fn add(a: i32, b: i32) -> i32; } }
-/// async fn wrong(chat: Chat) -> Result<i32, hubwire::CallError> { chat.add(1).await }
-/// ```
-/// A method that is not described:
-/// ```compile_fail,E0599
-/// hubwire::hub! { trait Chat { fn add(a: i32, b: i32) -> i32; } }
-/// async fn wrong(chat: Chat) -> Result<i32, hubwire::CallError> { chat.subtract(1, 2).await }
-/// ```
-/// A handler that takes another type:
-/// ```compile_fail,E0631
-/// hubwire::hub! { trait Chat: Hub<Client> {} trait Client { fn receive(text: String); } }
-/// fn wrong(chat: Chat) { chat.on().receive(|text: u32| drop(text)); }
-/// ```
-/// A handler that takes more arguments:
-/// ```compile_fail,E0593
-/// hubwire::hub! { trait Chat: Hub<Client> {} trait Client { fn receive(text: String); } }
-/// fn wrong(chat: Chat) { chat.on().receive(|user, text| drop((user, text))); }
-/// ```
-/// A result that would have to be borrowed from nowhere:
-/// ```compile_fail,E0106
-/// hubwire::hub! { trait Chat { fn name() -> &str; } }
-/// ```
-/// ```compile_fail,E0106
-/// hubwire::hub! { trait Chat { stream fn names() -> &str; } }
-/// ```
-/// The same for a handler:
-/// ```compile_fail,E0106
-/// hubwire::hub! { trait Chat: Hub<Client> {} trait Client { fn receive(text: &str); } }
-/// ```
-/// An answer of another type, or none at all:
-/// ```compile_fail,E0277
-/// hubwire::hub! { trait Chat: Hub<Client> {} trait Client { fn ask(question: String) -> bool; } }
-/// fn wrong(chat: Chat) { chat.on().ask(|question| async move { question }); }
-/// ```
-/// ```compile_fail,E0277
-/// hubwire::hub! { trait Chat: Hub<Client> {} trait Client { fn ask(question: String) -> bool; } }
-/// fn wrong(chat: Chat) { chat.on().ask(|question| drop(question)); }
-/// ```
-/// An answer where the hub expects none:
-/// ```compile_fail,E0277
-/// hubwire::hub! { trait Chat: Hub<Client> {} trait Client { fn receive(text: String); } }
-/// fn wrong(chat: Chat) { chat.on().receive(|text| text.len()); }
-/// ```
-/// Items of another type:
-/// ```compile_fail,E0308
-/// hubwire::hub! { trait Chat { stream fn count() -> u32; } }
-/// async fn wrong(chat: Chat) -> Result<hubwire::HubStream<String>, hubwire::CallError> { chat.count().await }
-/// ```
-/// More arguments than a call can have:
-/// ```compile_fail,E0277
-/// hubwire::hub! { trait Chat { fn many(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8, i: u8); } }
-/// ```
-/// A receiver, `async`, `pub`, a result of `send`, no items of a stream, two names, a body:
-/// ```compile_fail
-/// hubwire::hub! { trait Chat { fn add(&self, a: i32, b: i32) -> i32; } }
-/// ```
-/// ```compile_fail
-/// hubwire::hub! { trait Chat { async fn add(a: i32, b: i32) -> i32; } }
-/// ```
-/// ```compile_fail
-/// hubwire::hub! { trait Chat { pub fn add(a: i32, b: i32) -> i32; } }
-/// ```
-/// ```compile_fail
-/// hubwire::hub! { trait Chat { send fn add(a: i32, b: i32) -> i32; } }
-/// ```
-/// ```compile_fail
-/// hubwire::hub! { trait Chat { stream fn count(to: i32); } }
-/// ```
-/// ```compile_fail
-/// hubwire::hub! { trait Chat { #[name = "a"] #[name = "b"] fn add(a: i32, b: i32) -> i32; } }
-/// ```
-/// ```compile_fail
-/// hubwire::hub! { trait Chat { fn add(a: i32, b: i32) -> i32 { a + b } } }
-/// ```
-#[cfg(doctest)]
-struct Mistakes;
