@@ -99,6 +99,8 @@
 //! for await (const message of chat.stream("History", 7)) console.log(message.text);
 //! ```
 //!
+//! The file needs a name of its own: beside a `chat.ts` or `chat.js`, TypeScript takes a `chat.d.ts` for what that declares.
+//!
 //! # Types
 //!
 //! | Rust | TypeScript |

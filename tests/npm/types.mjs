@@ -94,7 +94,7 @@ declare function signIn(): void;
 
 // `cargo test --test typescript` sees to it that the two are what the hub in Rust says.
 test("types: a hub that was described in Rust", async () => {
-  assert.equal(await compile("chat.ts", undefined, ["chat.d.ts", "chat-messagepack.d.ts"]), "");
+  assert.equal(await compile("described.ts", undefined, ["chat.d.ts", "chat-messagepack.d.ts"]), "");
 }, { seconds: 60 });
 
 test("types: the demo's page keeps to the hub's description", async () => {

@@ -64,8 +64,7 @@ async function* samples() {
 
 export function handlers() {
   const received = ({ userName, reaction }: Message) => {
-    if (reaction?.kind === "quote") return reaction.of.text;
-    return userName;
+    console.log(userName, reaction?.kind === "quote" && reaction.of.text);
   };
   chat.on("ReceiveMessage", received);
   chat.off("ReceiveMessage", received);
@@ -94,6 +93,6 @@ export async function messagePack() {
     sentAt.getTime();
     first.content.subarray(1);
     const size: number | bigint = first.size;
-    return size;
+    console.log(size);
   });
 }
