@@ -1,5 +1,6 @@
 //! The text of a declaration file.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
@@ -115,7 +116,7 @@ pub(super) fn write(hubs: Vec<Description<'_>>) -> Result<String, TypeScriptErro
     );
     for Declaration { docs, text } in types.values() {
         out.push('\n');
-        push_indented(&mut out, "", docs.trim_matches('\n'));
+        push_indented(&mut out, "", &with_short_comment(docs.trim_matches('\n')));
         push_declaration(&mut out, text.trim());
     }
     for interface in &interfaces {
@@ -237,13 +238,22 @@ fn push_declaration(out: &mut String, text: &str) {
     let mut rest = rest.strip_suffix("};").unwrap_or(rest);
     while !rest.trim().is_empty() {
         let end = property_end(rest);
-        push_indented(out, "  ", rest[..end].trim());
+        push_indented(out, "  ", &with_short_comment(rest[..end].trim()));
         // The line end of the property.
         out.pop();
         out.push_str(";\n");
         rest = rest.get(end + 1..).unwrap_or_default();
     }
     out.push_str("};\n");
+}
+
+/// A comment of one line in one line, where ts-rs takes three.
+fn with_short_comment(text: &str) -> Cow<'_, str> {
+    let short = || {
+        let (line, rest) = text.strip_prefix("/**\n * ")?.split_once("\n */")?;
+        (!line.contains('\n')).then(|| format!("/** {line} */{rest}"))
+    };
+    short().map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 fn push_indented(out: &mut String, indent: &str, text: &str) {
@@ -360,8 +370,12 @@ mod tests {
                 "type A = {\n  \"a,\\\"}\": string;\n  /* } , */ b: ',}';\n};\n",
             ),
             (
+                "type A = {\n/**\n * One,\n * two.\n */\na: string, };",
+                "type A = {\n  /**\n   * One,\n   * two.\n   */\n  a: string;\n};\n",
+            ),
+            (
                 "type A = {\n/**\n * One, two.\n */\na: string, };",
-                "type A = {\n  /**\n   * One, two.\n   */\n  a: string;\n};\n",
+                "type A = {\n  /** One, two. */\n  a: string;\n};\n",
             ),
             ("type A = { a: string, } & B;", "type A = { a: string, } & B;\n"),
             ("type A = { a: string, } | { b: string, };", "type A = { a: string, } | { b: string, };\n"),

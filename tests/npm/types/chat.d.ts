@@ -14,13 +14,9 @@ export type JsonValue = number | string | boolean | Array<JsonValue> | { [key in
 
 export type Level = "debug" | "info";
 
-/**
- * A line of the chat.
- */
+/** A line of the chat. */
 export type Message = {
-  /**
-   * Who wrote it.
-   */
+  /** Who wrote it. */
   userName: string;
   text: string;
   sentAt: Timestamp;
@@ -34,9 +30,7 @@ export type Page<T> = {
   next: number | null;
 };
 
-/**
- * Ways to react.
- */
+/** Ways to react. */
 export type Reaction = { "kind": "like" } | { "kind": "emoji", code: string, } | { "kind": "quote", of: Message, };
 
 export type Stamp = number;
