@@ -384,7 +384,10 @@ export type On<Client> = IsAny<Client> extends true
   ? (methodName: string, newMethod: (...args: any[]) => any) => void
   : <K extends MethodName<Client>>(
       methodName: K,
-      newMethod: Client[K] extends (...args: infer A) => infer R ? (...args: A) => R | Promise<Awaited<R>> : never,
+      // What a handler returns does not matter where no result is wanted.
+      newMethod: Client[K] extends (...args: infer A) => infer R
+        ? (...args: A) => [R] extends [void] ? unknown : R | Promise<Awaited<R>>
+        : never,
     ) => void;
 /** {@link HubConnection.off} of a hub that calls its clients by this interface. */
 export type Off<Client> = (

@@ -54,6 +54,8 @@ export async function typed(): Promise<void> {
   const opened = (name: string) => console.log(name, again);
   connection.on("Opened", opened);
   connection.on("Opened", async (name) => console.log(name.length));
+  const names: string[] = [];
+  connection.on("Opened", (name) => names.push(name));
   connection.on("Confirm", async (question) => question !== "");
   connection.off("Opened", opened);
   const any: HubConnection = connection;
