@@ -3,6 +3,7 @@
 //! Source: [HubProtocol.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/HubProtocol.md#overview).
 
 use crate::core::ProtocolError;
+use crate::core::ascii::push_decimal;
 use crate::core::framing::RECORD_SEPARATOR;
 use crate::core::json::reader::{Reader, as_integer, as_string};
 use crate::core::json::write_string;
@@ -25,7 +26,14 @@ impl HandshakeRequest {
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"protocol\":");
         write_string(out, &self.protocol);
-        out.extend_from_slice(format!(",\"version\":{}}}", self.version).as_bytes());
+        out.extend_from_slice(b",\"version\":");
+        let mut version = String::new();
+        if self.version < 0 {
+            version.push('-');
+        }
+        push_decimal(&mut version, self.version.unsigned_abs());
+        out.extend_from_slice(version.as_bytes());
+        out.push(b'}');
         out.push(RECORD_SEPARATOR);
     }
 
@@ -104,7 +112,7 @@ impl HandshakeBuffer {
     /// [`ProtocolError::TooLong`] past [`LIMIT`], [`ProtocolError::NotAHandshake`] if the record does not begin as JSON
     /// does, whose end need not be waited for, or is not UTF-8.
     pub fn feed<'c>(&mut self, chunk: &'c [u8]) -> Result<Option<(String, &'c [u8])>, ProtocolError> {
-        let end = memchr::memchr(RECORD_SEPARATOR, chunk);
+        let end = chunk.iter().position(|byte| *byte == RECORD_SEPARATOR);
         let head = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
         if self.bytes.is_empty() && head.first().is_some_and(|byte| !b"{ \t\r\n".contains(byte)) {
             return Err(ProtocolError::NotAHandshake);

@@ -6,6 +6,7 @@
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 
+use crate::core::ascii::push_decimal;
 use crate::core::client::{ConnectionError, TransportError};
 use crate::core::negotiate::{NegotiateError, SkipReason, SkippedTransport, Transport, Transports};
 use crate::core::refresh::RefreshError;
@@ -221,14 +222,8 @@ fn join(parts: &[&str]) -> String {
     parts.concat()
 }
 
-fn decimal(mut number: u64) -> String {
-    let mut digits = Vec::new();
-    loop {
-        digits.push(b'0' + (number % 10) as u8);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    digits.into_iter().rev().map(char::from).collect()
+fn decimal(number: u64) -> String {
+    let mut text = String::new();
+    push_decimal(&mut text, number);
+    text
 }

@@ -233,7 +233,7 @@ impl Machine {
 
     /// The retry policy has answered. What is not a time is to give up.
     pub fn retry(&mut self, now: f64, delay: f64) {
-        self.machine.handle_retry_delay(at(now), Duration::try_from_secs_f64(delay / 1000.0).ok());
+        self.machine.handle_retry_delay(at(now), (delay >= 0.0).then(|| duration(delay)));
     }
 
     /// A frame came: while the handshake lasts, with what it has of the server's answer.
@@ -411,7 +411,7 @@ fn told(effect: Effect) -> Array {
         }
         Effect::Refreshed(Ok(lifetime)) => {
             add(11.into());
-            add(lifetime.map_or(JsValue::UNDEFINED, |lifetime| lifetime.as_secs_f64().into()));
+            add(lifetime.map_or(JsValue::UNDEFINED, |lifetime| (lifetime.as_secs() as f64).into()));
         }
         Effect::Refreshed(Err(error)) => {
             add(12.into());
@@ -439,9 +439,9 @@ fn at(milliseconds: f64) -> Moment {
 
 /// What is too long, `Infinity` among it, is forever.
 fn duration(milliseconds: f64) -> Duration {
-    Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or(Duration::MAX)
+    Duration::from_micros((milliseconds * 1000.0) as u64)
 }
 
 fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
+    duration.as_micros() as u64 as f64 / 1000.0
 }

@@ -213,9 +213,9 @@ enum Phase {
     Resuming {
         live: Live,
         fetching_token: bool,
-        cause: ConnectionError,
+        cause: Arc<ConnectionError>,
     },
-    AskingRetryPolicy(ConnectionError),
+    AskingRetryPolicy(Arc<ConnectionError>),
     WaitingToRetry,
 }
 
@@ -410,8 +410,9 @@ impl<C: Codec> ClientMachine<C> {
             if self.has_transport() {
                 self.write(&HubMessage::Close { error: None, allow_reconnect: false });
             }
-            self.close(now, &Arc::new(ConnectionError::Stopped));
-            self.disconnect(Arc::new(ConnectionError::Stopped));
+            let error = Arc::new(ConnectionError::Stopped);
+            self.close(now, &error);
+            self.disconnect(error);
         }
         true
     }

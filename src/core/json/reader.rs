@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use crate::core::ProtocolError;
+use crate::core::ascii::{decimal, split_at_byte};
 
 /// How deep values may nest. serde_json has the same limit; System.Text.Json stops at 64.
 const MAX_DEPTH: u32 = 128;
@@ -58,13 +59,15 @@ impl<'a> Reader<'a> {
 
     /// Reads an object; `field` gets each name and each value's text, in order, duplicates included.
     pub(crate) fn object(&mut self, mut field: impl FnMut(&str, &'a str) -> Result<()>) -> Result<()> {
-        self.members(|name, value| field(&name, value))
+        self.members(&mut |name, value| field(&name, value))
     }
 
     /// As [`object`](Self::object), for names that are kept: one without escapes is a slice of the text.
+    ///
+    /// One for all, since there is code for each kind of closure otherwise.
     pub(crate) fn members(
         &mut self,
-        mut member: impl FnMut(Cow<'a, str>, &'a str) -> Result<()>,
+        member: &mut dyn FnMut(Cow<'a, str>, &'a str) -> Result<()>,
     ) -> Result<()> {
         if !self.next_is(b'{') {
             return self.error("expected an object");
@@ -93,7 +96,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads an array; `item` gets each value's text.
-    pub(crate) fn array(&mut self, mut item: impl FnMut(&'a str) -> Result<()>) -> Result<()> {
+    pub(crate) fn array(&mut self, item: &mut dyn FnMut(&'a str) -> Result<()>) -> Result<()> {
         if !self.next_is(b'[') {
             return self.error("expected an array");
         }
@@ -279,19 +282,20 @@ pub(crate) fn as_string(value: &str) -> Result<Option<Cow<'_, str>>> {
         return Ok(None);
     }
     let inner = inner(value);
-    // Most are short, and a loop is done before memchr has begun.
-    let is_plain = match inner.len() {
-        0..=32 => !inner.bytes().any(|byte| byte == b'\\'),
-        _ => memchr::memchr(b'\\', inner.as_bytes()).is_none(),
-    };
+    let is_plain = plain_length(inner.as_bytes()) == inner.len();
     if is_plain { Ok(Some(Cow::Borrowed(inner))) } else { unescape(inner).map(Some) }
 }
 
 /// The value of an integer, or `None` if the value is of another kind or out of range. Some writers know floating point
 /// numbers only, and write `1.0`.
 pub(crate) fn as_integer(value: &str) -> Option<i64> {
-    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
-    if fraction.bytes().all(|digit| digit == b'0') { whole.parse().ok() } else { None }
+    let (whole, fraction) = split_at_byte(value, b'.');
+    if fraction.bytes().skip(1).any(|digit| digit != b'0') {
+        return None;
+    }
+    let (digits, is_negative) = whole.strip_prefix('-').map_or((whole, false), |digits| (digits, true));
+    let number = decimal(digits)?;
+    if is_negative { 0_i64.checked_sub_unsigned(number) } else { i64::try_from(number).ok() }
 }
 
 /// A string token without its quotes.

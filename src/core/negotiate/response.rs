@@ -158,7 +158,7 @@ impl NegotiateResponse {
 fn text_or_empty(
     value: &str,
     reason: &'static str,
-    fault: &mut impl FnMut(&'static str),
+    fault: &mut dyn FnMut(&'static str),
 ) -> Result<Option<String>, ProtocolError> {
     if value == "null" {
         return Ok(None);
@@ -174,7 +174,7 @@ fn text_or_empty(
 fn text(
     value: &str,
     reason: &'static str,
-    fault: &mut impl FnMut(&'static str),
+    fault: &mut dyn FnMut(&'static str),
 ) -> Result<Option<String>, ProtocolError> {
     Ok(text_or_empty(value, reason, fault)?.filter(|text| !text.is_empty()))
 }
@@ -183,7 +183,7 @@ fn text(
 /// formats is passed over with that reason, unless the server has others.
 fn transports(
     value: &str,
-    fault: &mut impl FnMut(&'static str),
+    fault: &mut dyn FnMut(&'static str),
 ) -> Result<Vec<AvailableTransport>, ProtocolError> {
     let mut all = Vec::new();
     if value == "null" {
@@ -193,7 +193,7 @@ fn transports(
         fault("`availableTransports` is not an array");
         return Ok(all);
     }
-    Reader::new(value).array(|item| {
+    Reader::new(value).array(&mut |item| {
         if all.len() == TRANSPORT_LIMIT {
             fault("there are too many available transports");
             return Ok(());
@@ -214,7 +214,7 @@ fn transports(
                     if !value.starts_with('[') {
                         return Ok(());
                     }
-                    Reader::new(value).array(|format| {
+                    Reader::new(value).array(&mut |format| {
                         transfer_formats.extend(as_string(format)?.map(|text| text.into_owned()));
                         Ok(())
                     })?;
