@@ -9,9 +9,16 @@ import { LongPollingTransport, ServerSentEventsTransport, WebSocketTransport } f
 const [TOKEN, REFRESH_TOKEN, NEGOTIATE, REFRESH, OPEN, CLOSE, CONNECTED, RESUMED, LOST, ASK, RECONNECTING, REFRESHED, NOT_REFRESHED] =
   Array(13).keys();
 
-/** What a token is for, and what has failed, as the machine numbers it. */
+/**
+ * What the machine is told, in the order of its numbers. The last four have failed: negotiate, a refresh, opening the
+ * transport, the open transport.
+ */
+const [START, STOP, TIMEOUT, WAKE, OPENED, MALFORMED, OVERFLOW, RETRY, FRAME, ANSWERED, CANCEL, END_UPLOAD, NEGOTIATING, REFRESHING, OPENING, TRANSPORT] =
+  Array(16).keys();
+
+/** What a token is for, and what a message is, as the machine numbers it. */
 const [TO_CONNECT, TO_REFRESH, TO_RENEW] = [0, 1, 2];
-const [NEGOTIATING, REFRESHING, OPENING, TRANSPORT] = [0, 1, 2, 3];
+const [SEND, INVOKE, STREAM, UPLOAD, ANSWER] = [0, 1, 2, 3, 4];
 
 /** What a message means, as the machine numbers it; what is not negative is a call that awaits an answer. */
 const [CALL, END, ITEM, NO_STREAM] = [-2, -3, -4, -5];
@@ -36,7 +43,7 @@ const lengthOf = (data) => data.length ?? data.byteLength;
 
 /** An error of the machine. */
 function errorOf([code, message, statusCode, innerErrors]) {
-  const inner = ([errorType, transport, text]) => Object.assign(new Error(text), { errorType: errorType || undefined, transport });
+  const inner = ([errorType, transport, text]) => Object.assign(new Error(text), { errorType: errorType || undefined, transport: transport || undefined });
   return Object.assign(
     new Error(message),
     { code },
@@ -117,47 +124,44 @@ export class Driver {
   }
 
   start() {
-    this.machine.start(now());
+    this.#tell(START);
     this.#turn();
   }
 
   stop() {
-    this.machine?.stop(now());
+    this.#tell(STOP);
     this.#later();
   }
 
   setUrl(url) {
-    try {
-      this.machine.setUrl(url);
-      this.url = url;
-    } catch (error) {
-      throw errorOf(error);
-    }
+    const error = this.machine.setUrl(url);
+    if (error) throw errorOf(error);
+    this.url = url;
   }
 
   /** Resolves once the transport has taken the message, and there is room for another. */
   send(id, message, uploads) {
     return new Promise((resolve, reject) => {
       const done = (error) => (error ? reject(error) : this.#hasRoom(resolve, reject));
-      this.#call(0, id, message, uploads, done);
+      this.#call(SEND, id, message, uploads, done);
     });
   }
 
   invoke(id, message, streams, uploads) {
-    this.#call(streams ? 2 : 1, id, message, uploads, (error) => {
+    this.#call(streams ? STREAM : INVOKE, id, message, uploads, (error) => {
       if (!error || !this.machine) return;
-      this.machine.cancel(id);
+      this.#tell(CANCEL, id);
       this.callbacks.fail(id, error, false);
     });
   }
 
   #call(kind, id, data, uploads, done) {
-    if (!this.machine?.call(kind, id, { data, done }, lengthOf(data), uploads)) throw notConnected();
+    if (!this.#give(kind, id, { data, done }, uploads)) throw notConnected();
     this.#later();
   }
 
   cancel(id) {
-    this.machine?.cancel(id);
+    this.#tell(CANCEL, id);
     this.#later();
   }
 
@@ -175,31 +179,28 @@ export class Driver {
 
   /** Sends an item: `false` when it is no longer wanted, a promise when the next one has to wait. */
   upload(id, data) {
-    if (!this.machine?.upload(id, { data }, lengthOf(data))) return false;
+    if (!this.#give(UPLOAD, id, { data })) return false;
     this.#later();
     return this.machine.isFull ? new Promise((resolve, reject) => this.#hasRoom(resolve, reject)) : undefined;
   }
 
   endUpload(id, error) {
-    this.machine?.endUpload(id, error);
+    this.#tell(END_UPLOAD, id, error !== undefined, error);
     this.#later();
   }
 
   answer(number, data) {
-    this.machine?.answer(number, { data }, lengthOf(data));
+    this.#give(ANSWER, number, { data });
     this.#later();
   }
 
   refresh() {
     return new Promise((resolve, reject) => {
-      try {
-        if (!this.machine) throw notConnected();
-        this.machine.refresh(now());
-        this.#refreshes.push({ resolve, reject });
-        this.#later();
-      } catch (error) {
-        reject(Array.isArray(error) ? errorOf(error) : error);
-      }
+      if (!this.machine) throw notConnected();
+      const error = this.machine.refresh(now());
+      if (error) throw errorOf(error);
+      this.#refreshes.push({ resolve, reject });
+      this.#later();
     });
   }
 
@@ -214,6 +215,14 @@ export class Driver {
     this.#drop(false);
     this.#loseRoom();
     for (const { reject } of this.#refreshes.splice(0)) reject(notConnected());
+  }
+
+  #tell(input, number, other, text) {
+    this.machine?.tell(input, now(), number, other, text ?? "");
+  }
+
+  #give(kind, id, message, uploads) {
+    return this.machine?.send(kind, id, message, lengthOf(message.data), uploads);
   }
 
   // What is to be done
@@ -267,7 +276,7 @@ export class Driver {
         break;
       case CONNECTED: {
         const [again, transport, url, statefulReconnect, connectionId, negotiateVersion] = details;
-        this.negotiated = { transport, url, statefulReconnect, ...(connectionId !== undefined && { connectionId, negotiateVersion }) };
+        this.negotiated = { transport, url, statefulReconnect: Boolean(statefulReconnect), ...(connectionId !== undefined && { connectionId, negotiateVersion }) };
         this.#log(LogLevel.Debug, "Server handshake complete.");
         callbacks.event(again ? Told.UpAgain : Told.Up);
         break;
@@ -322,9 +331,9 @@ export class Driver {
 
   #fail(what, error) {
     this.#failure = error;
-    const { statusCode = 0, closeCode = 0 } = error ?? {};
+    const { statusCode, closeCode } = error ?? {};
     const text = what === NEGOTIATING || what === REFRESHING ? String(error) : (error?.message ?? String(error ?? ""));
-    this.machine.failed(now(), what, text, statusCode, closeCode);
+    this.#tell(what, statusCode, closeCode, text);
   }
 
   #fetchToken(purpose) {
@@ -386,13 +395,13 @@ export class Driver {
     }
     if (!this.machine) return;
     if (answer?.statusCode === undefined) this.#fail(REFRESHING, answer);
-    else this.machine.refreshed(now(), Date.now(), ...this.#answered(answer));
+    else this.#tell(ANSWERED, Date.now(), ...this.#answered(answer));
     this.#turn();
   }
 
   async #ask(count, elapsed, reason, retryAfter) {
     const ask = async () => this.callbacks.retry(count, elapsed, this.#told(reason), retryAfter);
-    const done = (delay) => this.machine.retry(now(), typeof delay === "number" ? delay : NaN);
+    const done = (delay) => this.#tell(RETRY, typeof delay === "number" ? delay : NaN);
     this.#step(ask, done, () => done());
   }
 
@@ -432,7 +441,7 @@ export class Driver {
       () => transport.connect(url, settings.binary ? TransferFormat.Binary : TransferFormat.Text),
       () => {
         this.#isOpen = true;
-        this.machine.opened(now());
+        this.#tell(OPENED);
       },
       (error) => {
         this.#forget();
@@ -525,7 +534,7 @@ export class Driver {
     this.#inboxLength += lengthOf(frame);
     this.#turn();
     if (this.#inbox.length <= WAITING && this.#inboxLength <= WAITING_LENGTH) return;
-    this.machine?.overflow(now());
+    this.#tell(OVERFLOW);
     this.#turn();
   }
 
@@ -554,21 +563,21 @@ export class Driver {
       const isText = typeof frame === "string";
       const end = frame.indexOf(isText ? SEPARATOR : SEPARATOR.charCodeAt()) + 1 || frame.length;
       const answer = frame.slice(0, end);
-      machine.frame(at, isText ? answer : new TextDecoder().decode(answer));
+      this.#tell(FRAME, 0, 0, isText ? answer : new TextDecoder().decode(answer));
       if (end < frame.length && machine.isUp) {
         this.#inbox.unshift(frame.slice(end));
         this.#inboxLength += frame.length - end;
       }
       return;
     }
-    machine.frame(at, "");
+    this.#tell(FRAME);
     if (!frame.length) return;
     let messages;
     try {
       messages = this.#reader.read(frame);
     } catch {
       // The reader remembers what is wrong with it.
-      machine.malformed(at);
+      this.#tell(MALFORMED);
       return;
     }
     for (const message of messages) {
@@ -581,7 +590,7 @@ export class Driver {
     const { type, invocationId, sequenceId } = message;
     const { callbacks } = this;
     const text = type === MessageType.Close ? message.error : invocationId;
-    const meaning = this.machine.message(at, type, text ?? undefined, sequenceId ?? 0, Boolean(message.allowReconnect));
+    const meaning = this.machine.message(at, type, text ?? "", sequenceId, message.allowReconnect);
     if (meaning === CALL) callbacks.invocation(message);
     else if (meaning === ITEM) callbacks.item(Number(invocationId), message);
     else if (meaning === END) callbacks.end(Number(invocationId), message);
@@ -613,7 +622,7 @@ export class Driver {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#timerAt = Infinity;
-      if (now() >= this.machine.deadline) this.machine.timeout(now());
+      if (now() >= this.machine.deadline) this.#tell(TIMEOUT);
       this.#turn();
     }, delay);
   }
@@ -622,7 +631,7 @@ export class Driver {
     const page = globalThis.document;
     const wake = (event) => {
       if (event.type === "visibilitychange" && page.visibilityState !== "visible") return;
-      this.machine?.wake(now());
+      this.#tell(WAKE);
       this.#turn();
     };
     const places = [

@@ -37,6 +37,18 @@ impl Moment {
         Self::ZERO.plus(elapsed)
     }
 
+    /// So many microseconds after the epoch.
+    #[must_use]
+    pub const fn from_micros(elapsed: u64) -> Self {
+        Self(elapsed)
+    }
+
+    /// The microseconds since the epoch.
+    #[must_use]
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
     /// The time since the epoch.
     #[must_use]
     pub const fn since_epoch(self) -> Duration {

@@ -214,6 +214,12 @@ impl HubUrl {
         self.text.clone()
     }
 
+    /// As [`to_text`](Self::to_text).
+    #[cfg(all(browser, feature = "js"))]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The same address for a WebSocket: `ws` or `wss`.
     #[must_use]
     pub fn to_web_socket_text(&self) -> String {

@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 use std::iter;
 
-use js_sys::Array;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use super::list::List;
 use crate::core::ProtocolError;
 use crate::core::codec::Codec;
 use crate::core::message::{HubMessage, Invocation, Outcome};
@@ -50,7 +50,11 @@ impl Out {
     pub(super) fn into_value(mut self) -> JsValue {
         match (self.messages.pop(), self.messages.is_empty()) {
             (Some(only), true) => only,
-            (last, _) => self.messages.into_iter().chain(last).collect::<Array>().into(),
+            (last, _) => {
+                let list = List::new();
+                self.messages.iter().chain(&last).for_each(|message| list.value(message));
+                list.into()
+            }
         }
     }
 }

@@ -3,9 +3,7 @@
 //!
 //! Texts are put together without `Display`, which takes four times as much room in the module.
 
-use js_sys::Array;
-use wasm_bindgen::JsValue;
-
+use super::list::List;
 use crate::core::ascii::push_decimal;
 use crate::core::client::{ConnectionError, TransportError};
 use crate::core::negotiate::{NegotiateError, SkipReason, SkippedTransport, Transport, Transports};
@@ -17,11 +15,18 @@ const TIMEOUT: &str = "A timeout occurred.";
 const SILENCE: &str = "Server timeout elapsed without receiving a message from the server.";
 
 /// `[code, text, status, inner errors]`, of which `driver.js` makes an `Error`.
-pub(super) fn js_error(code: &str, text: &str, status: Option<u16>) -> Array {
-    Array::of3(&code.into(), &text.into(), &status.into())
+pub(super) fn js_error(code: &str, text: &str, status: Option<u16>) -> List {
+    let list = List::new();
+    list.text(Some(code));
+    list.text(Some(text));
+    match status {
+        Some(status) => list.number(status.into()),
+        None => list.text(None),
+    }
+    list
 }
 
-pub(super) fn refresh_error(error: &RefreshError) -> JsValue {
+pub(super) fn refresh_error(error: &RefreshError) -> List {
     let text = match error {
         RefreshError::NotConnected => {
             "there is no negotiated connection; start it, or wait until it is up".to_owned()
@@ -47,10 +52,10 @@ pub(super) fn refresh_error(error: &RefreshError) -> JsValue {
             "the answer to the refresh is not valid; is a login or a proxy in between?".to_owned()
         }
     };
-    js_error("AuthenticationRefresh", &text, error.status()).into()
+    js_error("AuthenticationRefresh", &text, error.status())
 }
 
-pub(super) fn connection_error(error: &ConnectionError) -> JsValue {
+pub(super) fn connection_error(error: &ConnectionError) -> List {
     let (code, text) = match error {
         ConnectionError::InvalidUrl(_) => ("InvalidUrl", "the hub URL is invalid".to_owned()),
         // JavaScript appends what it was.
@@ -92,7 +97,7 @@ pub(super) fn connection_error(error: &ConnectionError) -> JsValue {
         | ConnectionError::InsecureUrl(_)
         | ConnectionError::InvalidCertificate { .. } => ("InvalidState", "there is no connection".to_owned()),
     };
-    js_error(code, &text, error.status()).into()
+    js_error(code, &text, error.status())
 }
 
 fn negotiation(reason: &str) -> String {
@@ -151,13 +156,13 @@ pub(super) fn negotiate_text(error: &NegotiateError) -> String {
 }
 
 /// With an inner error for each transport: its type, the number of the transport, and its text.
-fn no_transport(skipped: &[SkippedTransport], status: Option<u16>) -> JsValue {
+fn no_transport(skipped: &[SkippedTransport], status: Option<u16>) -> List {
     if skipped.is_empty() {
         let text = "None of the transports supported by the client are supported by the server.";
-        return js_error("NoTransport", text, None).into();
+        return js_error("NoTransport", text, None);
     }
     let mut text = "Unable to connect to the server with any of the available transports.".to_owned();
-    let inner = Array::new();
+    let inner = List::new();
     for SkippedTransport { transport, reason } in skipped {
         let (kind, why) = match reason {
             SkipReason::Unknown => (
@@ -188,11 +193,15 @@ fn no_transport(skipped: &[SkippedTransport], status: Option<u16>) -> JsValue {
             &why,
         ]));
         let number = Transport::from_name(transport).map(|transport| Transports::from(transport).mask());
-        inner.push(&Array::of3(&kind.into(), &number.into(), &why.into()));
+        let failed = List::new();
+        failed.text(Some(kind));
+        failed.number(number.unwrap_or_default().into());
+        failed.text(Some(&why));
+        inner.list(&failed);
     }
     let error = js_error("NoTransport", &text, status);
-    error.push(&inner);
-    error.into()
+    error.list(&inner);
+    error
 }
 
 pub(super) fn token_text(error: &TokenError) -> String {
