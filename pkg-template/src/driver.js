@@ -185,7 +185,7 @@ export class Driver {
   }
 
   endUpload(id, error) {
-    this.#tell(END_UPLOAD, id, error !== undefined, error);
+    this.#tell(END_UPLOAD, id, typeof error === "string", error);
     this.#later();
   }
 
@@ -272,7 +272,7 @@ export class Driver {
         this.#open(...details);
         break;
       case CLOSE:
-        this.#close(...details);
+        this.#close(Boolean(details[0]));
         break;
       case CONNECTED: {
         const [again, transport, url, statefulReconnect, connectionId, negotiateVersion] = details;

@@ -13,6 +13,16 @@ pub(crate) fn split_once(text: &str, byte: u8) -> Option<(&str, &str)> {
     Some((before, rest.get(1..)?))
 }
 
+/// Whether a character is among these few.
+pub(crate) fn is_one_of(byte: u8, few: &[u8]) -> bool {
+    few.iter().any(|one| *one == byte)
+}
+
+/// Whether every byte of a text is one of a kind.
+pub(crate) fn is_all(text: &str, kind: fn(u8) -> bool) -> bool {
+    text.bytes().all(kind)
+}
+
 /// The value of digits, at least one and nothing else; [`u64::MAX`] for what is larger than that.
 pub(crate) fn decimal(digits: &str) -> Option<u64> {
     if digits.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::ascii::{decimal, split_at_byte};
+use crate::core::ascii::{decimal, is_one_of, split_at_byte};
 use crate::core::text::clip;
 use crate::core::url::HubUrl;
 use crate::core::{TransportError, TransportErrorKind};
@@ -155,7 +155,7 @@ pub fn value_fault(value: &str) -> Option<&'static str> {
 /// Whether a text can be the name of a header (RFC 9110, 5.1).
 #[must_use]
 pub fn is_header_name(name: &str) -> bool {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || is_one_of(byte, b"!#$%&'*+-.^_`|~");
     !name.is_empty() && name.bytes().all(is_token)
 }
 

@@ -372,6 +372,8 @@ fn numeric_date(claims: &Object, name: &'static str) -> Result<Option<i64>, Toke
 
 #[cfg(test)]
 mod tests {
+    use base64ct::{Base64UrlUnpadded, Encoding as _};
+
     use super::*;
 
     fn token(header: &str, claims: &str) -> Result<ClientToken, TokenError> {

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use crate::core::ascii::{decimal, push_decimal, split_at_byte, split_once};
+use crate::core::ascii::{decimal, is_all, is_one_of, push_decimal, split_at_byte, split_once};
 
 /// Why a text cannot be the address of a hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -75,12 +75,12 @@ impl HubUrl {
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let text = trim(text);
         let (scheme, rest) = split_scheme(text).ok_or(UrlError::Scheme)?;
-        if text.bytes().any(|b| b < b' ' || b == 0x7f) {
+        if !is_all(text, |b| b >= b' ' && b != 0x7f) {
             return Err(UrlError::Character);
         }
         let (rest, _fragment) = split_at_byte(rest, b'#');
         let (before, query) = split_at_byte(rest, b'?');
-        if before.bytes().any(|byte| byte == b'\\') {
+        if !is_all(before, |b| b != b'\\') {
             return Err(UrlError::Backslash);
         }
         let mut query = query.get(1..).unwrap_or_default();
@@ -90,13 +90,13 @@ impl HubUrl {
         let (authority, path) = split_at_byte(before, b'/');
         let host_and_port = without_user(authority);
         let user = authority.get(..authority.len() - host_and_port.len()).unwrap_or_default();
-        if !user.strip_suffix('@').unwrap_or(user).bytes().all(is_user_byte) || user == "@" || user == ":@" {
+        if !is_all(user.strip_suffix('@').unwrap_or(user), is_user_byte) || user == "@" || user == ":@" {
             return Err(UrlError::UserInformation);
         }
         let (host, port) = split_port(host_and_port);
         let authority = [user, &read_host(host)?, &read_port(port, scheme == HTTPS)?].concat();
-        let path = encode(&without_dots(path), |b| b.is_ascii_graphic() && !b"\"<>^`{|}".contains(&b));
-        let query = encode(query, |b| b.is_ascii_graphic() && !b"\"'<>".contains(&b));
+        let path = encode(&without_dots(path), |b| b.is_ascii_graphic() && !is_one_of(b, b"\"<>^`{|}"));
+        let query = encode(query, |b| b.is_ascii_graphic() && !is_one_of(b, b"\"'<>"));
         let mark = if query.is_empty() { "" } else { "?" };
         let path_start = scheme.len() + authority.len();
         Ok(Self {
@@ -234,7 +234,7 @@ pub fn is_loopback_host(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host == "[::1]"
         // All of 127.0.0.0/8. What has nothing but digits and dots cannot be a name.
-        || (host.starts_with("127.") && host.bytes().all(|b| b == b'.' || b.is_ascii_digit()))
+        || (host.starts_with("127.") && is_all(host, |b| b == b'.' || b.is_ascii_digit()))
 }
 
 /// The scheme that is spoken, and what follows it.
@@ -270,14 +270,14 @@ fn read_host(host: &str) -> Result<String, UrlError> {
         let address = address.strip_suffix(']').and_then(read_ipv6);
         return address.map(write_ipv6).ok_or(UrlError::InvalidHost);
     }
-    if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+    if !is_all(host, |b| b.is_ascii_alphanumeric() || is_one_of(b, b"-._")) {
         return Err(UrlError::InvalidHost);
     }
     let host = host.to_ascii_lowercase();
     // What ends in a number is an IPv4 address to browsers: `127.1` and `0x7f.1` are 127.0.0.1 to them.
     let last = last_part(host.strip_suffix('.').unwrap_or(&host), b'.');
-    let is_hex = last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-    let is_number = is_hex || (!last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()));
+    let is_hex = last.strip_prefix("0x").is_some_and(|digits| is_all(digits, |b| b.is_ascii_hexdigit()));
+    let is_number = is_hex || (decimal(last).is_some());
     if (is_number && read_ipv4(&host).is_none()) || (host.starts_with('.') && last.is_empty()) {
         return Err(UrlError::InvalidHost);
     }
@@ -394,7 +394,7 @@ fn read_port(port: &str, is_https: bool) -> Result<String, UrlError> {
 
 /// What user information may have in it: RFC 3986's `userinfo`, without what the URL Standard would encode.
 fn is_user_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&()*+,:".contains(&byte)
+    byte.is_ascii_alphanumeric() || is_one_of(byte, b"-._~%!$&()*+,:")
 }
 
 /// A path without its segments `.` and `..`, in whichever way they are written.
@@ -465,19 +465,19 @@ impl fmt::Debug for HubUrl {
 /// Percent-encodes a text as one component of a URL, as JavaScript's `encodeURIComponent` does.
 #[must_use]
 pub fn encode_component(text: &str) -> String {
-    encode(text, |b| b.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&b))
+    encode(text, |b| b.is_ascii_alphanumeric() || is_one_of(b, b"-_.!~*'()"))
 }
 
 /// Percent-encodes everything but RFC 3986's unreserved characters, as .NET's `Uri.EscapeDataString` does.
 #[must_use]
 pub fn encode_data(text: &str) -> String {
-    encode(text, |b| b.is_ascii_alphanumeric() || b"-_.~".contains(&b))
+    encode(text, |b| b.is_ascii_alphanumeric() || is_one_of(b, b"-_.~"))
 }
 
 /// Encodes what cannot stand in a query value. The official clients put connection tokens into the query as they
 /// are; here only the characters that would break the query are encoded.
 pub(crate) fn encode_query_value(text: &str) -> String {
-    encode(text, |b| b.is_ascii_graphic() && !b"\"#%&'+<>".contains(&b))
+    encode(text, |b| b.is_ascii_graphic() && !is_one_of(b, b"\"#%&'+<>"))
 }
 
 fn encode(text: &str, keep: fn(u8) -> bool) -> String {

@@ -26,16 +26,11 @@ extern "C" {
     fn write_own(this: &Writer, kind: u8, id: &str, error: Option<&str>, number: f64) -> JsValue;
 }
 
-/// A message that JavaScript has written, or read.
+/// A message that JavaScript has written.
 #[derive(Debug, Clone)]
 pub(super) struct Written {
     pub(super) message: JsValue,
     pub(super) length: usize,
-}
-
-impl Written {
-    /// What has come stays in JavaScript.
-    pub(super) const ELSEWHERE: Self = Self { message: JsValue::UNDEFINED, length: 0 };
 }
 
 /// Messages on their way to the transport, and how long they are together.

@@ -53,29 +53,43 @@ impl Machine {
     /// none. `name` is that of the hub protocol.
     #[wasm_bindgen(constructor)]
     pub fn new(url: &str, settings: &[f64], name: String, writer: Writer) -> Result<Self, List> {
+        let &[
+            allowed,
+            available,
+            custom,
+            skips_negotiation,
+            has_provider,
+            reconnects,
+            retries_first,
+            binary,
+            request_timeout,
+            server_timeout,
+            keep_alive,
+            refresh_lead,
+            buffer,
+        ] = settings
+        else {
+            return Err(js_error("InvalidArgument", "the module is not that of this package's version", None));
+        };
         let mut options = ClientOptions::new(hub_url(url)?);
         // Where plain http is dangerous, the browser refuses it as mixed content; elsewhere the page came that way.
         options.insecure_http = true;
-        let mut settings = settings.iter().copied();
-        let mut next = || settings.next().unwrap_or_default();
-        options.transports.allowed = Transports::from_mask(next() as u8);
-        options.transports.available = Transports::from_mask(next() as u8);
-        options.custom_transport = next() != 0.0;
-        options.skip_negotiation = next() != 0.0;
-        options.has_token_provider = next() != 0.0;
-        options.automatic_reconnect = next() != 0.0;
-        options.retry_first_connect = next() != 0.0;
-        let binary = next() != 0.0;
-        options.request_timeout = duration(next());
-        options.server_timeout = duration(next());
-        options.keep_alive_interval = duration(next());
-        options.refresh_lead = Some(next()).filter(|lead| *lead >= 0.0).map(duration);
-        let buffer = next();
+        options.transports.allowed = Transports::from_mask(allowed as u8);
+        options.transports.available = Transports::from_mask(available as u8);
+        options.custom_transport = custom != 0.0;
+        options.skip_negotiation = skips_negotiation != 0.0;
+        options.has_token_provider = has_provider != 0.0;
+        options.automatic_reconnect = reconnects != 0.0;
+        options.retry_first_connect = retries_first != 0.0;
+        options.request_timeout = duration(request_timeout);
+        options.server_timeout = duration(server_timeout);
+        options.keep_alive_interval = duration(keep_alive);
+        options.refresh_lead = (refresh_lead >= 0.0).then(|| duration(refresh_lead));
         if buffer > 0.0 {
             options.use_stateful_reconnect = true;
             options.stateful_buffer_size = buffer as usize;
         }
-        let format = if binary { TransferFormat::Binary } else { TransferFormat::Text };
+        let format = if binary != 0.0 { TransferFormat::Binary } else { TransferFormat::Text };
         Ok(Self { machine: ClientMachine::new(options, JsCodec { writer, name, format }) })
     }
 
@@ -130,7 +144,7 @@ impl Machine {
 
     /// The next thing to do: its number and details, or nothing.
     pub fn poll(&mut self) -> Option<List> {
-        self.machine.poll_effect().map(told)
+        self.machine.poll_effect().map(|effect| told(&effect))
     }
 
     /// What to send next: nothing, the handshake, a message, or a list of messages.
@@ -237,7 +251,7 @@ impl Machine {
                     headers,
                     invocation_id: id,
                     target: "".into(),
-                    arguments: Written::ELSEWHERE,
+                    arguments: (),
                     stream_ids: Vec::new(),
                 };
                 if kind == 1 {
@@ -246,9 +260,9 @@ impl Machine {
                     HubMessage::StreamInvocation(invocation)
                 }
             }
-            2 => HubMessage::StreamItem { headers, invocation_id, item: Written::ELSEWHERE },
+            2 => HubMessage::StreamItem { headers, invocation_id, item: () },
             3 => {
-                HubMessage::Completion { headers, invocation_id, outcome: Outcome::Value(Written::ELSEWHERE) }
+                HubMessage::Completion { headers, invocation_id, outcome: Outcome::Value(()) }
             }
             5 => HubMessage::CancelInvocation { headers, invocation_id },
             7 => HubMessage::Close { error: id, allow_reconnect: flag },
@@ -305,7 +319,7 @@ impl Machine {
 }
 
 /// An effect, as its number and its details.
-fn told(effect: Effect) -> List {
+fn told(effect: &Effect) -> List {
     let list = List::new();
     let number = |number: f64| list.number(number);
     let text = |text: &str| list.text(Some(text));
@@ -327,20 +341,20 @@ fn told(effect: Effect) -> List {
         Effect::Open { transport, url } => {
             number(4.0);
             text(url.text());
-            number(Transports::from(transport).mask().into());
+            number(Transports::from(*transport).mask().into());
         }
         Effect::CloseTransport { abort } => {
             number(5.0);
-            number(abort.into());
+            number((*abort).into());
         }
         Effect::Connected { info, again } => {
             number(6.0);
-            number(again.into());
+            number((*again).into());
             text(info.transport.name());
             text(&info.url.without_query());
             number(info.stateful.into());
-            if let Some(id) = info.connection_id {
-                text(&id);
+            if let Some(id) = &info.connection_id {
+                text(id);
                 #[allow(clippy::cast_precision_loss, reason = "it is 0 or 1")]
                 number(info.negotiate_version as f64);
             }
@@ -348,18 +362,18 @@ fn told(effect: Effect) -> List {
         Effect::Resumed => number(7.0),
         Effect::Lost(error) => {
             number(8.0);
-            list.list(&connection_error(&error));
+            list.list(&connection_error(error));
         }
         Effect::AskRetryPolicy(RetryContext { previous_retry_count, elapsed, reason }) => {
             number(9.0);
-            number(previous_retry_count.into());
-            number(milliseconds(elapsed));
-            list.list(&connection_error(&reason));
+            number((*previous_retry_count).into());
+            number(milliseconds(*elapsed));
+            list.list(&connection_error(reason));
             number(reason.retry_after().map_or(0.0, milliseconds));
         }
         Effect::Reconnecting(error) => {
             number(10.0);
-            list.list(&connection_error(&error));
+            list.list(&connection_error(error));
         }
         Effect::Refreshed(Ok(lifetime)) => {
             number(11.0);
@@ -369,11 +383,11 @@ fn told(effect: Effect) -> List {
         }
         Effect::Refreshed(Err(error)) => {
             number(12.0);
-            list.list(&refresh_error(&error));
+            list.list(&refresh_error(error));
         }
         Effect::Disconnected(error) => {
             number(13.0);
-            list.list(&connection_error(&error));
+            list.list(&connection_error(error));
         }
     }
     list

@@ -1,11 +1,17 @@
 //! Negotiate answers and client tokens as lists, whose places `parse.js` gives their names.
 
+use std::borrow::Cow;
+
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::error::{js_error, negotiate_text, token_text};
 use super::list::List;
 use crate::core::negotiate::{NegotiateError, NegotiateResponse};
 use crate::core::token::{AccessToken, ClientToken};
+
+fn add_text(list: &List, text: Option<Cow<'_, str>>) {
+    list.text(text.as_deref());
+}
 
 fn texts<T: AsRef<str>>(texts: &[T]) -> List {
     let list = List::new();
@@ -51,11 +57,11 @@ pub fn parse_negotiate_response(text: &str) -> Result<List, List> {
 pub fn parse_client_token(text: &str) -> Result<List, List> {
     let token = ClientToken::parse(text).map_err(|e| js_error("Token", &token_text(&e), None))?;
     let list = List::new();
-    list.text(token.algorithm().as_deref());
-    list.text(token.key_id().as_deref());
+    add_text(&list, token.algorithm());
+    add_text(&list, token.key_id());
     list.list(&texts(&token.audiences()));
-    list.text(token.hub().as_deref());
-    list.text(token.user_id().as_deref());
+    add_text(&list, token.hub().map(Cow::Owned));
+    add_text(&list, token.user_id());
     list.list(&texts(&token.roles()));
     for date in [token.expires_at(), token.issued_at(), token.not_before()] {
         add_number(&list, date);

@@ -13,14 +13,14 @@ impl<C: Codec> ClientMachine<C> {
     pub fn handle_retry_delay(&mut self, now: Moment, delay: Option<Duration>) {
         let reason = match self.leave() {
             Phase::AskingRetryPolicy(reason) => reason,
-            other => return *self.phase = other,
+            other => return self.phase = other,
         };
         match (delay, &self.retry) {
             (Some(delay), Some(retry)) => {
                 if retry.was_connected && retry.failed == 0 {
                     self.effects.push_back(Effect::Reconnecting(reason));
                 }
-                *self.phase = Phase::WaitingToRetry;
+                self.phase = Phase::WaitingToRetry;
                 self.deadline = now + delay;
                 if delay.is_zero() {
                     self.attempt(now);
@@ -54,7 +54,7 @@ impl<C: Codec> ClientMachine<C> {
                 self.resume(now, live, error);
             }
             phase @ (Phase::Connected(_) | Phase::Resuming { .. }) => {
-                *self.phase = phase;
+                self.phase = phase;
                 self.close(now, &error);
                 let retry = Retry { failed: 0, since: now, was_connected: true };
                 if self.options.automatic_reconnect && error.allows_reconnect() {
@@ -116,7 +116,7 @@ impl<C: Codec> ClientMachine<C> {
     }
 
     pub(super) fn resume_failed(&mut self, now: Moment) {
-        if let Phase::Resuming { cause, .. } = &*self.phase {
+        if let Phase::Resuming { cause, .. } = &self.phase {
             let cause = Arc::clone(cause);
             self.fail_again(now, cause);
         }
@@ -135,7 +135,7 @@ impl<C: Codec> ClientMachine<C> {
 
     /// The one place where the machine disconnects.
     pub(super) fn disconnect(&mut self, error: Arc<ConnectionError>) {
-        *self.phase = Phase::Disconnected;
+        self.phase = Phase::Disconnected;
         self.retry = None;
         self.effects.push_back(Effect::Disconnected(error));
     }

@@ -13,6 +13,9 @@ const MAX_DEPTH: u32 = 128;
 
 type Result<T> = std::result::Result<T, ProtocolError>;
 
+/// What was read, or what is wrong at the reader's position.
+type Scan<T> = std::result::Result<T, &'static str>;
+
 pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -23,8 +26,8 @@ impl<'a> Reader<'a> {
         Self { text, at: 0 }
     }
 
-    fn error<T>(&self, reason: &'static str) -> Result<T> {
-        Err(ProtocolError::Json { offset: self.at, reason })
+    fn error(&self, reason: &'static str) -> ProtocolError {
+        ProtocolError::Json { offset: self.at, reason }
     }
 
     fn byte(&self) -> Option<u8> {
@@ -54,7 +57,7 @@ impl<'a> Reader<'a> {
     /// Nothing but white space may follow.
     pub(crate) fn end(&mut self) -> Result<()> {
         self.peek();
-        if self.at == self.text.len() { Ok(()) } else { self.error("something follows the value") }
+        if self.at == self.text.len() { Ok(()) } else { Err(self.error("something follows the value")) }
     }
 
     /// Reads an object; `field` gets each name and each value's text, in order, duplicates included.
@@ -70,17 +73,13 @@ impl<'a> Reader<'a> {
         member: &mut dyn FnMut(Cow<'a, str>, &'a str) -> Result<()>,
     ) -> Result<()> {
         if !self.next_is(b'{') {
-            return self.error("expected an object");
+            return Err(self.error("expected an object"));
         }
         if self.next_is(b'}') {
             return Ok(());
         }
         loop {
-            self.peek();
-            let (name, is_plain) = self.string_token()?;
-            if !self.next_is(b':') {
-                return self.error("expected a colon");
-            }
+            let (name, is_plain) = self.member_name().map_err(|reason| self.error(reason))?;
             let name = if is_plain { Cow::Borrowed(inner(name)) } else { unescape(inner(name))? };
             let value = self.value()?;
             member(name, value)?;
@@ -90,7 +89,7 @@ impl<'a> Reader<'a> {
                     self.at += 1;
                     return Ok(());
                 }
-                _ => return self.error("expected a comma or the end of the object"),
+                _ => return Err(self.error("expected a comma or the end of the object")),
             }
         }
     }
@@ -98,7 +97,7 @@ impl<'a> Reader<'a> {
     /// Reads an array; `item` gets each value's text.
     pub(crate) fn array(&mut self, item: &mut dyn FnMut(&'a str) -> Result<()>) -> Result<()> {
         if !self.next_is(b'[') {
-            return self.error("expected an array");
+            return Err(self.error("expected an array"));
         }
         if self.next_is(b']') {
             return Ok(());
@@ -109,13 +108,17 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
             if !self.next_is(b',') {
-                return self.error("expected a comma or the end of the array");
+                return Err(self.error("expected a comma or the end of the array"));
             }
         }
     }
 
     /// Checks one value of any kind and returns its text, without white space around it.
     pub(crate) fn value(&mut self) -> Result<&'a str> {
+        self.scan_value().map_err(|reason| self.error(reason))
+    }
+
+    fn scan_value(&mut self) -> Scan<&'a str> {
         self.peek();
         let start = self.at;
         // One bit a level: whether it is an object.
@@ -125,7 +128,7 @@ impl<'a> Reader<'a> {
             match self.peek() {
                 Some(open @ (b'{' | b'[')) => {
                     if depth == MAX_DEPTH {
-                        return self.error("nested too deeply");
+                        return Err("nested too deeply");
                     }
                     self.at += 1;
                     let object = open == b'{';
@@ -145,7 +148,7 @@ impl<'a> Reader<'a> {
                 Some(b'f') => self.word("false")?,
                 Some(b'n') => self.word("null")?,
                 Some(b'-' | b'0'..=b'9') => self.number()?,
-                _ => return self.error("expected a value"),
+                _ => return Err("expected a value"),
             }
             // Here a value has ended; close what it was the last of.
             loop {
@@ -163,7 +166,7 @@ impl<'a> Reader<'a> {
                     }
                     Some(b'}') if object => self.at += 1,
                     Some(b']') if !object => self.at += 1,
-                    _ => return self.error("expected a comma or a closing bracket"),
+                    _ => return Err("expected a comma or a closing bracket"),
                 }
                 depth -= 1;
                 objects >>= 1;
@@ -171,30 +174,31 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn member_name(&mut self) -> Result<()> {
+    /// With its colon.
+    fn member_name(&mut self) -> Scan<(&'a str, bool)> {
         self.peek();
-        self.string_token()?;
-        if self.next_is(b':') { Ok(()) } else { self.error("expected a colon") }
+        let name = self.string_token()?;
+        if self.next_is(b':') { Ok(name) } else { Err("expected a colon") }
     }
 
-    fn word(&mut self, word: &'static str) -> Result<()> {
+    fn word(&mut self, word: &'static str) -> Scan<()> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         if !rest.starts_with(word) {
-            return self.error("expected a value");
+            return Err("expected a value");
         }
         self.at += word.len();
         Ok(())
     }
 
-    fn digits(&mut self) -> Result<()> {
+    fn digits(&mut self) -> Scan<()> {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.byte() {
             self.at += 1;
         }
-        if self.at > start { Ok(()) } else { self.error("expected a digit") }
+        if self.at > start { Ok(()) } else { Err("expected a digit") }
     }
 
-    fn number(&mut self) -> Result<()> {
+    fn number(&mut self) -> Scan<()> {
         if self.byte() == Some(b'-') {
             self.at += 1;
         }
@@ -218,10 +222,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string with its quotes, and says whether it has no escapes; those are checked, not yet decoded.
-    fn string_token(&mut self) -> Result<(&'a str, bool)> {
+    fn string_token(&mut self) -> Scan<(&'a str, bool)> {
         let start = self.at;
         if self.byte() != Some(b'"') {
-            return self.error("expected a string");
+            return Err("expected a string");
         }
         self.at += 1;
         let mut is_plain = true;
@@ -240,15 +244,15 @@ impl<'a> Reader<'a> {
                         Some(b'u') => {
                             let digits = self.text.as_bytes().get(self.at + 1..self.at + 5);
                             if !digits.is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit)) {
-                                return self.error("expected four hexadecimal digits");
+                                return Err("expected four hexadecimal digits");
                             }
                             self.at += 5;
                         }
-                        _ => return self.error("unknown escape"),
+                        _ => return Err("unknown escape"),
                     }
                 }
-                Some(_) => return self.error("a control character in a string"),
-                None => return self.error("the string does not end"),
+                Some(_) => return Err("a control character in a string"),
+                None => return Err("the string does not end"),
             }
         }
     }
@@ -305,54 +309,44 @@ fn inner(token: &str) -> &str {
 
 /// Decodes what is inside of a string token that [`Reader`] has checked.
 fn unescape(inner: &str) -> Result<Cow<'_, str>> {
+    const HALF: ProtocolError = ProtocolError::Message("half of a surrogate pair");
     let mut out = String::with_capacity(inner.len());
-    let mut parts = inner.split('\\');
-    out.push_str(parts.next().unwrap_or_default());
-    let mut surrogate = None;
-    while let Some(part) = parts.next() {
-        let code = part.as_bytes().first().copied();
-        let rest = part.get(1..).unwrap_or_default();
-        if code == Some(b'u') {
-            let unit = rest.get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok()).unwrap_or_default();
-            let after = rest.get(4..).unwrap_or_default();
-            match (surrogate.take(), unit) {
-                (None, 0xd800..=0xdbff) if after.is_empty() => {
-                    surrogate = Some(unit);
-                    continue;
-                }
-                (high, unit) => {
-                    let units = high.into_iter().chain([unit]);
-                    for decoded in char::decode_utf16(units) {
-                        out.push(decoded.map_err(|_| ProtocolError::Message("half of a surrogate pair"))?);
+    let mut rest = inner;
+    loop {
+        let plain;
+        (plain, rest) = split_at_byte(rest, b'\\');
+        out.push_str(plain);
+        let Some((escape, after)) = rest.split_at_checked(2) else { return Ok(Cow::Owned(out)) };
+        rest = after;
+        out.push(match escape.as_bytes().last() {
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let mut unit = take_unit(&mut rest);
+                if let 0xd800..=0xdbff = unit {
+                    let low = rest.strip_prefix("\\u").ok_or(HALF)?;
+                    rest = low;
+                    let low = take_unit(&mut rest);
+                    if !(0xdc00..=0xdfff).contains(&low) {
+                        return Err(HALF);
                     }
+                    unit = 0x10000 + ((unit - 0xd800) << 10 | (low - 0xdc00));
                 }
+                char::from_u32(unit).ok_or(HALF)?
             }
-            out.push_str(after);
-            continue;
-        }
-        if surrogate.is_some() {
-            break;
-        }
-        match code {
-            // An escaped backslash: `split` made two parts of it.
-            None => {
-                out.push('\\');
-                out.push_str(parts.next().unwrap_or_default());
-                continue;
-            }
-            Some(b'b') => out.push('\u{8}'),
-            Some(b'f') => out.push('\u{c}'),
-            Some(b'n') => out.push('\n'),
-            Some(b'r') => out.push('\r'),
-            Some(b't') => out.push('\t'),
-            Some(other) => out.push(char::from(other)),
-        }
-        out.push_str(rest);
+            other => char::from(*other.unwrap_or(&b'\\')),
+        });
     }
-    if surrogate.is_some() {
-        return Err(ProtocolError::Message("half of a surrogate pair"));
-    }
-    Ok(Cow::Owned(out))
+}
+
+/// The four hexadecimal digits that follow `\u`.
+fn take_unit(rest: &mut &str) -> u32 {
+    let (digits, after) = rest.split_at_checked(4).unwrap_or_default();
+    *rest = after;
+    digits.chars().fold(0, |unit, digit| unit << 4 | digit.to_digit(16).unwrap_or_default())
 }
 
 #[cfg(test)]
