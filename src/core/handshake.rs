@@ -5,7 +5,7 @@
 use crate::core::ProtocolError;
 use crate::core::ascii::push_decimal;
 use crate::core::framing::RECORD_SEPARATOR;
-use crate::core::json::reader::{Reader, as_integer, as_string};
+use crate::core::json::reader::{Reader, as_integer, as_text};
 use crate::core::json::write_string;
 
 /// The largest handshake record that is accepted, in bytes. The two that exist have less than 100; an error text
@@ -46,7 +46,7 @@ impl HandshakeRequest {
         let mut reader = Reader::new(record);
         reader.object(|name, value| {
             match name {
-                "protocol" => protocol = as_string(value)?.map(|text| text.into_owned()),
+                "protocol" => protocol = as_text(value)?,
                 "version" => version = as_integer(value),
                 _ => {}
             }
@@ -87,14 +87,14 @@ impl HandshakeResponse {
         let mut reader = Reader::new(record);
         reader.object(|name, value| match name {
             "error" if value != "null" => {
-                error = Some(as_string(value)?.ok_or(ProtocolError::Message("`error` is not a string"))?);
+                error = Some(as_text(value)?.ok_or(ProtocolError::Message("`error` is not a string"))?);
                 Ok(())
             }
             "type" if value != "null" => Err(ProtocolError::NotAHandshake),
             _ => Ok(()),
         })?;
         reader.end()?;
-        Ok(Self { error: error.filter(|text| !text.is_empty()).map(|text| text.into_owned()) })
+        Ok(Self { error: error.filter(|text| !text.is_empty()) })
     }
 }
 

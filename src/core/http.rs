@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::core::ascii::{decimal, is_one_of, split_at_byte};
-use crate::core::text::clip;
+use crate::core::text::{clip, clipped};
 use crate::core::url::HubUrl;
 use crate::core::{TransportError, TransportErrorKind};
 
@@ -132,12 +132,12 @@ pub fn redirect(status: u16, location: Option<&str>) -> Option<String> {
 #[must_use]
 pub fn without_query(location: &str) -> String {
     if let Ok(url) = HubUrl::parse(location) {
-        return clip(url.without_query()).into_owned();
+        return clipped(&url.without_query());
     }
     // A path, most likely. A host of another scheme, or without one, may have a user name.
     let end = location.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(location.len());
     let path = location.get(..end).unwrap_or_default();
-    if path.bytes().any(|byte| byte == b'@') { String::new() } else { clip(path).into_owned() }
+    if path.bytes().any(|byte| byte == b'@') { String::new() } else { clipped(path) }
 }
 
 /// What keeps a text from being the value of a header (RFC 9110, 5.5), in the form of "it contains …". Only ASCII is the

@@ -94,17 +94,17 @@ impl HubUrl {
             return Err(UrlError::UserInformation);
         }
         let (host, port) = split_port(host_and_port);
-        let authority = [user, &read_host(host)?, &read_port(port, scheme == HTTPS)?].concat();
-        let path = encode(&without_dots(path), |b| b.is_ascii_graphic() && !is_one_of(b, b"\"<>^`{|}"));
-        let query = encode(query, |b| b.is_ascii_graphic() && !is_one_of(b, b"\"'<>"));
-        let mark = if query.is_empty() { "" } else { "?" };
-        let path_start = scheme.len() + authority.len();
-        Ok(Self {
-            text: [scheme, &authority, &path, mark, &query].concat(),
-            authority_start: scheme.len(),
-            path_start,
-            path_end: path_start + path.len(),
-        })
+        let mut text = [scheme, user].concat();
+        push_host(&mut text, host)?;
+        push_port(&mut text, port, scheme == HTTPS)?;
+        let path_start = text.len();
+        push_path(&mut text, path);
+        let path_end = text.len();
+        if !query.is_empty() {
+            text.push('?');
+            push_encoded(&mut text, query, |b| b.is_ascii_graphic() && !is_one_of(b, b"\"'<>"));
+        }
+        Ok(Self { text, authority_start: scheme.len(), path_start, path_end })
     }
 
     fn part(&self, from: usize, to: usize) -> &str {
@@ -258,8 +258,8 @@ fn split_port(authority: &str) -> (&str, &str) {
     colon.and_then(|at| authority.split_at_checked(bracket + at)).unwrap_or((authority, ""))
 }
 
-/// A host as the URL Standard writes it.
-fn read_host(host: &str) -> Result<String, UrlError> {
+/// Appends a host as the URL Standard writes it.
+fn push_host(out: &mut String, host: &str) -> Result<(), UrlError> {
     if host.is_empty() {
         return Err(UrlError::Host);
     }
@@ -267,21 +267,22 @@ fn read_host(host: &str) -> Result<String, UrlError> {
         return Err(UrlError::InternationalHost);
     }
     if let Some(address) = host.strip_prefix('[') {
-        let address = address.strip_suffix(']').and_then(read_ipv6);
-        return address.map(write_ipv6).ok_or(UrlError::InvalidHost);
+        let address = address.strip_suffix(']').and_then(read_ipv6).ok_or(UrlError::InvalidHost)?;
+        push_ipv6(out, address);
+        return Ok(());
     }
     if !is_all(host, |b| b.is_ascii_alphanumeric() || is_one_of(b, b"-._")) {
         return Err(UrlError::InvalidHost);
     }
-    let host = host.to_ascii_lowercase();
     // What ends in a number is an IPv4 address to browsers: `127.1` and `0x7f.1` are 127.0.0.1 to them.
-    let last = last_part(host.strip_suffix('.').unwrap_or(&host), b'.');
-    let is_hex = last.strip_prefix("0x").is_some_and(|digits| is_all(digits, |b| b.is_ascii_hexdigit()));
-    let is_number = is_hex || (decimal(last).is_some());
-    if (is_number && read_ipv4(&host).is_none()) || (host.starts_with('.') && last.is_empty()) {
+    let last = last_part(host.strip_suffix('.').unwrap_or(host), b'.');
+    let is_hex = matches!(last.as_bytes(), [b'0', b'x' | b'X', digits @ ..] if digits.iter().all(u8::is_ascii_hexdigit));
+    let is_number = is_hex || decimal(last).is_some();
+    if (is_number && read_ipv4(host).is_none()) || (host.starts_with('.') && last.is_empty()) {
         return Err(UrlError::InvalidHost);
     }
-    Ok(host)
+    out.extend(host.chars().map(|c| c.to_ascii_lowercase()));
+    Ok(())
 }
 
 /// An IPv4 address of four decimal numbers without leading zeros, and nothing else.
@@ -341,8 +342,8 @@ fn read_ipv6(text: &str) -> Option<[u16; 8]> {
     Some(address)
 }
 
-/// An IPv6 address as the URL Standard writes it: unlike in RFC 5952, no part of it is ever decimal.
-fn write_ipv6(all: [u16; 8]) -> String {
+/// Appends an IPv6 address as the URL Standard writes it: unlike in RFC 5952, no part of it is ever decimal.
+fn push_ipv6(text: &mut String, all: [u16; 8]) {
     // The first of the longest runs of zeros is left out.
     let (mut start, mut length, mut run) = (0, 0, 0);
     for (n, segment) in all.iter().enumerate() {
@@ -351,7 +352,7 @@ fn write_ipv6(all: [u16; 8]) -> String {
             (start, length) = (n + 1 - run, run);
         }
     }
-    let mut text = String::from("[");
+    text.push('[');
     for (n, segment) in all.iter().enumerate() {
         if length > 1 && (start..start + length).contains(&n) {
             if n == start {
@@ -372,24 +373,24 @@ fn write_ipv6(all: [u16; 8]) -> String {
         }
     }
     text.push(']');
-    text
 }
 
-/// A port with its colon; nothing for the one that the scheme has anyway.
-fn read_port(port: &str, is_https: bool) -> Result<String, UrlError> {
+/// Appends a port with its colon; nothing for the one that the scheme has anyway.
+fn push_port(out: &mut String, port: &str, is_https: bool) -> Result<(), UrlError> {
     let digits = port.strip_prefix(':').unwrap_or(port);
     if digits.is_empty() {
-        return Ok(String::new());
+        return Ok(());
     }
-    match (decimal(digits), is_https) {
-        (Some(80), false) | (Some(443), true) => Ok(String::new()),
-        (Some(number @ ..=0xffff), _) => {
-            let mut port = String::from(":");
-            push_decimal(&mut port, number);
-            Ok(port)
+    match decimal(digits) {
+        Some(80) if !is_https => {}
+        Some(443) if is_https => {}
+        Some(number @ ..=0xffff) => {
+            out.push(':');
+            push_decimal(out, number);
         }
-        _ => Err(UrlError::Port),
+        _ => return Err(UrlError::Port),
     }
+    Ok(())
 }
 
 /// What user information may have in it: RFC 3986's `userinfo`, without what the URL Standard would encode.
@@ -397,28 +398,28 @@ fn is_user_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || is_one_of(byte, b"-._~%!$&()*+,:")
 }
 
-/// A path without its segments `.` and `..`, in whichever way they are written.
-fn without_dots(path: &str) -> String {
-    let dots = |segment: &str| {
-        let is = |written: &[&str]| written.iter().any(|dots| segment.eq_ignore_ascii_case(dots));
-        if is(&[".", "%2e"]) { 1 } else { 2 * u8::from(is(&["..", ".%2e", "%2e.", "%2e%2e"])) }
-    };
-    let mut kept: Vec<&str> = Vec::new();
+/// Appends a path, percent-encoded, without its segments `.` and `..`, in whichever way they are written.
+fn push_path(out: &mut String, path: &str) {
+    let start = out.len();
     let mut rest = path;
     while let Some(after) = rest.get(1..) {
         let segment;
         (segment, rest) = split_at_byte(after, b'/');
-        let dots = dots(segment);
-        if dots == 2 {
-            kept.pop();
+        let is = |written: &[&str]| written.iter().any(|dots| segment.eq_ignore_ascii_case(dots));
+        let is_up = is(&["..", ".%2e", "%2e.", "%2e%2e"]);
+        if is_up {
+            let slash = out.bytes().skip(start).rposition(|b| b == b'/');
+            out.truncate(start + slash.unwrap_or_default());
         }
-        if dots == 0 {
-            kept.push(segment);
-        } else if rest.is_empty() {
-            kept.push("");
+        if is_up || is(&[".", "%2e"]) {
+            if rest.is_empty() {
+                out.push('/');
+            }
+        } else {
+            out.push('/');
+            push_encoded(out, segment, |b| b.is_ascii_graphic() && !is_one_of(b, b"\"<>^`{|}"));
         }
     }
-    kept.iter().flat_map(|segment| ["/", segment]).collect()
 }
 
 fn without_user(authority: &str) -> &str {
@@ -481,8 +482,13 @@ pub(crate) fn encode_query_value(text: &str) -> String {
 }
 
 fn encode(text: &str, keep: fn(u8) -> bool) -> String {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = String::with_capacity(text.len());
+    push_encoded(&mut out, text, keep);
+    out
+}
+
+fn push_encoded(out: &mut String, text: &str, keep: fn(u8) -> bool) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
         if keep(byte) {
             out.push(char::from(byte));
@@ -493,7 +499,6 @@ fn encode(text: &str, keep: fn(u8) -> bool) -> String {
             }
         }
     }
-    out
 }
 
 #[cfg(test)]

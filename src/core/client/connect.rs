@@ -14,7 +14,7 @@ use crate::core::negotiate::{
     AvailableTransport, NegotiateAnswer, NegotiateResponse, Negotiated, Negotiation, SkipReason,
     SkippedTransport, Transport,
 };
-use crate::core::text::clip;
+use crate::core::text::clipped;
 use crate::core::token::AccessToken;
 use crate::core::{Cause, Moment};
 
@@ -263,7 +263,7 @@ impl<C: Codec> ClientMachine<C> {
                     return Some(chunk.len() - rest.len());
                 }
                 Ok(HandshakeResponse { error: Some(error) }) => {
-                    ConnectionError::Handshake(clip(error).into_owned())
+                    ConnectionError::Handshake(clipped(&error))
                 }
                 Err(error) => ConnectionError::Protocol(error),
             },

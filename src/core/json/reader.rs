@@ -290,6 +290,11 @@ pub(crate) fn as_string(value: &str) -> Result<Option<Cow<'_, str>>> {
     if is_plain { Ok(Some(Cow::Borrowed(inner))) } else { unescape(inner).map(Some) }
 }
 
+/// As [`as_string`], for a text that is kept.
+pub(crate) fn as_text(value: &str) -> Result<Option<String>> {
+    Ok(as_string(value)?.map(Cow::into_owned))
+}
+
 /// The value of an integer, or `None` if the value is of another kind or out of range. Some writers know floating point
 /// numbers only, and write `1.0`.
 pub(crate) fn as_integer(value: &str) -> Option<i64> {

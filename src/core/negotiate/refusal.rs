@@ -3,7 +3,7 @@
 use super::{NegotiateAnswer, NegotiateError};
 use crate::core::http;
 use crate::core::json::reader::{Reader, as_string};
-use crate::core::text::{LIMIT, clip};
+use crate::core::text::{LIMIT, clipped};
 use crate::core::token::AccessToken;
 
 impl NegotiateAnswer<'_> {
@@ -20,7 +20,7 @@ impl NegotiateAnswer<'_> {
             let secret = token.map(|token| token.secret().as_bytes()).unwrap_or_default();
             !secret.is_empty() && reason.as_bytes().windows(secret.len()).any(|part| part == secret)
         };
-        let reason = reason.filter(|reason| !quotes(reason)).map(|reason| clip(reason).into_owned());
+        let reason = reason.filter(|reason| !quotes(reason)).map(|reason| clipped(&reason));
         NegotiateError::Status { status, retry_after, reason }
     }
 

@@ -2,9 +2,9 @@
 
 use crate::core::ProtocolError;
 use crate::core::http::value_fault;
-use crate::core::json::reader::{Reader, as_integer, as_string};
+use crate::core::json::reader::{Reader, as_integer, as_text};
 use crate::core::negotiate::{NegotiateError, RESPONSE_LIMIT};
-use crate::core::text::clip;
+use crate::core::text::clipped;
 use crate::core::token::AccessToken;
 
 /// How many transports an answer may offer. There are three; each that is not taken is kept with its reason.
@@ -110,7 +110,7 @@ impl NegotiateResponse {
                     return Ok(());
                 }
             };
-            *text = as_string(value)?.map(|text| text.into_owned());
+            *text = as_text(value)?;
             if text.is_none() && value != "null" {
                 fault(reason);
             }
@@ -194,14 +194,14 @@ fn transports(
         }
         Reader::new(item).object(|key, value| {
             match key {
-                "transport" => name = as_string(value)?.map(|text| clip(text).into_owned()),
+                "transport" => name = as_text(value)?.map(|text| clipped(&text)),
                 "transferFormats" => {
                     transfer_formats.clear();
                     if !value.starts_with('[') {
                         return Ok(());
                     }
                     Reader::new(value).array(&mut |format| {
-                        transfer_formats.extend(as_string(format)?.map(|text| text.into_owned()));
+                        transfer_formats.extend(as_text(format)?);
                         Ok(())
                     })?;
                 }
