@@ -13,10 +13,10 @@ fn add_text(list: &List, text: Option<Cow<'_, str>>) {
     list.text(text.as_deref());
 }
 
-fn texts<T: AsRef<str>>(texts: &[T]) -> List {
-    let list = List::new();
-    texts.iter().for_each(|text| list.text(Some(text.as_ref())));
-    list
+fn add_texts(list: &List, texts: Vec<Cow<'_, str>>) {
+    let added = List::new();
+    texts.into_iter().for_each(|text| added.text(Some(&text)));
+    list.list(&added);
 }
 
 /// JavaScript's numbers hold dates without loss.
@@ -46,7 +46,7 @@ pub fn parse_negotiate_response(text: &str) -> Result<List, List> {
     let transports = List::new();
     for offer in response.available_transports {
         transports.text(Some(&offer.transport));
-        transports.list(&texts(&offer.transfer_formats));
+        add_texts(&transports, offer.transfer_formats.into_iter().map(Cow::Owned).collect());
     }
     list.list(&transports);
     Ok(list)
@@ -59,10 +59,10 @@ pub fn parse_client_token(text: &str) -> Result<List, List> {
     let list = List::new();
     add_text(&list, token.algorithm());
     add_text(&list, token.key_id());
-    list.list(&texts(&token.audiences()));
+    add_texts(&list, token.audiences());
     add_text(&list, token.hub().map(Cow::Owned));
     add_text(&list, token.user_id());
-    list.list(&texts(&token.roles()));
+    add_texts(&list, token.roles());
     for date in [token.expires_at(), token.issued_at(), token.not_before()] {
         add_number(&list, date);
     }
