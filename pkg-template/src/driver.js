@@ -42,17 +42,17 @@ const ignore = () => {};
 const lengthOf = (data) => data.length ?? data.byteLength;
 
 /** An error of the machine. */
-function errorOf([code, message, statusCode, innerErrors]) {
-  const inner = ([errorType, transport, text]) => Object.assign(new Error(text), { errorType: errorType || undefined, transport: transport || undefined });
+function errorOf([code, statusCode, innerErrors, ...parts]) {
+  const inner = ([errorType, transport, ...own]) => Object.assign(new Error(own.join("")), { errorType: errorType || undefined, transport: transport || undefined });
   return Object.assign(
-    new Error(message),
+    new Error(parts.join("")),
     { code },
     statusCode !== undefined && { statusCode },
     innerErrors && { innerErrors: innerErrors.map(inner) },
   );
 }
 
-const notConnected = () => errorOf(["InvalidState", "The connection has ended."]);
+const notConnected = () => errorOf(["InvalidState", undefined, undefined, "The connection has ended."]);
 
 /** One connection, from its start to its end. */
 export class Driver {
@@ -594,7 +594,7 @@ export class Driver {
     if (meaning === CALL) callbacks.invocation(message);
     else if (meaning === ITEM) callbacks.item(Number(invocationId), message);
     else if (meaning === END) callbacks.end(Number(invocationId), message);
-    else if (meaning === NO_STREAM) callbacks.fail(Number(invocationId), errorOf(["NotAStream", "Unexpected message type: 2"]), false);
+    else if (meaning === NO_STREAM) callbacks.fail(Number(invocationId), errorOf(["NotAStream", undefined, undefined, "Unexpected message type: 2"]), false);
     else if (meaning >= 0) callbacks.invocation(message, meaning);
   }
 

@@ -12,8 +12,8 @@ function read(parse, text, names) {
   try {
     list = parse(text);
   } catch (error) {
-    const [code, message] = error;
-    throw typed(Object.assign(new Error(message), { code }));
+    const [code, , , ...parts] = error;
+    throw typed(Object.assign(new Error(parts.join("")), { code }));
   }
   return Object.fromEntries(names.map((name, n) => [name, list[n]]).filter(([, value]) => value !== undefined));
 }

@@ -13,9 +13,12 @@ extern "C" {
     /// An empty list.
     #[wasm_bindgen(constructor, js_class = Array)]
     pub fn new() -> List;
+    /// Adds a text.
+    #[wasm_bindgen(method, js_name = push)]
+    pub fn text(this: &List, text: &str);
     /// Adds a text, or `undefined`.
     #[wasm_bindgen(method, js_name = push)]
-    pub fn text(this: &List, text: Option<&str>);
+    pub fn optional(this: &List, text: Option<&str>);
     /// Adds a number.
     #[wasm_bindgen(method, js_name = push)]
     pub fn number(this: &List, number: f64);

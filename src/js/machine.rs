@@ -69,7 +69,7 @@ impl Machine {
             buffer,
         ] = settings
         else {
-            return Err(js_error("InvalidArgument", "the module is not that of this package's version", None));
+            return Err(js_error("InvalidArgument", "the module is not that of this package's version"));
         };
         let mut options = ClientOptions::new(hub_url(url)?);
         // Where plain http is dangerous, the browser refuses it as mixed content; elsewhere the page came that way.
@@ -186,11 +186,7 @@ impl Machine {
             _ => {
                 let token = self.machine.handle_renewed_token(now, unix_now, token);
                 return token.map(|token| token.map(|token| token.secret().to_owned())).map_err(|_| {
-                    js_error(
-                        "AccessToken",
-                        "the access token has a character that a header cannot carry",
-                        None,
-                    )
+                    js_error("AccessToken", "the access token has a character that a header cannot carry")
                 });
             }
         }
@@ -322,8 +318,8 @@ impl Machine {
 fn told(effect: &Effect) -> List {
     let list = List::new();
     let number = |number: f64| list.number(number);
-    let text = |text: &str| list.text(Some(text));
-    let secret = |token: &Option<AccessToken>| list.text(token.as_ref().map(AccessToken::secret));
+    let text = |text: &str| list.text(text);
+    let secret = |token: &Option<AccessToken>| list.optional(token.as_ref().map(AccessToken::secret));
     match effect {
         Effect::FetchToken => number(0.0),
         Effect::FetchRefreshToken => number(1.0),

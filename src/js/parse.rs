@@ -4,18 +4,18 @@ use std::borrow::Cow;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::error::{js_error, negotiate_text, token_text};
+use super::error::{js_error, negotiate_error, token_error};
 use super::list::List;
-use crate::core::negotiate::{NegotiateError, NegotiateResponse};
+use crate::core::negotiate::NegotiateResponse;
 use crate::core::token::{AccessToken, ClientToken};
 
 fn add_text(list: &List, text: Option<Cow<'_, str>>) {
-    list.text(text.as_deref());
+    list.optional(text.as_deref());
 }
 
 fn add_texts(list: &List, texts: Vec<Cow<'_, str>>) {
     let added = List::new();
-    texts.into_iter().for_each(|text| added.text(Some(&text)));
+    texts.into_iter().for_each(|text| added.text(&text));
     list.list(&added);
 }
 
@@ -24,28 +24,27 @@ fn add_texts(list: &List, texts: Vec<Cow<'_, str>>) {
 fn add_number(list: &List, number: Option<i64>) {
     match number {
         Some(number) => list.number(number as f64),
-        None => list.text(None),
+        None => list.optional(None),
     }
 }
 
 /// The body of a negotiate answer as a list. Throws when it is not a negotiate answer, and when the server refuses.
 #[wasm_bindgen(js_name = parseNegotiateResponse, skip_typescript)]
 pub fn parse_negotiate_response(text: &str) -> Result<List, List> {
-    let fail = |error| js_error("Negotiate", &negotiate_text(&error), None);
-    let response = NegotiateResponse::parse(text.as_bytes()).map_err(fail)?;
+    let response = NegotiateResponse::parse(text.as_bytes()).map_err(|error| negotiate_error(&error))?;
     if let Some(error) = response.error {
-        return Err(fail(NegotiateError::Refused(error)));
+        return Err(js_error("Negotiate", &error));
     }
     let list = List::new();
-    list.text(response.url.as_deref());
-    list.text(response.access_token.as_ref().map(AccessToken::secret));
-    list.text(response.connection_id.as_deref());
-    list.text(response.connection_token.as_ref().map(AccessToken::secret));
+    list.optional(response.url.as_deref());
+    list.optional(response.access_token.as_ref().map(AccessToken::secret));
+    list.optional(response.connection_id.as_deref());
+    list.optional(response.connection_token.as_ref().map(AccessToken::secret));
     add_number(&list, Some(response.negotiate_version));
     add_number(&list, response.token_lifetime_seconds);
     let transports = List::new();
     for offer in response.available_transports {
-        transports.text(Some(&offer.transport));
+        transports.text(&offer.transport);
         add_texts(&transports, offer.transfer_formats.into_iter().map(Cow::Owned).collect());
     }
     list.list(&transports);
@@ -55,7 +54,7 @@ pub fn parse_negotiate_response(text: &str) -> Result<List, List> {
 /// A client token as a list. Nothing in it is verified. Throws when the text is not a client token.
 #[wasm_bindgen(js_name = parseClientToken, skip_typescript)]
 pub fn parse_client_token(text: &str) -> Result<List, List> {
-    let token = ClientToken::parse(text).map_err(|e| js_error("Token", &token_text(&e), None))?;
+    let token = ClientToken::parse(text).map_err(|error| token_error(&error))?;
     let list = List::new();
     add_text(&list, token.algorithm());
     add_text(&list, token.key_id());
@@ -68,8 +67,8 @@ pub fn parse_client_token(text: &str) -> Result<List, List> {
     }
     let claims = List::new();
     for name in token.claim_names() {
-        claims.text(Some(name));
-        claims.text(token.claim(name));
+        claims.text(name);
+        claims.optional(token.claim(name));
     }
     list.list(&claims);
     Ok(list)
