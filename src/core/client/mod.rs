@@ -369,19 +369,11 @@ impl<C: Codec> ClientMachine<C> {
             Phase::Disconnected => None,
             Phase::Connected(live) => {
                 let keep_alive = live.keep_alive.as_ref().map(KeepAlive::poll_timeout);
-                return [
-                    keep_alive,
-                    self.outgoing.poll_timeout(),
-                    self.hold.poll_timeout(),
-                    self.authentication.poll_timeout(),
-                ]
-                .into_iter()
-                .flatten()
-                .min();
+                earliest(earliest(keep_alive, self.outgoing.poll_timeout()), self.hold.poll_timeout())
             }
             _ => Some(self.deadline),
         };
-        [step, self.authentication.poll_timeout()].into_iter().flatten().min()
+        earliest(step, self.authentication.poll_timeout())
     }
 
     /// Connects. The access token provider is asked, whatever token was used before: the user may be another by now.
@@ -515,11 +507,37 @@ impl<C: Codec> fmt::Debug for ClientMachine<C> {
     }
 }
 
+fn earliest(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Why a token cannot be sent. The standard library's error for a text has code for every character that it may
+/// have to escape.
+struct UnfitToken(&'static str);
+
+impl fmt::Display for UnfitToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the access token ")?;
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Debug for UnfitToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for UnfitToken {}
+
 /// What the access token provider has returned. An empty token means no token.
 fn provided(token: Result<Option<AccessToken>, Cause>) -> Result<Option<AccessToken>, Cause> {
     let token = token?.filter(|token| !token.secret().is_empty());
     match token.as_ref().and_then(|token| value_fault(token.secret())) {
-        Some(fault) => Err(Cause::from(["the access token ", fault].concat())),
+        Some(fault) => Err(Cause::new(UnfitToken(fault))),
         None => Ok(token),
     }
 }
