@@ -515,7 +515,7 @@ test("errors: the types name every code", async () => {
   const named = [...types.matchAll(/^  \| "(\w+)"/gm)].map((match) => match[1]);
   const used = new Set();
   for (const [folder, pattern] of [
-    ["src/js/", /js_error\("(\w+)"|ConnectionError::.*=> "(\w+)"/g],
+    ["src/js/", /(?:js_error|begin)\("(\w+)"|ConnectionError::.*=> "(\w+)"/g],
     ["pkg-template/src/", /\bcode: "(\w+)"/g],
   ]) {
     for (const file of await readdir(new URL(folder, root))) {
