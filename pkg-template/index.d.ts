@@ -233,7 +233,6 @@ export type HubwireErrorCode =
   | "AuthenticationRefresh"
   | "Handshake"
   | "Http"
-  | "InsecureUrl"
   | "InvalidArgument"
   | "InvalidState"
   | "InvalidUrl"
@@ -503,9 +502,9 @@ export declare class HubConnection<Server = any, Client = any> implements HubCal
   readonly negotiated: Negotiated | undefined;
   /** The hub's URL. May be changed while disconnected or reconnecting. */
   baseUrl: string;
-  /** See {@link HubConnectionBuilder.withServerTimeout}. Takes effect at the next start. */
+  /** See {@link HubConnectionBuilder.withServerTimeout}. While connected, it holds from the next message on. */
   serverTimeoutInMilliseconds: number;
-  /** See {@link HubConnectionBuilder.withKeepAliveInterval}. Takes effect at the next start. */
+  /** See {@link HubConnectionBuilder.withKeepAliveInterval}. While connected, it holds from the next message on. */
   keepAliveIntervalInMilliseconds: number;
 
   /**

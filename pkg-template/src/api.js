@@ -2,6 +2,7 @@
 export { HubConnection } from "./connection.js";
 export { HttpTransportType, HubConnectionState, LogLevel, MessageType, TransferFormat } from "./enums.js";
 export { AbortError, HttpError, HubwireError, TimeoutError } from "./errors.js";
+export { DefaultHttpClient, HttpClient, HttpResponse } from "./http.js";
 export { JsonHubProtocol } from "./json.js";
 export { ExtData } from "./encoder.js";
 export { MessagePackHubProtocol } from "./messagepack.js";

@@ -30,7 +30,9 @@ export class HubConnection {
   }
 
   get state() {
-    return this._state && this._core().state;
+    // Read first, for reactive proxies; mocks of a connection have no inside.
+    const seen = this._state;
+    return this._core()?.state ?? seen;
   }
 
   get connectionId() {
@@ -130,6 +132,16 @@ export class HubConnection {
   refreshAuthentication() {
     return this._core().refresh();
   }
+
+  /** @internal Private in the official client as well; tests of applications bring a loss about by it. */
+  serverTimeout() {
+    this._core().lose();
+  }
+
+  /** @internal As before: where the connection's id was once found. */
+  get connection() {
+    return { connectionId: this.connectionId ?? undefined, baseUrl: this.baseUrl };
+  }
 }
 
 /** What a connection consists of. */
@@ -174,6 +186,12 @@ class Core {
 
   setTime(name, milliseconds) {
     this[name] = time(milliseconds, name);
+    this.#session?.inner?.setLimits(this.keepAliveIntervalInMilliseconds, this.serverTimeoutInMilliseconds);
+  }
+
+  lose() {
+    const code = "ServerTimeout";
+    this.#session?.inner?.lose?.(errorOf("Server timeout elapsed without receiving a message from the server.", { code }));
   }
 
   async start(self) {
@@ -207,10 +225,12 @@ class Core {
 
   async stop() {
     const session = this.#session;
-    const ignored = (state) => `Call to HubConnection.stop(undefined) ignored because it is already in the ${state} state.`;
-    if (!session) return this.#log(LogLevel.Debug, ignored("disconnected"));
-    if (this.state === Disconnecting) this.#log(LogLevel.Debug, ignored("disconnecting"));
-    else {
+    // The official client says it in these words.
+    const ignore = (what) => this.#log(LogLevel.Debug, `Call to ${what} state.`);
+    if (!session) return ignore("HubConnection.stop(undefined) ignored because it is already in the disconnected");
+    if (this.state === Disconnecting) {
+      ignore("HttpConnection.stop(undefined) ignored because the connection is already in the disconnecting");
+    } else {
       this.#enter(Disconnecting);
       this.#log(LogLevel.Debug, "Stopping HubConnection.");
       if (session.inner) session.inner.stop();
@@ -411,7 +431,8 @@ class Core {
   #tellSoon(session) {
     if (session.isTelling) return;
     session.isTelling = true;
-    queueMicrotask(() => {
+    // Not by queueMicrotask, which is a fake in Jest's fake timers.
+    Promise.resolve().then(() => {
       session.isTelling = false;
       for (const [kind, value] of session.events.splice(0)) this.#tell(session, kind, value);
       for (const fail of session.late.splice(0)) fail();

@@ -1,42 +1,28 @@
 // Reads MessagePack into the values that `@msgpack/msgpack` gives, which the official package uses.
 // Source: https://github.com/msgpack/msgpack/blob/master/spec.md
 import { ExtData } from "./encoder.js";
-import { textDecoder } from "./text.js";
 
-// Made with the first text that needs it.
-let text;
+/** Texts of more bytes are left to the platform's `TextDecoder`, where there is one. */
+const SHORT = 200;
+
+let platform;
 
 /** Keys that came before: the same few come again and again. */
-const KEYS = new Array(256);
+const KEYS = [];
 
-export class Decoder {
-  #bytes;
-  #view;
-  #at = 0;
-  #end = 0;
-  #options;
+/** A function that reads the one value that stands in a range of bytes, and nothing else. */
+export function createDecoder(options) {
+  let bytes;
+  let view;
+  let at;
+  let end;
 
-  constructor(bytes, options) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#options = options;
-  }
-
-  /** Reads the one value that stands there, and nothing else. */
-  decode(start, end) {
-    this.#at = start;
-    this.#end = end;
-    const value = this.#value();
-    if (this.#at !== end) throw new RangeError("Extra bytes after a value.");
-    return value;
-  }
-
-  #value() {
-    const code = this.#uint8();
+  function value() {
+    const code = uint8();
     if (code < 0x80) return code;
-    if (code < 0x90) return this.#map(code & 15);
-    if (code < 0xa0) return this.#array(code & 15);
-    if (code < 0xc0) return this.#string(code & 31);
+    if (code < 0x90) return map(code & 15);
+    if (code < 0xa0) return array(code & 15);
+    if (code < 0xc0) return string(code & 31);
     if (code >= 0xe0) return code - 0x100;
     switch (code) {
       case 0xc0:
@@ -46,162 +32,194 @@ export class Decoder {
       case 0xc3:
         return true;
       case 0xc4:
-        return this.#take(this.#uint8());
+        return binary(uint8());
       case 0xc5:
-        return this.#take(this.#uint16());
+        return binary(uint16());
       case 0xc6:
-        return this.#take(this.#uint32());
+        return binary(uint32());
       case 0xc7:
-        return this.#extension(this.#uint8());
+        return extension(uint8());
       case 0xc8:
-        return this.#extension(this.#uint16());
+        return extension(uint16());
       case 0xc9:
-        return this.#extension(this.#uint32());
+        return extension(uint32());
       case 0xca:
-        return this.#view.getFloat32(this.#skip(4));
+        return view.getFloat32(skip(4));
       case 0xcb:
-        return this.#view.getFloat64(this.#skip(8));
+        return view.getFloat64(skip(8));
       case 0xcc:
-        return this.#uint8();
+        return uint8();
       case 0xcd:
-        return this.#uint16();
+        return uint16();
       case 0xce:
-        return this.#uint32();
+        return uint32();
       case 0xcf:
-        return this.#long(false);
+        return long("Uint");
       case 0xd0:
-        return this.#view.getInt8(this.#skip(1));
+        return view.getInt8(skip(1));
       case 0xd1:
-        return this.#view.getInt16(this.#skip(2));
+        return view.getInt16(skip(2));
       case 0xd2:
-        return this.#view.getInt32(this.#skip(4));
+        return view.getInt32(skip(4));
       case 0xd3:
-        return this.#long(true);
+        return long("Int");
       case 0xd4:
       case 0xd5:
       case 0xd6:
       case 0xd7:
       case 0xd8:
-        return this.#extension(1 << (code - 0xd4));
+        return extension(1 << (code - 0xd4));
       case 0xd9:
-        return this.#string(this.#uint8());
+        return string(uint8());
       case 0xda:
-        return this.#string(this.#uint16());
+        return string(uint16());
       case 0xdb:
-        return this.#string(this.#uint32());
+        return string(uint32());
       case 0xdc:
-        return this.#array(this.#uint16());
+        return array(uint16());
       case 0xdd:
-        return this.#array(this.#uint32());
+        return array(uint32());
       case 0xde:
-        return this.#map(this.#uint16());
+        return map(uint16());
       case 0xdf:
-        return this.#map(this.#uint32());
+        return map(uint32());
       default:
         throw new Error(`Unrecognized type byte: 0x${code.toString(16)}`);
     }
   }
 
   /** Where it was, before so many bytes. */
-  #skip(length) {
-    const at = this.#at;
-    this.#at = at + length;
-    if (this.#at > this.#end) throw new RangeError("Insufficient data");
-    return at;
+  function skip(length) {
+    const start = at;
+    at += length;
+    if (at > end) throw new RangeError("Insufficient data");
+    return start;
   }
 
-  #uint8() {
-    return this.#view.getUint8(this.#skip(1));
+  function uint8() {
+    return bytes[skip(1)];
   }
 
-  #uint16() {
-    return this.#view.getUint16(this.#skip(2));
+  function uint16() {
+    return view.getUint16(skip(2));
   }
 
-  #uint32() {
-    return this.#view.getUint32(this.#skip(4));
+  function uint32() {
+    return view.getUint32(skip(4));
   }
 
-  #long(isSigned) {
-    const at = this.#skip(8);
-    const view = this.#view;
-    if (this.#options.useBigInt64) return isSigned ? view.getBigInt64(at) : view.getBigUint64(at);
-    return (isSigned ? view.getInt32(at) : view.getUint32(at)) * 2 ** 32 + view.getUint32(at + 4);
+  function long(type) {
+    const start = skip(8);
+    if (options.useBigInt64) return view[`getBig${type}64`](start);
+    return view[`get${type}32`](start) * 2 ** 32 + view.getUint32(start + 4);
   }
 
-  #take(length) {
-    const at = this.#skip(length);
-    return this.#bytes.subarray(at, at + length);
+  function exceeded(length, what, option) {
+    throw new Error(`Max length exceeded: ${what} length (${length}) > ${option} (${options[option]})`);
   }
 
-  #string(length) {
-    const at = this.#skip(length);
-    const bytes = this.#bytes;
-    if (length < 32) {
-      // Most texts are short, and ASCII.
-      let value = "";
-      let n = at;
-      for (; n < at + length; n += 1) {
-        const byte = bytes[n];
-        if (byte > 0x7f) break;
-        value += String.fromCharCode(byte);
-      }
-      if (n === at + length) return value;
+  function binary(length) {
+    if (length > options.maxBinLength) exceeded(length, "bin", "maxBinLength");
+    const start = skip(length);
+    return bytes.subarray(start, at);
+  }
+
+  function string(length) {
+    if (length > options.maxStrLength) exceeded(length, "UTF-8 byte", "maxStrLength");
+    let n = skip(length);
+    if (length > SHORT) {
+      // A mark of the byte order is part of the text.
+      platform ||= typeof TextDecoder === "function" && new TextDecoder("utf-8", { ignoreBOM: true });
+      if (platform) return platform.decode(bytes.subarray(n, at));
     }
-    return (text ??= textDecoder()).decode(bytes.subarray(at, at + length));
+    let text = "";
+    while (n < at) {
+      let code = bytes[n++];
+      if (code >= 0xc0 && code < 0xf8) {
+        // The bits of the first byte, and 6 of each that follows.
+        const more = code < 0xe0 ? 1 : code < 0xf0 ? 2 : 3;
+        code &= 0x3f >> more;
+        for (const last = n + more; n < last; n += 1) code = (code << 6) | (bytes[n] & 0x3f);
+        if (code > 0xffff) {
+          // A pair of surrogates.
+          code -= 0x10000;
+          text += String.fromCharCode(0xd800 | ((code >> 10) & 0x3ff));
+          code = 0xdc00 | (code & 0x3ff);
+        }
+      }
+      text += String.fromCharCode(code);
+    }
+    return text;
   }
 
   /** Each takes a byte at least: no more room is made than there can be values. */
-  #check(count) {
-    if (count > this.#end - this.#at) throw new RangeError("Insufficient data");
-    return count;
+  function fits(count) {
+    if (count > end - at) throw new RangeError("Insufficient data");
   }
 
-  #array(count) {
-    const values = new Array(this.#check(count));
-    for (let n = 0; n < count; n += 1) values[n] = this.#value();
+  function array(count) {
+    if (count > options.maxArrayLength) exceeded(count, "array", "maxArrayLength");
+    fits(count);
+    const values = new Array(count);
+    for (let n = 0; n < count; n += 1) values[n] = value();
     return values;
   }
 
-  #map(count) {
+  function map(count) {
+    if (count > options.maxMapLength) exceeded(count, "map", "maxMapLength");
+    fits(count);
     const values = {};
-    for (let n = this.#check(count); n > 0; n -= 1) {
-      const key = this.#key();
-      if (typeof key !== "string" && typeof key !== "number") {
-        throw new Error(`The type of key must be string or number but ${typeof key}`);
+    for (; count > 0; count -= 1) {
+      const name = key();
+      if (typeof name !== "string" && typeof name !== "number") {
+        throw new Error(`The type of key must be string or number but ${typeof name}`);
       }
-      if (key === "__proto__") throw new Error("The key __proto__ is not allowed");
-      values[key] = this.#value();
+      if (name === "__proto__") throw new Error("The key __proto__ is not allowed");
+      values[name] = value();
     }
     return values;
   }
 
-  #key() {
-    const code = this.#bytes[this.#at];
-    if (!(code > 0xa0 && code < 0xc0)) return this.#value();
+  function key() {
+    const code = bytes[at];
+    if (!(code > 0xa0 && code < 0xc0)) return value();
     const length = code & 31;
-    const start = this.#skip(length + 1) + 1;
-    const bytes = this.#bytes;
+    const start = at + 1;
     const slot = (length * 31 + bytes[start] * 7 + bytes[start + length - 1]) & 255;
     const known = KEYS[slot];
     if (known?.bytes.length === length) {
       let n = 0;
       while (n < length && known.bytes[n] === bytes[start + n]) n += 1;
-      if (n === length) return known.key;
+      if (n === length) {
+        if (length > options.maxStrLength) exceeded(length, "UTF-8 byte", "maxStrLength");
+        skip(length + 1);
+        return known.text;
+      }
     }
-    this.#at = start;
-    const key = this.#string(length);
-    KEYS[slot] = { bytes: bytes.slice(start, start + length), key };
-    return key;
+    const text = value();
+    KEYS[slot] = { bytes: bytes.slice(start, at), text };
+    return text;
   }
 
-  #extension(length) {
-    const type = this.#view.getInt8(this.#skip(1));
-    const data = this.#take(length);
-    const { extensionCodec, context } = this.#options;
-    if (extensionCodec) return extensionCodec.decode(data, type, context);
+  function extension(length) {
+    if (length > options.maxExtLength) exceeded(length, "ext", "maxExtLength");
+    const type = view.getInt8(skip(1));
+    const data = binary(length);
+    if (options.extensionCodec) return options.extensionCodec.decode(data, type, options.context);
     return type === -1 ? date(data) : new ExtData(type, data);
   }
+
+  return (source, from, to) => {
+    if (bytes !== source) {
+      bytes = source;
+      view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    }
+    at = from;
+    end = to;
+    const result = value();
+    if (at !== to) throw new RangeError(`Extra ${to - at} of ${to - from} byte(s) found at buffer[${at - from}]`);
+    return result;
+  };
 }
 
 /** A timestamp of 4, 8 or 12 bytes. */

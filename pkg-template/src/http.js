@@ -2,6 +2,7 @@
 import { LogLevel } from "./enums.js";
 import { AbortError, HttpError, TimeoutError } from "./errors.js";
 import { VERSION } from "./generated/version.js";
+import { textDecoder } from "./text.js";
 
 /** The longest message that is accepted, in bytes or characters; an answer may hold the messages around it as well. */
 export const LIMIT = 32 * 1024 * 1024;
@@ -11,7 +12,6 @@ const ANSWER_LIMIT = LIMIT + 64 * 1024;
 const REFUSAL_LIMIT = 64 * 1024;
 const TEXT_LIMIT = 1024;
 
-const REDIRECT_LIMIT = 20;
 const REDIRECTED =
   "The server answers with an HTTP redirect, which is not followed; use the final URL of the hub, and check that no login answers in its place";
 
@@ -21,7 +21,7 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 export const isNode = () => typeof process !== "undefined" && process.release?.name === "node";
 
 /** Headers, of which later ones take the place of earlier ones of the same name, whatever its case. */
-function merge(...all) {
+export function merge(...all) {
   const merged = {};
   for (const [name, value] of all.flatMap((headers) => Object.entries(headers ?? {}))) {
     for (const old of Object.keys(merged)) if (old.toLowerCase() === name.toLowerCase()) delete merged[old];
@@ -41,14 +41,8 @@ export function requestHeaders(own, token) {
   return merge(agent, own, token && { Authorization: `Bearer ${token}` });
 }
 
-/** Headers with a client's cookies for a URL behind the caller's own, which take the place of those of the same name. */
-export function withCookies(headers, cookies) {
-  const own = String(Object.entries(headers).find(([name]) => /^cookie$/i.test(name))?.[1] ?? "");
-  const nameOf = (pair) => pair.split("=")[0].trim();
-  const owned = own.split(";").map(nameOf);
-  const all = [own, ...cookies.split("; ").filter((pair) => !owned.includes(nameOf(pair)))].filter(Boolean).join("; ");
-  return all ? merge(headers, { Cookie: all }) : headers;
-}
+/** What only Node.js needs, and there alone is loaded. */
+export const nodeOnly = async () => isNode() && import("./node.js");
 
 /**
  * The answer to a request. `DefaultHttpClient` adds what the official one has not, each `undefined` where there is none: `url`
@@ -147,57 +141,34 @@ export class DefaultHttpClient extends HttpClient {
   /**
    * Sends a request and gives fetch's `Response` once its head is there, whatever its status.
    *
-   * Redirects take neither the caller's headers nor a body to another origin. A browser would take them there, and hides where
-   * it is sent: there none is followed, and the status is 0.
+   * A browser would take the caller's headers to wherever it is redirected, and hides where that is: there no redirect is
+   * followed, and the status is 0.
    */
   async open({ url, method, content, headers, withCredentials, keepalive, abortSignal }) {
-    if (isNode()) {
-      this.loading ??= import("./node.js").then(({ CookieJar }) => {
-        this.jar = new CookieJar();
-      });
-      await this.loading;
-    }
-    const ours = { "X-Requested-With": "XMLHttpRequest" };
-    headers = merge(ours, headers);
-    for (let redirects = 0; ; redirects += 1) {
-      const type = content && {
-        "Content-Type": typeof content === "string" ? "text/plain;charset=UTF-8" : "application/octet-stream",
-      };
-      const init = {
-        method,
-        headers: withCookies(merge(headers, type), this.getCookieString(url)),
-        body: content || undefined,
-        cache: "no-store",
-        credentials: withCredentials === true ? "include" : "same-origin",
-        mode: "cors",
-        redirect: "manual",
-        signal: abortSignal,
-        keepalive,
-      };
-      let response;
-      try {
-        check(url, init);
-        response = await fetch(url, init);
-      } catch (error) {
-        // Node.js tells only in the `cause` what has happened.
-        const cause = error?.cause?.message ?? error?.cause?.code;
-        if (!abortSignal?.aborted) this.logger?.log(LogLevel.Warning, `Error from HTTP request. ${error}${cause ? `: ${cause}` : ""}.`);
-        throw error;
-      }
-      if (this.jar) for (const text of response.headers.getSetCookie?.() ?? []) this.jar.keep(url, text);
-      const location = /^30[12378]$/.test(response.status) && response.headers.get("Location");
-      if (!location) return response;
-      const next = new URL(location, url);
-      const leaves = next.origin !== new URL(url).origin;
-      // A POST becomes a GET as in browsers (fetch, HTTP-redirect fetch, 4.4).
-      if (response.status === 303 || (response.status < 303 && method === "POST")) {
-        method = "GET";
-        content = undefined;
-      }
-      if (!/^https?:$/.test(next.protocol) || (leaves && content) || redirects === REDIRECT_LIMIT) return response;
-      await response.body?.cancel();
-      if (leaves) headers = ours;
-      url = next.href;
+    const type = content && {
+      "Content-Type": typeof content === "string" ? "text/plain;charset=UTF-8" : "application/octet-stream",
+    };
+    const init = {
+      method,
+      headers: merge({ "X-Requested-With": "XMLHttpRequest" }, headers, type),
+      body: content || undefined,
+      cache: "no-store",
+      credentials: withCredentials === true ? "include" : "same-origin",
+      mode: "cors",
+      redirect: "manual",
+      signal: abortSignal,
+      keepalive,
+    };
+    check(url, init);
+    const node = await nodeOnly();
+    if (node) this.jar ??= new node.CookieJar();
+    try {
+      return await (node ? node.follow(url, init, this.jar) : fetch(url, init));
+    } catch (error) {
+      // Node.js tells only in the `cause` what has happened.
+      const cause = error?.cause?.message ?? error?.cause?.code;
+      if (!abortSignal?.aborted) this.logger?.log(LogLevel.Warning, `Error from HTTP request. ${error}${cause ? `: ${cause}` : ""}.`);
+      throw error;
     }
   }
 }
@@ -250,5 +221,5 @@ async function read(response, type, limit, cuts) {
     whole.set(chunk, at);
     at += chunk.length;
   }
-  return isText ? new TextDecoder().decode(whole) : whole.buffer;
+  return isText ? textDecoder().decode(whole) : whole.buffer;
 }

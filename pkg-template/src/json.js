@@ -1,7 +1,8 @@
 // The JSON hub protocol.
 import { TransferFormat } from "./enums.js";
+import { check, checkHeaders } from "./message.js";
 
-const SEPARATOR = "\x1e";
+export const SEPARATOR = "\x1e";
 
 /** The JSON hub protocol. */
 export class JsonHubProtocol {
@@ -11,18 +12,31 @@ export class JsonHubProtocol {
 
   /** @internal Its options, for the copy of it in a worker. */
   get forWorker() {
-    return {};
+    return Object.freeze({});
   }
 
-  parseMessages(input) {
+  /** @internal One message, without its end. */
+  read(text) {
+    return JSON.parse(text);
+  }
+
+  parseMessages(input, logger) {
     if (typeof input !== "string") throw new Error("Invalid input for JSON hub protocol. Expected a string.");
     if (input === "") return [];
-    if (!input.endsWith(SEPARATOR)) throw new Error("Message is incomplete.");
+    if (input[input.length - 1] !== SEPARATOR) throw new Error("Message is incomplete.");
     // A control character cannot stand in JSON's strings, so every one of these ends a message.
-    return input.slice(0, -1).split(SEPARATOR).map((text) => JSON.parse(text));
+    const texts = input.split(SEPARATOR);
+    texts.pop();
+    const messages = [];
+    for (const text of texts) {
+      const message = this.read(text);
+      if (check(message, logger)) messages.push(message);
+    }
+    return messages;
   }
 
   writeMessage(message) {
+    checkHeaders(message.headers);
     return JSON.stringify(message) + SEPARATOR;
   }
 }

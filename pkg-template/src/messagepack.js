@@ -1,105 +1,82 @@
 // The MessagePack hub protocol.
-import { Decoder } from "./decoder.js";
-import { Encoder } from "./encoder.js";
-import { LogLevel, MessageType, TransferFormat } from "./enums.js";
+import { bytesOf, readLength } from "./bytes.js";
+import { createDecoder } from "./decoder.js";
+import { createEncoder } from "./encoder.js";
+import { MessageType, TransferFormat } from "./enums.js";
+import { checkHeaders, ignore, refuse } from "./message.js";
 
 // What a completion carries.
-const [ERROR, VOID, VALUE] = [1, 2, 3];
-
-/** The widest length that a message begins with. */
-const ROOM = 5;
+const ERROR = 1;
+const VOID = 2;
+const VALUE = 3;
 
 /** The MessagePack hub protocol. */
 export class MessagePackHubProtocol {
   name = "messagepack";
   version = 2;
   transferFormat = TransferFormat.Binary;
-  #options;
-  #encoder;
 
-  constructor(options = {}) {
-    this.#options = options;
-    this.#encoder = new Encoder(options);
+  constructor(options) {
+    this.options = options ?? {};
+    // Functions, since what a `Proxy` hands out of its object may be a `Proxy` again, and slow.
+    this.decode = createDecoder(this.options);
+    this.encode = createEncoder(this.options);
   }
 
-  /** @internal Its options, for the copy of it in a worker. Functions cannot go there. */
+  /** @internal Its options, for the copy of it in a worker. Functions cannot go there, nor what Vue would make of this. */
   get forWorker() {
-    const { extensionCodec, context, ...options } = this.#options;
-    return extensionCodec ? undefined : options;
+    const { extensionCodec, context, ...options } = this.options;
+    return extensionCodec ? undefined : Object.freeze(options);
   }
 
   parseMessages(input, logger) {
-    if (!(input instanceof ArrayBuffer || ArrayBuffer.isView(input))) {
-      throw new Error("Invalid input for MessagePack hub protocol. Expected an ArrayBuffer.");
-    }
-    const bytes = input instanceof ArrayBuffer ? new Uint8Array(input) : input;
-    const decoder = new Decoder(bytes, this.#options);
+    const bytes = bytesOf(input);
+    if (!bytes) throw new Error("Invalid input for MessagePack hub protocol. Expected an ArrayBuffer.");
     const messages = [];
     let at = 0;
     while (at < bytes.length) {
-      const [length, width] = readLength(bytes, at);
-      at += width;
-      if (at + length > bytes.length) throw new Error("Incomplete message.");
-      const message = read(decoder.decode(at, at + length));
+      const [length, start] = readLength(bytes, at);
+      if (!start) throw new Error("Cannot read message size.");
+      at = start + length;
+      if (at > bytes.length) throw new Error("Incomplete message.");
+      if (length === 0) throw new Error("Invalid payload.");
+      const message = read(this.decode(bytes, start, at), logger);
       if (message) messages.push(message);
-      else logger?.log(LogLevel.Information, "A message of an unknown type was ignored.");
-      at += length;
     }
     return messages;
   }
 
   writeMessage(message) {
-    const encoder = this.#encoder;
-    encoder.begin(ROOM);
+    checkHeaders(message.headers || null);
     const elements = list(message);
-    encoder.array(elements.length);
-    for (const element of elements) encoder.value(element, 2);
-    // The length comes first and is known last.
-    const prefix = [];
-    let rest = encoder.length - ROOM;
-    do {
-      prefix.push((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
-      rest >>>= 7;
-    } while (rest > 0);
-    const start = ROOM - prefix.length;
-    encoder.put(start, prefix);
-    return encoder.written(start).slice().buffer;
+    // The last of an item's four is its value; an error or result is a fifth.
+    return this.encode(elements, message.type === MessageType.StreamItem ? 3 : 4);
   }
-}
-
-function readLength(bytes, at) {
-  let length = 0;
-  for (let width = 0; width < ROOM; width += 1) {
-    const byte = bytes[at + width];
-    if (byte === undefined) throw new Error("Cannot read message size.");
-    length += (byte & 0x7f) * 2 ** (7 * width);
-    if (byte < 0x80) return [length, width + 1];
-  }
-  throw new Error("Messages bigger than 2GB are not supported.");
 }
 
 /** The message that is the elements of an array; undefined when nothing is known of its type. */
-function read(elements) {
+function read(elements, logger) {
   if (!Array.isArray(elements) || elements.length === 0) throw new Error("Invalid payload.");
+  const [type, headers, invocationId] = elements;
   const need = (count) => {
-    if (elements.length < count) throw new Error("Invalid payload: too few elements.");
+    // Only messages with headers have three elements and more.
+    if (count > 2) checkHeaders(elements.length > 1 ? headers : "");
+    if (elements.length < count) refuse(type);
   };
-  const type = elements[0];
   switch (type) {
     case MessageType.Invocation:
     case MessageType.StreamInvocation: {
       need(5);
-      const [, headers, invocationId, target, args] = elements;
-      return { type, headers, target, arguments: args, streamIds: [], ...(invocationId && { invocationId }) };
+      const message = { type, headers, target: elements[3], arguments: elements[4], streamIds: [] };
+      if (invocationId) message.invocationId = invocationId;
+      return message;
     }
-    case MessageType.StreamItem: {
+    case MessageType.StreamItem:
       need(4);
-      const [, headers, invocationId, item] = elements;
-      return { type, headers, invocationId, item };
-    }
+      return { type, headers, invocationId, item: elements[3] };
     case MessageType.Completion: {
       need(4);
-      const [, headers, invocationId, kind, value] = elements;
+      const [, , , kind, value] = elements;
       if (kind !== VOID) need(5);
       return {
         type,
@@ -111,42 +88,50 @@ function read(elements) {
     }
     case MessageType.CancelInvocation:
       need(3);
-      return { type, headers: elements[1], invocationId: elements[2] };
+      return { type, headers, invocationId };
     case MessageType.Ping:
       return { type };
     case MessageType.Close:
       need(2);
-      return { type, error: elements[1], allowReconnect: elements[2] };
+      return { type, error: headers, allowReconnect: invocationId };
     case MessageType.Ack:
     case MessageType.Sequence:
-      need(2);
-      return { type, sequenceId: Number(elements[1]) };
+      // An integer of 64 bits may have been read as a BigInt.
+      return { type, sequenceId: typeof headers === "bigint" ? Number(headers) : headers };
     default:
-      return undefined;
+      return ignore(type, logger);
   }
 }
 
 /** The elements of the array that a message is. */
-function list({ type, headers = {}, invocationId = null, target, streamIds, item, error, result, sequenceId, ...rest }) {
+function list(message) {
+  const { type, invocationId, error, result, streamIds } = message;
+  // A call that nobody answers has no id; no other message may go without.
+  const id = type === MessageType.Invocation ? invocationId || null : invocationId;
+  const start = [type, message.headers || {}, id];
   switch (type) {
     case MessageType.Invocation:
     case MessageType.StreamInvocation:
-      return [type, headers, invocationId, target, rest.arguments, ...(streamIds ? [streamIds] : [])];
+      start.push(message.target, message.arguments);
+      if (streamIds) start.push(streamIds);
+      return start;
     case MessageType.StreamItem:
-      return [type, headers, invocationId, item];
+      start.push(message.item);
+      return start;
     case MessageType.Completion:
-      if (error) return [type, headers, invocationId, ERROR, error];
-      if (result !== undefined) return [type, headers, invocationId, VALUE, result];
-      return [type, headers, invocationId, VOID];
+      if (error) start.push(ERROR, error);
+      else if (result !== undefined) start.push(VALUE, result);
+      else start.push(VOID);
+      return start;
     case MessageType.CancelInvocation:
-      return [type, headers, invocationId];
+      return start;
     case MessageType.Ping:
       return [type];
     case MessageType.Close:
-      return [type, error ?? null, rest.allowReconnect ?? false];
+      return message.allowReconnect === undefined ? [type, error] : [type, error, message.allowReconnect];
     case MessageType.Ack:
     case MessageType.Sequence:
-      return [type, sequenceId];
+      return [type, message.sequenceId];
     default:
       throw new Error("Invalid message type.");
   }

@@ -1,5 +1,6 @@
-// What only Node.js needs: a jar for cookies, which browsers keep themselves, and a WebSocket for its version 20. It is loaded
-// by `import()`, so that an application for browsers does not load it.
+// What only Node.js needs: a jar for cookies, which browsers keep themselves, redirects, which they do not show, and a WebSocket
+// for its version 20. It is loaded by `import()`, so that an application for browsers does not load it.
+import { merge } from "./http.js";
 
 /** The limits of the crate's jar: the bytes of one cookie (RFC 6265, 6.1), and the numbers of .NET's `CookieContainer`. */
 const LENGTH_LIMIT = 4096;
@@ -70,6 +71,40 @@ export class CookieJar {
     // Those with longer paths come first (5.4).
     kept.sort((a, b) => b.path.length - a.path.length);
     return kept.map(({ name, value }) => `${name}=${value}`).join("; ");
+  }
+}
+
+/** Headers with cookies behind the caller's own, which take the place of those of the same name. */
+export function withCookies(headers, cookies) {
+  const own = String(Object.entries(headers).find(([name]) => /^cookie$/i.test(name))?.[1] ?? "");
+  const nameOf = (pair) => pair.split("=")[0].trim();
+  const owned = own.split(";").map(nameOf);
+  const all = [own, ...cookies.split("; ").filter((pair) => !owned.includes(nameOf(pair)))].filter(Boolean).join("; ");
+  return all ? merge(headers, { Cookie: all }) : headers;
+}
+
+const REDIRECT_LIMIT = 20;
+
+/** `fetch` with the cookies of a jar. Redirects take neither the caller's headers nor a body to another origin. */
+export async function follow(url, { headers, ...init }, jar) {
+  for (let redirects = 0; ; redirects += 1) {
+    const response = await fetch(url, { ...init, headers: withCookies(headers, jar.header(url)) });
+    for (const text of response.headers?.getSetCookie?.() ?? []) jar.keep(url, text);
+    const { status } = response;
+    const location = /^30[12378]$/.test(status) && response.headers.get("Location");
+    if (!location || !URL.canParse(location, url)) return response;
+    const next = new URL(location, url);
+    const leaves = next.origin !== new URL(url).origin;
+    // As in browsers (fetch, HTTP-redirect fetch, 4.4).
+    if (status === 303 || (status < 303 && init.method === "POST")) {
+      init = { ...init, method: "GET", body: undefined };
+      headers = merge(headers);
+      delete headers["Content-Type"];
+    }
+    if (!/^https?:$/.test(next.protocol) || (leaves && init.body) || redirects === REDIRECT_LIMIT) return response;
+    await response.body?.cancel();
+    if (leaves) headers = { "X-Requested-With": "XMLHttpRequest" };
+    url = next.href;
   }
 }
 

@@ -53,7 +53,7 @@ const OPTIONS = {
   accessTokenFactory: (factory, name) => tokens(aFunction(factory, name)),
   EventSource: aConstructor,
   headers: (headers) => (texts(headers), headers),
-  httpClient: method("send", "an object with a method 'send'"),
+  httpClient: (client, name) => whole(method("send", "an object with a method 'send'")(client, name)),
   // One that is null is none, on purpose.
   logger: (logger) => (logger === null ? NullLogger.instance : createLogger(logger)),
   logMessageContent: aTruth,
@@ -77,6 +77,14 @@ export function httpOptions(given) {
   }
   const unknown = Object.keys(given).filter((name) => !(name in OPTIONS) && given[name] != null);
   return [options, unknown];
+}
+
+/** A client with every method: of those that tests and libraries make, the official client needs only `send`. */
+function whole(client) {
+  const by = (method) => (url, options) => client.send({ ...options, method, url });
+  if (["get", "post", "delete", "getCookieString"].every((name) => typeof client[name] === "function")) return client;
+  const getCookieString = (url) => client.getCookieString?.(url) ?? "";
+  return { send: (request) => client.send(request), get: by("GET"), post: by("POST"), delete: by("DELETE"), getCookieString };
 }
 
 function transport(value, name) {
@@ -143,8 +151,9 @@ export function absolute(given) {
   if (typeof url !== "string") throw refused("url", given, "a text");
   if (url.trim() === "") throw invalid("The 'url' argument should not be empty.");
   try {
-    const { href, protocol } = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
-    if (protocol === "http:" || protocol === "https:") return /^https?:\/\//i.test(url) ? url : href;
+    const { href } = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
+    if (/^https?:/.test(href)) return /^https?:\/\//i.test(url) ? url : href;
+    if (/^wss?:/.test(href)) return href.replace("ws", "http");
   } catch {
     // Said below.
   }

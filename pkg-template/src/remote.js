@@ -151,6 +151,10 @@ class RemoteConnection {
     this.#post("setUrl", url);
   }
 
+  setLimits(keepAliveInterval, serverTimeout) {
+    this.#post("setLimits", keepAliveInterval, serverTimeout);
+  }
+
   send(id, message, uploads) {
     return this.#ask("send", id, message, uploads);
   }

@@ -2,7 +2,8 @@
 // `Transport`.
 import { LogLevel, TransferFormat } from "./enums.js";
 import { AbortError, HttpError } from "./errors.js";
-import { DefaultHttpClient, isNode, LIMIT, requestHeaders, withCookies } from "./http.js";
+import { DefaultHttpClient, LIMIT, nodeOnly, requestHeaders } from "./http.js";
+import { textDecoder } from "./text.js";
 
 /** A poll that nothing answers for so long is given up for a new one. Servers answer after 90 s at the latest. */
 const POLL_TIMEOUT = 110_000;
@@ -29,7 +30,7 @@ function detail(data, includesContent) {
   const length = isText ? data.length : data.byteLength;
   let text = `${isText ? "String" : "Binary"} data of length ${length}`;
   if (includesContent) {
-    const bytes = () => Array.from(new Uint8Array(data.buffer ?? data), (byte) => `0x${byte.toString(16).padStart(2, "0")}`);
+    const bytes = () => Array.from(data.buffer ? data : new Uint8Array(data), (byte) => `0x${byte.toString(16).padStart(2, "0")}`);
     text += `. Content: '${isText ? data : bytes().join(" ")}'`;
   }
   return `${text}.`;
@@ -72,9 +73,10 @@ class Transport {
     this.onreceive?.(data);
   }
 
-  /** The cookies that Node.js has to be given where it is not the HTTP client that sends them. */
-  cookies(headers, url) {
-    return isNode() ? withCookies(headers, this.io.httpClient.getCookieString(url)) : headers;
+  /** The headers of a request; in Node.js with the cookies of the HTTP client, which does not send it. */
+  headers(node, url, token) {
+    const headers = requestHeaders(this.io.headers, token);
+    return node ? node.withCookies(headers, this.io.httpClient.getCookieString(url)) : headers;
   }
 }
 
@@ -84,21 +86,18 @@ export class WebSocketTransport extends Transport {
   async connect(url) {
     this.log("Connecting.");
     this.isStopped = false;
-    const Socket = this.io.WebSocket ?? globalThis.WebSocket ?? (await this.installed());
+    const node = await nodeOnly();
+    const Socket = this.io.WebSocket ?? globalThis.WebSocket ?? (await (node && node.installedWebSocket()));
+    if (!Socket) throw new Error("'WebSocket' is not supported in your environment.");
     await authorized(this.io, async (token) => {
       if (this.isStopped) throw new AbortError();
-      await this.open(Socket, url.replace(/^http/i, "ws"), token);
+      await this.open(Socket, url.replace(/^http/i, "ws"), token, node);
     });
   }
 
-  async installed() {
-    if (!isNode()) throw new Error("'WebSocket' is not supported in your environment.");
-    return (await import("./node.js")).installedWebSocket();
-  }
-
-  create(Socket, url, token) {
-    if (isNode()) {
-      const headers = this.cookies(requestHeaders(this.io.headers, token), url);
+  create(Socket, url, token, node) {
+    if (node) {
+      const headers = this.headers(node, url, token);
       // An application's own is called as the official client does. That of Node.js takes the headers in the second place, as
       // `ws` does; that of jsdom refuses them.
       if (this.io.WebSocket && this.io.WebSocket !== globalThis.WebSocket) return new Socket(url, undefined, { headers });
@@ -111,11 +110,11 @@ export class WebSocketTransport extends Transport {
     return new Socket(withToken(url, token));
   }
 
-  open(Socket, url, token) {
+  open(Socket, url, token, node) {
     return new Promise((resolve, reject) => {
       let socket;
       try {
-        socket = this.create(Socket, url, token);
+        socket = this.create(Socket, url, token, node);
       } catch {
         // The browser's own text names the whole URL with its token.
         reject(new Error("The WebSocket cannot be opened: the URL or a header is not valid, or the URL is http and the page's is https."));
@@ -351,12 +350,13 @@ export class ServerSentEventsTransport extends HttpTransport {
   }
 
   async openStream(url, abortSignal) {
-    const { httpClient, headers, withCredentials, logger } = this.io;
+    const { httpClient, withCredentials, logger } = this.io;
     // An application's HTTP client reads whole answers only.
     const client = httpClient.open ? httpClient : new DefaultHttpClient(logger);
+    const node = await nodeOnly();
     const { response } = await authorized(this.io, async (token) => {
-      const all = this.cookies({ ...requestHeaders(headers, token), Accept: "text/event-stream" }, url);
-      const answer = await client.open({ method: "GET", url, headers: all, withCredentials, abortSignal });
+      const headers = { ...this.headers(node, url, token), Accept: "text/event-stream" };
+      const answer = await client.open({ method: "GET", url, headers, withCredentials, abortSignal });
       return { statusCode: answer.status, response: answer };
     });
     const { status } = response;
@@ -371,7 +371,7 @@ export class ServerSentEventsTransport extends HttpTransport {
   }
 
   async readStream(reader, signal) {
-    const decoder = new TextDecoder();
+    const decoder = textDecoder();
     const feed = eventReader();
     for (;;) {
       const { done, value } = await reader.read();
@@ -389,34 +389,30 @@ export class ServerSentEventsTransport extends HttpTransport {
 
   /** As the official client does. */
   async openSource(url, signal) {
-    const { EventSource, headers, withCredentials, authorization } = this.io;
+    const { EventSource, withCredentials, authorization } = this.io;
     const token = await authorization.token();
-    const options = isNode() ? { headers: this.cookies(requestHeaders(headers), url) } : {};
-    await new Promise((resolve, reject) => {
-      const source = new EventSource(withToken(url, token), { withCredentials, ...options });
-      const close = () => source.close();
-      signal.addEventListener("abort", () => {
-        close();
-        reject(new AbortError());
-      });
-      source.onopen = resolve;
-      source.onerror = () => {
-        close();
-        reject(new Error(NO_EVENTS));
+    const node = await nodeOnly();
+    const options = node && { headers: this.headers(node, url) };
+    if (signal.aborted) return;
+    const source = new EventSource(withToken(url, token), { withCredentials, ...options });
+    const ended = new Promise((end, fail) => {
+      source.onmessage = ({ data }) => {
+        try {
+          this.received(data);
+        } catch (error) {
+          fail(error);
+        }
       };
-      this.receive = () =>
-        new Promise((end, fail) => {
-          signal.addEventListener("abort", end);
-          source.onerror = end;
-          source.onmessage = ({ data }) => {
-            try {
-              this.received(data);
-            } catch (error) {
-              fail(error);
-            }
-          };
-        });
+      // It would try again by itself.
+      source.onerror = () => end();
+      signal.addEventListener("abort", () => end());
+    }).finally(() => source.close());
+    ended.catch(ignore);
+    this.receive = () => ended;
+    const opened = new Promise((resolve) => {
+      source.onopen = () => resolve(true);
     });
+    if (!(await Promise.race([opened, ended]))) throw new Error(NO_EVENTS);
   }
 }
 

@@ -1,41 +1,48 @@
-// Between the module, which carries messages, and a hub protocol, which reads and writes them.
+// Between a connection, which carries messages, and a hub protocol, which reads and writes them.
+import { bytesOf, readLength } from "./bytes.js";
 import { LogLevel, MessageType, TransferFormat } from "./enums.js";
+import { SEPARATOR } from "./json.js";
 import { check } from "./message.js";
-import { textDecoder } from "./text.js";
 
-/** The largest message that is accepted, as in the module. */
+/** The largest message that is accepted, as in the module: bytes, or units of a text. */
 const LIMIT = 32 * 1024 * 1024;
 
-const SEPARATOR = "\x1e";
+/** So many pieces of a text wait side by side. */
+const PIECES = 1024;
 
-/** The hub protocol of one connection. */
+/** The hub protocol of one connection. Nothing in it is private, so that it works behind a `Proxy`. */
 export class Wire {
-  #protocol;
-  #logger;
-  #logsContent;
-  /** Why what was received could not be read. */
-  failure;
   /** How long the messages are, on the average, that were read last. */
   messageLength = 0;
 
   constructor(protocol, logger, logsContent) {
-    this.#protocol = protocol;
-    this.#logger = logger;
-    this.#logsContent = logsContent;
+    this.protocol = protocol;
+    this.logger = logger;
+    this.logsContent = logsContent;
+    /** Why what was received could not be read. */
+    this.failure = undefined;
   }
 
   get isBinary() {
-    return this.#protocol.transferFormat === TransferFormat.Binary;
+    return this.protocol.transferFormat === TransferFormat.Binary;
   }
 
-  /** A message as the module sends it. Throws when something in it cannot be written. */
+  /** A message as the connection sends it. Throws when something in it cannot be written. */
   write(message) {
-    const written = this.#protocol.writeMessage(message);
-    this.#logContent("Sending", written);
-    return written instanceof ArrayBuffer ? new Uint8Array(written) : written;
+    const { protocol, isBinary } = this;
+    let written = protocol.writeMessage(message);
+    if (typeof written !== "string") {
+      written = bytesOf(written);
+      if (written && !isBinary) written = textOf(written);
+    }
+    if (!written || (typeof written === "string") === isBinary) {
+      throw new Error(`The hub protocol '${protocol.name}' has not written what its transfer format is.`);
+    }
+    this.logContent("Sending", written);
+    return written;
   }
 
-  /** Messages that the module makes up itself. */
+  /** Messages that the connection makes up itself. */
   writeOwn(type, invocationId, error, sequenceId) {
     if (type === MessageType.Ping) return this.write({ type });
     if (type >= MessageType.Ack) return this.write({ type, sequenceId });
@@ -43,39 +50,40 @@ export class Wire {
     return this.write({ type, invocationId, error });
   }
 
-  #logContent(what, data) {
-    if (!this.#logsContent) return;
-    const content = typeof data === "string" ? data : [...new Uint8Array(data)].map((byte) => `0x${byte.toString(16)}`).join(" ");
-    this.#logger.log(LogLevel.Trace, `${what}: ${content}`);
+  logContent(what, data) {
+    if (!this.logsContent) return;
+    const content = typeof data === "string" ? data : Array.from(data, (byte) => `0x${byte.toString(16)}`).join(" ");
+    this.logger.log(LogLevel.Trace, `${what}: ${content}`);
   }
 
   join(messages) {
-    return this.isBinary ? concat(messages) : messages.join("");
+    if (!this.isBinary) return messages.join("");
+    const whole = new Uint8Array(messages.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const message of messages) {
+      whole.set(message, at);
+      at += message.length;
+    }
+    return whole;
   }
 
   /** What reads the frames of one socket, which may end anywhere in a message. */
   reader() {
-    const cut = this.isBinary ? cutBinary : cutText;
-    // Some servers send JSON in binary frames, which may end within a character.
-    const decoder = textDecoder({ fatal: true });
-    let rest;
+    const { protocol, logger } = this;
+    // Others have framing of their own, and get frames as they come.
+    let cut = (frame) => frame;
+    if (protocol.name === "json") cut = cutText();
+    if (protocol.name === "messagepack") cut = cutBinary();
     return {
       read: (frame) => {
         try {
-          this.#logContent("Received", frame);
-          if (!this.isBinary && typeof frame !== "string") {
-            frame = decoder.decode(frame, { stream: true });
-            // Another protocol, whose end need not be waited for.
-            if (!rest && frame && this.#protocol.name === "json" && !/^[{ \t\r\n\x1e]/.test(frame)) {
-              throw new Error("A binary frame for a text protocol.");
-            }
-          }
-          let whole;
-          [whole, rest] = cut(rest, frame);
-          if (rest?.length > LIMIT) throw new Error(`A message of more than ${LIMIT} bytes.`);
-          const messages = whole ? this.#protocol.parseMessages(whole, this.#logger) : [];
-          messages.forEach(check);
-          this.messageLength = frame.length / messages.length;
+          if (typeof frame !== "string") frame = bytesOf(frame);
+          this.logContent("Received", frame);
+          const whole = frame.length > 0 ? cut(frame) : frame;
+          if (!whole.length) return [];
+          const messages = protocol.parseMessages(typeof whole === "string" ? whole : bufferOf(whole), logger);
+          for (const message of messages) check(message);
+          this.messageLength = whole.length / (messages.length || 1);
           return messages;
         } catch (error) {
           this.failure = error;
@@ -86,48 +94,112 @@ export class Wire {
   }
 }
 
-function cutText(rest, frame) {
-  const text = rest ? rest + frame : frame;
-  const end = text.lastIndexOf(SEPARATOR) + 1;
-  return end === text.length ? [text] : [text.slice(0, end), text.slice(end)];
+/** A text of UTF-8. Throws when it is something else. */
+function textOf(bytes) {
+  if (typeof TextDecoder === "function") return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  return decodeURIComponent(Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, "0")}`).join(""));
 }
 
-function cutBinary(rest, frame) {
-  if (typeof frame === "string") throw new Error("A text frame for a binary protocol.");
-  const bytes = rest ? concat([rest, frame]) : frame;
-  let end = 0;
-  for (;;) {
-    const next = endOf(bytes, end);
-    // Also when the length itself is not whole.
-    if (!(next <= bytes.length)) break;
-    end = next;
-  }
-  const { buffer, byteOffset } = bytes;
-  const whole = end === buffer.byteLength ? buffer : buffer.slice(byteOffset, byteOffset + end);
-  return [end > 0 && whole, end < bytes.length ? bytes.subarray(end) : undefined];
+/** Exactly these bytes, without a copy if it can be. */
+function bufferOf({ buffer, byteOffset, byteLength }) {
+  return byteLength === buffer.byteLength ? buffer : buffer.slice(byteOffset, byteOffset + byteLength);
 }
 
-/** Where the message ends that begins here with its length. */
-function endOf(bytes, start) {
-  let length = 0;
-  for (let n = 0; n < 5; n += 1) {
-    const byte = bytes[start + n];
-    if (byte === undefined) return undefined;
-    length += (byte & 0x7f) * 2 ** (7 * n);
-    if (byte < 0x80) {
-      if (length > LIMIT) break;
-      return start + n + 1 + length;
+function limit(length) {
+  if (length > LIMIT) throw new Error(`A message of more than ${LIMIT} bytes.`);
+}
+
+/** Bytes that wait for more. Each is copied a few times at most, however many the pieces are. */
+class Rest {
+  bytes = new Uint8Array();
+  length = 0;
+
+  add(more) {
+    const { bytes, length } = this;
+    this.length += more.length;
+    if (this.length > bytes.length) {
+      this.bytes = new Uint8Array(Math.max(length * 2, this.length));
+      this.bytes.set(bytes);
     }
+    this.bytes.set(more, length);
   }
-  throw new Error(`A message of more than ${LIMIT} bytes.`);
+
+  take() {
+    const whole = this.bytes.subarray(0, this.length);
+    this.bytes = new Uint8Array();
+    this.length = 0;
+    return whole;
+  }
 }
 
-function concat(parts) {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
+/** Cuts binary messages, which begin with their lengths: returns those that are whole, and keeps the rest. */
+function cutBinary() {
+  const rest = new Rest();
+  // How long the first message of the rest is, once that is known.
+  let wanted = 0;
+  return (frame) => {
+    if (typeof frame === "string") throw new Error("A text frame for a binary protocol.");
+    let bytes = frame;
+    if (rest.length > 0) {
+      rest.add(frame);
+      if (rest.length < wanted) return [];
+      bytes = rest.take();
+    }
+    for (let end = 0; ; end += wanted) {
+      const [length, start] = readLength(bytes, end);
+      limit(length);
+      wanted = start && start + length - end;
+      if (end + wanted <= bytes.length) continue;
+      if (end < bytes.length) rest.add(bytes.subarray(end));
+      return end < bytes.length ? bytes.subarray(0, end) : bytes;
+    }
+  };
+}
+
+/** Cuts texts that end with separators, and that some servers send in binary frames. */
+function cutText() {
+  const rest = new Rest();
+  let pieces = [];
+  let small = 0;
+  let length = 0;
+
+  function text(frame) {
+    const end = frame.lastIndexOf(SEPARATOR) + 1;
+    let whole = "";
+    if (end > 0) {
+      whole = pieces.join("") + frame.slice(0, end);
+      if (whole.length > LIMIT) whole.split(SEPARATOR).forEach((message) => limit(message.length));
+      pieces = [];
+      small = 0;
+      length = 0;
+    }
+    if (end < frame.length) {
+      pieces.push(frame.slice(end));
+      length += frame.length - end;
+      limit(length);
+      small += 1;
+      // Frames of a few characters would take much more room than those.
+      if (small === PIECES) {
+        pieces.push(pieces.splice(-PIECES).join(""));
+        small = 0;
+      }
+    }
+    return whole;
   }
-  return whole;
+
+  return (frame) => {
+    if (typeof frame === "string") return text(rest.length > 0 ? textOf(rest.take()) + frame : frame);
+    // Another protocol, whose end need not be waited for.
+    if (length + rest.length === 0 && !/[{ \t\r\n\x1e]/.test(String.fromCharCode(frame[0]))) {
+      throw new Error("A binary frame for a text protocol.");
+    }
+    // No character has this byte within it.
+    const end = frame.lastIndexOf(0x1e) + 1;
+    rest.add(end > 0 ? frame.subarray(0, end) : frame);
+    limit(rest.length);
+    if (end === 0) return "";
+    const whole = textOf(rest.take());
+    if (end < frame.length) rest.add(frame.subarray(end));
+    return text(whole);
+  };
 }

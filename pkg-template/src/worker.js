@@ -15,12 +15,10 @@ const TEXT = Symbol("text");
 
 /** The JSON protocol; its messages remember how they were written, so that the page can read them from that. */
 class RememberingJson extends JsonHubProtocol {
-  parseMessages(input) {
-    const texts = input.split("\x1e");
-    return super.parseMessages(input).map((message, n) => {
-      if (message !== null && typeof message === "object") message[TEXT] = texts[n];
-      return message;
-    });
+  read(text) {
+    const message = super.read(text);
+    if (message !== null && typeof message === "object") message[TEXT] = text;
+    return message;
   }
 }
 
@@ -182,6 +180,10 @@ class Hosted {
 
   setUrl(url) {
     this.inner.setUrl(url);
+  }
+
+  setLimits(keepAliveInterval, serverTimeout) {
+    this.inner.setLimits(keepAliveInterval, serverTimeout);
   }
 
   send(question, id, message, uploads) {

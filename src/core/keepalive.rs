@@ -59,6 +59,12 @@ impl KeepAlive {
         self.timeout
     }
 
+    /// Other limits hold, from what is sent and received next.
+    pub fn set_limits(&mut self, interval: Duration, timeout: Duration) {
+        self.interval = interval.max(SHORTEST_INTERVAL);
+        self.timeout = timeout;
+    }
+
     /// Something was sent.
     pub fn handle_sent(&mut self, now: Moment) {
         self.next_ping = now + self.interval;
@@ -106,6 +112,18 @@ mod tests {
     use crate::core::moment::at;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn other_limits_hold_from_the_next_message_on() {
+        let mut timers = KeepAlive::new(Moment::ZERO, 15 * SECOND, 30 * SECOND);
+        timers.set_limits(2 * SECOND, 5 * SECOND);
+        assert_eq!(timers.poll_timeout(), at(15));
+        timers.handle_sent(at(1));
+        assert_eq!(timers.poll_timeout(), at(3));
+        timers.handle_received(at(1));
+        timers.handle_sent(at(5));
+        assert_eq!(timers.handle_timeout(at(6)), Some(Due::PeerTimeout));
+    }
 
     #[test]
     fn pings_follow_silence_and_the_end_follows_the_peers() {

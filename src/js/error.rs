@@ -5,6 +5,7 @@
 //! module.
 
 use super::list::List;
+use crate::core::ProtocolError;
 use crate::core::client::{ConnectionError, TransportError};
 use crate::core::negotiate::{NegotiateError, SkipReason, SkippedTransport, Transport, Transports};
 use crate::core::refresh::RefreshError;
@@ -116,7 +117,7 @@ pub(super) fn connection_error(error: &ConnectionError) -> List {
             list.text("Server returned handshake error: ");
             list.text(reason);
         }
-        ConnectionError::Protocol(_) => list.text("The server broke the hub protocol."),
+        ConnectionError::Protocol(error) => list.text(protocol_text(error)),
         ConnectionError::ServerClosed { error: Some(reason), .. } => {
             list.text("Server returned an error on close: ");
             list.text(reason);
@@ -220,37 +221,56 @@ fn tell_negotiate(list: &List, error: &NegotiateError) {
     }
 }
 
-/// With an inner error for each transport: its type, the number of the transport, and the parts of its text.
+/// Messages are read in JavaScript, which knows what was wrong with one: only the handshake is JSON here.
+fn protocol_text(error: &ProtocolError) -> &'static str {
+    match error {
+        ProtocolError::NotAHandshake => {
+            "Error parsing handshake response: Error: Expected a handshake response from the server."
+        }
+        ProtocolError::Sequence { .. } => "Sequence ID greater than amount of messages we've received.",
+        ProtocolError::Message(_) => "The server broke the hub protocol.",
+        _ => "Error parsing handshake response: Error: It is not JSON.",
+    }
+}
+
 fn tell_skipped(list: &List, skipped: &[SkippedTransport]) {
     if skipped.is_empty() {
         list.optional(None);
         list.text("None of the transports supported by the client are supported by the server.");
         return;
     }
-    let inner = List::new();
-    list.list(&inner);
+    list.list(&skipped_transports(skipped));
     list.text("Unable to connect to the server with any of the available transports.");
     for SkippedTransport { transport, reason } in skipped {
+        if !matches!(reason, SkipReason::Failed(_)) {
+            list.text(" ");
+            list.text(transport);
+            list.text(" failed:");
+        }
+        list.text(" ");
+        list.text(ERROR);
+        tell_reason(list, transport, reason);
+    }
+}
+
+/// For each transport the type of the official client's error, the number of the transport, and the parts of why it was
+/// not taken.
+pub(super) fn skipped_transports(skipped: &[SkippedTransport]) -> List {
+    let list = List::new();
+    for SkippedTransport { transport, reason } in skipped {
         let number = Transport::from_name(transport).map(|transport| Transports::from(transport).mask());
-        let failed = List::new();
-        failed.text(match reason {
+        let skipped = List::new();
+        skipped.text(match reason {
             SkipReason::Unknown | SkipReason::Format(_) => "",
             SkipReason::Disabled => "DisabledTransportError",
             SkipReason::Environment => "UnsupportedTransportError",
             SkipReason::Failed(_) => "FailedToStartTransportError",
         });
-        failed.number(number.unwrap_or_default().into());
-        inner.list(&failed);
-        list.text(" ");
-        if !matches!(reason, SkipReason::Failed(_)) {
-            list.text(transport);
-            list.text(" failed: ");
-        }
-        list.text(ERROR);
-        for list in [list, &failed] {
-            tell_reason(list, transport, reason);
-        }
+        skipped.number(number.unwrap_or_default().into());
+        tell_reason(&skipped, transport, reason);
+        list.list(&skipped);
     }
+    list
 }
 
 fn tell_reason(list: &List, transport: &str, reason: &SkipReason) {

@@ -11,7 +11,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::codec::{JsCodec, Writer, Written};
-use super::error::{connection_error, js_error, refresh_error};
+use super::error::{connection_error, js_error, refresh_error, skipped_transports};
 use super::list::List;
 use crate::core::client::{
     ClientMachine, ClientOptions, ConnectionError, Effect, Load, Renewal, RetryContext, Transmit,
@@ -135,16 +135,22 @@ impl Machine {
             9 => machine.handle_refresh(now, duration(number), Ok((other as u16, text.as_bytes()))),
             10 => drop(machine.cancel(number as u64)),
             11 => machine.end_upload(number as u64, Some(text).filter(|_| other != 0.0)),
-            12 => machine.handle_negotiate(now, Err(failure())),
-            13 => machine.handle_refresh(now, Duration::ZERO, Err(failure())),
-            14 => machine.handle_open(now, Err(failure())),
+            12 => machine.set_limits(duration(number), duration(other)),
+            13 => machine.handle_negotiate(now, Err(failure())),
+            14 => machine.handle_refresh(now, Duration::ZERO, Err(failure())),
+            15 => machine.handle_open(now, Err(failure())),
             _ => machine.handle_transport_closed(now, failure()),
         }
     }
 
     /// The next thing to do: its number and details, or nothing.
     pub fn poll(&mut self) -> Option<List> {
-        self.machine.poll_effect().map(|effect| told(&effect))
+        let effect = self.machine.poll_effect()?;
+        let told = told(&effect);
+        if matches!(effect, Effect::Open { .. }) {
+            told.list(&skipped_transports(self.machine.skipped()));
+        }
+        Some(told)
     }
 
     /// What to send next: nothing, the handshake, a message, or a list of messages.

@@ -36,6 +36,8 @@ async function compileText(name, text) {
 
 test("types: everything can be used", async () => assert.equal(await compile("surface.ts"), ""), { seconds: 60 });
 
+test("types: the mock hub", async () => assert.equal(await compile("testing.ts"), ""), { seconds: 60 });
+
 test("types: an application of the official package compiles with its import changed", async () => {
   assert.equal(await compile("migration.ts"), "");
   const moved = await compile("migration.ts", (text) => text.replace('from "@microsoft/signalr"', 'from "hubwire"'));

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { run, test } from "../harness.mjs";
+import { frameworks } from "./frameworks.mjs";
 import { appServer, files, node, project as install, serving, title, tools } from "./support.mjs";
 
 const demo = process.env.HUBWIRE_DEMO_URL;
@@ -17,11 +18,11 @@ const connecting = (folder, script) => node(folder, "--experimental-websocket", 
 
 const project = (name, ...rest) => install(tarball, name, rest.length > 1 ? rest[0] : [], rest.at(-1));
 
-function inBrowser(name, body) {
+function inBrowser(name, body, seconds = 90) {
   test(name, async () => {
     if (!process.env.HUBWIRE_CHROMIUM) return console.log(`SKIPPED: ${name}: HUBWIRE_CHROMIUM names no browser`);
     await body();
-  }, { seconds: 90 });
+  }, { seconds });
 }
 
 /** Has a page receive in each of these ways. */
@@ -36,6 +37,8 @@ async function receives(url, ...ways) {
 }
 
 // The slow ones first: the others then run beside them.
+frameworks({ project, inBrowser, receives, tarball, hub, RECEIVED });
+
 inBrowser("SvelteKit: renders on the server, then receives", () => project(
   "sveltekit",
   ["@sveltejs/adapter-node", "@sveltejs/kit", "@sveltejs/vite-plugin-svelte", "svelte", "vite"],

@@ -35,10 +35,27 @@ export async function project(tarball, name, uses, body) {
   }
 }
 
-/** Runs a script in a project and gives what it printed. */
-export async function node(cwd, ...args) {
+/** Copies a project and has npm install what its package.json names, of which the package is `hubwire.tgz`. */
+export async function installed(name, tarball, body) {
+  const folder = await mkdtemp(join(tmpdir(), `hubwire-${name}-`));
   try {
-    return (await execute(process.execPath, args, { cwd })).stdout.trim();
+    await cp(join(here, "shared"), folder, { recursive: true });
+    await cp(join(here, name), folder, { recursive: true });
+    await cp(tarball, join(folder, "hubwire.tgz"));
+    await execute("npm", ["install", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"], { cwd: folder });
+    await body(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs a script in a project and gives what it printed. */
+export const node = async (cwd, ...args) => (await nodeWith(cwd, {}, ...args)).stdout.trim();
+
+/** Runs a script in a project, with more in its environment, and gives all that it wrote. */
+export async function nodeWith(cwd, env, ...args) {
+  try {
+    return await execute(process.execPath, args, { cwd, env: { ...process.env, ...env } });
   } catch (error) {
     throw Object.assign(new Error(`${error.message}\n${error.stdout}`), { stdout: error.stdout });
   }

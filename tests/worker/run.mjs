@@ -157,7 +157,7 @@ inPage("logger, retry policy and events are the page's", async () => {
   await connection.start();
   connection.send("Drop");
   await reconnected;
-  return { told, sum: await connection.invoke("Add", 1, 2), logged: lines.some((line) => line.startsWith("Connected to ")) };
+  return { told, sum: await connection.invoke("Add", 1, 2), logged: lines.some((line) => line.startsWith("WebSocket connected to ")) };
 }, { told: [[0, true, "object"]], sum: 3, logged: true });
 
 inPage("what was negotiated and the status of a failed start are known", async () => {

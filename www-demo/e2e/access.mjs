@@ -133,7 +133,7 @@ test("the keyboard alone is enough", async () => {
   const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
   assert.equal(outline, "solid");
   await page.keyboard.press("Enter");
-  await page.locator("#compare-says").filter({ hasText: "Both are connected." }).waitFor();
+  await page.locator("#compare-says").filter({ hasText: "Both are connected." }).waitFor({ timeout: 30_000 });
   await page.context().close();
 });
 

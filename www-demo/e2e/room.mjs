@@ -234,3 +234,41 @@ test("joining can be called off", async () => {
   await enter(fay, "fay");
   await fay.context().close();
 });
+
+/** How far the end of the newest message is below the end of the log, in pixels. */
+const hidden = (page) =>
+  page.evaluate(() => {
+    const [log, newest] = [document.querySelector("#log"), document.querySelector("#messages").lastElementChild];
+    return Math.round(newest.getBoundingClientRect().bottom - log.getBoundingClientRect().bottom);
+  });
+
+test("the newest message stays in sight, whatever else takes its room", async () => {
+  for (const viewport of [{ width: 1280, height: 800 }, { width: 390, height: 844 }]) {
+    const gina = await member("gina", { viewport });
+    const height = () => gina.locator("#log").evaluate((log) => log.clientHeight);
+    for (let line = 1; line <= 14; line += 1) {
+      await say(gina, `line ${line}`);
+      await heard(gina, "gina (you)", `line ${line}`);
+    }
+    assert.ok((await hidden(gina)) <= 0);
+    const tall = await height();
+    // An error line.
+    await message(gina).evaluate((box) => box.removeAttribute("maxlength"));
+    await say(gina, "x".repeat(2001));
+    await gina.getByRole("alert").filter({ hasText: "A message has a text" }).waitFor();
+    assert.ok((await height()) < tall, "the line takes room from the log");
+    await gina.evaluate(() => new Promise(requestAnimationFrame));
+    assert.ok((await hidden(gina)) <= 0, `${await hidden(gina)} px hidden`);
+    // A long text that is being written.
+    await message(gina).fill("one\ntwo\nthree\nfour\nfive\nsix");
+    await gina.evaluate(() => new Promise(requestAnimationFrame));
+    assert.ok((await hidden(gina)) <= 0, `${await hidden(gina)} px hidden`);
+    // Somebody who reads what was said before is left there.
+    await gina.locator("#log").evaluate((log) => (log.scrollTop = 0));
+    await gina.evaluate(() => new Promise(requestAnimationFrame));
+    await message(gina).fill("one");
+    await gina.evaluate(() => new Promise(requestAnimationFrame));
+    assert.equal(await gina.locator("#log").evaluate((log) => log.scrollTop), 0);
+    await gina.context().close();
+  }
+}, { seconds: 60 });

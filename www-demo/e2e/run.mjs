@@ -8,4 +8,5 @@ await import("./room.mjs");
 await import("./trouble.mjs");
 await import("./compare.mjs");
 await import("./access.mjs");
+await import("./looks.mjs");
 await run();

@@ -1,6 +1,7 @@
 // The switches: lost connections come back, refused tokens are replaced.
 import assert from "node:assert/strict";
 import { test } from "../../tests/harness.mjs";
+import { axis } from "../page/src/chart.js";
 import { enter, events, field, happened, heard, joined, member, open, say, state } from "./pages.mjs";
 
 const id = (page) => field(page, "negotiated", "connectionId");
@@ -99,6 +100,43 @@ test("a delay shows in the chart, until it is switched off", async () => {
   assert.equal(await delay.getAttribute("aria-checked"), "false");
   await trip(kim, "prompt");
   await kim.context().close();
+});
+
+test("a round trip that is far from the others is marked, and does not flatten the chart", async () => {
+  const lars = await member("lars");
+  const samples = (count) =>
+    lars.waitForFunction((count) => (document.querySelector("#chart-line").getAttribute("d") ?? "").split("L").length >= count, count);
+  await samples(6);
+  // One call comes late.
+  const delay = lars.getByRole("switch", { name: "Delay" });
+  await delay.click();
+  await lars.waitForFunction(() => Number(document.querySelector("#round-trip").textContent) >= 400);
+  await delay.click();
+  await lars.waitForFunction(() => Number(document.querySelector("#round-trip").textContent) < 100);
+  for (const chart of ["chart", "delay-chart"]) {
+    const part = (name) => lars.locator(`#${chart}-${name}`);
+    assert.match(await part("outliers").textContent(), /^▲ ([4-9]\d\d ms|[\d.]+ s)$/, chart);
+    assert.ok(parseFloat(await part("top").textContent()) <= 300, chart);
+    assert.equal((await part("marks").getAttribute("d")).match(/M/g).length, 1, chart);
+    assert.equal(await part("line").isVisible(), true, chart);
+  }
+  await lars.getByRole("img", { name: /^Round trip .* at most [1-9]\d{2,3}\.\d ms$/ }).waitFor();
+  // The small chart is beside the switch.
+  const [button, chart] = [await delay.boundingBox(), await lars.locator("#delay-chart-line").locator("..").boundingBox()];
+  assert.ok(chart.x > button.x + button.width && Math.abs(chart.y - button.y) < 120 && chart.height < 80);
+  await lars.context().close();
+});
+
+test("what stands out of a chart is rare", () => {
+  const steady = Array.from({ length: 57 }, (_, index) => 5 + (index % 4));
+  assert.deepEqual(axis([...steady, 900]), { scale: 10, outliers: [900] });
+  assert.deepEqual(axis([2500, ...steady, 400, 900]), { scale: 10, outliers: [2500, 900, 400] });
+  // More than one in twenty are the state of things.
+  assert.deepEqual(axis([...steady.slice(4), 410, 411, 412, 413]), { scale: 500, outliers: [] });
+  assert.deepEqual(axis([...steady, 9, 11]), { scale: 20, outliers: [] });
+  assert.deepEqual(axis([400, 400, 410, 420, 430]), { scale: 500, outliers: [] });
+  assert.deepEqual(axis([5, 900]), { scale: 1000, outliers: [] });
+  assert.deepEqual(axis([]), { scale: 10, outliers: [] });
 });
 
 test("a connection that cannot be had back is given up, and can be made again", async () => {

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { facts } from "./facts.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "dist");
@@ -17,23 +17,14 @@ const tarball = resolve(process.argv[2]);
 const modules = await mkdtemp(join(tmpdir(), "hubwire-page-"));
 const bundle = { nodePaths: [modules], bundle: true, minify: true, format: "esm", target: "es2022", logLevel: "warning" };
 
-/** What packages cost a page that uses all of them: bytes of the minified bundle, gzip. */
-async function size(...packages) {
-  const names = packages.map((name, index) => `import * as p${index} from "${name}"; globalThis.p${index} = p${index};`);
-  const stdin = { contents: names.join("\n"), resolveDir: here };
-  const { outputFiles } = await build({ ...bundle, stdin, write: false });
-  return gzipSync(outputFiles[0].contents, { level: constants.Z_BEST_COMPRESSION }).length;
-}
-
 try {
   const installed = join(modules, "hubwire");
   await mkdir(installed);
   await promisify(execFile)("tar", ["-xzf", tarball, "-C", installed, "--strip-components=1"]);
-  const { version } = JSON.parse(await readFile(join(installed, "package.json"), "utf8"));
-  const official = createRequire(import.meta.url)("@microsoft/signalr/package.json").version;
-  const sizes = {
-    hubwire: await size("hubwire"),
-    official: await size("@microsoft/signalr", "@microsoft/signalr-protocol-msgpack"),
+  const official = dirname(createRequire(import.meta.url).resolve("@microsoft/signalr/package.json"));
+  const clients = {
+    hubwire: await facts(["hubwire"], installed, bundle),
+    official: await facts(["@microsoft/signalr", "@microsoft/signalr-protocol-msgpack"], official, bundle),
   };
 
   await rm(dist, { recursive: true, force: true });
@@ -41,11 +32,17 @@ try {
     ...bundle,
     entryPoints: { page: join(here, "src/main.js"), style: join(here, "src/style.css") },
     outdir: dist,
-    define: { __SIZES__: JSON.stringify(sizes) },
+    define: { __CLIENTS__: JSON.stringify(clients) },
   });
+  // Each client in a script of its own, for what can only be measured where nothing else is loaded.
+  for (const [name, client] of [["hubwire", "hubwire"], ["official", "@microsoft/signalr"]]) {
+    const outfile = join(dist, `alone-${name}.js`);
+    await build({ ...bundle, entryPoints: [join(here, "src/alone.js")], outfile, alias: { client } });
+  }
   const html = await readFile(join(here, "src/index.html"), "utf8");
-  const filled = html.replaceAll("@version@", version).replaceAll("@official@", official);
+  const filled = html.replaceAll("@version@", clients.hubwire.version).replaceAll("@official@", clients.official.version);
   await writeFile(join(dist, "index.html"), filled);
+  await writeFile(join(dist, "clients.json"), `${JSON.stringify(clients, undefined, 2)}\n`);
   await cp(join(here, "src/icon.svg"), join(dist, "icon.svg"));
 } finally {
   await rm(modules, { recursive: true, force: true });

@@ -15,11 +15,12 @@ use crate::{
     tools::{self, WASM},
 };
 
-/// Runs the benchmarks; the arguments are theirs. `--browser` runs those of the npm package instead, `--browser-rust` those
-/// of Rust in a browser, `--against` those of two commits.
+/// Runs the benchmarks; the arguments are theirs. `--browser` and `--node` run those of the npm package instead,
+/// `--browser-rust` those of Rust in a browser, `--against` those of two commits.
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
-        Some((option, rest)) if option == "--browser" => browser(rest),
+        Some((option, rest)) if option == "--browser" => npm("browser.mjs", rest),
+        Some((option, rest)) if option == "--node" => npm("node.mjs", rest),
         Some((option, rest)) if option == "--browser-rust" => browser_rust(rest),
         Some((option, rest)) if option == "--against" => {
             let (commit, parts) = rest.split_first().context("--against wants a commit")?;
@@ -59,17 +60,15 @@ fn peer() -> Option<PathBuf> {
     }
 }
 
-/// The npm package beside the official client, in Chromium.
-fn browser(arguments: &[String]) -> Result<()> {
+/// The npm package beside the official client: in Chromium, and in Node.js without a network.
+fn npm(script: &str, arguments: &[String]) -> Result<()> {
     let browser = Browser::ensure()?;
     package()?;
-    let hub = Program::reference_hub()?.context("HUBWIRE_REFERENCE_DIR has to name the reference hub")?;
-    step("benchmarks in a browser", || {
+    step("benchmarks of the npm package", || {
         run(command("node")
-            .arg(root().join("benches/browser.mjs"))
+            .arg(root().join("benches").join(script))
             .arg(target_dir().join("npm/hubwire"))
             .args(arguments)
-            .env("HUBWIRE_TEST_HUB_URL", &hub.url)
             .env("HUBWIRE_CHROMIUM", &browser.chromium))
     })
 }

@@ -36,8 +36,10 @@ cargo xtask COMMAND
   features           the part of it that checks every feature alone and with others, and with the oldest Rust
   deny               licences, bans, sources and known vulnerabilities of the dependencies, by cargo-deny
   bench [PART]       run the benchmarks, or those whose names contain a part
-  bench --browser [ROUNDS [MESSAGES]]
+  bench --browser [ROUNDS [PART]...]
                      the npm package beside the official client in Chromium, in the page and in worker mode
+  bench --node [ROUNDS]
+                     the npm package beside the official client in Node.js, without a network
   bench --browser-rust [ROUNDS [MESSAGES]]
                      typed receiving of Rust in a browser, beside the crate signalr-client
   bench --against COMMIT [PART]
@@ -45,6 +47,8 @@ cargo xtask COMMAND
   soak [--minutes N | --seconds N] [--seed N] [--restarts N] [--connections N]
                      every kind of connection on a network that cuts, truncates, holds and loses, for 20 minutes;
                      then ten restarts of the server under a thousand connections
+  soak --npm [PART]...
+                     what the npm package endures beside the official client, in Chromium and in Node.js
   fuzz [TARGET]... [--seconds N]
                      look for faults, in every target or in these, N seconds (60) in each
   sizes              what hubwire adds to an app in Yew or Leptos: release builds, with gzip

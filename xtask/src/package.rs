@@ -59,7 +59,7 @@ pub(crate) fn package() -> Result<PathBuf> {
 fn assemble(folder: &Path) -> Result<()> {
     let template = root().join("pkg-template");
     copy_all(&template.join("src"), &folder.join("src"))?;
-    for file in ["index.d.ts", "eager.d.ts", "slim.d.ts", "README.md"] {
+    for file in ["index.d.ts", "eager.d.ts", "slim.d.ts", "testing.d.ts", "README.md"] {
         fs::copy(template.join(file), folder.join(file)).with_context(|| format!("pkg-template/{file}"))?;
     }
     for file in ["LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"] {
@@ -112,8 +112,15 @@ fn common_js(folder: &Path) -> Result<()> {
         .arg(format!("--outbase={}", src.display()))
         .arg(format!("--outdir={}", cjs.display())))?;
     fs::write(cjs.join("package.json"), "{ \"type\": \"commonjs\" }\n")?;
-    for entry in ["index", "eager", "slim"] {
-        fs::write(cjs.join(entry).with_extension("mjs"), format!("export * from \"./{entry}.js\";\n"))?;
+    for entry in ["index", "eager", "slim", "testing"] {
+        // By their names: of a package without side effects, webpack loses what `export *` hands on from CommonJS.
+        let names = output(
+            command("node")
+                .args(["--print", "Object.keys(require(process.argv[1])).join(', ')"])
+                .arg(cjs.join(entry).with_extension("js")),
+        )?;
+        let exports = format!("export {{ {} }} from \"./{entry}.js\";\n", names.trim());
+        fs::write(cjs.join(entry).with_extension("mjs"), exports)?;
         fs::copy(folder.join(entry).with_extension("d.ts"), cjs.join(entry).with_extension("d.ts"))?;
     }
     Ok(())

@@ -1,17 +1,25 @@
-//! `cargo xtask soak`: the program in `benches/soak`, in release, with as many open files as the system allows.
+//! `cargo xtask soak`: the program in `benches/soak`, in release, with as many open files as the system allows; and what
+//! the npm package endures.
 
 use anyhow::Result;
 
 use crate::{
-    command::{cargo, command, run},
+    browser::Browser,
+    command::{cargo, command, root, run, target_dir},
+    package::package,
     step::step,
 };
 
 /// Raises the limit of open files as far as it goes, then becomes the program that follows.
 const RAISED: &str = r#"ulimit -n "$(ulimit -H -n)" 2>/dev/null; exec "$@""#;
 
-/// Runs it; the arguments are its own.
+/// Runs it; the arguments are its own. `--npm` runs that of the npm package instead.
 pub(crate) fn soak(arguments: &[String]) -> Result<()> {
+    if let Some((option, parts)) = arguments.split_first()
+        && option == "--npm"
+    {
+        return npm(parts);
+    }
     let bench = ["bench", "--features", "local,msgpack", "--bench", "soak"];
     step("build", || run(cargo().args(bench).arg("--no-run")))?;
     step("soak", || {
@@ -29,5 +37,18 @@ pub(crate) fn soak(arguments: &[String]) -> Result<()> {
             };
         }
         run(&mut shell)
+    })
+}
+
+/// The npm package beside the official client, in Chromium and in Node.js.
+fn npm(parts: &[String]) -> Result<()> {
+    let browser = Browser::ensure()?;
+    package()?;
+    step("endurance of the npm package", || {
+        run(command("node")
+            .arg(root().join("benches/endurance.mjs"))
+            .arg(target_dir().join("npm/hubwire"))
+            .args(parts)
+            .env("HUBWIRE_CHROMIUM", &browser.chromium))
     })
 }

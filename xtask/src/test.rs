@@ -240,10 +240,24 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
         checks::npm_module(&folder.join("hubwire.wasm"))
     });
     report.tests("the npm package's JavaScript", || Ok(node("tests/npm/run.mjs", &[&folder])));
+    report.tests("the npm package's HTTP client and transports", || {
+        let mut tests = node("tests/npm/io.mjs", &[&folder]);
+        if let Some(ReferenceHub { program: hub, .. }) = hubs.first() {
+            tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
+        }
+        Ok(tests)
+    });
+    report.tests("the npm package's mock hub", || Ok(node("tests/npm/testing.mjs", &[&folder])));
+    report.tests("the npm package's hub protocols", || Ok(node("tests/npm/protocols.mjs", &[&folder])));
+    report.tests("the npm package's frames and realms", || Ok(node("tests/npm/wire.mjs", &[&folder])));
     report.tests("the npm package's types", || Ok(node("tests/npm/types.mjs", &[&folder])));
+    report.tests("the npm package in place of the official ones", || {
+        Ok(node("tests/npm/dropin.mjs", &[&folder]))
+    });
     for ReferenceHub { program: hub, version, .. } in hubs {
         for (title, script, needs_browser) in [
             ("the npm package", "tests/npm/hub.mjs", false),
+            ("the npm package in proxies and beside other promises", "tests/npm/at_home.mjs", false),
             ("what the official client does, and the npm package", "tests/behaviours/run.mjs", false),
             ("the npm package's worker mode", "tests/worker/run.mjs", true),
         ] {
@@ -256,6 +270,14 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
                 Ok(tests)
             });
         }
+    }
+
+    if let Some(ReferenceHub { program: hub, .. }) = hubs.first() {
+        report.tests("published libraries of the official client, on the npm package", || {
+            let mut tests = node("tests/libraries/run.mjs", &[&tarball, &target_dir().join("libraries")]);
+            tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
+            Ok(tests)
+        });
     }
 
     let Some(server) = report.check("demo", || {

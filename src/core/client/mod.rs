@@ -298,6 +298,21 @@ impl<C: Codec> ClientMachine<C> {
         self.options.url = url;
     }
 
+    /// Has other limits hold for silence, from the next message on.
+    pub fn set_limits(&mut self, keep_alive_interval: Duration, server_timeout: Duration) {
+        self.options.keep_alive_interval = keep_alive_interval;
+        self.options.server_timeout = server_timeout;
+        if let Phase::Connected(Live { keep_alive: Some(keep_alive), .. }) = &mut self.phase {
+            keep_alive.set_limits(keep_alive_interval, server_timeout);
+        }
+    }
+
+    /// The transports that the present attempt has passed over so far, and why.
+    #[must_use]
+    pub fn skipped(&self) -> &[SkippedTransport] {
+        &self.skipped
+    }
+
     /// What the owner was told so far.
     #[must_use]
     pub fn state(&self) -> ConnectionState {

@@ -15,6 +15,7 @@ import {
   VERSION,
   type HubConnection,
   type HubStream,
+  type IAsyncRetryPolicy,
   type IRetryPolicy,
   type RetryContext,
 } from "hubwire";
@@ -68,7 +69,7 @@ function general(connection: HubConnection): void {
   const subscription = stream.subscribe({ next: (item) => console.log(item.toFixed()), error() {}, complete() {} });
   subscription.dispose();
   const remove: () => void = connection.onstatechange(({ state, previousState, error }) => {
-    const connected: boolean = state === HubConnectionState.Connected && previousState === "Connecting";
+    const connected: boolean = state === HubConnectionState.Connected && previousState === HubConnectionState.Connecting;
     console.log(connected, error?.message);
   });
   remove();
@@ -83,7 +84,7 @@ const policy: IRetryPolicy = {
   nextRetryDelayInMilliseconds: ({ previousRetryCount, elapsedMilliseconds, retryReason }: RetryContext) =>
     retryReason instanceof TimeoutError || elapsedMilliseconds > 60_000 ? null : previousRetryCount * 1_000,
 };
-const later: IRetryPolicy = { nextRetryDelayInMilliseconds: async () => null };
+const later: IAsyncRetryPolicy = { nextRetryDelayInMilliseconds: async () => null };
 
 export const built: HubConnection = new HubConnectionBuilder()
   .withUrl("/hub", { logger: LogLevel.Debug, logMessageContent: true, transport: HttpTransportType.LongPolling })
@@ -96,7 +97,8 @@ export const built: HubConnection = new HubConnectionBuilder()
   .withAuthenticationRefresh({ enableAutoRefresh: false })
   .build();
 new HubConnectionBuilder().withUrl("/hub").withAutomaticReconnect().withStatefulReconnect().withAutomaticReconnect([0, 1_000]);
-new HubConnectionBuilder().withUrl("/hub").withAutomaticReconnect(later);
+new HubConnectionBuilder().withUrl("/hub").withAutomaticReconnect(later).withAutomaticReconnect([0, null]);
+new HubConnectionBuilder().withUrl(new URL("https://example.com/hub"), { WebSocket, EventSource });
 
 export function explain(error: unknown): string {
   if (error instanceof AbortError) return "aborted";

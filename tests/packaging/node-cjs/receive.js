@@ -10,7 +10,7 @@ async function main(url) {
   // Whoever imports it in the same program has the same classes, and the same module.
   const imported = await import("hubwire");
   const slim = await import("hubwire/slim");
-  console.log(imported.HubwireError === HubwireError, slim.HubConnectionBuilder === HubConnectionBuilder);
+  console.log(imported.HubConnectionBuilder === HubConnectionBuilder, slim.HubwireError === HubwireError);
 }
 
 main(process.argv[2]);

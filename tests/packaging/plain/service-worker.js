@@ -1,4 +1,4 @@
-import * as hubwire from "./node_modules/hubwire/src/index.js";
+import * as hubwire from "./node_modules/hubwire/src/eager.js";
 import { receive } from "./receive.js";
 
 addEventListener("message", (event) => {

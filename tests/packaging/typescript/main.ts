@@ -12,6 +12,7 @@ import {
   type IHttpConnectionOptions,
   type ILogger,
 } from "hubwire";
+import { HubConnectionBuilder as EagerBuilder } from "hubwire/eager";
 import { initialize as initializeSlim, type HubConnection as SlimConnection } from "hubwire/slim";
 
 const logger: ILogger = { log: (level: LogLevel, message: string) => console.log(LogLevel[level], message) };
@@ -64,3 +65,5 @@ export async function slim(connection: SlimConnection): Promise<HubConnection> {
   await initializeSlim(fetch("/hubwire.wasm"));
   return connection;
 }
+
+export const eager: HubConnection = new EagerBuilder().withUrl("/chat").build();

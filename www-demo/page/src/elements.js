@@ -32,6 +32,11 @@ export function milliseconds(value) {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 }
 
+/** Milliseconds that are less than one, in microseconds. */
+export function microseconds(value) {
+  return `${(value * 1000).toFixed(2)} µs`;
+}
+
 export function bytes(count) {
   if (count < 1000) return `${count} B`;
   return count < 1e6 ? `${(count / 1000).toFixed(1)} kB` : `${(count / 1e6).toFixed(1)} MB`;

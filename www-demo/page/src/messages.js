@@ -11,6 +11,24 @@ const KEPT = 500;
 const NEAR = 80;
 
 let last = {};
+let follows = true;
+let top = 0;
+
+// It stops following when it is scrolled back, and not when its height or its content change.
+log.addEventListener("scroll", () => {
+  const near = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
+  follows = near || (follows && log.scrollTop >= top);
+  top = log.scrollTop;
+});
+// An error line or a long text below takes height from the log, and a file that has arrived makes the list longer: what
+// was in sight at the end stays there.
+const resized = new ResizeObserver(() => follows && toEnd());
+resized.observe(log);
+resized.observe(list);
+
+function toEnd() {
+  log.scrollTop = log.scrollHeight;
+}
 
 /** Adds what a user said: a text, or an element such as a file. */
 export function addMessage(user, content, own) {
@@ -38,8 +56,8 @@ export function addNotice(text) {
 }
 
 function add(item, always) {
-  const follow = always || log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
+  follows ||= always;
   list.append(item);
   while (list.children.length > KEPT) list.firstElementChild.remove();
-  if (follow) log.scrollTop = log.scrollHeight;
+  if (follows) toEnd();
 }

@@ -1,9 +1,13 @@
-// Figures, and a chart of the last minute.
-import { byId } from "./elements.js";
+// Figures, and charts of the last minute.
+import { axis, paths, SAMPLES } from "./chart.js";
+import { byId, milliseconds } from "./elements.js";
 
-const SAMPLES = 60;
 const [WIDTH, HEIGHT, BARS] = [600, 180, 48];
-const SCALES = [10, 20, 50, 100, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 10_000, 30_000];
+/** The chart, and beside the switch that delays a small one, which says the same. */
+const CHARTS = [
+  ["chart", [WIDTH, HEIGHT]],
+  ["delay-chart", [WIDTH, 60]],
+];
 
 /** A sample a second: `trip` is a round trip in milliseconds or undefined, `rate` messages a second. */
 const samples = [];
@@ -25,7 +29,8 @@ export function sample(trip) {
   samples.push({ trip, rate });
   if (samples.length > SAMPLES) samples.shift();
   byId("round-trip").textContent = trip === undefined ? "–" : trip < 10 ? trip.toFixed(1) : String(Math.round(trip));
-  draw();
+  drawTrips();
+  drawRates();
 }
 
 /** Nothing is known any more, as after leaving. */
@@ -35,36 +40,30 @@ export function clearFigures() {
   for (const id of ["round-trip", "rate", "connections", "clock"]) byId(id).textContent = "–";
 }
 
-function draw() {
-  const trips = samples.map(({ trip }) => trip).filter((trip) => trip !== undefined);
-  const worst = Math.max(...trips, 0);
-  const scale = SCALES.find((scale) => scale >= worst * 1.1) ?? worst;
+function drawTrips() {
+  const trips = samples.map(({ trip }) => trip);
+  const known = trips.filter((trip) => trip !== undefined);
+  const { scale, outliers } = axis(known);
+  const now = known.length === 0 ? "no connection" : `now ${known.at(-1).toFixed(1)} ms, at most ${Math.max(...known).toFixed(1)} ms`;
+  byId("chart-title").textContent = `Round trip in milliseconds over the last minute: ${now}`;
+  for (const [id, box] of CHARTS) {
+    const { line, area, marks } = paths(trips, scale, box);
+    byId(`${id}-line`).setAttribute("d", line);
+    byId(`${id}-area`).setAttribute("d", area);
+    byId(`${id}-marks`).setAttribute("d", marks);
+    byId(`${id}-top`).textContent = `${scale} ms`;
+    byId(`${id}-outliers`).textContent = outliers.length > 0 ? `▲ ${outliers.map(milliseconds).join(", ")}` : "";
+  }
+}
+
+function drawRates() {
   const step = WIDTH / (SAMPLES - 1);
-  const x = (index) => WIDTH - (samples.length - 1 - index) * step;
-  const y = (trip) => HEIGHT - (trip / scale) * HEIGHT;
-
-  // Where there was no connection, the line has a gap.
-  const runs = [];
-  samples.forEach(({ trip }, index) => {
-    if (trip === undefined) runs.push([]);
-    else (runs.at(-1) ?? runs[runs.push([]) - 1]).push(`${x(index).toFixed(1)} ${y(trip).toFixed(1)}`);
-  });
-  const drawn = runs.filter((run) => run.length > 0);
-  byId("chart-line").setAttribute("d", drawn.map((run) => `M${run.join("L")}${run.length === 1 ? "h0.1" : ""}`).join(""));
-  const foot = (point) => `${point.split(" ")[0]} ${HEIGHT}`;
-  const areas = drawn.map((run) => `M${foot(run[0])}L${run.join("L")}L${foot(run.at(-1))}Z`);
-  byId("chart-area").setAttribute("d", areas.join(""));
-  byId("chart-top").textContent = `${scale} ms`;
-
   const most = Math.max(...samples.map(({ rate }) => rate), 4);
   const bars = samples.map(({ rate }, index) => {
-    const height = (rate / most) * BARS;
-    return rate > 0 ? `M${(x(index) - step * 0.6).toFixed(1)} ${BARS}v${-height.toFixed(1)}h${(step * 0.6).toFixed(1)}V${BARS}Z` : "";
+    if (rate === 0) return "";
+    const [left, width] = [WIDTH - (samples.length - 1 - index) * step - step * 0.6, (step * 0.6).toFixed(1)];
+    return `M${left.toFixed(1)} ${BARS}v${((-rate / most) * BARS).toFixed(1)}h${width}V${BARS}Z`;
   });
   byId("chart-bars").setAttribute("d", bars.join(""));
-
-  const last = trips.at(-1);
-  const now = last === undefined ? "no connection" : `now ${last.toFixed(1)} ms, at most ${worst.toFixed(1)} ms`;
-  byId("chart-title").textContent = `Round trip in milliseconds over the last minute: ${now}`;
   byId("bars-title").textContent = `Messages a second over the last minute: now ${rate}, at most ${most}`;
 }

@@ -10,13 +10,14 @@ const buttons = ["drop", "refuse", "expire", "delay"].map(byId);
 
 /** Adds a line to what happened; `kind` is `good`, `bad` or nothing. */
 export function addEvent(text, kind = "") {
-  const list = byId("events");
+  const log = byId("events");
+  const list = log.firstElementChild;
   const item = element("li", kind);
   const at = time(Date.now(), { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false });
   item.append(at, element("span", "", text));
   list.append(item);
   while (list.children.length > KEPT) list.firstElementChild.remove();
-  list.scrollTop = list.scrollHeight;
+  log.scrollTop = log.scrollHeight;
 }
 
 /** Lets the switches be used, or not. A switch that was on is off afterwards. */

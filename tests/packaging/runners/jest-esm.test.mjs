@@ -1,0 +1,5 @@
+// Jest, ES modules.
+import * as hubwire from "hubwire";
+import common from "./receives.cjs";
+
+test("receives", async () => expect(await common.receives(hubwire)).toMatch(common.TIME), 20_000);
