@@ -14,6 +14,7 @@ pub(crate) fn split_once(text: &str, byte: u8) -> Option<(&str, &str)> {
 }
 
 /// Whether a character is among these few.
+#[allow(clippy::manual_contains, reason = "`contains` brings a search for many bytes")]
 pub(crate) fn is_one_of(byte: u8, few: &[u8]) -> bool {
     few.iter().any(|one| *one == byte)
 }

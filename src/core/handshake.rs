@@ -114,7 +114,9 @@ impl HandshakeBuffer {
     pub fn feed<'c>(&mut self, chunk: &'c [u8]) -> Result<Option<(String, &'c [u8])>, ProtocolError> {
         let end = chunk.iter().position(|byte| *byte == RECORD_SEPARATOR);
         let head = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
-        if self.bytes.is_empty() && head.first().is_some_and(|byte| !matches!(byte, b'{' | b' ' | b'\t' | b'\r' | b'\n')) {
+        if self.bytes.is_empty()
+            && head.first().is_some_and(|byte| !matches!(byte, b'{' | b' ' | b'\t' | b'\r' | b'\n'))
+        {
             return Err(ProtocolError::NotAHandshake);
         }
         if self.bytes.len() + head.len() > LIMIT {

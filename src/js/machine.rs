@@ -263,9 +263,7 @@ impl Machine {
                 }
             }
             2 => HubMessage::StreamItem { headers, invocation_id, item: () },
-            3 => {
-                HubMessage::Completion { headers, invocation_id, outcome: Outcome::Value(()) }
-            }
+            3 => HubMessage::Completion { headers, invocation_id, outcome: Outcome::Value(()) },
             5 => HubMessage::CancelInvocation { headers, invocation_id },
             7 => HubMessage::Close { error: id, allow_reconnect: flag },
             8 => HubMessage::Ack { sequence_id: number as i64 },
@@ -298,7 +296,8 @@ impl Machine {
     /// `id`, unless it has none, and its uploads' are the next. Or 3 for an item of an upload, 4 for the answer to a call
     /// of the server. `false` when it does not go out: there is no connection, or it is no longer wanted.
     pub fn send(&mut self, kind: u8, id: f64, message: JsValue, length: u32, uploads: u32) -> bool {
-        let (message, id, uploads) = (Written { message, length: length as usize }, id as u64, uploads as usize);
+        let (message, id, uploads) =
+            (Written { message, length: length as usize }, id as u64, uploads as usize);
         match kind {
             3 => return self.machine.send_item(id, message),
             4 => {

@@ -550,7 +550,7 @@ test("errors: the types name every code", async () => {
   const used = new Set();
   for (const [folder, pattern] of [
     ["src/js/", /(?:js_error|begin)\("(\w+)"|ConnectionError::.*=> "(\w+)"/g],
-    ["pkg-template/src/", /\bcode: "(\w+)"/g],
+    ["pkg-template/src/", /\bcode: "(\w+)"|errorOf\(\["(\w+)"/g],
   ]) {
     for (const file of await readdir(new URL(folder, root))) {
       const text = await readFile(new URL(folder + file, root), "utf8");

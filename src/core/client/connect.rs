@@ -132,7 +132,12 @@ impl<C: Codec> ClientMachine<C> {
         }
     }
 
-    fn choose_transport(&mut self, now: Moment, negotiation: Box<Negotiation>, mut response: NegotiateResponse) {
+    fn choose_transport(
+        &mut self,
+        now: Moment,
+        negotiation: Box<Negotiation>,
+        mut response: NegotiateResponse,
+    ) {
         // The server's first answer decides the order; a later one only brings a new connection.
         let offered = mem::take(&mut response.available_transports);
         self.offers.get_or_insert_with(|| offered.into());
@@ -262,9 +267,7 @@ impl<C: Codec> ClientMachine<C> {
                     self.connected(now);
                     return Some(chunk.len() - rest.len());
                 }
-                Ok(HandshakeResponse { error: Some(error) }) => {
-                    ConnectionError::Handshake(clipped(&error))
-                }
+                Ok(HandshakeResponse { error: Some(error) }) => ConnectionError::Handshake(clipped(&error)),
                 Err(error) => ConnectionError::Protocol(error),
             },
             Err(error) => ConnectionError::Protocol(error),

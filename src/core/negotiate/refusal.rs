@@ -38,31 +38,32 @@ fn reason(body: &[u8]) -> Option<String> {
     let mut reason = None;
     if body.starts_with(b"{") {
         let mut best = 0;
-        Reader::new(text).object(|name, value| {
-            let rank = match name {
-                "error" => 4,
-                "detail" => 3,
-                "title" => 2,
-                "message" => 1,
-                _ => 0,
-            };
-            if rank > best {
-                let mut found = as_string(value)?;
-                if found.is_none() && value.starts_with('{') {
-                    Reader::new(value).object(|name, value| {
-                        if name == "message" {
-                            found = as_string(value)?;
-                        }
-                        Ok(())
-                    })?;
+        Reader::new(text)
+            .object(|name, value| {
+                let rank = match name {
+                    "error" => 4,
+                    "detail" => 3,
+                    "title" => 2,
+                    "message" => 1,
+                    _ => 0,
+                };
+                if rank > best {
+                    let mut found = as_string(value)?;
+                    if found.is_none() && value.starts_with('{') {
+                        Reader::new(value).object(|name, value| {
+                            if name == "message" {
+                                found = as_string(value)?;
+                            }
+                            Ok(())
+                        })?;
+                    }
+                    if let Some(found) = found.filter(|found| !found.trim_ascii().is_empty()) {
+                        (reason, best) = (Some(found), rank);
+                    }
                 }
-                if let Some(found) = found.filter(|found| !found.trim_ascii().is_empty()) {
-                    (reason, best) = (Some(found), rank);
-                }
-            }
-            Ok(())
-        })
-        .ok()?;
+                Ok(())
+            })
+            .ok()?;
     } else {
         reason = Some(as_string(text).ok().flatten().unwrap_or(text.into()));
     }
