@@ -10,9 +10,16 @@ import { LongPollingTransport, ServerSentEventsTransport, WebSocketTransport } f
 const [TOKEN, REFRESH_TOKEN, NEGOTIATE, REFRESH, OPEN, CLOSE, CONNECTED, RESUMED, LOST, ASK, RECONNECTING, REFRESHED, NOT_REFRESHED] =
   Array(13).keys();
 
-/** What a token is for, and what has failed, as the machine numbers it. */
+/**
+ * What the machine is told, in the order of its numbers. The last four have failed: negotiate, a refresh, opening the
+ * transport, the open transport.
+ */
+const [START, STOP, TIMEOUT, WAKE, OPENED, MALFORMED, OVERFLOW, RETRY, FRAME, ANSWERED, CANCEL, END_UPLOAD, LIMITS, NEGOTIATING, REFRESHING, OPENING, TRANSPORT] =
+  Array(17).keys();
+
+/** What a token is for, and what a message is, as the machine numbers it. */
 const [TO_CONNECT, TO_REFRESH, TO_RENEW] = [0, 1, 2];
-const [NEGOTIATING, REFRESHING, OPENING, TRANSPORT] = [0, 1, 2, 3];
+const [SEND, INVOKE, STREAM, UPLOAD, ANSWER] = [0, 1, 2, 3, 4];
 
 /** What a message means, as the machine numbers it; what is not negative is a call that awaits an answer. */
 const [CALL, END, ITEM, NO_STREAM] = [-2, -3, -4, -5];
@@ -34,18 +41,22 @@ const { WebSockets, ServerSentEvents, LongPolling } = HttpTransportType;
 const ignore = () => {};
 const lengthOf = (data) => data.length ?? data.byteLength;
 
+/** The text of an error of the machine, which tells it in parts. */
+const textOf = ([, , , ...parts]) => parts.join("");
+
 /** An error of the machine. */
-function errorOf([code, message, statusCode, innerErrors]) {
-  const inner = ([errorType, transport, text]) => Object.assign(new Error(text), { errorType: errorType || undefined, transport });
+function errorOf(told) {
+  const [code, statusCode, innerErrors] = told;
+  const inner = ([errorType, transport, ...own]) => Object.assign(new Error(own.join("")), { errorType: errorType || undefined, transport: transport || undefined });
   return Object.assign(
-    new Error(message),
+    new Error(textOf(told)),
     { code },
     statusCode !== undefined && { statusCode },
     innerErrors && { innerErrors: innerErrors.map(inner) },
   );
 }
 
-const notConnected = () => errorOf(["InvalidState", "The connection has ended."]);
+const notConnected = () => errorOf(["InvalidState", undefined, undefined, "The connection has ended."]);
 
 /** One connection, from its start to its end. */
 export class Driver {
@@ -122,27 +133,24 @@ export class Driver {
   }
 
   start() {
-    this.machine.start(this.#now());
+    this.#tell(START);
     this.#turn();
   }
 
   stop() {
-    this.machine?.stop(this.#now());
+    this.#tell(STOP);
     this.#later();
   }
 
   setUrl(url) {
-    try {
-      this.machine.setUrl(url);
-      this.url = url;
-    } catch (error) {
-      throw errorOf(error);
-    }
+    const error = this.machine.setUrl(url);
+    if (error) throw errorOf(error);
+    this.url = url;
   }
 
   /** Other limits hold for silence, from the next message on. */
   setLimits(keepAliveInterval, serverTimeout) {
-    this.machine?.setLimits(keepAliveInterval, serverTimeout);
+    this.#tell(LIMITS, keepAliveInterval, serverTimeout);
   }
 
   /** Gives the transport up, as if it had failed. */
@@ -160,25 +168,25 @@ export class Driver {
   send(id, message, uploads) {
     return new Promise((resolve, reject) => {
       const done = (error) => (error ? reject(error) : this.#hasRoom(resolve, reject));
-      this.#call(0, id, message, uploads, done);
+      this.#call(SEND, id, message, uploads, done);
     });
   }
 
   invoke(id, message, streams, uploads) {
-    this.#call(streams ? 2 : 1, id, message, uploads, (error) => {
+    this.#call(streams ? STREAM : INVOKE, id, message, uploads, (error) => {
       if (!error || !this.machine) return;
-      this.machine.cancel(id);
+      this.#tell(CANCEL, id);
       this.callbacks.fail(id, error, false);
     });
   }
 
   #call(kind, id, data, uploads, done) {
-    if (!this.machine?.call(kind, id, { data, done }, lengthOf(data), uploads)) throw notConnected();
+    if (!this.#give(kind, id, { data, done }, uploads)) throw notConnected();
     this.#later();
   }
 
   cancel(id) {
-    this.machine?.cancel(id);
+    this.#tell(CANCEL, id);
     this.#later();
   }
 
@@ -196,31 +204,28 @@ export class Driver {
 
   /** Sends an item: `false` when it is no longer wanted, a promise when the next one has to wait. */
   upload(id, data) {
-    if (!this.machine?.upload(id, { data }, lengthOf(data))) return false;
+    if (!this.#give(UPLOAD, id, { data })) return false;
     this.#later();
     return this.machine.isFull ? new Promise((resolve, reject) => this.#hasRoom(resolve, reject)) : undefined;
   }
 
   endUpload(id, error) {
-    this.machine?.endUpload(id, error);
+    this.#tell(END_UPLOAD, id, typeof error === "string", error);
     this.#later();
   }
 
   answer(number, data) {
-    this.machine?.answer(number, { data }, lengthOf(data));
+    this.#give(ANSWER, number, { data });
     this.#later();
   }
 
   refresh() {
     return new Promise((resolve, reject) => {
-      try {
-        if (!this.machine) throw notConnected();
-        this.machine.refresh(this.#now());
-        this.#refreshes.push({ resolve, reject });
-        this.#later();
-      } catch (error) {
-        reject(Array.isArray(error) ? errorOf(error) : error);
-      }
+      if (!this.machine) throw notConnected();
+      const error = this.machine.refresh(this.#now());
+      if (error) throw errorOf(error);
+      this.#refreshes.push({ resolve, reject });
+      this.#later();
     });
   }
 
@@ -235,6 +240,14 @@ export class Driver {
     this.#drop(false);
     this.#loseRoom();
     for (const { reject } of this.#refreshes.splice(0)) reject(notConnected());
+  }
+
+  #tell(input, number, other, text) {
+    this.machine?.tell(input, this.#now(), number, other, text ?? "");
+  }
+
+  #give(kind, id, message, uploads) {
+    return this.machine?.send(kind, id, message, lengthOf(message.data), uploads);
   }
 
   // What is to be done
@@ -286,11 +299,11 @@ export class Driver {
         this.#open(...details);
         break;
       case CLOSE:
-        this.#close(...details);
+        this.#close(Boolean(details[0]));
         break;
       case CONNECTED: {
         const [again, transport, url, statefulReconnect, connectionId, negotiateVersion] = details;
-        this.negotiated = { transport, url, statefulReconnect, ...(connectionId !== undefined && { connectionId, negotiateVersion }) };
+        this.negotiated = { transport, url, statefulReconnect: Boolean(statefulReconnect), ...(connectionId !== undefined && { connectionId, negotiateVersion }) };
         this.#log(LogLevel.Debug, "Server handshake complete.");
         callbacks.event(again ? Told.UpAgain : Told.Up);
         break;
@@ -299,7 +312,7 @@ export class Driver {
         this.#log(LogLevel.Debug, "The connection goes on with a new transport.");
         break;
       case LOST:
-        this.#log(LogLevel.Debug, `Connection disconnected${details[0][1] && ` with error '${details[0][1]}'`}.`);
+        this.#log(LogLevel.Debug, `Connection disconnected${textOf(details[0]) && ` with error '${textOf(details[0])}'`}.`);
         this.negotiated = undefined;
         this.#loseRoom();
         callbacks.lost(this.#told(details[0]));
@@ -346,9 +359,9 @@ export class Driver {
 
   #fail(what, error) {
     this.#failure = error;
-    const { statusCode = 0, closeCode = 0 } = error ?? {};
+    const { statusCode, closeCode } = error ?? {};
     const text = what === NEGOTIATING || what === REFRESHING ? String(error) : (error?.message ?? String(error ?? ""));
-    this.machine.failed(this.#now(), what, text, statusCode, closeCode);
+    this.#tell(what, statusCode, closeCode, text);
   }
 
   #fetchToken(purpose) {
@@ -411,7 +424,7 @@ export class Driver {
     }
     if (!this.machine) return;
     if (answer?.statusCode === undefined) this.#fail(REFRESHING, answer);
-    else this.machine.refreshed(this.#now(), Date.now(), ...this.#answered(answer));
+    else this.#tell(ANSWERED, Date.now(), ...this.#answered(answer));
     this.#turn();
   }
 
@@ -420,9 +433,9 @@ export class Driver {
     const done = (delay) => {
       const retries = typeof delay === "number";
       if (retries) this.#log(LogLevel.Information, `Reconnect attempt number ${count + 1} will start in ${delay} ms.`);
-      this.machine.retry(this.#now(), retries ? delay : NaN);
+      this.#tell(RETRY, retries ? delay : NaN);
     };
-    if (count > 0) this.#log(LogLevel.Information, `Reconnect attempt failed because of error '${reason[1]}'.`);
+    if (count > 0) this.#log(LogLevel.Information, `Reconnect attempt failed because of error '${textOf(reason)}'.`);
     this.#step(ask, done, () => done());
   }
 
@@ -434,7 +447,8 @@ export class Driver {
 
   /** Each is told once, in the official client's words. */
   #logSkipped(skipped) {
-    for (const [type, , why] of skipped.slice(this.#logged)) {
+    for (const [type, , ...parts] of skipped.slice(this.#logged)) {
+      const why = parts.join("");
       const [name] = /'[^']*'/.exec(why) ?? [];
       if (type === "FailedToStartTransportError") this.#log(LogLevel.Error, `Failed to start the transport: ${why}`);
       else if (type === "DisabledTransportError") this.#log(LogLevel.Debug, `Skipping transport ${name} because it was disabled by the client.`);
@@ -483,7 +497,7 @@ export class Driver {
         this.#log(LogLevel.Debug, "The HttpConnection connected successfully.");
         this.#log(LogLevel.Debug, "Sending handshake request.");
         this.#log(LogLevel.Information, `Using HubProtocol '${settings.protocol}'.`);
-        this.machine.opened(this.#now());
+        this.#tell(OPENED);
       },
       (error) => {
         this.#forget();
@@ -576,7 +590,7 @@ export class Driver {
     this.#inboxLength += lengthOf(frame);
     this.#turn();
     if (this.#inbox.length <= WAITING && this.#inboxLength <= WAITING_LENGTH) return;
-    this.machine?.overflow(this.#now());
+    this.#tell(OVERFLOW);
     this.#turn();
   }
 
@@ -605,21 +619,21 @@ export class Driver {
       const isText = typeof frame === "string";
       const end = frame.indexOf(isText ? SEPARATOR : SEPARATOR.charCodeAt()) + 1 || frame.length;
       const answer = frame.slice(0, end);
-      machine.frame(at, isText ? answer : textDecoder().decode(answer));
+      this.#tell(FRAME, 0, 0, isText ? answer : textDecoder().decode(answer));
       if (end < frame.length && machine.isUp) {
         this.#inbox.unshift(frame.slice(end));
         this.#inboxLength += frame.length - end;
       }
       return;
     }
-    machine.frame(at, "");
+    this.#tell(FRAME);
     if (!frame.length) return;
     let messages;
     try {
       messages = this.#reader.read(frame);
     } catch {
       // The reader remembers what is wrong with it.
-      machine.malformed(at);
+      this.#tell(MALFORMED);
       return;
     }
     for (const message of messages) {
@@ -634,11 +648,11 @@ export class Driver {
     const isClose = type === MessageType.Close;
     if (isClose) this.#log(LogLevel.Information, "Close message received from server.");
     const text = isClose ? message.error : invocationId;
-    const meaning = this.machine.message(at, type, text ?? undefined, sequenceId ?? 0, Boolean(message.allowReconnect));
+    const meaning = this.machine.message(at, type, text ?? "", sequenceId, message.allowReconnect);
     if (meaning === CALL) callbacks.invocation(message);
     else if (meaning === ITEM) callbacks.item(Number(invocationId), message);
     else if (meaning === END) callbacks.end(Number(invocationId), message);
-    else if (meaning === NO_STREAM) callbacks.fail(Number(invocationId), errorOf(["NotAStream", "Unexpected message type: 2"]), false);
+    else if (meaning === NO_STREAM) callbacks.fail(Number(invocationId), errorOf(["NotAStream", undefined, undefined, "Unexpected message type: 2"]), false);
     else if (meaning >= 0) callbacks.invocation(message, meaning);
   }
 
@@ -663,7 +677,7 @@ export class Driver {
     // Timers of a hidden page are late by up to a minute; what the server sends brings one here in time.
     if (deadline <= this.#now() && deadline !== this.#handled) {
       this.#handled = deadline;
-      this.machine.timeout(this.#now());
+      this.#tell(TIMEOUT);
       this.#later();
       ({ deadline } = this.machine);
     }
@@ -679,7 +693,7 @@ export class Driver {
       this.#timerAt = Infinity;
       // It may come a fraction early, and in tests it may be a fake where the clock is none: it is due because it has run.
       if (delay <= LONGEST_TIMER) this.#notBefore = deadline;
-      if (this.#now() >= this.machine.deadline) this.machine.timeout(this.#now());
+      if (this.#now() >= this.machine.deadline) this.#tell(TIMEOUT);
       this.#turn();
     }, Math.min(delay, LONGEST_TIMER));
   }
@@ -688,7 +702,7 @@ export class Driver {
     const page = globalThis.document;
     const wake = (event) => {
       if (event.type === "visibilitychange" && page.visibilityState !== "visible") return;
-      this.machine?.wake(this.#now());
+      this.#tell(WAKE);
       this.#turn();
     };
     const places = [
