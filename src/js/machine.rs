@@ -104,6 +104,12 @@ impl Machine {
         let _ = self.machine.start(at(now));
     }
 
+    /// Begins as after the loss of a connection that was up, in a worker that is gone.
+    #[wasm_bindgen(js_name = startLost)]
+    pub fn start_lost(&mut self, now: f64, error: String, failed: u32, elapsed: f64) {
+        let _ = self.machine.start_lost(at(now), TransportError::new(error), failed, duration(elapsed));
+    }
+
     /// Begins to stop.
     pub fn stop(&mut self, now: f64) {
         self.machine.stop(at(now));
