@@ -137,6 +137,13 @@ export class Driver {
     this.#turn();
   }
 
+  /** Starts as after the loss of a connection that was up, in a worker that is gone, and after attempts to get it back. */
+  startLost(error, failed, elapsed) {
+    this.#failure = error;
+    this.machine.startLost(this.#now(), error.message, failed, elapsed);
+    this.#turn();
+  }
+
   stop() {
     this.#tell(STOP);
     this.#later();
@@ -190,9 +197,9 @@ export class Driver {
     this.#later();
   }
 
-  /** An item of a stream waits for its consumer. */
-  hold() {
-    this.#held += 1;
+  /** An item of a stream waits for its consumer, or several do. */
+  hold(items = 1) {
+    this.#held += items;
   }
 
   /** So many items wait no longer. */
@@ -589,7 +596,11 @@ export class Driver {
     this.#inbox.push(frame);
     this.#inboxLength += lengthOf(frame);
     this.#turn();
-    if (this.#inbox.length <= WAITING && this.#inboxLength <= WAITING_LENGTH) return;
+    if (this.#inbox.length > WAITING || this.#inboxLength > WAITING_LENGTH) this.overflow();
+  }
+
+  /** More waits than can. */
+  overflow() {
     this.#tell(OVERFLOW);
     this.#turn();
   }

@@ -143,6 +143,12 @@ impl Machine {
         }
     }
 
+    /// Begins as after the loss of a connection that was up, in a worker that is gone.
+    #[wasm_bindgen(js_name = startLost)]
+    pub fn start_lost(&mut self, now: f64, error: &str, failed: u32, elapsed: f64) {
+        let _ = self.machine.start_lost(at(now), TransportError::new(error), failed, duration(elapsed));
+    }
+
     /// The next thing to do: its number and details, or nothing.
     pub fn poll(&mut self) -> Option<List> {
         let effect = self.machine.poll_effect()?;
