@@ -2,9 +2,10 @@
 // nothing.
 import { HttpTransportType, LogLevel, MessageType, TransferFormat } from "./enums.js";
 import { Machine } from "./generated/bindings.js";
+import { shown as textOf } from "./errors.js";
 import { DefaultHttpClient, isNode, requestHeaders } from "./http.js";
 import { textDecoder } from "./text.js";
-import { LongPollingTransport, ServerSentEventsTransport, WebSocketTransport } from "./transports.js";
+import { LongPollingTransport, ServerSentEventsTransport, WebSocketTransport, within } from "./transports.js";
 
 /** What the machine wants, in the order of its numbers. */
 const [TOKEN, REFRESH_TOKEN, NEGOTIATE, REFRESH, OPEN, CLOSE, CONNECTED, RESUMED, LOST, ASK, RECONNECTING, REFRESHED, NOT_REFRESHED] =
@@ -26,13 +27,16 @@ const HELD = 1024;
 const WAITING = 65_536;
 const WAITING_LENGTH = 64 * 1024 * 1024;
 
+/** A transport of the application may close for so long. */
+const CLOSE_TIMEOUT = 5000;
+
 const LONGEST_TIMER = 2 ** 31 - 1;
 const SEPARATOR = "\x1e";
 
 const { WebSockets, ServerSentEvents, LongPolling } = HttpTransportType;
 
 const ignore = () => {};
-const lengthOf = (data) => data.length ?? data.byteLength;
+const lengthOf = (data) => data?.length ?? data?.byteLength ?? 0;
 
 /** An error of the machine. */
 function errorOf([code, message, statusCode, innerErrors]) {
@@ -79,6 +83,8 @@ export class Driver {
   #reader;
   /** Those who wait until there is room. */
   #waiting = [];
+  /** Those whose messages the transport has not taken yet. */
+  #unsent = new Set();
   #refreshes = [];
   /** What the machine was told of as a text. */
   #failure;
@@ -113,7 +119,7 @@ export class Driver {
     this.url = url;
     try {
       this.machine = new Machine(url, Float64Array.from(numbers, (number) => Number(number ?? 0)), settings.protocol, {
-        writeOwn: (type, id, error, number) => ({ data: callbacks.write(type, id, error, number) }),
+        writeOwn: (...message) => ({ data: this.#write(message) }),
       });
     } catch (error) {
       throw errorOf(error);
@@ -133,7 +139,7 @@ export class Driver {
 
   setUrl(url) {
     try {
-      this.machine.setUrl(url);
+      this.machine?.setUrl(url);
       this.url = url;
     } catch (error) {
       throw errorOf(error);
@@ -147,20 +153,22 @@ export class Driver {
 
   /** Gives the transport up, as if it had failed. */
   lose(error) {
-    const transport = this.#transport;
     if (!this.#isOpen) return;
-    this.#forget();
+    this.#drop(true);
     this.#fail(TRANSPORT, error);
-    // What it says of its end is of no interest.
-    Promise.resolve(transport.stop(true)).catch(ignore);
     this.#turn();
   }
 
   /** Resolves once the transport has taken the message, and there is room for another. */
   send(id, message, uploads) {
     return new Promise((resolve, reject) => {
-      const done = (error) => (error ? reject(error) : this.#hasRoom(resolve, reject));
+      const done = (error) => {
+        this.#unsent.delete(reject);
+        if (error) reject(error);
+        else this.#whenRoom(resolve, reject);
+      };
       this.#call(0, id, message, uploads, done);
+      this.#unsent.add(reject);
     });
   }
 
@@ -198,7 +206,7 @@ export class Driver {
   upload(id, data) {
     if (!this.machine?.upload(id, { data }, lengthOf(data))) return false;
     this.#later();
-    return this.machine.isFull ? new Promise((resolve, reject) => this.#hasRoom(resolve, reject)) : undefined;
+    return this.machine.isFull ? new Promise((resolve, reject) => this.#whenRoom(resolve, reject)) : undefined;
   }
 
   endUpload(id, error) {
@@ -227,8 +235,13 @@ export class Driver {
   /** The end, whatever is going on. */
   free() {
     if (!this.machine) return;
-    this.machine.free();
+    const { machine } = this;
     this.machine = undefined;
+    try {
+      machine.free();
+    } catch {
+      // It has failed in the midst of something.
+    }
     clearTimeout(this.#timer);
     this.#unlisten();
     this.#giveUp();
@@ -254,14 +267,20 @@ export class Driver {
     // What is done may lead here again.
     if (this.#isTurning) return;
     this.#isTurning = true;
-    while (this.machine && !this.#isClosing) {
-      const effect = this.machine.poll();
-      if (effect) this.#perform(...effect);
-      else if (!this.#read()) break;
+    try {
+      while (this.machine && !this.#isClosing) {
+        const effect = this.machine.poll();
+        if (effect) this.#perform(...effect);
+        else if (!this.#read()) break;
+      }
+      if (this.machine && !this.#isClosing) this.#transmit();
+    } catch (error) {
+      // There is no going on, but nobody is left waiting.
+      this.free();
+      this.callbacks.event(Told.Down, error);
     }
     this.#isTurning = false;
     if (!this.machine) return;
-    if (!this.#isClosing) this.#transmit();
     if (this.#waiting.length > 0 && !this.machine.isFull) for (const { resolve } of this.#waiting.splice(0)) resolve();
     this.#schedule();
   }
@@ -347,8 +366,8 @@ export class Driver {
   #fail(what, error) {
     this.#failure = error;
     const { statusCode = 0, closeCode = 0 } = error ?? {};
-    const text = what === NEGOTIATING || what === REFRESHING ? String(error) : (error?.message ?? String(error ?? ""));
-    this.machine.failed(this.#now(), what, text, statusCode, closeCode);
+    const text = what === NEGOTIATING || what === REFRESHING ? error : (error?.message ?? error ?? "");
+    this.machine.failed(this.#now(), what, textOf(text), statusCode, closeCode);
   }
 
   #fetchToken(purpose) {
@@ -375,43 +394,38 @@ export class Driver {
     return requestHeaders({ ...Object.fromEntries(own), ...more }, token);
   }
 
-  #post(url, token, more) {
+  /** What the server answers, perhaps by an error: the status, the text, and headers. An application's client may give anything. */
+  async #post(url, token, more) {
     const { timeout = 100_000, withCredentials = true } = this.settings;
     const { signal: abortSignal } = this.#abort;
     const options = { content: "", headers: this.#headers(url, token, more), timeout, withCredentials };
-    return this.httpClient.post(url, { ...options, ...(!more && { abortSignal }) });
-  }
-
-  /** The status and the text of an answer, or of an error that is one. */
-  #answered({ statusCode, content, message = "" }) {
-    return [statusCode, typeof content === "string" ? content : content ? textDecoder().decode(content) : message];
+    let answer;
+    try {
+      answer = await this.httpClient.post(url, { ...options, ...(!more && { abortSignal }) });
+    } catch (error) {
+      if (error?.statusCode === undefined) throw error;
+      answer = error;
+    }
+    const { statusCode, content, message = "", retryAfter, contentType, location } = answer;
+    const text = typeof content === "object" && content ? textDecoder().decode(content) : content || message;
+    return [Number(statusCode), ...[text, retryAfter, contentType, location].map((part) => (part == null ? undefined : textOf(part)))];
   }
 
   #negotiate(url, token) {
     this.#log(LogLevel.Debug, `Starting connection with transfer format '${TransferFormat[this.#format]}'.`);
     this.#log(LogLevel.Debug, `Sending negotiation request: ${shown(url)}.`);
-    const done = (answer) => {
-      const { retryAfter, contentType, location } = answer;
-      this.machine.negotiated(this.#now(), ...this.#answered(answer), retryAfter, contentType, location);
-    };
     this.#step(
       () => this.#post(url, token),
-      done,
-      (error) => (error?.statusCode === undefined ? this.#fail(NEGOTIATING, error) : done(error)),
+      (answer) => this.machine.negotiated(this.#now(), ...answer),
+      (error) => this.#fail(NEGOTIATING, error),
     );
   }
 
   /** It goes on beside everything else. */
   async #refresh(url, token, connectionToken) {
-    let answer;
-    try {
-      answer = await this.#post(url, token, { "X-SignalR-Connection-Token": connectionToken });
-    } catch (error) {
-      answer = error;
-    }
-    if (!this.machine) return;
-    if (answer?.statusCode === undefined) this.#fail(REFRESHING, answer);
-    else this.machine.refreshed(this.#now(), Date.now(), ...this.#answered(answer));
+    const done = ([status, text]) => this.machine?.refreshed(this.#now(), Date.now(), status, text);
+    const failed = (error) => this.machine && this.#fail(REFRESHING, error);
+    await this.#post(url, token, { "X-SignalR-Connection-Token": connectionToken }).then(done, failed);
     this.#turn();
   }
 
@@ -468,16 +482,16 @@ export class Driver {
     this.#log(LogLevel.Debug, isOwn ? "Connection was provided an instance of ITransport, using that directly." : chosen);
     this.#transport = transport;
     this.#reader = this.callbacks.reader();
-    transport.onreceive = (data) => {
+    const onreceive = (data) => {
       if (transport === this.#transport) this.#receive(data);
     };
-    transport.onclose = (error) => {
+    const onclose = (error) => {
       if (transport !== this.#transport || !this.machine) return;
       this.#inbox.push(() => this.#fail(TRANSPORT, error));
       this.#turn();
     };
     this.#step(
-      () => transport.connect(url, this.#format),
+      () => Object.assign(transport, { onreceive, onclose }).connect(url, this.#format),
       () => {
         this.#isOpen = true;
         this.#log(LogLevel.Debug, "The HttpConnection connected successfully.");
@@ -520,11 +534,8 @@ export class Driver {
   async #drop(abort) {
     const transport = this.#transport;
     this.#forget();
-    try {
-      await transport?.stop(abort);
-    } catch {
-      // It is gone.
-    }
+    // What it says of its end is of no interest.
+    await within(CLOSE_TIMEOUT, (async () => transport?.stop(abort))());
   }
 
   #close(abort) {
@@ -592,7 +603,9 @@ export class Driver {
     if (typeof frame === "function") frame();
     else {
       this.#inboxLength -= lengthOf(frame);
-      this.#take(typeof frame === "string" ? frame : new Uint8Array(frame));
+      if (typeof frame === "string") this.#take(frame);
+      else if (frame?.byteLength === undefined) this.machine.malformed(this.#now());
+      else this.#take(new Uint8Array(frame));
     }
     return true;
   }
@@ -642,14 +655,25 @@ export class Driver {
     else if (meaning >= 0) callbacks.invocation(message, meaning);
   }
 
-  #hasRoom(resolve, reject) {
-    if (!this.machine) reject(notConnected());
-    else if (this.machine.isFull) this.#waiting.push({ resolve, reject });
+  #whenRoom(resolve, reject) {
+    if (this.machine?.isFull) this.#waiting.push({ resolve, reject });
     else resolve();
   }
 
   #loseRoom() {
     for (const { reject } of this.#waiting.splice(0)) reject(notConnected());
+    for (const reject of this.#unsent) reject(notConnected());
+    this.#unsent.clear();
+  }
+
+  /** A message of the machine's own. Nothing may be thrown through the module, which would be lost with it. */
+  #write(message) {
+    try {
+      return this.callbacks.write(...message);
+    } catch (error) {
+      Promise.resolve().then(() => this.lose(error));
+      return "";
+    }
   }
 
   // Time, and the life of the page

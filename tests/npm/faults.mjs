@@ -1,0 +1,7 @@
+// What the npm package's connection does when something goes wrong: in the server, on the way, and in what the application
+// gives it. Argument: the package's folder.
+import { run } from "../harness.mjs";
+
+for (const part of ["callbacks"]) await import(`./faults/${part}.mjs`);
+
+await run({ atOnce: 4 });
