@@ -434,7 +434,8 @@ export class Driver {
     const done = (delay) => {
       const retries = typeof delay === "number";
       if (retries) this.#log(LogLevel.Information, `Reconnect attempt number ${count + 1} will start in ${delay} ms.`);
-      this.machine.retry(this.#now(), retries ? delay : NaN);
+      // Not at once: those who are told first may still set another URL.
+      this.machine.retry(this.#now(), retries ? Math.max(delay, 1) : NaN);
     };
     if (count > 0) this.#log(LogLevel.Information, `Reconnect attempt failed because of error '${reason[1]}'.`);
     this.#step(ask, done, () => done());

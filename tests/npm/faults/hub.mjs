@@ -63,6 +63,7 @@ class Client {
 
   /** The connection's transport goes away without a word. */
   drop() {
+    this.isDropped = true;
     this.socket?.terminate();
     this.stream?.destroy();
     this.poll?.destroy();
@@ -98,6 +99,7 @@ export const withHub = (options, body) => async () => {
     for await (const chunk of request) chunks.push(chunk);
     request.body = Buffer.concat(chunks).toString();
     hub.requests.push(request);
+    if (request.method === "GET" && client(request).isDropped) return void response.destroy();
     const refusal = await hub.options.refuse?.(request);
     if (refusal) return void response.writeHead(refusal.status ?? refusal, refusal.headers).end(refusal.body);
     if (request.url.includes("/negotiate")) {
