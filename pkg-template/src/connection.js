@@ -257,6 +257,7 @@ class Core {
     session.upload(ids, streams);
     if (streams.length > 0) signal?.addEventListener("abort", () => session.cancelUploads(ids), { once: true });
     await room?.catch((error) => {
+      session.cancelUploads(ids);
       throw typed(error);
     });
   }

@@ -204,7 +204,9 @@ export class Driver {
 
   /** Sends an item: `false` when it is no longer wanted, a promise when the next one has to wait. */
   upload(id, data) {
-    if (!this.machine?.upload(id, { data }, lengthOf(data))) return false;
+    // Without an item the rest would be wrong.
+    const done = (error) => error && this.endUpload(id, "Stream canceled by client.");
+    if (!this.machine?.upload(id, { data, done }, lengthOf(data))) return false;
     this.#later();
     return this.machine.isFull ? new Promise((resolve, reject) => this.#whenRoom(resolve, reject)) : undefined;
   }

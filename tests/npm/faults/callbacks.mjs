@@ -1,9 +1,9 @@
 // What an application gives, and what throws, never answers, or answers nonsense.
 import assert from "node:assert/strict";
 import { test } from "../../harness.mjs";
-import { connect, END, hubwire, ownTransport, pending, settled, transports, until, withHub } from "./hub.mjs";
+import { connect, END, hubwire, negotiates, ownTransport, pending, settled, transports, until, withHub } from "./hub.mjs";
 
-const { HttpClient, HttpResponse, JsonHubProtocol } = hubwire;
+const { HttpClient, JsonHubProtocol } = hubwire;
 
 /** Fails a test for a rejection that nobody has handled, or an exception that nobody has caught. */
 const unhandled = [];
@@ -66,7 +66,6 @@ test("transport: frozen", async () => {
   clean();
 });
 
-const negotiates = { send: async () => new HttpResponse(200, "", JSON.stringify({ negotiateVersion: 1, connectionId: "a", connectionToken: "b", availableTransports: [{ transport: "WebSockets", transferFormats: ["Text", "Binary"] }] })) };
 const withOwn = (given, more) => {
   const transport = ownTransport(given);
   return { transport, connection: connect("http://127.0.0.1:1/hub", { transport, httpClient: negotiates }, more) };

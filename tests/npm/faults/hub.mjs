@@ -6,11 +6,16 @@ import { WebSocket as Ws, WebSocketServer } from "ws";
 
 const folder = pathToFileURL(`${resolve(process.argv[2])}/`);
 export const hubwire = await import(new URL("src/index.js", folder));
-const { HttpTransportType, HubConnectionBuilder, LogLevel, NullLogger } = hubwire;
+const { HttpResponse, HttpTransportType, HubConnectionBuilder, LogLevel } = hubwire;
 
 export const END = "\x1e";
 const TYPES = { WebSockets: HttpTransportType.WebSockets, ServerSentEvents: HttpTransportType.ServerSentEvents, LongPolling: HttpTransportType.LongPolling };
 const text = (messages) => messages.map((message) => JSON.stringify(message) + END).join("");
+
+/** An HTTP client for a transport that needs no server. */
+const offers = Object.keys(TYPES).map((transport) => ({ transport, transferFormats: ["Text", "Binary"] }));
+const negotiated = JSON.stringify({ negotiateVersion: 1, connectionId: "a", connectionToken: "b", availableTransports: offers });
+export const negotiates = { send: async () => new HttpResponse(200, "", negotiated) };
 
 /** Waits until something is true. */
 export async function until(condition) {
@@ -104,9 +109,8 @@ export const withHub = (options, body) => async () => {
     if (refusal) return void response.writeHead(refusal.status ?? refusal, refusal.headers).end(refusal.body);
     if (request.url.includes("/negotiate")) {
       hub.next += 1;
-      const transports = Object.keys(TYPES).map((transport) => ({ transport, transferFormats: ["Text", "Binary"] }));
       const given = await hub.options.negotiate?.(request);
-      const answer = { negotiateVersion: 1, connectionId: `c${hub.next}`, connectionToken: `secret-id-${hub.next}`, availableTransports: transports, ...given };
+      const answer = { negotiateVersion: 1, connectionId: `c${hub.next}`, connectionToken: `secret-id-${hub.next}`, availableTransports: offers, ...given };
       return void response.end(JSON.stringify(answer));
     }
     const one = client(request);
@@ -166,8 +170,6 @@ export function connect(url, options = {}, more = (builder) => builder) {
 
 /** Every transport, by its name. */
 export const transports = Object.keys(TYPES);
-
-export const silent = NullLogger.instance;
 
 /** A transport that an application gives: it shakes hands, and does the rest as it is told. */
 export function ownTransport(given = {}) {
