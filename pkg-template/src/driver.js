@@ -36,6 +36,9 @@ const SEPARATOR = "\x1e";
 const { WebSockets, ServerSentEvents, LongPolling } = HttpTransportType;
 
 const ignore = () => {};
+
+/** A time limit as HTTP clients take it: 0 is without one. */
+const limitOf = ({ timeout = 100_000 }) => (timeout <= LONGEST_TIMER ? timeout : 0);
 const lengthOf = (data) => data?.length ?? data?.byteLength ?? 0;
 
 /** An error of the machine. */
@@ -73,8 +76,9 @@ export class Driver {
   /** The deadline that was met last without the timer. */
   #handled;
   #notBefore = 0;
-  /** Frames that wait, of a transport that cannot be held back or has just opened. */
+  /** Frames that wait, of a transport that cannot be held back or has just opened, and which is the next. */
   #inbox = [];
+  #next = 0;
   #inboxLength = 0;
   /** How many items wait, and how many no longer do. */
   #held = 0;
@@ -398,9 +402,9 @@ export class Driver {
 
   /** What the server answers, perhaps by an error: the status, the text, and headers. An application's client may give anything. */
   async #post(url, token, more) {
-    const { timeout = 100_000, withCredentials = true } = this.settings;
+    const { withCredentials = true } = this.settings;
     const { signal: abortSignal } = this.#abort;
-    const options = { content: "", headers: this.#headers(url, token, more), timeout, withCredentials };
+    const options = { content: "", headers: this.#headers(url, token, more), timeout: limitOf(this.settings), withCredentials };
     let answer;
     try {
       answer = await this.httpClient.post(url, { ...options, ...(!more && { abortSignal }) });
@@ -462,12 +466,12 @@ export class Driver {
 
   #open(url, type) {
     const { settings, logger, httpClient } = this;
-    const { WebSocket, EventSource, timeout = 100_000, withCredentials = true, logMessageContent } = settings;
+    const { WebSocket, EventSource, withCredentials = true, logMessageContent } = settings;
     const io = {
       httpClient,
       headers: this.#headers(url),
       withCredentials,
-      timeout,
+      timeout: limitOf(settings),
       logger,
       logMessageContent,
       WebSocket,
@@ -530,7 +534,7 @@ export class Driver {
     this.#transport = undefined;
     this.#isOpen = this.#isSending = false;
     this.#inbox = [];
-    this.#inboxLength = 0;
+    this.#next = this.#inboxLength = 0;
   }
 
   /** Parts with the transport. What comes of it later does not matter. */
@@ -589,20 +593,26 @@ export class Driver {
     this.#inbox.push(frame);
     this.#inboxLength += lengthOf(frame);
     this.#turn();
-    if (this.#inbox.length <= WAITING && this.#inboxLength <= WAITING_LENGTH) return;
+    if (this.#inbox.length - this.#next <= WAITING && this.#inboxLength <= WAITING_LENGTH) return;
     this.machine?.overflow(this.#now());
     this.#turn();
   }
 
   /** Takes what has come, unless too much waits already. Whether there was anything. */
   #read() {
+    if (this.#next === this.#inbox.length || this.#next === WAITING) {
+      this.#inbox.splice(0, this.#next);
+      this.#next = 0;
+    }
     if (!this.#isOpen || this.#inbox.length === 0) return false;
     if (this.#isHeld || this.#held >= HELD) {
       this.#isHeld = !this.machine.mayRead(this.#now(), this.#held >= HELD, this.#taken);
       this.#transport[this.#isHeld ? "pause" : "resume"]?.();
       if (this.#isHeld) return false;
     }
-    const frame = this.#inbox.shift();
+    // Not by `shift`, which moves all the others.
+    const frame = this.#inbox[this.#next];
+    this.#inbox[this.#next++] = undefined;
     if (typeof frame === "function") frame();
     else {
       this.#inboxLength -= lengthOf(frame);
@@ -623,7 +633,8 @@ export class Driver {
       const answer = frame.slice(0, end);
       machine.frame(at, isText ? answer : textDecoder().decode(answer));
       if (end < frame.length && machine.isUp) {
-        this.#inbox.unshift(frame.slice(end));
+        this.#next -= 1;
+        this.#inbox[this.#next] = frame.slice(end);
         this.#inboxLength += frame.length - end;
       }
       return;
