@@ -492,6 +492,7 @@ class Core {
     session.end(canceled(error));
     const reason = reasonOf(error);
     if (!session.wasUp) {
+      if (error?.code !== "Stopped") this.#log(LogLevel.Error, `Failed to start the connection: ${shown(error)}`);
       this.#log(LogLevel.Debug, `HubConnection failed to start successfully because of error '${shown(error)}'.`);
     }
     this.#enter(Disconnected, reason);

@@ -5,7 +5,7 @@ import { Machine } from "./generated/bindings.js";
 import { shown as textOf } from "./errors.js";
 import { DefaultHttpClient, isNode, requestHeaders } from "./http.js";
 import { textDecoder } from "./text.js";
-import { LongPollingTransport, ServerSentEventsTransport, WebSocketTransport, within } from "./transports.js";
+import { LongPollingTransport, ServerSentEventsTransport, shown, WebSocketTransport, within } from "./transports.js";
 
 /** What the machine wants, in the order of its numbers. */
 const [TOKEN, REFRESH_TOKEN, NEGOTIATE, REFRESH, OPEN, CLOSE, CONNECTED, RESUMED, LOST, ASK, RECONNECTING, REFRESHED, NOT_REFRESHED] =
@@ -324,7 +324,7 @@ export class Driver {
         this.#log(LogLevel.Debug, "The connection goes on with a new transport.");
         break;
       case LOST:
-        this.#log(LogLevel.Debug, `Connection disconnected${details[0][1] && ` with error '${details[0][1]}'`}.`);
+        this.#logLost(...details[0]);
         this.negotiated = undefined;
         this.#loseRoom();
         callbacks.lost(this.#told(details[0]));
@@ -348,6 +348,7 @@ export class Driver {
       // The end.
       default: {
         const error = this.#told(details[0]);
+        if (error.code === "RetriesExhausted") this.#log(LogLevel.Information, `${error.message} Connection disconnecting.`);
         this.free();
         callbacks.event(Told.Down, error);
       }
@@ -413,7 +414,8 @@ export class Driver {
       answer = error;
     }
     const { statusCode, content, message = "", retryAfter, contentType, location } = answer;
-    const text = typeof content === "object" && content ? textDecoder().decode(content) : content || message;
+    const reason = textOf(message).replace(/: Status code '\d+'$/, "");
+    const text = typeof content === "object" && content ? textDecoder().decode(content) : content || reason;
     return [Number(statusCode), ...[text, retryAfter, contentType, location].map((part) => (part == null ? undefined : textOf(part)))];
   }
 
@@ -443,7 +445,7 @@ export class Driver {
       // Not at once: those who are told first may still set another URL.
       this.machine.retry(this.#now(), retries ? Math.max(delay, 1) : NaN);
     };
-    if (count > 0) this.#log(LogLevel.Information, `Reconnect attempt failed because of error '${reason[1]}'.`);
+    if (count > 0) this.#log(LogLevel.Information, `Reconnect attempt failed because of error 'Error: ${reason[1]}'.`);
     this.#step(ask, done, () => done());
   }
 
@@ -453,11 +455,18 @@ export class Driver {
     return this.settings.binary ? TransferFormat.Binary : TransferFormat.Text;
   }
 
+  #logLost(code, reason) {
+    const hasReason = reason && code !== "Stopped";
+    if (hasReason) this.#log(LogLevel.Error, `Connection disconnected with error 'Error: ${reason}'.`);
+    else this.#log(LogLevel.Information, "Connection disconnected.");
+  }
+
   /** Each is told once, in the official client's words. */
   #logSkipped(skipped) {
     for (const [type, , why] of skipped.slice(this.#logged)) {
       const [name] = /'[^']*'/.exec(why) ?? [];
-      if (type === "FailedToStartTransportError") this.#log(LogLevel.Error, `Failed to start the transport: ${why}`);
+      const failed = "Failed to start the transport '$1': ";
+      if (type === "FailedToStartTransportError") this.#log(LogLevel.Error, why.replace(/^(\w+) failed: /, failed));
       else if (type === "DisabledTransportError") this.#log(LogLevel.Debug, `Skipping transport ${name} because it was disabled by the client.`);
       else this.#log(LogLevel.Debug, why.startsWith("Skipping") ? why : `Skipping transport ${name}: ${why}`);
     }
@@ -757,6 +766,3 @@ export class Driver {
     this.logger.log(level, message);
   }
 }
-
-/** A URL for the log: its query has secrets in it. */
-const shown = (url) => url.replace(/[?#].*/, "");

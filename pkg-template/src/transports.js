@@ -23,7 +23,7 @@ const withParameter = (url, parameter) => `${url}${url.includes("?") ? "&" : "?"
 const withToken = (url, token) => (token ? withParameter(url, `access_token=${encodeURIComponent(token)}`) : url);
 
 /** A URL for the log: its query has the connection's token. */
-const shown = (url) => url.replace(/[?#].*/, "").replace(/\/\/[^/]*@/, "//");
+export const shown = (url) => url.replace(/[?#].*/, "").replace(/\/\/[^/]*@/, "//");
 
 function detail(data, includesContent) {
   const isText = typeof data === "string";
