@@ -90,6 +90,8 @@ export class Driver {
   /** Those whose messages the transport has not taken yet. */
   #unsent = new Set();
   #refreshes = [];
+  /** The token that is being fetched in place of a rejected one. */
+  #renewal;
   /** What the machine was told of as a text. */
   #failure;
 
@@ -525,6 +527,14 @@ export class Driver {
   async #renew(rejected) {
     const asks = this.machine?.rejected(rejected);
     if (!asks) return asks === undefined ? undefined : this.machine.linkToken();
+    // Several requests may be rejected at once.
+    this.#renewal ??= this.#renewOnce();
+    return this.#renewal.finally(() => {
+      this.#renewal = undefined;
+    });
+  }
+
+  async #renewOnce() {
     const token = await this.settings.accessTokenFactory();
     try {
       return this.machine?.token(this.#now(), Date.now(), TO_RENEW, token || undefined, false);
@@ -535,6 +545,7 @@ export class Driver {
 
   #giveUp() {
     this.#round += 1;
+    this.#renewal = undefined;
     this.#abort.abort();
     this.#abort = new AbortController();
   }

@@ -2,6 +2,6 @@
 // gives it. Argument: the package's folder.
 import { run } from "../harness.mjs";
 
-for (const part of ["callbacks", "stop", "sends", "streams", "logs"]) await import(`./faults/${part}.mjs`);
+for (const part of ["callbacks", "stop", "sends", "streams", "logs", "tokens"]) await import(`./faults/${part}.mjs`);
 
-await run({ atOnce: 4 });
+await run();

@@ -120,11 +120,12 @@ for (const transport of transports) {
   }));
 }
 
-test("a thousand connections come and go, without listeners and timers left", withHub({}, async ({ url }) => {
+test("many connections come and go, without timers left", withHub({}, async ({ url }) => {
   const count = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
   const before = count();
-  const all = Array.from({ length: 200 }, () => connect(url, { transport: "WebSockets" }));
+  const all = Array.from({ length: 100 }, () => connect(url, { transport: "WebSockets", skipNegotiation: true }));
   await Promise.all(all.map((connection) => connection.start()));
+  assert.ok(count() >= before + 100);
   await Promise.all(all.map((connection) => connection.stop()));
   await until(() => count() <= before + 2);
 }));
