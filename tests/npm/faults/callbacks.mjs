@@ -1,14 +1,9 @@
 // What an application gives, and what throws, never answers, or answers nonsense.
 import assert from "node:assert/strict";
 import { test } from "../../harness.mjs";
-import { connect, END, hubwire, negotiates, ownTransport, pending, settled, transports, until, withHub } from "./hub.mjs";
+import { clean, connect, END, hubwire, negotiates, ownTransport, pending, settled, transports, until, withHub } from "./hub.mjs";
 
 const { HttpClient, JsonHubProtocol } = hubwire;
-
-/** Fails a test for a rejection that nobody has handled, or an exception that nobody has caught. */
-const unhandled = [];
-for (const event of ["unhandledRejection", "uncaughtException"]) process.on(event, (error) => unhandled.push(error));
-const clean = () => assert.deepEqual(unhandled.splice(0), []);
 
 for (const [what, answer] of Object.entries({
   nothing: undefined,

@@ -1,4 +1,5 @@
 // A small hub over every transport, whose faults the tests choose, and a transport that does as it is told.
+import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -21,6 +22,11 @@ export const negotiates = { send: async () => new HttpResponse(200, "", negotiat
 export async function until(condition) {
   while (!condition()) await new Promise((done) => setTimeout(done, 2));
 }
+
+/** Fails a test for a rejection that nobody has handled, or an exception that nobody has caught. */
+const unhandled = [];
+for (const event of ["unhandledRejection", "uncaughtException"]) process.on(event, (error) => unhandled.push(error));
+export const clean = () => assert.deepEqual(unhandled.splice(0), []);
 
 /** A promise, and what settles it. */
 export function pending() {

@@ -70,6 +70,7 @@ test("requests that are rejected at once ask for one token", withHub({}, async (
   };
   const connection = connect(url, { transport: "LongPolling", accessTokenFactory });
   await connection.start();
+  await until(() => hub.last().poll);
   const { poll } = hub.last();
   let rejected = 0;
   const both = pending();
@@ -81,7 +82,6 @@ test("requests that are rejected at once ask for one token", withHub({}, async (
     return 401;
   };
   // The next poll meets the POST.
-  await until(() => hub.last().poll);
   hub.last().send({ type: 6 });
   assert.equal(await connection.invoke("Echo", 1), 1);
   await until(() => hub.last().poll && hub.last().poll !== poll);
