@@ -187,7 +187,7 @@ fn of_connections() -> All {
         RetriesExhausted{} => ConnectionError::RetriesExhausted {
             attempts: 4,
             elapsed: Duration::from_secs(42),
-            last: Box::new(ConnectionError::Transport(lost())),
+            last: std::sync::Arc::new(ConnectionError::Transport(lost())),
         },
         SlowConsumer() => ConnectionError::SlowConsumer,
         Stopped() => ConnectionError::Stopped,

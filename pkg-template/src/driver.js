@@ -2,7 +2,7 @@
 // nothing.
 import { HttpTransportType, LogLevel, MessageType, TransferFormat } from "./enums.js";
 import { Machine } from "./generated/bindings.js";
-import { shown as textOf } from "./errors.js";
+import { shown as shownText } from "./errors.js";
 import { DefaultHttpClient, isNode, requestHeaders } from "./http.js";
 import { textDecoder } from "./text.js";
 import { LongPollingTransport, ServerSentEventsTransport, shown, WebSocketTransport, within } from "./transports.js";
@@ -11,9 +11,16 @@ import { LongPollingTransport, ServerSentEventsTransport, shown, WebSocketTransp
 const [TOKEN, REFRESH_TOKEN, NEGOTIATE, REFRESH, OPEN, CLOSE, CONNECTED, RESUMED, LOST, ASK, RECONNECTING, REFRESHED, NOT_REFRESHED] =
   Array(13).keys();
 
-/** What a token is for, and what has failed, as the machine numbers it. */
+/**
+ * What the machine is told, in the order of its numbers. The last four have failed: negotiate, a refresh, opening the
+ * transport, the open transport.
+ */
+const [START, STOP, TIMEOUT, WAKE, OPENED, MALFORMED, OVERFLOW, RETRY, FRAME, ANSWERED, CANCEL, END_UPLOAD, LIMITS, NEGOTIATING, REFRESHING, OPENING, TRANSPORT] =
+  Array(17).keys();
+
+/** What a token is for, and what a message is, as the machine numbers it. */
 const [TO_CONNECT, TO_REFRESH, TO_RENEW] = [0, 1, 2];
-const [NEGOTIATING, REFRESHING, OPENING, TRANSPORT] = [0, 1, 2, 3];
+const [SEND, INVOKE, STREAM, UPLOAD, ANSWER] = [0, 1, 2, 3, 4];
 
 /** What a message means, as the machine numbers it; what is not negative is a call that awaits an answer. */
 const [CALL, END, ITEM, NO_STREAM] = [-2, -3, -4, -5];
@@ -41,18 +48,22 @@ const ignore = () => {};
 const limitOf = ({ timeout = 100_000 }) => (timeout <= LONGEST_TIMER ? timeout : 0);
 const lengthOf = (data) => data?.length ?? data?.byteLength ?? 0;
 
+/** The text of an error of the machine, which tells it in parts. */
+const textOf = ([, , , ...parts]) => parts.join("");
+
 /** An error of the machine. */
-function errorOf([code, message, statusCode, innerErrors]) {
-  const inner = ([errorType, transport, text]) => Object.assign(new Error(text), { errorType: errorType || undefined, transport });
+function errorOf(told) {
+  const [code, statusCode, innerErrors] = told;
+  const inner = ([errorType, transport, ...own]) => Object.assign(new Error(own.join("")), { errorType: errorType || undefined, transport: transport || undefined });
   return Object.assign(
-    new Error(message),
+    new Error(textOf(told)),
     { code },
     statusCode !== undefined && { statusCode },
     innerErrors && { innerErrors: innerErrors.map(inner) },
   );
 }
 
-const notConnected = () => errorOf(["InvalidState", "The connection has ended."]);
+const notConnected = () => errorOf(["InvalidState", undefined, undefined, "The connection has ended."]);
 
 /** One connection, from its start to its end. */
 export class Driver {
@@ -134,27 +145,24 @@ export class Driver {
   }
 
   start() {
-    this.machine.start(this.#now());
+    this.#tell(START);
     this.#turn();
   }
 
   stop() {
-    this.machine?.stop(this.#now());
+    this.#tell(STOP);
     this.#later();
   }
 
   setUrl(url) {
-    try {
-      this.machine?.setUrl(url);
-      this.url = url;
-    } catch (error) {
-      throw errorOf(error);
-    }
+    const error = this.machine?.setUrl(url);
+    if (error) throw errorOf(error);
+    this.url = url;
   }
 
   /** Other limits hold for silence, from the next message on. */
   setLimits(keepAliveInterval, serverTimeout) {
-    this.machine?.setLimits(keepAliveInterval, serverTimeout);
+    this.#tell(LIMITS, keepAliveInterval, serverTimeout);
   }
 
   /** Gives the transport up, as if it had failed. */
@@ -173,26 +181,26 @@ export class Driver {
         if (error) reject(error);
         else this.#whenRoom(resolve, reject);
       };
-      this.#call(0, id, message, uploads, done);
+      this.#call(SEND, id, message, uploads, done);
       this.#unsent.add(reject);
     });
   }
 
   invoke(id, message, streams, uploads) {
-    this.#call(streams ? 2 : 1, id, message, uploads, (error) => {
+    this.#call(streams ? STREAM : INVOKE, id, message, uploads, (error) => {
       if (!error || !this.machine) return;
-      this.machine.cancel(id);
+      this.#tell(CANCEL, id);
       this.callbacks.fail(id, error, false);
     });
   }
 
   #call(kind, id, data, uploads, done) {
-    if (!this.machine?.call(kind, id, { data, done }, lengthOf(data), uploads)) throw notConnected();
+    if (!this.#give(kind, id, { data, done }, uploads)) throw notConnected();
     this.#later();
   }
 
   cancel(id) {
-    this.machine?.cancel(id);
+    this.#tell(CANCEL, id);
     this.#later();
   }
 
@@ -212,31 +220,28 @@ export class Driver {
   upload(id, data) {
     // Without an item the rest would be wrong.
     const done = (error) => error && this.endUpload(id, "Stream canceled by client.");
-    if (!this.machine?.upload(id, { data, done }, lengthOf(data))) return false;
+    if (!this.#give(UPLOAD, id, { data, done })) return false;
     this.#later();
     return this.machine.isFull ? new Promise((resolve, reject) => this.#whenRoom(resolve, reject)) : undefined;
   }
 
   endUpload(id, error) {
-    this.machine?.endUpload(id, error);
+    this.#tell(END_UPLOAD, id, typeof error === "string", error);
     this.#later();
   }
 
   answer(number, data) {
-    this.machine?.answer(number, { data }, lengthOf(data));
+    this.#give(ANSWER, number, { data });
     this.#later();
   }
 
   refresh() {
     return new Promise((resolve, reject) => {
-      try {
-        if (!this.machine) throw notConnected();
-        this.machine.refresh(this.#now());
-        this.#refreshes.push({ resolve, reject });
-        this.#later();
-      } catch (error) {
-        reject(Array.isArray(error) ? errorOf(error) : error);
-      }
+      if (!this.machine) throw notConnected();
+      const error = this.machine.refresh(this.#now());
+      if (error) throw errorOf(error);
+      this.#refreshes.push({ resolve, reject });
+      this.#later();
     });
   }
 
@@ -256,6 +261,14 @@ export class Driver {
     this.#drop(false);
     this.#loseRoom();
     for (const { reject } of this.#refreshes.splice(0)) reject(notConnected());
+  }
+
+  #tell(input, number, other, text) {
+    this.machine?.tell(input, this.#now(), number, other, text ?? "");
+  }
+
+  #give(kind, id, message, uploads) {
+    return this.machine?.send(kind, id, message, lengthOf(message.data), uploads);
   }
 
   // What is to be done
@@ -313,11 +326,11 @@ export class Driver {
         this.#open(...details);
         break;
       case CLOSE:
-        this.#close(...details);
+        this.#close(Boolean(details[0]));
         break;
       case CONNECTED: {
         const [again, transport, url, statefulReconnect, connectionId, negotiateVersion] = details;
-        this.negotiated = { transport, url, statefulReconnect, ...(connectionId !== undefined && { connectionId, negotiateVersion }) };
+        this.negotiated = { transport, url, statefulReconnect: Boolean(statefulReconnect), ...(connectionId !== undefined && { connectionId, negotiateVersion }) };
         this.#log(LogLevel.Debug, "Server handshake complete.");
         callbacks.event(again ? Told.UpAgain : Told.Up);
         break;
@@ -326,7 +339,7 @@ export class Driver {
         this.#log(LogLevel.Debug, "The connection goes on with a new transport.");
         break;
       case LOST:
-        this.#logLost(...details[0]);
+        this.#logLost(details[0]);
         this.negotiated = undefined;
         this.#loseRoom();
         callbacks.lost(this.#told(details[0]));
@@ -374,9 +387,9 @@ export class Driver {
 
   #fail(what, error) {
     this.#failure = error;
-    const { statusCode = 0, closeCode = 0 } = error ?? {};
+    const { statusCode, closeCode } = error ?? {};
     const text = what === NEGOTIATING || what === REFRESHING ? error : (error?.message ?? error ?? "");
-    this.machine.failed(this.#now(), what, textOf(text), statusCode, closeCode);
+    this.#tell(what, Number(statusCode) || 0, Number(closeCode) || 0, shownText(text));
   }
 
   #fetchToken(purpose) {
@@ -416,9 +429,9 @@ export class Driver {
       answer = error;
     }
     const { statusCode, content, message = "", retryAfter, contentType, location } = answer;
-    const reason = textOf(message).replace(/: Status code '\d+'$/, "");
+    const reason = shownText(message).replace(/: Status code '\d+'$/, "");
     const text = typeof content === "object" && content ? textDecoder().decode(content) : content || reason;
-    return [Number(statusCode), ...[text, retryAfter, contentType, location].map((part) => (part == null ? undefined : textOf(part)))];
+    return [Number(statusCode), ...[text, retryAfter, contentType, location].map((part) => (part == null ? undefined : shownText(part)))];
   }
 
   #negotiate(url, token) {
@@ -433,7 +446,7 @@ export class Driver {
 
   /** It goes on beside everything else. */
   async #refresh(url, token, connectionToken) {
-    const done = ([status, text]) => this.machine?.refreshed(this.#now(), Date.now(), status, text);
+    const done = ([status, text]) => this.machine && this.#tell(ANSWERED, Date.now(), status, text);
     const failed = (error) => this.machine && this.#fail(REFRESHING, error);
     await this.#post(url, token, { "X-SignalR-Connection-Token": connectionToken }).then(done, failed);
     this.#turn();
@@ -445,9 +458,9 @@ export class Driver {
       const retries = typeof delay === "number";
       if (retries) this.#log(LogLevel.Information, `Reconnect attempt number ${count + 1} will start in ${delay} ms.`);
       // Not at once: those who are told first may still set another URL.
-      this.machine.retry(this.#now(), retries ? Math.max(delay, 1) : NaN);
+      this.#tell(RETRY, retries ? Math.max(delay, 1) : NaN);
     };
-    if (count > 0) this.#log(LogLevel.Information, `Reconnect attempt failed because of error 'Error: ${reason[1]}'.`);
+    if (count > 0) this.#log(LogLevel.Information, `Reconnect attempt failed because of error 'Error: ${textOf(reason)}'.`);
     this.#step(ask, done, () => done());
   }
 
@@ -457,15 +470,16 @@ export class Driver {
     return this.settings.binary ? TransferFormat.Binary : TransferFormat.Text;
   }
 
-  #logLost(code, reason) {
-    const hasReason = reason && code !== "Stopped";
-    if (hasReason) this.#log(LogLevel.Error, `Connection disconnected with error 'Error: ${reason}'.`);
+  #logLost(told) {
+    const reason = told[0] !== "Stopped" && textOf(told);
+    if (reason) this.#log(LogLevel.Error, `Connection disconnected with error 'Error: ${reason}'.`);
     else this.#log(LogLevel.Information, "Connection disconnected.");
   }
 
   /** Each is told once, in the official client's words. */
   #logSkipped(skipped) {
-    for (const [type, , why] of skipped.slice(this.#logged)) {
+    for (const [type, , ...parts] of skipped.slice(this.#logged)) {
+      const why = parts.join("");
       const [name] = /'[^']*'/.exec(why) ?? [];
       const failed = "Failed to start the transport '$1': ";
       if (type === "FailedToStartTransportError") this.#log(LogLevel.Error, why.replace(/^(\w+) failed: /, failed));
@@ -515,7 +529,7 @@ export class Driver {
         this.#log(LogLevel.Debug, "The HttpConnection connected successfully.");
         this.#log(LogLevel.Debug, "Sending handshake request.");
         this.#log(LogLevel.Information, `Using HubProtocol '${settings.protocol}'.`);
-        this.machine.opened(this.#now());
+        this.#tell(OPENED);
       },
       (error) => {
         this.#forget();
@@ -614,7 +628,7 @@ export class Driver {
     this.#inboxLength += lengthOf(frame);
     this.#turn();
     if (this.#inbox.length - this.#next <= WAITING && this.#inboxLength <= WAITING_LENGTH) return;
-    this.machine?.overflow(this.#now());
+    this.#tell(OVERFLOW);
     this.#turn();
   }
 
@@ -637,7 +651,7 @@ export class Driver {
     else {
       this.#inboxLength -= lengthOf(frame);
       if (typeof frame === "string") this.#take(frame);
-      else if (frame?.byteLength === undefined) this.machine.malformed(this.#now());
+      else if (frame?.byteLength === undefined) this.#tell(MALFORMED);
       else this.#take(new Uint8Array(frame));
     }
     return true;
@@ -651,7 +665,7 @@ export class Driver {
       const isText = typeof frame === "string";
       const end = frame.indexOf(isText ? SEPARATOR : SEPARATOR.charCodeAt()) + 1 || frame.length;
       const answer = frame.slice(0, end);
-      machine.frame(at, isText ? answer : textDecoder().decode(answer));
+      this.#tell(FRAME, 0, 0, isText ? answer : textDecoder().decode(answer));
       if (end < frame.length && machine.isUp) {
         this.#next -= 1;
         this.#inbox[this.#next] = frame.slice(end);
@@ -659,14 +673,14 @@ export class Driver {
       }
       return;
     }
-    machine.frame(at, "");
+    this.#tell(FRAME);
     if (!frame.length) return;
     let messages;
     try {
       messages = this.#reader.read(frame);
     } catch {
       // The reader remembers what is wrong with it.
-      machine.malformed(at);
+      this.#tell(MALFORMED);
       return;
     }
     for (const message of messages) {
@@ -681,11 +695,11 @@ export class Driver {
     const isClose = type === MessageType.Close;
     if (isClose) this.#log(LogLevel.Information, "Close message received from server.");
     const text = isClose ? message.error : invocationId;
-    const meaning = this.machine.message(at, type, text ?? undefined, sequenceId ?? 0, Boolean(message.allowReconnect));
+    const meaning = this.machine.message(at, type, text ?? "", sequenceId, message.allowReconnect);
     if (meaning === CALL) callbacks.invocation(message);
     else if (meaning === ITEM) callbacks.item(Number(invocationId), message);
     else if (meaning === END) callbacks.end(Number(invocationId), message);
-    else if (meaning === NO_STREAM) callbacks.fail(Number(invocationId), errorOf(["NotAStream", "Unexpected message type: 2"]), false);
+    else if (meaning === NO_STREAM) callbacks.fail(Number(invocationId), errorOf(["NotAStream", undefined, undefined, "Unexpected message type: 2"]), false);
     else if (meaning >= 0) callbacks.invocation(message, meaning);
   }
 
@@ -721,7 +735,7 @@ export class Driver {
     // Timers of a hidden page are late by up to a minute; what the server sends brings one here in time.
     if (deadline <= this.#now() && deadline !== this.#handled) {
       this.#handled = deadline;
-      this.machine.timeout(this.#now());
+      this.#tell(TIMEOUT);
       this.#later();
       ({ deadline } = this.machine);
     }
@@ -737,7 +751,7 @@ export class Driver {
       this.#timerAt = Infinity;
       // It may come a fraction early, and in tests it may be a fake where the clock is none: it is due because it has run.
       if (delay <= LONGEST_TIMER) this.#notBefore = deadline;
-      if (this.#now() >= this.machine.deadline) this.machine.timeout(this.#now());
+      if (this.#now() >= this.machine.deadline) this.#tell(TIMEOUT);
       this.#turn();
     }, Math.min(delay, LONGEST_TIMER));
   }
@@ -746,7 +760,7 @@ export class Driver {
     const page = globalThis.document;
     const wake = (event) => {
       if (event.type === "visibilitychange" && page.visibilityState !== "visible") return;
-      this.machine?.wake(this.#now());
+      this.#tell(WAKE);
       this.#turn();
     };
     const places = [

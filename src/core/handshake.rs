@@ -3,8 +3,9 @@
 //! Source: [HubProtocol.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/HubProtocol.md#overview).
 
 use crate::core::ProtocolError;
+use crate::core::ascii::push_decimal;
 use crate::core::framing::RECORD_SEPARATOR;
-use crate::core::json::reader::{Reader, as_integer, as_string};
+use crate::core::json::reader::{Reader, as_integer, as_text};
 use crate::core::json::write_string;
 
 /// The largest handshake record that is accepted, in bytes. The two that exist have less than 100; an error text
@@ -25,7 +26,14 @@ impl HandshakeRequest {
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"protocol\":");
         write_string(out, &self.protocol);
-        out.extend_from_slice(format!(",\"version\":{}}}", self.version).as_bytes());
+        out.extend_from_slice(b",\"version\":");
+        let mut version = String::new();
+        if self.version < 0 {
+            version.push('-');
+        }
+        push_decimal(&mut version, self.version.unsigned_abs());
+        out.extend_from_slice(version.as_bytes());
+        out.push(b'}');
         out.push(RECORD_SEPARATOR);
     }
 
@@ -38,7 +46,7 @@ impl HandshakeRequest {
         let mut reader = Reader::new(record);
         reader.object(|name, value| {
             match name {
-                "protocol" => protocol = as_string(value)?.map(|text| text.into_owned()),
+                "protocol" => protocol = as_text(value)?,
                 "version" => version = as_integer(value),
                 _ => {}
             }
@@ -79,14 +87,14 @@ impl HandshakeResponse {
         let mut reader = Reader::new(record);
         reader.object(|name, value| match name {
             "error" if value != "null" => {
-                error = Some(as_string(value)?.ok_or(ProtocolError::Message("`error` is not a string"))?);
+                error = Some(as_text(value)?.ok_or(ProtocolError::Message("`error` is not a string"))?);
                 Ok(())
             }
             "type" if value != "null" => Err(ProtocolError::NotAHandshake),
             _ => Ok(()),
         })?;
         reader.end()?;
-        Ok(Self { error: error.filter(|text| !text.is_empty()).map(|text| text.into_owned()) })
+        Ok(Self { error: error.filter(|text| !text.is_empty()) })
     }
 }
 
@@ -104,9 +112,11 @@ impl HandshakeBuffer {
     /// [`ProtocolError::TooLong`] past [`LIMIT`], [`ProtocolError::NotAHandshake`] if the record does not begin as JSON
     /// does, whose end need not be waited for, or is not UTF-8.
     pub fn feed<'c>(&mut self, chunk: &'c [u8]) -> Result<Option<(String, &'c [u8])>, ProtocolError> {
-        let end = memchr::memchr(RECORD_SEPARATOR, chunk);
+        let end = chunk.iter().position(|byte| *byte == RECORD_SEPARATOR);
         let head = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
-        if self.bytes.is_empty() && head.first().is_some_and(|byte| !b"{ \t\r\n".contains(byte)) {
+        if self.bytes.is_empty()
+            && head.first().is_some_and(|byte| !matches!(byte, b'{' | b' ' | b'\t' | b'\r' | b'\n'))
+        {
             return Err(ProtocolError::NotAHandshake);
         }
         if self.bytes.len() + head.len() > LIMIT {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::core::text::clip;
+use crate::core::ascii::{decimal, is_one_of, split_at_byte};
+use crate::core::text::{clip, clipped};
 use crate::core::url::HubUrl;
 use crate::core::{TransportError, TransportErrorKind};
 
@@ -25,12 +26,7 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// ```
 #[must_use]
 pub fn retry_after(value: &str) -> Option<Duration> {
-    let digits = value.trim_matches([' ', '\t']);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    // All that cannot be parsed now is too large a number.
-    Some(digits.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs).min(MAX_RETRY_AFTER))
+    Some(Duration::from_secs(decimal(value.trim_ascii())?).min(MAX_RETRY_AFTER))
 }
 
 /// The head of an answer: what it claims to be, before its body is read.
@@ -102,7 +98,7 @@ impl Head {
 /// ```
 #[must_use]
 pub fn is_media_type(content_type: &str, media_type: &str) -> bool {
-    let (name, _parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+    let (name, _parameters) = split_at_byte(content_type, b';');
     name.trim_ascii().eq_ignore_ascii_case(media_type)
 }
 
@@ -136,12 +132,12 @@ pub fn redirect(status: u16, location: Option<&str>) -> Option<String> {
 #[must_use]
 pub fn without_query(location: &str) -> String {
     if let Ok(url) = HubUrl::parse(location) {
-        return clip(url.to_string()).into_owned();
+        return clipped(&url.without_query());
     }
     // A path, most likely. A host of another scheme, or without one, may have a user name.
     let end = location.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(location.len());
     let path = location.get(..end).unwrap_or_default();
-    if path.contains('@') { String::new() } else { clip(path).into_owned() }
+    if path.bytes().any(|byte| byte == b'@') { String::new() } else { clipped(path) }
 }
 
 /// What keeps a text from being the value of a header (RFC 9110, 5.5), in the form of "it contains …". Only ASCII is the
@@ -159,7 +155,7 @@ pub fn value_fault(value: &str) -> Option<&'static str> {
 /// Whether a text can be the name of a header (RFC 9110, 5.1).
 #[must_use]
 pub fn is_header_name(name: &str) -> bool {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || is_one_of(byte, b"!#$%&'*+-.^_`|~");
     !name.is_empty() && name.bytes().all(is_token)
 }
 

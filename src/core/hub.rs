@@ -27,9 +27,9 @@
 //! such a message.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::ops::Range;
 
+use crate::core::ascii::decimal;
 use crate::core::message::{HubMessage, Invocation, Outcome};
 use crate::core::table::Table;
 
@@ -412,8 +412,8 @@ impl HubMachine {
     fn own_id(&self, id: &str) -> Option<u64> {
         let number = id.strip_prefix(self.role.prefix())?;
         match number.as_bytes() {
-            [b'+', ..] | [b'0', _, ..] => None,
-            _ => number.parse().ok(),
+            [b'0', _, ..] => None,
+            _ => decimal(number).filter(|number| *number < u64::MAX),
         }
     }
 }
@@ -421,33 +421,37 @@ impl HubMachine {
 /// The id of a call or an upload as messages carry it, without an allocation.
 #[derive(Debug, Clone, Copy)]
 pub struct Id {
-    /// A prefix of one character and at most twenty digits.
+    /// At its end a prefix of one character and at most twenty digits.
     text: [u8; 21],
-    length: usize,
+    start: usize,
 }
 
 impl Id {
-    fn new(role: Role, number: u64) -> Self {
-        let mut id = Self { text: [0; 21], length: 0 };
-        // There is room for every number.
-        let _ = write!(id, "{}{number}", role.prefix());
+    fn new(role: Role, mut number: u64) -> Self {
+        let mut id = Self { text: [0; 21], start: 21 };
+        loop {
+            id.prepend(b'0' + (number % 10) as u8);
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        role.prefix().bytes().for_each(|byte| id.prepend(byte));
         id
+    }
+
+    /// There is room for every number.
+    fn prepend(&mut self, byte: u8) {
+        self.start = self.start.saturating_sub(1);
+        if let Some(place) = self.text.get_mut(self.start) {
+            *place = byte;
+        }
     }
 
     /// The id.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.text.get(..self.length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
-    }
-}
-
-impl std::fmt::Write for Id {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let end = self.length + text.len();
-        let room = self.text.get_mut(self.length..end).ok_or(std::fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
+        self.text.get(self.start..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
     }
 }
 

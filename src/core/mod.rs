@@ -40,6 +40,7 @@
 )]
 
 // What the rest of the crate is made of, and what it makes public at its root.
+pub(crate) mod ascii;
 mod cause;
 mod headers;
 pub mod hub_name;

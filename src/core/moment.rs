@@ -20,31 +20,50 @@ use std::time::Duration;
 /// assert_eq!(due + Duration::MAX, Moment::MAX);
 /// # }
 /// ```
+///
+/// It is exact to a microsecond: half a million years of them are one number, which is quick to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Moment(Duration);
+pub struct Moment(u64);
 
 impl Moment {
     /// The epoch.
-    pub const ZERO: Self = Self(Duration::ZERO);
+    pub const ZERO: Self = Self(0);
     /// The end of time: what is due then is never due.
-    pub const MAX: Self = Self(Duration::MAX);
+    pub const MAX: Self = Self(u64::MAX);
 
     /// So long after the epoch.
     #[must_use]
     pub const fn from_epoch(elapsed: Duration) -> Self {
+        Self::ZERO.plus(elapsed)
+    }
+
+    /// So many microseconds after the epoch.
+    #[must_use]
+    pub const fn from_micros(elapsed: u64) -> Self {
         Self(elapsed)
+    }
+
+    /// The microseconds since the epoch.
+    #[must_use]
+    pub const fn as_micros(self) -> u64 {
+        self.0
     }
 
     /// The time since the epoch.
     #[must_use]
     pub const fn since_epoch(self) -> Duration {
-        self.0
+        Duration::from_micros(self.0)
     }
 
     /// The time since an earlier moment; zero if that was not earlier.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    const fn plus(self, time: Duration) -> Self {
+        let seconds = time.as_secs().saturating_mul(1_000_000);
+        Self(self.0.saturating_add(seconds).saturating_add(time.subsec_micros() as u64))
     }
 }
 
@@ -52,7 +71,7 @@ impl Add<Duration> for Moment {
     type Output = Self;
 
     fn add(self, time: Duration) -> Self {
-        Self(self.0.saturating_add(time))
+        self.plus(time)
     }
 }
 

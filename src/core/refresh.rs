@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use crate::core::http::{may_pass, value_fault};
-use crate::core::json::reader::{Reader, as_integer, as_string};
+use crate::core::json::reader::{Reader, as_integer, as_text};
 use crate::core::negotiate::refresh_delay;
-use crate::core::text::clip;
+use crate::core::text::clipped;
 use crate::core::token::AccessToken;
 use crate::core::{Cause, Moment, ProtocolError, TransportError};
 
@@ -106,10 +106,10 @@ impl RefreshAnswer {
                         answer.token_lifetime = seconds.map(Duration::from_secs);
                     }
                     "accessToken" => {
-                        let token = as_string(value)?.filter(|token| !token.is_empty());
-                        answer.access_token = token.map(|token| AccessToken::from(token.into_owned()));
+                        let token = as_text(value)?.filter(|token| !token.is_empty());
+                        answer.access_token = token.map(AccessToken::from);
                     }
-                    "error" => error = as_string(value)?.map(|text| clip(text).into_owned()),
+                    "error" => error = as_text(value)?.map(|text| clipped(&text)),
                     _ => {}
                 }
                 Ok(())

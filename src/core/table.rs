@@ -31,7 +31,8 @@ impl<T> Table<T> {
         let value = self.entries.get_mut(at)?.1.take()?;
         self.count -= 1;
         if self.count <= self.entries.len() / 2 {
-            self.entries.retain(|(_, value)| value.is_some());
+            let entries = std::mem::take(&mut self.entries);
+            self.entries.extend(entries.into_iter().filter(|(_, value)| value.is_some()));
         }
         Some(value)
     }

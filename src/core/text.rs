@@ -41,6 +41,12 @@ pub fn clip<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     clipped.into()
 }
 
+/// As [`clip`], for what is kept.
+#[must_use]
+pub fn clipped(text: &str) -> String {
+    clip(text).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

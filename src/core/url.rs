@@ -7,7 +7,8 @@
 //! something to some server. The `url` crate itself costs a browser build 76 kB (gzip).
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::core::ascii::{decimal, is_all, is_one_of, push_decimal, split_at_byte, split_once};
 
 /// Why a text cannot be the address of a hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -72,14 +73,14 @@ impl HubUrl {
     /// # Errors
     /// See [`UrlError`].
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let text = text.trim_matches(|c| c <= ' ');
+        let text = trim(text);
         let (scheme, rest) = split_scheme(text).ok_or(UrlError::Scheme)?;
-        if text.bytes().any(|b| b < b' ' || b == 0x7f) {
+        if !is_all(text, |b| b >= b' ' && b != 0x7f) {
             return Err(UrlError::Character);
         }
         let (rest, _fragment) = split_at_byte(rest, b'#');
         let (before, query) = split_at_byte(rest, b'?');
-        if before.contains('\\') {
+        if !is_all(before, |b| b != b'\\') {
             return Err(UrlError::Backslash);
         }
         let mut query = query.get(1..).unwrap_or_default();
@@ -89,21 +90,21 @@ impl HubUrl {
         let (authority, path) = split_at_byte(before, b'/');
         let host_and_port = without_user(authority);
         let user = authority.get(..authority.len() - host_and_port.len()).unwrap_or_default();
-        if !user.strip_suffix('@').unwrap_or(user).bytes().all(is_user_byte) || user == "@" || user == ":@" {
+        if !is_all(user.strip_suffix('@').unwrap_or(user), is_user_byte) || user == "@" || user == ":@" {
             return Err(UrlError::UserInformation);
         }
         let (host, port) = split_port(host_and_port);
-        let authority = [user, &read_host(host)?, &read_port(port, scheme == HTTPS)?].concat();
-        let path = encode(&without_dots(path), |b| b.is_ascii_graphic() && !b"\"<>^`{|}".contains(&b));
-        let query = encode(query, |b| b.is_ascii_graphic() && !b"\"'<>".contains(&b));
-        let mark = if query.is_empty() { "" } else { "?" };
-        let path_start = scheme.len() + authority.len();
-        Ok(Self {
-            text: [scheme, &authority, &path, mark, &query].concat(),
-            authority_start: scheme.len(),
-            path_start,
-            path_end: path_start + path.len(),
-        })
+        let mut text = [scheme, user].concat();
+        push_host(&mut text, host)?;
+        push_port(&mut text, port, scheme == HTTPS)?;
+        let path_start = text.len();
+        push_path(&mut text, path);
+        let path_end = text.len();
+        if !query.is_empty() {
+            text.push('?');
+            push_encoded(&mut text, query, |b| b.is_ascii_graphic() && !is_one_of(b, b"\"'<>"));
+        }
+        Ok(Self { text, authority_start: scheme.len(), path_start, path_end })
     }
 
     fn part(&self, from: usize, to: usize) -> &str {
@@ -130,7 +131,7 @@ impl HubUrl {
     /// The port, if it is not the one that the scheme has anyway.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        split_port(self.shown_authority()).1.get(1..)?.parse().ok()
+        decimal(split_port(self.shown_authority()).1.get(1..)?)?.try_into().ok()
     }
 
     /// Whether scheme, host and port are the same: what is meant for one of the two may go to the other.
@@ -213,6 +214,12 @@ impl HubUrl {
         self.text.clone()
     }
 
+    /// As [`to_text`](Self::to_text).
+    #[cfg(all(browser, feature = "js"))]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The same address for a WebSocket: `ws` or `wss`.
     #[must_use]
     pub fn to_web_socket_text(&self) -> String {
@@ -227,13 +234,13 @@ pub fn is_loopback_host(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host == "[::1]"
         // All of 127.0.0.0/8. What has nothing but digits and dots cannot be a name.
-        || (host.starts_with("127.") && host.bytes().all(|b| b == b'.' || b.is_ascii_digit()))
+        || (host.starts_with("127.") && is_all(host, |b| b == b'.' || b.is_ascii_digit()))
 }
 
 /// The scheme that is spoken, and what follows it.
 fn split_scheme(text: &str) -> Option<(&'static str, &str)> {
     // Bytes and single characters are looked for here: a search for a text takes a kilobyte of a browser's build.
-    let (scheme, rest) = text.split_once(':')?;
+    let (scheme, rest) = split_once(text, b':')?;
     let rest = rest.strip_prefix("//")?;
     let is = |name: &&str| scheme.eq_ignore_ascii_case(name);
     if ["https", "wss"].iter().any(is) {
@@ -251,8 +258,8 @@ fn split_port(authority: &str) -> (&str, &str) {
     colon.and_then(|at| authority.split_at_checked(bracket + at)).unwrap_or((authority, ""))
 }
 
-/// A host as the URL Standard writes it.
-fn read_host(host: &str) -> Result<String, UrlError> {
+/// Appends a host as the URL Standard writes it.
+fn push_host(out: &mut String, host: &str) -> Result<(), UrlError> {
     if host.is_empty() {
         return Err(UrlError::Host);
     }
@@ -260,35 +267,92 @@ fn read_host(host: &str) -> Result<String, UrlError> {
         return Err(UrlError::InternationalHost);
     }
     if let Some(address) = host.strip_prefix('[') {
-        let address = address.strip_suffix(']').and_then(|address| address.parse().ok());
-        return address.map(write_ipv6).ok_or(UrlError::InvalidHost);
+        let address = address.strip_suffix(']').and_then(read_ipv6).ok_or(UrlError::InvalidHost)?;
+        push_ipv6(out, address);
+        return Ok(());
     }
-    if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+    if !is_all(host, |b| b.is_ascii_alphanumeric() || is_one_of(b, b"-._")) {
         return Err(UrlError::InvalidHost);
     }
-    let host = host.to_ascii_lowercase();
     // What ends in a number is an IPv4 address to browsers: `127.1` and `0x7f.1` are 127.0.0.1 to them.
-    let last = host.strip_suffix('.').unwrap_or(&host).rsplit('.').next().unwrap_or_default();
-    let is_hex = last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-    let is_number = is_hex || (!last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()));
-    if (is_number && host.parse::<Ipv4Addr>().is_err()) || (host.starts_with('.') && last.is_empty()) {
+    let last = last_part(host.strip_suffix('.').unwrap_or(host), b'.');
+    let is_hex = matches!(last.as_bytes(), [b'0', b'x' | b'X', digits @ ..] if digits.iter().all(u8::is_ascii_hexdigit));
+    let is_number = is_hex || decimal(last).is_some();
+    if (is_number && read_ipv4(host).is_none()) || (host.starts_with('.') && last.is_empty()) {
         return Err(UrlError::InvalidHost);
     }
-    Ok(host)
+    out.extend(host.chars().map(|c| c.to_ascii_lowercase()));
+    Ok(())
 }
 
-/// An IPv6 address as the URL Standard writes it: unlike in RFC 5952, no part of it is ever decimal.
-fn write_ipv6(address: Ipv6Addr) -> String {
-    let all = address.segments();
-    let is_zero = |segment: &u16| *segment == 0;
+/// An IPv4 address of four decimal numbers without leading zeros, and nothing else.
+fn read_ipv4(text: &str) -> Option<u32> {
+    let (mut address, mut rest) = (0, text);
+    for n in 0..4 {
+        let (part, after) = split_at_byte(rest, b'.');
+        let number = decimal(part).filter(|number| *number < 256)?;
+        if (part.len() > 1 && part.starts_with('0')) || after.is_empty() != (n == 3) {
+            return None;
+        }
+        address = address << 8 | number as u32;
+        rest = after.get(1..).unwrap_or_default();
+    }
+    Some(address)
+}
+
+/// An IPv6 address (RFC 4291, 2.2), whose last two segments may be written as an IPv4 address.
+fn read_ipv6(text: &str) -> Option<[u16; 8]> {
+    let mut all = Vec::new();
+    // Where the zeros go that `::` stands for.
+    let mut gap = None;
+    let mut rest = text;
+    if let Some(after) = rest.strip_prefix("::") {
+        (gap, rest) = (Some(0), after);
+    }
+    while !rest.is_empty() {
+        let (part, after) = split_at_byte(rest, b':');
+        if let Some(address) = read_ipv4(part).filter(|_| after.is_empty()) {
+            all.extend([(address >> 16) as u16, address as u16]);
+            break;
+        }
+        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u16);
+        if !(1..=4).contains(&part.len()) || all.len() == 8 {
+            return None;
+        }
+        all.push(part.bytes().try_fold(0, |number: u16, byte| Some(number << 4 | digit(byte)?))?);
+        rest = match after.strip_prefix("::") {
+            Some(_) if gap.is_some() => return None,
+            Some(after) => {
+                gap = Some(all.len());
+                after
+            }
+            // A colon is followed by something.
+            None if after == ":" => return None,
+            None => after.get(1..).unwrap_or_default(),
+        };
+    }
+    let missing = 8_usize.checked_sub(all.len())?;
+    let (before, after) = all.split_at_checked(gap.unwrap_or(all.len()))?;
+    if gap.is_some() != (missing > 0) {
+        return None;
+    }
+    let zeros = std::iter::repeat_n(&0, missing);
+    let mut address = [0; 8];
+    address.iter_mut().zip(before.iter().chain(zeros).chain(after)).for_each(|(to, from)| *to = *from);
+    Some(address)
+}
+
+/// Appends an IPv6 address as the URL Standard writes it: unlike in RFC 5952, no part of it is ever decimal.
+fn push_ipv6(text: &mut String, all: [u16; 8]) {
     // The first of the longest runs of zeros is left out.
-    let run = |start: usize| all.iter().skip(start).take_while(|segment| is_zero(segment)).count();
-    let (start, length) = (0..all.len())
-        .map(|start| (start, run(start)))
-        .rev()
-        .max_by_key(|(_, length)| *length)
-        .unwrap_or_default();
-    let mut text = String::from("[");
+    let (mut start, mut length, mut run) = (0, 0, 0);
+    for (n, segment) in all.iter().enumerate() {
+        run = if *segment == 0 { run + 1 } else { 0 };
+        if run > length {
+            (start, length) = (n + 1 - run, run);
+        }
+    }
+    text.push('[');
     for (n, segment) in all.iter().enumerate() {
         if length > 1 && (start..start + length).contains(&n) {
             if n == start {
@@ -296,66 +360,83 @@ fn write_ipv6(address: Ipv6Addr) -> String {
             }
             continue;
         }
-        text.push_str(&format!("{segment:x}"));
+        let mut begun = false;
+        for shift in [12, 8, 4, 0] {
+            let digit = segment >> shift & 15;
+            begun |= digit > 0 || shift == 0;
+            if begun {
+                text.extend(char::from_digit(digit.into(), 16));
+            }
+        }
         if n + 1 < all.len() {
             text.push(':');
         }
     }
     text.push(']');
-    text
 }
 
-/// A port with its colon; nothing for the one that the scheme has anyway.
-fn read_port(port: &str, is_https: bool) -> Result<String, UrlError> {
+/// Appends a port with its colon; nothing for the one that the scheme has anyway.
+fn push_port(out: &mut String, port: &str, is_https: bool) -> Result<(), UrlError> {
     let digits = port.strip_prefix(':').unwrap_or(port);
     if digits.is_empty() {
-        return Ok(String::new());
+        return Ok(());
     }
-    // A sign is no digit, though Rust's numbers may have one.
-    let number = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse::<u16>().ok() } else { None };
-    match (number, is_https) {
-        (None, _) => Err(UrlError::Port),
-        (Some(80), false) | (Some(443), true) => Ok(String::new()),
-        (Some(port), _) => Ok(format!(":{port}")),
+    match decimal(digits) {
+        Some(80) if !is_https => {}
+        Some(443) if is_https => {}
+        Some(number @ ..=0xffff) => {
+            out.push(':');
+            push_decimal(out, number);
+        }
+        _ => return Err(UrlError::Port),
     }
+    Ok(())
 }
 
 /// What user information may have in it: RFC 3986's `userinfo`, without what the URL Standard would encode.
 fn is_user_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&()*+,:".contains(&byte)
+    byte.is_ascii_alphanumeric() || is_one_of(byte, b"-._~%!$&()*+,:")
 }
 
-/// A path without its segments `.` and `..`, in whichever way they are written.
-fn without_dots(path: &str) -> String {
-    let dots = |segment: &str| {
+/// Appends a path, percent-encoded, without its segments `.` and `..`, in whichever way they are written.
+fn push_path(out: &mut String, path: &str) {
+    let start = out.len();
+    let mut rest = path;
+    while let Some(after) = rest.get(1..) {
+        let segment;
+        (segment, rest) = split_at_byte(after, b'/');
         let is = |written: &[&str]| written.iter().any(|dots| segment.eq_ignore_ascii_case(dots));
-        if is(&[".", "%2e"]) { 1 } else { 2 * u8::from(is(&["..", ".%2e", "%2e.", "%2e%2e"])) }
-    };
-    let mut kept: Vec<&str> = Vec::new();
-    let mut segments = path.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        let dots = dots(segment);
-        if dots == 2 {
-            kept.pop();
+        let is_up = is(&["..", ".%2e", "%2e.", "%2e%2e"]);
+        if is_up {
+            let slash = out.bytes().skip(start).rposition(|b| b == b'/');
+            out.truncate(start + slash.unwrap_or_default());
         }
-        if dots == 0 {
-            kept.push(segment);
-        } else if segments.peek().is_none() {
-            kept.push("");
+        if is_up || is(&[".", "%2e"]) {
+            if rest.is_empty() {
+                out.push('/');
+            }
+        } else {
+            out.push('/');
+            push_encoded(out, segment, |b| b.is_ascii_graphic() && !is_one_of(b, b"\"<>^`{|}"));
         }
     }
-    kept.iter().flat_map(|segment| ["/", segment]).collect()
-}
-
-/// The text before the first of an ASCII character, and the rest with it.
-fn split_at_byte(text: &str, byte: u8) -> (&str, &str) {
-    let at = text.bytes().position(|b| b == byte);
-    at.and_then(|at| text.split_at_checked(at)).unwrap_or((text, ""))
 }
 
 fn without_user(authority: &str) -> &str {
-    let host = authority.bytes().rposition(|b| b == b'@').map_or(0, |at| at + 1);
-    authority.get(host..).unwrap_or_default()
+    last_part(authority, b'@')
+}
+
+/// What follows the last of an ASCII character, or the whole text.
+fn last_part(text: &str, byte: u8) -> &str {
+    let start = text.bytes().rposition(|b| b == byte).map_or(0, |at| at + 1);
+    text.get(start..).unwrap_or_default()
+}
+
+/// A text without white space and control characters around it.
+fn trim(text: &str) -> &str {
+    let start = text.bytes().position(|b| b > b' ').unwrap_or(text.len());
+    let end = text.bytes().rposition(|b| b > b' ').map_or(start, |at| at + 1);
+    text.get(start..end).unwrap_or_default()
 }
 
 impl HubUrl {
@@ -365,7 +446,6 @@ impl HubUrl {
     }
 
     /// The text that `Display` shows, without the machinery for that.
-    #[cfg(all(browser, feature = "js"))]
     pub(crate) fn without_query(&self) -> String {
         self.shown().concat()
     }
@@ -386,24 +466,29 @@ impl fmt::Debug for HubUrl {
 /// Percent-encodes a text as one component of a URL, as JavaScript's `encodeURIComponent` does.
 #[must_use]
 pub fn encode_component(text: &str) -> String {
-    encode(text, |b| b.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&b))
+    encode(text, |b| b.is_ascii_alphanumeric() || is_one_of(b, b"-_.!~*'()"))
 }
 
 /// Percent-encodes everything but RFC 3986's unreserved characters, as .NET's `Uri.EscapeDataString` does.
 #[must_use]
 pub fn encode_data(text: &str) -> String {
-    encode(text, |b| b.is_ascii_alphanumeric() || b"-_.~".contains(&b))
+    encode(text, |b| b.is_ascii_alphanumeric() || is_one_of(b, b"-_.~"))
 }
 
 /// Encodes what cannot stand in a query value. The official clients put connection tokens into the query as they
 /// are; here only the characters that would break the query are encoded.
 pub(crate) fn encode_query_value(text: &str) -> String {
-    encode(text, |b| b.is_ascii_graphic() && !b"\"#%&'+<>".contains(&b))
+    encode(text, |b| b.is_ascii_graphic() && !is_one_of(b, b"\"#%&'+<>"))
 }
 
-fn encode(text: &str, keep: impl Fn(u8) -> bool) -> String {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+fn encode(text: &str, keep: fn(u8) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
+    push_encoded(&mut out, text, keep);
+    out
+}
+
+fn push_encoded(out: &mut String, text: &str, keep: fn(u8) -> bool) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
         if keep(byte) {
             out.push(char::from(byte));
@@ -414,7 +499,6 @@ fn encode(text: &str, keep: impl Fn(u8) -> bool) -> String {
             }
         }
     }
-    out
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 use std::iter;
 
-use js_sys::Array;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use super::list::List;
 use crate::core::ProtocolError;
 use crate::core::codec::Codec;
 use crate::core::message::{HubMessage, Invocation, Outcome};
@@ -26,16 +26,11 @@ extern "C" {
     fn write_own(this: &Writer, kind: u8, id: &str, error: Option<&str>, number: f64) -> JsValue;
 }
 
-/// A message that JavaScript has written, or read.
+/// A message that JavaScript has written.
 #[derive(Debug, Clone)]
 pub(super) struct Written {
     pub(super) message: JsValue,
     pub(super) length: usize,
-}
-
-impl Written {
-    /// What has come stays in JavaScript.
-    pub(super) const ELSEWHERE: Self = Self { message: JsValue::UNDEFINED, length: 0 };
 }
 
 /// Messages on their way to the transport, and how long they are together.
@@ -50,7 +45,11 @@ impl Out {
     pub(super) fn into_value(mut self) -> JsValue {
         match (self.messages.pop(), self.messages.is_empty()) {
             (Some(only), true) => only,
-            (last, _) => self.messages.into_iter().chain(last).collect::<Array>().into(),
+            (last, _) => {
+                let list = List::new();
+                self.messages.iter().chain(&last).for_each(|message| list.value(message));
+                list.into()
+            }
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Errors as JavaScript takes them: a code for programs, the official client's text for what it has one for, and the HTTP
 //! status that a server refused with.
 //!
-//! Texts are put together without `Display`, which takes four times as much room in the module.
+//! A text is told in parts, which JavaScript joins: to put them together here takes several times as much room in the
+//! module.
 
-use js_sys::Array;
-use wasm_bindgen::JsValue;
-
+use super::list::List;
 use crate::core::ProtocolError;
 use crate::core::client::{ConnectionError, TransportError};
 use crate::core::negotiate::{NegotiateError, SkipReason, SkippedTransport, Transport, Transports};
@@ -15,138 +14,210 @@ use crate::core::token::{TokenError, TokenPart};
 /// The text of the official client when a time is over.
 const TIMEOUT: &str = "A timeout occurred.";
 const SILENCE: &str = "Server timeout elapsed without receiving a message from the server.";
+const NEGOTIATION: &str = "Failed to complete negotiation with the server: ";
+const ERROR: &str = "Error: ";
 
-/// `[code, text, status, inner errors]`, of which `driver.js` makes an `Error`.
-pub(super) fn js_error(code: &str, text: &str, status: Option<u16>) -> Array {
-    Array::of3(&code.into(), &text.into(), &status.into())
+/// `[code, status, inner errors, ...parts of the text]`, of which `driver.js` makes an `Error`. Here without any parts.
+fn begin(code: &str, status: Option<u16>) -> List {
+    let list = List::new();
+    list.text(code);
+    match status {
+        Some(status) => list.number(status.into()),
+        None => list.optional(None),
+    }
+    list
 }
 
-pub(super) fn refresh_error(error: &RefreshError) -> JsValue {
-    let text = match error {
+/// An error whose text is known.
+pub(super) fn js_error(code: &str, text: &str) -> List {
+    let error = begin(code, None);
+    error.optional(None);
+    error.text(text);
+    error
+}
+
+pub(super) fn refresh_error(error: &RefreshError) -> List {
+    let list = begin("AuthenticationRefresh", error.status());
+    list.optional(None);
+    match error {
         RefreshError::NotConnected => {
-            "there is no negotiated connection; start it, or wait until it is up".to_owned()
+            list.text("there is no negotiated connection; start it, or wait until it is up");
         }
         RefreshError::NoProvider => {
-            "there is no access token provider; set the option 'accessTokenFactory'".to_owned()
+            list.text("there is no access token provider; set the option 'accessTokenFactory'");
         }
-        RefreshError::AccessToken(_) => "the access token provider failed: ".to_owned(),
-        RefreshError::Request(error) => join(&["the refresh request failed: ", &error.message]),
+        RefreshError::AccessToken(_) => list.text("the access token provider failed: "),
+        RefreshError::Request(error) => {
+            list.text("the refresh request failed: ");
+            list.text(&error.message);
+        }
         RefreshError::Refused { status, error } => {
-            let reason = error.as_deref();
-            let colon = if reason.is_some() { ": " } else { "" };
-            let status = decimal((*status).into());
-            join(&[
-                "the server refused to refresh the authentication (status ",
-                &status,
-                ")",
-                colon,
-                reason.unwrap_or_default(),
-            ])
+            list.text("the server refused to refresh the authentication (status ");
+            list.number((*status).into());
+            list.text(")");
+            if let Some(reason) = error {
+                list.text(": ");
+                list.text(reason);
+            }
         }
         RefreshError::WebPage | RefreshError::Invalid(_) => {
-            "the answer to the refresh is not valid; is a login or a proxy in between?".to_owned()
+            list.text("the answer to the refresh is not valid; is a login or a proxy in between?");
         }
-    };
-    js_error("AuthenticationRefresh", &text, error.status()).into()
+    }
+    list
 }
 
-pub(super) fn connection_error(error: &ConnectionError) -> JsValue {
-    let (code, text) = match error {
-        ConnectionError::InvalidUrl(_) => ("InvalidUrl", "the hub URL is invalid".to_owned()),
-        // JavaScript appends what it was.
-        ConnectionError::AccessToken(_) => ("AccessToken", negotiation("")),
-        ConnectionError::Negotiate { source, .. } => ("Negotiate", negotiate_text(source)),
-        ConnectionError::NegotiateRequest { source, .. } => {
-            let code = if source.message.ends_with(TIMEOUT) { "Timeout" } else { "Negotiate" };
-            (code, negotiation(&source.message))
-        }
-        ConnectionError::NoTransport { skipped } => return no_transport(skipped, error.status()),
-        ConnectionError::Transport(TransportError { message, .. }) => ("Transport", message.clone()),
-        ConnectionError::Timeout { step: "the answer to the handshake", .. } => ("Timeout", SILENCE.to_owned()),
-        ConnectionError::Timeout { .. } => ("Timeout", negotiation(&join(&["Error: ", TIMEOUT]))),
-        ConnectionError::Handshake(reason) => ("Handshake", join(&["Server returned handshake error: ", reason])),
-        ConnectionError::Protocol(error) => ("Protocol", protocol_text(error).to_owned()),
-        ConnectionError::ServerTimeout { .. } => ("ServerTimeout", SILENCE.to_owned()),
-        ConnectionError::ServerClosed { error: Some(reason), .. } => {
-            ("ServerClosed", join(&["Server returned an error on close: ", reason]))
-        }
-        ConnectionError::ServerClosed { .. } => ("ServerClosed", String::new()),
-        ConnectionError::RetriesExhausted { attempts, elapsed, .. } => {
-            let elapsed = decimal(elapsed.as_millis() as u64);
-            let attempts = decimal((*attempts).into());
-            let parts = ["Reconnect retries have been exhausted after ", &elapsed, " ms and ", &attempts, " failed attempts."];
-            ("RetriesExhausted", join(&parts))
-        }
-        ConnectionError::SlowConsumer => (
-            "SlowConsumer",
-            "handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them"
-                .to_owned(),
-        ),
-        ConnectionError::Stopped => {
-            ("Stopped", "The connection was stopped before the hub handshake could complete.".to_owned())
-        }
+pub(super) fn connection_error(error: &ConnectionError) -> List {
+    let code = match error {
+        ConnectionError::InvalidUrl(_) => "InvalidUrl",
+        ConnectionError::AccessToken(_) => "AccessToken",
+        ConnectionError::NegotiateRequest { source, .. } if source.message.ends_with(TIMEOUT) => "Timeout",
+        ConnectionError::Negotiate { .. } | ConnectionError::NegotiateRequest { .. } => "Negotiate",
+        ConnectionError::NoTransport { .. } => "NoTransport",
+        ConnectionError::Transport(_) => "Transport",
+        ConnectionError::Timeout { .. } => "Timeout",
+        ConnectionError::Handshake(_) => "Handshake",
+        ConnectionError::Protocol(_) => "Protocol",
+        ConnectionError::ServerTimeout { .. } => "ServerTimeout",
+        ConnectionError::ServerClosed { .. } => "ServerClosed",
+        ConnectionError::RetriesExhausted { .. } => "RetriesExhausted",
+        ConnectionError::SlowConsumer => "SlowConsumer",
+        ConnectionError::Stopped => "Stopped",
         // Headers, certificates and plain http are the browser's matter.
         ConnectionError::AlreadyStarted
         | ConnectionError::NotConnected
         | ConnectionError::InvalidHeader { .. }
         | ConnectionError::InsecureUrl(_)
-        | ConnectionError::InvalidCertificate { .. } => ("InvalidState", "there is no connection".to_owned()),
+        | ConnectionError::InvalidCertificate { .. } => "InvalidState",
     };
-    js_error(code, &text, error.status()).into()
+    let list = begin(code, error.status());
+    if let ConnectionError::NoTransport { skipped } = error {
+        tell_skipped(&list, skipped);
+        return list;
+    }
+    list.optional(None);
+    match error {
+        ConnectionError::InvalidUrl(_) => list.text("the hub URL is invalid"),
+        // JavaScript appends what it was.
+        ConnectionError::AccessToken(_) => list.text(NEGOTIATION),
+        ConnectionError::Negotiate { source, .. } => tell_negotiate(&list, source),
+        ConnectionError::NegotiateRequest { source, .. } => {
+            list.text(NEGOTIATION);
+            list.text(&source.message);
+        }
+        ConnectionError::Transport(TransportError { message, .. }) => list.text(message),
+        ConnectionError::Timeout { step: "the answer to the handshake", .. }
+        | ConnectionError::ServerTimeout { .. } => list.text(SILENCE),
+        ConnectionError::Timeout { .. } => {
+            list.text(NEGOTIATION);
+            list.text(ERROR);
+            list.text(TIMEOUT);
+        }
+        ConnectionError::Handshake(reason) => {
+            list.text("Server returned handshake error: ");
+            list.text(reason);
+        }
+        ConnectionError::Protocol(error) => list.text(protocol_text(error)),
+        ConnectionError::ServerClosed { error: Some(reason), .. } => {
+            list.text("Server returned an error on close: ");
+            list.text(reason);
+        }
+        ConnectionError::ServerClosed { .. } => {}
+        ConnectionError::RetriesExhausted { attempts, elapsed, .. } => {
+            list.text("Reconnect retries have been exhausted after ");
+            list.number(elapsed.as_millis() as u64 as f64);
+            list.text(" ms and ");
+            list.number((*attempts).into());
+            list.text(" failed attempts.");
+        }
+        ConnectionError::SlowConsumer => list.text(
+            "handlers and streams take the server's messages too slowly: more than 65536 messages, or 64 MiB, wait for them",
+        ),
+        ConnectionError::Stopped => {
+            list.text("The connection was stopped before the hub handshake could complete.");
+        }
+        _ => list.text("there is no connection"),
+    }
+    list
 }
 
-fn negotiation(reason: &str) -> String {
-    join(&["Failed to complete negotiation with the server: ", reason])
+pub(super) fn negotiate_error(error: &NegotiateError) -> List {
+    let list = begin("Negotiate", None);
+    list.optional(None);
+    tell_negotiate(&list, error);
+    list
 }
 
 /// Why negotiate has failed. What is no refusal by the official client's rules stands behind its words.
-pub(super) fn negotiate_text(error: &NegotiateError) -> String {
-    let invalid = |reason: &str| negotiation(&join(&["Error: ", reason]));
+fn tell_negotiate(list: &List, error: &NegotiateError) {
+    match error {
+        NegotiateError::Status { status: 200..=299, .. }
+        | NegotiateError::LegacyServer
+        | NegotiateError::Refused(_)
+        | NegotiateError::RedirectLimit
+        | NegotiateError::UnaskedStatefulReconnect => {}
+        _ => {
+            list.text(NEGOTIATION);
+            list.text(ERROR);
+        }
+    }
     match error {
         NegotiateError::Status { status, .. } if matches!(status, 200..=299) => {
-            join(&["Unexpected status code returned from negotiate '", &decimal((*status).into()), "'"])
+            list.text("Unexpected status code returned from negotiate '");
+            list.number((*status).into());
+            list.text("'");
         }
         NegotiateError::Status { status, reason, .. } => {
-            let hint = if *status == 404 {
-                " Either this is not a SignalR endpoint or there is a proxy blocking the connection."
-            } else {
-                ""
-            };
-            let status = decimal((*status).into());
-            invalid(&join(&[reason.as_deref().unwrap_or_default(), ": Status code '", &status, "'", hint]))
+            list.optional(reason.as_deref());
+            list.text(": Status code '");
+            list.number((*status).into());
+            list.text("'");
+            if *status == 404 {
+                list.text(
+                    " Either this is not a SignalR endpoint or there is a proxy blocking the connection.",
+                );
+            }
         }
         NegotiateError::HttpRedirect { location, .. } => {
-            let to = if location.is_some() { " to " } else { "" };
-            invalid(&join(&[
-                "negotiate was answered with an HTTP redirect",
-                to,
-                location.as_deref().unwrap_or_default(),
+            list.text("negotiate was answered with an HTTP redirect");
+            if let Some(location) = location {
+                list.text(" to ");
+                list.text(location);
+            }
+            list.text(
                 ", which is not followed; use the final URL of the hub, and check that no login answers in its place",
-            ]))
+            );
         }
-        NegotiateError::WebPage => invalid(
+        NegotiateError::WebPage => list.text(
             "the answer is a web page (text/html), not a negotiate answer; is a login or a proxy in between, or is the URL not that of a SignalR hub?",
         ),
         NegotiateError::NotJson(_) => {
-            invalid("the negotiate answer is not JSON; check that the URL is a SignalR hub")
+            list.text("the negotiate answer is not JSON; check that the URL is a SignalR hub");
         }
-        NegotiateError::Invalid(what) => invalid(&join(&["the negotiate answer is not valid: ", what])),
-        NegotiateError::WrongCase(name) => invalid(&join(&[
-            "the negotiate answer has `",
-            name,
-            "`; SignalR needs camelCase names (`url`, `accessToken`), so set the server's JSON serializer to camelCase",
-        ])),
-        NegotiateError::LegacyServer => "Detected a connection attempt to an ASP.NET SignalR Server. This client only supports connecting to an ASP.NET Core SignalR Server. See https://aka.ms/signalr-core-differences for details.".to_owned(),
-        NegotiateError::Refused(reason) => reason.clone(),
-        NegotiateError::RedirectLimit => "Negotiate redirection limit exceeded.".to_owned(),
-        NegotiateError::RedirectUrl(_) => invalid("the server redirects to an invalid URL"),
+        NegotiateError::Invalid(what) => {
+            list.text("the negotiate answer is not valid: ");
+            list.text(what);
+        }
+        NegotiateError::WrongCase(name) => {
+            list.text("the negotiate answer has `");
+            list.text(name);
+            list.text(
+                "`; SignalR needs camelCase names (`url`, `accessToken`), so set the server's JSON serializer to camelCase",
+            );
+        }
+        NegotiateError::LegacyServer => list.text(
+            "Detected a connection attempt to an ASP.NET SignalR Server. This client only supports connecting to an ASP.NET Core SignalR Server. See https://aka.ms/signalr-core-differences for details.",
+        ),
+        NegotiateError::Refused(reason) => list.text(reason),
+        NegotiateError::RedirectLimit => list.text("Negotiate redirection limit exceeded."),
+        NegotiateError::RedirectUrl(_) => list.text("the server redirects to an invalid URL"),
         NegotiateError::InsecureRedirect => {
-            invalid("the server redirects from https to http, which is refused; use an https endpoint")
+            list.text("the server redirects from https to http, which is refused; use an https endpoint");
         }
         NegotiateError::UnaskedStatefulReconnect => {
-            "Client didn't negotiate Stateful Reconnect but the server did.".to_owned()
+            list.text("Client didn't negotiate Stateful Reconnect but the server did.");
         }
-        NegotiateError::TooLong => invalid("the negotiate answer is too long"),
+        NegotiateError::TooLong => list.text("the negotiate answer is too long"),
     }
 }
 
@@ -162,91 +233,99 @@ fn protocol_text(error: &ProtocolError) -> &'static str {
     }
 }
 
-fn no_transport(skipped: &[SkippedTransport], status: Option<u16>) -> JsValue {
+fn tell_skipped(list: &List, skipped: &[SkippedTransport]) {
     if skipped.is_empty() {
-        let text = "None of the transports supported by the client are supported by the server.";
-        return js_error("NoTransport", text, None).into();
+        list.optional(None);
+        list.text("None of the transports supported by the client are supported by the server.");
+        return;
     }
-    let mut text = "Unable to connect to the server with any of the available transports.".to_owned();
-    for skipped in skipped {
-        let (kind, why) = skip_text(skipped);
-        let failed = join(&[" ", &skipped.transport, " failed:"]);
-        text.push_str(if kind == FAILED { "" } else { &failed });
-        text.push_str(&join(&[" Error: ", &why]));
+    list.list(&skipped_transports(skipped));
+    list.text("Unable to connect to the server with any of the available transports.");
+    for SkippedTransport { transport, reason } in skipped {
+        if !matches!(reason, SkipReason::Failed(_)) {
+            list.text(" ");
+            list.text(transport);
+            list.text(" failed:");
+        }
+        list.text(" ");
+        list.text(ERROR);
+        tell_reason(list, transport, reason);
     }
-    let error = js_error("NoTransport", &text, status);
-    error.push(&skipped_transports(skipped));
-    error.into()
 }
 
-/// The official client's type of an error for a transport that could not be opened.
-const FAILED: &str = "FailedToStartTransportError";
-
-/// For each transport the type of the official client's error, the number of the transport, and why it was not taken.
-pub(super) fn skipped_transports(skipped: &[SkippedTransport]) -> Array {
-    let inner = Array::new();
-    for skipped in skipped {
-        let (kind, why) = skip_text(skipped);
-        let number =
-            Transport::from_name(&skipped.transport).map(|transport| Transports::from(transport).mask());
-        inner.push(&Array::of3(&kind.into(), &number.into(), &why.into()));
+/// For each transport the type of the official client's error, the number of the transport, and the parts of why it was
+/// not taken.
+pub(super) fn skipped_transports(skipped: &[SkippedTransport]) -> List {
+    let list = List::new();
+    for SkippedTransport { transport, reason } in skipped {
+        let number = Transport::from_name(transport).map(|transport| Transports::from(transport).mask());
+        let skipped = List::new();
+        skipped.text(match reason {
+            SkipReason::Unknown | SkipReason::Format(_) => "",
+            SkipReason::Disabled => "DisabledTransportError",
+            SkipReason::Environment => "UnsupportedTransportError",
+            SkipReason::Failed(_) => "FailedToStartTransportError",
+        });
+        skipped.number(number.unwrap_or_default().into());
+        tell_reason(&skipped, transport, reason);
+        list.list(&skipped);
     }
-    inner
+    list
 }
 
-fn skip_text(SkippedTransport { transport, reason }: &SkippedTransport) -> (&'static str, String) {
+fn tell_reason(list: &List, transport: &str, reason: &SkipReason) {
     match reason {
-        SkipReason::Unknown => {
-            ("", join(&["Skipping transport '", transport, "' because it is not supported by this client."]))
-        }
-        SkipReason::Disabled => {
-            ("DisabledTransportError", join(&["'", transport, "' is disabled by the client."]))
-        }
+        SkipReason::Unknown => list.text("Skipping transport '"),
+        SkipReason::Failed(_) => {}
+        _ => list.text("'"),
+    }
+    list.text(transport);
+    match reason {
+        SkipReason::Unknown => list.text("' because it is not supported by this client."),
+        SkipReason::Disabled => list.text("' is disabled by the client."),
         SkipReason::Format(format) => {
-            ("", join(&["'", transport, "' does not support ", format.name(), "."]))
+            list.text("' does not support ");
+            list.text(format.name());
+            list.text(".");
         }
-        SkipReason::Environment => {
-            ("UnsupportedTransportError", join(&["'", transport, "' is not supported in your environment."]))
+        SkipReason::Environment => list.text("' is not supported in your environment."),
+        SkipReason::Failed(error) => {
+            list.text(" failed: Error: ");
+            list.text(&error.message);
         }
-        SkipReason::Failed(error) => (FAILED, join(&[transport, " failed: Error: ", &error.message])),
     }
 }
 
-pub(super) fn token_text(error: &TokenError) -> String {
-    let part = |part: &TokenPart| match part {
-        TokenPart::Header => "header",
-        TokenPart::Claims => "claims",
+pub(super) fn token_error(error: &TokenError) -> List {
+    let list = begin("Token", None);
+    list.optional(None);
+    list.text("the token");
+    let part = |part: &TokenPart, what: &str| {
+        list.text(match part {
+            TokenPart::Header => "'s header ",
+            TokenPart::Claims => "'s claims ",
+        });
+        list.text(what);
     };
     match error {
         TokenError::TooLong { length } => {
-            join(&["the token has ", &decimal(*length as u64), " bytes, which is too long"])
+            list.text(" has ");
+            list.number(*length as f64);
+            list.text(" bytes, which is too long");
         }
-        TokenError::Parts { parts } => join(&[
-            "the token has ",
-            &decimal(*parts as u64),
-            " parts; a signed JWT has three, separated by dots",
-        ]),
-        TokenError::Base64(which) => {
-            join(&["the token's ", part(which), " is not base64url without padding"])
+        TokenError::Parts { parts } => {
+            list.text(" has ");
+            list.number(*parts as f64);
+            list.text(" parts; a signed JWT has three, separated by dots");
         }
-        TokenError::Claim(name) => join(&["the token's claim `", name, "` is of the wrong kind"]),
-        TokenError::Utf8(which) => join(&["the token's ", part(which), " is not UTF-8"]),
-        TokenError::Json { part: which, .. } => join(&["the token's ", part(which), " is not a JSON object"]),
+        TokenError::Base64(which) => part(which, "is not base64url without padding"),
+        TokenError::Claim(name) => {
+            list.text("'s claim `");
+            list.text(name);
+            list.text("` is of the wrong kind");
+        }
+        TokenError::Utf8(which) => part(which, "is not UTF-8"),
+        TokenError::Json { part: which, .. } => part(which, "is not a JSON object"),
     }
-}
-
-fn join(parts: &[&str]) -> String {
-    parts.concat()
-}
-
-fn decimal(mut number: u64) -> String {
-    let mut digits = Vec::new();
-    loop {
-        digits.push(b'0' + (number % 10) as u8);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    digits.into_iter().rev().map(char::from).collect()
+    list
 }

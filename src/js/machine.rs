@@ -7,12 +7,12 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use js_sys::Array;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::codec::{JsCodec, Writer, Written};
 use super::error::{connection_error, js_error, refresh_error, skipped_transports};
+use super::list::List;
 use crate::core::client::{
     ClientMachine, ClientOptions, ConnectionError, Effect, Load, Renewal, RetryContext, Transmit,
     TransportError,
@@ -52,72 +52,105 @@ impl Machine {
     /// A connection that is not started. `settings` are numbers, in the order of `driver.js`; a negative one stands for
     /// none. `name` is that of the hub protocol.
     #[wasm_bindgen(constructor)]
-    pub fn new(url: &str, settings: &[f64], name: String, writer: Writer) -> Result<Self, JsValue> {
+    pub fn new(url: &str, settings: &[f64], name: String, writer: Writer) -> Result<Self, List> {
+        let &[
+            allowed,
+            available,
+            custom,
+            skips_negotiation,
+            has_provider,
+            reconnects,
+            retries_first,
+            binary,
+            request_timeout,
+            server_timeout,
+            keep_alive,
+            refresh_lead,
+            buffer,
+        ] = settings
+        else {
+            return Err(js_error("InvalidArgument", "the module is not that of this package's version"));
+        };
         let mut options = ClientOptions::new(hub_url(url)?);
         // Where plain http is dangerous, the browser refuses it as mixed content; elsewhere the page came that way.
         options.insecure_http = true;
-        let mut settings = settings.iter().copied();
-        let mut next = || settings.next().unwrap_or_default();
-        options.transports.allowed = Transports::from_mask(next() as u8);
-        options.transports.available = Transports::from_mask(next() as u8);
-        options.custom_transport = next() != 0.0;
-        options.skip_negotiation = next() != 0.0;
-        options.has_token_provider = next() != 0.0;
-        options.automatic_reconnect = next() != 0.0;
-        options.retry_first_connect = next() != 0.0;
-        let binary = next() != 0.0;
-        options.request_timeout = duration(next());
-        options.server_timeout = duration(next());
-        options.keep_alive_interval = duration(next());
-        options.refresh_lead = Some(next()).filter(|lead| *lead >= 0.0).map(duration);
-        let buffer = next();
+        options.transports.allowed = Transports::from_mask(allowed as u8);
+        options.transports.available = Transports::from_mask(available as u8);
+        options.custom_transport = custom != 0.0;
+        options.skip_negotiation = skips_negotiation != 0.0;
+        options.has_token_provider = has_provider != 0.0;
+        options.automatic_reconnect = reconnects != 0.0;
+        options.retry_first_connect = retries_first != 0.0;
+        options.request_timeout = duration(request_timeout);
+        options.server_timeout = duration(server_timeout);
+        options.keep_alive_interval = duration(keep_alive);
+        options.refresh_lead = (refresh_lead >= 0.0).then(|| duration(refresh_lead));
         if buffer > 0.0 {
             options.use_stateful_reconnect = true;
             options.stateful_buffer_size = buffer as usize;
         }
-        let format = if binary { TransferFormat::Binary } else { TransferFormat::Text };
+        let format = if binary != 0.0 { TransferFormat::Binary } else { TransferFormat::Text };
         Ok(Self { machine: ClientMachine::new(options, JsCodec { writer, name, format }) })
     }
 
-    /// Has later attempts to connect go to another URL.
+    /// Has later attempts to connect go to another URL. Returns what is wrong with it.
     #[wasm_bindgen(js_name = setUrl)]
-    pub fn set_url(&mut self, url: &str) -> Result<(), JsValue> {
-        self.machine.set_url(hub_url(url)?);
-        Ok(())
+    pub fn set_url(&mut self, url: &str) -> Option<List> {
+        match hub_url(url) {
+            Ok(url) => {
+                self.machine.set_url(url);
+                None
+            }
+            Err(error) => Some(error),
+        }
     }
 
-    /// Has other limits hold for silence, from the next message on.
-    #[wasm_bindgen(js_name = setLimits)]
-    pub fn set_limits(&mut self, keep_alive_interval: f64, server_timeout: f64) {
-        self.machine.set_limits(duration(keep_alive_interval), duration(server_timeout));
-    }
-
-    /// What the owner was told so far.
-    #[wasm_bindgen(getter)]
-    pub fn state(&self) -> u8 {
-        self.machine.state() as u8
-    }
-
-    /// Begins to connect.
-    pub fn start(&mut self, now: f64) {
-        // A machine is started once.
-        let _ = self.machine.start(at(now));
-    }
-
-    /// Begins to stop.
-    pub fn stop(&mut self, now: f64) {
-        self.machine.stop(at(now));
+    /// Something has happened, or is wanted: `input` says what, by its number in `driver.js`. A status or a close code is
+    /// 0 where there is none.
+    pub fn tell(&mut self, input: u8, now: f64, number: f64, other: f64, text: &str) {
+        let (machine, now) = (&mut self.machine, at(now));
+        let failure = || {
+            let mut error = TransportError::new(text);
+            error.status = Some(number as u16).filter(|status| *status != 0);
+            error.close_code = Some(other as u16).filter(|code| *code != 0);
+            error
+        };
+        match input {
+            // A machine is started once.
+            0 => drop(machine.start(now)),
+            1 => drop(machine.stop(now)),
+            2 => machine.handle_timeout(now),
+            3 => {
+                machine.handle_wake(now);
+                machine.handle_timeout(now);
+            }
+            4 => machine.handle_open(now, Ok(())),
+            5 => machine.handle_protocol_error(now, ProtocolError::Message("it is malformed")),
+            6 => machine.handle_slow_consumer(now),
+            // What is not a time is to give up.
+            7 => machine.handle_retry_delay(now, (number >= 0.0).then(|| duration(number))),
+            // While the handshake lasts, with what the frame has of the server's answer. The codec has no messages in
+            // frames.
+            8 => drop(machine.handle_frame(now, text, &mut Vec::new())),
+            9 => machine.handle_refresh(now, duration(number), Ok((other as u16, text.as_bytes()))),
+            10 => drop(machine.cancel(number as u64)),
+            11 => machine.end_upload(number as u64, Some(text).filter(|_| other != 0.0)),
+            12 => machine.set_limits(duration(number), duration(other)),
+            13 => machine.handle_negotiate(now, Err(failure())),
+            14 => machine.handle_refresh(now, Duration::ZERO, Err(failure())),
+            15 => machine.handle_open(now, Err(failure())),
+            _ => machine.handle_transport_closed(now, failure()),
+        }
     }
 
     /// The next thing to do: its number and details, or nothing.
-    pub fn poll(&mut self) -> JsValue {
-        let Some(effect) = self.machine.poll_effect() else { return JsValue::UNDEFINED };
-        let opens = matches!(effect, Effect::Open { .. });
-        let told = told(effect);
-        if opens {
-            told.push(&skipped_transports(self.machine.skipped()));
+    pub fn poll(&mut self) -> Option<List> {
+        let effect = self.machine.poll_effect()?;
+        let told = told(&effect);
+        if matches!(effect, Effect::Open { .. }) {
+            told.list(&skipped_transports(self.machine.skipped()));
         }
-        told.into()
+        Some(told)
     }
 
     /// What to send next: nothing, the handshake, a message, or a list of messages.
@@ -129,22 +162,11 @@ impl Machine {
         }
     }
 
-    /// When `timeout` wants to be called.
+    /// When time has passed.
     #[wasm_bindgen(getter)]
     pub fn deadline(&self) -> f64 {
         let deadline = self.machine.poll_timeout().filter(|at| *at < Moment::MAX);
-        deadline.map_or(f64::INFINITY, |at| milliseconds(at.since_epoch()))
-    }
-
-    /// Time has passed.
-    pub fn timeout(&mut self, now: f64) {
-        self.machine.handle_timeout(at(now));
-    }
-
-    /// The network or the page is back.
-    pub fn wake(&mut self, now: f64) {
-        self.machine.handle_wake(at(now));
-        self.machine.handle_timeout(at(now));
+        deadline.map_or(f64::INFINITY, |at| at.as_micros() as f64 / 1000.0)
     }
 
     /// Whether to read what comes next: `taken` messages were taken in all while there was no room for more.
@@ -161,7 +183,7 @@ impl Machine {
         purpose: u8,
         token: Option<String>,
         failed: bool,
-    ) -> Result<Option<String>, JsValue> {
+    ) -> Result<Option<String>, List> {
         let token = if failed { Err(Cause::new(InJavaScript)) } else { Ok(token.map(AccessToken::from)) };
         let (now, unix_now) = (at(now), duration(unix_now));
         match purpose {
@@ -170,12 +192,7 @@ impl Machine {
             _ => {
                 let token = self.machine.handle_renewed_token(now, unix_now, token);
                 return token.map(|token| token.map(|token| token.secret().to_owned())).map_err(|_| {
-                    js_error(
-                        "AccessToken",
-                        "the access token has a character that a header cannot carry",
-                        None,
-                    )
-                    .into()
+                    js_error("AccessToken", "the access token has a character that a header cannot carry")
                 });
             }
         }
@@ -218,42 +235,6 @@ impl Machine {
         self.machine.handle_negotiate(at(now), Ok(answer));
     }
 
-    /// A refresh of the authentication was answered.
-    pub fn refreshed(&mut self, now: f64, unix_now: f64, status: u16, body: &str) {
-        self.machine.handle_refresh(at(now), duration(unix_now), Ok((status, body.as_bytes())));
-    }
-
-    /// The transport is open.
-    pub fn opened(&mut self, now: f64) {
-        self.machine.handle_open(at(now), Ok(()));
-    }
-
-    /// Something has failed: 0 for negotiate, 1 for a refresh, 2 for opening the transport, 3 for the open transport.
-    /// Status and close code are 0 where there is none.
-    pub fn failed(&mut self, now: f64, what: u8, message: String, status: u16, close_code: u16) {
-        let mut error = TransportError::new(message);
-        error.status = Some(status).filter(|status| *status != 0);
-        error.close_code = Some(close_code).filter(|code| *code != 0);
-        let now = at(now);
-        match what {
-            0 => self.machine.handle_negotiate(now, Err(error)),
-            1 => self.machine.handle_refresh(now, Duration::ZERO, Err(error)),
-            2 => self.machine.handle_open(now, Err(error)),
-            _ => self.machine.handle_transport_closed(now, error),
-        }
-    }
-
-    /// The retry policy has answered. What is not a time is to give up.
-    pub fn retry(&mut self, now: f64, delay: f64) {
-        self.machine.handle_retry_delay(at(now), Duration::try_from_secs_f64(delay / 1000.0).ok());
-    }
-
-    /// A frame came: while the handshake lasts, with what it has of the server's answer.
-    pub fn frame(&mut self, now: f64, handshake: &str) {
-        // The codec has no messages in frames.
-        let _ = self.machine.handle_frame(at(now), handshake, &mut Vec::new());
-    }
-
     /// Whether the handshake is over, and there is a transport.
     #[wasm_bindgen(getter, js_name = isUp)]
     pub fn is_up(&self) -> bool {
@@ -262,17 +243,17 @@ impl Machine {
 
     /// A message came. Returns what it means: nothing (-1), a call without an answer (-2), the end of a call (-3), an
     /// item (-4), the end of a call by an item that it did not expect (-5); else the number of a call to be answered.
-    pub fn message(&mut self, now: f64, kind: u8, text: Option<String>, number: f64, flag: bool) -> f64 {
-        let now = at(now);
-        let (id, headers) = (text.map(Into::into), Vec::new());
-        let invocation_id = id.clone().unwrap_or_default();
+    pub fn message(&mut self, now: f64, kind: u8, text: &str, number: f64, flag: bool) -> f64 {
+        let headers = Vec::new();
+        let invocation_id = text.into();
+        let id = Some(text).filter(|text| !text.is_empty()).map(Into::into);
         let message = match kind {
             1 | 4 => {
                 let invocation = Invocation {
                     headers,
                     invocation_id: id,
                     target: "".into(),
-                    arguments: Written::ELSEWHERE,
+                    arguments: (),
                     stream_ids: Vec::new(),
                 };
                 if kind == 1 {
@@ -281,10 +262,8 @@ impl Machine {
                     HubMessage::StreamInvocation(invocation)
                 }
             }
-            2 => HubMessage::StreamItem { headers, invocation_id, item: Written::ELSEWHERE },
-            3 => {
-                HubMessage::Completion { headers, invocation_id, outcome: Outcome::Value(Written::ELSEWHERE) }
-            }
+            2 => HubMessage::StreamItem { headers, invocation_id, item: () },
+            3 => HubMessage::Completion { headers, invocation_id, outcome: Outcome::Value(()) },
             5 => HubMessage::CancelInvocation { headers, invocation_id },
             7 => HubMessage::Close { error: id, allow_reconnect: flag },
             8 => HubMessage::Ack { sequence_id: number as i64 },
@@ -292,7 +271,7 @@ impl Machine {
             // Those of unknown types mean nothing.
             _ => HubMessage::Ping,
         };
-        match self.machine.handle_message(now, message) {
+        match self.machine.handle_message(at(now), message) {
             #[allow(clippy::cast_precision_loss, reason = "there are never 2^53 calls")]
             HubEvent::Called { call: Some(call), .. } => call as f64,
             HubEvent::Called { .. } => -2.0,
@@ -307,28 +286,26 @@ impl Machine {
         }
     }
 
-    /// What came is not the hub protocol.
-    #[wasm_bindgen(js_name = malformed)]
-    pub fn malformed(&mut self, now: f64) {
-        self.machine.handle_protocol_error(at(now), ProtocolError::Message("it is malformed"));
-    }
-
-    /// More has come than can wait.
-    pub fn overflow(&mut self, now: f64) {
-        self.machine.handle_slow_consumer(at(now));
-    }
-
     /// Whether the next message should wait.
     #[wasm_bindgen(getter, js_name = isFull)]
     pub fn is_full(&self) -> bool {
         self.machine.is_full()
     }
 
-    /// Calls a method: 0 without waiting for its end, 1 for a result, 2 for a stream. Its number is `id`, unless it has
-    /// none, and its uploads' are the next. `false` when there is no connection.
-    pub fn call(&mut self, kind: u8, id: f64, message: JsValue, length: u32, uploads: u32) -> bool {
-        self.machine.skip_to(id as u64);
-        let (message, uploads) = (written(message, length), uploads as usize);
+    /// Sends a message that begins a call: 0 without waiting for its end, 1 for a result, 2 for a stream. Its number is
+    /// `id`, unless it has none, and its uploads' are the next. Or 3 for an item of an upload, 4 for the answer to a call
+    /// of the server. `false` when it does not go out: there is no connection, or it is no longer wanted.
+    pub fn send(&mut self, kind: u8, id: f64, message: JsValue, length: u32, uploads: u32) -> bool {
+        let (message, id, uploads) =
+            (Written { message, length: length as usize }, id as u64, uploads as usize);
+        match kind {
+            3 => return self.machine.send_item(id, message),
+            4 => {
+                self.machine.answer(id, Outcome::Value(message));
+                return true;
+            }
+            _ => self.machine.skip_to(id),
+        }
         match kind {
             0 => self.machine.send("", message, uploads).is_ok(),
             1 => self.machine.invoke(CallKind::Plain, "", message, uploads).is_ok(),
@@ -336,124 +313,100 @@ impl Machine {
         }
     }
 
-    /// A call is no longer awaited.
-    pub fn cancel(&mut self, id: f64) {
-        self.machine.cancel(id as u64);
-    }
-
-    /// Sends an item. `false` when it is no longer wanted.
-    pub fn upload(&mut self, id: f64, message: JsValue, length: u32) -> bool {
-        self.machine.send_item(id as u64, written(message, length))
-    }
-
-    /// Ends an upload.
-    #[wasm_bindgen(js_name = endUpload)]
-    pub fn end_upload(&mut self, id: f64, error: Option<String>) {
-        self.machine.end_upload(id as u64, error.as_deref());
-    }
-
-    /// Answers the server, if it still waits.
-    pub fn answer(&mut self, call: f64, message: JsValue, length: u32) {
-        self.machine.answer(call as u64, Outcome::Value(written(message, length)));
-    }
-
-    /// Gives the server a new token. How that ends is an effect.
-    pub fn refresh(&mut self, now: f64) -> Result<(), JsValue> {
-        self.machine.refresh(at(now)).map_err(|error| refresh_error(&error))
+    /// Gives the server a new token. How that ends is an effect. Returns why it cannot be done.
+    pub fn refresh(&mut self, now: f64) -> Option<List> {
+        self.machine.refresh(at(now)).err().map(|error| refresh_error(&error))
     }
 }
 
 /// An effect, as its number and its details.
-fn told(effect: Effect) -> Array {
-    let list = Array::new();
-    let add = |value: JsValue| {
-        list.push(&value);
-    };
-    let secret = |token: AccessToken| JsValue::from_str(token.secret());
+fn told(effect: &Effect) -> List {
+    let list = List::new();
+    let number = |number: f64| list.number(number);
+    let text = |text: &str| list.text(text);
+    let secret = |token: &Option<AccessToken>| list.optional(token.as_ref().map(AccessToken::secret));
     match effect {
-        Effect::FetchToken => add(0.into()),
-        Effect::FetchRefreshToken => add(1.into()),
+        Effect::FetchToken => number(0.0),
+        Effect::FetchRefreshToken => number(1.0),
         Effect::Negotiate(request) => {
-            add(2.into());
-            add(request.url.to_text().into());
-            add(request.token.map_or(JsValue::UNDEFINED, secret));
+            number(2.0);
+            text(request.url.text());
+            secret(&request.token);
         }
         Effect::Refresh(request) => {
-            add(3.into());
-            add(request.url.to_text().into());
-            add(request.token.map_or(JsValue::UNDEFINED, secret));
-            add(secret(request.connection_token));
+            number(3.0);
+            text(request.url.text());
+            secret(&request.token);
+            text(request.connection_token.secret());
         }
         Effect::Open { transport, url } => {
-            add(4.into());
-            add(url.to_text().into());
-            add(Transports::from(transport).mask().into());
+            number(4.0);
+            text(url.text());
+            number(Transports::from(*transport).mask().into());
         }
         Effect::CloseTransport { abort } => {
-            add(5.into());
-            add(abort.into());
+            number(5.0);
+            number((*abort).into());
         }
         Effect::Connected { info, again } => {
-            add(6.into());
-            add(again.into());
-            add(info.transport.name().into());
-            add(info.url.without_query().into());
-            add(info.stateful.into());
-            if let Some(id) = info.connection_id {
-                add(id.into());
+            number(6.0);
+            number((*again).into());
+            text(info.transport.name());
+            text(&info.url.without_query());
+            number(info.stateful.into());
+            if let Some(id) = &info.connection_id {
+                text(id);
                 #[allow(clippy::cast_precision_loss, reason = "it is 0 or 1")]
-                add((info.negotiate_version as f64).into());
+                number(info.negotiate_version as f64);
             }
         }
-        Effect::Resumed => add(7.into()),
+        Effect::Resumed => number(7.0),
         Effect::Lost(error) => {
-            add(8.into());
-            add(connection_error(&error));
+            number(8.0);
+            list.list(&connection_error(error));
         }
         Effect::AskRetryPolicy(RetryContext { previous_retry_count, elapsed, reason }) => {
-            add(9.into());
-            add(previous_retry_count.into());
-            add(milliseconds(elapsed).into());
-            add(connection_error(&reason));
-            add(reason.retry_after().map_or(0.0, milliseconds).into());
+            number(9.0);
+            number((*previous_retry_count).into());
+            number(milliseconds(*elapsed));
+            list.list(&connection_error(reason));
+            number(reason.retry_after().map_or(0.0, milliseconds));
         }
         Effect::Reconnecting(error) => {
-            add(10.into());
-            add(connection_error(&error));
+            number(10.0);
+            list.list(&connection_error(error));
         }
         Effect::Refreshed(Ok(lifetime)) => {
-            add(11.into());
-            add(lifetime.map_or(JsValue::UNDEFINED, |lifetime| lifetime.as_secs_f64().into()));
+            number(11.0);
+            if let Some(lifetime) = lifetime {
+                number(lifetime.as_secs() as f64);
+            }
         }
         Effect::Refreshed(Err(error)) => {
-            add(12.into());
-            add(refresh_error(&error));
+            number(12.0);
+            list.list(&refresh_error(error));
         }
         Effect::Disconnected(error) => {
-            add(13.into());
-            add(connection_error(&error));
+            number(13.0);
+            list.list(&connection_error(error));
         }
     }
     list
 }
 
-fn written(message: JsValue, length: u32) -> Written {
-    Written { message, length: length as usize }
-}
-
-fn hub_url(url: &str) -> Result<HubUrl, JsValue> {
+fn hub_url(url: &str) -> Result<HubUrl, List> {
     HubUrl::parse(url).map_err(|error| connection_error(&ConnectionError::InvalidUrl(error)))
 }
 
 fn at(milliseconds: f64) -> Moment {
-    Moment::from_epoch(duration(milliseconds))
+    Moment::from_micros((milliseconds * 1000.0) as u64)
 }
 
 /// What is too long, `Infinity` among it, is forever.
 fn duration(milliseconds: f64) -> Duration {
-    Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or(Duration::MAX)
+    Duration::from_micros((milliseconds * 1000.0) as u64)
 }
 
 fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
+    duration.as_micros() as u64 as f64 / 1000.0
 }

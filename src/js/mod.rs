@@ -5,6 +5,7 @@
 
 mod codec;
 mod error;
+mod list;
 mod machine;
 mod parse;
 

@@ -1,84 +1,75 @@
-//! Negotiate answers and client tokens as objects.
+//! Negotiate answers and client tokens as lists, whose places `parse.js` gives their names.
 
-use js_sys::{Array, JSON, Object, Reflect};
-use wasm_bindgen::JsValue;
+use std::borrow::Cow;
+
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::error::{js_error, negotiate_text, token_text};
-use crate::core::negotiate::{NegotiateError, NegotiateResponse};
+use super::error::{js_error, negotiate_error, token_error};
+use super::list::List;
+use crate::core::negotiate::NegotiateResponse;
 use crate::core::token::{AccessToken, ClientToken};
 
-/// Builds a plain object; what is not there is left out.
-struct Builder(Object);
-
-impl Builder {
-    fn set(&self, name: &str, value: impl Into<JsValue>) {
-        // Setting a property of a fresh object does not fail.
-        drop(Reflect::set(&self.0, &JsValue::from_str(name), &value.into()));
-    }
-
-    fn set_some(&self, name: &str, value: Option<impl Into<JsValue>>) {
-        if let Some(value) = value {
-            self.set(name, value);
-        }
-    }
+fn add_text(list: &List, text: Option<Cow<'_, str>>) {
+    list.optional(text.as_deref());
 }
 
-fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Array {
-    texts.into_iter().map(|text| JsValue::from_str(text.as_ref())).collect()
+fn add_texts(list: &List, texts: Vec<Cow<'_, str>>) {
+    let added = List::new();
+    texts.into_iter().for_each(|text| added.text(&text));
+    list.list(&added);
 }
 
 /// JavaScript's numbers hold dates without loss.
 #[allow(clippy::cast_precision_loss)]
-fn number(value: i64) -> f64 {
-    value as f64
+fn add_number(list: &List, number: Option<i64>) {
+    match number {
+        Some(number) => list.number(number as f64),
+        None => list.optional(None),
+    }
 }
 
-/// The body of a negotiate answer as an object. Throws when it is not a negotiate answer, and when the server refuses.
+/// The body of a negotiate answer as a list. Throws when it is not a negotiate answer, and when the server refuses.
 #[wasm_bindgen(js_name = parseNegotiateResponse, skip_typescript)]
-pub fn parse_negotiate_response(text: &str) -> Result<Object, JsValue> {
-    let fail = |error| js_error("Negotiate", &negotiate_text(&error), None);
-    let response = NegotiateResponse::parse(text.as_bytes()).map_err(fail)?;
+pub fn parse_negotiate_response(text: &str) -> Result<List, List> {
+    let response = NegotiateResponse::parse(text.as_bytes()).map_err(|error| negotiate_error(&error))?;
     if let Some(error) = response.error {
-        return Err(fail(NegotiateError::Refused(error)).into());
+        return Err(js_error("Negotiate", &error));
     }
-    let token = |token: &AccessToken| token.secret().to_owned();
-    let object = Builder(Object::new());
-    object.set_some("url", response.url);
-    object.set_some("accessToken", response.access_token.as_ref().map(token));
-    object.set_some("connectionId", response.connection_id);
-    object.set_some("connectionToken", response.connection_token.as_ref().map(token));
-    object.set("negotiateVersion", number(response.negotiate_version));
-    object.set_some("tokenLifetimeSeconds", response.token_lifetime_seconds.map(number));
-    let transports = response.available_transports.into_iter().map(|offer| {
-        let transport = Builder(Object::new());
-        transport.set("transport", offer.transport);
-        transport.set("transferFormats", texts(offer.transfer_formats));
-        JsValue::from(transport.0)
-    });
-    object.set("availableTransports", transports.collect::<Array>());
-    Ok(object.0)
+    let list = List::new();
+    list.optional(response.url.as_deref());
+    list.optional(response.access_token.as_ref().map(AccessToken::secret));
+    list.optional(response.connection_id.as_deref());
+    list.optional(response.connection_token.as_ref().map(AccessToken::secret));
+    add_number(&list, Some(response.negotiate_version));
+    add_number(&list, response.token_lifetime_seconds);
+    let transports = List::new();
+    for offer in response.available_transports {
+        transports.text(&offer.transport);
+        add_texts(&transports, offer.transfer_formats.into_iter().map(Cow::Owned).collect());
+    }
+    list.list(&transports);
+    Ok(list)
 }
 
-/// A client token as an object. Nothing in it is verified. Throws when the text is not a client token.
+/// A client token as a list. Nothing in it is verified. Throws when the text is not a client token.
 #[wasm_bindgen(js_name = parseClientToken, skip_typescript)]
-pub fn parse_client_token(text: &str) -> Result<Object, JsValue> {
-    let token = ClientToken::parse(text).map_err(|e| js_error("Token", &token_text(&e), None))?;
-    let object = Builder(Object::new());
-    let some = |text: Option<std::borrow::Cow<'_, str>>| text.map(std::borrow::Cow::into_owned);
-    object.set_some("algorithm", some(token.algorithm()));
-    object.set_some("keyId", some(token.key_id()));
-    object.set("audience", texts(token.audiences()));
-    object.set_some("hub", token.hub());
-    object.set_some("userId", some(token.user_id()));
-    object.set("roles", texts(token.roles()));
-    object.set_some("expiresAt", token.expires_at().map(number));
-    object.set_some("issuedAt", token.issued_at().map(number));
-    object.set_some("notBefore", token.not_before().map(number));
-    let claims = Builder(Object::new());
-    for name in token.claim_names() {
-        claims.set_some(name, token.claim(name).and_then(|json| JSON::parse(json).ok()));
+pub fn parse_client_token(text: &str) -> Result<List, List> {
+    let token = ClientToken::parse(text).map_err(|error| token_error(&error))?;
+    let list = List::new();
+    add_text(&list, token.algorithm());
+    add_text(&list, token.key_id());
+    add_texts(&list, token.audiences());
+    add_text(&list, token.hub().map(Cow::Owned));
+    add_text(&list, token.user_id());
+    add_texts(&list, token.roles());
+    for date in [token.expires_at(), token.issued_at(), token.not_before()] {
+        add_number(&list, date);
     }
-    object.set("claims", claims.0);
-    Ok(object.0)
+    let claims = List::new();
+    for name in token.claim_names() {
+        claims.text(name);
+        claims.optional(token.claim(name));
+    }
+    list.list(&claims);
+    Ok(list)
 }

@@ -549,7 +549,7 @@ test("errors: the types name every code", async () => {
   const named = [...types.matchAll(/^  \| "(\w+)"/gm)].map((match) => match[1]);
   const used = new Set();
   for (const [folder, pattern] of [
-    ["src/js/", /(?:\(|\{ |^ +)"([A-Z][a-z]\w+)"(?:,| \})/gm],
+    ["src/js/", /(?:js_error|begin)\("(\w+)"|ConnectionError::.*=> "(\w+)"/g],
     ["pkg-template/src/", /\bcode: "(\w+)"|errorOf\(\["(\w+)"/g],
   ]) {
     for (const file of await readdir(new URL(folder, root))) {

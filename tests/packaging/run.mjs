@@ -100,7 +100,7 @@ inBrowser("a strict content security policy", () => project("plain", async (fold
   await files(folder, policy({}), async (url) => {
     await receives(url, "url");
     const refused = await title(`${url}?${new URLSearchParams({ way: "background", hub })}`);
-    assert.match(refused, /^failed: HubwireError: The worker of the connection failed: .*worker-src blob:/);
+    assert.match(refused, /^failed: Error: The worker of the connection failed: .*worker-src blob:/);
   });
   await files(folder, policy({ script: "'self'" }), async (url) => {
     const refused = await title(`${url}?${new URLSearchParams({ way: "page", hub })}`);

@@ -6,6 +6,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use rustc_demangle::demangle;
+use walrus::{FunctionBuilder, FunctionKind, Module};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
@@ -41,10 +43,71 @@ pub(crate) fn compile() -> Result<PathBuf> {
     Ok(target_dir().join(WASM).join("wasm-release/hubwire.wasm"))
 }
 
+/// What a panic ends in: by what their names begin with, functions that put its message together and print it.
+const PANICS: [&str; 10] = [
+    "__rustc::rust_begin_unwind",
+    "alloc::alloc::handle_alloc_error",
+    "alloc::raw_vec::capacity_overflow",
+    "alloc::raw_vec::handle_error",
+    "core::option::expect_failed",
+    "core::option::unwrap_failed",
+    "core::panicking::",
+    "core::result::unwrap_failed",
+    "core::slice::index::slice_index_fail",
+    "core::str::slice_error_fail",
+];
+
+/// The module with panics that only trap. Their messages would go to the standard error stream, which a page does not
+/// have: with them or without, JavaScript is thrown the same `RuntimeError`.
+fn without_messages(module: &Path) -> Result<Module> {
+    let mut module = Module::from_file(module)?;
+    let functions: Vec<_> = module.funcs.iter_local().map(|(id, _)| id).collect();
+    for id in functions {
+        let name = module.funcs.get(id).name.as_deref().unwrap_or_default();
+        let name = format!("{:#}", demangle(name));
+        if !PANICS.iter().any(|panic| name.starts_with(panic)) {
+            continue;
+        }
+        let kind = module.types.get(module.funcs.get(id).ty());
+        let (parameters, results) = (kind.params().to_vec(), kind.results().to_vec());
+        let mut trap = FunctionBuilder::new(&mut module.types, &parameters, &results);
+        trap.func_body().unreachable();
+        let arguments = parameters.iter().map(|kind| module.locals.add(*kind)).collect();
+        module.funcs.get_mut(id).kind = FunctionKind::Local(trap.local_func(arguments));
+    }
+    // Where they are named, too.
+    let data: Vec<_> = module.data.iter().map(|data| data.id()).collect();
+    for id in data {
+        clear_file_names(&mut module.data.get_mut(id).value);
+    }
+    Ok(module)
+}
+
+/// Zeroes take no room in the optimised module.
+fn clear_file_names(data: &mut [u8]) {
+    const END: &[u8] = b".rs";
+    for start in 0..data.len() {
+        let rest = data.get_mut(start..).unwrap_or_default();
+        if !FILES.iter().any(|begin| rest.starts_with(begin.as_bytes())) {
+            continue;
+        }
+        let is_path = |byte: &u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(byte);
+        let path = rest.iter().position(|byte| !is_path(byte)).unwrap_or(rest.len());
+        let end = rest.get(..path).and_then(|path| path.windows(END.len()).position(|end| end == END));
+        if let Some(end) = end {
+            rest.iter_mut().take(end + END.len()).for_each(|byte| *byte = 0);
+        }
+    }
+}
+
+/// How the paths of source files begin, of the standard library, of dependencies and of this crate.
+const FILES: [&str; 3] = ["/rustc/", "index.crates.io-", "src/"];
+
 /// Writes `bindings.js` and `bindings_bg.wasm`.
 pub(crate) fn bind(module: &Path, out: &Path) -> Result<()> {
+    let module = without_messages(module)?;
     Bindgen::new()
-        .input_path(module)
+        .input_module("bindings", module)
         .web(true)
         .and_then(|bindgen| {
             bindgen.omit_default_module_path(true).typescript(false).out_name("bindings").generate(out)

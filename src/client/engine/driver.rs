@@ -154,7 +154,7 @@ impl<C: WireCodec> Driver<C> {
             }
             Effect::AskRetryPolicy(context) => {
                 if context.previous_retry_count > 0 {
-                    tracing::info!(attempt = context.previous_retry_count, reason = %ErrorChain::new(&context.reason), "an attempt to connect failed");
+                    tracing::info!(attempt = context.previous_retry_count, reason = %ErrorChain::new(&*context.reason), "an attempt to connect failed");
                 }
                 self.step = Some(self.jobs.retry_delay(context));
             }

@@ -14,7 +14,7 @@ use crate::core::negotiate::{
     AvailableTransport, NegotiateAnswer, NegotiateResponse, Negotiated, Negotiation, SkipReason,
     SkippedTransport, Transport,
 };
-use crate::core::text::clip;
+use crate::core::text::clipped;
 use crate::core::token::AccessToken;
 use crate::core::{Cause, Moment};
 
@@ -49,7 +49,7 @@ impl<C: Codec> ClientMachine<C> {
         unix_now: Duration,
         token: Result<Option<AccessToken>, Cause>,
     ) {
-        match &mut *self.phase {
+        match &mut self.phase {
             Phase::FetchingToken => match provided(token) {
                 Ok(token) => {
                     self.tokens.store(now, unix_now, token.as_ref());
@@ -95,10 +95,11 @@ impl<C: Codec> ClientMachine<C> {
             let link = Link { info, url, connection_token: None, redirected_token: false };
             return self.open(now, None, link);
         }
-        self.ask(now, Negotiation::new(url, token, self.options.use_stateful_reconnect));
+        let negotiation = Negotiation::new(url, token, self.options.use_stateful_reconnect);
+        self.ask(now, Box::new(negotiation));
     }
 
-    fn ask(&mut self, now: Moment, negotiation: Negotiation) {
+    fn ask(&mut self, now: Moment, negotiation: Box<Negotiation>) {
         let request = negotiation.request();
         self.enter(now, Phase::Negotiating(negotiation), Effect::Negotiate(request));
     }
@@ -107,7 +108,7 @@ impl<C: Codec> ClientMachine<C> {
     pub fn handle_negotiate(&mut self, now: Moment, answer: Result<NegotiateAnswer<'_>, TransportError>) {
         let mut negotiation = match self.leave() {
             Phase::Negotiating(negotiation) => negotiation,
-            other => return *self.phase = other,
+            other => return self.phase = other,
         };
         let url = negotiation.url().clone();
         let answer = match answer {
@@ -131,7 +132,12 @@ impl<C: Codec> ClientMachine<C> {
         }
     }
 
-    fn choose_transport(&mut self, now: Moment, negotiation: Negotiation, mut response: NegotiateResponse) {
+    fn choose_transport(
+        &mut self,
+        now: Moment,
+        negotiation: Box<Negotiation>,
+        mut response: NegotiateResponse,
+    ) {
         // The server's first answer decides the order; a later one only brings a new connection.
         let offered = mem::take(&mut response.available_transports);
         self.offers.get_or_insert_with(|| offered.into());
@@ -174,9 +180,9 @@ impl<C: Codec> ClientMachine<C> {
         None
     }
 
-    fn open(&mut self, now: Moment, negotiation: Option<Negotiation>, link: Link) {
+    fn open(&mut self, now: Moment, negotiation: Option<Box<Negotiation>>, link: Link) {
         let effect = link.open();
-        self.enter(now, Phase::Opening(negotiation, link), effect);
+        self.enter(now, Phase::Opening(negotiation, Box::new(link)), effect);
     }
 
     /// The transport is open, or could not be opened.
@@ -188,7 +194,7 @@ impl<C: Codec> ClientMachine<C> {
                 let mut request = Vec::new();
                 HandshakeRequest { protocol, version }.write(&mut request);
                 self.outgoing.begin(request);
-                *self.phase = Phase::Handshaking(link, HandshakeBuffer::default());
+                self.phase = Phase::Handshaking(link, HandshakeBuffer::default());
                 self.deadline = now + self.options.handshake_timeout;
                 self.begin_transport();
             }
@@ -199,7 +205,7 @@ impl<C: Codec> ClientMachine<C> {
             (Phase::Resuming { mut live, fetching_token: false, .. }, Ok(())) => {
                 live.keep_alive = self.keep_alive(now, live.link.info.transport);
                 live.fruitless_resumes += 1;
-                *self.phase = Phase::Connected(live);
+                self.phase = Phase::Connected(live);
                 self.outgoing.resume(now);
                 self.begin_transport();
                 self.effects.push_back(Effect::Resumed);
@@ -214,10 +220,10 @@ impl<C: Codec> ClientMachine<C> {
                 if again {
                     return self.reopen(now, live, cause);
                 }
-                *self.phase = Phase::Resuming { live, fetching_token: false, cause };
+                self.phase = Phase::Resuming { live, fetching_token: false, cause };
                 self.resume_failed(now);
             }
-            (phase, _) => *self.phase = phase,
+            (phase, _) => self.phase = phase,
         }
     }
 
@@ -230,7 +236,7 @@ impl<C: Codec> ClientMachine<C> {
     fn open_failed(
         &mut self,
         now: Moment,
-        negotiation: Option<Negotiation>,
+        negotiation: Option<Box<Negotiation>>,
         link: &Link,
         error: TransportError,
     ) {
@@ -253,7 +259,7 @@ impl<C: Codec> ClientMachine<C> {
 
     /// Takes bytes of the server's answer to the handshake. Returns how many of them belong to it, once it is whole.
     pub(super) fn shake_hands(&mut self, now: Moment, chunk: &[u8]) -> Option<usize> {
-        let Phase::Handshaking(_, buffer) = &mut *self.phase else { return None };
+        let Phase::Handshaking(_, buffer) = &mut self.phase else { return None };
         let error = match buffer.feed(chunk) {
             Ok(None) => return None,
             Ok(Some((record, rest))) => match HandshakeResponse::parse(&record) {
@@ -261,9 +267,7 @@ impl<C: Codec> ClientMachine<C> {
                     self.connected(now);
                     return Some(chunk.len() - rest.len());
                 }
-                Ok(HandshakeResponse { error: Some(error) }) => {
-                    ConnectionError::Handshake(clip(error).into_owned())
-                }
+                Ok(HandshakeResponse { error: Some(error) }) => ConnectionError::Handshake(clipped(&error)),
                 Err(error) => ConnectionError::Protocol(error),
             },
             Err(error) => ConnectionError::Protocol(error),
@@ -287,7 +291,7 @@ impl<C: Codec> ClientMachine<C> {
             self.effects.push_back(Effect::Connected { info: Box::new(link.info.clone()), again });
             let keep_alive = self.keep_alive(now, link.info.transport);
             let pings = keep_alive.is_some();
-            *self.phase = Phase::Connected(Live { link, keep_alive, fruitless_resumes: 0 });
+            self.phase = Phase::Connected(Live { link, keep_alive, fruitless_resumes: 0 });
             if pings {
                 // A server arms its own timeout at the client's first ping.
                 self.write(&HubMessage::Ping);

@@ -103,7 +103,7 @@ pub enum ConnectionError {
         elapsed: Duration,
         /// Why the last one failed.
         #[source]
-        last: Box<Self>,
+        last: Arc<Self>,
     },
     /// Handlers and streams take the server's messages too slowly: more than 65 536 of them, or 64 MiB, wait.
     #[error(

@@ -51,7 +51,7 @@ impl Link {
 /// A connection that is up.
 #[derive(Debug)]
 pub(super) struct Live {
-    pub(super) link: Link,
+    pub(super) link: Box<Link>,
     /// `None` where the transport keeps itself alive.
     pub(super) keep_alive: Option<KeepAlive>,
     /// How often the socket was replaced since the server's last sign of life.

@@ -203,19 +203,19 @@ pub enum Effect {
 enum Phase {
     Disconnected,
     FetchingToken,
-    Negotiating(Negotiation),
+    Negotiating(Box<Negotiation>),
     /// Without a negotiation when that is skipped.
-    Opening(Option<Negotiation>, Link),
-    Handshaking(Link, HandshakeBuffer),
+    Opening(Option<Box<Negotiation>>, Box<Link>),
+    Handshaking(Box<Link>, HandshakeBuffer),
     Connected(Live),
     /// A stateful connection whose socket is gone: a new one is being opened, with the provider's token if that
     /// has to be fetched first.
     Resuming {
         live: Live,
         fetching_token: bool,
-        cause: ConnectionError,
+        cause: Arc<ConnectionError>,
     },
-    AskingRetryPolicy(ConnectionError),
+    AskingRetryPolicy(Arc<ConnectionError>),
     WaitingToRetry,
 }
 
@@ -230,7 +230,7 @@ struct Retry {
 /// One client's connection.
 pub struct ClientMachine<C: Codec> {
     options: ClientOptions,
-    phase: Box<Phase>,
+    phase: Phase,
     /// When the present step, other than `Connected`, has to be done.
     deadline: Moment,
     /// What the effects so far have told.
@@ -263,7 +263,7 @@ impl<C: Codec> ClientMachine<C> {
         Self {
             authentication: Authentication::new(options.refresh_lead),
             options,
-            phase: Box::new(Phase::Disconnected),
+            phase: Phase::Disconnected,
             deadline: Moment::MAX,
             state: ConnectionState::Disconnected,
             was_up: false,
@@ -302,7 +302,7 @@ impl<C: Codec> ClientMachine<C> {
     pub fn set_limits(&mut self, keep_alive_interval: Duration, server_timeout: Duration) {
         self.options.keep_alive_interval = keep_alive_interval;
         self.options.server_timeout = server_timeout;
-        if let Phase::Connected(Live { keep_alive: Some(keep_alive), .. }) = &mut *self.phase {
+        if let Phase::Connected(Live { keep_alive: Some(keep_alive), .. }) = &mut self.phase {
             keep_alive.set_limits(keep_alive_interval, server_timeout);
         }
     }
@@ -337,7 +337,7 @@ impl<C: Codec> ClientMachine<C> {
     /// Whether there is a transport to send hub messages on.
     #[must_use]
     pub fn has_transport(&self) -> bool {
-        matches!(*self.phase, Phase::Connected(_))
+        matches!(self.phase, Phase::Connected(_))
     }
 
     /// The next thing to do.
@@ -365,7 +365,7 @@ impl<C: Codec> ClientMachine<C> {
     /// meantime goes out together.
     pub fn poll_transmit(&mut self, now: Moment) -> Option<Transmit<C::Out>> {
         let transmit = self.outgoing.take()?;
-        if let Phase::Connected(Live { keep_alive: Some(keep_alive), .. }) = &mut *self.phase {
+        if let Phase::Connected(Live { keep_alive: Some(keep_alive), .. }) = &mut self.phase {
             keep_alive.handle_sent(now);
         }
         Some(transmit)
@@ -380,23 +380,15 @@ impl<C: Codec> ClientMachine<C> {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        let step = match &*self.phase {
+        let step = match &self.phase {
             Phase::Disconnected => None,
             Phase::Connected(live) => {
                 let keep_alive = live.keep_alive.as_ref().map(KeepAlive::poll_timeout);
-                return [
-                    keep_alive,
-                    self.outgoing.poll_timeout(),
-                    self.hold.poll_timeout(),
-                    self.authentication.poll_timeout(),
-                ]
-                .into_iter()
-                .flatten()
-                .min();
+                earliest(earliest(keep_alive, self.outgoing.poll_timeout()), self.hold.poll_timeout())
             }
             _ => Some(self.deadline),
         };
-        [step, self.authentication.poll_timeout()].into_iter().flatten().min()
+        earliest(step, self.authentication.poll_timeout())
     }
 
     /// Connects. The access token provider is asked, whatever token was used before: the user may be another by now.
@@ -421,12 +413,13 @@ impl<C: Codec> ClientMachine<C> {
             return false;
         }
         self.state = ConnectionState::Disconnecting;
-        if !matches!(*self.phase, Phase::Disconnected) {
+        if !matches!(self.phase, Phase::Disconnected) {
             if self.has_transport() {
                 self.write(&HubMessage::Close { error: None, allow_reconnect: false });
             }
-            self.close(now, &Arc::new(ConnectionError::Stopped));
-            self.disconnect(Arc::new(ConnectionError::Stopped));
+            let error = Arc::new(ConnectionError::Stopped);
+            self.close(now, &error);
+            self.disconnect(error);
         }
         true
     }
@@ -435,7 +428,7 @@ impl<C: Codec> ClientMachine<C> {
     pub fn handle_timeout(&mut self, now: Moment) {
         self.refresh_timeout(now);
         let due = now >= self.deadline;
-        let (step, limit) = match &mut *self.phase {
+        let (step, limit) = match &mut self.phase {
             Phase::Connected(_) => return self.connected_timeout(now),
             _ if !due => return,
             Phase::Disconnected => return,
@@ -458,7 +451,7 @@ impl<C: Codec> ClientMachine<C> {
     fn connected_timeout(&mut self, now: Moment) {
         self.outgoing.handle_timeout(now);
         self.hold.handle_timeout(now);
-        let Phase::Connected(Live { keep_alive: Some(keep_alive), .. }) = &mut *self.phase else { return };
+        let Phase::Connected(Live { keep_alive: Some(keep_alive), .. }) = &mut self.phase else { return };
         match keep_alive.handle_timeout(now) {
             None => {}
             Some(Due::Ping) => self.write(&HubMessage::Ping),
@@ -478,21 +471,21 @@ impl<C: Codec> ClientMachine<C> {
     }
 
     fn live(&self) -> Option<&Live> {
-        match &*self.phase {
+        match &self.phase {
             Phase::Connected(live) | Phase::Resuming { live, .. } => Some(live),
             _ => None,
         }
     }
 
     fn link(&self) -> Option<&Link> {
-        match &*self.phase {
+        match &self.phase {
             Phase::Opening(_, link) | Phase::Handshaking(link, _) => Some(link),
-            _ => self.live().map(|live| &live.link),
+            _ => self.live().map(|live| &*live.link),
         }
     }
 
     fn link_mut(&mut self) -> Option<&mut Link> {
-        match &mut *self.phase {
+        match &mut self.phase {
             Phase::Opening(_, link)
             | Phase::Handshaking(link, _)
             | Phase::Connected(Live { link, .. })
@@ -507,7 +500,7 @@ impl<C: Codec> ClientMachine<C> {
     }
 
     fn enter(&mut self, now: Moment, phase: Phase, effect: Effect) {
-        *self.phase = phase;
+        self.phase = phase;
         self.deadline = now + self.options.request_timeout;
         self.effects.push_back(effect);
     }
@@ -529,11 +522,37 @@ impl<C: Codec> fmt::Debug for ClientMachine<C> {
     }
 }
 
+fn earliest(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Why a token cannot be sent. The standard library's error for a text has code for every character that it may
+/// have to escape.
+struct UnfitToken(&'static str);
+
+impl fmt::Display for UnfitToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the access token ")?;
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Debug for UnfitToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for UnfitToken {}
+
 /// What the access token provider has returned. An empty token means no token.
 fn provided(token: Result<Option<AccessToken>, Cause>) -> Result<Option<AccessToken>, Cause> {
     let token = token?.filter(|token| !token.secret().is_empty());
     match token.as_ref().and_then(|token| value_fault(token.secret())) {
-        Some(fault) => Err(Cause::from(["the access token ", fault].concat())),
+        Some(fault) => Err(Cause::new(UnfitToken(fault))),
         None => Ok(token),
     }
 }

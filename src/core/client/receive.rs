@@ -29,7 +29,7 @@ impl<C: Codec> ClientMachine<C> {
         frame: C::Frame<'f>,
         spare: &'f mut Vec<u8>,
     ) -> Option<C::Messages<'f>> {
-        let skip = match &mut *self.phase {
+        let skip = match &mut self.phase {
             Phase::Connected(live) => {
                 self.hold.handle_frame();
                 if !live.link.info.stateful {
@@ -77,13 +77,9 @@ impl<C: Codec> ClientMachine<C> {
     }
 
     /// A message came. What does not concern the owner is dealt with here: Close, numbers of stateful reconnect, what
-    /// clients do not do.
-    pub fn handle_message<'a>(
-        &mut self,
-        now: Moment,
-        message: HubMessage<'a, C::Payload<'a>>,
-    ) -> HubEvent<'a, C::Payload<'a>> {
-        let Phase::Connected(live) = &mut *self.phase else { return HubEvent::None };
+    /// clients do not do. Payloads are only passed on, so that they may be of any type.
+    pub fn handle_message<'a, P>(&mut self, now: Moment, message: HubMessage<'a, P>) -> HubEvent<'a, P> {
+        let Phase::Connected(live) = &mut self.phase else { return HubEvent::None };
         match self.outgoing.handle_message(now, &message) {
             Ok(Receipt::New) => live.handle_sign_of_life(now),
             // ASP.NET Core still acknowledges when everything else it has to say is stuck, so this shows nothing.
@@ -115,7 +111,7 @@ impl<C: Codec> ClientMachine<C> {
 
     /// The protocol was broken.
     pub fn handle_protocol_error(&mut self, now: Moment, error: ProtocolError) {
-        if matches!(*self.phase, Phase::Connected(_) | Phase::Handshaking(..)) {
+        if matches!(self.phase, Phase::Connected(_) | Phase::Handshaking(..)) {
             self.fail(now, ConnectionError::Protocol(error));
         }
     }
@@ -130,14 +126,14 @@ impl<C: Codec> ClientMachine<C> {
     /// The transport has ended without being closed by the client.
     pub fn handle_transport_closed(&mut self, now: Moment, error: TransportError) {
         // In any other phase there is no transport that could have ended.
-        if matches!(*self.phase, Phase::Connected(_) | Phase::Handshaking(..)) {
+        if matches!(self.phase, Phase::Connected(_) | Phase::Handshaking(..)) {
             self.fail(now, ConnectionError::Transport(error));
         }
     }
 
     /// The network or the page is back: a waiting retry is made now, and a connection is probed for signs of life.
     pub fn handle_wake(&mut self, now: Moment) {
-        match &mut *self.phase {
+        match &mut self.phase {
             Phase::WaitingToRetry => self.attempt(now),
             Phase::Connected(Live { keep_alive: Some(_), .. }) => self.write(&HubMessage::Ping),
             _ => {}

@@ -13,14 +13,14 @@ impl<C: Codec> ClientMachine<C> {
     pub fn handle_retry_delay(&mut self, now: Moment, delay: Option<Duration>) {
         let reason = match self.leave() {
             Phase::AskingRetryPolicy(reason) => reason,
-            other => return *self.phase = other,
+            other => return self.phase = other,
         };
         match (delay, &self.retry) {
             (Some(delay), Some(retry)) => {
                 if retry.was_connected && retry.failed == 0 {
-                    self.effects.push_back(Effect::Reconnecting(Arc::new(reason)));
+                    self.effects.push_back(Effect::Reconnecting(reason));
                 }
-                *self.phase = Phase::WaitingToRetry;
+                self.phase = Phase::WaitingToRetry;
                 self.deadline = now + delay;
                 if delay.is_zero() {
                     self.attempt(now);
@@ -28,21 +28,25 @@ impl<C: Codec> ClientMachine<C> {
             }
             (None, Some(Retry { failed: attempts @ 1.., since, .. })) => {
                 let elapsed = now.since(*since);
-                let last = Box::new(reason);
                 let attempts = *attempts;
-                self.disconnect(Arc::new(ConnectionError::RetriesExhausted { attempts, elapsed, last }));
+                let error = ConnectionError::RetriesExhausted { attempts, elapsed, last: reason };
+                self.disconnect(Arc::new(error));
             }
-            _ => self.disconnect(Arc::new(reason)),
+            _ => self.disconnect(reason),
         }
     }
 
     /// Something has failed. What it means depends on how far the connection was.
     pub(super) fn fail(&mut self, now: Moment, error: ConnectionError) {
+        self.fail_again(now, Arc::new(error));
+    }
+
+    fn fail_again(&mut self, now: Moment, error: Arc<ConnectionError>) {
         match self.leave() {
             Phase::Connected(live) if may_resume(&live, &error) => {
                 // The server would take a close frame as the end of the connection, which a socket that is silent may
                 // still deliver.
-                let abort = matches!(error, ConnectionError::ServerTimeout { .. });
+                let abort = matches!(*error, ConnectionError::ServerTimeout { .. });
                 if abort {
                     self.outgoing.clear();
                 }
@@ -50,18 +54,16 @@ impl<C: Codec> ClientMachine<C> {
                 self.resume(now, live, error);
             }
             phase @ (Phase::Connected(_) | Phase::Resuming { .. }) => {
-                *self.phase = phase;
-                let error = Arc::new(error);
+                self.phase = phase;
                 self.close(now, &error);
                 let retry = Retry { failed: 0, since: now, was_connected: true };
                 if self.options.automatic_reconnect && error.allows_reconnect() {
-                    self.ask_retry_policy(now, retry, Arc::unwrap_or_clone(error));
+                    self.ask_retry_policy(now, retry, error);
                 } else {
                     self.disconnect(error);
                 }
             }
             _ => {
-                let error = Arc::new(error);
                 self.close(now, &error);
                 let retry = match self.retry.take() {
                     Some(retry) => Some(Retry { failed: retry.failed + 1, ..retry }),
@@ -71,25 +73,25 @@ impl<C: Codec> ClientMachine<C> {
                     None => None,
                 };
                 match retry {
-                    Some(retry) => self.ask_retry_policy(now, retry, Arc::unwrap_or_clone(error)),
+                    Some(retry) => self.ask_retry_policy(now, retry, error),
                     None => self.disconnect(error),
                 }
             }
         }
     }
 
-    fn ask_retry_policy(&mut self, now: Moment, retry: Retry, reason: ConnectionError) {
+    fn ask_retry_policy(&mut self, now: Moment, retry: Retry, reason: Arc<ConnectionError>) {
         let context = RetryContext {
             previous_retry_count: retry.failed,
             elapsed: now.since(retry.since),
-            reason: reason.clone(),
+            reason: Arc::clone(&reason),
         };
         self.retry = Some(retry);
         self.enter(now, Phase::AskingRetryPolicy(reason), Effect::AskRetryPolicy(context));
     }
 
     /// The same connection on a new socket: the same URL, and no delay.
-    fn resume(&mut self, now: Moment, mut live: Live, cause: ConnectionError) {
+    fn resume(&mut self, now: Moment, mut live: Live, cause: Arc<ConnectionError>) {
         if self.options.has_token_provider && !live.link.redirected_token {
             match self.tokens.valid(now) {
                 Some(token) => live.link.info.token = Some(token.clone()),
@@ -102,7 +104,7 @@ impl<C: Codec> ClientMachine<C> {
         self.reopen(now, live, cause);
     }
 
-    pub(super) fn reopen(&mut self, now: Moment, live: Live, cause: ConnectionError) {
+    pub(super) fn reopen(&mut self, now: Moment, live: Live, cause: Arc<ConnectionError>) {
         let effect = live.link.open();
         self.enter_resuming(now, Phase::Resuming { live, fetching_token: false, cause }, effect);
     }
@@ -114,9 +116,9 @@ impl<C: Codec> ClientMachine<C> {
     }
 
     pub(super) fn resume_failed(&mut self, now: Moment) {
-        if let Phase::Resuming { cause, .. } = &*self.phase {
-            let cause = cause.clone();
-            self.fail(now, cause);
+        if let Phase::Resuming { cause, .. } = &self.phase {
+            let cause = Arc::clone(cause);
+            self.fail_again(now, cause);
         }
     }
 
@@ -133,7 +135,7 @@ impl<C: Codec> ClientMachine<C> {
 
     /// The one place where the machine disconnects.
     pub(super) fn disconnect(&mut self, error: Arc<ConnectionError>) {
-        *self.phase = Phase::Disconnected;
+        self.phase = Phase::Disconnected;
         self.retry = None;
         self.effects.push_back(Effect::Disconnected(error));
     }

@@ -1,5 +1,6 @@
 //! When to connect again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::client::ConnectionError;
@@ -13,7 +14,7 @@ pub struct RetryContext {
     /// How long ago the connection was lost.
     pub elapsed: Duration,
     /// Why it was lost, or why the last attempt failed.
-    pub reason: ConnectionError,
+    pub reason: Arc<ConnectionError>,
 }
 
 /// When to try again: the official clients' delays, 0, 2, 10 and 30 seconds, and then no more.
@@ -24,7 +25,7 @@ impl RetryContext {
     /// What a policy is asked with, for its tests.
     #[must_use]
     pub fn new(previous_retry_count: u32, elapsed: Duration, reason: ConnectionError) -> Self {
-        Self { previous_retry_count, elapsed, reason }
+        Self { previous_retry_count, elapsed, reason: Arc::new(reason) }
     }
 
     /// The delay of a list, one entry for each attempt. A server that asks for more time by `Retry-After` gets it.

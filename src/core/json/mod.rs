@@ -181,7 +181,7 @@ impl<'a> Fields<'a> {
         if !value.starts_with('{') {
             return Err(ProtocolError::Message("`headers` is not an object"));
         }
-        Reader::new(value).members(|name, value| {
+        Reader::new(value).members(&mut |name, value| {
             if value == "null" {
                 return Ok(());
             }
@@ -202,7 +202,7 @@ impl<'a> Fields<'a> {
         if !value.starts_with('[') {
             return Err(ProtocolError::Message("`streamIds` is not an array"));
         }
-        Reader::new(value).array(|id| {
+        Reader::new(value).array(&mut |id| {
             if ids.len() == MAX_ENTRIES {
                 return Err(ProtocolError::Message("too many stream ids"));
             }

@@ -6,11 +6,15 @@
 use std::borrow::Cow;
 
 use crate::core::ProtocolError;
+use crate::core::ascii::{decimal, split_at_byte};
 
 /// How deep values may nest. serde_json has the same limit; System.Text.Json stops at 64.
 const MAX_DEPTH: u32 = 128;
 
 type Result<T> = std::result::Result<T, ProtocolError>;
+
+/// What was read, or what is wrong at the reader's position.
+type Scan<T> = std::result::Result<T, &'static str>;
 
 pub(crate) struct Reader<'a> {
     text: &'a str,
@@ -22,8 +26,8 @@ impl<'a> Reader<'a> {
         Self { text, at: 0 }
     }
 
-    fn error<T>(&self, reason: &'static str) -> Result<T> {
-        Err(ProtocolError::Json { offset: self.at, reason })
+    fn error(&self, reason: &'static str) -> ProtocolError {
+        ProtocolError::Json { offset: self.at, reason }
     }
 
     fn byte(&self) -> Option<u8> {
@@ -53,31 +57,29 @@ impl<'a> Reader<'a> {
     /// Nothing but white space may follow.
     pub(crate) fn end(&mut self) -> Result<()> {
         self.peek();
-        if self.at == self.text.len() { Ok(()) } else { self.error("something follows the value") }
+        if self.at == self.text.len() { Ok(()) } else { Err(self.error("something follows the value")) }
     }
 
     /// Reads an object; `field` gets each name and each value's text, in order, duplicates included.
     pub(crate) fn object(&mut self, mut field: impl FnMut(&str, &'a str) -> Result<()>) -> Result<()> {
-        self.members(|name, value| field(&name, value))
+        self.members(&mut |name, value| field(&name, value))
     }
 
     /// As [`object`](Self::object), for names that are kept: one without escapes is a slice of the text.
+    ///
+    /// One for all, since there is code for each kind of closure otherwise.
     pub(crate) fn members(
         &mut self,
-        mut member: impl FnMut(Cow<'a, str>, &'a str) -> Result<()>,
+        member: &mut dyn FnMut(Cow<'a, str>, &'a str) -> Result<()>,
     ) -> Result<()> {
         if !self.next_is(b'{') {
-            return self.error("expected an object");
+            return Err(self.error("expected an object"));
         }
         if self.next_is(b'}') {
             return Ok(());
         }
         loop {
-            self.peek();
-            let (name, is_plain) = self.string_token()?;
-            if !self.next_is(b':') {
-                return self.error("expected a colon");
-            }
+            let (name, is_plain) = self.member_name().map_err(|reason| self.error(reason))?;
             let name = if is_plain { Cow::Borrowed(inner(name)) } else { unescape(inner(name))? };
             let value = self.value()?;
             member(name, value)?;
@@ -87,15 +89,15 @@ impl<'a> Reader<'a> {
                     self.at += 1;
                     return Ok(());
                 }
-                _ => return self.error("expected a comma or the end of the object"),
+                _ => return Err(self.error("expected a comma or the end of the object")),
             }
         }
     }
 
     /// Reads an array; `item` gets each value's text.
-    pub(crate) fn array(&mut self, mut item: impl FnMut(&'a str) -> Result<()>) -> Result<()> {
+    pub(crate) fn array(&mut self, item: &mut dyn FnMut(&'a str) -> Result<()>) -> Result<()> {
         if !self.next_is(b'[') {
-            return self.error("expected an array");
+            return Err(self.error("expected an array"));
         }
         if self.next_is(b']') {
             return Ok(());
@@ -106,13 +108,17 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
             if !self.next_is(b',') {
-                return self.error("expected a comma or the end of the array");
+                return Err(self.error("expected a comma or the end of the array"));
             }
         }
     }
 
     /// Checks one value of any kind and returns its text, without white space around it.
     pub(crate) fn value(&mut self) -> Result<&'a str> {
+        self.scan_value().map_err(|reason| self.error(reason))
+    }
+
+    fn scan_value(&mut self) -> Scan<&'a str> {
         self.peek();
         let start = self.at;
         // One bit a level: whether it is an object.
@@ -122,7 +128,7 @@ impl<'a> Reader<'a> {
             match self.peek() {
                 Some(open @ (b'{' | b'[')) => {
                     if depth == MAX_DEPTH {
-                        return self.error("nested too deeply");
+                        return Err("nested too deeply");
                     }
                     self.at += 1;
                     let object = open == b'{';
@@ -142,7 +148,7 @@ impl<'a> Reader<'a> {
                 Some(b'f') => self.word("false")?,
                 Some(b'n') => self.word("null")?,
                 Some(b'-' | b'0'..=b'9') => self.number()?,
-                _ => return self.error("expected a value"),
+                _ => return Err("expected a value"),
             }
             // Here a value has ended; close what it was the last of.
             loop {
@@ -160,7 +166,7 @@ impl<'a> Reader<'a> {
                     }
                     Some(b'}') if object => self.at += 1,
                     Some(b']') if !object => self.at += 1,
-                    _ => return self.error("expected a comma or a closing bracket"),
+                    _ => return Err("expected a comma or a closing bracket"),
                 }
                 depth -= 1;
                 objects >>= 1;
@@ -168,30 +174,31 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn member_name(&mut self) -> Result<()> {
+    /// With its colon.
+    fn member_name(&mut self) -> Scan<(&'a str, bool)> {
         self.peek();
-        self.string_token()?;
-        if self.next_is(b':') { Ok(()) } else { self.error("expected a colon") }
+        let name = self.string_token()?;
+        if self.next_is(b':') { Ok(name) } else { Err("expected a colon") }
     }
 
-    fn word(&mut self, word: &'static str) -> Result<()> {
+    fn word(&mut self, word: &'static str) -> Scan<()> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         if !rest.starts_with(word) {
-            return self.error("expected a value");
+            return Err("expected a value");
         }
         self.at += word.len();
         Ok(())
     }
 
-    fn digits(&mut self) -> Result<()> {
+    fn digits(&mut self) -> Scan<()> {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.byte() {
             self.at += 1;
         }
-        if self.at > start { Ok(()) } else { self.error("expected a digit") }
+        if self.at > start { Ok(()) } else { Err("expected a digit") }
     }
 
-    fn number(&mut self) -> Result<()> {
+    fn number(&mut self) -> Scan<()> {
         if self.byte() == Some(b'-') {
             self.at += 1;
         }
@@ -215,10 +222,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string with its quotes, and says whether it has no escapes; those are checked, not yet decoded.
-    fn string_token(&mut self) -> Result<(&'a str, bool)> {
+    fn string_token(&mut self) -> Scan<(&'a str, bool)> {
         let start = self.at;
         if self.byte() != Some(b'"') {
-            return self.error("expected a string");
+            return Err("expected a string");
         }
         self.at += 1;
         let mut is_plain = true;
@@ -237,15 +244,15 @@ impl<'a> Reader<'a> {
                         Some(b'u') => {
                             let digits = self.text.as_bytes().get(self.at + 1..self.at + 5);
                             if !digits.is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit)) {
-                                return self.error("expected four hexadecimal digits");
+                                return Err("expected four hexadecimal digits");
                             }
                             self.at += 5;
                         }
-                        _ => return self.error("unknown escape"),
+                        _ => return Err("unknown escape"),
                     }
                 }
-                Some(_) => return self.error("a control character in a string"),
-                None => return self.error("the string does not end"),
+                Some(_) => return Err("a control character in a string"),
+                None => return Err("the string does not end"),
             }
         }
     }
@@ -279,19 +286,25 @@ pub(crate) fn as_string(value: &str) -> Result<Option<Cow<'_, str>>> {
         return Ok(None);
     }
     let inner = inner(value);
-    // Most are short, and a loop is done before memchr has begun.
-    let is_plain = match inner.len() {
-        0..=32 => !inner.bytes().any(|byte| byte == b'\\'),
-        _ => memchr::memchr(b'\\', inner.as_bytes()).is_none(),
-    };
+    let is_plain = plain_length(inner.as_bytes()) == inner.len();
     if is_plain { Ok(Some(Cow::Borrowed(inner))) } else { unescape(inner).map(Some) }
+}
+
+/// As [`as_string`], for a text that is kept.
+pub(crate) fn as_text(value: &str) -> Result<Option<String>> {
+    Ok(as_string(value)?.map(Cow::into_owned))
 }
 
 /// The value of an integer, or `None` if the value is of another kind or out of range. Some writers know floating point
 /// numbers only, and write `1.0`.
 pub(crate) fn as_integer(value: &str) -> Option<i64> {
-    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
-    if fraction.bytes().all(|digit| digit == b'0') { whole.parse().ok() } else { None }
+    let (whole, fraction) = split_at_byte(value, b'.');
+    if fraction.bytes().skip(1).any(|digit| digit != b'0') {
+        return None;
+    }
+    let (digits, is_negative) = whole.strip_prefix('-').map_or((whole, false), |digits| (digits, true));
+    let number = decimal(digits)?;
+    if is_negative { 0_i64.checked_sub_unsigned(number) } else { i64::try_from(number).ok() }
 }
 
 /// A string token without its quotes.
@@ -301,54 +314,44 @@ fn inner(token: &str) -> &str {
 
 /// Decodes what is inside of a string token that [`Reader`] has checked.
 fn unescape(inner: &str) -> Result<Cow<'_, str>> {
+    const HALF: ProtocolError = ProtocolError::Message("half of a surrogate pair");
     let mut out = String::with_capacity(inner.len());
-    let mut parts = inner.split('\\');
-    out.push_str(parts.next().unwrap_or_default());
-    let mut surrogate = None;
-    while let Some(part) = parts.next() {
-        let code = part.as_bytes().first().copied();
-        let rest = part.get(1..).unwrap_or_default();
-        if code == Some(b'u') {
-            let unit = rest.get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok()).unwrap_or_default();
-            let after = rest.get(4..).unwrap_or_default();
-            match (surrogate.take(), unit) {
-                (None, 0xd800..=0xdbff) if after.is_empty() => {
-                    surrogate = Some(unit);
-                    continue;
-                }
-                (high, unit) => {
-                    let units = high.into_iter().chain([unit]);
-                    for decoded in char::decode_utf16(units) {
-                        out.push(decoded.map_err(|_| ProtocolError::Message("half of a surrogate pair"))?);
+    let mut rest = inner;
+    loop {
+        let plain;
+        (plain, rest) = split_at_byte(rest, b'\\');
+        out.push_str(plain);
+        let Some((escape, after)) = rest.split_at_checked(2) else { return Ok(Cow::Owned(out)) };
+        rest = after;
+        out.push(match escape.as_bytes().last() {
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let mut unit = take_unit(&mut rest);
+                if let 0xd800..=0xdbff = unit {
+                    let low = rest.strip_prefix("\\u").ok_or(HALF)?;
+                    rest = low;
+                    let low = take_unit(&mut rest);
+                    if !(0xdc00..=0xdfff).contains(&low) {
+                        return Err(HALF);
                     }
+                    unit = 0x10000 + ((unit - 0xd800) << 10 | (low - 0xdc00));
                 }
+                char::from_u32(unit).ok_or(HALF)?
             }
-            out.push_str(after);
-            continue;
-        }
-        if surrogate.is_some() {
-            break;
-        }
-        match code {
-            // An escaped backslash: `split` made two parts of it.
-            None => {
-                out.push('\\');
-                out.push_str(parts.next().unwrap_or_default());
-                continue;
-            }
-            Some(b'b') => out.push('\u{8}'),
-            Some(b'f') => out.push('\u{c}'),
-            Some(b'n') => out.push('\n'),
-            Some(b'r') => out.push('\r'),
-            Some(b't') => out.push('\t'),
-            Some(other) => out.push(char::from(other)),
-        }
-        out.push_str(rest);
+            other => char::from(*other.unwrap_or(&b'\\')),
+        });
     }
-    if surrogate.is_some() {
-        return Err(ProtocolError::Message("half of a surrogate pair"));
-    }
-    Ok(Cow::Owned(out))
+}
+
+/// The four hexadecimal digits that follow `\u`.
+fn take_unit(rest: &mut &str) -> u32 {
+    let (digits, after) = rest.split_at_checked(4).unwrap_or_default();
+    *rest = after;
+    digits.chars().fold(0, |unit, digit| unit << 4 | digit.to_digit(16).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::core::ProtocolError;
-use crate::core::text::clip;
+use crate::core::text::clipped;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError, encode_data, encode_query_value};
 
@@ -237,7 +237,7 @@ impl Negotiation {
             error => error,
         })?;
         if let Some(error) = response.error {
-            return Err(NegotiateError::Refused(clip(error).into_owned()));
+            return Err(NegotiateError::Refused(clipped(&error)));
         }
         if let Some(seconds) = response.token_lifetime_seconds {
             self.token_lifetime = u64::try_from(seconds).ok().map(Duration::from_secs);

@@ -2,9 +2,9 @@
 
 use crate::core::ProtocolError;
 use crate::core::http::value_fault;
-use crate::core::json::reader::{Reader, as_integer, as_string};
+use crate::core::json::reader::{Reader, as_integer, as_text};
 use crate::core::negotiate::{NegotiateError, RESPONSE_LIMIT};
-use crate::core::text::clip;
+use crate::core::text::clipped;
 use crate::core::token::AccessToken;
 
 /// How many transports an answer may offer. There are three; each that is not taken is kept with its reason.
@@ -80,47 +80,58 @@ impl NegotiateResponse {
         // A byte order mark is not JSON, yet some servers send one.
         let body = body.strip_prefix('\u{feff}').unwrap_or(body);
         let mut response = Self::default();
+        let (mut connection_token, mut access_token) = (None, None);
         let (mut legacy, mut wrong_case, mut invalid) = (false, None, None);
         let mut reader = Reader::new(body);
         let read = reader.object(|name, value| {
             let mut fault = |reason| invalid = Some(reason);
-            match name {
-                "connectionId" => {
-                    // ASP.NET Core's is never empty, but nothing depends on it from version 1 on.
-                    response.connection_id =
-                        text_or_empty(value, "`connectionId` is not a string", &mut fault)?;
-                }
-                "connectionToken" => {
-                    let token = text(value, "`connectionToken` is not a string", &mut fault)?;
-                    if token.as_deref().and_then(value_fault).is_some() {
-                        fault("`connectionToken` has a character that a header cannot carry");
+            let (text, reason) = match name {
+                "connectionId" => (&mut response.connection_id, "`connectionId` is not a string"),
+                "connectionToken" => (&mut connection_token, "`connectionToken` is not a string"),
+                "url" => (&mut response.url, "`url` is not a string"),
+                "accessToken" => (&mut access_token, "`accessToken` is not a string"),
+                "error" => (&mut response.error, "`error` is not a string"),
+                other => {
+                    match other {
+                        "negotiateVersion" => match as_integer(value) {
+                            Some(version) => response.negotiate_version = version,
+                            None if value == "null" => response.negotiate_version = 0,
+                            None => fault("`negotiateVersion` is not an integer"),
+                        },
+                        "tokenLifetimeSeconds" => response.token_lifetime_seconds = as_integer(value),
+                        "useStatefulReconnect" => response.use_stateful_reconnect = value == "true",
+                        "availableTransports" => {
+                            response.available_transports = transports(value, &mut fault)?;
+                        }
+                        "ProtocolVersion" => legacy = value != "null",
+                        "Url" | "AccessToken" | "ConnectionId" => wrong_case = Some(name.to_owned()),
+                        _ => {}
                     }
-                    response.connection_token = token.map(AccessToken::from);
+                    return Ok(());
                 }
-                "url" => response.url = text(value, "`url` is not a string", &mut fault)?,
-                "accessToken" => {
-                    let token = text(value, "`accessToken` is not a string", &mut fault)?;
-                    if token.as_deref().and_then(value_fault).is_some() {
-                        fault("`accessToken` has a character that a header cannot carry");
-                    }
-                    response.access_token = token.map(AccessToken::from);
-                }
-                "error" => response.error = text(value, "`error` is not a string", &mut fault)?,
-                "negotiateVersion" => match as_integer(value) {
-                    Some(version) => response.negotiate_version = version,
-                    None if value == "null" => response.negotiate_version = 0,
-                    None => fault("`negotiateVersion` is not an integer"),
-                },
-                "tokenLifetimeSeconds" => response.token_lifetime_seconds = as_integer(value),
-                "useStatefulReconnect" => response.use_stateful_reconnect = value == "true",
-                "availableTransports" => response.available_transports = transports(value, &mut fault)?,
-                "ProtocolVersion" => legacy = value != "null",
-                "Url" | "AccessToken" | "ConnectionId" => wrong_case = Some(name.to_owned()),
-                _ => {}
+            };
+            *text = as_text(value)?;
+            if text.is_none() && value != "null" {
+                fault(reason);
             }
             Ok(())
         });
         read.and_then(|()| reader.end()).map_err(NegotiateError::NotJson)?;
+        // ASP.NET Core's `connectionId` is never empty, but nothing depends on it from version 1 on. Anything else that
+        // is empty is absent.
+        for text in [&mut response.url, &mut response.error, &mut connection_token, &mut access_token] {
+            text.take_if(|text| text.is_empty());
+        }
+        for (token, reason) in [
+            (&connection_token, "`connectionToken` has a character that a header cannot carry"),
+            (&access_token, "`accessToken` has a character that a header cannot carry"),
+        ] {
+            if token.as_deref().and_then(value_fault).is_some() {
+                invalid = Some(reason);
+            }
+        }
+        response.connection_token = connection_token.map(AccessToken::from);
+        response.access_token = access_token.map(AccessToken::from);
         if let Some(reason) = invalid {
             return Err(NegotiateError::Invalid(reason));
         }
@@ -154,36 +165,11 @@ impl NegotiateResponse {
     }
 }
 
-/// A string, or nothing for null.
-fn text_or_empty(
-    value: &str,
-    reason: &'static str,
-    fault: &mut impl FnMut(&'static str),
-) -> Result<Option<String>, ProtocolError> {
-    if value == "null" {
-        return Ok(None);
-    }
-    let text = as_string(value)?;
-    if text.is_none() {
-        fault(reason);
-    }
-    Ok(text.map(|text| text.into_owned()))
-}
-
-/// A string, or nothing for null and for an empty one.
-fn text(
-    value: &str,
-    reason: &'static str,
-    fault: &mut impl FnMut(&'static str),
-) -> Result<Option<String>, ProtocolError> {
-    Ok(text_or_empty(value, reason, fault)?.filter(|text| !text.is_empty()))
-}
-
 /// What cannot be used is not refused with the whole answer: an offer without a name says nothing, and one without
 /// formats is passed over with that reason, unless the server has others.
 fn transports(
     value: &str,
-    fault: &mut impl FnMut(&'static str),
+    fault: &mut dyn FnMut(&'static str),
 ) -> Result<Vec<AvailableTransport>, ProtocolError> {
     let mut all = Vec::new();
     if value == "null" {
@@ -193,7 +179,7 @@ fn transports(
         fault("`availableTransports` is not an array");
         return Ok(all);
     }
-    Reader::new(value).array(|item| {
+    Reader::new(value).array(&mut |item| {
         if all.len() == TRANSPORT_LIMIT {
             fault("there are too many available transports");
             return Ok(());
@@ -208,14 +194,14 @@ fn transports(
         }
         Reader::new(item).object(|key, value| {
             match key {
-                "transport" => name = as_string(value)?.map(|text| clip(text).into_owned()),
+                "transport" => name = as_text(value)?.map(|text| clipped(&text)),
                 "transferFormats" => {
                     transfer_formats.clear();
                     if !value.starts_with('[') {
                         return Ok(());
                     }
-                    Reader::new(value).array(|format| {
-                        transfer_formats.extend(as_string(format)?.map(|text| text.into_owned()));
+                    Reader::new(value).array(&mut |format| {
+                        transfer_formats.extend(as_text(format)?);
                         Ok(())
                     })?;
                 }

@@ -14,7 +14,7 @@ function Clock({ hub, done }) {
     connection.on("Clock", setTime);
     // The first of the two mounts is over before its connection is up.
     connection.start().catch((error) => {
-      if (error.name !== "AbortError") done(`failed: ${error}`);
+      if (error.code !== "Stopped") done(`failed: ${error}`);
     });
     return () => {
       connection.stop();

@@ -64,7 +64,7 @@ fn a_lost_connection_comes_back_after_the_policys_delay() {
     let reason = ConnectionError::Transport(lost());
     assert_eq!(
         (context.previous_retry_count, context.elapsed, &context.reason),
-        (0, Duration::ZERO, &reason)
+        (0, Duration::ZERO, &Arc::new(reason.clone()))
     );
     bench.machine.handle_retry_delay(bench.now, Some(2 * SECOND));
     assert_eq!(bench.effects(), [Effect::Reconnecting(Arc::new(reason))]);
@@ -108,7 +108,7 @@ fn a_policy_that_gives_up() {
     bench.token(Err("no".into()));
     bench.effects();
     bench.machine.handle_retry_delay(bench.now, None);
-    let last = Box::new(ConnectionError::AccessToken("no".into()));
+    let last = Arc::new(ConnectionError::AccessToken("no".into()));
     let error = ConnectionError::RetriesExhausted { attempts: 1, elapsed: SECOND, last };
     assert_eq!(bench.effects(), [Effect::Disconnected(Arc::new(error))]);
 }
