@@ -257,6 +257,7 @@ class Core {
     session.upload(ids, streams);
     if (streams.length > 0) signal?.addEventListener("abort", () => session.cancelUploads(ids), { once: true });
     await room?.catch((error) => {
+      session.cancelUploads(ids);
       throw typed(error);
     });
   }
@@ -491,6 +492,7 @@ class Core {
     session.end(canceled(error));
     const reason = reasonOf(error);
     if (!session.wasUp) {
+      if (error?.code !== "Stopped") this.#log(LogLevel.Error, `Failed to start the connection: ${shown(error)}`);
       this.#log(LogLevel.Debug, `HubConnection failed to start successfully because of error '${shown(error)}'.`);
     }
     this.#enter(Disconnected, reason);

@@ -47,7 +47,7 @@ export const nodeOnly = async () => isNode() && import("./node.js");
 /**
  * The answer to a request. `DefaultHttpClient` adds what the official one has not, each `undefined` where there is none: `url`
  * (where the answer comes from, after redirects), and the headers `contentType`, `location` and `retryAfter` as they are. The
- * `HttpError` of a refused request has them too, and the answer's text as `content`.
+ * `HttpError` of a refused request has the headers too, and the answer's text as `content`.
  */
 export class HttpResponse {
   constructor(statusCode, statusText, content) {
@@ -116,14 +116,15 @@ export class DefaultHttpClient extends HttpClient {
       const { ok, status, statusText } = response;
       const content = await (ok
         ? read(response, request.responseType, ANSWER_LIMIT)
-        : read(response, "text", REFUSAL_LIMIT, true));
+        : read(response, "text", REFUSAL_LIMIT, true).then((text) => (quotes(text, request) ? "" : text)));
       const result = ok
         ? new HttpResponse(status, statusText, content)
         : new HttpError(status === 0 ? REDIRECTED : content.slice(0, TEXT_LIMIT) || statusText, status);
       const header = (name) => response.headers?.get(name) ?? undefined;
       Object.assign(result, {
         content,
-        url: response.url,
+        // Not with an error, which may be logged: it has the connection's token.
+        ...(ok && { url: response.url }),
         contentType: header("Content-Type"),
         location: header("Location"),
         retryAfter: header("Retry-After"),
@@ -182,6 +183,12 @@ function check(url, { method, headers }) {
       "The request cannot be made: a header has a name or a value that is not allowed, or the URL is not valid or has a user name in it",
     );
   }
+}
+
+/** Whether an answer quotes what the request has of secrets, as pages for developers do that show all of its headers. */
+function quotes(text, { url, headers = {} }) {
+  const parts = [...Object.values(headers), ...new URLSearchParams(/\?.*/.exec(url)?.[0]).values()];
+  return parts.some((part) => `${part}`.length > 7 && text.includes(`${part}`.replace(/^Bearer /, "")));
 }
 
 /** Calls once the signal is aborted, which may be the official client's simple one. Returns what ends that. */

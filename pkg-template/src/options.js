@@ -160,8 +160,8 @@ export function absolute(given) {
   throw invalid(`Cannot resolve '${withoutQuery(url)}'.`);
 }
 
-/** It may have a token in it. */
-export const withoutQuery = (url) => url.replace(/[?#].*/s, "");
+/** It may have a token in it, and before the host a password. */
+export const withoutQuery = (url) => url.replace(/[?#].*/s, "").replace(/\/\/[^/]*@/, "//");
 
 /** Logs where a relative URL leads, and what of the options has no effect. */
 export function report(logger, { given, url, unknown }) {

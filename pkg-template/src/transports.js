@@ -23,7 +23,7 @@ const withParameter = (url, parameter) => `${url}${url.includes("?") ? "&" : "?"
 const withToken = (url, token) => (token ? withParameter(url, `access_token=${encodeURIComponent(token)}`) : url);
 
 /** A URL for the log: its query has the connection's token. */
-const shown = (url) => url.replace(/[?#].*/, "").replace(/\/\/[^/]*@/, "//");
+export const shown = (url) => url.replace(/[?#].*/, "").replace(/\/\/[^/]*@/, "//");
 
 function detail(data, includesContent) {
   const isText = typeof data === "string";
@@ -187,7 +187,7 @@ function notOpened(cause, message) {
 }
 
 /** Waits for a promise, whichever way it ends, but not for longer. */
-const within = (milliseconds, promise) =>
+export const within = (milliseconds, promise) =>
   new Promise((resolve) => {
     const timer = setTimeout(resolve, milliseconds);
     const done = () => {
@@ -264,7 +264,7 @@ class HttpTransport extends Transport {
     this.resume();
     // The connection may have ended by itself meanwhile, or has never opened.
     if (!wasOpen) return;
-    await this.receiving;
+    await within(CLOSE_TIMEOUT, this.receiving);
     await this.goodbye?.();
     this.finish();
   }

@@ -247,6 +247,9 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
         }
         Ok(tests)
     });
+    report.tests("the npm package's connection when something goes wrong", || {
+        Ok(node("tests/npm/faults.mjs", &[&folder]))
+    });
     report.tests("the npm package's mock hub", || Ok(node("tests/npm/testing.mjs", &[&folder])));
     report.tests("the npm package's hub protocols", || Ok(node("tests/npm/protocols.mjs", &[&folder])));
     report.tests("the npm package's frames and realms", || Ok(node("tests/npm/wire.mjs", &[&folder])));

@@ -1,0 +1,182 @@
+// Messages that the transport or the server does not take.
+import assert from "node:assert/strict";
+import { test } from "../../harness.mjs";
+import { connect, hubwire, negotiates, ownTransport, pending, settled, transports, until, withHub } from "./hub.mjs";
+
+const { Subject } = hubwire;
+const isError = (value) => assert.ok(value instanceof Error, String(value));
+
+for (const transport of ["ServerSentEvents", "LongPolling"]) {
+  test(`refused POSTs: the call rejects, the connection stays, ${transport}`, withHub({}, async ({ url, ...hub }) => {
+    const connection = connect(url, { transport });
+    await connection.start();
+    hub.options.refuse = ({ body }) => (body.includes("Bad") ? 500 : undefined);
+    isError(await settled(connection.send("Bad", 1)));
+    let ends = 0;
+    isError(await settled(connection.invoke("Bad", 2).finally(() => (ends += 1))));
+    assert.equal(await connection.invoke("Echo", 3), 3);
+    assert.equal(ends, 1);
+    const errors = [];
+    connection.stream("Bad", 4).subscribe({ next() {}, error: (error) => errors.push(error), complete() {} });
+    await until(() => errors.length > 0);
+    connection.on("answer", () => "Bad");
+    hub.last().send({ type: 1, target: "answer", invocationId: "s1", arguments: [] });
+    await until(() => hub.requests.some(({ body }) => body.includes('"s1"')));
+    assert.equal(await connection.invoke("Echo", 5), 5);
+    assert.equal(connection.state, "Connected");
+    await connection.stop();
+  }));
+
+  test(`refused POSTs: an upload ends, ${transport}`, withHub({}, async ({ url, ...hub }) => {
+    const connection = connect(url, { transport });
+    await connection.start();
+    hub.options.refuse = ({ body }) => (body.includes("Bad") ? 500 : undefined);
+    let ended = false;
+    async function* items() {
+      try {
+        yield 1;
+        await until(() => hub.last().messages.some(({ item }) => item === 1));
+        yield "Bad";
+        for (;;) {
+          yield "later";
+          await new Promise((done) => setTimeout(done, 5));
+        }
+      } finally {
+        ended = true;
+      }
+    }
+    await connection.send("Upload", items());
+    await until(() => ended);
+    // The server learns that something is missing.
+    await until(() => hub.last().messages.some(({ type, error }) => type === 3 && error));
+    const subject = new Subject();
+    await connection.send("Upload", subject);
+    subject.next("Bad");
+    await until(() => hub.last().messages.filter(({ type, error }) => type === 3 && error).length === 2);
+    subject.next("too late");
+    // Those of a call that was refused.
+    let stops = 0;
+    async function* endless() {
+      try {
+        for (;;) {
+          yield 1;
+          await new Promise((done) => setTimeout(done, 5));
+        }
+      } finally {
+        stops += 1;
+      }
+    }
+    isError(await settled(connection.send("Bad", endless())));
+    isError(await settled(connection.invoke("Bad", endless())));
+    await until(() => stops === 2);
+    assert.equal(await connection.invoke("Echo", 5), 5);
+    assert.ok(!hub.last().messages.some(({ item }) => item === "too late"));
+    await connection.stop();
+  }));
+}
+
+for (const transport of transports) {
+  test(`what was sent before stop arrives, ${transport}`, withHub({}, async ({ url, ...hub }) => {
+    const connection = connect(url, { transport });
+    await connection.start();
+    const sends = [1, 2, 3].map((n) => connection.send("Note", n));
+    await connection.stop();
+    await Promise.all(sends);
+    await until(() => hub.last().messages.some(({ type }) => type === 7));
+    assert.deepEqual(hub.last().messages.filter(({ target }) => target === "Note").map(({ arguments: [n] }) => n), [1, 2, 3]);
+  }));
+}
+
+const withOwn = (send, more) => {
+  const transport = ownTransport();
+  const { send: shakes } = transport;
+  transport.send = (data) => (String(data).includes('"protocol"') ? shakes(data) : send(data, transport));
+  return { transport, connection: connect("http://127.0.0.1:1/hub", { transport, httpClient: negotiates }, more) };
+};
+const never = () => new Promise(() => {});
+
+for (const [how, end] of Object.entries({
+  stop: ({ connection }) => connection.stop(),
+  "the end of the transport": ({ transport }) => transport.onclose(new Error("gone")),
+  "the end of the transport without an error": ({ transport }) => transport.onclose(),
+  Close: ({ transport }) => transport.onreceive('{"type":7,"error":"bye"}\x1e'),
+})) {
+  for (const reconnects of [false, true]) {
+    test(`sends that wait end with ${how}${reconnects ? ", which is followed by another connection" : ""}`, async () => {
+      const own = withOwn(never, reconnects ? (builder) => builder.withAutomaticReconnect([0]) : undefined);
+      const { connection } = own;
+      await connection.start();
+      await new Promise((done) => setTimeout(done, 5));
+      const calls = [connection.send("a", 1), connection.send("b", 2), connection.invoke("c", 3)].map(settled);
+      const big = settled(connection.send("d", "x".repeat(1 << 20)));
+      const more = settled(connection.send("e", 1));
+      await new Promise((done) => setTimeout(done, 5));
+      await end(own);
+      for (const call of await Promise.all([...calls, big, more])) isError(call);
+      await connection.stop();
+    });
+  }
+}
+
+test("a transport whose send throws at once, or something that is no error", async () => {
+  for (const send of [() => { throw new Error("no"); }, () => { throw undefined; }, async () => { throw null; }, async () => { throw "text"; }]) {
+    const { connection } = withOwn(send);
+    await connection.start();
+    await assert.rejects(async () => connection.send("a", 1).catch((error) => Promise.reject(Error(error))));
+    await assert.rejects(async () => connection.invoke("a", 1).catch((error) => Promise.reject(Error(error))));
+    await connection.stop();
+  }
+});
+
+/** A hub that keeps a connection over sockets, as ASP.NET Core's with stateful reconnect. */
+const stateful = {
+  negotiate: () => ({ useStatefulReconnect: true }),
+  message(message, client) {
+    client.taken ??= [];
+    client.received ??= 0;
+    if (message.type === 9) {
+      client.next = message.sequenceId;
+      client.resumes = (client.resumes ?? 0) + 1;
+      client.send({ type: 9, sequenceId: 1 }, { type: 6 });
+    }
+    if (message.type > 5 || message.type === undefined) return;
+    const number = client.next ?? client.received + 1;
+    client.next = number + 1;
+    if (number <= client.received) return;
+    client.received = number;
+    client.taken.push(message.arguments?.[0]);
+    if (!client.hub.options.forgetful) client.send({ type: 8, sequenceId: number });
+  },
+};
+
+test("stateful reconnect: a socket that is lost amid sends, each message once and in order", withHub(stateful, async ({ url, ...hub }) => {
+  const connection = connect(url, {}, (builder) => builder.withStatefulReconnect());
+  await connection.start();
+  const sends = [];
+  for (let n = 0; n < 400; n += 1) {
+    sends.push(connection.send("Note", n));
+    if (n % 100 === 50) hub.last().socket.terminate();
+    if (n % 10 === 0) await new Promise((done) => setTimeout(done, 1));
+  }
+  await Promise.all(sends);
+  const client = [...hub.clients.values()][0];
+  await until(() => client.taken.length >= 400);
+  assert.deepEqual(client.taken, Array.from({ length: 400 }, (_, n) => n));
+  assert.ok(client.resumes > 0);
+  assert.equal(hub.clients.size, 1);
+  await connection.stop();
+}));
+
+test("stateful reconnect: sends that wait for room end with the connection", withHub({ ...stateful, forgetful: true }, async ({ url, ...hub }) => {
+  const connection = connect(url, {}, (builder) => builder.withStatefulReconnect({ bufferSize: 100 }));
+  await connection.start();
+  const sends = Array.from({ length: 10 }, (_, n) => settled(connection.send("Note", n)));
+  await until(() => hub.last().taken?.length === 10);
+  hub.options.refuse = () => 404;
+  hub.last().drop();
+  const late = settled(connection.send("Note", "while it is gone"));
+  const closed = new Promise((done) => connection.onclose(done));
+  isError((await Promise.all([...sends, late])).at(-1));
+  await closed;
+  await connection.stop();
+}));
