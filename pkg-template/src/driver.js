@@ -308,6 +308,8 @@ export class Driver {
       this.callbacks.event(Told.Down, error);
     }
     this.#isTurning = false;
+    if (this.machine && !this.#isClosing) this.#transmit();
+    // What was sent may have led to the end.
     if (!this.machine) return;
     if (this.#waiting.length > 0 && !this.machine.isFull) for (const { resolve } of this.#waiting.splice(0)) resolve();
     this.#schedule();
@@ -589,10 +591,10 @@ export class Driver {
   #close(abort) {
     this.#giveUp();
     if (!this.#transport) return;
+    this.#isClosing = true;
     if (!abort && this.#isOpen) {
       for (let out; (out = this.machine.transmit(this.#now())) !== undefined; ) this.#send(out);
     }
-    this.#isClosing = true;
     this.#drop(abort).then(() => {
       this.#isClosing = false;
       this.#turn();
@@ -616,13 +618,16 @@ export class Driver {
   /** Sends the handshake, a message, or several as one. Those who made them are told when the transport refuses them. */
   async #send(out) {
     const messages = Array.isArray(out) ? out : [out];
+    const refused = messages.find((message) => message.failure);
     let failure;
     try {
+      if (refused) throw refused.failure;
       const parts = messages.map((message) => message.data);
       const whole = typeof out === "string" ? out : parts.length === 1 ? parts[0] : this.callbacks.join(parts);
       await this.#transport.send(whole);
     } catch (error) {
       failure = error ?? new Error("The transport refused a message.");
+      if (refused && !this.#isClosing) this.lose(failure);
       // With its socket; the messages of a stateful connection go out again on the next.
       if (this.negotiated?.statefulReconnect) return;
       if (typeof out === "string" && this.machine) this.#fail(TRANSPORT, failure);
