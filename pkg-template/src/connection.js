@@ -375,7 +375,7 @@ class Core {
       join: (messages) => wire.join(messages),
       invocation: (message, answer) => {
         if (answer === undefined) this.handlers.call(message.target, message.arguments, undefined, this.#self);
-        else this.#answer(session, message, answer);
+        else this.#answer(session, message, answer).catch((error) => this.#log(LogLevel.Error, `Invoke client method threw error: ${shown(error)}`));
       },
       lost: (error) => {
         for (const id of [...calls.keys()]) fail(id, error, true);

@@ -124,7 +124,14 @@ export class Driver {
     this.url = url;
     try {
       this.machine = new Machine(url, Float64Array.from(numbers, (number) => Number(number ?? 0)), settings.protocol, {
-        writeOwn: (type, id, error, number) => ({ data: callbacks.write(type, id, error, number) }),
+        // What is thrown may not pass through the machine, which would be unusable afterwards.
+        writeOwn: (type, id, error, number) => {
+          try {
+            return { data: callbacks.write(type, id, error, number) };
+          } catch (failure) {
+            return { data: "", failure };
+          }
+        },
       });
     } catch (error) {
       throw errorOf(error);
@@ -273,8 +280,9 @@ export class Driver {
       else if (!this.#read()) break;
     }
     this.#isTurning = false;
+    if (this.machine && !this.#isClosing) this.#transmit();
+    // What was sent may have led to the end.
     if (!this.machine) return;
-    if (!this.#isClosing) this.#transmit();
     if (this.#waiting.length > 0 && !this.machine.isFull) for (const { resolve } of this.#waiting.splice(0)) resolve();
     this.#schedule();
   }
@@ -395,9 +403,10 @@ export class Driver {
     return this.httpClient.post(url, { ...options, ...(!more && { abortSignal }) });
   }
 
-  /** The status and the text of an answer, or of an error that is one. */
+  /** The status and the text of an answer, or of an error that is one: HTTP's own words where there is no other text. */
   #answered({ statusCode, content, message = "" }) {
-    return [statusCode, typeof content === "string" ? content : content ? textDecoder().decode(content) : message];
+    const text = content && typeof content !== "string" ? textDecoder().decode(content) : content;
+    return [statusCode, text || message.replace(/: Status code '\d+'$/, "")];
   }
 
   #negotiate(url, token) {
@@ -544,10 +553,10 @@ export class Driver {
   #close(abort) {
     this.#giveUp();
     if (!this.#transport) return;
+    this.#isClosing = true;
     if (!abort && this.#isOpen) {
       for (let out; (out = this.machine.transmit(this.#now())) !== undefined; ) this.#send(out);
     }
-    this.#isClosing = true;
     this.#drop(abort).then(() => {
       this.#isClosing = false;
       this.#turn();
@@ -571,13 +580,16 @@ export class Driver {
   /** Sends the handshake, a message, or several as one. Those who made them are told when the transport refuses them. */
   async #send(out) {
     const messages = Array.isArray(out) ? out : [out];
+    const refused = messages.find((message) => message.failure);
     let failure;
     try {
+      if (refused) throw refused.failure;
       const parts = messages.map((message) => message.data);
       const whole = typeof out === "string" ? out : parts.length === 1 ? parts[0] : this.callbacks.join(parts);
       await this.#transport.send(whole);
     } catch (error) {
       failure = error ?? new Error("The transport refused a message.");
+      if (refused && !this.#isClosing) this.lose(failure);
       // With its socket; the messages of a stateful connection go out again on the next.
       if (this.negotiated?.statefulReconnect) return;
       if (typeof out === "string" && this.machine) this.#fail(TRANSPORT, failure);

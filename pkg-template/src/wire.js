@@ -35,7 +35,8 @@ export class Wire {
       written = bytesOf(written);
       if (written && !isBinary) written = textOf(written);
     }
-    if (!written || (typeof written === "string") === isBinary) {
+    // An empty one is what some protocols make of a message that they do not have.
+    if (written === undefined || (typeof written === "string") === isBinary) {
       throw new Error(`The hub protocol '${protocol.name}' has not written what its transfer format is.`);
     }
     this.logContent("Sending", written);
