@@ -618,16 +618,13 @@ export class Driver {
   /** Sends the handshake, a message, or several as one. Those who made them are told when the transport refuses them. */
   async #send(out) {
     const messages = Array.isArray(out) ? out : [out];
-    const refused = messages.find((message) => message.failure);
     let failure;
     try {
-      if (refused) throw refused.failure;
       const parts = messages.map((message) => message.data);
       const whole = typeof out === "string" ? out : parts.length === 1 ? parts[0] : this.callbacks.join(parts);
       await this.#transport.send(whole);
     } catch (error) {
       failure = error ?? new Error("The transport refused a message.");
-      if (refused && !this.#isClosing) this.lose(failure);
       // With its socket; the messages of a stateful connection go out again on the next.
       if (this.negotiated?.statefulReconnect) return;
       if (typeof out === "string" && this.machine) this.#fail(TRANSPORT, failure);

@@ -275,6 +275,8 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
         }
     }
 
+    later_node(report, &folder, hubs);
+
     if let Some(ReferenceHub { program: hub, .. }) = hubs.first() {
         report.tests("published libraries of the official client, on the npm package", || {
             let mut tests = node("tests/libraries/run.mjs", &[&tarball, &target_dir().join("libraries")]);
@@ -317,6 +319,33 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
         report.tests("everything the demo's page shows", || {
             let mut tests = node("www-demo/e2e/run.mjs", &[&target_dir().join("e2e")]);
             tests.env("HUBWIRE_DEMO_URL", &server.url);
+            Ok(tests)
+        });
+    }
+}
+
+/// What depends on Node.js itself, on a later one: its WebSocket, its fetch.
+fn later_node(report: &mut Report, folder: &Path, hubs: &[ReferenceHub]) {
+    let node = match tools::later_node() {
+        Ok(node) => node,
+        Err(error) => {
+            return missing(report, &format!("everything on Node.js {}", tools::LATER_NODE), &error);
+        }
+    };
+    let hub = hubs.first().map(|hub| &hub.program);
+    for (title, script, needs_hub) in [
+        ("the npm package's HTTP client and transports", "tests/npm/io.mjs", false),
+        ("the npm package", "tests/npm/hub.mjs", true),
+    ] {
+        if needs_hub && hub.is_none() {
+            continue;
+        }
+        report.tests(&format!("{title}, on Node.js {}", tools::LATER_NODE), || {
+            let mut tests = command(&node);
+            tests.arg(root().join(script)).arg(folder).env("HUBWIRE_CHROMIUM", "");
+            if let Some(hub) = hub {
+                tests.env("HUBWIRE_TEST_HUB_URL", &hub.url);
+            }
             Ok(tests)
         });
     }

@@ -1,6 +1,6 @@
 //! The tools a step needs, fetched when they are missing.
 
-use std::path::PathBuf;
+use std::{env::consts::EXE_EXTENSION, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -30,6 +30,43 @@ pub(crate) fn ensure_node_modules() -> Result<()> {
     run(command("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))
         .context("install Node.js 20 or newer with npm")?;
     Ok(std::fs::write(stamp, lock)?)
+}
+
+/// The Node.js that tests run on as well: the one on the `PATH` may be older, without a WebSocket of its own.
+pub(crate) const LATER_NODE: &str = "24.22.3";
+
+/// That Node.js; it is installed when it is missing.
+pub(crate) fn later_node() -> Result<PathBuf> {
+    let system = match std::env::consts::OS {
+        "macos" => "darwin",
+        "windows" => "win",
+        other => other,
+    };
+    let machine = match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    // The package `node` is a script that installs one of these.
+    let package = format!("node-{system}-{machine}");
+    let folder = target_dir().join("tools/node");
+    let program =
+        folder.join("node_modules").join(&package).join("bin").join("node").with_extension(EXE_EXTENSION);
+    let is_it = || {
+        program.is_file()
+            && output(command(&program).arg("--version"))
+                .is_ok_and(|text| text.trim() == format!("v{LATER_NODE}"))
+    };
+    if !is_it() {
+        std::fs::create_dir_all(&folder)?;
+        let mut install = command("npm");
+        install.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]).arg(&folder);
+        run(install.arg(format!("{package}@{LATER_NODE}")))?;
+        if !is_it() {
+            bail!("{package} brought no Node.js {LATER_NODE}");
+        }
+    }
+    Ok(program)
 }
 
 /// The version of a package in `Cargo.lock`.
