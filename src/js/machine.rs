@@ -139,7 +139,8 @@ impl Machine {
             13 => machine.handle_negotiate(now, Err(failure())),
             14 => machine.handle_refresh(now, Duration::ZERO, Err(failure())),
             15 => machine.handle_open(now, Err(failure())),
-            _ => machine.handle_transport_closed(now, failure()),
+            16 => machine.handle_transport_closed(now, failure()),
+            _ => drop(machine.start_lost(now, TransportError::new(text), number as u32, duration(other))),
         }
     }
 

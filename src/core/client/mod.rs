@@ -224,7 +224,15 @@ enum Phase {
 struct Retry {
     failed: u32,
     since: Moment,
+    /// How long the connection was lost before that, in another machine.
+    before: Duration,
     was_connected: bool,
+}
+
+impl Retry {
+    fn elapsed(&self, now: Moment) -> Duration {
+        self.before + now.since(self.since)
+    }
 }
 
 /// One client's connection.
@@ -396,14 +404,42 @@ impl<C: Codec> ClientMachine<C> {
     /// # Errors
     /// [`ConnectionError::AlreadyStarted`] unless the state is [`ConnectionState::Disconnected`].
     pub fn start(&mut self, now: Moment) -> Result<(), ConnectionError> {
+        self.begin(ConnectionState::Connecting)?;
+        self.attempt(now);
+        Ok(())
+    }
+
+    /// Starts as after the loss of a connection that was up: another machine had it, which is gone with its process or its
+    /// worker. `failed` attempts to get it back were made there in `elapsed`. With 0 the loss is told; with more the owner
+    /// knows that the connection is [reconnecting](ConnectionState::Reconnecting).
+    ///
+    /// # Errors
+    /// [`ConnectionError::AlreadyStarted`] unless the state is [`ConnectionState::Disconnected`].
+    pub fn start_lost(
+        &mut self,
+        now: Moment,
+        error: TransportError,
+        failed: u32,
+        elapsed: Duration,
+    ) -> Result<(), ConnectionError> {
+        self.begin(ConnectionState::Reconnecting)?;
+        self.was_up = true;
+        let error = Arc::new(ConnectionError::Transport(error));
+        if failed == 0 {
+            self.effects.push_back(Effect::Lost(Arc::clone(&error)));
+        }
+        self.lost(now, Retry { failed, since: now, before: elapsed, was_connected: true }, error);
+        Ok(())
+    }
+
+    fn begin(&mut self, state: ConnectionState) -> Result<(), ConnectionError> {
         if self.state != ConnectionState::Disconnected {
             return Err(ConnectionError::AlreadyStarted);
         }
-        self.state = ConnectionState::Connecting;
+        self.state = state;
         self.was_up = false;
         self.tokens.clear();
         self.retry = None;
-        self.attempt(now);
         Ok(())
     }
 

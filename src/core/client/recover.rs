@@ -26,8 +26,8 @@ impl<C: Codec> ClientMachine<C> {
                     self.attempt(now);
                 }
             }
-            (None, Some(Retry { failed: attempts @ 1.., since, .. })) => {
-                let elapsed = now.since(*since);
+            (None, Some(retry @ Retry { failed: attempts @ 1.., .. })) => {
+                let elapsed = retry.elapsed(now);
                 let attempts = *attempts;
                 let error = ConnectionError::RetriesExhausted { attempts, elapsed, last: reason };
                 self.disconnect(Arc::new(error));
@@ -56,19 +56,15 @@ impl<C: Codec> ClientMachine<C> {
             phase @ (Phase::Connected(_) | Phase::Resuming { .. }) => {
                 self.phase = phase;
                 self.close(now, &error);
-                let retry = Retry { failed: 0, since: now, was_connected: true };
-                if self.options.automatic_reconnect && error.allows_reconnect() {
-                    self.ask_retry_policy(now, retry, error);
-                } else {
-                    self.disconnect(error);
-                }
+                let retry = Retry { failed: 0, since: now, before: Duration::ZERO, was_connected: true };
+                self.lost(now, retry, error);
             }
             _ => {
                 self.close(now, &error);
                 let retry = match self.retry.take() {
                     Some(retry) => Some(Retry { failed: retry.failed + 1, ..retry }),
                     None if self.options.retry_first_connect && error.is_retryable() => {
-                        Some(Retry { failed: 0, since: now, was_connected: false })
+                        Some(Retry { failed: 0, since: now, before: Duration::ZERO, was_connected: false })
                     }
                     None => None,
                 };
@@ -80,10 +76,19 @@ impl<C: Codec> ClientMachine<C> {
         }
     }
 
+    /// A connection that was up is gone, for good unless the retry policy brings it back.
+    pub(super) fn lost(&mut self, now: Moment, retry: Retry, error: Arc<ConnectionError>) {
+        if self.options.automatic_reconnect && error.allows_reconnect() {
+            self.ask_retry_policy(now, retry, error);
+        } else {
+            self.disconnect(error);
+        }
+    }
+
     fn ask_retry_policy(&mut self, now: Moment, retry: Retry, reason: Arc<ConnectionError>) {
         let context = RetryContext {
             previous_retry_count: retry.failed,
-            elapsed: now.since(retry.since),
+            elapsed: retry.elapsed(now),
             reason: Arc::clone(&reason),
         };
         self.retry = Some(retry);

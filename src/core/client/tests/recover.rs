@@ -113,6 +113,73 @@ fn a_policy_that_gives_up() {
     assert_eq!(bench.effects(), [Effect::Disconnected(Arc::new(error))]);
 }
 
+/// A machine that takes a connection over from another one.
+fn lost_elsewhere(automatic_reconnect: bool, failed: u32) -> Bench {
+    let mut options = ClientOptions::new(HubUrl::parse("https://app/chat").unwrap());
+    options.automatic_reconnect = automatic_reconnect;
+    let machine = ClientMachine::new(options, RawCodec::default());
+    let mut bench = Bench { machine, now: at(1) };
+    bench.machine.start_lost(bench.now, lost(), failed, 20 * SECOND).unwrap();
+    let again = bench.machine.start_lost(bench.now, lost(), failed, 20 * SECOND);
+    assert_eq!(again, Err(ConnectionError::AlreadyStarted));
+    assert_eq!(bench.machine.state(), ConnectionState::Reconnecting);
+    bench
+}
+
+#[test]
+fn a_connection_that_another_machine_had_comes_back_after_the_policys_delay() {
+    let reason = ConnectionError::Transport(lost());
+    let mut bench = lost_elsewhere(true, 0);
+    let effects = bench.effects();
+    let [Effect::Lost(_), Effect::AskRetryPolicy(context)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((context.previous_retry_count, &context.reason), (0, &reason));
+    bench.machine.handle_retry_delay(bench.now, Some(2 * SECOND));
+    assert_eq!(bench.effects(), [Effect::Reconnecting(Arc::new(reason))]);
+    assert_eq!(bench.machine.poll_timeout(), Some(at(3)));
+    bench.now = at(3);
+    bench.machine.handle_timeout(bench.now);
+    bench.answer(200, ANSWER);
+    bench.open();
+    bench.shake_hands();
+    assert!(matches!(bench.effects().last(), Some(Effect::Connected { again: true, .. })));
+}
+
+#[test]
+fn attempts_of_another_machine_count() {
+    let mut bench = lost_elsewhere(true, 3);
+    let effects = bench.effects();
+    let [Effect::AskRetryPolicy(context)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((context.previous_retry_count, context.elapsed), (3, 20 * SECOND));
+    bench.machine.handle_retry_delay(bench.now, Some(SECOND));
+    assert_eq!(bench.effects(), [], "the owner knows it already");
+    bench.now = at(2);
+    bench.machine.handle_timeout(bench.now);
+    bench.answer(503, "");
+    let effects = bench.effects();
+    let Some(Effect::AskRetryPolicy(context)) = effects.last() else { panic!("{effects:?}") };
+    assert_eq!((context.previous_retry_count, context.elapsed), (4, 21 * SECOND));
+    bench.machine.handle_retry_delay(bench.now, None);
+    let effects = bench.effects();
+    let [Effect::Disconnected(error)] = &effects[..] else { panic!("{effects:?}") };
+    assert!(matches!(**error, ConnectionError::RetriesExhausted { attempts: 4, .. }), "{error:?}");
+}
+
+#[test]
+fn without_automatic_reconnect_the_loss_in_another_machine_is_the_end() {
+    let mut bench = lost_elsewhere(false, 0);
+    let error = Arc::new(ConnectionError::Transport(lost()));
+    assert_eq!(bench.effects(), [Effect::Lost(Arc::clone(&error)), Effect::Disconnected(error)]);
+    assert_eq!(bench.machine.state(), ConnectionState::Disconnected);
+}
+
+#[test]
+fn stop_ends_what_another_machine_has_lost() {
+    let mut bench = lost_elsewhere(true, 1);
+    assert!(bench.machine.stop(bench.now));
+    let effects = bench.effects();
+    assert_eq!(effects.last(), Some(&Effect::Disconnected(Arc::new(ConnectionError::Stopped))));
+}
+
 #[test]
 fn stop_ends_the_wait_for_a_retry_and_a_wake_cuts_it_short() {
     let mut bench = reconnecting("opaque".into());
