@@ -99,7 +99,9 @@ export class HubConnectionBuilder {
       throw invalid("Negotiation can only be skipped when using the WebSocket transport directly.");
     }
     if (settings.worker !== undefined) {
-      if (!protocol.forWorker) throw invalid("A custom hub protocol or extension codec cannot run in a worker.");
+      if (!protocol.forWorker) {
+        throw invalid("What 'withHubProtocol' was given cannot run in a worker: a custom hub protocol, or one with an 'extensionCodec'.");
+      }
       checkWorker(options);
     }
     // In the official client one is for HTTP and transports, the other for the hub; each stands in for the other here.

@@ -11,11 +11,11 @@ const [TOKEN, REFRESH_TOKEN, NEGOTIATE, REFRESH, OPEN, CLOSE, CONNECTED, RESUMED
   Array(13).keys();
 
 /**
- * What the machine is told, in the order of its numbers. The last four have failed: negotiate, a refresh, opening the
- * transport, the open transport.
+ * What the machine is told, in the order of its numbers. Four have failed: negotiate, a refresh, opening the transport, the
+ * open transport.
  */
-const [START, STOP, TIMEOUT, WAKE, OPENED, MALFORMED, OVERFLOW, RETRY, FRAME, ANSWERED, CANCEL, END_UPLOAD, LIMITS, NEGOTIATING, REFRESHING, OPENING, TRANSPORT] =
-  Array(17).keys();
+const [START, STOP, TIMEOUT, WAKE, OPENED, MALFORMED, OVERFLOW, RETRY, FRAME, ANSWERED, CANCEL, END_UPLOAD, LIMITS, NEGOTIATING, REFRESHING, OPENING, TRANSPORT, START_LOST] =
+  Array(18).keys();
 
 /** What a token is for, and what a message is, as the machine numbers it. */
 const [TO_CONNECT, TO_REFRESH, TO_RENEW] = [0, 1, 2];
@@ -137,6 +137,13 @@ export class Driver {
     this.#turn();
   }
 
+  /** Starts as after the loss of a connection that was up, in a worker that is gone, and after attempts to get it back. */
+  startLost(error, failed, elapsed) {
+    this.#failure = error;
+    this.#tell(START_LOST, failed, elapsed, error.message);
+    this.#turn();
+  }
+
   stop() {
     this.#tell(STOP);
     this.#later();
@@ -190,9 +197,9 @@ export class Driver {
     this.#later();
   }
 
-  /** An item of a stream waits for its consumer. */
-  hold() {
-    this.#held += 1;
+  /** An item of a stream waits for its consumer, or several do. */
+  hold(items = 1) {
+    this.#held += items;
   }
 
   /** So many items wait no longer. */
@@ -589,7 +596,11 @@ export class Driver {
     this.#inbox.push(frame);
     this.#inboxLength += lengthOf(frame);
     this.#turn();
-    if (this.#inbox.length <= WAITING && this.#inboxLength <= WAITING_LENGTH) return;
+    if (this.#inbox.length > WAITING || this.#inboxLength > WAITING_LENGTH) this.overflow();
+  }
+
+  /** More waits than can. */
+  overflow() {
     this.#tell(OVERFLOW);
     this.#turn();
   }

@@ -59,7 +59,7 @@ export function typed(error, failure) {
 }
 
 // Not `instanceof`: it may come from a frame, or from a test runner's realm.
-const isError = (value) => value !== null && typeof value === "object" && typeof value.message === "string";
+export const isError = (value) => value !== null && typeof value === "object" && typeof value.message === "string";
 
 export const notConnected = () =>
   new HubwireError("Cannot send data if the connection is not in the 'Connected' State.", { code: "InvalidState" });

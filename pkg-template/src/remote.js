@@ -1,27 +1,35 @@
 // Worker mode, the page's side: connections that live in a worker and look like those of the module.
-import { HubwireError, notConnected } from "./errors.js";
+import { HubwireError, notConnected, stopped } from "./errors.js";
 import { script } from "./generated/worker.js";
 import { initialize, compiled } from "./module.js";
-import { DOWN, Told } from "./worker-messages.js";
+import { DOWN, ON_THE_WAY, plain, RECONNECTING, revive, Told, UP, UP_AGAIN } from "./worker-messages.js";
 
 /** How long a worker may take to load, in milliseconds. */
 const LOAD_LIMIT = 30_000;
+/** A worker is asked so often whether it is there, and may leave so many questions open. */
+const BEAT = 10_000;
+const UNANSWERED = 2;
 /** How much of what came is confirmed at once: each time costs the page a message of its own. */
 const CONFIRM = 65_536;
-
-const lost = (message, cause) => new HubwireError(message, { code: "Worker", cause });
+/** The worker hears of so many items at once that have begun or ceased to wait. */
+const HELD = 128;
 
 // One worker for all connections of a page; another where the application gives another script.
 const workers = new Map();
 
-/** What makes connections in the worker of this source: null for the package's own script, a URL, or a function. */
-export async function remote(source) {
-  await initialize();
+function hostOf(source) {
   let host = workers.get(source);
   if (!host || host.hasFailed) {
     host = new Host(source);
     workers.set(source, host);
   }
+  return host;
+}
+
+/** What makes connections in the worker of this source: null for the package's own script, a URL, or a function. */
+export async function remote(source) {
+  await initialize();
+  const host = hostOf(source);
   await host.ready;
   return (url, settings, callbacks) => new RemoteConnection(host, url, settings, callbacks);
 }
@@ -46,30 +54,42 @@ class Host {
   #nextId = 0;
   #outbox = [];
   #unconfirmed = 0;
+  #unanswered = 0;
+  #timer;
+  #fail;
 
   constructor(source) {
+    this.source = source;
     this.ready = new Promise((resolve, reject) => {
-      const limit = setTimeout(() => fail("it does not answer"), LOAD_LIMIT);
-      const fail = (why, cause) => {
-        clearTimeout(limit);
+      this.#fail = (why, cause) => {
+        if (this.hasFailed) return;
         this.hasFailed = true;
+        clearTimeout(limit);
+        clearTimeout(this.#timer);
         this.#worker?.terminate();
-        const error = lost(`The worker of the connection failed: ${why}.`, cause);
+        const error = new HubwireError(`The worker of the connection failed: ${why}.`, { code: "Worker", cause });
         reject(error);
-        for (const connection of [...this.#connections.values()]) connection.hear([Told.Event, DOWN, error]);
+        // Some of them go on in another worker.
+        for (const connection of this.#connections.values()) connection.fail(error);
       };
+      const limit = setTimeout(this.#fail, LOAD_LIMIT, "it does not answer");
       try {
         this.#worker = open(source);
       } catch (error) {
-        fail(error.message, error);
+        // Once it has connections, which are to be told.
+        Promise.resolve().then(() => this.#fail(error.message, error));
         return;
       }
+      let unknown = "its script cannot be loaded; a content security policy has to allow `worker-src blob:`";
       this.#worker.onerror = (event) => {
         event.preventDefault?.();
-        fail(event.message || "its script cannot be loaded; a content security policy has to allow `worker-src blob:`");
+        this.#fail(event.message || unknown);
       };
+      // Chromium does not call a handler that is set as a property.
+      this.#worker.addEventListener("messageerror", () => this.#fail("what it says cannot be read"));
       this.#worker.onmessage = () => {
         clearTimeout(limit);
+        unknown = "it does not say why";
         this.#worker.onmessage = ({ data }) => this.#hear(data);
         resolve();
       };
@@ -83,6 +103,7 @@ class Host {
     const id = this.#nextId;
     this.#nextId += 1;
     this.#connections.set(id, connection);
+    this.#watch();
     return id;
   }
 
@@ -90,13 +111,28 @@ class Host {
     this.#connections.delete(id);
   }
 
+  /** A worker that was terminated, or that had no memory left, does not say so. */
+  #watch() {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      if (this.#connections.size === 0) return;
+      // A page that was busy or frozen has had the time to hear the answers: it comes here once in a turn.
+      if (this.#unanswered === UNANSWERED) return this.#fail("it no longer answers");
+      this.#unanswered += 1;
+      this.post(0);
+      this.#watch();
+    }, BEAT);
+  }
+
   /** Sends soon, with all else that is said at the same time. */
   post(command) {
     if (this.#outbox.push(command) > 1) return;
-    queueMicrotask(() => this.#worker.postMessage(this.#outbox.splice(0)));
+    queueMicrotask(() => this.#worker?.postMessage(this.#outbox.splice(0)));
   }
 
   #hear([weight, ...entries]) {
+    if (this.hasFailed) return;
+    this.#unanswered = 0;
     for (const entry of entries) {
       const list = typeof entry === "string" ? JSON.parse(entry) : entry[0];
       if (typeof list === "number") {
@@ -122,21 +158,55 @@ class RemoteConnection {
   #host;
   #logger;
   #id;
+  #url;
+  #settings;
   #callbacks;
   #accessTokenFactory;
+  #isStopping = false;
+  /** Whether it can go on in another worker: it was up, and no worker has failed since before it asked the retry policy. */
+  #isMovable = false;
+  /** Since when it is lost, and how many attempts to get it back have failed if its worker fails now. */
+  #lostAt;
+  #failed = 0;
   // While too much is on its way: the promise of room for more.
   #room;
   #unwanted = new Set();
   #asked = new Map();
   #nextQuestion = 0;
+  /** How many items wait in loops, how many the worker knows of, and how many were taken since it heard of them. */
+  #held = 0;
+  #known = 0;
+  #taken = 0;
+  /** How many items have come since the worker heard of some. */
+  #received = 0;
 
   constructor(host, url, { accessTokenFactory, logger, reconnectPolicy: _, worker: __, ...settings }, callbacks) {
-    this.#host = host;
+    this.#url = url;
+    this.#settings = { ...settings, hasToken: accessTokenFactory !== undefined, logLevel: logger.minimum ?? 0 };
     this.#logger = logger;
     this.#callbacks = callbacks;
     this.#accessTokenFactory = accessTokenFactory;
+    this.#enter(host);
+  }
+
+  #enter(host) {
+    this.#host = host;
     this.#id = host.add(this);
-    this.#post("create", url, { ...settings, hasToken: accessTokenFactory !== undefined, logLevel: logger.minimum ?? 0 });
+    this.#known = this.#received = 0;
+    this.#post("create", this.#url, this.#settings);
+  }
+
+  /** The worker is gone. That is the loss of the connection, which another worker deals with as with any other. */
+  fail(error) {
+    const now = performance.now();
+    const isMoved = this.#isMovable && this.#settings.reconnects && !this.#isStopping;
+    this.#end();
+    this.#callbacks.lost(error);
+    if (!isMoved) return this.#callbacks.event(DOWN, this.#isStopping ? stopped() : error);
+    this.#isMovable = false;
+    this.#lostAt ??= now;
+    this.#enter(hostOf(this.#host.source));
+    this.#post("startLost", plain(error), this.#failed, now - this.#lostAt);
   }
 
   start() {
@@ -144,15 +214,40 @@ class RemoteConnection {
   }
 
   stop() {
+    this.#isStopping = true;
     this.#post("stop");
   }
 
   setUrl(url) {
+    this.#url = url;
     this.#post("setUrl", url);
   }
 
-  setLimits(keepAliveInterval, serverTimeout) {
-    this.#post("setLimits", keepAliveInterval, serverTimeout);
+  setLimits(keepAliveIntervalInMilliseconds, serverTimeoutInMilliseconds) {
+    Object.assign(this.#settings, { keepAliveIntervalInMilliseconds, serverTimeoutInMilliseconds });
+    this.#post("setLimits", keepAliveIntervalInMilliseconds, serverTimeoutInMilliseconds);
+  }
+
+  lose(error) {
+    this.#post("lose", plain(error));
+  }
+
+  hold() {
+    this.#tally(1, 0);
+  }
+
+  release(items) {
+    this.#tally(-items, items);
+  }
+
+  #tally(more, taken) {
+    this.#held += more;
+    this.#taken += taken;
+    const news = this.#held - this.#known;
+    if (Math.abs(news) < HELD && (this.#held > 0 || news === 0)) return;
+    this.#post("hold", news, this.#taken);
+    this.#known = this.#held;
+    this.#taken = 0;
   }
 
   send(id, message, uploads) {
@@ -206,8 +301,14 @@ class RemoteConnection {
   /** A message has come. */
   message(what, number, message) {
     if (what === Told.Invocation) this.#callbacks.invocation(message, number < 0 ? undefined : number);
-    else if (what === Told.Item) this.#callbacks.item(number, message);
-    else this.#callbacks.end(number, message);
+    else if (what === Told.Item) {
+      this.#received += 1;
+      if (this.#received === HELD) {
+        this.#received = 0;
+        this.#post("hold", -HELD * ON_THE_WAY, 0);
+      }
+      this.#callbacks.item(number, message);
+    } else this.#callbacks.end(number, message);
   }
 
   /** Anything has come. */
@@ -219,6 +320,7 @@ class RemoteConnection {
         break;
       }
       case Told.Lost:
+        this.#lostAt ??= performance.now();
         this.#callbacks.lost(this.#revive(told[0]));
         break;
       case Told.Log:
@@ -228,6 +330,8 @@ class RemoteConnection {
         const [kind, value, negotiated] = told;
         this.negotiated = negotiated;
         if (kind === DOWN) this.#end();
+        if (kind === UP || kind === UP_AGAIN) this.#lostAt = undefined;
+        if (kind <= UP_AGAIN) this.#canMove(kind === RECONNECTING ? 1 : 0);
         this.#callbacks.event(kind, this.#revive(value));
         break;
       }
@@ -236,15 +340,18 @@ class RemoteConnection {
         break;
       case Told.Retry: {
         const [question, count, elapsed, reason, retryAfter] = told;
-        this.#answer(question, () => this.#callbacks.retry(count, elapsed, this.#revive(reason), retryAfter));
+        this.#answer(question, async () => {
+          const delay = await this.#callbacks.retry(count, elapsed, this.#revive(reason), retryAfter);
+          // The first answer is told by an event.
+          if (count > 0 && this.#lostAt !== undefined) this.#canMove(count + 1);
+          return delay;
+        });
         break;
       }
       case Told.Reply: {
-        const [question, value, error] = told;
-        const asked = this.#asked.get(question);
+        const [question, how, value] = told;
+        this.#asked.get(question)?.[how](this.#revive(value));
         this.#asked.delete(question);
-        if (error) asked?.reject(this.#revive(error));
-        else asked?.resolve(value);
         break;
       }
       case Told.Full:
@@ -262,24 +369,36 @@ class RemoteConnection {
     }
   }
 
+  #canMove(failed) {
+    this.#isMovable = true;
+    this.#failed = failed;
+  }
+
   /** Answers a question of the worker's with what a function of the application gives. */
   async #answer(question, ask) {
+    const host = this.#host;
+    const reply = (how, value) => {
+      // The numbers of another worker's questions are the same.
+      if (host === this.#host) this.#post("reply", question, how, plain(value));
+    };
     try {
-      this.#post("reply", question, await ask());
+      reply("resolve", await ask());
     } catch (error) {
-      this.#post("reply", question, undefined, error instanceof Error ? error.message : String(error));
+      reply("reject", error);
     }
   }
 
-  /** An error of the worker's module, as the module would have thrown it here. */
+  /** What the worker tells of an error, and of what its hub protocol has thrown. */
   #revive(value) {
-    if (value === null || typeof value !== "object" || value instanceof Error) return value;
-    const { message, failure, ...details } = value;
-    if (failure !== undefined) this.#callbacks.failure(new Error(failure));
-    return Object.assign(new Error(message), details);
+    const { failure, ...error } = value === Object(value) ? value : {};
+    if (failure === undefined) return revive(value);
+    this.#callbacks.failure(revive(failure));
+    return revive(error);
   }
 
   #end() {
+    this.negotiated = undefined;
+    this.#unwanted.clear();
     this.#room?.reject(notConnected());
     this.#room = undefined;
     for (const { reject } of this.#asked.values()) reject(notConnected());

@@ -3,12 +3,13 @@ import { Driver } from "./driver.js";
 import { initSync } from "./generated/bindings.js";
 import { JsonHubProtocol } from "./json.js";
 import { MessagePackHubProtocol } from "./messagepack.js";
-import { DOWN, Told } from "./worker-messages.js";
+import { LogLevel } from "./enums.js";
+import { DOWN, ON_THE_WAY, plain, revive, Told } from "./worker-messages.js";
 import { Wire } from "./wire.js";
 
 /** What is pushed waits so long for more of its kind, in milliseconds; the first after a pause does not wait. */
 const PACE = 4;
-/** How much may be on its way to a page that does not take it, about in bytes. */
+/** How much of a connection's may be on its way to a page that does not take it, about in bytes. */
 const LIMIT = 64 * 1024 * 1024;
 
 const TEXT = Symbol("text");
@@ -80,12 +81,6 @@ function tell(...entry) {
   schedule(false);
 }
 
-const plain = (error, failure) => {
-  if (!(error instanceof Error)) return error;
-  const { message, code, statusCode } = error;
-  return { message, code, ...(statusCode !== undefined && { statusCode }), ...(code === "Protocol" && { failure }) };
-};
-
 /** What the page looks at in a message. The answer to a call says whose it is. */
 function essence({ target, arguments: args, invocationId, item, error, result }, what, number) {
   if (what === Told.Item) return { item };
@@ -98,6 +93,8 @@ const connections = new Map();
 /** A connection and the page's commands for it. */
 class Hosted {
   inner;
+  /** How much is on its way to the page. */
+  load = 0;
   #id;
   #wire;
   #questions = new Map();
@@ -106,9 +103,10 @@ class Hosted {
 
   constructor(id, url, { protocol, protocolOptions, hasToken, ...settings }) {
     this.#id = id;
-    this.#wire = new Wire(new protocols[protocol](protocolOptions), { log() {} });
+    const log = (level, message) => level >= settings.logLevel && this.#tell(Told.Log, level, message);
+    settings.logger = { log };
     if (hasToken) settings.accessTokenFactory = () => this.#ask(Told.Token);
-    settings.logger = { log: (level, message) => level >= settings.logLevel && this.#tell(Told.Log, level, message) };
+    this.#wire = new Wire(new protocols[protocol](protocolOptions), settings.logger, settings.logMessageContent);
     this.inner = new Driver(url, { ...settings, protocol }, this.#callbacks());
   }
 
@@ -124,7 +122,8 @@ class Hosted {
   }
 
   #plain(error) {
-    return plain(error, this.#wire.failure?.message);
+    // It is the page that puts this in its place.
+    return error?.code === "Protocol" ? { ...plain(error), failure: plain(this.#wire.failure) } : plain(error);
   }
 
   #callbacks() {
@@ -134,7 +133,10 @@ class Hosted {
       write: (type, id, error, sequenceId) => wire.writeOwn(type, id, error, sequenceId),
       join: (messages) => wire.join(messages),
       invocation: (message, answer) => this.#message(Told.Invocation, answer ?? -1, message, true),
-      item: (id, message) => this.#message(Told.Item, id, message, true),
+      item: (id, message) => {
+        this.inner.hold(ON_THE_WAY);
+        this.#message(Told.Item, id, message, true);
+      },
       end: (id, message) => this.#message(Told.End, id, message, false),
       fail: (id, error, isClosed) => this.#tell(Told.Fail, id, this.#plain(error), isClosed),
       lost: (error) => this.#tell(Told.Lost, this.#plain(error)),
@@ -145,33 +147,30 @@ class Hosted {
 
   #message(what, number, message, canWait) {
     const text = message[TEXT];
+    const length = text?.length ?? this.#wire.messageLength;
     if (text === undefined) {
       endTexts();
       values.push(this.#id, what, number, essence(message, what, number));
-      weight += this.#wire.messageLength;
     } else {
       endValues();
       texts.push(this.#id, what, number, text);
-      weight += text.length;
     }
+    weight += length;
+    this.load += length;
     schedule(canWait);
-    if (onTheWay + weight > LIMIT) this.#giveUp();
-  }
-
-  /** The page does not take the messages that keep coming. */
-  #giveUp() {
-    const message = `the page has not taken ${LIMIT} bytes of messages`;
-    this.#tell(Told.Event, DOWN, { code: "SlowConsumer", message });
-    connections.delete(this.#id);
-    queueMicrotask(() => this.inner.free());
+    if (this.load > LIMIT) this.inner.overflow();
   }
 
   start() {
-    try {
-      this.inner.start();
-    } catch (error) {
-      this.#tell(Told.Event, DOWN, this.#plain(error));
-    }
+    this.inner.start();
+  }
+
+  startLost(error, failed, elapsed) {
+    this.inner.startLost(revive(error), failed, elapsed);
+  }
+
+  lose(error) {
+    this.inner.lose(revive(error));
   }
 
   stop() {
@@ -179,11 +178,21 @@ class Hosted {
   }
 
   setUrl(url) {
-    this.inner.setUrl(url);
+    try {
+      this.inner.setUrl(url);
+    } catch ({ message }) {
+      this.inner.logger.log(LogLevel.Error, message);
+    }
   }
 
   setLimits(keepAliveInterval, serverTimeout) {
     this.inner.setLimits(keepAliveInterval, serverTimeout);
+  }
+
+  /** So many more items wait in the page's loops, or fewer, after so many were taken. */
+  hold(more, taken) {
+    this.inner.hold(more + taken);
+    this.inner.release(taken);
   }
 
   send(question, id, message, uploads) {
@@ -222,16 +231,14 @@ class Hosted {
 
   #reply(question, promise) {
     promise.then(
-      (value) => this.#tell(Told.Reply, question, value),
-      (error) => this.#tell(Told.Reply, question, undefined, this.#plain(error)),
+      (value) => this.#tell(Told.Reply, question, "resolve", value),
+      (error) => this.#tell(Told.Reply, question, "reject", this.#plain(error)),
     );
   }
 
-  reply(question, value, error) {
-    const asked = this.#questions.get(question);
+  reply(question, how, value) {
+    this.#questions.get(question)?.[how](revive(value));
     this.#questions.delete(question);
-    if (error === undefined) asked?.resolve(value);
-    else asked?.reject(new Error(error));
   }
 
   free() {
@@ -264,14 +271,29 @@ function command([id, method, ...details]) {
   }
 }
 
+/** The page has taken so much; of nothing it wants to know whether there still is someone. */
+function confirm(taken) {
+  const left = 1 - taken / (onTheWay + weight || 1);
+  for (const connection of connections.values()) connection.load *= left;
+  onTheWay -= taken;
+  if (taken === 0) postMessage([0]);
+}
+
+// The page hears of an error that nobody catches, and takes it for the end of this worker.
+addEventListener("unhandledrejection", ({ reason }) => {
+  throw reason;
+});
+addEventListener("messageerror", () => {
+  throw new Error("what the page says cannot be read");
+});
+
 onmessage = ({ data: module }) => {
   initSync({ module });
   onmessage = ({ data }) => {
     for (const said of data) {
-      if (typeof said === "number") onTheWay -= said;
+      if (typeof said === "number") confirm(said);
       else command(said);
     }
   };
   postMessage([0]);
 };
-

@@ -35,7 +35,23 @@ const PAGE = `
     for (const end = performance.now() + milliseconds; performance.now() < end; );
   };
   const failure = (promise) => promise.then(() => ({ code: "none" }), ({ code, message }) => ({ code, message }));
-  Object.assign(globalThis, { hubwire, hub, build, direct, block, failure });
+  // All that an error has to say.
+  const facts = (error) => error && Object.fromEntries(["name", "message", ...Object.keys(error), "cause"].sort()
+    .map((name) => [name, name === "innerErrors" ? error[name].map(facts) : name === "cause" ? String(error[name]) : error[name]]));
+  // A connection that is up in a worker that can be made to fail, and what is told of it.
+  const failing = async (how, source = "/failing.js", next = source, path = "/hub") => {
+    const workers = [];
+    const told = [];
+    const make = () => (workers.push(new Worker(workers.length ? next : source)), workers.at(-1));
+    const connection = build("page", path, {}, (builder) => how(builder.withWorker(make), told));
+    connection.onstatechange(({ state, error }) => told.push([state, error?.code]));
+    const closed = new Promise((resolve) => connection.onclose(resolve));
+    const reconnected = new Promise((resolve) => connection.onreconnected(resolve));
+    await connection.start();
+    told.length = 0;
+    return { connection, workers, told, closed, reconnected, fail: (how) => new BroadcastChannel("failures").postMessage(how) };
+  };
+  Object.assign(globalThis, { hubwire, hub, build, direct, block, failure, facts, failing });
 `;
 const { outputFiles } = await build({
   stdin: { contents: PAGE, resolveDir: dirname(fileURLToPath(import.meta.url)) },
@@ -50,10 +66,27 @@ const served = {
   "/page.js": ["text/javascript", outputFiles[0].text],
   "/worker.js": ["text/javascript", await readFile(join(folder, "worker.js"))],
   "/broken.js": ["text/javascript", "throw new Error('out of order');"],
+  // Fails when it is told to.
+  "/failing.js": ["text/javascript", `
+    importScripts("/worker.js");
+    const failures = {
+      throws: () => setTimeout(() => { throw new Error("it throws"); }),
+      rejects: () => Promise.reject(new Error("it rejects")),
+      closes: () => close(),
+    };
+    new BroadcastChannel("failures").onmessage = ({ data }) => failures[data]();
+  `],
+  // Fails whenever it opens a transport.
+  "/dying.js": ["text/javascript", `importScripts("/worker.js"); WebSocket = class { constructor() { setTimeout(() => { throw new Error("again"); }); } };`],
+  // Fails as soon as it is told anything.
+  "/mute.js": ["text/javascript", `importScripts("/worker.js"); addEventListener("message", () => { throw new Error("at once"); });`],
+  "/strict": ["text/html", "<!doctype html><script src=page.js></script>", {
+    "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src *",
+  }],
 };
 const server = createServer((request, response) => {
-  const [type, content] = served[request.url] ?? [];
-  response.writeHead(type ? 200 : 404, { "content-type": type ?? "text/plain" }).end(content);
+  const [type, content, headers] = served[request.url] ?? [];
+  response.writeHead(type ? 200 : 404, { "content-type": type ?? "text/plain", ...headers }).end(content);
 }).listen(0, "127.0.0.1");
 await once(server, "listening");
 
@@ -61,15 +94,21 @@ const webdriver = JSON.parse(await readFile(new URL("../../webdriver.json", impo
 const browser = await chromium.launch({ executablePath, args: webdriver["goog:chromeOptions"].args });
 
 /** A test in a page of its own. */
-function inPage(name, body, expected, look) {
+function inPage(name, body, expected, look, { path = "/", hasClock } = {}) {
   test(name, async () => {
-    const page = await browser.newPage();
+    // Pages of one context share their channels.
+    const context = await browser.newContext();
+    const page = await context.newPage();
     try {
-      await page.goto(`http://127.0.0.1:${server.address().port}/`);
+      if (hasClock) {
+        await page.clock.install();
+        await page.exposeFunction("pass", (milliseconds) => page.clock.runFor(milliseconds));
+      }
+      await page.goto(`http://127.0.0.1:${server.address().port}${path}`);
       assert.deepEqual(await page.evaluate(body), expected);
       look?.(page);
     } finally {
-      await page.close();
+      await context.close();
     }
   }, { seconds: 60 });
 }
@@ -228,5 +267,296 @@ inPage("a protocol of one's own, and what is no worker, are refused when it is b
   const own = { name: "json", version: 1, transferFormat: 1, parseMessages: () => [], writeMessage: () => "" };
   return [code((builder) => builder.withHubProtocol(own).withWorker().build()), code((builder) => builder.withWorker(7))];
 }, ["InvalidArgument", "InvalidArgument"]);
+
+const DEATHS = {
+  "an error that it does not catch": { body: ({ fail }) => fail("throws") },
+  "a promise that it does not catch": { body: ({ fail }) => fail("rejects") },
+  "a message that cannot be read": { body: ({ workers }) => workers[0].dispatchEvent(new MessageEvent("messageerror")) },
+  "its termination": { body: ({ workers }) => (workers[0].terminate(), pass(40_000)), hasClock: true },
+  "its own end, as by a lack of memory": { body: ({ fail, connection }) => (fail("closes"), pass(40_000)), hasClock: true },
+};
+for (const [name, { body, hasClock }] of Object.entries(DEATHS)) {
+  inPage(`a worker that is lost by ${name} is a lost connection, which comes back in another one`, `(async () => {
+    const policy = (told) => ({ nextRetryDelayInMilliseconds({ previousRetryCount, retryReason }) {
+      told.push(["asked", previousRetryCount, retryReason.code, retryReason instanceof hubwire.HubwireError]);
+      return 0;
+    } });
+    const it = await failing((builder, told) => builder.withAutomaticReconnect(policy(told)));
+    const { connection, workers, told, reconnected } = it;
+    const heard = [];
+    connection.on("Said", (n) => heard.push(n));
+    const first = connection.connectionId;
+    const call = failure(connection.invoke("Slow", 60_000));
+    await (${body})(it);
+    const { code } = await call;
+    await reconnected;
+    await connection.invoke("Push", "Said", [7]);
+    return { told, code, heard, isOther: connection.connectionId !== first, workers: workers.length, sum: await connection.invoke("Add", 1, 2) };
+  })()`, {
+    told: [["asked", 0, "Worker", true], ["Reconnecting", "Worker"], ["Connected", undefined]],
+    code: "Worker", heard: [7], isOther: true, workers: 2, sum: 3,
+  }, undefined, { hasClock });
+}
+
+inPage("a worker that answers is not taken for lost, however long it has nothing to say", async () => {
+  const { connection, told, workers } = await failing((builder) => builder.withServerTimeout(1e6));
+  for (let n = 0; n < 10; n += 1) {
+    await pass(10_000);
+    await connection.invoke("Add", n, 1);
+  }
+  return [told, workers.length];
+}, [[], 1], undefined, { hasClock: true });
+
+inPage("a worker that fails again and again waits as the policy says, and gives up when that does", async () => {
+  const delays = [0, 200, 400];
+  const { workers, told, closed, fail } = await failing((builder, told) => builder.withAutomaticReconnect({
+    nextRetryDelayInMilliseconds({ previousRetryCount, elapsedMilliseconds }) {
+      told.push(previousRetryCount);
+      // Rounded down: 0, then more than the delays so far.
+      if (previousRetryCount > 0 && elapsedMilliseconds < [0, 0, 200, 600][previousRetryCount]) told.push(elapsedMilliseconds);
+      return delays[previousRetryCount] ?? null;
+    },
+  }), "/failing.js", "/dying.js");
+  fail("throws");
+  const { code } = await closed;
+  return { told: told.map((entry) => entry[0] ?? entry), code, workers: workers.length };
+}, { told: [0, "Reconnecting", 1, 2, 3, "Disconnected"], code: "RetriesExhausted", workers: 5 });
+
+for (const next of ["/mute.js", "/nowhere.js"]) {
+  inPage(`a worker after which none comes up ends the connection: ${next}`, `(async () => {
+    const { workers, told, closed, fail } = await failing((builder) => builder.withAutomaticReconnect(), "/failing.js", "${next}");
+    fail("throws");
+    const { code } = await closed;
+    return { told, code, workers: workers.length };
+  })()`, { told: [["Disconnected", "Worker"]], code: "Worker", workers: 2 });
+}
+
+inPage("a connection can be stopped while another worker comes up", async () => {
+  const { connection, closed, workers, told, fail } = await failing((builder) => builder.withAutomaticReconnect([5_000]));
+  const gone = new Promise((resolve) => workers[0].addEventListener("error", resolve));
+  fail("throws");
+  await gone;
+  await connection.stop();
+  return [await closed, connection.state, told.at(-1)];
+}, [undefined, "Disconnected", ["Disconnected", undefined]]);
+
+inPage("limits that change while it is up hold, in the next worker as well", async () => {
+  const { connection, closed, reconnected, told, fail } = await failing((builder) => builder.withAutomaticReconnect([0]));
+  connection.serverTimeoutInMilliseconds = 1e6;
+  fail("throws");
+  await reconnected;
+  // The server's keep-alive is 15 seconds.
+  connection.serverTimeoutInMilliseconds = 200;
+  connection.keepAliveIntervalInMilliseconds = 1e6;
+  while (told.length < 3) await new Promise((resolve) => setTimeout(resolve, 10));
+  return told.map(([, code]) => code);
+}, ["Worker", undefined, "ServerTimeout"]);
+
+inPage("the private serverTimeout() loses the connection", async () => {
+  const ends = [];
+  for (const where of ["page", "worker"]) {
+    const connection = build(where, "/hub");
+    const closed = new Promise((resolve) => connection.onclose(resolve));
+    await connection.start();
+    connection.serverTimeout();
+    const error = await closed;
+    ends.push([error.code, error.message, error instanceof hubwire.TimeoutError]);
+  }
+  return ends;
+}, Array(2).fill(["ServerTimeout", "Server timeout elapsed without receiving a message from the server.", true]));
+
+inPage("errors say in a worker what they say in the page", async () => {
+  const { LongPolling, WebSockets, ServerSentEvents } = hubwire.HttpTransportType;
+  const said = {};
+  for (const where of ["page", "worker"]) {
+    const start = (path, options, how) => build(where, path, options, how).start().catch(facts);
+    const connection = build(where, "/hub");
+    await connection.start();
+    const frames = [btoa("{}\u001e"), btoa("no JSON\u001e")].map((frame) => `frame=${encodeURIComponent(frame)}`).join("&");
+    const broken = direct(where, `/pieces?wait=300&${frames}`);
+    const closed = new Promise((resolve) => broken.onclose(resolve));
+    await broken.start();
+    said[where] = {
+      transports: await start("/fault/dead-transports"),
+      disabled: await start("/ws", { transport: LongPolling | ServerSentEvents }),
+      status: await start("/fault/status/403"),
+      page: await start("/fault/html"),
+      legacy: await start("/fault/legacy"),
+      nobody: await build(where, "", {}, (builder) => builder.withUrl("http://127.0.0.1:1/hub")).start().catch(facts),
+      token: await start("/hub", { accessTokenFactory: () => null.token }),
+      thrown: await start("/hub", { accessTokenFactory: () => { throw undefined; } }),
+      socket: await direct(where, "/nowhere").start().catch(facts),
+      method: await connection.invoke("Nowhere").catch(facts),
+      refresh: await connection.refreshAuthentication().catch(facts),
+      protocol: facts(await closed),
+    };
+    for (const [name, error] of Object.entries(said[where])) if (!error?.message) throw new Error(`${where}: ${name} has not failed`);
+  }
+  return Object.keys(said.page).filter((name) => JSON.stringify(said.page[name]) !== JSON.stringify(said.worker[name]))
+    .map((name) => [name, said.page[name], said.worker[name]]);
+}, []);
+
+inPage("the log says in a worker what it says in the page", async () => {
+  const logs = {};
+  for (const where of ["page", "worker"]) {
+    for (const level of [0, 2]) {
+      const lines = [];
+      const console_ = { ...console };
+      for (const name of ["log", "info", "warn", "error"]) console[name] = (line) => lines.push(line.slice(line.indexOf("]")));
+      const logging = level ? "information" : { log: (level, line) => lines.push(`${level} ${line}`) };
+      const connection = build(where, "/hub", { logMessageContent: true }, (builder) => builder.configureLogging(logging));
+      await connection.start();
+      await connection.invoke("Add", 1, 2);
+      await connection.stop();
+      Object.assign(console, console_);
+      logs[where + level] = lines.map((line) => line.replace(/id=.*|"connection(Id|Token)":"[^"]*"|[\d.]+ ?ms/g, "")).sort();
+    }
+  }
+  const more = (a, b) => a.filter((line) => !b.includes(line));
+  return [0, 2].map((level) => [more(logs[`page${level}`], logs[`worker${level}`]), more(logs[`worker${level}`], logs[`page${level}`]), logs[`page${level}`].length > 1]);
+}, [[[], [], true], [[], [], true]]);
+
+inPage("a loop over a stream is as slow as it likes, and may be left", async () => {
+  const connection = direct("worker", "/parallel");
+  await connection.start();
+  const heard = [];
+  for await (const n of connection.stream("Counter", 20_000, 0)) {
+    heard.push(n);
+    if (n % 500 === 0) await new Promise((resolve) => setTimeout(resolve));
+  }
+  let left = 0;
+  for await (const n of connection.stream("Counter", 1_000_000, 0)) {
+    left = n;
+    if (n === 2) break;
+  }
+  return [heard.length, heard.every((n, index) => n === index), left, await connection.invoke("Add", 1, 2)];
+}, [20_000, true, 2, 3]);
+
+inPage("a loop that stands still makes the server wait", async () => {
+  const connection = direct("worker", "/parallel");
+  await connection.start();
+  // Twice what a stream may have waiting: one that is not held back is given up.
+  const loop = connection.stream("LargeItems", 60_000, 1000)[Symbol.asyncIterator]();
+  await loop.next();
+  const quiet = async () => {
+    const before = (await (await fetch(`${hub}/stats`)).json()).cpu_s;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return (await (await fetch(`${hub}/stats`)).json()).cpu_s - before < 0.02;
+  };
+  while (!(await quiet()));
+  let count = 1;
+  for await (const item of { [Symbol.asyncIterator]: () => loop }) count += item.length === 1000 ? 1 : 0;
+  return count;
+}, 60_000);
+
+inPage("what cannot go to a worker is refused by its name, and what need not go there works", async () => {
+  const refused = (options, how = (builder) => builder) => {
+    try {
+      how(new hubwire.HubConnectionBuilder().withUrl("/hub", options).withWorker()).build();
+      return "built";
+    } catch ({ code, message }) {
+      return `${code} ${/'\w+'/.exec(message)?.[0]}`;
+    }
+  };
+  const extensionCodec = { tryToEncode: () => null, decode: () => null };
+  const own = { name: "json", version: 1, transferFormat: 1, parseMessages: () => [], writeMessage: () => "" };
+  return [
+    refused({ httpClient: { send() {} } }),
+    refused({ transport: { connect() {} } }),
+    refused({ WebSocket: class {} }),
+    refused({ EventSource: class {} }),
+    refused({}, (builder) => builder.withHubProtocol(own)),
+    refused({}, (builder) => builder.withHubProtocol(new hubwire.MessagePackHubProtocol({ extensionCodec }))),
+    refused({ accessTokenFactory() {}, logger: { log() {} } }, (builder) => builder.withAutomaticReconnect({ nextRetryDelayInMilliseconds() {} })),
+  ];
+}, [
+  "InvalidArgument 'httpClient'", "InvalidArgument 'transport'", "InvalidArgument 'WebSocket'", "InvalidArgument 'EventSource'",
+  "InvalidArgument 'withHubProtocol'", "InvalidArgument 'withHubProtocol'", "built",
+]);
+
+inPage("three hundred thousand messages reach a page that is busy, in order, while calls go on", async () => {
+  const connection = build("worker", "/parallel");
+  await connection.start();
+  let count = 0;
+  let isOrdered = true;
+  connection.on("Said", (n) => {
+    isOrdered &&= n === count;
+    count += 1;
+    if (count % 1000 === 0) block(5);
+  });
+  const pushed = connection.invoke("PushNumbers", "Said", 300_000);
+  block(2000);
+  const sum = await connection.invoke("Add", 1, 2);
+  await pushed;
+  return { count, isOrdered, sum };
+}, { count: 300_000, isOrdered: true, sum: 3 });
+
+inPage("a flood loses its own connection, not the other one in the worker", async () => {
+  const flood = direct("worker", "/firehose?payload=text10k&count=1000000&batch=16");
+  const other = build("worker", "/hub");
+  const closed = new Promise((resolve) => flood.onclose(resolve));
+  flood.on("Message", () => block(2));
+  let said = 0;
+  other.on("Said", () => { said += 1; });
+  await other.start();
+  const pushed = other.invoke("PushNumbers", "Said", 20_000);
+  await flood.start();
+  const { code } = await closed;
+  await pushed;
+  return [code, other.state, said, await other.invoke("Add", 1, 2)];
+}, ["SlowConsumer", "Connected", 20_000, 3]);
+
+inPage("many calls without an answer cost the page little, arrive in order, and leave nothing behind", async () => {
+  const connection = direct("worker", "/drain?count=200001");
+  const done = new Promise((resolve) => connection.on("Done", resolve));
+  await connection.start();
+  const room = connection.send("Message", 0);
+  const sent = Array.from({ length: 200_000 }, (_, n) => connection.send("Message", n));
+  await room;
+  await Promise.all(sent);
+  await done;
+  return connection.state;
+}, "Connected");
+
+inPage("a message that the server refuses is the failure of its sending", async () => {
+  const codes = [];
+  for (const where of ["page", "worker"]) {
+    const connection = build(where, "/lp");
+    await connection.start();
+    await fetch(`${hub}/cut?path=/lp`, { method: "POST" });
+    const error = await connection.send("Message", "x".repeat(100)).catch(facts);
+    codes.push(JSON.stringify(error) ?? "none");
+    await connection.stop();
+  }
+  return codes[0] === codes[1] ? "same" : codes;
+}, "same");
+
+inPage("a start can be stopped wherever it is", async () => {
+  const ends = [];
+  for (const turns of [0, 1, 5]) {
+    for (const path of ["/hub", "/fault/slow/60000"]) {
+      const connection = build("worker", path);
+      const started = failure(connection.start());
+      for (let n = 0; n < turns; n += 1) await new Promise((resolve) => setTimeout(resolve, n));
+      await connection.stop();
+      ends.push(connection.state, (await started).code);
+    }
+  }
+  const connection = build("worker", "/hub");
+  await connection.start();
+  return [[...new Set(ends)].filter((end) => end !== "none"), await connection.invoke("Add", 1, 2)];
+}, [["Disconnected", "Stopped"], 3], (page) => assert.equal(page.workers().length, 1));
+
+inPage("a policy without workers says so", async () => {
+  const { code, message } = await failure(build("worker", "/hub").start());
+  return [code, message.includes("worker-src blob:")];
+}, ["Worker", true], undefined, { path: "/strict" });
+
+inPage("where there are no workers it runs in the page", async () => {
+  delete globalThis.Worker;
+  const connection = build("worker", "/hub");
+  await connection.start();
+  return connection.invoke("Add", 1, 2);
+}, 3, (page) => assert.equal(page.workers().length, 0));
 
 await run({ atOnce: 2 });
