@@ -161,32 +161,12 @@ class Hosted {
     if (this.load > LIMIT) this.inner.overflow();
   }
 
-  start() {
-    this.inner.start();
-  }
-
-  startLost(error, failed, elapsed) {
-    this.inner.startLost(revive(error), failed, elapsed);
-  }
-
-  lose(error) {
-    this.inner.lose(revive(error));
-  }
-
-  stop() {
-    this.inner.stop();
-  }
-
   setUrl(url) {
     try {
       this.inner.setUrl(url);
     } catch ({ message }) {
       this.inner.logger.log(LogLevel.Error, message);
     }
-  }
-
-  setLimits(keepAliveInterval, serverTimeout) {
-    this.inner.setLimits(keepAliveInterval, serverTimeout);
   }
 
   /** So many more items wait in the page's loops, or fewer, after so many were taken. */
@@ -207,22 +187,10 @@ class Hosted {
     }
   }
 
-  cancel(id) {
-    this.inner.cancel(id);
-  }
-
   upload(id, message) {
     const taken = this.inner.upload(id, message);
     if (taken === false) this.#tell(Told.Unwanted, id);
     else this.#hasRoom(taken);
-  }
-
-  endUpload(id, error) {
-    this.inner.endUpload(id, error);
-  }
-
-  answer(number, message) {
-    this.inner.answer(number, message);
   }
 
   refresh(question) {
@@ -237,7 +205,7 @@ class Hosted {
   }
 
   reply(question, how, value) {
-    this.#questions.get(question)?.[how](revive(value));
+    this.#questions.get(question)?.[how](value);
     this.#questions.delete(question);
   }
 
@@ -261,7 +229,9 @@ class Hosted {
 
 function command([id, method, ...details]) {
   if (method !== "create") {
-    connections.get(id)?.[method](...details);
+    const hosted = connections.get(id);
+    // Most are the connection's own.
+    if (hosted) (hosted[method] ? hosted : hosted.inner)[method](...details.map(revive));
     return;
   }
   try {
@@ -284,7 +254,7 @@ addEventListener("unhandledrejection", ({ reason }) => {
   throw reason;
 });
 addEventListener("messageerror", () => {
-  throw new Error("what the page says cannot be read");
+  throw new Error("what it hears cannot be read");
 });
 
 onmessage = ({ data: module }) => {
