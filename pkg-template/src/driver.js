@@ -12,11 +12,11 @@ const [TOKEN, REFRESH_TOKEN, NEGOTIATE, REFRESH, OPEN, CLOSE, CONNECTED, RESUMED
   Array(13).keys();
 
 /**
- * What the machine is told, in the order of its numbers. The last four have failed: negotiate, a refresh, opening the
- * transport, the open transport.
+ * What the machine is told, in the order of its numbers. Four have failed: negotiate, a refresh, opening the transport, the
+ * open transport.
  */
-const [START, STOP, TIMEOUT, WAKE, OPENED, MALFORMED, OVERFLOW, RETRY, FRAME, ANSWERED, CANCEL, END_UPLOAD, LIMITS, NEGOTIATING, REFRESHING, OPENING, TRANSPORT] =
-  Array(17).keys();
+const [START, STOP, TIMEOUT, WAKE, OPENED, MALFORMED, OVERFLOW, RETRY, FRAME, ANSWERED, CANCEL, END_UPLOAD, LIMITS, NEGOTIATING, REFRESHING, OPENING, TRANSPORT, START_LOST] =
+  Array(18).keys();
 
 /** What a token is for, and what a message is, as the machine numbers it. */
 const [TO_CONNECT, TO_REFRESH, TO_RENEW] = [0, 1, 2];
@@ -152,7 +152,7 @@ export class Driver {
   /** Starts as after the loss of a connection that was up, in a worker that is gone, and after attempts to get it back. */
   startLost(error, failed, elapsed) {
     this.#failure = error;
-    this.machine.startLost(this.#now(), error.message, failed, elapsed);
+    this.#tell(START_LOST, failed, elapsed, error.message);
     this.#turn();
   }
 

@@ -139,14 +139,9 @@ impl Machine {
             13 => machine.handle_negotiate(now, Err(failure())),
             14 => machine.handle_refresh(now, Duration::ZERO, Err(failure())),
             15 => machine.handle_open(now, Err(failure())),
-            _ => machine.handle_transport_closed(now, failure()),
+            16 => machine.handle_transport_closed(now, failure()),
+            _ => drop(machine.start_lost(now, TransportError::new(text), number as u32, duration(other))),
         }
-    }
-
-    /// Begins as after the loss of a connection that was up, in a worker that is gone.
-    #[wasm_bindgen(js_name = startLost)]
-    pub fn start_lost(&mut self, now: f64, error: &str, failed: u32, elapsed: f64) {
-        let _ = self.machine.start_lost(at(now), TransportError::new(error), failed, duration(elapsed));
     }
 
     /// The next thing to do: its number and details, or nothing.

@@ -128,13 +128,13 @@ fn lost_elsewhere(automatic_reconnect: bool, failed: u32) -> Bench {
 
 #[test]
 fn a_connection_that_another_machine_had_comes_back_after_the_policys_delay() {
-    let reason = ConnectionError::Transport(lost());
+    let reason = Arc::new(ConnectionError::Transport(lost()));
     let mut bench = lost_elsewhere(true, 0);
     let effects = bench.effects();
     let [Effect::Lost(_), Effect::AskRetryPolicy(context)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!((context.previous_retry_count, &context.reason), (0, &reason));
     bench.machine.handle_retry_delay(bench.now, Some(2 * SECOND));
-    assert_eq!(bench.effects(), [Effect::Reconnecting(Arc::new(reason))]);
+    assert_eq!(bench.effects(), [Effect::Reconnecting(reason)]);
     assert_eq!(bench.machine.poll_timeout(), Some(at(3)));
     bench.now = at(3);
     bench.machine.handle_timeout(bench.now);
