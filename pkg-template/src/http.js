@@ -41,8 +41,8 @@ export function requestHeaders(own, token) {
   return merge(agent, own, token && { Authorization: `Bearer ${token}` });
 }
 
-/** What only Node.js needs, and there alone is loaded. */
-export const nodeOnly = async () => isNode() && import("./node.js");
+/** What only Node.js needs, and there alone is loaded. A bundle for browsers has none of it, wherever it runs. */
+export const nodeOnly = async () => isNode() && (await import("./node.js")).node;
 
 /**
  * The answer to a request. `DefaultHttpClient` adds what the official one has not, each `undefined` where there is none: `url`

@@ -1,5 +1,6 @@
 // What only Node.js needs: a jar for cookies, which browsers keep themselves, redirects, which they do not show, and a WebSocket
-// for its version 20. It is loaded by `import()`, so that an application for browsers does not load it.
+// for its version 20. It is loaded by `import()`, so that an application for browsers does not load it, and bundles for
+// browsers have `no-node.js` in its place (the field `browser` of the package).
 import { merge } from "./http.js";
 
 /** The limits of the crate's jar: the bytes of one cookie (RFC 6265, 6.1), and the numbers of .NET's `CookieContainer`. */
@@ -22,7 +23,7 @@ const belongs = (host, domain) => host === domain || (host.endsWith(`.${domain}`
  * Cookies (RFC 6265) by the rules of the crate's `CookieJar`: one without `Domain` goes back to the host and port that set it
  * only, there is no list of public suffixes, and what is too much or not allowed is ignored.
  */
-export class CookieJar {
+class CookieJar {
   cookies = [];
 
   /** Keeps what a `Set-Cookie` header says. */
@@ -75,7 +76,7 @@ export class CookieJar {
 }
 
 /** Headers with cookies behind the caller's own, which take the place of those of the same name. */
-export function withCookies(headers, cookies) {
+function withCookies(headers, cookies) {
   const own = String(Object.entries(headers).find(([name]) => /^cookie$/i.test(name))?.[1] ?? "");
   const nameOf = (pair) => pair.split("=")[0].trim();
   const owned = own.split(";").map(nameOf);
@@ -86,7 +87,7 @@ export function withCookies(headers, cookies) {
 const REDIRECT_LIMIT = 20;
 
 /** `fetch` with the cookies of a jar. Redirects take neither the caller's headers nor a body to another origin. */
-export async function follow(url, { headers, ...init }, jar) {
+async function follow(url, { headers, ...init }, jar) {
   for (let redirects = 0; ; redirects += 1) {
     const response = await fetch(url, { ...init, headers: withCookies(headers, jar.header(url)) });
     for (const text of response.headers?.getSetCookie?.() ?? []) jar.keep(url, text);
@@ -109,7 +110,7 @@ export async function follow(url, { headers, ...init }, jar) {
 }
 
 /** The WebSocket of the package `ws`, where it is installed. */
-export async function installedWebSocket() {
+async function installedWebSocket() {
   // Not a literal: no bundler has to find it.
   const name = "ws";
   try {
@@ -119,3 +120,5 @@ export async function installedWebSocket() {
     throw new Error(`'WebSocket' is not supported in your environment. ${hint}`, { cause });
   }
 }
+
+export const node = { CookieJar, withCookies, follow, installedWebSocket };
