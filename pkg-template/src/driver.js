@@ -65,6 +65,18 @@ function errorOf(told) {
 
 const notConnected = () => errorOf(["InvalidState", undefined, undefined, "The connection has ended."]);
 
+/** What a start is told that is stopped: applications look for these texts of the official client's. */
+const STOPPED = {
+  negotiating: "The connection was stopped during negotiation.",
+  opening: "Failed to start the HttpConnection before stop() was called.",
+  shaking: "The connection was stopped before the hub handshake could complete.",
+};
+
+const UNSENDABLE = "Error: The access token has a character that a header cannot carry, such as a line end.";
+
+/** The errors behind which there is one of the platform's, or of the application's. */
+const NETWORK = ["Negotiate", "NoTransport", "AccessToken", "Timeout"];
+
 /** One connection, from its start to its end. */
 export class Driver {
   /** What was agreed on with the server. */
@@ -76,6 +88,8 @@ export class Driver {
   #transport;
   #isOpen = false;
   #isSending = false;
+  /** The text for a start that is stopped now. */
+  #stopped = STOPPED.negotiating;
   /** How many of the transports that this attempt has skipped are in the log. */
   #logged = 0;
   /** While a transport closes, the machine is asked for nothing. */
@@ -325,12 +339,15 @@ export class Driver {
         this.#fetchToken(TO_REFRESH);
         break;
       case NEGOTIATE:
+        this.#failure = undefined;
+        this.#stopped = STOPPED.negotiating;
         this.#negotiate(...details);
         break;
       case REFRESH:
         this.#refresh(...details);
         break;
       case OPEN:
+        this.#stopped = STOPPED.opening;
         this.#logSkipped(details[2]);
         this.#open(...details);
         break;
@@ -538,6 +555,7 @@ export class Driver {
         this.#log(LogLevel.Debug, "The HttpConnection connected successfully.");
         this.#log(LogLevel.Debug, "Sending handshake request.");
         this.#log(LogLevel.Information, `Using HubProtocol '${settings.protocol}'.`);
+        this.#stopped = STOPPED.shaking;
         this.#tell(OPENED);
       },
       (error) => {
@@ -796,7 +814,10 @@ export class Driver {
     // The very one that the transport gave.
     if (error.code === "Transport" && failure?.message === error.message) return failure.code ? failure : Object.assign(failure, { code: "Transport" });
     // The provider's own words; the machine has none of them.
-    if (failure !== undefined && error.message.endsWith(": ")) error.message += String(failure);
+    if (error.message.endsWith(": ")) error.message += failure === undefined ? UNSENDABLE : String(failure);
+    if (error.code === "Stopped") error.message = this.#stopped;
+    // What Node.js tells of a request that failed stands in the cause only.
+    else if (failure !== undefined && NETWORK.includes(error.code)) error.cause = failure;
     return error;
   }
 

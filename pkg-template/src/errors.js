@@ -67,7 +67,7 @@ export const notConnected = () =>
 export const invalid = (message) => new HubwireError(message, { code: "InvalidArgument" });
 
 export const stopped = () =>
-  new AbortError("The connection was stopped before the hub handshake could complete.", { code: "Stopped" });
+  new AbortError("The connection was stopped during negotiation.", { code: "Stopped" });
 
 /** Any thrown value as text, for a log. */
 export function shown(value) {

@@ -32,7 +32,10 @@ async function load(source) {
   } catch (error) {
     // Not by its class: there may be two copies of that.
     if (error?.code === "ModuleLoad") throw error;
-    const message = `The WebAssembly module could not be loaded: ${error?.message ?? error}`;
+    const text = `${error?.message ?? error}`;
+    // The engine's own text says `unsafe-eval`, which allows far more than it needs.
+    const hint = /unsafe-eval/.test(text) ? " Add 'wasm-unsafe-eval' to `script-src` of the Content Security Policy." : "";
+    const message = `The WebAssembly module could not be loaded: ${text}${hint}`;
     throw new HubwireError(message, { code: "ModuleLoad", cause: error });
   } finally {
     // After a failure the next call may bring another source.

@@ -80,7 +80,8 @@ class Host {
         Promise.resolve().then(() => this.#fail(error.message, error));
         return;
       }
-      let unknown = "its script cannot be loaded; a content security policy has to allow `worker-src blob:`";
+      const own = "its script cannot be loaded; a content security policy has to allow `worker-src blob:`";
+      let unknown = source === null ? own : `its script cannot be loaded${typeof source === "string" ? ` from ${source}` : ""}`;
       this.#worker.onerror = (event) => {
         event.preventDefault?.();
         this.#fail(event.message || unknown);

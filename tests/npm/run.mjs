@@ -221,7 +221,7 @@ test("connection: stop while the module loads ends the start", async () => {
   assert.equal(connection.state, HubConnectionState.Connecting);
   await assert.rejects(connection.start(), /not in the 'Disconnected' state/);
   await connection.stop();
-  await assert.rejects(started, { message: "The connection was stopped before the hub handshake could complete." });
+  await assert.rejects(started, { message: "The connection was stopped during negotiation." });
   assert.equal(connection.state, HubConnectionState.Disconnected);
 });
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "../../harness.mjs";
 import { connect, hubwire, ownTransport, pending, settled, transports, until, withHub } from "./hub.mjs";
 
-const STOPPED = /stopped before the hub handshake/;
+const STOPPED = /stopped before the hub handshake|stopped during negotiation|before stop\(\) was called/;
 const retries = (delays) => (builder) => builder.withAutomaticReconnect(delays);
 
 /** Stops, twice, what is starting, then starts it again for good. */
