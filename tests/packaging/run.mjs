@@ -104,7 +104,7 @@ inBrowser("a strict content security policy", () => project("plain", async (fold
   });
   await files(folder, policy({ script: "'self'" }), async (url) => {
     const refused = await title(`${url}?${new URLSearchParams({ way: "page", hub })}`);
-    assert.match(refused, /^failed: HubwireError: The WebAssembly module could not be loaded: .*Content Security Policy/);
+    assert.match(refused, /^failed: Error: The WebAssembly module could not be loaded: .*Add 'wasm-unsafe-eval'/);
   });
 }));
 
