@@ -81,7 +81,7 @@ pub enum NegotiateError {
         "the server speaks the old ASP.NET SignalR protocol; only ASP.NET Core SignalR and Azure SignalR Service can be connected to"
     )]
     LegacyServer,
-    /// The server refuses, with a text of which the first 4 KiB are kept ([`clip`]).
+    /// The server refuses, with a text of which the first 4 KiB are kept.
     #[error("the server refuses the connection: {0}")]
     Refused(String),
     /// Redirects did not end.
