@@ -1,22 +1,13 @@
-// A connection to a hub: calls, handlers, streams and events over the WebAssembly module.
+// A connection to a hub: its state, its settings and its events. What it does while it is started is in `session.js`.
 import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
-import { AbortError, errorOf, HubwireError, invalid, notConnected, shown, stopped, textOf, typed } from "./errors.js";
+import { errorOf, HubwireError, invalid, notConnected, reasonOf, shown, stopped, throwIfAborted, typed } from "./errors.js";
 import { Handlers } from "./handlers.js";
 import { hide } from "./hide.js";
 import { initialize, loadedEngine } from "./module.js";
-import { absolute, texts, time } from "./options.js";
-import { Session } from "./session.js";
+import { absolute, time } from "./options.js";
 import { HubStream } from "./stream.js";
-import { separate } from "./uploads.js";
-import { Wire } from "./wire.js";
 
 const { Disconnected, Connecting, Connected, Disconnecting, Reconnecting } = HubConnectionState;
-
-// What the module tells, in the order of its numbers.
-const [UP, LOST, UP_AGAIN, DOWN, REFRESHED] = [0, 1, 2, 3, 4];
-
-const FREEZE =
-  "The page is being frozen, this will likely lead to the connection being closed and messages being lost. For more information see the docs at https://learn.microsoft.com/aspnet/core/signalr/javascript-client#bsleep";
 
 const invalidState = (message) => new HubwireError(message, { code: "InvalidState" });
 
@@ -144,7 +135,7 @@ export class HubConnection {
   }
 }
 
-/** What a connection consists of. */
+/** What a connection consists of, started or not. */
 class Core {
   url;
   state = Disconnected;
@@ -152,26 +143,31 @@ class Core {
   serverTimeoutInMilliseconds = 30_000;
   keepAliveIntervalInMilliseconds = 15_000;
   /** The connection as it was started: the object itself, or a proxy around it. */
-  #self;
-  #options;
-  #logger;
-  #protocol;
+  self;
+  options;
+  logger;
+  protocol;
+  /** The number of the next call. */
+  nextId = 0;
   #listeners = {};
-  #nextId = 0;
-  // From a start to the end that follows.
-  #session;
+  /** From a start to the end that follows; its `session` comes with the engine. */
+  #run;
 
   constructor(self, url, options, logger, protocol) {
-    this.#self = self;
+    this.self = self;
     this.url = url;
-    this.#options = options;
-    this.#logger = logger;
-    this.#protocol = protocol;
+    this.options = options;
+    this.logger = logger;
+    this.protocol = protocol;
     this.handlers = new Handlers(logger);
   }
 
+  get #inner() {
+    return this.#run?.session?.inner;
+  }
+
   get negotiated() {
-    return this.#session?.wasUp ? this.#session.inner?.negotiated : undefined;
+    return this.#run?.wasUp ? this.#inner?.negotiated : undefined;
   }
 
   setUrl(url) {
@@ -180,63 +176,65 @@ class Core {
     }
     if (!url) throw invalid("The HubConnection url must be a valid url.");
     const whole = absolute(url);
-    this.#session?.inner?.setUrl(whole);
+    this.#inner?.setUrl(whole);
     this.url = whole;
   }
 
   setTime(name, milliseconds) {
     this[name] = time(milliseconds, name);
-    this.#session?.inner?.setLimits(this.keepAliveIntervalInMilliseconds, this.serverTimeoutInMilliseconds);
+    this.#inner?.setLimits(this.keepAliveIntervalInMilliseconds, this.serverTimeoutInMilliseconds);
   }
 
   lose() {
     const code = "ServerTimeout";
-    this.#session?.inner?.lose?.(errorOf("Server timeout elapsed without receiving a message from the server.", { code }));
+    this.#inner?.lose?.(errorOf("Server timeout elapsed without receiving a message from the server.", { code }));
   }
 
   async start(self) {
     if (this.state !== Disconnected) {
       throw invalidState("Cannot start a HubConnection that is not in the 'Disconnected' state.");
     }
-    this.#self = self;
-    const session = new Session(new Wire(this.#protocol, this.#logger, this.#options.logMessageContent));
-    this.#session = session;
-    this.#enter(Connecting);
-    this.#log(LogLevel.Debug, "Starting HubConnection.");
-    this.#connect(session).catch((error) => this.#down(session, typed(error)));
-    return session.started.promise;
+    this.self = self;
+    const run = { started: withResolvers(), ended: withResolvers() };
+    // Those who wait for the end may do so in `stop` as well.
+    run.started.promise.catch(() => {});
+    this.#run = run;
+    this.enter(Connecting);
+    this.log(LogLevel.Debug, "Starting HubConnection.");
+    this.#connect(run).catch((error) => this.down(run, typed(error)));
+    return run.started.promise;
   }
 
-  async #connect(session) {
+  async #connect(run) {
     const create = await this.#place();
     // It may have been stopped while that was loading.
-    if (session !== this.#session) return;
-    session.inner = create(this.url, this.#settings(session), this.#callbacks(session));
-    session.inner.start();
+    if (run !== this.#run) return;
+    run.session = new (loadedEngine().Session)(this, run);
+    run.session.connect(create);
   }
 
   /** What makes a connection: in the module here, or in a worker where the application wants one and there are any. */
   async #place() {
-    const { worker } = this.#options;
+    const { worker } = this.options;
     if (worker !== undefined && typeof Worker === "function") return (await import("./remote.js")).remote(worker);
     await initialize();
     return loadedEngine().connect;
   }
 
   async stop() {
-    const session = this.#session;
+    const run = this.#run;
     // The official client says it in these words.
-    const ignore = (what) => this.#log(LogLevel.Debug, `Call to ${what} state.`);
-    if (!session) return ignore("HubConnection.stop(undefined) ignored because it is already in the disconnected");
+    const ignore = (what) => this.log(LogLevel.Debug, `Call to ${what} state.`);
+    if (!run) return ignore("HubConnection.stop(undefined) ignored because it is already in the disconnected");
     if (this.state === Disconnecting) {
       ignore("HttpConnection.stop(undefined) ignored because the connection is already in the disconnecting");
     } else {
-      this.#enter(Disconnecting);
-      this.#log(LogLevel.Debug, "Stopping HubConnection.");
-      if (session.inner) session.inner.stop();
-      else this.#down(session, stopped());
+      this.enter(Disconnecting);
+      this.log(LogLevel.Debug, "Stopping HubConnection.");
+      if (this.#inner) this.#inner.stop();
+      else this.down(run, stopped());
     }
-    await session.ended.promise;
+    await run.ended.promise;
   }
 
   async refresh() {
@@ -250,16 +248,7 @@ class Core {
   // Calls
 
   async send(name, args, signal) {
-    const session = this.#connected();
-    throwIfAborted(signal);
-    const [message, ids, streams] = this.#write(session, MessageType.Invocation, name, args, false);
-    const room = session.call(() => session.inner.send(ids[0] ?? 0, message, streams.length));
-    session.upload(ids, streams);
-    if (streams.length > 0) signal?.addEventListener("abort", () => session.cancelUploads(ids), { once: true });
-    await room?.catch((error) => {
-      session.cancelUploads(ids);
-      throw typed(error);
-    });
+    await this.#connected().send(name, args, signal);
   }
 
   invoke(name, args, signal) {
@@ -275,9 +264,9 @@ class Core {
   }
 
   stream(name, args, signal) {
-    const session = this.#session;
+    const session = this.#run?.session;
     let cancel;
-    const stream = new HubStream(this.#logger, {
+    const stream = new HubStream(this.logger, {
       cancel: () => cancel(),
       hold: () => session?.inner?.hold(),
       release: (items) => session?.inner?.release(items),
@@ -295,210 +284,32 @@ class Core {
   #begin(type, name, args, call, signal) {
     try {
       throwIfAborted(signal);
-      const session = this.#connected();
-      const [message, [id, ...uploads], streams] = this.#write(session, type, name, args, true);
-      session.call(() => session.inner.invoke(id, message, type === MessageType.StreamInvocation, streams.length));
-      const cancel = () => {
-        if (session.take(id)) session.inner?.cancel(id);
-      };
-      if (signal) {
-        const abort = () => {
-          cancel();
-          call.fail(aborted(signal));
-        };
-        signal.addEventListener("abort", abort);
-        call.release = () => signal.removeEventListener("abort", abort);
-      }
-      call.uploads = uploads;
-      session.calls.set(id, call);
-      session.upload(uploads, streams);
-      return cancel;
+      return this.#connected().begin(type, name, args, call, signal);
     } catch (error) {
       call.fail(error);
       return () => {};
     }
   }
 
-  /** A call as its message, the numbers it takes, and the streams that follow it. */
-  #write(session, type, target, args, isWaitedFor) {
-    const [plain, streams] = separate(args);
-    const ids = Array.from({ length: streams.length + (isWaitedFor ? 1 : 0) }, (_, n) => this.#nextId + n);
-    const streamIds = ids.slice(isWaitedFor ? 1 : 0).map(String);
-    const message = session.wire.write({
-      type,
-      target,
-      arguments: plain,
-      ...(isWaitedFor && { invocationId: String(ids[0]) }),
-      ...(streamIds.length > 0 && { streamIds }),
-    });
-    this.#nextId += ids.length;
-    return [message, ids, streams];
-  }
-
   #connected() {
     if (this.state !== Connected) throw notConnected();
-    return this.#session;
-  }
-
-  // What the module tells
-
-  #settings(session) {
-    const { headers } = this.#options;
-    const { serverTimeoutInMilliseconds, keepAliveIntervalInMilliseconds } = this;
-    return {
-      ...this.#options,
-      ...(headers && { headers: texts(headers) }),
-      serverTimeoutInMilliseconds,
-      keepAliveIntervalInMilliseconds,
-      protocol: this.#protocol.name,
-      binary: session.wire.isBinary,
-      protocolOptions: this.#protocol.forWorker,
-    };
-  }
-
-  // None of these may throw.
-  #callbacks(session) {
-    const { wire, calls } = session;
-    const fail = (id, error, isClosed) => {
-      const call = session.take(id);
-      if (!call) return;
-      const tell = () => call.fail(isClosed ? canceled(typed(error, wire.failure)) : typed(error, wire.failure));
-      if (!isClosed || !call.isLate) return tell();
-      session.late.push(tell);
-      this.#tellSoon(session);
-    };
-    return {
-      reader: () => wire.reader(),
-      failure: (error) => {
-        wire.failure = error;
-      },
-      write: (type, id, error, sequenceId) => wire.writeOwn(type, id, error, sequenceId),
-      join: (messages) => wire.join(messages),
-      invocation: (message, answer) => {
-        if (answer === undefined) this.handlers.call(message.target, message.arguments, undefined, this.#self);
-        else this.#answer(session, message, answer).catch((error) => this.#log(LogLevel.Error, `Invoke client method threw error: ${shown(error)}`));
-      },
-      lost: (error) => {
-        for (const id of [...calls.keys()]) fail(id, error, true);
-      },
-      item: (id, message) => calls.get(id)?.item?.(message.item),
-      end: (id, message) => session.take(id)?.end(message),
-      fail,
-      event: (kind, value) => {
-        session.events.push([kind, value]);
-        this.#tellSoon(session);
-      },
-      retry: (count, elapsed, reason, retryAfter) => this.#retryDelay(count, elapsed, typed(reason), retryAfter),
-    };
-  }
-
-  async #answer(session, message, answer) {
-    const { target, invocationId } = message;
-    const outcome = await this.handlers.call(target, message.arguments, invocationId, this.#self);
-    if (!session.inner) return;
-    const type = MessageType.Completion;
-    let written;
-    try {
-      written = session.wire.write({ type, invocationId, ...outcome });
-    } catch (error) {
-      written = session.wire.write({ type, invocationId, error: textOf(error) });
-    }
-    session.inner.answer(answer, written);
-  }
-
-  #retryDelay(previousRetryCount, elapsedMilliseconds, reason, retryAfterMilliseconds) {
-    const call = `IRetryPolicy.nextRetryDelayInMilliseconds(${previousRetryCount}, ${elapsedMilliseconds})`;
-    const giveUp = (error) => {
-      this.#log(LogLevel.Error, `${call} threw error '${shown(error)}'.`);
-      return null;
-    };
-    const check = (delay) => {
-      if (typeof delay === "number" && !Number.isNaN(delay)) return Math.max(delay, 0);
-      if (delay !== null) this.#log(LogLevel.Error, `${call} gave '${shown(delay)}', which is not a time.`);
-      return null;
-    };
-    try {
-      const retryReason =
-        reasonOf(reason) ?? errorOf("Attempting to reconnect due to a unknown error.", { code: reason?.code ?? "Transport" });
-      const context = { previousRetryCount, elapsedMilliseconds, retryReason, retryAfterMilliseconds };
-      const delay = this.#options.reconnectPolicy.nextRetryDelayInMilliseconds(context);
-      // Any promise, whoever made it.
-      return typeof delay?.then === "function" ? Promise.resolve(delay).then(check).catch(giveUp) : check(delay);
-    } catch (error) {
-      return giveUp(error);
-    }
-  }
-
-  #tellSoon(session) {
-    if (session.isTelling) return;
-    session.isTelling = true;
-    // Not by queueMicrotask, which is a fake in Jest's fake timers.
-    Promise.resolve().then(() => {
-      session.isTelling = false;
-      for (const [kind, value] of session.events.splice(0)) this.#tell(session, kind, value);
-      for (const fail of session.late.splice(0)) fail();
-    });
-  }
-
-  #tell(session, kind, value) {
-    const error = typed(value, session.wire.failure);
-    switch (kind) {
-      case UP:
-        session.wasUp = true;
-        this.#watch(session);
-        // The wish to stop may have come in between.
-        if (this.state !== Disconnecting) this.#enter(Connected);
-        this.#log(LogLevel.Debug, "HubConnection connected successfully.");
-        session.started.resolve();
-        break;
-      case UP_AGAIN:
-        if (this.state !== Disconnecting) this.#enter(Connected);
-        this.#log(LogLevel.Information, "HubConnection reconnected successfully.");
-        this.#call("reconnected", this.negotiated?.connectionId);
-        break;
-      case LOST: {
-        const reason = reasonOf(error);
-        session.stopUploads();
-        this.#log(LogLevel.Information, `Connection reconnecting${reason ? ` because of error '${reason}'` : ""}.`);
-        if (this.state !== Disconnecting) this.#enter(Reconnecting, reason);
-        this.#call("reconnecting", reason);
-        break;
-      }
-      case DOWN:
-        this.#down(session, error);
-        break;
-      case REFRESHED: {
-        const newTokenLifetimeInSeconds = value;
-        this.#call("AuthenticationRefreshed", { connection: this.#self, newTokenLifetimeInSeconds, refreshedAt: new Date() });
-        break;
-      }
-      default:
-        this.#call("AuthenticationRefreshFailed", { connection: this.#self, error });
-    }
-  }
-
-  /** Says it when the browser freezes the page while the session lasts. */
-  #watch(session) {
-    const page = globalThis.document;
-    const freeze = () => this.#log(LogLevel.Warning, FREEZE);
-    page?.addEventListener?.("freeze", freeze);
-    session.ended.promise.then(() => page?.removeEventListener?.("freeze", freeze));
+    return this.#run.session;
   }
 
   /** The end of a start, or of the connection that came of it. */
-  #down(session, error) {
-    if (session !== this.#session) return;
-    this.#session = undefined;
-    session.end(canceled(error));
+  down(run, error) {
+    if (run !== this.#run) return;
+    this.#run = undefined;
+    run.session?.close(error);
     const reason = reasonOf(error);
-    if (!session.wasUp) {
-      if (error?.code !== "Stopped") this.#log(LogLevel.Error, `Failed to start the connection: ${shown(error)}`);
-      this.#log(LogLevel.Debug, `HubConnection failed to start successfully because of error '${shown(error)}'.`);
+    if (!run.wasUp) {
+      if (error?.code !== "Stopped") this.log(LogLevel.Error, `Failed to start the connection: ${shown(error)}`);
+      this.log(LogLevel.Debug, `HubConnection failed to start successfully because of error '${shown(error)}'.`);
     }
-    this.#enter(Disconnected, reason);
-    if (session.wasUp) this.#call("close", reason);
-    else session.started.reject(error);
-    session.ended.resolve();
+    this.enter(Disconnected, reason);
+    if (run.wasUp) this.call("close", reason);
+    else run.started.reject(error);
+    run.ended.resolve();
   }
 
   // Listeners
@@ -514,48 +325,36 @@ class Core {
     };
   }
 
-  #enter(state, error) {
+  enter(state, error) {
     const previousState = this.state;
     this.state = state;
     // One that does not let itself be changed is not reactive either.
-    Reflect.set(this.#self, "_state", state);
-    this.#call("statechange", { state, previousState, error, connection: this.#self });
+    Reflect.set(this.self, "_state", state);
+    this.call("statechange", { state, previousState, error, connection: this.self });
   }
 
-  #call(event, argument) {
+  call(event, argument) {
     for (const { callback } of this.#listeners[event] ?? []) {
       try {
-        callback.call(this.#self, argument);
+        callback.call(this.self, argument);
       } catch (thrown) {
         // Their quotation marks, and what they tell of the argument.
         const called = { close: `error '${argument}'`, reconnecting: `error '${argument}'`, reconnected: `connectionId '${argument};` };
         const given = event in called ? ` called with ${called[event]}` : "";
-        this.#log(LogLevel.Error, `An on${event} callback${given} threw error '${shown(thrown)}'.`);
+        this.log(LogLevel.Error, `An on${event} callback${given} threw error '${shown(thrown)}'.`);
       }
     }
   }
 
-  #log(level, message) {
-    this.#logger.log(level, message);
+  log(level, message) {
+    this.logger.log(level, message);
   }
 }
 
-// The official client tells no error when it was asked to stop, or when the server closed without one.
-const hasNoReason = (error) =>
-  !error || error.code === "Stopped" || (error.code === "ServerClosed" && !error.message.includes(": "));
-
-const reasonOf = (error) => (hasNoReason(error) ? undefined : typed(error));
-
-/** Why a call ended with its connection. */
-const canceled = (error) =>
-  hasNoReason(error)
-    ? errorOf("Invocation canceled due to the underlying connection being closed.", { code: error?.code ?? "Transport" })
-    : error;
+function withResolvers() {
+  const parts = {};
+  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
+  return parts;
+}
 
 const serverError = (message) => new HubwireError(message, { code: "Server" });
-
-const aborted = ({ reason }) => new AbortError("The call was aborted.", { cause: reason });
-
-function throwIfAborted(signal) {
-  if (signal?.aborted) throw aborted(signal);
-}

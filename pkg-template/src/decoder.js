@@ -32,27 +32,21 @@ export function createDecoder(options) {
       case 0xc3:
         return true;
       case 0xc4:
-        return binary(uint8());
       case 0xc5:
-        return binary(uint16());
       case 0xc6:
-        return binary(uint32());
+        return binary(uint(code - 0xc4));
       case 0xc7:
-        return extension(uint8());
       case 0xc8:
-        return extension(uint16());
       case 0xc9:
-        return extension(uint32());
+        return extension(uint(code - 0xc7));
       case 0xca:
         return view.getFloat32(skip(4));
       case 0xcb:
         return view.getFloat64(skip(8));
       case 0xcc:
-        return uint8();
       case 0xcd:
-        return uint16();
       case 0xce:
-        return uint32();
+        return uint(code - 0xcc);
       case 0xcf:
         return long("Uint");
       case 0xd0:
@@ -70,19 +64,15 @@ export function createDecoder(options) {
       case 0xd8:
         return extension(1 << (code - 0xd4));
       case 0xd9:
-        return string(uint8());
       case 0xda:
-        return string(uint16());
       case 0xdb:
-        return string(uint32());
+        return string(uint(code - 0xd9));
       case 0xdc:
-        return array(uint16());
       case 0xdd:
-        return array(uint32());
+        return array(uint(code - 0xdb));
       case 0xde:
-        return map(uint16());
       case 0xdf:
-        return map(uint32());
+        return map(uint(code - 0xdd));
       default:
         throw new Error(`Unrecognized type byte: 0x${code.toString(16)}`);
     }
@@ -100,12 +90,10 @@ export function createDecoder(options) {
     return bytes[skip(1)];
   }
 
-  function uint16() {
-    return view.getUint16(skip(2));
-  }
-
-  function uint32() {
-    return view.getUint32(skip(4));
+  /** An integer of 1, 2 or 4 bytes. */
+  function uint(exponent) {
+    if (exponent === 0) return uint8();
+    return exponent === 1 ? view.getUint16(skip(2)) : view.getUint32(skip(4));
   }
 
   function long(type) {

@@ -25,7 +25,7 @@ const [SEND, INVOKE, STREAM, UPLOAD, ANSWER] = [0, 1, 2, 3, 4];
 /** What a message means, as the machine numbers it; what is not negative is a call that awaits an answer. */
 const [CALL, END, ITEM, NO_STREAM] = [-2, -3, -4, -5];
 
-/** What the owner is told, in the order of `connection.js`. */
+/** What the owner is told, in the order of `session.js`. */
 const Told = { Up: 0, Reconnecting: 1, UpAgain: 2, Down: 3, Refreshed: 4, NotRefreshed: 5 };
 
 /** The transport is not read while so many items wait for loops over streams. */

@@ -1,4 +1,6 @@
 // What the first connection loads: the bindings of the WebAssembly module, and what makes connections of them.
+// First: the driver is then near the worker's script in one bundle, which holds the same code, and compression sees it.
+export { Session } from "./session.js";
 import { Driver } from "./driver.js";
 import { HubwireError } from "./errors.js";
 import { initSync } from "./generated/bindings.js";

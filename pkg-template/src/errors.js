@@ -80,3 +80,16 @@ export function shown(value) {
 
 /** The text of an error that the server is told. */
 export const textOf = (error) => (isError(error) ? error.message : shown(error ?? "Unknown error"));
+
+// The official client tells no error when it was asked to stop, or when the server closed without one.
+const hasNoReason = (error) =>
+  !error || error.code === "Stopped" || (error.code === "ServerClosed" && !error.message.includes(": "));
+
+/** Why a connection ended, as applications hear of it. */
+export const reasonOf = (error) => (hasNoReason(error) ? undefined : typed(error));
+
+export const aborted = ({ reason }) => new AbortError("The call was aborted.", { cause: reason });
+
+export function throwIfAborted(signal) {
+  if (signal?.aborted) throw aborted(signal);
+}

@@ -2,17 +2,13 @@
 import { LogLevel } from "./enums.js";
 import { invalid, shown } from "./errors.js";
 
-const NAMES = {
-  trace: LogLevel.Trace,
-  debug: LogLevel.Debug,
-  info: LogLevel.Information,
-  information: LogLevel.Information,
-  warn: LogLevel.Warning,
-  warning: LogLevel.Warning,
-  error: LogLevel.Error,
-  critical: LogLevel.Critical,
-  none: LogLevel.None,
-};
+/** Names that are not those of the enum. */
+const ALIASES = { info: "information", warn: "warning" };
+
+function levelOf(text) {
+  const name = text.toLowerCase();
+  return LogLevel[Object.keys(LogLevel).find((known) => known.toLowerCase() === (ALIASES[name] ?? name))];
+}
 
 function consoleLogger(minimum) {
   return {
@@ -20,11 +16,8 @@ function consoleLogger(minimum) {
     log(level, message) {
       if (level < minimum) return;
       const line = `[${new Date().toISOString()}] ${LogLevel[level]}: ${message}`;
-      if (level >= LogLevel.Error) console.error(line);
-      else if (level === LogLevel.Warning) console.warn(line);
-      else if (level === LogLevel.Information) console.info(line);
       // Not `debug`, which browsers hide and Node.js gives to debuggers only; as the official client.
-      else console.log(line);
+      console[["log", "log", "info", "warn"][level] ?? "error"](line);
     },
   };
 }
@@ -42,7 +35,7 @@ export function createLogger(logging) {
       },
     };
   }
-  const level = typeof logging === "string" ? NAMES[logging.toLowerCase()] : logging;
+  const level = typeof logging === "string" ? levelOf(logging) : logging;
   if (typeof level !== "number" || LogLevel[level] === undefined) throw invalid(`Unknown log level: ${shown(logging)}`);
   return level === LogLevel.None ? NullLogger.instance : consoleLogger(level);
 }

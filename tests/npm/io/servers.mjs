@@ -8,8 +8,8 @@ const load = (file) => import(new URL(`src/${file}.js`, folder));
 
 export const { LogLevel, TransferFormat } = await load("enums");
 export const { AbortError, HttpError, TimeoutError } = await load("errors");
-export const { DefaultHttpClient, HttpClient, HttpResponse, requestHeaders } = await load("http");
-export const { CookieJar } = await load("node");
+export const { DefaultHttpClient, HttpClient, HttpResponse, nodeOnly, requestHeaders } = await load("http");
+export const { CookieJar } = await nodeOnly();
 export const { eventReader, LongPollingTransport, ServerSentEventsTransport, WebSocketTransport } = await load("transports");
 
 /** A server for a test, which gets its URL and what has been asked of it, and after which the server is gone. */
