@@ -1,6 +1,8 @@
 // What every entry of the package exports.
 export { HubConnection } from "./connection.js";
-export { HttpTransportType, HubConnectionState, LogLevel, MessageType, TransferFormat } from "./enums.js";
+// With a star, which esbuild follows without this file: where it splits, an enum alone would otherwise bring with it all that this
+// file and the engine have in common.
+export * from "./enums.js";
 export { AbortError, HttpError, HubwireError, TimeoutError } from "./errors.js";
 export { DefaultHttpClient, HttpClient, HttpResponse } from "./http.js";
 export { JsonHubProtocol } from "./json.js";
