@@ -77,13 +77,14 @@ test("types: the README's examples", async () => {
   assert.ok(examples.length >= 9, String(examples.length));
   const functions = examples.map((example, n) => {
     // What they import is imported above.
-    const body = example.replace(/^import .* from "hubwire";\n/gm, "");
+    const body = example.replace(/^import .* from "hubwire(\/worker\.js\?url)?";.*\n/gm, "");
     assert.ok(!/^import /m.test(body), example);
     return `export async function example${n}() {\n${body}}\n`;
   });
   const prelude = `import { HubConnectionBuilder, MessagePackHubProtocol, Subject, type HubConnection } from "hubwire";
 declare const connection: HubConnection;
 declare const builder: HubConnectionBuilder;
+declare const url: string;
 declare function trusted(url: string): string;
 declare function signIn(): void;
 `;
