@@ -52,6 +52,30 @@ export function timerTests(MockHub, client) {
     await connection.stop();
   }));
 
+  test(`${client.name}: fake timers: one is due once it has run, whatever fraction of a millisecond its time has`, () => withFakeTimers(async (advance) => {
+    const { now } = performance;
+    // Times at which that of the first ping, 15 s later, is cut by a microsecond on its way from milliseconds and back.
+    const isCut = (time) => Math.trunc((time / 1000) * 1000) < time;
+    const times = Array.from({ length: 1_000 }, (_, n) => 1_500_000 + n).filter((time) => isCut(time + 15_000_000)).slice(0, 3);
+    assert.equal(times.length, 3);
+    try {
+      for (const time of times) {
+        let asked = 0;
+        performance.now = () => {
+          asked += 1;
+          assert.ok(asked < 100_000, "a timer is set again and again");
+          return time / 1000;
+        };
+        const connection = await start(new MockHub());
+        await advance(60);
+        assert.equal(connection.state, "Connected");
+        await connection.stop();
+      }
+    } finally {
+      performance.now = now;
+    }
+  }));
+
   test(`${client.name}: fake timers: reconnects come when they are due`, () => withFakeTimers(async (advance) => {
     const hub = new MockHub();
     const connection = await start(hub, undefined, (builder) => builder.withAutomaticReconnect([5000]));
