@@ -28,14 +28,17 @@ if (base) {
       // The message comes when nothing else is left that would keep the process.
       const lines = await printed(path, `
         const connection = builder.build();
+        let sent;
         connection.on("Pushed", async () => {
+          // A poll's answer may overtake that of the request which brought it about.
+          await sent;
           console.log("pushed");
           await connection.stop();
           console.log("stopped");
         });
         await connection.start();
-        await connection.send("Push", "Pushed", []);
-        console.log("sent");`);
+        sent = connection.send("Push", "Pushed", []).then(() => console.log("sent"));
+        await sent;`);
       assert.deepEqual(lines, ["sent", "pushed", "stopped", "idle"]);
     });
   }
