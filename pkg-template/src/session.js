@@ -103,17 +103,14 @@ export class Session {
   #write(type, target, args, isWaitedFor) {
     const core = this.#core;
     const [plain, streams] = separate(args);
-    const ids = Array.from({ length: streams.length + (isWaitedFor ? 1 : 0) }, (_, n) => core.nextId + n);
-    const streamIds = ids.slice(isWaitedFor ? 1 : 0).map(String);
-    const message = this.#wire.write({
-      type,
-      target,
-      arguments: plain,
-      ...(isWaitedFor && { invocationId: String(ids[0]) }),
-      ...(streamIds.length > 0 && { streamIds }),
-    });
+    const ids = [];
+    while (ids.length < streams.length + (isWaitedFor ? 1 : 0)) ids.push(core.nextId + ids.length);
+    const message = { type, target, arguments: plain };
+    if (isWaitedFor) message.invocationId = String(ids[0]);
+    if (streams.length > 0) message.streamIds = ids.slice(isWaitedFor ? 1 : 0).map(String);
+    const written = this.#wire.write(message);
     core.nextId += ids.length;
-    return [message, ids, streams];
+    return [written, ids, streams];
   }
 
   /** A call that is over. */

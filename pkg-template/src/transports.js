@@ -68,8 +68,13 @@ class Transport {
     this.io.logger.log(level, `(${this.label} transport) ${text}`);
   }
 
+  /** Whether to put together what is logged of every message. */
+  get traces() {
+    return !(this.io.logger.minimum > LogLevel.Trace);
+  }
+
   received(data) {
-    if (data !== "") this.log(`data received. ${detail(data, this.io.logMessageContent)}`);
+    if (data !== "" && this.traces) this.log(`data received. ${detail(data, this.io.logMessageContent)}`);
     this.onreceive?.(data);
   }
 
@@ -168,7 +173,7 @@ export class WebSocketTransport extends Transport {
 
   async send(data) {
     if (this.socket?.readyState !== 1 || !this.end) throw new Error("WebSocket is not in the OPEN state");
-    this.log(`sending data. ${detail(data, this.io.logMessageContent)}`);
+    if (this.traces) this.log(`sending data. ${detail(data, this.io.logMessageContent)}`);
     this.socket.send(data);
   }
 
@@ -295,7 +300,7 @@ class HttpTransport extends Transport {
 
   async post(data) {
     if (!this.isOpen) throw new Error("Cannot send until the transport is connected");
-    this.log(`sending data. ${detail(data, this.io.logMessageContent)}`);
+    if (this.traces) this.log(`sending data. ${detail(data, this.io.logMessageContent)}`);
     const isText = typeof data === "string";
     // An application's HTTP client knows no other binary data than an ArrayBuffer.
     const content = data.buffer?.slice(data.byteOffset, data.byteOffset + data.byteLength) ?? data;
