@@ -2,10 +2,10 @@
 // nothing.
 import { HttpTransportType, LogLevel, MessageType, TransferFormat } from "./enums.js";
 import { Machine } from "./generated/bindings.js";
-import { shown as shownText } from "./errors.js";
+import { shown } from "./errors.js";
 import { DefaultHttpClient, isNode, requestHeaders } from "./http.js";
-import { textDecoder } from "./text.js";
-import { LongPollingTransport, ServerSentEventsTransport, shown, WebSocketTransport, within } from "./transports.js";
+import { textDecoder, withoutQuery } from "./text.js";
+import { LongPollingTransport, ServerSentEventsTransport, WebSocketTransport, within } from "./transports.js";
 
 /** What the machine wants, in the order of its numbers. */
 const [TOKEN, REFRESH_TOKEN, NEGOTIATE, REFRESH, OPEN, CLOSE, CONNECTED, RESUMED, LOST, ASK, RECONNECTING, REFRESHED, NOT_REFRESHED] =
@@ -415,7 +415,7 @@ export class Driver {
     this.#failure = error;
     const { statusCode, closeCode } = error ?? {};
     const text = what === NEGOTIATING || what === REFRESHING ? error : (error?.message ?? error ?? "");
-    this.#tell(what, Number(statusCode) || 0, Number(closeCode) || 0, shownText(text));
+    this.#tell(what, Number(statusCode) || 0, Number(closeCode) || 0, shown(text));
   }
 
   #fetchToken(purpose) {
@@ -455,14 +455,14 @@ export class Driver {
       answer = error;
     }
     const { statusCode, content, message = "", retryAfter, contentType, location } = answer;
-    const reason = shownText(message).replace(/: Status code '\d+'$/, "");
+    const reason = shown(message).replace(/: Status code '\d+'$/, "");
     const text = typeof content === "object" && content ? textDecoder().decode(content) : content || reason;
-    return [Number(statusCode), ...[text, retryAfter, contentType, location].map((part) => (part == null ? undefined : shownText(part)))];
+    return [Number(statusCode), ...[text, retryAfter, contentType, location].map((part) => (part == null ? undefined : shown(part)))];
   }
 
   #negotiate(url, token) {
     this.#log(LogLevel.Debug, `Starting connection with transfer format '${TransferFormat[this.#format]}'.`);
-    this.#log(LogLevel.Debug, `Sending negotiation request: ${shown(url)}.`);
+    this.#log(LogLevel.Debug, `Sending negotiation request: ${withoutQuery(url)}.`);
     this.#step(
       () => this.#post(url, token),
       (answer) => this.machine.negotiated(this.#now(), ...answer),

@@ -1,4 +1,5 @@
 // HTTP requests by `fetch`, with the interface, the texts and the log lines of the official client's HttpClient.
+import { concat } from "./bytes.js";
 import { LogLevel } from "./enums.js";
 import { AbortError, HttpError, TimeoutError } from "./errors.js";
 import { VERSION } from "./generated/version.js";
@@ -222,11 +223,6 @@ async function read(response, type, limit, cuts) {
     if (!cuts) throw new Error(`The server sent an answer of more than ${limit} bytes`);
     break;
   }
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.length;
-  }
+  const whole = concat(chunks);
   return isText ? textDecoder().decode(whole) : whole.buffer;
 }

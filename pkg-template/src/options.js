@@ -2,6 +2,7 @@
 import { HttpTransportType, LogLevel } from "./enums.js";
 import { HubwireError, invalid, shown } from "./errors.js";
 import { createLogger, NullLogger } from "./logging.js";
+import { withoutQuery } from "./text.js";
 
 /** What of a value an error may show. Functions and objects are named by their kind. */
 function show(value) {
@@ -159,9 +160,6 @@ export function absolute(given) {
   }
   throw invalid(`Cannot resolve '${withoutQuery(url)}'.`);
 }
-
-/** It may have a token in it, and before the host a password. */
-export const withoutQuery = (url) => url.replace(/[?#].*/s, "").replace(/\/\/[^/]*@/, "//");
 
 /** Logs where a relative URL leads, and what of the options has no effect. */
 export function report(logger, { given, url, unknown }) {

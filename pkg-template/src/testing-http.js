@@ -1,4 +1,5 @@
 // The HTTP side of a mock hub: negotiation and long polling, and an HttpClient that leads to it.
+import { concat } from "./bytes.js";
 import { AbortError } from "./errors.js";
 import { requestOf } from "./testing-core.js";
 import { attach, received, refuseSession } from "./testing-socket.js";
@@ -130,16 +131,7 @@ class Polls {
   }
 }
 
-function join(frames) {
-  if (typeof frames[0] === "string") return frames.join("");
-  const whole = new Uint8Array(frames.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const frame of frames) {
-    whole.set(frame, at);
-    at += frame.length;
-  }
-  return whole;
-}
+const join = (frames) => (typeof frames[0] === "string" ? frames.join("") : concat(frames));
 
 /** Returns what takes it back. */
 function whenAborted(signal, act) {

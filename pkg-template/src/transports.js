@@ -3,7 +3,7 @@
 import { LogLevel, TransferFormat } from "./enums.js";
 import { AbortError, HttpError } from "./errors.js";
 import { DefaultHttpClient, LIMIT, nodeOnly, requestHeaders } from "./http.js";
-import { textDecoder } from "./text.js";
+import { textDecoder, withoutQuery } from "./text.js";
 
 /** A poll that nothing answers for so long is given up for a new one. Servers answer after 90 s at the latest. */
 const POLL_TIMEOUT = 110_000;
@@ -21,9 +21,6 @@ const NO_EVENTS = `EventSource failed to connect. The connection could not be fo
 const ignore = () => {};
 const withParameter = (url, parameter) => `${url}${url.includes("?") ? "&" : "?"}${parameter}`;
 const withToken = (url, token) => (token ? withParameter(url, `access_token=${encodeURIComponent(token)}`) : url);
-
-/** A URL for the log: its query has the connection's token. */
-export const shown = (url) => url.replace(/[?#].*/, "").replace(/\/\/[^/]*@/, "//");
 
 function detail(data, includesContent) {
   const isText = typeof data === "string";
@@ -141,7 +138,7 @@ export class WebSocketTransport extends Transport {
       this.socket = socket;
       socket.binaryType = "arraybuffer";
       socket.onopen = () => {
-        this.io.logger.log(LogLevel.Information, `WebSocket connected to ${shown(url)}.`);
+        this.io.logger.log(LogLevel.Information, `WebSocket connected to ${withoutQuery(url)}.`);
         opened = true;
         resolve();
       };
@@ -351,7 +348,7 @@ export class ServerSentEventsTransport extends HttpTransport {
       throw new Error("The Server-Sent Events transport only supports the 'Text' transfer format");
     }
     await (this.io.EventSource ? this.openSource(url, signal) : this.openStream(url, signal));
-    this.io.logger.log(LogLevel.Information, `SSE connected to ${shown(url)}`);
+    this.io.logger.log(LogLevel.Information, `SSE connected to ${withoutQuery(url)}`);
   }
 
   async openStream(url, abortSignal) {
@@ -439,7 +436,7 @@ export class LongPollingTransport extends HttpTransport {
   poll(abortSignal) {
     // No cache on the way may answer in the server's place.
     const url = withParameter(this.url, `_=${Date.now()}`);
-    this.log(`polling: ${shown(url)}.`);
+    this.log(`polling: ${withoutQuery(url)}.`);
     return this.request("get", url, { abortSignal, timeout: POLL_TIMEOUT, ...this.format });
   }
 
@@ -479,7 +476,7 @@ export class LongPollingTransport extends HttpTransport {
   }
 
   async goodbye() {
-    this.log(`sending DELETE request to ${shown(this.url)}.`);
+    this.log(`sending DELETE request to ${withoutQuery(this.url)}.`);
     const goodbye = this.request("delete", this.url, { timeout: CLOSE_TIMEOUT, keepalive: true }).then(
       () => this.log("DELETE request accepted."),
       (error) =>

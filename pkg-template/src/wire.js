@@ -1,5 +1,5 @@
 // Between a connection, which carries messages, and a hub protocol, which reads and writes them.
-import { bytesOf, readLength } from "./bytes.js";
+import { bytesOf, concat, readLength } from "./bytes.js";
 import { LogLevel, MessageType, TransferFormat } from "./enums.js";
 import { SEPARATOR } from "./json.js";
 import { check } from "./message.js";
@@ -58,14 +58,7 @@ export class Wire {
   }
 
   join(messages) {
-    if (!this.isBinary) return messages.join("");
-    const whole = new Uint8Array(messages.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const message of messages) {
-      whole.set(message, at);
-      at += message.length;
-    }
-    return whole;
+    return this.isBinary ? concat(messages) : messages.join("");
   }
 
   /** What reads the frames of one socket, which may end anywhere in a message. */
