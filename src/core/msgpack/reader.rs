@@ -128,20 +128,62 @@ impl<'a> Reader<'a> {
 
     /// Reads a text, or nil.
     pub(crate) fn text(&mut self) -> Result<Option<&'a str>> {
-        let bytes = match self.peek() {
+        match self.text_bytes()?.map(std::str::from_utf8) {
+            None => Ok(None),
+            Some(Ok(text)) => Ok(Some(text)),
+            Some(Err(_)) => self.error("a text is not UTF-8"),
+        }
+    }
+
+    /// Reads the bytes of a text, or nil.
+    pub(crate) fn text_bytes(&mut self) -> Result<Option<&'a [u8]>> {
+        match self.peek() {
             Some(0xc0) => {
                 self.at += 1;
-                return Ok(None);
+                Ok(None)
             }
             Some(0xa0..=0xbf | 0xd9..=0xdb) => match self.header()? {
-                Body::Bytes(length) => self.take(length)?,
-                Body::Values(_) => return self.error("expected a text"),
+                Body::Bytes(length) => self.take(length).map(Some),
+                Body::Values(_) => self.error("expected a text"),
             },
-            _ => return self.error("expected a text"),
-        };
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Some(text)),
-            Err(_) => self.error("a text is not UTF-8"),
+            _ => self.error("expected a text"),
+        }
+    }
+
+    /// Reads bytes, which old writers write as a text; nil is none.
+    #[cfg(feature = "unstable-machines")]
+    pub(crate) fn binary(&mut self) -> Result<&'a [u8]> {
+        match self.peek() {
+            Some(0xc4..=0xc6) => match self.header()? {
+                Body::Bytes(length) => self.take(length),
+                Body::Values(_) => self.error("expected bytes"),
+            },
+            _ => Ok(self.text_bytes()?.unwrap_or_default()),
+        }
+    }
+
+    /// Reads an integer of 64 bits without a sign, if one is next.
+    #[cfg(feature = "unstable-machines")]
+    pub(crate) fn unsigned_64(&mut self) -> Result<Option<u64>> {
+        if self.peek() != Some(0xcf) {
+            return Ok(None);
+        }
+        self.at += 1;
+        self.number(8).map(Some)
+    }
+
+    /// Reads an extension: its type and its bytes.
+    #[cfg(feature = "unstable-machines")]
+    pub(crate) fn extension(&mut self) -> Result<(i8, &'a [u8])> {
+        match self.peek() {
+            Some(0xc7..=0xc9 | 0xd4..=0xd8) => match self.header()? {
+                Body::Bytes(length) => match self.take(length)? {
+                    [kind, data @ ..] => Ok((kind.cast_signed(), data)),
+                    [] => self.error("expected an extension"),
+                },
+                Body::Values(_) => self.error("expected an extension"),
+            },
+            _ => self.error("expected an extension"),
         }
     }
 
