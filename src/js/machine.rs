@@ -1,7 +1,7 @@
 //! The client's machine for JavaScript: numbers and texts in, effects out. What messages carry stays in JavaScript.
 //!
 //! Times are in milliseconds, of one clock that never goes back; `unix_now` is the wall clock. What has a number here is
-//! named by it in `driver.js`.
+//! named by it in `machine.js`.
 
 use std::error::Error;
 use std::fmt;
@@ -49,7 +49,7 @@ pub struct Machine {
 
 #[wasm_bindgen]
 impl Machine {
-    /// A connection that is not started. `settings` are numbers, in the order of `driver.js`; a negative one stands for
+    /// A connection that is not started. `settings` are numbers, in the order of `machine.js`; a negative one stands for
     /// none. `name` is that of the hub protocol.
     #[wasm_bindgen(constructor)]
     pub fn new(url: &str, settings: &[f64], name: String, writer: Writer) -> Result<Self, List> {
@@ -105,7 +105,7 @@ impl Machine {
         }
     }
 
-    /// Something has happened, or is wanted: `input` says what, by its number in `driver.js`. A status or a close code is
+    /// Something has happened, or is wanted: `input` says what, by its number in `machine.js`. A status or a close code is
     /// 0 where there is none.
     pub fn tell(&mut self, input: u8, now: f64, number: f64, other: f64, text: &str) {
         let (machine, now) = (&mut self.machine, at(now));
@@ -399,13 +399,18 @@ fn hub_url(url: &str) -> Result<HubUrl, List> {
     HubUrl::parse(url).map_err(|error| connection_error(&ConnectionError::InvalidUrl(error)))
 }
 
+/// The next whole number: a deadline's own milliseconds may lack a little of the last microsecond.
+fn micros(milliseconds: f64) -> u64 {
+    (milliseconds * 1000.0).round_ties_even() as u64
+}
+
 fn at(milliseconds: f64) -> Moment {
-    Moment::from_micros((milliseconds * 1000.0) as u64)
+    Moment::from_micros(micros(milliseconds))
 }
 
 /// What is too long, `Infinity` among it, is forever.
 fn duration(milliseconds: f64) -> Duration {
-    Duration::from_micros((milliseconds * 1000.0) as u64)
+    Duration::from_micros(micros(milliseconds))
 }
 
 fn milliseconds(duration: Duration) -> f64 {
