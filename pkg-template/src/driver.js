@@ -1,10 +1,10 @@
 // What the machine in the module asks for, done with JavaScript's means: requests, sockets, timers, promises. It decides
 // nothing.
+import { Machine } from "./generated/bindings.js";
 import { Authentication } from "./authentication.js";
 import { Clock, onWake } from "./clock.js";
 import { HttpTransportType, LogLevel, MessageType, TransferFormat } from "./enums.js";
 import { shown } from "./errors.js";
-import { Machine } from "./generated/bindings.js";
 import { DefaultHttpClient } from "./http.js";
 import { Inbox, lengthOf } from "./inbox.js";
 import { ASK, CLOSE, CONNECTED, LOST, NEGOTIATE, NOT_REFRESHED, OPEN, RECONNECTING, REFRESH, REFRESHED, REFRESH_TOKEN, RESUMED, TOKEN } from "./machine.js";

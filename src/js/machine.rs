@@ -18,8 +18,8 @@ use crate::core::client::{
     TransportError,
 };
 use crate::core::http::retry_after;
-use crate::core::hub::{CallKind, HubEvent};
-use crate::core::message::{HubMessage, Invocation, Outcome};
+use crate::core::hub::{CallKind, Meaning};
+use crate::core::message::{Head, Outcome};
 use crate::core::negotiate::{NegotiateAnswer, TransferFormat, Transports};
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
@@ -245,41 +245,27 @@ impl Machine {
     /// A message came. Returns what it means: nothing (-1), a call without an answer (-2), the end of a call (-3), an
     /// item (-4), the end of a call by an item that it did not expect (-5); else the number of a call to be answered.
     pub fn message(&mut self, now: f64, kind: u8, text: &str, number: f64, flag: bool) -> f64 {
-        let headers = Vec::new();
-        let invocation_id = text.into();
-        let id = Some(text).filter(|text| !text.is_empty()).map(Into::into);
-        let message = match kind {
-            1 | 4 => {
-                let invocation = Invocation {
-                    headers,
-                    invocation_id: id,
-                    target: "".into(),
-                    arguments: (),
-                    stream_ids: Vec::new(),
-                };
-                if kind == 1 {
-                    HubMessage::Invocation(invocation)
-                } else {
-                    HubMessage::StreamInvocation(invocation)
-                }
-            }
-            2 => HubMessage::StreamItem { headers, invocation_id, item: () },
-            3 => HubMessage::Completion { headers, invocation_id, outcome: Outcome::Value(()) },
-            5 => HubMessage::CancelInvocation { headers, invocation_id },
-            7 => HubMessage::Close { error: id, allow_reconnect: flag },
-            8 => HubMessage::Ack { sequence_id: number as i64 },
-            9 => HubMessage::Sequence { sequence_id: number as i64 },
+        let text = Some(text).filter(|text| !text.is_empty());
+        let id = text.unwrap_or_default();
+        let head = match kind {
+            1 | 4 => Head::Call { id: text, streams: kind == 4, uploads: &[] },
+            2 => Head::Item { id },
+            3 => Head::End { id, has_value: true },
+            5 => Head::Cancellation { id },
+            7 => Head::Close { error: text, allow_reconnect: flag },
+            8 => Head::Ack { sequence_id: number as i64 },
+            9 => Head::Sequence { sequence_id: number as i64 },
             // Those of unknown types mean nothing.
-            _ => HubMessage::Ping,
+            _ => Head::Ping,
         };
-        match self.machine.handle_message(at(now), message) {
+        match self.machine.handle_head(at(now), head) {
             #[allow(clippy::cast_precision_loss, reason = "there are never 2^53 calls")]
-            HubEvent::Called { call: Some(call), .. } => call as f64,
-            HubEvent::Called { .. } => -2.0,
-            HubEvent::Completed { .. } | HubEvent::StreamCompleted { .. } => -3.0,
-            HubEvent::Item { .. } => -4.0,
-            HubEvent::UnexpectedItem { .. } => -5.0,
-            HubEvent::Cancelled { call } => {
+            Meaning::Called(Some(call)) => call as f64,
+            Meaning::Called(None) => -2.0,
+            Meaning::Completed(_) | Meaning::StreamCompleted(_) => -3.0,
+            Meaning::Item(_) => -4.0,
+            Meaning::UnexpectedItem(_) => -5.0,
+            Meaning::Cancelled(call) => {
                 self.machine.answer(call, Outcome::Error(CANCELLED.into()));
                 -1.0
             }
