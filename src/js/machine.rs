@@ -185,7 +185,7 @@ impl Machine {
         token: Option<String>,
         failed: bool,
     ) -> Result<Option<String>, List> {
-        let token = if failed { Err(Cause::new(InJavaScript)) } else { Ok(token.map(AccessToken::from)) };
+        let token = if failed { Err(Cause::of(InJavaScript)) } else { Ok(token.map(AccessToken::from)) };
         let (now, unix_now) = (at(now), duration(unix_now));
         match purpose {
             0 => self.machine.handle_token(now, unix_now, token),
