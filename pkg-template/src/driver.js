@@ -10,7 +10,7 @@ import { Inbox, lengthOf } from "./inbox.js";
 import { ASK, CLOSE, CONNECTED, LOST, NEGOTIATE, NOT_REFRESHED, OPEN, RECONNECTING, REFRESH, REFRESHED, REFRESH_TOKEN, RESUMED, TOKEN } from "./machine.js";
 import { ANSWERED, CANCEL, END_UPLOAD, FRAME, LIMITS, MALFORMED, NEGOTIATING, OPENED, OPENING, OVERFLOW, REFRESHING, RETRY, START, START_LOST, STOP, TIMEOUT, TRANSPORT, WAKE } from "./machine.js";
 import { ANSWER, CALL, END, INVOKE, ITEM, NO_STREAM, SEND, STOPPED, STREAM, TO_CONNECT, TO_REFRESH, UPLOAD } from "./machine.js";
-import { errorOf, logLost, logSkipped, notConnected, numbersOf, textOf, wholeError } from "./machine.js";
+import { errorOf, logLost, logSkipped, notConnected, settingsOf, textOf, wholeError } from "./machine.js";
 import { makeTransport, post } from "./network.js";
 import { textDecoder, withoutQuery } from "./text.js";
 import { within } from "./transports.js";
@@ -70,9 +70,8 @@ export class Driver {
     this.httpClient = settings.httpClient ?? new DefaultHttpClient(this.logger);
     this.url = url;
     try {
-      this.machine = new Machine(url, numbersOf(settings), settings.protocol, {
-        writeOwn: (...message) => ({ data: this.#write(message) }),
-      });
+      const writer = { writeOwn: (...message) => ({ data: this.#write(message) }) };
+      this.machine = new Machine(url, settings.protocol, writer, ...settingsOf(settings));
     } catch (error) {
       throw errorOf(error);
     }

@@ -22,13 +22,13 @@ export const [SEND, INVOKE, STREAM, UPLOAD, ANSWER] = [0, 1, 2, 3, 4];
 /** What a message means; what is not negative is a call that awaits an answer. */
 export const [CALL, END, ITEM, NO_STREAM] = [-2, -3, -4, -5];
 
-/** The settings of a connection as numbers. */
-export function numbersOf(settings) {
+/** The settings of a connection, in the order of the machine's constructor. What is not set is false to it, or 0. */
+export function settingsOf(settings) {
   const { transport } = settings;
   const isCustom = typeof transport === "object";
   const hasSockets = settings.WebSocket || typeof WebSocket === "function" || isNode();
   const hasStreams = settings.EventSource || typeof ReadableStream === "function";
-  const numbers = [
+  return [
     (!isCustom && transport) || WebSockets | ServerSentEvents | LongPolling,
     (hasSockets ? WebSockets : 0) | (hasStreams ? ServerSentEvents : 0) | LongPolling,
     isCustom,
@@ -41,9 +41,8 @@ export function numbersOf(settings) {
     settings.serverTimeoutInMilliseconds,
     settings.keepAliveIntervalInMilliseconds,
     settings.refreshLeadInMilliseconds ?? -1,
-    settings.statefulBufferSize ?? 0,
+    settings.statefulBufferSize,
   ];
-  return Float64Array.from(numbers, (number) => Number(number ?? 0));
 }
 
 /** The text of an error, which is told in parts. */

@@ -49,47 +49,47 @@ pub struct Machine {
 
 #[wasm_bindgen]
 impl Machine {
-    /// A connection that is not started. `settings` are numbers, in the order of `machine.js`; a negative one stands for
-    /// none. `name` is that of the hub protocol.
+    /// A connection that is not started. `name` is that of the hub protocol; a negative `refresh_lead` is none, and a
+    /// `buffer` of 0 no stateful reconnect.
+    #[allow(clippy::too_many_arguments, reason = "a list of them is larger on both sides")]
     #[wasm_bindgen(constructor)]
-    pub fn new(url: &str, settings: &[f64], name: String, writer: Writer) -> Result<Self, List> {
-        let &[
-            allowed,
-            available,
-            custom,
-            skips_negotiation,
-            has_provider,
-            reconnects,
-            retries_first,
-            binary,
-            request_timeout,
-            server_timeout,
-            keep_alive,
-            refresh_lead,
-            buffer,
-        ] = settings
-        else {
-            return Err(js_error("InvalidArgument", "the module is not that of this package's version"));
-        };
+    pub fn new(
+        url: &str,
+        name: String,
+        writer: Writer,
+        allowed: u8,
+        available: u8,
+        custom_transport: bool,
+        skip_negotiation: bool,
+        has_token_provider: bool,
+        automatic_reconnect: bool,
+        retry_first_connect: bool,
+        binary: bool,
+        request_timeout: f64,
+        server_timeout: f64,
+        keep_alive_interval: f64,
+        refresh_lead: f64,
+        buffer: f64,
+    ) -> Result<Self, List> {
         let mut options = ClientOptions::new(hub_url(url)?);
         // Where plain http is dangerous, the browser refuses it as mixed content; elsewhere the page came that way.
         options.insecure_http = true;
-        options.transports.allowed = Transports::from_mask(allowed as u8);
-        options.transports.available = Transports::from_mask(available as u8);
-        options.custom_transport = custom != 0.0;
-        options.skip_negotiation = skips_negotiation != 0.0;
-        options.has_token_provider = has_provider != 0.0;
-        options.automatic_reconnect = reconnects != 0.0;
-        options.retry_first_connect = retries_first != 0.0;
+        options.transports.allowed = Transports::from_mask(allowed);
+        options.transports.available = Transports::from_mask(available);
+        options.custom_transport = custom_transport;
+        options.skip_negotiation = skip_negotiation;
+        options.has_token_provider = has_token_provider;
+        options.automatic_reconnect = automatic_reconnect;
+        options.retry_first_connect = retry_first_connect;
         options.request_timeout = duration(request_timeout);
         options.server_timeout = duration(server_timeout);
-        options.keep_alive_interval = duration(keep_alive);
+        options.keep_alive_interval = duration(keep_alive_interval);
         options.refresh_lead = (refresh_lead >= 0.0).then(|| duration(refresh_lead));
-        if buffer > 0.0 {
-            options.use_stateful_reconnect = true;
+        options.use_stateful_reconnect = buffer > 0.0;
+        if options.use_stateful_reconnect {
             options.stateful_buffer_size = buffer as usize;
         }
-        let format = if binary != 0.0 { TransferFormat::Binary } else { TransferFormat::Text };
+        let format = if binary { TransferFormat::Binary } else { TransferFormat::Text };
         Ok(Self { machine: ClientMachine::new(options, JsCodec { writer, name, format }) })
     }
 

@@ -167,8 +167,74 @@ pub(crate) fn optimise(bound: &Path, module: &Path, glue: &Path) -> Result<()> {
             .arg(bound.join("bindings_bg.wasm")),
     )?;
     let long = fs::read_to_string(bound.join("bindings.js"))?;
-    Ok(fs::write(glue, shorten(&long, &names).context("the glue lacks a name that the module has")?)?)
+    let needed = trim(&long).context("wasm-bindgen's glue is not what it was")?;
+    Ok(fs::write(glue, shorten(&needed, &names).context("the glue lacks a name that the module has")?)?)
 }
+
+/// The glue without what it has for every module, page and caller, and this package does not need. `None` where
+/// wasm-bindgen has changed it.
+fn trim(glue: &str) -> Option<String> {
+    let mut glue = glue.to_owned();
+    let mut replace = |from: &str, to: &str, instead: &str| {
+        let start = glue.find(from)?;
+        let end = start + glue.get(start..)?.find(to)? + to.len();
+        glue.replace_range(start..end, instead);
+        Some(())
+    };
+    // `engine.js` loads and compiles the module.
+    replace("let wasmModule, wasmInstance, wasm;", "export { initSync, __wbg_init as default };", INIT)?;
+    // The driver frees its machine.
+    replace("const MachineFinalization", "wasm.__wbg_machine_free(ptr, 1));\n", "")?;
+    replace("        MachineFinalization.unregister(", ";\n", "")?;
+    replace("        MachineFinalization.register(", ";\n", "")?;
+    replace("if (Symbol.dispose)", ";\n", "")?;
+    // Texts are short, and nearly all of them ASCII.
+    replace("    if (realloc === undefined) {", "    }\n", "")?;
+    replace("        if (offset !== 0) {", "realloc(ptr, len, offset, 1) >>> 0;\n", ENCODE)?;
+    replace("if (!('encodeInto' in cachedTextEncoder)) {", "\n}\n", "")?;
+    replace("const MAX_SAFARI_DECODE_BYTES", ";\nlet numBytesDecoded = 0;\n", "")?;
+    replace("    numBytesDecoded += bytes.length;", "    }\n", "")?;
+    // Arguments are of the right type: nothing fails while they are passed.
+    while replace("        try {", "\n", "").is_some() {
+        replace("        } catch (e) {", "throw e;\n        }\n", "")?;
+    }
+    Some(without_conversions(&glue))
+}
+
+/// WebAssembly makes numbers of its arguments itself.
+fn without_conversions(glue: &str) -> String {
+    let (mut values, mut lines) = (Vec::new(), Vec::new());
+    for line in glue.lines() {
+        let value = line.trim().strip_prefix("const ").and_then(|line| line.strip_suffix(';')?.split_once(" = +"));
+        if let Some((value, argument)) = value {
+            values.push((format!(" {value}"), format!(" {argument}")));
+            continue;
+        }
+        let mut line = line.to_owned();
+        if line.contains("wasm.machine_") {
+            for (value, argument) in values.drain(..) {
+                for end in [",", ")"] {
+                    line = line.replace(&format!("{value}{end}"), &format!("{argument}{end}"));
+                }
+            }
+        }
+        lines.push(line);
+    }
+    lines.join("\n")
+}
+
+const INIT: &str = "let wasm;
+export function initSync({ module }) {
+    if (wasm) return;
+    wasm = new WebAssembly.Instance(module, __wbg_get_imports()).exports;
+    wasm.__wbindgen_start();
+}";
+
+const ENCODE: &str = "        const bytes = cachedTextEncoder.encode(arg);
+        offset = bytes.length;
+        ptr = realloc(ptr, len, offset, 1) >>> 0;
+        getUint8ArrayMemory0().set(bytes, ptr);
+";
 
 /// The glue by the names that wasm-opt gave the module: `{"imports": [[module, name, new]], "exports": [[name, new]]}`,
 /// where every import's new module is `a`.
