@@ -78,10 +78,7 @@ impl<M> MessageBuffer<M> {
     /// Whether a message of this type is counted.
     #[must_use]
     pub fn counts(head: Head<'_>) -> bool {
-        matches!(
-            head,
-            Head::Call { .. } | Head::Item { .. } | Head::End { .. } | Head::Cancellation { .. }
-        )
+        matches!(head, Head::Call { .. } | Head::Item { .. } | Head::End { .. } | Head::Cancellation { .. })
     }
 
     /// Keeps a counted message of `size` bytes.

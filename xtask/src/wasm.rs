@@ -207,7 +207,8 @@ fn trim(glue: &str) -> Option<String> {
 fn without_conversions(glue: &str) -> String {
     let (mut values, mut lines) = (Vec::new(), Vec::new());
     for line in glue.lines() {
-        let value = line.trim().strip_prefix("const ").and_then(|line| line.strip_suffix(';')?.split_once(" = +"));
+        let value =
+            line.trim().strip_prefix("const ").and_then(|line| line.strip_suffix(';')?.split_once(" = +"));
         if let Some((value, argument)) = value {
             values.push((format!(" {value}"), format!(" {argument}")));
             continue;
