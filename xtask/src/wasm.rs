@@ -57,8 +57,13 @@ const PANICS: [&str; 10] = [
     "core::str::slice_error_fail",
 ];
 
-/// What writes a number. Only panics do, with this table; the package's own code leaves that to JavaScript.
-const NUMBERS: &str = "size as core::fmt::Display>::fmt";
+/// What writes a whole number traps as well: only panics do that, and the package's own code leaves it to JavaScript.
+fn writes_a_number(name: &str) -> bool {
+    let kind = name.strip_prefix('<').and_then(|name| name.strip_suffix(" as core::fmt::Display>::fmt"));
+    kind.is_some_and(|kind| kind.starts_with(['i', 'u']) && kind.len() <= "usize".len())
+}
+
+/// The table that they are written with.
 const DIGITS: &str = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
 
 /// The module with panics that only trap. Their messages would go to the standard error stream, which a page does not
@@ -69,7 +74,7 @@ fn without_messages(module: &Path) -> Result<Module> {
     for id in functions {
         let name = module.funcs.get(id).name.as_deref().unwrap_or_default();
         let name = format!("{:#}", demangle(name));
-        if !PANICS.iter().any(|panic| name.starts_with(panic)) && !name.ends_with(NUMBERS) {
+        if !PANICS.iter().any(|panic| name.starts_with(panic)) && !writes_a_number(&name) {
             continue;
         }
         let kind = module.types.get(module.funcs.get(id).ty());
