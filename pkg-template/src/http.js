@@ -161,12 +161,12 @@ export class DefaultHttpClient extends HttpClient {
       signal: abortSignal,
       keepalive,
     };
-    check(url, init);
     const node = await nodeOnly();
     if (node) this.jar ??= new node.CookieJar();
     try {
       return await (node ? node.follow(url, init, this.jar) : fetch(url, init));
     } catch (error) {
+      check(url, init);
       // Node.js tells only in the `cause` what has happened.
       const cause = error?.cause?.message ?? error?.cause?.code;
       if (!abortSignal?.aborted) this.logger?.log(LogLevel.Warning, `Error from HTTP request. ${error}${cause ? `: ${cause}` : ""}.`);
@@ -175,7 +175,10 @@ export class DefaultHttpClient extends HttpClient {
   }
 }
 
-/** The texts of fetch's own errors name the whole URL with its query and user name, or a header with its value. */
+/**
+ * Whether it was the request itself that failed: the texts of fetch's own errors name the whole URL with its query and user name, or a
+ * header with its value.
+ */
 function check(url, { method, headers }) {
   try {
     if (typeof Request === "function") new Request(url, { method, headers });

@@ -13,8 +13,8 @@ const limitOf = ({ timeout = 100_000 }) => (timeout <= LONGEST_TIMER ? timeout :
 
 /** The caller's headers, and the token. Credentials among them are for the hub's own server only. */
 function headersOf({ settings, url: own }, url, token, more) {
-  const isOwn = new URL(url).origin === new URL(own).origin;
-  const kept = Object.entries(settings.headers ?? {}).filter(([name]) => isOwn || !/^(authorization|cookie)$/i.test(name));
+  const isForeign = () => new URL(url).origin !== new URL(own).origin;
+  const kept = Object.entries(settings.headers ?? {}).filter(([name]) => !(/^(authorization|cookie)$/i.test(name) && isForeign()));
   return requestHeaders({ ...Object.fromEntries(kept), ...more }, token);
 }
 

@@ -1,2 +1,0 @@
-// Where the package that brings its WebAssembly module along has it.
-export const importEmbedded = () => import("./embedded.js");
