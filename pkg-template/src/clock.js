@@ -40,19 +40,22 @@ export class Clock {
   }
 }
 
-/** Calls `wake` when the network or the page is back. Returns what ends that. */
+/** Those that are told when the network or the page is back. */
+let wakes;
+
+/** Has `wake` called when the network or the page is back. Returns what ends that. */
 export function onWake(wake) {
-  const page = globalThis.document;
-  const woken = (event) => {
-    if (event.type !== "visibilitychange" || page.visibilityState === "visible") wake();
-  };
-  const places = [
-    [globalThis, "online"],
-    [page, "visibilitychange"],
-    [page, "resume"],
-  ].filter(([place]) => typeof place?.addEventListener === "function");
-  for (const [place, name] of places) place.addEventListener(name, woken);
-  return () => {
-    for (const [place, name] of places) place.removeEventListener(name, woken);
-  };
+  // The listeners stay for the connections to come: to have a page's visibility observed, and no longer, costs more than a message.
+  if (!wakes) {
+    wakes = new Set();
+    const page = globalThis.document;
+    const woken = ({ type }) => {
+      if (type === "visibilitychange" && page.visibilityState !== "visible") return;
+      for (const told of wakes) told();
+    };
+    globalThis.addEventListener?.("online", woken);
+    for (const name of ["visibilitychange", "resume"]) page?.addEventListener?.(name, woken);
+  }
+  wakes.add(wake);
+  return () => wakes.delete(wake);
 }
