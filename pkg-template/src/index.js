@@ -1,13 +1,13 @@
 // The package with its WebAssembly module inlined: works in every bundler without a plugin.
 // First: in one bundle the module's text then comes before all code. In the midst of it, it would keep compression from seeing what
 // the code before and after it has in common.
-import { importEmbedded } from "./inlined.js";
+import { importWhole } from "./inlined.js";
 import { HubConnectionBuilder as Builder } from "./builder.js";
-import { embed, initialize as load } from "./module.js";
+import { embed, initialize as load, INLINED } from "./module.js";
 
 // Not at the top level: the package has no side effects, so that a bundler can leave out what an application does not
 // use of it.
-const embedded = () => embed(importEmbedded);
+const embedded = () => embed(importWhole, INLINED);
 
 export class HubConnectionBuilder extends Builder {
   constructor() {
@@ -16,9 +16,9 @@ export class HubConnectionBuilder extends Builder {
   }
 }
 
-export function initialize(source) {
+export function initialize() {
   embedded();
-  return load(source);
+  return load();
 }
 
 export * from "./api.js";

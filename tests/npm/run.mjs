@@ -44,7 +44,8 @@ const build = (options) => new HubConnectionBuilder().withUrl("https://example.c
 
 test("module: one that cannot be loaded says so, and another can be tried", async () => {
   // A copy of its own, which nobody has initialized.
-  const { initialize } = await import(new URL("src/module.js?damaged", folder));
+  const { embed, initialize, SLIM } = await import(new URL("src/module.js?damaged", folder));
+  embed(() => load("src/engine.js"), SLIM);
   await assert.rejects(initialize(new Uint8Array([1, 2, 3])), { code: "ModuleLoad" });
   await assert.rejects(initialize(new Response("", { status: 404 })), { code: "ModuleLoad", statusCode: 404 });
 });
