@@ -227,6 +227,8 @@ export class Driver {
     // What is done may lead here again.
     if (this.#isTurning) return;
     this.#isTurning = true;
+    // A frame asks the clock itself.
+    if (this.#inbox.count === 0) this.clock.now();
     try {
       while (this.machine && !this.#isClosing) {
         const effect = this.machine.poll();
@@ -240,7 +242,6 @@ export class Driver {
       this.callbacks.event(Told.Down, error);
     }
     this.#isTurning = false;
-    if (this.machine && !this.#isClosing) this.#transmit();
     // What was sent may have led to the end.
     if (!this.machine) return;
     if (this.#waiting.length > 0 && !this.machine.isFull) for (const { resolve } of this.#waiting.splice(0)) resolve();
@@ -463,7 +464,7 @@ export class Driver {
 
   #transmit() {
     while (this.#isOpen && !this.#isSending) {
-      const out = this.machine.transmit(this.clock.now());
+      const out = this.machine.transmit(this.clock.last);
       if (out === undefined) break;
       this.#isSending = true;
       const transport = this.#transport;
@@ -532,7 +533,7 @@ export class Driver {
       if (end < frame.length && machine.isUp) this.#inbox.putBack(frame.slice(end));
       return;
     }
-    this.#tell(FRAME);
+    machine.tell(FRAME, at, 0, 0, "");
     if (!frame.length) return;
     let messages;
     try {

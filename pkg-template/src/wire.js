@@ -158,6 +158,8 @@ function cutText() {
   let length = 0;
 
   function text(frame) {
+    // Nearly all are whole.
+    if (pieces.length === 0 && frame.length <= LIMIT && frame.endsWith(SEPARATOR)) return frame;
     const end = frame.lastIndexOf(SEPARATOR) + 1;
     let whole = "";
     if (end > 0) {
