@@ -139,7 +139,7 @@ export class HubConnection {
 class Core {
   url;
   state = Disconnected;
-  handlers;
+  handlers = new Handlers();
   serverTimeoutInMilliseconds = 30_000;
   keepAliveIntervalInMilliseconds = 15_000;
   /** The connection as it was started: the object itself, or a proxy around it. */
@@ -159,7 +159,6 @@ class Core {
     this.options = options;
     this.logger = logger;
     this.protocol = protocol;
-    this.handlers = new Handlers(logger);
   }
 
   get #inner() {

@@ -1,5 +1,6 @@
 // What a connection does from its start to its end: its calls, its uploads, what it has to tell. Loaded with the engine.
 import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
+import { dispatch } from "./dispatch.js";
 import { aborted, errorOf, notConnected, reasonOf, shown, textOf, throwIfAborted, typed } from "./errors.js";
 import { texts } from "./options.js";
 import { separate, upload } from "./uploads.js";
@@ -185,16 +186,19 @@ export class Session {
 
   /** The server calls a method, and wants an answer where that has a number. */
   invocation(message, answer) {
-    const { handlers, self } = this.#core;
-    if (answer === undefined) handlers.call(message.target, message.arguments, undefined, self);
+    if (answer === undefined) this.#dispatch(message);
     else this.#answer(message, answer).catch((error) => this.#core.log(LogLevel.Error, `Invoke client method threw error: ${shown(error)}`));
   }
 
-  async #answer({ target, arguments: args, invocationId }, answer) {
-    const { handlers, self } = this.#core;
-    const outcome = await handlers.call(target, args, invocationId, self);
+  #dispatch(message) {
+    const { handlers, logger, self } = this.#core;
+    return dispatch(handlers, logger, self, message);
+  }
+
+  async #answer(message, answer) {
+    const outcome = await this.#dispatch(message);
     if (!this.inner) return;
-    const completion = { type: MessageType.Completion, invocationId };
+    const completion = { type: MessageType.Completion, invocationId: message.invocationId };
     let written;
     try {
       written = this.#wire.write({ ...completion, ...outcome });
