@@ -141,8 +141,13 @@ class Host {
         this.#connections.get(id)?.hear(told);
         continue;
       }
-      for (let n = 0; n < list.length; n += 4) {
-        this.#connections.get(list[n])?.message(list[n + 1], list[n + 2], list[n + 3]);
+      let id, what, number;
+      for (let n = 0; n < list.length; n += 1) {
+        if (typeof list[n] === "number") {
+          [id, what, number] = list.slice(n, n + 3);
+          n += 3;
+        }
+        this.#connections.get(id)?.message(what, number, list[n]);
       }
     }
     this.#unconfirmed += weight;

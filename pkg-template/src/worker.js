@@ -29,6 +29,8 @@ const protocols = { json: RememberingJson, messagepack: MessagePackHubProtocol }
 let outbox = [];
 let texts = [];
 let values = [];
+/** Whose the last message of the list is, and what. */
+let last = [];
 let weight = 0;
 let onTheWay = 0;
 let lastFlush = 0;
@@ -60,6 +62,13 @@ function endValues() {
 function endLists() {
   endTexts();
   endValues();
+}
+
+/** Adds a message to a list: what is said before it holds for those that follow. */
+function add(list, message, ...said) {
+  if (list.length === 0 || said.some((part, n) => part !== last[n])) list.push(...said);
+  list.push(message);
+  last = said;
 }
 
 /** Sends soon: at the end of this turn, or when something that can wait has waited. */
@@ -150,10 +159,10 @@ class Hosted {
     const length = text?.length ?? this.#wire.messageLength;
     if (text === undefined) {
       endTexts();
-      values.push(this.#id, what, number, essence(message, what, number));
+      add(values, essence(message, what, number), this.#id, what, number);
     } else {
       endValues();
-      texts.push(this.#id, what, number, text);
+      add(texts, text, this.#id, what, number);
     }
     weight += length;
     this.load += length;
