@@ -10,7 +10,7 @@ export class Clock {
   #met;
   #notBefore = 0;
 
-  /** The time when it was last asked for: asking takes a page longer than most of what is done with a message. */
+  /** The time when it was asked for last. To ask again takes a page longer than most of what it does with a message. */
   last = 0;
 
   now() {

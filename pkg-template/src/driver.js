@@ -219,6 +219,7 @@ export class Driver {
     // Not by queueMicrotask, which is a fake in Jest's fake timers.
     Promise.resolve().then(() => {
       this.#isQueued = false;
+      this.clock.now();
       this.#turn();
     });
   }
@@ -227,8 +228,6 @@ export class Driver {
     // What is done may lead here again.
     if (this.#isTurning) return;
     this.#isTurning = true;
-    // A frame asks the clock itself.
-    if (this.#inbox.count === 0) this.clock.now();
     try {
       while (this.machine && !this.#isClosing) {
         const effect = this.machine.poll();
@@ -586,11 +585,13 @@ export class Driver {
 
   #schedule() {
     // What the server sends may come before a late timer.
-    if (this.clock.meets(this.machine.deadline)) {
+    const { deadline } = this.machine;
+    if (this.clock.meets(deadline)) {
       this.#tell(TIMEOUT);
       this.later();
+      return;
     }
-    this.clock.wait(this.machine.deadline, () => {
+    this.clock.wait(deadline, () => {
       this.#tell(TIMEOUT);
       this.#turn();
     });
