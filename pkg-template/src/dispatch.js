@@ -10,22 +10,27 @@ const NO_RESULT = "Client didn't provide a result.";
  */
 export function dispatch(handlers, logger, self, { target, arguments: args, invocationId }) {
   const name = target.toLowerCase();
-  const called = handlers.of(name);
-  if (called.length === 0) logger.log(LogLevel.Warning, `No client method with the name '${name}' found.`);
-  const rest = (functions) => finish(functions, logger, self, name, args, invocationId);
-  if (invocationId) return rest(called);
-  // Most return nothing: a promise for each message would cost as much as calling them.
-  for (let n = 0; n < called.length; n += 1) {
+  let called = handlers.of(name);
+  // Most messages have one handler, which returns nothing: a promise for each would cost as much as calling it.
+  if (!invocationId && called.length === 1) {
+    let outcome;
     try {
-      const result = called[n].apply(self, args);
-      if (result) return rest([() => result, ...called.slice(n + 1)]);
+      const result = called[0].apply(self, args);
+      if (!result) return undefined;
+      outcome = () => result;
     } catch (error) {
-      failed(logger, name, error);
+      outcome = () => {
+        throw error;
+      };
     }
+    called = [outcome];
   }
+  return finish(called, logger, self, name, args, invocationId);
 }
 
 async function finish(handlers, logger, self, name, args, invocationId) {
+  const log = (level, message) => logger.log(level, message);
+  if (handlers.length === 0) log(LogLevel.Warning, `No client method with the name '${name}' found.`);
   let result;
   let thrown;
   let several = false;
@@ -38,10 +43,10 @@ async function finish(handlers, logger, self, name, args, invocationId) {
       several ||= Boolean(earlier && result);
       thrown = undefined;
     } catch (error) {
-      thrown = failed(logger, name, error);
+      thrown = { error: shown(error) };
+      log(LogLevel.Error, `A callback for the method '${name}' threw error '${thrown.error}'.`);
     }
   }
-  const log = (level, message) => logger.log(level, message);
   if (!invocationId) {
     if (result) log(LogLevel.Error, `Result given for '${name}' method but server is not expecting a result.`);
     return undefined;
@@ -54,10 +59,4 @@ async function finish(handlers, logger, self, name, args, invocationId) {
   if (result !== undefined) return { result };
   log(LogLevel.Warning, `No result given for '${name}' method and invocation ID '${invocationId}'.`);
   return { error: NO_RESULT };
-}
-
-function failed(logger, name, thrown) {
-  const error = shown(thrown);
-  logger.log(LogLevel.Error, `A callback for the method '${name}' threw error '${error}'.`);
-  return { error };
 }
