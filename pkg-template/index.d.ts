@@ -220,7 +220,7 @@ export interface IAsyncRetryPolicy {
  *   `Handshake`, `Stopped`
  * - while connected: `Protocol`, `ServerTimeout`, `ServerClosed`, `RetriesExhausted`
  * - of a call: `Server` (the hub's method failed), `Aborted` (its signal), `NotAStream`, `SlowConsumer` (too many items of
- *   a stream wait to be taken)
+ *   a stream wait to be taken), `SendBufferFull` (too much waits to be sent)
  * - `AuthenticationRefresh`: the server did not take a new token
  * - `Token`: a text that is not a client token
  * - `Http`: an {@link HttpError} that the application made
@@ -243,6 +243,7 @@ export type HubwireErrorCode =
   | "NotInitialized"
   | "Protocol"
   | "RetriesExhausted"
+  | "SendBufferFull"
   | "Server"
   | "ServerClosed"
   | "ServerTimeout"
@@ -518,8 +519,9 @@ export declare class HubConnection<Server = any, Client = any> implements HubCal
   /** Disconnects. The promise of every pending call is rejected. */
   stop(): Promise<void>;
   /**
-   * Calls a hub method and does not wait for its end. Resolves when the message was handed to the transport, which takes
-   * longer when much is on its way already. Streams among the arguments follow the call.
+   * Calls a hub method and does not wait for its end. Resolves when the transport has taken the message and has room for
+   * another. Streams among the arguments follow the call. Rejects with the code `SendBufferFull` where 64 MiB of calls that
+   * were not awaited wait already.
    */
   send: Send<Server>;
   /**

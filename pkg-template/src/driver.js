@@ -1,5 +1,6 @@
 // What the machine in the module asks for, done with JavaScript's means: requests, sockets, timers, promises. It decides
 // nothing.
+import { Backlog } from "./backlog.js";
 import { HttpTransportType, LogLevel, MessageType, TransferFormat } from "./enums.js";
 import { Machine } from "./generated/bindings.js";
 import { shown } from "./errors.js";
@@ -114,6 +115,7 @@ export class Driver {
   #waiting = [];
   /** Those whose messages the transport has not taken yet. */
   #unsent = new Set();
+  #backlog = new Backlog();
   #refreshes = [];
   /** The token that is being fetched in place of a rejected one. */
   #renewal;
@@ -252,7 +254,12 @@ export class Driver {
   }
 
   answer(number, data) {
-    this.#give(ANSWER, number, { data });
+    try {
+      this.#give(ANSWER, number, { data });
+    } catch (error) {
+      // A server that calls, and does not take the answers.
+      this.lose(error);
+    }
     this.#later();
   }
 
@@ -289,7 +296,11 @@ export class Driver {
   }
 
   #give(kind, id, message, uploads) {
-    return this.machine?.send(kind, id, message, lengthOf(message.data), uploads);
+    const weight = this.#backlog.add(message.data);
+    const isTaken = this.machine?.send(kind, id, message, lengthOf(message.data), uploads);
+    if (isTaken) message.weight = weight;
+    else this.#backlog.amount -= weight;
+    return isTaken;
   }
 
   // What is to be done
@@ -635,18 +646,26 @@ export class Driver {
 
   /** Sends the handshake, a message, or several as one. Those who made them are told when the transport refuses them. */
   async #send(out) {
-    const messages = Array.isArray(out) ? out : [out];
+    const isHandshake = typeof out === "string";
+    const messages = isHandshake ? [{ data: out }] : Array.isArray(out) ? out : [out];
+    const backlog = this.#backlog;
     let failure;
     try {
       const parts = messages.map((message) => message.data);
-      const whole = typeof out === "string" ? out : parts.length === 1 ? parts[0] : this.callbacks.join(parts);
-      await this.#transport.send(whole);
+      await this.#transport.send(parts.length === 1 ? parts[0] : this.callbacks.join(parts));
     } catch (error) {
       failure = error ?? new Error("The transport refused a message.");
       // With its socket; the messages of a stateful connection go out again on the next.
       if (this.negotiated?.statefulReconnect) return;
-      if (typeof out === "string" && this.machine) this.#fail(TRANSPORT, failure);
+      if (isHandshake && this.machine) this.#fail(TRANSPORT, failure);
     }
+    let sent = 0;
+    for (const message of messages) {
+      sent += message.weight ?? 0;
+      // Those of a stateful connection may go out again.
+      message.weight = 0;
+    }
+    this.#whenRoom(() => (backlog.amount -= sent), ignore);
     for (const { done } of messages) done?.(failure);
   }
 
@@ -743,6 +762,7 @@ export class Driver {
     for (const { reject } of this.#waiting.splice(0)) reject(notConnected());
     for (const reject of this.#unsent) reject(notConnected());
     this.#unsent.clear();
+    this.#backlog = new Backlog();
   }
 
   /** A message of the machine's own. Nothing may be thrown through the module, which would be lost with it. */

@@ -1,4 +1,5 @@
 // Worker mode, the page's side: connections that live in a worker and look like those of the module.
+import { Backlog } from "./backlog.js";
 import { HubwireError, notConnected, stopped } from "./errors.js";
 import { script } from "./generated/worker.js";
 import { initialize, compiled } from "./module.js";
@@ -11,6 +12,8 @@ const BEAT = 10_000;
 const UNANSWERED = 2;
 /** How much of what came is confirmed at once: each time costs the page a message of its own. */
 const CONFIRM = 65_536;
+/** The worker is asked whether it has taken what it was sent once that is so much. */
+const PROBE = 256 * 1024;
 /** The worker hears of so many items at once that have begun or ceased to wait. */
 const HELD = 128;
 
@@ -172,6 +175,9 @@ class RemoteConnection {
   // While too much is on its way: the promise of room for more.
   #room;
   #unwanted = new Set();
+  /** What the worker may not have taken yet. */
+  #backlog = new Backlog();
+  #isProbing = false;
   #asked = new Map();
   #nextQuestion = 0;
   /** How many items wait in loops, how many the worker knows of, and how many were taken since it heard of them. */
@@ -252,10 +258,12 @@ class RemoteConnection {
   }
 
   send(id, message, uploads) {
+    this.#count(message);
     return this.#ask("send", id, message, uploads);
   }
 
   invoke(id, message, isStream, uploads) {
+    this.#count(message);
     this.#post("invoke", id, message, isStream, uploads);
   }
 
@@ -265,6 +273,7 @@ class RemoteConnection {
 
   upload(id, message) {
     if (this.#unwanted.delete(id)) return false;
+    this.#count(message);
     this.#post("upload", id, message);
     return this.#room?.promise;
   }
@@ -275,7 +284,30 @@ class RemoteConnection {
   }
 
   answer(number, message) {
-    this.#post("answer", number, message);
+    try {
+      this.#count(message);
+      this.#post("answer", number, message);
+    } catch (error) {
+      this.lose(error);
+    }
+  }
+
+  #count(message) {
+    this.#backlog.add(message);
+    this.#probe();
+  }
+
+  #probe() {
+    const backlog = this.#backlog;
+    const { amount } = backlog;
+    if (this.#isProbing || amount < PROBE) return;
+    this.#isProbing = true;
+    const taken = () => {
+      this.#isProbing = false;
+      backlog.amount -= amount;
+      this.#probe();
+    };
+    this.#ask("taken").then(taken, () => {});
   }
 
   refresh() {
@@ -404,6 +436,8 @@ class RemoteConnection {
     this.#room = undefined;
     for (const { reject } of this.#asked.values()) reject(notConnected());
     this.#asked.clear();
+    this.#backlog = new Backlog();
+    this.#isProbing = false;
   }
 }
 

@@ -11,6 +11,10 @@ const POLL_TIMEOUT = 110_000;
 /** How long the remaining messages may take to go out when a connection closes, and how long the DELETE after them. */
 const CLOSE_TIMEOUT = 1000;
 
+/** While so much waits in a WebSocket, in bytes, it gets no more; how often it is asked then, in milliseconds. */
+const HIGH_WATER = 1024 * 1024;
+const DRAIN_INTERVAL = 4;
+
 /** Browsers refuse requests that outlive their page with more than 64 KiB between them. */
 const OUTLIVES_PAGE_LIMIT = 16 * 1024;
 
@@ -128,6 +132,7 @@ export class WebSocketTransport extends Transport {
         this.end = undefined;
         // Not `null`: the package `ws` throws errors that nobody listens to.
         socket.onopen = socket.onmessage = socket.onerror = socket.onclose = ignore;
+        this.drained?.();
         if (abort && socket.terminate) socket.terminate();
         else socket.close();
         this.log("socket closed.");
@@ -168,10 +173,23 @@ export class WebSocketTransport extends Transport {
     });
   }
 
+  /** Resolves once there is room for more. */
   async send(data) {
     if (this.socket?.readyState !== 1 || !this.end) throw new Error("WebSocket is not in the OPEN state");
     if (this.traces) this.log(`sending data. ${detail(data, this.io.logMessageContent)}`);
     this.socket.send(data);
+    if (this.socket.bufferedAmount > HIGH_WATER) await (this.draining ??= this.drain(this.socket));
+  }
+
+  /** There is no event for it. */
+  async drain(socket) {
+    while (this.end && socket === this.socket && socket.bufferedAmount > HIGH_WATER) {
+      await new Promise((resolve) => {
+        this.drained = resolve;
+        setTimeout(resolve, DRAIN_INTERVAL);
+      });
+    }
+    this.draining = undefined;
   }
 
   async stop(abort) {

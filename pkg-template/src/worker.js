@@ -188,9 +188,20 @@ class Hosted {
   }
 
   upload(id, message) {
-    const taken = this.inner.upload(id, message);
+    let taken;
+    try {
+      taken = this.inner.upload(id, message);
+    } catch ({ message: error }) {
+      this.inner.endUpload(id, error);
+      taken = false;
+    }
     if (taken === false) this.#tell(Told.Unwanted, id);
     else this.#hasRoom(taken);
+  }
+
+  /** Every command before this one was taken. */
+  taken(question) {
+    this.#reply(question, Promise.resolve());
   }
 
   refresh(question) {

@@ -525,6 +525,20 @@ inPage("many calls without an answer cost the page little, arrive in order, and 
   return connection.state;
 }, "Connected");
 
+inPage("a flood that nobody awaits is refused beyond 64 MiB, in the page and in the worker, and what is awaited goes on", async () => {
+  const outcomes = [];
+  for (const where of ["page", "worker"]) {
+    const connection = direct(where, "/drain?count=1000000");
+    await connection.start();
+    const text = "x".repeat(20_000);
+    const all = await Promise.all(Array.from({ length: 4000 }, () => failure(connection.send("Message", text))));
+    const codes = all.map(({ code }) => code);
+    const after = failure(connection.send("Message", text));
+    outcomes.push([codes.slice(0, 3300), codes.slice(3320), [(await after).code]].map((some) => [...new Set(some)].join()));
+  }
+  return outcomes;
+}, [["none", "SendBufferFull", "none"], ["none", "SendBufferFull", "none"]]);
+
 inPage("a message that the server refuses is the failure of its sending", async () => {
   const codes = [];
   for (const where of ["page", "worker"]) {
