@@ -4,7 +4,7 @@ import { errorOf, HubwireError, invalid, notConnected, reasonOf, shown, stopped,
 import { Handlers } from "./handlers.js";
 import { hide } from "./hide.js";
 import { initialize, loadedEngine } from "./module.js";
-import { absolute, time } from "./options.js";
+import { absolute, time, unknown, warn } from "./options.js";
 import { HubStream } from "./stream.js";
 
 const { Disconnected, Connecting, Connected, Disconnecting, Reconnecting } = HubConnectionState;
@@ -81,6 +81,7 @@ export class HubConnection {
   with(options) {
     const core = this._core();
     const signal = options?.signal ?? undefined;
+    warn(core.logger, unknown(options, { signal }));
     return {
       send: (methodName, ...args) => core.send(methodName, args, signal),
       invoke: (methodName, ...args) => core.invoke(methodName, args, signal),

@@ -1,5 +1,5 @@
 // HTTP requests by `fetch`, with the interface, the texts and the log lines of the official client's HttpClient.
-import { concat } from "./bytes.js";
+import { concat } from "./concat.js";
 import { LogLevel } from "./enums.js";
 import { AbortError, HttpError, TimeoutError } from "./errors.js";
 import { VERSION } from "./generated/version.js";

@@ -1,5 +1,6 @@
 // Between a connection, which carries messages, and a hub protocol, which reads and writes them.
-import { bytesOf, concat, readLength } from "./bytes.js";
+import { bytesOf, readLength } from "./bytes.js";
+import { concat } from "./concat.js";
 import { LogLevel, MessageType, TransferFormat } from "./enums.js";
 import { SEPARATOR } from "./json.js";
 import { check } from "./message.js";
