@@ -154,6 +154,11 @@ export interface IHttpConnectionOptions {
   logger?: ILogger | LogLevel;
   /** Log the content of messages, at level `Trace`. Default: `false`. */
   logMessageContent?: boolean;
+  /**
+   * The longest message that is received, in bytes, or in UTF-16 units of JSON: a longer one ends the connection. `Infinity`
+   * is without a limit. Default: 33 554 432 (32 MiB).
+   */
+  maximumReceiveMessageSize?: number;
   /** Connect without a negotiate request. Needs `transport: HttpTransportType.WebSockets`. Default: `false`. */
   skipNegotiation?: boolean;
   /** Time limit of an HTTP request in milliseconds; 0 is none. Default: 100 000. */

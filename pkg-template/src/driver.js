@@ -31,7 +31,7 @@ const Told = { Up: 0, Reconnecting: 1, UpAgain: 2, Down: 3, Refreshed: 4, NotRef
 
 /** The transport is not read while so many items wait for loops over streams. */
 const HELD = 1024;
-/** So many frames, and so many bytes or characters, may wait for that. */
+/** So many frames, and so many bytes or characters, or two of the longest messages, may wait for that. */
 const WAITING = 65_536;
 const WAITING_LENGTH = 64 * 1024 * 1024;
 
@@ -106,6 +106,7 @@ export class Driver {
   #inbox = [];
   #next = 0;
   #inboxLength = 0;
+  #waitingLength;
   /** How many items wait, and how many no longer do. */
   #held = 0;
   #taken = 0;
@@ -126,7 +127,8 @@ export class Driver {
     this.settings = settings;
     this.callbacks = callbacks;
     this.logger = settings.logger ?? { log: ignore };
-    this.httpClient = settings.httpClient ?? new DefaultHttpClient(this.logger);
+    this.httpClient = settings.httpClient ?? new DefaultHttpClient(this.logger, settings.maximumReceiveMessageSize);
+    this.#waitingLength = Math.max(WAITING_LENGTH, 2 * (settings.maximumReceiveMessageSize ?? 0));
     const custom = typeof settings.transport === "object";
     const { accessTokenFactory, reconnects, retriesFirstConnect, skipNegotiation, binary } = settings;
     const hasStreams = settings.EventSource || typeof ReadableStream === "function";
@@ -528,7 +530,7 @@ export class Driver {
 
   #open(url, type) {
     const { settings, logger, httpClient } = this;
-    const { WebSocket, EventSource, withCredentials = true, logMessageContent } = settings;
+    const { WebSocket, EventSource, withCredentials = true, logMessageContent, maximumReceiveMessageSize } = settings;
     const io = {
       httpClient,
       headers: this.#headers(url),
@@ -536,6 +538,7 @@ export class Driver {
       timeout: limitOf(settings),
       logger,
       logMessageContent,
+      maximumReceiveMessageSize,
       WebSocket,
       EventSource,
       authorization: {
@@ -673,7 +676,7 @@ export class Driver {
     this.#inbox.push(frame);
     this.#inboxLength += lengthOf(frame);
     this.#turn();
-    if (this.#inbox.length - this.#next > WAITING || this.#inboxLength > WAITING_LENGTH) this.overflow();
+    if (this.#inbox.length - this.#next > WAITING || this.#inboxLength > this.#waitingLength) this.overflow();
   }
 
   /** More waits than can. */

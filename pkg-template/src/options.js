@@ -58,6 +58,7 @@ const OPTIONS = {
   // One that is null is none, on purpose.
   logger: (logger) => (logger === null ? NullLogger.instance : createLogger(logger)),
   logMessageContent: aTruth,
+  maximumReceiveMessageSize: size,
   skipNegotiation: aTruth,
   // 0 is without a limit, as in the official client.
   timeout: (value, name) => delay(value, name) || Infinity,

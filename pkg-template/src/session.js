@@ -36,7 +36,7 @@ export class Session {
   constructor(core, run) {
     this.#core = core;
     this.#run = run;
-    this.#wire = new Wire(core.protocol, core.logger, core.options.logMessageContent);
+    this.#wire = new Wire(core.protocol, core.logger, core.options.maximumReceiveMessageSize);
   }
 
   connect(create) {

@@ -2,7 +2,7 @@
 // `Transport`.
 import { LogLevel, TransferFormat } from "./enums.js";
 import { AbortError, HttpError } from "./errors.js";
-import { DefaultHttpClient, LIMIT, nodeOnly, requestHeaders } from "./http.js";
+import { DefaultHttpClient, LIMIT, nodeOnly, RAISE, requestHeaders } from "./http.js";
 import { textDecoder, withoutQuery } from "./text.js";
 
 /** A poll that nothing answers for so long is given up for a new one. Servers answer after 90 s at the latest. */
@@ -55,7 +55,7 @@ async function authorized({ authorization }, request) {
 
 /**
  * An `ITransport` of the official client. Its `io` has the connection's `httpClient`, `headers`, `withCredentials`, `timeout`,
- * `logger`, `logMessageContent`, the constructors `WebSocket` and `EventSource` where the application gives its own, and
+ * `logger`, `logMessageContent`, `maximumReceiveMessageSize`, the constructors `WebSocket` and `EventSource` where the application gives its own, and
  * `authorization`: `token()`, `renew(rejected)` and `refresh()`.
  */
 class Transport {
@@ -331,7 +331,7 @@ class HttpTransport extends Transport {
 }
 
 /** Reads the data of the events out of a stream (HTML, 9.2.6) that may be cut anywhere. */
-export function eventReader() {
+export function eventReader(limit = LIMIT) {
   let line = "";
   let data;
   let afterReturn = false;
@@ -352,7 +352,7 @@ export function eventReader() {
         data = undefined;
       }
     }
-    if (line.length + (data?.length ?? 0) > LIMIT) throw new Error(`The server sent an event of more than ${LIMIT} characters`);
+    if (line.length + (data?.length ?? 0) > limit) throw new Error(`The server sent an event of more than ${limit} characters${RAISE}`);
     return events;
   };
 }
@@ -392,7 +392,7 @@ export class ServerSentEventsTransport extends HttpTransport {
 
   async readStream(reader, signal) {
     const decoder = textDecoder();
-    const feed = eventReader();
+    const feed = eventReader(this.io.maximumReceiveMessageSize);
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;

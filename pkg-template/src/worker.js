@@ -9,7 +9,10 @@ import { Wire } from "./wire.js";
 
 /** What is pushed waits so long for more of its kind, in milliseconds; the first after a pause does not wait. */
 const PACE = 4;
-/** How much of a connection's may be on its way to a page that does not take it, about in bytes. */
+/**
+ * How much of a connection's may be on its way to a page that does not take it, about in bytes, unless the longest messages
+ * are more than half of it.
+ */
 const LIMIT = 64 * 1024 * 1024;
 
 const TEXT = Symbol("text");
@@ -100,13 +103,15 @@ class Hosted {
   #questions = new Map();
   #nextQuestion = 0;
   #isFull = false;
+  #limit;
 
   constructor(id, url, { protocol, protocolOptions, hasToken, ...settings }) {
     this.#id = id;
     const log = (level, message) => level >= settings.logLevel && this.#tell(Told.Log, level, message);
     settings.logger = { log };
     if (hasToken) settings.accessTokenFactory = () => this.#ask(Told.Token);
-    this.#wire = new Wire(new protocols[protocol](protocolOptions), settings.logger, settings.logMessageContent);
+    this.#wire = new Wire(new protocols[protocol](protocolOptions), settings.logger, settings.maximumReceiveMessageSize);
+    this.#limit = Math.max(LIMIT, 2 * (settings.maximumReceiveMessageSize ?? 0));
     this.inner = new Driver(url, { ...settings, protocol }, this.#callbacks());
   }
 
@@ -158,7 +163,7 @@ class Hosted {
     weight += length;
     this.load += length;
     schedule(canWait);
-    if (this.load > LIMIT) this.inner.overflow();
+    if (this.load > this.#limit) this.inner.overflow();
   }
 
   setUrl(url) {

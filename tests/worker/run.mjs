@@ -539,6 +539,20 @@ inPage("a flood that nobody awaits is refused beyond 64 MiB, in the page and in 
   return outcomes;
 }, [["none", "SendBufferFull", "none"], ["none", "SendBufferFull", "none"]]);
 
+inPage("the longest message is what the option says", async () => {
+  const ends = [];
+  for (const where of ["page", "worker"]) {
+    for (const [maximumReceiveMessageSize, length] of [[1000, 2000], [100 << 20, 70 << 20]]) {
+      const connection = build(where, "/hub", { maximumReceiveMessageSize });
+      await connection.start();
+      const end = await connection.stream("LargeItems", 1, length)[Symbol.asyncIterator]().next().catch(({ message }) => message);
+      ends.push(end.value?.length ?? /more than 1000 .*'maximumReceiveMessageSize'/.test(end));
+      await connection.stop();
+    }
+  }
+  return ends;
+}, [true, 70 << 20, true, 70 << 20]);
+
 inPage("a message that the server refuses is the failure of its sending", async () => {
   const codes = [];
   for (const where of ["page", "worker"]) {
