@@ -96,6 +96,7 @@ export class Driver {
   /** While a transport closes, the machine is asked for nothing. */
   #isClosing = false;
   #isTurning = false;
+  #turnsAgain = false;
   #isQueued = false;
   #timer;
   #timerAt = Infinity;
@@ -154,7 +155,8 @@ export class Driver {
     this.url = url;
     try {
       this.machine = new Machine(url, Float64Array.from(numbers, (number) => Number(number ?? 0)), settings.protocol, {
-        writeOwn: (...message) => ({ data: this.#write(message) }),
+        // Written when they are sent: the application's hub protocol may use the connection, and the machine cannot be used now.
+        writeOwn: (...own) => ({ own }),
       });
     } catch (error) {
       throw errorOf(error);
@@ -319,16 +321,20 @@ export class Driver {
   }
 
   #turn() {
-    // What is done may lead here again.
+    // What is done may lead here again; what is sent may, in a socket of the application's.
+    this.#turnsAgain = true;
     if (this.#isTurning) return;
     this.#isTurning = true;
     try {
-      while (this.machine && !this.#isClosing) {
-        const effect = this.machine.poll();
-        if (effect) this.#perform(...effect);
-        else if (!this.#read()) break;
+      while (this.#turnsAgain) {
+        while (this.machine && !this.#isClosing) {
+          const effect = this.machine.poll();
+          if (effect) this.#perform(...effect);
+          else if (!this.#read()) break;
+        }
+        this.#turnsAgain = false;
+        if (this.machine && !this.#isClosing) this.#transmit();
       }
-      if (this.machine && !this.#isClosing) this.#transmit();
     } catch (error) {
       // There is no going on, but nobody is left waiting.
       this.free();
@@ -654,7 +660,7 @@ export class Driver {
     const backlog = this.#backlog;
     let failure;
     try {
-      const parts = messages.map((message) => message.data);
+      const parts = messages.map((message) => (message.data ??= this.#write(message.own)));
       await this.#transport.send(parts.length === 1 ? parts[0] : this.callbacks.join(parts));
     } catch (error) {
       failure = error ?? new Error("The transport refused a message.");
@@ -768,7 +774,7 @@ export class Driver {
     this.#backlog = new Backlog();
   }
 
-  /** A message of the machine's own. Nothing may be thrown through the module, which would be lost with it. */
+  /** A message of the machine's own. */
   #write(message) {
     try {
       return this.callbacks.write(...message);
