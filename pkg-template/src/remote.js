@@ -12,6 +12,7 @@ const BEAT = 10_000;
 const UNANSWERED = 2;
 /** How much of what came is confirmed at once: each time costs the page a message of its own. */
 const CONFIRM = 65_536;
+const LONGEST_TIMER = 2 ** 31 - 1;
 /** The worker is asked whether it has taken what it was sent once that is so much. */
 const PROBE = 256 * 1024;
 /** The worker hears of so many items at once that have begun or ceased to wait. */
@@ -167,6 +168,9 @@ class RemoteConnection {
   #callbacks;
   #accessTokenFactory;
   #isStopping = false;
+  #wasUp = false;
+  /** Ends what a start waits for before it tries another worker. */
+  #wake;
   /** Whether it can go on in another worker: it was up, and no worker has failed since before it asked the retry policy. */
   #isMovable = false;
   /** Since when it is lost, and how many attempts to get it back have failed if its worker fails now. */
@@ -206,14 +210,41 @@ class RemoteConnection {
   /** The worker is gone. That is the loss of the connection, which another worker deals with as with any other. */
   fail(error) {
     const now = performance.now();
+    const startsAgain = !this.#wasUp && this.#settings.retriesFirstConnect && !this.#isStopping;
     const isMoved = this.#isMovable && this.#settings.reconnects && !this.#isStopping;
     this.#end();
     this.#callbacks.lost(error);
+    if (startsAgain) return void this.#startAgain(error);
     if (!isMoved) return this.#callbacks.event(DOWN, this.#isStopping ? stopped() : error);
     this.#isMovable = false;
     this.#lostAt ??= now;
     this.#enter(hostOf(this.#host.source));
     this.#post("startLost", plain(error), this.#failed, now - this.#lostAt);
+  }
+
+  /** A start that has lost its worker goes on as after any other attempt that has failed. */
+  async #startAgain(error) {
+    const isStopped = new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+    let timer;
+    const answer = async () => {
+      const delay = await this.#askToStart(error, 0);
+      if (delay !== null) await new Promise((resolve) => (timer = setTimeout(resolve, Math.min(delay, LONGEST_TIMER))));
+      return delay;
+    };
+    const delay = await Promise.race([isStopped, answer()]);
+    clearTimeout(timer);
+    if (this.#isStopping || delay === null) return this.#callbacks.event(DOWN, this.#isStopping ? stopped() : error);
+    this.#enter(hostOf(this.#host.source));
+    this.start();
+  }
+
+  /** Asks the retry policy during a start. No worker knows of the attempts that others have made. */
+  #askToStart(reason, retryAfter) {
+    this.#lostAt ??= performance.now();
+    this.#failed += 1;
+    return this.#callbacks.retry(this.#failed - 1, performance.now() - this.#lostAt, reason, retryAfter);
   }
 
   start() {
@@ -222,6 +253,7 @@ class RemoteConnection {
 
   stop() {
     this.#isStopping = true;
+    this.#wake?.();
     this.#post("stop");
   }
 
@@ -363,7 +395,10 @@ class RemoteConnection {
         const [kind, value, negotiated] = told;
         this.negotiated = negotiated;
         if (kind === DOWN) this.#end();
-        if (kind === UP || kind === UP_AGAIN) this.#lostAt = undefined;
+        if (kind === UP || kind === UP_AGAIN) {
+          this.#wasUp = true;
+          this.#lostAt = undefined;
+        }
         if (kind <= UP_AGAIN) this.#canMove(kind === RECONNECTING ? 1 : 0);
         this.#callbacks.event(kind, this.#revive(value));
         break;
@@ -374,6 +409,7 @@ class RemoteConnection {
       case Told.Retry: {
         const [question, count, elapsed, reason, retryAfter] = told;
         this.#answer(question, async () => {
+          if (!this.#wasUp) return this.#askToStart(this.#revive(reason), retryAfter);
           const delay = await this.#callbacks.retry(count, elapsed, this.#revive(reason), retryAfter);
           // The first answer is told by an event.
           if (count > 0 && this.#lostAt !== undefined) this.#canMove(count + 1);

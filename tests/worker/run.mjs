@@ -553,6 +553,41 @@ inPage("the longest message is what the option says", async () => {
   return ends;
 }, [true, 70 << 20, true, 70 << 20]);
 
+inPage("a worker that dies during a start is a failed attempt, which the retry policy decides on", async () => {
+  const outcomes = [];
+  for (const [sources, answers] of [
+    [["/dying.js", "/dying.js", "/worker.js"], [1, 1]],
+    [["/dying.js"], [1, 1, null]],
+    [["/dying.js"], [60_000]],
+    [["/broken.js", "/worker.js"], [1]],
+  ]) {
+    const asked = [];
+    const made = [];
+    const make = () => (made.push(1), new Worker(sources[Math.min(made.length, sources.length) - 1]));
+    const nextRetryDelayInMilliseconds = ({ previousRetryCount, elapsedMilliseconds, retryReason }) => {
+      asked.push([previousRetryCount, elapsedMilliseconds > 0, retryReason.code]);
+      return answers[previousRetryCount];
+    };
+    const connection = build("page", "/hub", {}, (builder) => builder.withWorker(make).withFirstConnectRetry().withAutomaticReconnect({ nextRetryDelayInMilliseconds }));
+    const states = [];
+    connection.onstatechange(({ state }) => states.push(state));
+    const started = failure(connection.start());
+    if (answers[0] === 60_000) {
+      while (!asked.length) await new Promise((resolve) => setTimeout(resolve, 2));
+      await connection.stop();
+    }
+    const { code } = await started;
+    outcomes.push([code, asked.map(String).join(" "), states.join(), code === "none" && (await connection.invoke("Add", 1, 2)), made.length].map(String));
+    await connection.stop();
+  }
+  return outcomes;
+}, [
+  ["none", "0,false,Worker 1,true,Worker", "Connecting,Connected", "3", "3"],
+  ["Worker", "0,false,Worker 1,true,Worker 2,true,Worker", "Connecting,Disconnected", "false", "3"],
+  ["Stopped", "0,false,Worker", "Connecting,Disconnecting,Disconnected", "false", "1"],
+  ["Worker", "", "Connecting,Disconnected", "false", "1"],
+]);
+
 inPage("a message that the server refuses is the failure of its sending", async () => {
   const codes = [];
   for (const where of ["page", "worker"]) {

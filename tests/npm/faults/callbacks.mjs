@@ -1,5 +1,6 @@
 // What an application gives, and what throws, never answers, or answers nonsense.
 import assert from "node:assert/strict";
+import * as signalr from "@microsoft/signalr";
 import { WebSocket as Ws } from "ws";
 import { test } from "../../harness.mjs";
 import { clean, connect, END, hubwire, negotiates, ownTransport, pending, settled, transports, until, withHub } from "./hub.mjs";
@@ -316,6 +317,60 @@ test("retry policy: throws, answers nonsense, never answers", withHub({}, async 
   hub.last().drop();
   await until(() => asked);
   await connection.stop();
+  clean();
+}));
+
+test("retry policy: the connection is reconnecting while it thinks, and the order of what is told is the official client's", withHub({}, async ({ url, ...hub }) => {
+  const told = {};
+  const policies = {
+    "a number": (told) => (told.push("asked"), 1),
+    null: (told) => (told.push("asked"), null),
+  };
+  for (const [lib, { HubConnectionBuilder, HttpTransportType }] of Object.entries({ signalr, hubwire })) {
+    for (const [what, policy] of Object.entries(policies)) {
+      const list = (told[`${lib} ${what}`] = []);
+      const logger = { log: (_, line) => /^(Connection reconn|Reconnect attempt|HubConnection reconn)/.test(line) && list.push(line.replace(/ because.*/, "")) };
+      let connection;
+      const state = () => connection.state;
+      const nextRetryDelayInMilliseconds = () => (list.push(state()), policy(list));
+      connection = new HubConnectionBuilder()
+        .withUrl(url, { transport: HttpTransportType.WebSockets, WebSocket: Ws })
+        .withAutomaticReconnect({ nextRetryDelayInMilliseconds })
+        .configureLogging(logger)
+        .build();
+      for (const event of ["onreconnecting", "onreconnected", "onclose"]) connection[event](() => list.push(event, state()));
+      await connection.start();
+      hub.last().drop();
+      await until(() => list.includes("onclose") || list.includes("onreconnected"));
+      await connection.stop();
+    }
+  }
+  for (const what of Object.keys(policies)) {
+    const official = told[`signalr ${what}`].filter((line) => !/policy returned null/.test(line));
+    assert.deepEqual(told[`hubwire ${what}`].filter((line) => !/policy returned null/.test(line)), official, what);
+  }
+  // One that takes its time, and then says either.
+  for (const delay of [1, null]) {
+    const gate = pending();
+    let asked = false;
+    const connection = connect(url, {}, (builder) =>
+      builder.withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => ((asked = true), gate.promise) }));
+    const events = [];
+    connection.onstatechange(({ state }) => events.push(state));
+    connection.onreconnecting((error) => events.push(error instanceof Error));
+    await connection.start();
+    hub.last().drop();
+    await until(() => asked);
+    await Promise.resolve();
+    await Promise.resolve();
+    assert.equal(connection.state, "Reconnecting");
+    await assert.rejects(connection.send("x"), { code: "InvalidState" });
+    gate.resolve(delay);
+    const end = delay ? "Connected" : "Disconnected";
+    await until(() => connection.state === end);
+    assert.deepEqual(events, ["Connecting", "Connected", "Reconnecting", true, end]);
+    await connection.stop();
+  }
   clean();
 }));
 
