@@ -1,6 +1,6 @@
 // A connection to a hub: its state, its settings and its events. What it does while it is started is in `session.js`.
 import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
-import { errorOf, HubwireError, invalid, notConnected, reasonOf, shown, stopped, throwIfAborted, typed } from "./errors.js";
+import { errorOf, HubwireError, invalid, notConnected, reasonOf, shown, stopped, throwIfAborted, traced, typed } from "./errors.js";
 import { Handlers } from "./handlers.js";
 import { hide } from "./hide.js";
 import { initialize, loadedEngine } from "./module.js";
@@ -59,7 +59,7 @@ export class HubConnection {
   }
 
   start() {
-    return this._core().start(this);
+    return traced(this._core().start(this));
   }
 
   stop() {

@@ -374,6 +374,22 @@ test("retry policy: the connection is reconnecting while it thinks, and the orde
   clean();
 }));
 
+test("the error of a start and of a call without a connection says who has made it", withHub({}, async ({ url, ...hub }) => {
+  hub.options.refuse = () => 503;
+  for (const { HubConnectionBuilder } of [signalr, hubwire]) {
+    const connection = new HubConnectionBuilder().withUrl(url).configureLogging("none").build();
+    const callers = {
+      async applicationStarts() { await connection.start(); },
+      async applicationSends() { await connection.send("x"); },
+      async applicationInvokes() { await connection.invoke("x"); },
+    };
+    for (const [name, call] of Object.entries(callers)) {
+      const { stack } = await settled(call());
+      assert.equal(stack.split(name).length, 2, stack);
+    }
+  }
+}));
+
 test("WebSocket: the constructor throws, or gives what never tells anything", withHub({}, async ({ url }) => {
   class Throws {
     constructor() {
