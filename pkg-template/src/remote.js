@@ -38,12 +38,30 @@ export async function remote(source) {
   return (url, settings, callbacks) => new RemoteConnection(host, url, settings, callbacks);
 }
 
-function open(source) {
-  if (typeof source === "function") return source();
-  if (source !== null) return new Worker(source);
-  const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+let policy;
+
+/** Where the page requires Trusted Types, the URL is one of the package's own policy. */
+function create(url) {
   try {
     return new Worker(url);
+  } catch (error) {
+    if (!/TrustedScriptURL/.test(error.message)) throw error;
+  }
+  try {
+    policy ??= globalThis.trustedTypes.createPolicy("hubwire", { createScriptURL: (own) => own });
+  } catch (cause) {
+    const help = "allow the package's policy by `trusted-types hubwire`, or give `withWorker` a function that makes the worker";
+    throw new Error(`the page requires Trusted Types: ${help}`, { cause });
+  }
+  return new Worker(policy.createScriptURL(url));
+}
+
+function open(source) {
+  if (typeof source === "function") return source();
+  if (source !== null) return create(source);
+  const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+  try {
+    return create(url);
   } finally {
     // The worker has its own hold on it by now.
     URL.revokeObjectURL(url);

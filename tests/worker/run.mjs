@@ -80,6 +80,9 @@ const served = {
   "/dying.js": ["text/javascript", `importScripts("/worker.js"); WebSocket = class { constructor() { setTimeout(() => { throw new Error("again"); }); } };`],
   // Fails as soon as it is told anything.
   "/mute.js": ["text/javascript", `importScripts("/worker.js"); addEventListener("message", () => { throw new Error("at once"); });`],
+  ...Object.fromEntries(["", "; trusted-types app", "; trusted-types hubwire app"].map((names, n) => [`/trusted${n}`, ["text/html", "<!doctype html><script src=page.js></script>", {
+    "content-security-policy": `require-trusted-types-for 'script'${names}`,
+  }]])),
   "/strict": ["text/html", "<!doctype html><script src=page.js></script>", {
     "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src *",
   }],
@@ -621,6 +624,21 @@ inPage("a policy without workers says so", async () => {
   const { code, message } = await failure(build("worker", "/hub").start());
   return [code, message.includes("worker-src blob:")];
 }, ["Worker", true], undefined, { path: "/strict" });
+
+for (const [n, expected] of [[0, "3"], [1, "says how"], [2, "3"]]) {
+  inPage(`Trusted Types: ${["no names are asked for", "the package's name is not allowed", "its name is allowed"][n]}`, async () => {
+    const outcomes = [];
+    const policy = trustedTypes.createPolicy("app", { createScriptURL: (url) => url });
+    for (const worker of [undefined, "/worker.js", () => new Worker(policy.createScriptURL("/worker.js"))]) {
+      const connection = build("page", "/hub", {}, (builder) => builder.withWorker(worker));
+      const { code, message } = await failure(connection.start());
+      if (code === "none") outcomes.push(String(await connection.invoke("Add", 1, 2)));
+      else outcomes.push(code === "Worker" && /`trusted-types hubwire`.*function/.test(message) ? "says how" : message);
+      await connection.stop();
+    }
+    return outcomes;
+  }, [expected, expected, "3"], undefined, { path: `/trusted${n}` });
+}
 
 inPage("where there are no workers it runs in the page", async () => {
   delete globalThis.Worker;
