@@ -2,6 +2,7 @@
 // nothing.
 import { Machine } from "./generated/bindings.js";
 import { Authentication } from "./authentication.js";
+import { Backlog } from "./backlog.js";
 import { Clock, onWake } from "./clock.js";
 import { HttpTransportType, LogLevel, MessageType, TransferFormat } from "./enums.js";
 import { shown } from "./errors.js";
@@ -47,10 +48,11 @@ export class Driver {
   /** While a transport closes, the machine is asked for nothing. */
   #isClosing = false;
   #isTurning = false;
+  #turnsAgain = false;
   #isQueued = false;
   clock = new Clock();
   #unlisten;
-  #inbox = new Inbox();
+  #inbox;
   /** How many items wait, and how many no longer do. */
   #held = 0;
   #taken = 0;
@@ -61,6 +63,7 @@ export class Driver {
   /** Those whose messages the transport has not taken yet. */
   #unsent = new Set();
   #authentication = new Authentication(this);
+  #backlog = new Backlog();
   /** What the machine was told of as a text. */
   #failure;
 
@@ -68,10 +71,12 @@ export class Driver {
     this.settings = settings;
     this.callbacks = callbacks;
     this.logger = settings.logger ?? { log: ignore };
-    this.httpClient = settings.httpClient ?? new DefaultHttpClient(this.logger);
+    this.httpClient = settings.httpClient ?? new DefaultHttpClient(this.logger, settings.maximumReceiveMessageSize);
+    this.#inbox = new Inbox(settings.maximumReceiveMessageSize);
     this.url = url;
     try {
-      const writer = { writeOwn: (...message) => ({ data: this.#write(message) }) };
+      // Written when they are sent: the application's hub protocol may use the connection, and the machine cannot be used now.
+      const writer = { writeOwn: (...own) => ({ own }) };
       this.machine = new Machine(url, settings.protocol, writer, ...settingsOf(settings));
     } catch (error) {
       throw errorOf(error);
@@ -176,7 +181,12 @@ export class Driver {
   }
 
   answer(number, data) {
-    this.#give(ANSWER, number, { data });
+    try {
+      this.#give(ANSWER, number, { data });
+    } catch (error) {
+      // A server that calls, and does not take the answers.
+      this.lose(error);
+    }
     this.later();
   }
 
@@ -207,7 +217,11 @@ export class Driver {
   }
 
   #give(kind, id, message, uploads) {
-    return this.machine?.send(kind, id, message, lengthOf(message.data), uploads);
+    const weight = this.#backlog.add(message.data);
+    const isTaken = this.machine?.send(kind, id, message, lengthOf(message.data), uploads);
+    if (isTaken) message.weight = weight;
+    else this.#backlog.amount -= weight;
+    return isTaken;
   }
 
   // What is to be done
@@ -225,16 +239,20 @@ export class Driver {
   }
 
   #turn() {
-    // What is done may lead here again.
+    // What is done may lead here again; what is sent may, in a socket of the application's.
+    this.#turnsAgain = true;
     if (this.#isTurning) return;
     this.#isTurning = true;
     try {
-      while (this.machine && !this.#isClosing) {
-        const effect = this.machine.poll();
-        if (effect) this.#perform(...effect);
-        else if (!this.#read()) break;
+      while (this.#turnsAgain) {
+        while (this.machine && !this.#isClosing) {
+          const effect = this.machine.poll();
+          if (effect) this.#perform(...effect);
+          else if (!this.#read()) break;
+        }
+        this.#turnsAgain = false;
+        if (this.machine && !this.#isClosing) this.#transmit();
       }
-      if (this.machine && !this.#isClosing) this.#transmit();
     } catch (error) {
       // There is no going on, but nobody is left waiting.
       this.free();
@@ -437,7 +455,7 @@ export class Driver {
   #forget() {
     this.#transport = undefined;
     this.#isOpen = this.#isSending = false;
-    this.#inbox = new Inbox();
+    this.#inbox = new Inbox(this.settings.maximumReceiveMessageSize);
   }
 
   /** Parts with the transport. What comes of it later does not matter. */
@@ -477,18 +495,26 @@ export class Driver {
 
   /** Sends the handshake, a message, or several as one. Those who made them are told when the transport refuses them. */
   async #send(out) {
-    const messages = Array.isArray(out) ? out : [out];
+    const isHandshake = typeof out === "string";
+    const messages = isHandshake ? [{ data: out }] : Array.isArray(out) ? out : [out];
+    const backlog = this.#backlog;
     let failure;
     try {
-      const parts = messages.map((message) => message.data);
-      const whole = typeof out === "string" ? out : parts.length === 1 ? parts[0] : this.callbacks.join(parts);
-      await this.#transport.send(whole);
+      const parts = messages.map((message) => (message.data ??= this.#write(message.own)));
+      await this.#transport.send(parts.length === 1 ? parts[0] : this.callbacks.join(parts));
     } catch (error) {
       failure = error ?? new Error("The transport refused a message.");
       // With its socket; the messages of a stateful connection go out again on the next.
       if (this.negotiated?.statefulReconnect) return;
-      if (typeof out === "string" && this.machine) this.#fail(TRANSPORT, failure);
+      if (isHandshake && this.machine) this.#fail(TRANSPORT, failure);
     }
+    let sent = 0;
+    for (const message of messages) {
+      sent += message.weight ?? 0;
+      // Those of a stateful connection may go out again.
+      message.weight = 0;
+    }
+    this.#whenRoom(() => (backlog.amount -= sent), ignore);
     for (const { done } of messages) done?.(failure);
   }
 
@@ -571,9 +597,10 @@ export class Driver {
     for (const { reject } of this.#waiting.splice(0)) reject(notConnected());
     for (const reject of this.#unsent) reject(notConnected());
     this.#unsent.clear();
+    this.#backlog = new Backlog();
   }
 
-  /** A message of the machine's own. Nothing may be thrown through the module, which would be lost with it. */
+  /** A message of the machine's own. */
   #write(message) {
     try {
       return this.callbacks.write(...message);

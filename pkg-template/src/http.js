@@ -1,13 +1,15 @@
 // HTTP requests by `fetch`, with the interface, the texts and the log lines of the official client's HttpClient.
-import { concat } from "./bytes.js";
+import { concat } from "./concat.js";
 import { LogLevel } from "./enums.js";
 import { AbortError, HttpError, TimeoutError } from "./errors.js";
 import { VERSION } from "./generated/version.js";
 import { textDecoder } from "./text.js";
 
-/** The longest message that is accepted, in bytes or characters; an answer may hold the messages around it as well. */
+/** The longest message that is accepted, in bytes or characters, unless the option says another. */
 export const LIMIT = 32 * 1024 * 1024;
-const ANSWER_LIMIT = LIMIT + 64 * 1024;
+/** An answer may hold so much of other messages as well. */
+const OTHERS = 64 * 1024;
+export const RAISE = "; see the option 'maximumReceiveMessageSize'";
 
 /** How much is read of an answer that refuses a request, in bytes, and how much of it gets into the error's text. */
 const REFUSAL_LIMIT = 64 * 1024;
@@ -79,9 +81,10 @@ export class HttpClient {
 
 /** Over `fetch`. In Node.js it keeps cookies, in browsers that is the browser's own work. */
 export class DefaultHttpClient extends HttpClient {
-  constructor(logger) {
+  constructor(logger, limit = LIMIT) {
     super();
     this.logger = logger;
+    this.limit = limit;
   }
 
   getCookieString(url) {
@@ -116,7 +119,7 @@ export class DefaultHttpClient extends HttpClient {
       limit();
       const { ok, status, statusText } = response;
       const content = await (ok
-        ? read(response, request.responseType, ANSWER_LIMIT)
+        ? read(response, request.responseType, this.limit + OTHERS)
         : read(response, "text", REFUSAL_LIMIT, true).then((text) => (quotes(text, request) ? "" : text)));
       const result = ok
         ? new HttpResponse(status, statusText, content)
@@ -223,7 +226,7 @@ async function read(response, type, limit, cuts) {
     length += value.length;
     if (length <= limit) continue;
     reader.cancel().catch(() => {});
-    if (!cuts) throw new Error(`The server sent an answer of more than ${limit} bytes`);
+    if (!cuts) throw new Error(`The server sent an answer of more than ${limit} bytes${RAISE}`);
     break;
   }
   const whole = concat(chunks);

@@ -1,6 +1,6 @@
 // What has come from a transport and waits to be read: one that cannot be held back goes on, and one has just opened.
 
-/** So many frames, and so many bytes or characters, may wait. */
+/** So many frames, and so many bytes or characters, or two of the longest messages, may wait. */
 const WAITING = 65_536;
 const WAITING_LENGTH = 64 * 1024 * 1024;
 
@@ -11,13 +11,18 @@ export class Inbox {
   #entries = [];
   #next = 0;
   #length = 0;
+  #limit;
+
+  constructor(longestMessage = 0) {
+    this.#limit = Math.max(WAITING_LENGTH, 2 * longestMessage);
+  }
 
   get count() {
     return this.#entries.length - this.#next;
   }
 
   get isOverfull() {
-    return this.count > WAITING || this.#length > WAITING_LENGTH;
+    return this.count > WAITING || this.#length > this.#limit;
   }
 
   push(entry) {

@@ -39,10 +39,11 @@ export async function post(driver, url, token, more, abortSignal) {
 /** The transport that the machine has chosen, or the application's own. */
 export function makeTransport(driver, url, type, authorization) {
   const { settings, logger, httpClient } = driver;
-  const { transport, WebSocket, EventSource, withCredentials = true, logMessageContent } = settings;
+  const { transport, WebSocket, EventSource, withCredentials = true, logMessageContent, maximumReceiveMessageSize } = settings;
   if (typeof transport === "object") return transport;
   const Transport = type === WebSockets ? WebSocketTransport : type === ServerSentEvents ? ServerSentEventsTransport : LongPollingTransport;
   const headers = headersOf(driver, url);
   const timeout = limitOf(settings);
-  return new Transport({ httpClient, headers, withCredentials, timeout, logger, logMessageContent, WebSocket, EventSource, authorization });
+  const logs = { logger, logMessageContent };
+  return new Transport({ httpClient, headers, withCredentials, timeout, ...logs, maximumReceiveMessageSize, WebSocket, EventSource, authorization });
 }

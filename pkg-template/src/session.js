@@ -37,7 +37,7 @@ export class Session {
   constructor(core, run) {
     this.#core = core;
     this.#run = run;
-    this.#wire = new Wire(core.protocol, core.logger, core.options.logMessageContent);
+    this.#wire = new Wire(core.protocol, core.logger, core.options.maximumReceiveMessageSize);
   }
 
   connect(create) {
@@ -249,13 +249,18 @@ export class Session {
       if (typeof delay === "number" && !Number.isNaN(delay)) return Math.max(delay, 0);
       return delay === null ? null : giveUp(`gave '${shown(delay)}', which is not a time.`);
     };
+    // As soon as it is certain that another attempt may come, and before the log tells of that.
+    const isLost = previousRetryCount === 0 && this.#run.wasUp;
     try {
       const retryReason =
         reasonOf(reason) ?? errorOf("Attempting to reconnect due to a unknown error.", { code: reason?.code ?? "Transport" });
       const context = { previousRetryCount, elapsedMilliseconds, retryReason, retryAfterMilliseconds };
       const delay = this.#core.options.reconnectPolicy.nextRetryDelayInMilliseconds(context);
       // Any promise, whoever made it.
-      return typeof delay?.then === "function" ? Promise.resolve(delay).then(check).catch(refuse) : check(delay);
+      const isPromise = typeof delay?.then === "function";
+      const answer = isPromise ? Promise.resolve(delay).then(check).catch(refuse) : check(delay);
+      if (isLost && answer !== null) this.event(LOST, reason);
+      return answer;
     } catch (error) {
       return refuse(error);
     }
@@ -292,6 +297,8 @@ export class Session {
         core.call("reconnected", core.negotiated?.connectionId);
         break;
       case LOST: {
+        // Told when the policy was asked.
+        if (core.state === Reconnecting) break;
         const reason = reasonOf(error);
         this.#stopUploads();
         core.log(LogLevel.Information, `Connection reconnecting${reason ? ` because of error '${reason}'` : ""}.`);

@@ -9,7 +9,10 @@ import { Wire } from "./wire.js";
 
 /** What is pushed waits so long for more of its kind, in milliseconds; the first after a pause does not wait. */
 const PACE = 4;
-/** How much of a connection's may be on its way to a page that does not take it, about in bytes. */
+/**
+ * How much of a connection's may be on its way to a page that does not take it, about in bytes, unless the longest messages
+ * are more than half of it.
+ */
 const LIMIT = 64 * 1024 * 1024;
 
 const TEXT = Symbol("text");
@@ -109,13 +112,15 @@ class Hosted {
   #questions = new Map();
   #nextQuestion = 0;
   #isFull = false;
+  #limit;
 
   constructor(id, url, { protocol, protocolOptions, hasToken, ...settings }) {
     this.#id = id;
     const log = (level, message) => level >= settings.logLevel && this.#tell(Told.Log, level, message);
     settings.logger = { log };
     if (hasToken) settings.accessTokenFactory = () => this.#ask(Told.Token);
-    this.#wire = new Wire(new protocols[protocol](protocolOptions), settings.logger, settings.logMessageContent);
+    this.#wire = new Wire(new protocols[protocol](protocolOptions), settings.logger, settings.maximumReceiveMessageSize);
+    this.#limit = Math.max(LIMIT, 2 * (settings.maximumReceiveMessageSize ?? 0));
     this.inner = new Driver(url, { ...settings, protocol }, this.#callbacks());
   }
 
@@ -167,7 +172,7 @@ class Hosted {
     weight += length;
     this.load += length;
     schedule(canWait);
-    if (this.load > LIMIT) this.inner.overflow();
+    if (this.load > this.#limit) this.inner.overflow();
   }
 
   setUrl(url) {
@@ -197,9 +202,20 @@ class Hosted {
   }
 
   upload(id, message) {
-    const taken = this.inner.upload(id, message);
+    let taken;
+    try {
+      taken = this.inner.upload(id, message);
+    } catch ({ message: error }) {
+      this.inner.endUpload(id, error);
+      taken = false;
+    }
     if (taken === false) this.#tell(Told.Unwanted, id);
     else this.#hasRoom(taken);
+  }
+
+  /** Every command before this one was taken. */
+  taken(question) {
+    this.#reply(question, Promise.resolve());
   }
 
   refresh(question) {
