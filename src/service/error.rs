@@ -23,6 +23,8 @@ pub enum Operation {
     GenerateToken,
     /// Giving a connection new credentials before its present ones end.
     RefreshAuthentication,
+    /// Asking for the claims of a connection.
+    ReadClaims,
     /// Sending a message to clients.
     Send,
     /// Adding a connection or a user to a group, or removing it.
@@ -50,7 +52,7 @@ impl Operation {
     pub fn roles(self) -> [&'static str; 2] {
         match self {
             Self::ExchangeAccessKey => ["SignalR App Server", "SignalR Service Owner"],
-            Self::CheckExistence | Self::ListConnections | Self::CheckHealth => {
+            Self::CheckExistence | Self::ListConnections | Self::CheckHealth | Self::ReadClaims => {
                 ["SignalR REST API Reader", "SignalR REST API Owner"]
             }
             _ => ["SignalR REST API Owner", "SignalR Service Owner"],
@@ -80,6 +82,7 @@ impl fmt::Display for Operation {
             Self::ExchangeAccessKey => "exchanging the Entra token for an access key",
             Self::GenerateToken => "making a client token",
             Self::RefreshAuthentication => "refreshing the authentication of a connection",
+            Self::ReadClaims => "asking for the claims of a connection",
             Self::Send => "sending a message",
             Self::ManageGroup => "changing a group",
             Self::CloseConnections => "closing connections",
