@@ -308,6 +308,21 @@ impl ServiceError {
         }
     }
 
+    /// Without the service's words, if they quote a secret of the request. A text so short that it is a part of any
+    /// sentence is not a secret.
+    pub(in crate::service) fn without(mut self, secret: &str) -> Self {
+        if let Self::Unauthorized(refusal)
+        | Self::Forbidden(refusal)
+        | Self::NotFound(refusal)
+        | Self::BadRequest(refusal)
+        | Self::Throttled(refusal)
+        | Self::Failed(refusal) = &mut self
+        {
+            refusal.message.take_if(|message| secret.len() >= 8 && message.contains(secret));
+        }
+        self
+    }
+
     /// Whether the same call may succeed later with nothing changed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

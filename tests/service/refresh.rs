@@ -393,6 +393,25 @@ async fn a_rule_of_the_applications_decides_about_a_change() {
     }
 }
 
+/// Who has a connection token can refresh the connection.
+#[tokio::test]
+async fn errors_do_not_show_the_connection_token() {
+    for status in [400, 401, 403, 404, 409, 429] {
+        let fake = Fake::start(move |_: &Seen| {
+            reply(status, json!({ "message": "no connection secret-token-1" })).with("retry-after", "3600")
+        })
+        .await;
+        let hub = key_hub(&fake);
+        for error in [
+            hub.refresh_authentication("secret-token-1", alice()).await.unwrap_err(),
+            hub.connection_claims("secret-token-1").await.unwrap_err(),
+        ] {
+            let text = format!("{error} {error:?}");
+            assert!(!text.contains("secret-token-1") && error.refusal().is_some(), "{text}");
+        }
+    }
+}
+
 /// It asks and changes nothing, so that it is asked again where a change would not be made again.
 #[tokio::test]
 async fn a_question_for_claims_is_asked_again() {

@@ -167,7 +167,7 @@ impl HubClient {
         let Chosen { online, offline, .. } = self.0.endpoints.choose(&*self.0.router, &Scope::Hub).await;
         let (mut absent, mut refused) = (None, None);
         for shared in online {
-            match ask(shared).await {
+            match ask(shared).await.map_err(|error| error.without(connection_token)) {
                 Err(error @ ServiceError::NotFound(_)) => absent = absent.or(Some(error)),
                 // The connection may be at another endpoint nevertheless.
                 Err(error) if error.is_of_endpoint() => refused = refused.or(Some(error)),
