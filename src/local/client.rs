@@ -24,6 +24,7 @@ use crate::{
         upstream,
     },
     server::{
+        claims::SharedClaims,
         endpoint::{self, Admission, Opening, Refusal as ServerRefusal},
         query::Query,
     },
@@ -46,6 +47,7 @@ pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
 struct Client {
     hub: String,
     claims: Map<String, Value>,
+    shared: Arc<SharedClaims>,
 }
 
 impl Client {
@@ -66,7 +68,12 @@ impl Client {
             return Err(Refusal::LongToken);
         }
         match service.keys.verify(token, unix_now(), |audience| is_client_audience(audience, &hub)) {
-            Ok(claims) => Ok(Self { hub, claims }),
+            Ok(claims) => {
+                // What is said of the token itself ends with it.
+                let mut kept = claims.clone();
+                kept.retain(|name, _| !matches!(name.as_str(), "aud" | "exp" | "iat" | "iss" | "nbf"));
+                Ok(Self { hub, shared: Arc::new(SharedClaims::new(kept)), claims })
+            }
             Err(error) => Err(Refusal::Token(format!(
                 "The client token was refused: {error}. The audience of this request is {}/client/?hub={hub}.",
                 service.origin
@@ -87,6 +94,7 @@ impl Client {
             handshake_timeout: self.handshake_timeout(),
             poll_interval: self.poll_interval(),
             expiry: self.expiry(),
+            claims: self.shared.clone(),
         }
     }
 
@@ -156,7 +164,7 @@ async fn open(
         upgrade,
     };
     let opened = endpoint::open(opening, |negotiation| {
-        let told = upstream::Client::new(negotiation.clone(), &client.claims, raw_query.as_deref());
+        let told = upstream::Client::new(negotiation.clone(), client.shared.clone(), raw_query.as_deref());
         Serverless::new(service.clone(), told)
     });
     Ok(opened.await?)
@@ -247,7 +255,7 @@ mod tests {
 
     fn client(claims: Value) -> Client {
         let claims = claims.as_object().cloned().unwrap_or_default();
-        Client { hub: "chat".into(), claims }
+        Client { hub: "chat".into(), claims, shared: Arc::default() }
     }
 
     #[test]

@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 use crate::{
     core::negotiate::{TransferFormat, Transport as Kind, Transports},
     server::{
+        claims::SharedClaims,
         exchange::{self, Exchange, Polled},
         negotiated::{Lease, Negotiation, OpenError, Ways},
         query::Query,
@@ -53,6 +54,7 @@ pub(crate) struct Admission {
     pub(crate) poll_interval: Duration,
     /// When the connection ends with the client's authentication, in seconds since the Unix epoch, if it does.
     pub(crate) expiry: Option<u64>,
+    pub(crate) claims: Arc<SharedClaims>,
 }
 
 /// Why a client does not get in. Clients show the text, so it says what to do about it.
@@ -242,7 +244,7 @@ impl Entry<'_> {
     ) -> Result<Session<D>, Refusal> {
         let id = self.query.first("id").ok_or(Refusal::NoId)?;
         let Admission { hub, user, .. } = &self.client;
-        let ways = Ways { exchange, ..Ways::default() };
+        let ways = Ways { exchange, claims: self.client.claims.clone(), ..Ways::default() };
         let (negotiation, lease) =
             self.room.negotiated.open(id, hub, user.as_deref(), &ways, Instant::now())?;
         Ok(self.session(negotiation, Some(lease), &ways, dispatcher))

@@ -23,6 +23,8 @@ pub enum Operation {
     GenerateToken,
     /// Giving a connection new credentials before its present ones end.
     RefreshAuthentication,
+    /// Asking for the claims of a connection.
+    ReadClaims,
     /// Sending a message to clients.
     Send,
     /// Adding a connection or a user to a group, or removing it.
@@ -50,7 +52,7 @@ impl Operation {
     pub fn roles(self) -> [&'static str; 2] {
         match self {
             Self::ExchangeAccessKey => ["SignalR App Server", "SignalR Service Owner"],
-            Self::CheckExistence | Self::ListConnections | Self::CheckHealth => {
+            Self::CheckExistence | Self::ListConnections | Self::CheckHealth | Self::ReadClaims => {
                 ["SignalR REST API Reader", "SignalR REST API Owner"]
             }
             _ => ["SignalR REST API Owner", "SignalR Service Owner"],
@@ -80,6 +82,7 @@ impl fmt::Display for Operation {
             Self::ExchangeAccessKey => "exchanging the Entra token for an access key",
             Self::GenerateToken => "making a client token",
             Self::RefreshAuthentication => "refreshing the authentication of a connection",
+            Self::ReadClaims => "asking for the claims of a connection",
             Self::Send => "sending a message",
             Self::ManageGroup => "changing a group",
             Self::CloseConnections => "closing connections",
@@ -303,6 +306,21 @@ impl ServiceError {
             | Self::Failed(refusal) => Some(refusal),
             _ => None,
         }
+    }
+
+    /// Without the service's words, if they quote a secret of the request. A text so short that it is a part of any
+    /// sentence is not a secret.
+    pub(in crate::service) fn without(mut self, secret: &str) -> Self {
+        if let Self::Unauthorized(refusal)
+        | Self::Forbidden(refusal)
+        | Self::NotFound(refusal)
+        | Self::BadRequest(refusal)
+        | Self::Throttled(refusal)
+        | Self::Failed(refusal) = &mut self
+        {
+            refusal.message.take_if(|message| secret.len() >= 8 && message.contains(secret));
+        }
+        self
     }
 
     /// Whether the same call may succeed later with nothing changed.

@@ -8,10 +8,7 @@ use crate::certificate::{PASSWORD, file, path};
 use crate::fakes::{
     ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, entra_error, exchanged, key, nobody, reply, token,
 };
-use axum::{
-    body::Body,
-    http::{Request, request::Parts},
-};
+use axum::{body::Body, http::Request};
 use hubwire::service::{
     NegotiateOptions, NegotiateService, ServiceClient, ServiceEndpoint, ServiceError,
     configuration::Configuration,
@@ -104,7 +101,7 @@ async fn everything(client: &ServiceClient, out: &mut Capture, tokens: &mut Vec<
     ] {
         note(result.map_or_else(|error| texts(&error), |()| String::new()));
     }
-    let mut endpoint = NegotiateService::new(hub, |_: &Parts| options());
+    let mut endpoint = NegotiateService::new(hub, |_| options());
     let request = Request::post(format!("/chat/negotiate?room={QUERY_SECRET}")).body(Body::empty());
     let answer = endpoint.call(request.unwrap()).await.unwrap();
     note(format!("{endpoint:?}"));

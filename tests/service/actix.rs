@@ -21,7 +21,8 @@ fn hub() -> HubClient {
     ServiceClient::builder().endpoint(endpoint).build().unwrap().hub("chat").unwrap()
 }
 
-fn options(parts: &http::request::Parts) -> Result<NegotiateOptions, NegotiateRejection> {
+async fn options(parts: http::request::Parts) -> Result<NegotiateOptions, NegotiateRejection> {
+    tokio::task::yield_now().await;
     let user = parts.headers.get("x-user").and_then(|value| value.to_str().ok());
     user.map(NegotiateOptions::for_user).ok_or_else(NegotiateRejection::unauthorized)
 }
@@ -51,10 +52,12 @@ fn a_negotiate_endpoint() {
     System::new().block_on(async {
         let origin = "https://app.example.com";
         let service = NegotiateService::new(hub(), options).allow_origin(origin);
+        let refreshing = NegotiateService::new(hub(), options).authentication_refresh();
         let app = test::init_service(
             App::new()
                 .configure(hubwire::actix_routes::negotiate("/plain/", hub(), options))
-                .configure(hubwire::actix_routes::negotiate_service("/chat", service)),
+                .configure(hubwire::actix_routes::negotiate_service("/chat", service))
+                .configure(hubwire::actix_routes::negotiate_service("/refreshing", refreshing)),
         )
         .await;
         let call = async |method, target: &str, headers: &[(&str, &str)]| {
@@ -73,7 +76,13 @@ fn a_negotiate_endpoint() {
         let answer = post("/plain/negotiate", &[]).await;
         assert_eq!((answer.status.as_u16(), answer.body), (401, json!({ "error": "Sign in first." })));
         let answer = post("/chat/refresh", &[("x-user", "alice")]).await;
-        assert_eq!((answer.status.as_u16(), answer.body), (404, json!({ "error": "refresh_disabled" })));
+        assert_eq!((answer.status.as_u16(), answer.body), (404, Value::Null));
+        let answer = post("/refreshing/refresh?id=c", &[("x-user", "alice")]).await;
+        let missing = json!({ "error": "missing_connection_token" });
+        assert_eq!((answer.status.as_u16(), answer.body), (400, missing));
+        let named = ("x-signalr-connection-token", "c");
+        let answer = post("/refreshing/refresh", &[named]).await;
+        assert_eq!((answer.status.as_u16(), answer.body), (401, json!({ "error": "Sign in first." })));
         let answer = call(Method::GET, "/plain/negotiate", &[]).await;
         assert_eq!((answer.status.as_u16(), answer.body["error"].is_string()), (405, true));
         assert_eq!(post("/other", &[]).await.status.as_u16(), 404);

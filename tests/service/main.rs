@@ -26,6 +26,7 @@ mod plain_http;
 mod proxies;
 mod recorded;
 mod recordings;
+mod refresh;
 mod rest;
 mod settings;
 mod strategies;

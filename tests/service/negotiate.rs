@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::fakes::{ACCESS_KEY, EXCHANGE, Fake, Seen, all_well, entra_error, nobody, reply, verified};
 use axum::{
     Router,
-    http::{HeaderMap, StatusCode, request::Parts},
+    http::{HeaderMap, StatusCode},
 };
 use hubwire::service::{
     HubClient, NegotiateOptions, NegotiateRejection, NegotiateService, ServiceClient, ServiceEndpoint,
@@ -24,7 +24,9 @@ fn hub() -> HubClient {
 async fn claims(options: NegotiateOptions) -> Value {
     let access = hub().negotiate(options).await.unwrap();
     let (_, mut claims) = verified(&access.access_token, ACCESS_KEY);
-    for name in ["aud", "exp", "iat", "nbf"] {
+    // As every token of the official SDK has it since version 1.34.
+    assert_eq!(claims["iss"], "azure-signalr");
+    for name in ["aud", "exp", "iat", "iss", "nbf"] {
         claims.as_object_mut().unwrap().remove(name).unwrap();
     }
     claims
@@ -263,6 +265,49 @@ async fn a_handler_may_reject_with_any_status() {
     assert!(answer.body["error"].is_string() && !answer.body.to_string().contains("asrs"));
 }
 
+/// Somewhere else than here, and later.
+async fn looked_up(name: &str) -> Result<Option<String>, StatusCode> {
+    tokio::task::yield_now().await;
+    match name {
+        "" => Ok(None),
+        "down" => Err(StatusCode::SERVICE_UNAVAILABLE),
+        name => Ok(Some(format!("user {name}"))),
+    }
+}
+
+#[tokio::test]
+async fn a_handler_may_wait_for_somebody_else() {
+    async fn by_name(parts: http::request::Parts) -> NegotiateOptions {
+        let user = looked_up(parts.uri.query().unwrap_or_default()).await;
+        NegotiateOptions::for_user(user.ok().flatten().unwrap_or_default())
+    }
+    let names = std::sync::Arc::new("names that the handler keeps".to_owned());
+    let router = Router::new()
+        .merge(hubwire::axum_routes::negotiate("/chat", hub(), move |parts| {
+            let names = std::sync::Arc::clone(&names);
+            async move {
+                assert!(!names.is_empty());
+                let user = looked_up(parts.uri.query().unwrap_or_default()).await?;
+                Ok(NegotiateOptions::for_user(user.ok_or_else(NegotiateRejection::unauthorized)?))
+            }
+        }))
+        .merge(hubwire::axum_routes::negotiate("/plain", hub(), by_name));
+    let app = App::start(router).await;
+    for (target, user) in [("/chat/negotiate?ann", "user ann"), ("/plain/negotiate?bo", "user bo")] {
+        let answer = app.call("POST", target, &[]).await;
+        let (_, claims) = verified(answer.body["accessToken"].as_str().unwrap(), ACCESS_KEY);
+        assert_eq!((answer.status, &claims["asrs.s.uid"]), (200, &json!(user)));
+        let query = target.split('?').nth(1).unwrap();
+        assert!(answer.body["url"].as_str().unwrap().contains(&format!("&{query}&asrs_request_id=")));
+    }
+    for (target, status, error) in
+        [("/chat/negotiate", 401, "Sign in first."), ("/chat/negotiate?down", 503, "Service Unavailable")]
+    {
+        let answer = app.call("POST", target, &[]).await;
+        assert_eq!((answer.status, answer.body), (status, json!({ "error": error })));
+    }
+}
+
 #[tokio::test]
 async fn trouble_behind_the_endpoint_is_told_without_details() {
     let forbidden = Fake::start(|seen: &Seen| match seen.path() {
@@ -297,7 +342,7 @@ async fn trouble_behind_the_endpoint_is_told_without_details() {
 
 #[tokio::test]
 async fn other_origins_are_let_in_one_by_one() {
-    let service = NegotiateService::new(hub(), |_: &Parts| NegotiateOptions::anonymous())
+    let service = NegotiateService::new(hub(), |_| NegotiateOptions::anonymous())
         .allow_origin("https://App.Example.com:443/")
         .allow_origin("tauri://localhost")
         .allow_origin("http://localhost:3000");

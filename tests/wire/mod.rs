@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 #[path = "../support/http.rs"]
-mod plain_http;
+pub(crate) mod plain_http;
 
 use std::{
     collections::VecDeque,

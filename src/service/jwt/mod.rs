@@ -30,6 +30,9 @@ impl std::fmt::Debug for Key {
     }
 }
 
+/// Who makes a token, as the official SDK says it since version 1.34: for clients, for its own connections, for the REST API.
+const ISSUER: &str = "azure-signalr";
+
 /// When a token is issued and when it ends, in seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Validity {
@@ -52,10 +55,25 @@ impl Key {
         Self { mac, header }
     }
 
-    /// Signs a token: the given claims in their order, then `nbf`, `exp`, `iat` and `aud`, as the official SDK
+    /// Signs a token: the given claims in their order, then `nbf`, `exp`, `iat`, `iss` and `aud`, as the official SDK
     /// orders them. The caller keeps names from occurring twice.
     pub(crate) fn sign<K, V>(
         &self,
+        claims: impl IntoIterator<Item = (K, V)>,
+        validity: Validity,
+        audience: &str,
+    ) -> String
+    where
+        K: AsRef<str>,
+        V: Serialize,
+    {
+        self.sign_as(ISSUER, claims, validity, audience)
+    }
+
+    /// The same as another issuer.
+    pub(crate) fn sign_as<K, V>(
+        &self,
+        issuer: &str,
         claims: impl IntoIterator<Item = (K, V)>,
         validity: Validity,
         audience: &str,
@@ -73,8 +91,10 @@ impl Key {
             payload.push(b',');
         }
         let Validity { issued_at, expires_at } = validity;
-        let times = format!(r#""nbf":{issued_at},"exp":{expires_at},"iat":{issued_at},"aud":"#);
+        let times = format!(r#""nbf":{issued_at},"exp":{expires_at},"iat":{issued_at},"iss":"#);
         payload.extend_from_slice(times.as_bytes());
+        write_json(&mut payload, issuer);
+        payload.extend_from_slice(br#","aud":"#);
         write_json(&mut payload, audience);
         payload.push(b'}');
 
@@ -157,7 +177,7 @@ mod tests {
         assert_eq!(header, r#"{"alg":"HS256","typ":"JWT","kid":"id\"1"}"#);
         let expected = concat!(
             r#"{"asrs.s.uid":"a\"b\\ü\u0001","role":["a","b"],"nbf":1700000000,"exp":1700003600,"#,
-            r#""iat":1700000000,"aud":"https://h/client/?hub=chat"}"#
+            r#""iat":1700000000,"iss":"azure-signalr","aud":"https://h/client/?hub=chat"}"#
         );
         assert_eq!(payload, expected);
         assert_eq!(parts(&Key::new("k", None).sign(NONE, HOUR, "x")).0, r#"{"alg":"HS256","typ":"JWT"}"#);

@@ -135,14 +135,15 @@ impl NegotiateOptions {
     }
 
     /// When what the client has signed in with ends, such as its session or the token that it came with: the client
-    /// token ends then too, if not before.
+    /// token ends then too, if not before. At a [refresh](crate::service::HubClient::refresh_authentication) it is the
+    /// connection's new end. A time that has passed is [refused](crate::service::ServiceError::AuthenticationExpired).
     #[must_use]
     pub fn authentication_expiry(self, at: SystemTime) -> Self {
         Self { authentication_expiry: Some(at), ..self }
     }
 
-    /// Has the service close the connection when the token ends. By default a WebSocket outlives its token. The
-    /// client may reconnect, with a new token.
+    /// Has the service close the connection when [the authentication ends](Self::authentication_expiry), or with the token
+    /// where that is not said. By default a WebSocket outlives both. The client may reconnect, with a new token.
     ///
     /// Source: [CloseOnAuthenticationExpire](https://github.com/Azure/azure-signalr/blob/dev/specs/CloseOnAuthenticationExpire.md).
     #[must_use]

@@ -47,14 +47,24 @@ pub(in crate::service) fn validity(options: &NegotiateOptions, now: u64) -> Resu
     let expires_at =
         lifetime.filter(|&s| s > 0).and_then(|s| now.checked_add(s)).filter(|&at| at <= LAST_SECOND);
     let mut expires_at = expires_at.ok_or(ServiceError::InvalidLifetime)?;
-    if let Some(end) = options.authentication_expiry {
-        let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    if let Some(end) = authentication_expiry(options) {
         if end <= now {
             return Err(ServiceError::AuthenticationExpired);
         }
         expires_at = expires_at.min(end);
     }
     Ok(Validity { issued_at: now, expires_at })
+}
+
+fn authentication_expiry(options: &NegotiateOptions) -> Option<u64> {
+    let end = options.authentication_expiry?.duration_since(SystemTime::UNIX_EPOCH);
+    Some(end.unwrap_or_default().as_secs().min(LAST_SECOND))
+}
+
+/// When the connection is no longer authenticated, as far as the options say it: where it closes then, and nothing else
+/// is said, with its token.
+pub(in crate::service) fn deadline(options: &NegotiateOptions, expires_at: u64) -> Option<u64> {
+    authentication_expiry(options).or(options.close_on_expiry.then_some(expires_at))
 }
 
 /// The claims in their order, each name once.
@@ -96,7 +106,7 @@ pub(in crate::service) fn claims(
     }
     if options.close_on_expiry {
         own("coae", "true".to_owned());
-        own("aeo", expires_at.to_string());
+        own("aeo", deadline(options, expires_at).unwrap_or(expires_at).to_string());
     }
     for (name, value) in &options.claims {
         if name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("asrs.s.")) {
@@ -106,14 +116,19 @@ pub(in crate::service) fn claims(
         let taken = name == "sub" && claims.iter().any(|(known, _)| known == "sub");
         let renamed = taken || TOKEN_CLAIMS.contains(&name.as_str());
         let name = if renamed { format!("asrs.u.{name}") } else { name.clone() };
-        let value = Value::from(value.as_str());
-        match claims.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, Value::Array(values))) => values.push(value),
-            Some((_, first)) => *first = Value::Array(vec![first.take(), value]),
-            None => claims.push((name, value)),
-        }
+        add(&mut claims, name, value);
     }
     Ok(claims)
+}
+
+/// Adds a claim. A name that occurs several times becomes a list.
+pub(in crate::service) fn add(claims: &mut Claims, name: String, value: &str) {
+    let value = Value::from(value);
+    match claims.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, Value::Array(values))) => values.push(value),
+        Some((_, first)) => *first = Value::Array(vec![first.take(), value]),
+        None => claims.push((name, value)),
+    }
 }
 
 fn whole_seconds(

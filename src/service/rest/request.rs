@@ -179,7 +179,9 @@ impl RestClient {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let pause = self.retry.pause(attempt, &error, request.method.is_idempotent());
+            // QUERY asks and changes nothing (RFC 10008); the `http` crate does not know it.
+            let repeatable = request.method.is_idempotent() || request.method.as_str() == "QUERY";
+            let pause = self.retry.pause(attempt, &error, repeatable);
             let Some(pause) = pause else { return Err(error) };
             tracing::debug!(%operation, error = %ErrorChain::new(&error), ?pause, "the request is made again");
             tokio::time::sleep(pause).await;

@@ -12,9 +12,8 @@ use tower_service::Service;
 use crate::service::{
     http::body::within,
     hub::hub_client::HubClient,
-    negotiate::options::NegotiateOptions,
     upstream::router::{MAX_BODY, READ_TIMEOUT, UpstreamRouter},
-    web::{endpoint::NegotiateRejection, tower::NegotiateService},
+    web::{handler::NegotiateAnswer, tower::NegotiateService},
 };
 
 /// `POST {path}/negotiate` for a hub at `path`, and `POST {path}/refresh` for services
@@ -32,28 +31,24 @@ use crate::service::{
 ///     }));
 /// }
 /// ```
-pub fn negotiate<F, R>(
+pub fn negotiate<R, M, F>(
     path: &str,
     hub: HubClient,
     handler: F,
-) -> impl FnOnce(&mut ServiceConfig) + Clone + use<F, R>
+) -> impl FnOnce(&mut ServiceConfig) + Clone + use<R, M, F>
 where
-    F: Fn(&Parts) -> R + Send + Sync + 'static,
-    R: Into<Result<NegotiateOptions, NegotiateRejection>> + 'static,
+    F: Fn(Parts) -> R + Send + Sync + 'static,
+    R: NegotiateAnswer<M>,
 {
     negotiate_service(path, NegotiateService::new(hub, handler))
 }
 
 /// The same with a [`NegotiateService`] that has been set up, for instance with
 /// [`allow_origin`](NegotiateService::allow_origin).
-pub fn negotiate_service<F, R>(
+pub fn negotiate_service(
     path: &str,
-    service: NegotiateService<F>,
-) -> impl FnOnce(&mut ServiceConfig) + Clone + use<F, R>
-where
-    F: Fn(&Parts) -> R + Send + Sync + 'static,
-    R: Into<Result<NegotiateOptions, NegotiateRejection>> + 'static,
-{
+    service: NegotiateService,
+) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {
     let path = path.trim_end_matches('/').to_owned();
     move |config| {
         for end in ["negotiate", "refresh"] {

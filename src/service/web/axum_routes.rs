@@ -4,8 +4,7 @@ use axum::{Router, http::request::Parts};
 
 use crate::service::{
     hub::hub_client::HubClient,
-    negotiate::options::NegotiateOptions,
-    web::{endpoint::NegotiateRejection, tower::NegotiateService},
+    web::{handler::NegotiateAnswer, tower::NegotiateService},
 };
 
 /// A router for a hub at `path`: `POST {path}/negotiate`, and `POST {path}/refresh` for services
@@ -25,11 +24,14 @@ use crate::service::{
 ///
 /// # Panics
 /// As [`Router::route`] does, when `path` does not start with a slash.
-pub fn negotiate<S, F, R>(path: &str, hub: HubClient, handler: F) -> Router<S>
+pub fn negotiate<S, R, M>(
+    path: &str,
+    hub: HubClient,
+    handler: impl Fn(Parts) -> R + Send + Sync + 'static,
+) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
-    F: Fn(&Parts) -> R + Send + Sync + 'static,
-    R: Into<Result<NegotiateOptions, NegotiateRejection>> + 'static,
+    R: NegotiateAnswer<M>,
 {
     negotiate_service(path, NegotiateService::new(hub, handler))
 }
@@ -39,11 +41,9 @@ where
 ///
 /// # Panics
 /// As [`Router::route`] does, when `path` does not start with a slash.
-pub fn negotiate_service<S, F, R>(path: &str, service: NegotiateService<F>) -> Router<S>
+pub fn negotiate_service<S>(path: &str, service: NegotiateService) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
-    F: Fn(&Parts) -> R + Send + Sync + 'static,
-    R: Into<Result<NegotiateOptions, NegotiateRejection>> + 'static,
 {
     let path = path.trim_end_matches('/');
     Router::new()

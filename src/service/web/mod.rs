@@ -11,4 +11,8 @@ pub mod actix_routes;
 pub mod axum_routes;
 mod cors;
 pub(super) mod endpoint;
+mod handler;
 pub(super) mod tower;
+
+pub use endpoint::AuthenticationChange;
+pub use handler::NegotiateAnswer;

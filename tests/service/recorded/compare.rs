@@ -155,6 +155,10 @@ pub(crate) fn compare_access(
     let theirs = recorded["access_token"]["claims"].as_array().into_iter().flatten();
     let known: Vec<&str> = theirs.filter_map(|claim| claim[0].as_str()).collect();
     for name in ours.as_object().into_iter().flat_map(|claims| claims.keys()) {
+        // Newer versions of the SDK than the recorded one say who has made a token.
+        if name == "iss" && ours[name] == "azure-signalr" {
+            continue;
+        }
         if !known.contains(&name.as_str()) {
             differences.push(format!("claim {name} is not in theirs"));
         }
