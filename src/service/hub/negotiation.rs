@@ -38,7 +38,7 @@ pub(in crate::service) async fn negotiate(
     // What is wrong with the options is said before anything is asked of the service.
     let validity = token::validity(options, unix_now())?;
     let claims = token::claims(options, validity.expires_at)?;
-    let request = Request { shared, hub: shared.prefixed(hub), options, claims, validity };
+    let request = Request { shared, name: hub, hub: shared.prefixed(hub), options, claims, validity };
     match &shared.keys {
         SigningKeys::Fixed(key) => request.signed(key),
         SigningKeys::Exchanged(keys) => match options.strategy() {
@@ -74,11 +74,10 @@ pub(in crate::service) async fn refresh(
         "expireTime": rfc3339(expires_at),
         "claims": claims,
     });
-    let hub = shared.prefixed(hub);
     let operation = Operation::RefreshAuthentication;
     let request =
-        request::Request::to_prefixed_hub(operation, Method::POST, &hub, "connections/:refreshAuth")?;
-    shared.rest.call(&request.version(REFRESH_VERSION).payload(Payload::json(&body)?)).await?;
+        request::Request::to_prefixed_hub(operation, Method::POST, hub, "connections/:refreshAuth")?;
+    shared.rest.call(&request.version(REFRESH_VERSION).payload(Payload::json(&body)?)?).await?;
     Ok(access)
 }
 
@@ -90,6 +89,7 @@ fn rfc3339(seconds: u64) -> String {
 
 struct Request<'a> {
     shared: &'a ConnectedEndpoint,
+    name: &'a str,
     /// With the application's prefix.
     hub: String,
     options: &'a NegotiateOptions,
@@ -134,7 +134,7 @@ impl Request<'_> {
         let operation = Operation::GenerateToken;
         let minutes = (self.validity.expires_at - self.validity.issued_at).div_ceil(60);
         let mut request =
-            request::Request::to_prefixed_hub(operation, Method::POST, &self.hub, ":generateToken")?
+            request::Request::to_prefixed_hub(operation, Method::POST, self.name, ":generateToken")?
                 .query("minutesToExpire", &minutes.to_string());
         if let Some(user) = self.options.user_id() {
             request = request.query("userId", user);

@@ -9,4 +9,4 @@ pub(super) mod options;
 pub(super) mod token;
 
 pub use crate::core::negotiate::{Transport, Transports};
-pub use options::EntraStrategy;
+pub use options::{EntraStrategy, TokenAlgorithm};
