@@ -89,7 +89,12 @@ async fn goes_to(hub: &HubClient, switch: &Switch) -> bool {
 }
 
 async fn until_goes_to(hub: &HubClient, switch: &Switch) {
-    let goes = async { while !goes_to(hub, switch).await {} };
+    let goes = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        while !goes_to(hub, switch).await {
+            tick.tick().await;
+        }
+    };
     tokio::time::timeout(Duration::from_secs(20), goes).await.expect("clients are sent there");
 }
 
