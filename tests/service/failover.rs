@@ -144,7 +144,8 @@ async fn lose(how: State, publish: bool) -> Duration {
 
 #[tokio::test]
 async fn within_a_second_no_client_is_sent_to_an_endpoint_that_is_lost() {
-    let ways = [(State::Refusing, true), (State::Hanging, true), (State::Refusing, false), (State::Hanging, false)];
+    let ways =
+        [(State::Refusing, true), (State::Hanging, true), (State::Refusing, false), (State::Hanging, false)];
     let lost = ways.map(|(how, publish)| async move { (how, publish, lose(how, publish).await) });
     for (how, publish, last) in futures_util::future::join_all(lost).await {
         println!("{how:?}, with messages: {publish}: the last client was sent there after {last:?}");

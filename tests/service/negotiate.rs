@@ -93,7 +93,9 @@ async fn claims_that_an_upstream_would_read_as_others_are_refused() {
     }
     let error = hub().negotiate(NegotiateOptions::for_user("Bob, role: admin")).await.expect_err("refused");
     assert!(matches!(error, ServiceError::AmbiguousClaim { .. }), "{error:?}");
-    for (name, value) in [("name", "Doe, Jane"), ("url", "http://x/:y?z=a"), ("http://a/b", "c: d"), ("a:b", "")] {
+    for (name, value) in
+        [("name", "Doe, Jane"), ("url", "http://x/:y?z=a"), ("http://a/b", "c: d"), ("a:b", "")]
+    {
         assert_eq!(claims(any().claim(name, value)).await[name], value);
     }
 }

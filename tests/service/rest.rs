@@ -6,8 +6,7 @@ use std::{sync::Arc, time::Duration};
 use crate::fakes::{ACCESS_KEY, Fake, Seen, TOKEN, all_well, nobody, reply, verified};
 use hubwire::service::{
     HubClient, RetryOptions, ServiceClient, ServiceEndpoint, ServiceError, credentials::AccessKey,
-    error::Operation,
-    hub::Commands,
+    error::Operation, hub::Commands,
 };
 use serde_json::json;
 use tokio::sync::Notify;
@@ -72,8 +71,7 @@ async fn a_key_signs_every_request_for_its_url() {
     let (header, claims) = verified(seen.bearer(), ACCESS_KEY);
     assert_eq!((&header["alg"], &header["typ"]), (&json!("HS256"), &json!("JWT")));
     assert_eq!(
-        claims["aud"],
-        "https://a.example.com/api/hubs/chat/groups/a%20b/:send",
+        claims["aud"], "https://a.example.com/api/hubs/chat/groups/a%20b/:send",
         "from the endpoint, without the port and the query"
     );
     assert_eq!(claims["exp"].as_u64(), claims["iat"].as_u64().map(|iat| iat + 3600));
@@ -132,7 +130,10 @@ async fn a_message_that_is_too_large_is_not_sent() {
         hub.execute("true", Commands::new().send("m", (&large,))).await.expect_err("too large"),
         hub.connection("c").stream("1").send(&format!("{large}{fits}")).await.expect_err("too large"),
     ] {
-        assert!(matches!(error, ServiceError::MessageTooLarge { length } if length > 1024 * 1024), "{error:?}");
+        assert!(
+            matches!(error, ServiceError::MessageTooLarge { length } if length > 1024 * 1024),
+            "{error:?}"
+        );
         assert!(error.to_string().contains("takes 1 MB"), "{error}");
     }
     assert_eq!(fake.all().len(), 1);

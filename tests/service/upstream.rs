@@ -206,7 +206,9 @@ async fn access_keys_are_replaced_while_the_router_serves() {
 async fn nothing_of_a_body_is_read_before_the_head_is_accepted() {
     let body = || {
         let read = futures_util::stream::poll_fn(|_| panic!("the body was read"));
-        http_body_util::StreamBody::new(read.map(|()| Ok::<_, std::io::Error>(http_body::Frame::data(&b""[..]))))
+        http_body_util::StreamBody::new(
+            read.map(|()| Ok::<_, std::io::Error>(http_body::Frame::data(&b""[..]))),
+        )
     };
     for (event, signature, status) in [("Add", "sha256=00", 401), ("Other", SIGNATURE, 404)] {
         let request = Request::post("/upstream")

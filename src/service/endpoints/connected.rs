@@ -8,7 +8,10 @@ use crate::{
     platform::Network,
     service::{
         credentials::{credential::Kind, token_cache::token_cache},
-        endpoints::{endpoint::ServiceEndpoint, health::{Health, Probe}},
+        endpoints::{
+            endpoint::ServiceEndpoint,
+            health::{Health, Probe},
+        },
         error::{BuildError, EndpointFailure, ServiceError},
         http::clients::HttpClients,
         jwt,

@@ -196,8 +196,7 @@ impl HubClient {
     /// # Errors
     /// See [`ServiceError`].
     pub async fn execute(&self, filter: &str, commands: Commands) -> Result<(), ServiceError> {
-        let request =
-            Request::to_prefixed_hub(Operation::Execute, Method::POST, self.name(), ":execute")?;
+        let request = Request::to_prefixed_hub(Operation::Execute, Method::POST, self.name(), ":execute")?;
         let request = request.query("filter", filter);
         self.0.done(request.payload(commands.into_payload()?)?).await
     }

@@ -87,7 +87,8 @@ pub(crate) fn compare_request(
                 (false, ours) => {
                     // The recorded SDK has the query in the audience; newer ones and the documentation do not. The
                     // local service takes both, as Azure's does.
-                    let theirs = if name == "aud" { theirs.split('?').next().unwrap_or_default() } else { theirs };
+                    let theirs =
+                        if name == "aud" { theirs.split('?').next().unwrap_or_default() } else { theirs };
                     compare(name, &unversioned(ours.as_str().unwrap_or_default()), &unversioned(theirs))
                 }
             }

@@ -17,7 +17,9 @@ pub(super) async fn check(case: &Case) -> Checked {
 fn read(text: &str) -> Option<Value> {
     if let Some((_, options)) = text.split_once(".NegotiateAsync(") {
         let user = match options.split_once("UserId = ") {
-            Some((_, value)) => serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok()?.into(),
+            Some((_, value)) => {
+                serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok()?.into()
+            }
             None if matches!(options.trim_end_matches(';'), ")" | "null)") => Value::Null,
             None => return None,
         };
