@@ -244,7 +244,32 @@ mod tests {
             assert_eq!(verify(&hs256(claims)), Err(error));
         }
         let claims = serde_json::json!({"exp": NOW + 9, "aud": AUDIENCE});
-        assert_eq!(verify(&sign(claims, jsonwebtoken::Algorithm::HS512)), Err(TokenError::Algorithm));
+        assert!(verify(&sign(claims.clone(), jsonwebtoken::Algorithm::HS512)).is_ok());
+        assert_eq!(verify(&sign(claims, jsonwebtoken::Algorithm::HS384)), Err(TokenError::Algorithm));
+    }
+
+    #[test]
+    fn jsonwebtoken_agrees_with_hs512() {
+        let key = Key::new("secret", Some("kid")).algorithm(TokenAlgorithm::Hs512);
+        let token = key.sign([("v", "x")], HOUR, AUDIENCE);
+        let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS512);
+        validation.set_audience(&[AUDIENCE]);
+        validation.validate_exp = false;
+        let secret = jsonwebtoken::DecodingKey::from_secret(b"secret");
+        let decoded = jsonwebtoken::decode::<Value>(&token, &secret, &validation).map(|d| d.header.kid);
+        assert_eq!(decoded.ok(), Some(Some("kid".to_owned())));
+    }
+
+    /// RFC 7515: who does not understand an extension that is named as critical has to refuse the token.
+    #[test]
+    fn tokens_with_critical_extensions_are_refused() {
+        let key = Key::new("secret", None);
+        let header = BASE64.encode(br#"{"alg":"HS256","crit":["b64"],"b64":true}"#);
+        let token = key.sign(NONE, HOUR, AUDIENCE);
+        let payload = token.split('.').nth(1).expect("three parts");
+        let mut token = format!("{header}.{payload}");
+        append_signature(&mut token, key.hs256.clone());
+        assert_eq!(key.verify(&token, NOW, |_| true), Err(TokenError::Malformed));
     }
 
     #[test]
