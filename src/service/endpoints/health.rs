@@ -11,7 +11,7 @@
 //! Source: [REST API reference](https://learn.microsoft.com/azure/azure-signalr/signalr-reference-data-plane-rest-api).
 
 use std::{
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -132,18 +132,17 @@ impl Health {
     /// work is given up when the endpoint turns out to be offline meanwhile: it would wait for its own, longer limit.
     pub(in crate::service) async fn watch<T>(
         self: &Arc<Self>,
-        work: impl Future<Output = Result<T, ServiceError>>,
+        mut work: Pin<&mut impl Future<Output = Result<T, ServiceError>>>,
     ) -> Watched<T> {
         if !self.watched.load(Relaxed) {
             return Watched::Done(work.await);
         }
         let since = Instant::now();
-        let mut work = pin!(work);
-        let result = match timeout(self.slow(), &mut work).await {
+        let result = match timeout(self.slow(), work.as_mut()).await {
             Ok(result) => result,
             Err(_) => tokio::select! {
                 biased;
-                result = &mut work => result,
+                result = work => result,
                 reason = self.lost_since(since) => return Watched::Lost(reason),
             },
         };

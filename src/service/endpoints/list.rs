@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    pin::pin,
     sync::{Arc, RwLock},
     time::Duration,
 };
@@ -89,7 +90,8 @@ impl Endpoints {
         // A router that insists on an endpoint that has failed must not keep this going.
         for _ in 0..all.len() {
             let Some(EndpointStatus(chosen)) = router.negotiate_endpoint(options, &left) else { break };
-            match chosen.health.watch(negotiate(Arc::clone(&chosen))).await {
+            let negotiation = pin!(negotiate(Arc::clone(&chosen)));
+            match chosen.health.watch(negotiation).await {
                 Watched::Done(Err(error)) | Watched::Lost(error) if several && error.is_of_endpoint() => {
                     tracing::warn!(endpoint = chosen.endpoint.label(), error = %ErrorChain::new(&error), "the endpoint gives no access");
                     left.retain(|e| !Arc::ptr_eq(&e.0, &chosen));

@@ -3,7 +3,7 @@
 //! Source: [REST API reference](https://learn.microsoft.com/azure/azure-signalr/signalr-reference-data-plane-rest-api)
 //! and the [definition](https://github.com/Azure/azure-signalr/tree/dev/docs/swagger) of version 2024-12-01.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use azure_core::time::{OffsetDateTime, parse_rfc7231};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
@@ -214,7 +214,7 @@ impl RestClient {
         loop {
             // An error would mean that the semaphore is closed, which never happens.
             let permit = self.permits.acquire().await.ok();
-            let answer = async {
+            let answer = pin!(async {
                 let response = self.attempt(request, tracing_id).await?;
                 let status = response.status();
                 let limit = if wanted { MAX_RESULT } else { MAX_ANSWER };
@@ -224,7 +224,7 @@ impl RestClient {
                     Err(_) if !wanted => Ok((status, Vec::new())),
                     Err(error) => Err(transport_error(operation, self.timeout, error)),
                 }
-            };
+            });
             let watched = self.health.watch(answer).await;
             drop(permit);
             let error = match watched {
