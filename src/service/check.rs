@@ -435,13 +435,9 @@ async fn send(
 ) -> Result<String, CheckProblem> {
     let group = Scope::group(&format!("check-{:016x}", random::number())).map_err(explain)?;
     let message = Payload::json_call("check", ()).map_err(explain)?;
-    let request = Request::to_hub(Operation::Send, Method::POST, HUB, group, ":send").map_err(explain)?;
-    shared
-        .rest
-        .call(&request.payload(message))
-        .await
-        .map(|_| "a message was accepted".to_owned())
-        .map_err(explain)
+    let request = Request::to_hub(Operation::Send, Method::POST, HUB, group, ":send");
+    let request = request.and_then(|request| request.payload(message)).map_err(explain)?;
+    shared.rest.call(&request).await.map(|_| "a message was accepted".to_owned()).map_err(explain)
 }
 
 /// Gets access as a negotiate endpoint does, and asks the service as a client does.

@@ -22,6 +22,7 @@ use crate::{
         },
         error::{BuildError, Operation, ServiceError},
         hub::hub_client::HubClient,
+        negotiate::options::TokenAlgorithm,
         rest::{
             request::{Request, RestClient},
             retry::RetryOptions,
@@ -77,6 +78,20 @@ impl ServiceClientBuilder {
         self.set_up(|setup| setup.max_concurrent_requests = max_concurrent_requests)
     }
 
+    /// What client tokens are signed with, HS256 by default. Tokens that the service makes itself
+    /// ([`EntraStrategy::GenerateToken`](crate::service::negotiate::EntraStrategy::GenerateToken)) are as it makes them.
+    pub fn token_algorithm(self, algorithm: TokenAlgorithm) -> Self {
+        self.set_up(|setup| setup.algorithm = algorithm)
+    }
+
+    /// Sends an id with each request about a hub, in the header `X-ASRS-Message-Tracing-Id`, by which the service's
+    /// messaging logs name the message; it is logged at the level debug. Off by default.
+    ///
+    /// Source: [Messaging logs](https://learn.microsoft.com/azure/azure-signalr/signalr-howto-diagnostic-logs).
+    pub fn message_tracing(self) -> Self {
+        self.set_up(|setup| setup.message_tracing = true)
+    }
+
     /// The proxy for all requests that use https, to the service and to the Entra authority. Requests for plain http (to
     /// this machine, and to the endpoint of a managed identity) never go through a proxy. Default:
     /// [`Proxy::from_environment`].
@@ -99,8 +114,8 @@ impl ServiceClientBuilder {
         Self { router: Arc::new(router), ..self }
     }
 
-    /// How often the health of several endpoints is checked, every two minutes by default, when they are used. An
-    /// endpoint that is offline is checked every second.
+    /// How often the health of several endpoints is checked while they are used: every 5 seconds by default. It is also
+    /// checked when a request fails or stays without an answer; an endpoint that is offline is checked every second.
     pub fn health_check_interval(self, interval: Duration) -> Self {
         Self { health_check_interval: interval, ..self }
     }
@@ -189,12 +204,14 @@ struct Service {
 /// - Messages, groups and everything else go to every endpoint that is online. `Ok` means that all of them have done
 ///   it; [`ServiceError::EndpointsFailed`] says which ones have not, [`ServiceError::NoEndpointAvailable`] that all
 ///   are offline, and why.
-/// - An endpoint is offline when it does not answer the question for its health, which is asked every two minutes and
-///   whenever a call fails. It is asked again every second that it is needed; so it may be skipped for a second
-///   after it is back, or as long as an answer takes. The first call waits for all answers, four seconds at most.
-///   Where clients only negotiate and nothing is published, a loss is found by that question alone: ask more often than
-///   clients try again ([`health_check_interval`](ServiceClientBuilder::health_check_interval); the default retries of
-///   a client end after 42 seconds).
+/// - An endpoint is offline when it does not answer the question for its health, which is asked every 5 seconds while
+///   endpoints are used, at the first failure of a request, and when one stays without an answer for a quarter of a second.
+///   While the answer is open, clients are sent to another endpoint if there is one; so none is sent to one that has
+///   stopped to answer requests for a second. What waits for an endpoint that turns out to be offline is given up.
+/// - An endpoint that is offline is asked again every second that it is needed; so it may be skipped for a second after it
+///   is back. The first call waits for all answers, four seconds at most.
+/// - Where clients only negotiate and nothing is published, the question for the health alone finds a loss: see
+///   [`health_check_interval`](ServiceClientBuilder::health_check_interval).
 /// - Endpoints come and go while the client runs ([`add_endpoint`](Self::add_endpoint),
 ///   [`remove_endpoint`](Self::remove_endpoint)), and an [`EndpointRouter`] of your own may choose among them.
 ///

@@ -18,6 +18,7 @@ use crate::{
         },
         endpoints::endpoint::EndpointError,
         error::{BuildError, EndpointFailure, Operation, Refusal, ServiceError},
+        functions::FunctionError,
         upstream::{UpstreamError, ValidatorError},
     },
 };
@@ -100,6 +101,8 @@ fn of_calls() -> All {
         NotFound(_) => ServiceError::from(refusal(404)),
         BadRequest(_) => ServiceError::from(refusal(400)),
         Throttled(_) => ServiceError::from(refusal(429)),
+        TooLarge(_) => ServiceError::from(refusal(413)),
+        MessageTooLarge{} => ServiceError::MessageTooLarge { length: 1_048_577 },
         Failed(_) => ServiceError::from(refusal(500)),
         Connection{} => unreachable(),
         Timeout{} => ServiceError::Timeout { operation: Operation::Send, after: Duration::from_secs(1) },
@@ -108,6 +111,7 @@ fn of_calls() -> All {
         Arguments(_) => ServiceError::Arguments(SerializeError::new("a key is not a text")),
         Result(_) => ServiceError::Result(Cause::new("a number was expected")),
         TokenTooLong{} => ServiceError::TokenTooLong { length: 5000, largest: vec![("groups".to_owned(), 4000)] },
+        AmbiguousClaim{} => ServiceError::AmbiguousClaim { name: "name".to_owned() },
         ReservedClaim{} => ServiceError::ReservedClaim { name: "asrs.s.uid".to_owned() },
         NoEndpointAvailable{} => ServiceError::NoEndpointAvailable { failures: vec![failure()] },
         EndpointsFailed{} => ServiceError::EndpointsFailed { succeeded: 1, failures: vec![failure()] },
@@ -189,6 +193,11 @@ fn of_setups() -> All {
         HttpClient(_) => ValidatorError::HttpClient(cause()),
     });
     all.push(Box::new(UpstreamError::new("not today")));
+    all.extend(variants! { FunctionError:
+        Request(_) => FunctionError::Request(cause()),
+        Missing{} => FunctionError::Missing { name: "invocation".to_owned() },
+        Type{} => FunctionError::Type { name: "count".to_owned(), wanted: "u8" },
+    });
     all
 }
 

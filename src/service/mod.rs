@@ -20,6 +20,7 @@
 //! | [`negotiate`] | who signs the tokens of clients, and with which transports they may connect |
 //! | [`hub`] | the receivers of a message: users, groups, connections; commands |
 //! | [`upstream`] | events of clients in serverless mode |
+//! | [`functions`], [`event_grid`] | what Azure Functions and Azure Event Grid send, as types |
 //! | [`web`] | the negotiate endpoint for tower, axum and actix-web |
 //! | [`check`] | what is wrong with a setup, and how to fix it |
 //! | [`error`](mod@error) | what a failed call says |
@@ -40,6 +41,8 @@ pub mod connection_string;
 pub mod credentials;
 pub mod endpoints;
 pub mod error;
+pub mod event_grid;
+pub mod functions;
 pub(crate) mod http;
 pub mod hub;
 pub(crate) mod jwt;

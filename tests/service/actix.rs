@@ -4,11 +4,12 @@
 use actix_web::{
     App,
     body::MessageBody,
-    dev::ServiceResponse,
+    dev::{Payload, ServiceResponse},
     http::{Method, StatusCode},
     rt::System,
     test,
 };
+use futures_util::StreamExt;
 use hubwire::service::{
     HubClient, NegotiateOptions, NegotiateRejection, NegotiateService, ServiceClient, ServiceEndpoint,
     credentials::AccessKey, upstream::UpstreamRouter,
@@ -124,5 +125,28 @@ fn an_upstream_endpoint() {
         assert_eq!((answer.status.as_u16(), answer.body["error"].is_string()), (413, true));
         let answer = post("/up/x", &headers[1..], String::new()).await;
         assert_eq!((answer.status.as_u16(), answer.body["error"].is_string()), (415, true));
+    });
+}
+
+#[test]
+fn nothing_of_an_upstream_body_is_read_before_the_signature_is_accepted() {
+    System::new().block_on(async {
+        let router = UpstreamRouter::new().access_key(&AccessKey::new("a key"));
+        let router = router.on_connected("chat", |_| async { Ok(()) });
+        let app =
+            test::init_service(App::new().configure(hubwire::actix_routes::upstream("/up", router))).await;
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-asrs-hub", "chat"),
+            ("x-asrs-category", "connections"),
+            ("x-asrs-event", "connected"),
+            ("x-asrs-connection-id", "c"),
+            ("x-asrs-signature", "sha256=00"),
+        ];
+        let request = request(Method::POST, "/up", &headers, String::new()).to_request();
+        let body = futures_util::stream::poll_fn(|_| panic!("the body was read"));
+        let (request, _) = request.replace_payload(Payload::Stream { payload: body.boxed_local() });
+        let answer = read(test::call_service(&app, request).await).await;
+        assert_eq!((answer.status.as_u16(), answer.body["error"].is_string()), (401, true));
     });
 }

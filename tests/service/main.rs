@@ -12,6 +12,7 @@ mod data_plane;
 mod endpoint;
 mod endpoints;
 mod entra;
+mod failover;
 mod fakes;
 mod faults;
 mod functions;

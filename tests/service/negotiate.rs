@@ -12,6 +12,7 @@ use hubwire::service::{
     HubClient, NegotiateOptions, NegotiateRejection, NegotiateService, ServiceClient, ServiceEndpoint,
     ServiceError,
     credentials::{AccessKey, ClientSecret},
+    negotiate::TokenAlgorithm,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -73,6 +74,51 @@ async fn reserved_claims_are_refused() {
             hub().negotiate(NegotiateOptions::anonymous().claim(name, "v")).await.expect_err("refused");
         assert!(matches!(&error, ServiceError::ReservedClaim { name: n } if n == name), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn claims_that_an_upstream_would_read_as_others_are_refused() {
+    let any = NegotiateOptions::anonymous;
+    for (name, value) in [
+        ("name", "Bob, role: admin"),
+        ("name", "Bob,role:admin"),
+        ("name", "Doe, Jane, role: admin"),
+        ("x,role", "admin"),
+        ("role: admin", ""),
+        (" role", "admin"),
+    ] {
+        let options = any().claim("dept", "1").claim(name, value);
+        let error = hub().negotiate(options.clone()).await.expect_err("refused");
+        assert!(matches!(&error, ServiceError::AmbiguousClaim { name: n } if n == name), "{error:?}");
+        assert!(error.to_string().contains("allow_ambiguous_claims") && !error.to_string().contains("Bob"));
+        assert_eq!(claims(options.allow_ambiguous_claims()).await[name], value);
+    }
+    let error = hub().negotiate(NegotiateOptions::for_user("Bob, role: admin")).await.expect_err("refused");
+    assert!(matches!(error, ServiceError::AmbiguousClaim { .. }), "{error:?}");
+    for (name, value) in
+        [("name", "Doe, Jane"), ("url", "http://x/:y?z=a"), ("http://a/b", "c: d"), ("a:b", "")]
+    {
+        assert_eq!(claims(any().claim(name, value)).await[name], value);
+    }
+}
+
+#[tokio::test]
+async fn tokens_with_another_algorithm_and_of_an_app_server_with_several_endpoints() {
+    let endpoint = ServiceEndpoint::new("http://127.0.0.1:8888", AccessKey::new(ACCESS_KEY)).unwrap();
+    let builder = ServiceClient::builder().endpoint(endpoint).token_algorithm(TokenAlgorithm::Hs512);
+    let hub = builder.build().unwrap().hub("chat").unwrap();
+    let access = hub.negotiate(NegotiateOptions::anonymous().endpoint_count(2)).await.unwrap();
+    let (header, claims) = verified(&access.access_token, ACCESS_KEY);
+    assert_eq!((&header["alg"], &claims["asrs.s.secn"]), (&json!("HS512"), &json!("2")));
+    assert_eq!(self::claims(NegotiateOptions::anonymous().endpoint_count(1)).await, json!({}));
+
+    let fake = Fake::start(all_well).await;
+    let endpoint = ServiceEndpoint::new(&fake.url, fake.client_secret()).unwrap();
+    let builder = ServiceClient::builder().endpoint(endpoint).token_algorithm(TokenAlgorithm::Hs512);
+    let hub = builder.build().unwrap().hub("chat").unwrap();
+    let access = hub.negotiate(NegotiateOptions::anonymous()).await.unwrap();
+    let (header, _) = verified(&access.access_token, &crate::fakes::exchanged(1));
+    assert_eq!((&header["alg"], &header["kid"]), (&json!("HS512"), &json!("key-1")));
 }
 
 #[tokio::test]

@@ -23,7 +23,10 @@ use crate::service::{
         options::{ClientAccess, NegotiateOptions},
         refresh::{ConnectionClaims, RefreshOptions, RefreshedAccess},
     },
-    rest::scope::{Name, Scope},
+    rest::{
+        request::Request,
+        scope::{Name, Scope},
+    },
 };
 
 /// One hub. Cheap to clone.
@@ -230,8 +233,8 @@ impl HubClient {
     /// # Errors
     /// See [`ServiceError`].
     pub async fn execute(&self, filter: &str, commands: Commands) -> Result<(), ServiceError> {
-        let request = self.0.request(Operation::Execute, Method::POST, &Scope::Hub, ":execute")?;
+        let request = Request::to_prefixed_hub(Operation::Execute, Method::POST, self.name(), ":execute")?;
         let request = request.query("filter", filter);
-        self.0.done(request.payload(commands.into_payload()?)).await
+        self.0.done(request.payload(commands.into_payload()?)?).await
     }
 }

@@ -39,10 +39,10 @@ pub(in crate::service) async fn negotiate(
     // What is wrong with the options is said before anything is asked of the service.
     let validity = token::validity(options, unix_now())?;
     let claims = token::claims(options, validity.expires_at)?;
-    let hub = shared.prefixed(hub);
-    let url = client_url(&shared.endpoint.client_base(), &hub, options);
+    let prefixed = shared.prefixed(hub);
+    let url = client_url(&shared.endpoint.client_base(), &prefixed, options);
     let (user, beyond) = (options.user_id(), options.beyond_generated());
-    let request = Request { shared, hub, user, beyond, claims, validity };
+    let request = Request { shared, name: hub, hub: prefixed, user, beyond, claims, validity };
     let (access_token, expires_in) = request.token(options.strategy()).await?;
     Ok(ClientAccess { url, access_token, expires_in })
 }
@@ -90,8 +90,8 @@ pub(in crate::service) async fn refresh(
         claims: (!keeps_claims).then_some(&claims),
     };
     let operation = Operation::RefreshAuthentication;
-    let request = of_connections(operation, Method::POST, &shared.prefixed(hub), ":refreshAuth")?;
-    let Answer { claims: answered } = shared.rest.json(&request.payload(Payload::json(&body)?)).await?;
+    let request = of_connections(operation, Method::POST, hub, ":refreshAuth")?;
+    let Answer { claims: answered } = shared.rest.json(&request.payload(Payload::json(&body)?)?).await?;
     if answered.is_empty() && !claims.is_empty() {
         return Err(ServiceError::InvalidResponse { operation, reason: "there are no claims in it" });
     }
@@ -102,6 +102,7 @@ pub(in crate::service) async fn refresh(
     }
     let request = Request {
         shared,
+        name: hub,
         hub: shared.prefixed(hub),
         user: answered.user_id(),
         beyond: beyond.or(answered.are_beyond_user().then_some("claims")),
@@ -125,20 +126,20 @@ pub(in crate::service) async fn connection_claims(
     // RFC 10008: it asks, as GET does, and has a body, which keeps the token out of logs.
     let query = Method::from_bytes(b"QUERY").unwrap_or(Method::POST);
     let operation = Operation::ReadClaims;
-    let request = of_connections(operation, query, &shared.prefixed(hub), "claims")?;
+    let request = of_connections(operation, query, hub, "claims")?;
     let body = Payload::json(&json!({ "connectionToken": connection_token }))?;
-    let Answer { claims } = shared.rest.json(&request.payload(body)).await?;
+    let Answer { claims } = shared.rest.json(&request.payload(body)?).await?;
     Ok(claims)
 }
 
 fn of_connections(
     operation: Operation,
     method: Method,
-    prefixed_hub: &str,
+    hub: &str,
     action: &str,
 ) -> Result<request::Request, ServiceError> {
     let path = format!("connections/{action}");
-    Ok(request::Request::to_prefixed_hub(operation, method, prefixed_hub, &path)?.version(REFRESH_VERSION))
+    Ok(request::Request::to_prefixed_hub(operation, method, hub, &path)?.version(REFRESH_VERSION))
 }
 
 fn rfc3339(seconds: u64) -> String {
@@ -149,6 +150,7 @@ fn rfc3339(seconds: u64) -> String {
 
 struct Request<'a> {
     shared: &'a ConnectedEndpoint,
+    name: &'a str,
     /// With the application's prefix.
     hub: String,
     user: Option<&'a str>,
@@ -209,7 +211,7 @@ impl Request<'_> {
         let operation = Operation::GenerateToken;
         let minutes = (self.validity.expires_at - self.validity.issued_at).div_ceil(60);
         let mut request =
-            request::Request::to_prefixed_hub(operation, Method::POST, &self.hub, ":generateToken")?
+            request::Request::to_prefixed_hub(operation, Method::POST, self.name, ":generateToken")?
                 .query("minutesToExpire", &minutes.to_string());
         if let Some(user) = self.user {
             request = request.query("userId", user);

@@ -12,5 +12,5 @@ pub(super) mod refresh;
 pub(super) mod token;
 
 pub use crate::core::negotiate::{Transport, Transports};
-pub use options::EntraStrategy;
+pub use options::{EntraStrategy, TokenAlgorithm};
 pub use refresh::{ConnectionClaims, RefreshOptions, RefreshedAccess};

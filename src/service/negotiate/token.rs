@@ -75,6 +75,9 @@ pub(in crate::service) fn claims(
     let mut claims: Claims = Vec::with_capacity(options.claims.len() + 1);
     let mut own = |name: &str, value: String| claims.push((format!("asrs.s.{name}"), Value::from(value)));
     if let Some(user_id) = &options.user_id {
+        if reads_as_another("asrs.s.uid", user_id) && !options.ambiguous_claims {
+            return Err(ServiceError::AmbiguousClaim { name: "asrs.s.uid".to_owned() });
+        }
         own("uid", user_id.clone());
     }
     if options.diagnostic {
@@ -86,6 +89,9 @@ pub(in crate::service) fn claims(
         if seconds != 15 {
             own("cht", seconds.to_string());
         }
+    }
+    if let Some(count) = options.endpoint_count.filter(|&count| count > 1) {
+        own("secn", count.to_string());
     }
     if options.detailed_errors {
         // Written as .NET writes it.
@@ -112,6 +118,9 @@ pub(in crate::service) fn claims(
         if name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("asrs.s.")) {
             return Err(ServiceError::ReservedClaim { name: name.clone() });
         }
+        if reads_as_another(name, value) && !options.ambiguous_claims {
+            return Err(ServiceError::AmbiguousClaim { name: name.clone() });
+        }
         // Only the first `sub` is the token's subject.
         let taken = name == "sub" && claims.iter().any(|(known, _)| known == "sub");
         let renamed = taken || TOKEN_CLAIMS.contains(&name.as_str());
@@ -129,6 +138,13 @@ pub(in crate::service) fn add(claims: &mut Claims, name: String, value: &str) {
         Some((_, first)) => *first = Value::Array(vec![first.take(), value]),
         None => claims.push((name, value)),
     }
+}
+
+/// Whether an upstream could take a claim for another one. The service writes `name: value, name: value` and escapes
+/// nothing; upstreams split that at commas and colons, with or without the blanks.
+fn reads_as_another(name: &str, value: &str) -> bool {
+    let other_value = value.split_once(',').is_some_and(|(_, rest)| rest.contains(':'));
+    other_value || name.contains(',') || name.contains(": ") || name.trim() != name
 }
 
 fn whole_seconds(

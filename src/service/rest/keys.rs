@@ -20,7 +20,9 @@ use crate::{
             token_cache::TokenCache,
         },
         error::{Operation, ServiceError},
-        jwt, random,
+        jwt,
+        negotiate::options::TokenAlgorithm,
+        random,
         rest::request,
         secret::Secret,
     },
@@ -97,6 +99,8 @@ pub(in crate::service) struct Exchange {
     pub(in crate::service) url: reqwest::Url,
     pub(in crate::service) tokens: TokenCache,
     pub(in crate::service) timeout: Duration,
+    /// What the keys sign with.
+    pub(in crate::service) algorithm: TokenAlgorithm,
 }
 
 impl Exchange {
@@ -139,6 +143,7 @@ impl Exchange {
             operation: OPERATION,
             reason: "KeyId or AccessKey is missing",
         })?;
-        Ok(jwt::Key::new(answer.access_key.expose(), Some(&answer.key_id)))
+        let key = jwt::Key::new(answer.access_key.expose(), Some(&answer.key_id));
+        Ok(key.algorithm(self.algorithm))
     }
 }

@@ -6,13 +6,12 @@ use actix_web::{
     web::{self, Bytes, Payload, ServiceConfig},
 };
 use http::{Request, Response, request::Parts};
-use http_body_util::{BodyExt, Full};
 use tower_service::Service;
 
 use crate::service::{
     http::body::within,
     hub::hub_client::HubClient,
-    upstream::router::{MAX_BODY, READ_TIMEOUT, UpstreamRouter},
+    upstream::router::{BodyError, MAX_BODY, READ_TIMEOUT, UpstreamRouter},
     web::{handler::NegotiateAnswer, tower::NegotiateService},
 };
 
@@ -82,28 +81,23 @@ pub fn upstream(path: &str, router: UpstreamRouter) -> impl FnOnce(&mut ServiceC
     let path = path.to_owned();
     move |config| {
         let answer = move |request: HttpRequest, payload: Payload| {
-            let mut router = router.clone();
+            let router = router.clone();
             async move {
+                let Some(head) = converted(&request, ()) else { return refused(400) };
+                // Nothing of a body is read for somebody who is not let in.
+                let admitted = match router.admit(&head.into_parts().0).await {
+                    Ok(admitted) => admitted,
+                    Err(response) => return answered(response.map(Bytes::from)),
+                };
                 let read = async {
                     match payload.to_bytes_limited(MAX_BODY).await {
-                        Ok(Ok(body)) => Ok(Full::new(body)),
-                        Ok(Err(_)) => Err(400),
-                        Err(_) => Err(413),
+                        Ok(Ok(body)) => Ok(body.to_vec()),
+                        Ok(Err(_)) => Err(BodyError::Broken),
+                        Err(_) => Err(BodyError::TooLarge),
                     }
                 };
-                let body = match within(READ_TIMEOUT, read, || 408).await {
-                    Ok(body) => body,
-                    Err(status) => return refused(status),
-                };
-                let Some(request) = converted(&request, body) else { return refused(400) };
-                match router.call(request).await {
-                    Ok(response) => {
-                        let (parts, body) = response.into_parts();
-                        let body = body.collect().await.map(http_body_util::Collected::to_bytes);
-                        answered(Response::from_parts(parts, body.unwrap_or_default()))
-                    }
-                    Err(never) => match never {},
-                }
+                let body = within(READ_TIMEOUT, read, || BodyError::Late).await;
+                answered(admitted.answer(body).await.map(Bytes::from))
             }
         };
         config.service(web::resource(path).route(web::route().to(answer)));

@@ -194,7 +194,10 @@ fn refused_refresh(hub: &HubClient, failure: &ServiceError) -> Response<String> 
         ServiceError::NotFound(_) => error(StatusCode::NOT_FOUND, "connection_not_found"),
         // Roles are missing, or the user is another one; only the service's words tell which.
         ServiceError::Forbidden(refusal)
-            if refusal.error_code().or(refusal.message()).is_some_and(|why| why.contains("Mismatch")) =>
+            if refusal
+                .error_code()
+                .or(refusal.message())
+                .is_some_and(|why| why.to_ascii_lowercase().contains("mismatch")) =>
         {
             error(StatusCode::FORBIDDEN, "permission_change_rejected")
         }

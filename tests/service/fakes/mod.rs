@@ -60,16 +60,22 @@ pub(crate) struct Reply {
     pub(crate) body: String,
     /// Answers only when this is notified.
     pub(crate) gate: Option<Arc<Notify>>,
+    pub(crate) delay: Duration,
 }
 
 pub(crate) fn reply(status: u16, body: impl ToString) -> Reply {
-    Reply { status, headers: Vec::new(), body: body.to_string(), gate: None }
+    Reply { status, headers: Vec::new(), body: body.to_string(), gate: None, delay: Duration::ZERO }
 }
 
 impl Reply {
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
+    }
+
+    /// Answers only after some time.
+    pub(crate) fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
     }
 
     /// Waits for the gate, for ever if nobody opens it.
@@ -156,6 +162,9 @@ impl Fake {
                 if let Some(gate) = reply.gate {
                     gate.notified().await;
                 }
+                if !reply.delay.is_zero() {
+                    tokio::time::sleep(reply.delay).await;
+                }
                 let mut response = Response::new(Body::from(reply.body));
                 *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();
                 for (name, value) in reply.headers {
@@ -241,6 +250,7 @@ pub(crate) async fn advance(minutes: u64) {
 /// The header and the claims of a token, whose signature must be of this key.
 pub(crate) fn verified(token: &str, key: &str) -> (Value, Value) {
     let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+    validation.algorithms.push(jsonwebtoken::Algorithm::HS512);
     validation.validate_aud = false;
     let key = jsonwebtoken::DecodingKey::from_secret(key.as_bytes());
     let decoded = jsonwebtoken::decode::<Value>(token, &key, &validation).expect("a token of this key");
