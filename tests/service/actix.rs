@@ -50,7 +50,7 @@ async fn read<B: MessageBody>(response: ServiceResponse<B>) -> Answer {
 fn a_negotiate_endpoint() {
     System::new().block_on(async {
         let origin = "https://app.example.com";
-        let service = NegotiateService::new(hub(), options).allow_origin(origin);
+        let service = NegotiateService::new(hub(), options).allow_origin(origin).unwrap();
         let app = test::init_service(
             App::new()
                 .configure(hubwire::actix_routes::negotiate("/plain/", hub(), options))

@@ -27,8 +27,11 @@ mod proxies;
 mod recorded;
 mod recordings;
 mod rest;
+mod rotation;
 mod settings;
+mod settings_files;
 mod strategies;
 #[path = "../support/mod.rs"]
 mod support;
+mod unused_settings;
 mod upstream;

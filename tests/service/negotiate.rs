@@ -298,9 +298,10 @@ async fn trouble_behind_the_endpoint_is_told_without_details() {
 #[tokio::test]
 async fn other_origins_are_let_in_one_by_one() {
     let service = NegotiateService::new(hub(), |_: &Parts| NegotiateOptions::anonymous())
-        .allow_origin("https://App.Example.com:443/")
-        .allow_origin("tauri://localhost")
-        .allow_origin("http://localhost:3000");
+        .allow_origin("https://App.Example.com:443")
+        .and_then(|service| service.allow_origin("tauri://localhost"))
+        .and_then(|service| service.allow_origin("http://localhost:3000"))
+        .unwrap();
     let app = App::start(hubwire::axum_routes::negotiate_service("/chat", service)).await;
     let target = "/chat/negotiate";
     for origin in ["https://app.example.com", "http://localhost:3000", "tauri://localhost"] {

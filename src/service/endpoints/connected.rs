@@ -14,8 +14,11 @@ use crate::{
     core::ErrorChain,
     platform::Network,
     service::{
-        credentials::{credential::Kind, token_cache::token_cache},
-        endpoints::{endpoint::ServiceEndpoint, health::Health},
+        credentials::{access_key::AccessKey, credential::Kind, token_cache::token_cache},
+        endpoints::{
+            endpoint::{EndpointError, ServiceEndpoint},
+            health::Health,
+        },
         error::{BuildError, EndpointFailure, Operation, ServiceError},
         http::clients::HttpClients,
         jwt, random,
@@ -68,7 +71,7 @@ pub(in crate::service) struct ConnectedEndpoint {
     pub(in crate::service) application: Option<String>,
     pub(in crate::service) keys: SigningKeys,
     pub(in crate::service) rest: RestClient,
-    pub(in crate::service) health: Health,
+    pub(in crate::service) health: Arc<Health>,
 }
 
 impl ConnectedEndpoint {
@@ -77,13 +80,13 @@ impl ConnectedEndpoint {
         let application = setup.application.clone();
         let proxy = setup.network.proxy.for_url(endpoint.server_url());
         proxy.map_err(|variable| BuildError::InvalidProxy { variable })?;
-        let http = HttpClients::new(&setup.network)?;
+        let is_plain = endpoint.server_url().scheme() == "http";
+        // With an access key nothing else is asked than the service.
+        let only_plain = is_plain && matches!(endpoint.credential.0, Kind::AccessKey(_));
+        let http = HttpClients::new(&setup.network, only_plain)?;
         let client = http.for_url(endpoint.server_url()).clone();
         let (keys, credential) = match &endpoint.credential.0 {
-            Kind::AccessKey(key) => {
-                let key = Arc::new(jwt::Key::new(key.secret(), None));
-                (SigningKeys::Fixed(Arc::clone(&key)), RestCredential::Key(key))
-            }
+            Kind::AccessKey(key) => fixed(key),
             Kind::Token(source) => {
                 let (source, scope) = (Arc::clone(source), endpoint.token_scope().to_owned());
                 let tokens = token_cache(source, http, scope, setup.credential_timeout);
@@ -109,7 +112,16 @@ impl ConnectedEndpoint {
             permits: Arc::new(Semaphore::new(permits)),
             server_name: format!("hubwire_{:016x}", random::number()),
         };
-        Ok(Arc::new(Self { endpoint, application, keys, rest, health: Health::new() }))
+        Ok(Arc::new(Self { endpoint, application, keys, rest, health: Arc::new(Health::new()) }))
+    }
+
+    /// The same endpoint, with its connections and what is known of its health, and another access key.
+    pub(in crate::service) fn with_access_key(&self, key: &AccessKey) -> Result<Arc<Self>, EndpointError> {
+        let endpoint = self.endpoint.with_access_key(key.clone())?;
+        let (keys, credential) = fixed(key);
+        let rest = RestClient { credential, ..self.rest.clone() };
+        let (application, health) = (self.application.clone(), Arc::clone(&self.health));
+        Ok(Arc::new(Self { endpoint, application, keys, rest, health }))
     }
 
     /// A hub's name within the service: with the application's prefix, if there is one.
@@ -180,4 +192,10 @@ impl ConnectedEndpoint {
         })?;
         request::dispatch(self.rest.client.head(url), operation, None, HEALTH_TIMEOUT).await.map(drop)
     }
+}
+
+/// An access key of the resource signs both client tokens and those of requests.
+fn fixed(key: &AccessKey) -> (SigningKeys, RestCredential) {
+    let key = Arc::new(jwt::Key::new(key.secret(), None));
+    (SigningKeys::Fixed(Arc::clone(&key)), RestCredential::Key(key))
 }

@@ -90,7 +90,7 @@ pub struct EntraTokenValidator(Arc<Inner>);
 struct Inner {
     tenant: String,
     audience: String,
-    issuers: [String; 2],
+    issuers: Vec<String>,
     identities: Vec<String>,
     keys: Cache<Arc<Vec<Key>>, CredentialError>,
     renewed_at: Mutex<Option<Instant>>,
@@ -141,7 +141,11 @@ impl EntraTokenValidatorBuilder {
         let origin = url.origin().ascii_serialization();
         let chinese = url.host_str().is_some_and(|host| host.ends_with(".cn"));
         let sts = if chinese { "https://sts.chinacloudapi.cn" } else { "https://sts.windows.net" };
-        let issuers = [format!("{sts}/{tenant}/"), format!("{origin}/{tenant}/v2.0")];
+        let mut issuers = vec![format!("{sts}/{tenant}/"), format!("{origin}/{tenant}/v2.0")];
+        if chinese {
+            // Both names of the authority there issue tokens in the newer one's name.
+            issuers.push(format!("https://login.partner.microsoftonline.cn/{tenant}/v2.0"));
+        }
 
         let unavailable = ValidatorError::HttpClient;
         let builder =

@@ -16,7 +16,7 @@ use crate::service::{
     hub::hub_client::HubClient,
     negotiate::options::NegotiateOptions,
     web::{
-        cors::Cors,
+        cors::{Cors, InvalidOrigin},
         endpoint::{Endpoint, NegotiateRejection},
     },
 };
@@ -33,12 +33,12 @@ use crate::service::{
 /// inside goes to the log, not to the client.
 ///
 /// ```
-/// use hubwire::service::{HubClient, NegotiateOptions, NegotiateService};
+/// use hubwire::service::{HubClient, NegotiateOptions, NegotiateService, web::InvalidOrigin};
 ///
-/// fn endpoint(hub: HubClient) -> axum::Router {
+/// fn endpoint(hub: HubClient) -> Result<axum::Router, InvalidOrigin> {
 ///     let negotiate = NegotiateService::new(hub, |_: &http::request::Parts| NegotiateOptions::anonymous())
-///         .allow_origin("https://app.example.com");
-///     axum::Router::new().route_service("/chat/negotiate", negotiate)
+///         .allow_origin("https://app.example.com")?;
+///     Ok(axum::Router::new().route_service("/chat/negotiate", negotiate))
 /// }
 /// ```
 pub struct NegotiateService<F> {
@@ -58,11 +58,36 @@ impl<F> NegotiateService<F> {
     }
 
     /// Lets pages of another origin negotiate, such as `https://app.example.com`, with cookies. May be called
-    /// several times. A wildcard is not possible: browsers refuse it where credentials are sent. None by default; do
-    /// not use it together with a CORS layer.
+    /// several times. None by default; do not use it together with a CORS layer.
+    ///
+    /// # Errors
+    /// [`InvalidOrigin`] for a wildcard, which browsers refuse where cookies are sent, for a pattern, and for what is not an
+    /// origin, such as one without a scheme, with a path, or with a slash at its end. It says what to write instead.
+    pub fn allow_origin(mut self, origin: impl AsRef<str>) -> Result<Self, InvalidOrigin> {
+        Arc::make_mut(&mut self.endpoint).cors.allow(origin.as_ref())?;
+        Ok(self)
+    }
+
+    /// Lets pages negotiate whose origin fulfils a condition, with cookies, besides those of
+    /// [`allow_origin`](Self::allow_origin). The origin is as the browser writes it: scheme, host in lower case, and the port
+    /// unless it is the scheme's own. `null` is never allowed, and not asked about.
+    ///
+    /// Compare whole labels of the host: `ends_with("example.com")` lets `https://evil-example.com` in as well.
+    ///
+    /// ```
+    /// use hubwire::service::{HubClient, NegotiateOptions, NegotiateService};
+    ///
+    /// fn endpoint(hub: HubClient) -> axum::Router {
+    ///     let negotiate = NegotiateService::new(hub, |_: &http::request::Parts| NegotiateOptions::anonymous())
+    ///         .allow_origin_if(|origin| {
+    ///             origin.strip_prefix("https://").is_some_and(|host| host.ends_with(".example.com"))
+    ///         });
+    ///     axum::Router::new().route_service("/chat/negotiate", negotiate)
+    /// }
+    /// ```
     #[must_use]
-    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.endpoint).cors.allow(&origin.into());
+    pub fn allow_origin_if(mut self, predicate: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.endpoint).cors.allow_if(predicate);
         self
     }
 
