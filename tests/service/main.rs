@@ -1,6 +1,7 @@
 //! Azure SignalR Service, against fakes of it and of Microsoft Entra, and against what official software has sent.
 
 mod actix;
+mod authorities;
 #[path = "../support/capture.rs"]
 mod capture;
 #[path = "../support/certificate.rs"]
@@ -9,6 +10,7 @@ mod certificates;
 mod check;
 mod configuration;
 mod data_plane;
+mod development;
 mod endpoint;
 mod endpoints;
 mod entra;
@@ -16,6 +18,7 @@ mod fakes;
 mod faults;
 mod functions;
 mod futures;
+mod handlers;
 mod identities;
 mod negotiate;
 #[path = "../support/network.rs"]

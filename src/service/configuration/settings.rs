@@ -217,7 +217,7 @@ impl Configuration {
     /// ```
     ///
     /// # Errors
-    /// [`ConfigurationError::InvalidJson`] when the text is not a JSON object or is nested too deeply (512 levels), with the
+    /// [`ConfigurationError::InvalidJson`] when the text is not a JSON object or is nested more than 200 levels deep, with the
     /// place of the fault; [`ConfigurationError::Encrypted`] when the file says that its values are encrypted.
     pub fn json(mut self, text: &str) -> Result<Self, ConfigurationError> {
         for (key, value) in json::settings(text)? {
