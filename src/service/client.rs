@@ -7,7 +7,7 @@ use reqwest::Method;
 
 use crate::{
     Proxy,
-    core::hub_name,
+    core::{ErrorChain, hub_name},
     service::{
         configuration::{error::ConfigurationError, settings::Configuration},
         credentials::access_key::AccessKey,
@@ -450,7 +450,7 @@ impl ServiceClient {
 
 impl ServiceClientBuilder {
     /// Adds the endpoints that are configured, and sets the application name, the timeout and the retries if they are. What is set
-    /// afterwards wins.
+    /// afterwards wins. Each of the [`warnings`](Configuration::warnings) is a line in the log, at level `warn`.
     ///
     /// # Errors
     /// See [`ConfigurationError`]; it names the key that is missing or wrong.
@@ -460,6 +460,9 @@ impl ServiceClientBuilder {
         let mut builder = self;
         for endpoint in configuration.service_endpoints()? {
             builder = builder.endpoint(endpoint);
+        }
+        for warning in configuration.warnings()? {
+            tracing::warn!(warning = %ErrorChain::new(&warning), "the settings have most likely a mistake");
         }
         builder.setup.retry = configuration.retry(builder.setup.retry)?;
         if let Some(name) = configuration.filled("Azure:SignalR:ApplicationName") {

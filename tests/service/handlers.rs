@@ -28,7 +28,7 @@ async fn in_actix(error: ServiceError) -> (u16, Option<String>, String) {
     (status, delay, String::from_utf8(body.to_vec()).unwrap())
 }
 
-async fn client(fake: &Fake, credential: ClientSecret) -> ServiceClient {
+fn client(fake: &Fake, credential: ClientSecret) -> ServiceClient {
     let endpoint = ServiceEndpoint::new(&fake.url, credential).unwrap();
     ServiceClient::builder().endpoint(endpoint).retry(RetryOptions::none()).build().unwrap()
 }
@@ -54,14 +54,14 @@ async fn a_handler_passes_errors_on_without_details() {
     {
         let fake = answers(answer).await;
         let secret = ClientSecret::new("tenant-1", "app-1", CLIENT_SECRET).authority(&fake.url);
-        let hub = client(&fake, secret).await.hub("chat").unwrap();
+        let hub = client(&fake, secret).hub("chat").unwrap();
         let error = hub.connection("c").send("m", ()).await.expect_err("refused");
         errors.push((error, status, delay));
     }
     let fake = Fake::start(|_: &Seen| entra_error(401, "invalid_client", 7_000_215)).await;
     let wrong = ClientSecret::new("tenant-1", "app-1", "marked").authority(&fake.url);
     errors.push((
-        client(&fake, wrong).await.hub("chat").unwrap().all().send("m", ()).await.unwrap_err(),
+        client(&fake, wrong).hub("chat").unwrap().all().send("m", ()).await.unwrap_err(),
         502,
         None,
     ));

@@ -270,3 +270,16 @@ fn of_one_address_a_named_endpoint_wins_over_an_identity() {
     let both = with([("Azure:SignalR:Endpoints:east", A), ("C:serviceUri", "https://b")]).connection("C");
     assert_eq!(names(&both), ["east", ""]);
 }
+
+#[test]
+fn warnings_are_logged_without_values() {
+    let log = crate::capture::Capture::of_the_process();
+    let settings =
+        with([("C", A), ("C:clientSecret", "marked-unused"), ("AZURE_CLIENT_SECERT", "marked-unused")]);
+    hubwire::service::ServiceClient::from_configuration(&settings.connection("C")).unwrap();
+    let text = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    for key in ["C:clientSecret", "AZURE_CLIENT_SECRET"] {
+        assert!(text.lines().any(|line| line.contains("WARN") && line.contains(key)), "{text}");
+    }
+    assert!(!text.contains("marked-unused"));
+}
