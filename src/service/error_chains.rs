@@ -127,6 +127,9 @@ fn of_setups() -> All {
     let warning = || ConnectionStringWarning::UnknownAuthType;
     let mut all = variants! { ConnectionStringError:
         Empty() => ConnectionStringError::Empty,
+        Quoted() => ConnectionStringError::Quoted,
+        UnresolvedReference() => ConnectionStringError::UnresolvedReference,
+        Misspelt{} => ConnectionStringError::Misspelt { meant: "Endpoint" },
         MissingEndpoint() => ConnectionStringError::MissingEndpoint,
         DuplicateProperty{} => ConnectionStringError::DuplicateProperty { name: "Endpoint" },
         InvalidEndpoint() => ConnectionStringError::InvalidEndpoint,
@@ -145,16 +148,26 @@ fn of_setups() -> All {
         UnusedProperty{} => ConnectionStringWarning::UnusedProperty {
             property: "AccessKey", used: AuthKind::ManagedIdentity,
         },
+        MisspeltProperty{} => ConnectionStringWarning::MisspeltProperty { meant: "ClientEndpoint" },
+        UnknownProperty() => ConnectionStringWarning::UnknownProperty,
+        NotAProperty() => ConnectionStringWarning::NotAProperty,
     });
     all.extend(variants! { EndpointError:
         ConnectionString(_) => EndpointError::ConnectionString(ConnectionStringError::Warning(warning())),
         InvalidUrl{} => EndpointError::InvalidUrl { what: "endpoint" },
         InsecureUrl{} => EndpointError::InsecureUrl { what: "endpoint" },
+        PlainHttp{} => EndpointError::PlainHttp { reason: "it is Azure" },
+        AuthorityHost(_) => EndpointError::AuthorityHost(InvalidCredential::InsecureAuthority),
+        AuthorityOfCredential() => EndpointError::AuthorityOfCredential,
+        NoSuchEndpoint() => EndpointError::NoSuchEndpoint,
         Credential(_) => EndpointError::Credential(InvalidCredential::Authority),
     });
     all.extend(variants! { ConfigurationError:
-        NoConnection{} => ConfigurationError::NoConnection { keys: vec![key()] },
+        NoConnection{} => ConfigurationError::NoConnection {
+            keys: vec![key()], misspelt: vec![(key(), key())],
+        },
         Empty{} => ConfigurationError::Empty { key: key() },
+        UnresolvedReference{} => ConfigurationError::UnresolvedReference { key: key() },
         Missing{} => ConfigurationError::Missing { key: key(), needed_by: "the client secret" },
         Invalid{} => ConfigurationError::Invalid { key: key(), expected: "a number" },
         Conflict{} => ConfigurationError::Conflict { keys: vec![key(), key()] },
@@ -173,8 +186,12 @@ fn of_setups() -> All {
     });
     all.extend(variants! { ConfigurationWarning:
         ConnectionString{} => ConfigurationWarning::ConnectionString { key: key(), warning: warning() },
-        Unused{} => ConfigurationWarning::Unused { key: key() },
-        UnusedIdentity{} => ConfigurationWarning::UnusedIdentity { key: key(), used: AuthKind::ManagedIdentity },
+        Unused{} => ConfigurationWarning::Unused { key: key(), meant: Some(key()) },
+        UnusedIdentity{} => ConfigurationWarning::UnusedIdentity {
+            key: key(), used: AuthKind::ManagedIdentity, meant: None,
+        },
+        WhiteSpace{} => ConfigurationWarning::WhiteSpace { key: key() },
+        Quoted{} => ConfigurationWarning::Quoted { key: key() },
         Shadowed{} => ConfigurationWarning::Shadowed { key: key(), by: key() },
     });
     all.extend(variants! { BuildError:

@@ -52,7 +52,8 @@ async fn read<B: MessageBody>(response: ServiceResponse<B>) -> Answer {
 fn a_negotiate_endpoint() {
     System::new().block_on(async {
         let origin = "https://app.example.com";
-        let service = NegotiateService::new(hub(), options).allow_origin(origin);
+        let service = NegotiateService::new(hub(), options).allow_origin(origin).unwrap();
+        let service = service.allow_origin_if(|origin| origin == "https://preview.example.com");
         let refreshing = NegotiateService::new(hub(), options).authentication_refresh();
         let app = test::init_service(
             App::new()
@@ -91,8 +92,13 @@ fn a_negotiate_endpoint() {
         let asked = [("origin", origin), ("access-control-request-headers", "x-signalr-user-agent")];
         let answer = call(Method::OPTIONS, "/chat/negotiate", &asked).await;
         assert_eq!((answer.status.as_u16(), answer.allowed_origin.as_deref()), (204, Some(origin)));
-        let answer = post("/chat/negotiate", &[("origin", origin), ("x-user", "alice")]).await;
-        assert_eq!((answer.status.as_u16(), answer.allowed_origin.as_deref()), (200, Some(origin)));
+        for (origin, allowed) in
+            [(origin, true), ("https://preview.example.com", true), ("https://evil.example.com", false)]
+        {
+            let answer = post("/chat/negotiate", &[("origin", origin), ("x-user", "alice")]).await;
+            let allowed = allowed.then_some(origin);
+            assert_eq!((answer.status.as_u16(), answer.allowed_origin.as_deref()), (200, allowed));
+        }
     });
 }
 

@@ -1,6 +1,7 @@
 //! Azure SignalR Service, against fakes of it and of Microsoft Entra, and against what official software has sent.
 
 mod actix;
+mod authorities;
 #[path = "../support/capture.rs"]
 mod capture;
 #[path = "../support/certificate.rs"]
@@ -9,6 +10,7 @@ mod certificates;
 mod check;
 mod configuration;
 mod data_plane;
+mod development;
 mod endpoint;
 mod endpoints;
 mod entra;
@@ -17,6 +19,7 @@ mod fakes;
 mod faults;
 mod functions;
 mod futures;
+mod handlers;
 mod identities;
 mod negotiate;
 #[path = "../support/network.rs"]
@@ -29,8 +32,11 @@ mod recorded;
 mod recordings;
 mod refresh;
 mod rest;
+mod rotation;
 mod settings;
+mod settings_files;
 mod strategies;
 #[path = "../support/mod.rs"]
 mod support;
+mod unused_settings;
 mod upstream;

@@ -389,12 +389,23 @@ async fn trouble_behind_the_endpoint_is_told_without_details() {
 #[tokio::test]
 async fn other_origins_are_let_in_one_by_one() {
     let service = NegotiateService::new(hub(), |_| NegotiateOptions::anonymous())
-        .allow_origin("https://App.Example.com:443/")
-        .allow_origin("tauri://localhost")
-        .allow_origin("http://localhost:3000");
+        .allow_origin("https://App.Example.com:443")
+        .and_then(|service| service.allow_origin("tauri://localhost"))
+        .and_then(|service| service.allow_origin("http://localhost:3000"))
+        .unwrap()
+        .allow_origin_if(|origin| {
+            assert_ne!(origin, "null", "it is not asked about");
+            origin.strip_prefix("https://").is_some_and(|host| host.ends_with(".preview.example.com"))
+        });
     let app = App::start(hubwire::axum_routes::negotiate_service("/chat", service)).await;
     let target = "/chat/negotiate";
-    for origin in ["https://app.example.com", "http://localhost:3000", "tauri://localhost"] {
+    let allowed = [
+        "https://app.example.com",
+        "http://localhost:3000",
+        "tauri://localhost",
+        "https://7.preview.example.com",
+    ];
+    for origin in allowed {
         let asked = [
             ("origin", origin),
             ("access-control-request-method", "POST"),
@@ -411,7 +422,15 @@ async fn other_origins_are_let_in_one_by_one() {
             assert_eq!(header(&answer, "vary"), Some("Origin"));
         }
     }
-    for origin in ["https://evil.example.com", "https://app.example.com.evil.com", "null", "*"] {
+    let others = [
+        "https://evil.example.com",
+        "https://app.example.com.evil.com",
+        "http://7.preview.example.com",
+        "https://7.preview.example.com:8443",
+        "null",
+        "*",
+    ];
+    for origin in others {
         for (method, status) in [("OPTIONS", 403), ("POST", 200)] {
             let answer = app.call(method, target, &[("origin", origin)]).await;
             assert_eq!((answer.status, header(&answer, "access-control-allow-origin")), (status, None));

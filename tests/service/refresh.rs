@@ -309,7 +309,7 @@ async fn only_the_header_names_a_connection() {
     assert_eq!((fake.count(REFRESH), fake.count(CLAIMS)), (0, 0));
 
     // What a page has to be allowed to send.
-    let mut pages = service.allow_origin("https://app.example.com");
+    let mut pages = service.allow_origin("https://app.example.com").unwrap();
     let asked = http::Request::options("/chat/refresh")
         .header("origin", "https://app.example.com")
         .header("access-control-request-method", "POST")

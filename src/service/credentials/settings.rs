@@ -190,6 +190,22 @@ impl CredentialSettings {
         }
     }
 
+    /// Whether the secrets are those of other settings, which are the same but for their secrets.
+    pub(in crate::service) fn has_secrets_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::AccessKey(one), Self::AccessKey(two)) => one.secret() == two.secret(),
+            (Self::ClientSecret(one), Self::ClientSecret(two)) => one.secret() == two.secret(),
+            (
+                Self::ClientCertificate { certificate: one, .. },
+                Self::ClientCertificate { certificate: two, .. },
+            ) => one.password.expose() == two.password.expose(),
+            (Self::Chain(one), Self::Chain(two)) => {
+                one.len() == two.len() && one.iter().zip(two).all(|(one, two)| one.has_secrets_of(two))
+            }
+            _ => true,
+        }
+    }
+
     /// The credential itself, with another authority than that of the public cloud if there is one.
     pub(in crate::service) fn into_credential(
         self,

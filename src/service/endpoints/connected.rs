@@ -7,9 +7,9 @@ use tokio::sync::Semaphore;
 use crate::{
     platform::Network,
     service::{
-        credentials::{credential::Kind, token_cache::token_cache},
+        credentials::{access_key::AccessKey, credential::Kind, token_cache::token_cache},
         endpoints::{
-            endpoint::ServiceEndpoint,
+            endpoint::{EndpointError, ServiceEndpoint},
             health::{Health, Probe},
         },
         error::{BuildError, EndpointFailure, ServiceError},
@@ -64,6 +64,8 @@ pub(in crate::service) struct ConnectedEndpoint {
     pub(in crate::service) endpoint: ServiceEndpoint,
     pub(in crate::service) application: Option<String>,
     pub(in crate::service) keys: SigningKeys,
+    /// Of client tokens.
+    algorithm: TokenAlgorithm,
     pub(in crate::service) rest: RestClient,
     pub(in crate::service) health: Arc<Health>,
 }
@@ -74,15 +76,13 @@ impl ConnectedEndpoint {
         let application = setup.application.clone();
         let proxy = setup.network.proxy.for_url(endpoint.server_url());
         proxy.map_err(|variable| BuildError::InvalidProxy { variable })?;
-        let http = HttpClients::new(&setup.network)?;
+        let is_plain = endpoint.server_url().scheme() == "http";
+        // With an access key nothing else is asked than the service.
+        let only_plain = is_plain && matches!(endpoint.credential.0, Kind::AccessKey(_));
+        let http = HttpClients::new(&setup.network, only_plain)?;
         let client = http.for_url(endpoint.server_url()).clone();
         let (keys, credential) = match &endpoint.credential.0 {
-            Kind::AccessKey(key) => {
-                let key = jwt::Key::new(key.secret(), None);
-                // Requests are signed with HS256 in any case, as by the official SDK.
-                let rest = RestCredential::Key(Arc::new(key.clone()));
-                (SigningKeys::Fixed(Arc::new(key.algorithm(setup.algorithm))), rest)
-            }
+            Kind::AccessKey(key) => fixed(key, setup.algorithm),
             Kind::Token(source) => {
                 let (source, scope) = (Arc::clone(source), endpoint.token_scope().to_owned());
                 let tokens = token_cache(source, http, scope, setup.credential_timeout);
@@ -117,7 +117,18 @@ impl ConnectedEndpoint {
             server_name: format!("hubwire_{:016x}", random::number()),
             message_tracing: setup.message_tracing,
         };
-        Ok(Arc::new(Self { endpoint, application, keys, rest, health }))
+        let algorithm = setup.algorithm;
+        Ok(Arc::new(Self { endpoint, application, keys, algorithm, rest, health }))
+    }
+
+    /// The same endpoint, with its connections and what is known of its health, and another access key.
+    pub(in crate::service) fn with_access_key(&self, key: &AccessKey) -> Result<Arc<Self>, EndpointError> {
+        let endpoint = self.endpoint.with_access_key(key.clone())?;
+        let algorithm = self.algorithm;
+        let (keys, credential) = fixed(key, algorithm);
+        let rest = RestClient { credential, ..self.rest.clone() };
+        let (application, health) = (self.application.clone(), Arc::clone(&self.health));
+        Ok(Arc::new(Self { endpoint, application, keys, algorithm, rest, health }))
     }
 
     /// A hub's name within the service: with the application's prefix, if there is one.
@@ -140,4 +151,12 @@ impl ConnectedEndpoint {
 
 fn health_url(base: &str) -> String {
     format!("{base}api/health?api-version={API_VERSION}")
+}
+
+/// An access key of the resource signs both client tokens and those of requests. The latter with HS256 in any case, as by
+/// the official SDK.
+fn fixed(key: &AccessKey, algorithm: TokenAlgorithm) -> (SigningKeys, RestCredential) {
+    let key = jwt::Key::new(key.secret(), None);
+    let credential = RestCredential::Key(Arc::new(key.clone()));
+    (SigningKeys::Fixed(Arc::new(key.algorithm(algorithm))), credential)
 }

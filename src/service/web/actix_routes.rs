@@ -1,7 +1,7 @@
 //! The endpoints as services of [`actix-web`](https://docs.rs/actix-web).
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, ResponseError,
     http::StatusCode,
     web::{self, Bytes, Payload, ServiceConfig},
 };
@@ -9,10 +9,11 @@ use http::{Request, Response, request::Parts};
 use tower_service::Service;
 
 use crate::service::{
+    error::ServiceError,
     http::body::within,
     hub::hub_client::HubClient,
     upstream::router::{BodyError, MAX_BODY, READ_TIMEOUT, UpstreamRouter},
-    web::{handler::NegotiateAnswer, tower::NegotiateService},
+    web::{endpoint::answer_for, handler::NegotiateAnswer, tower::NegotiateService},
 };
 
 /// `POST {path}/negotiate` for a hub at `path`, and `POST {path}/refresh` for services
@@ -127,4 +128,26 @@ fn refused(status: u16) -> HttpResponse {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let reason = status.canonical_reason().unwrap_or_default();
     HttpResponse::build(status).content_type("application/json").body(format!(r#"{{"error":"{reason}"}}"#))
+}
+
+/// Lets a handler use `?` on calls of the service. The caller is told nothing about addresses, identities and causes, which go
+/// to the log: see [`web`](crate::service::web).
+///
+/// ```
+/// use actix_web::{HttpResponse, web::Data};
+/// use hubwire::service::{HubClient, ServiceError};
+///
+/// async fn announce(hub: Data<HubClient>, text: String) -> Result<HttpResponse, ServiceError> {
+///     hub.all().send("Announced", (text,)).await?;
+///     Ok(HttpResponse::Accepted().finish())
+/// }
+/// ```
+impl ResponseError for ServiceError {
+    fn status_code(&self) -> StatusCode {
+        self.error_response().status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        answered(answer_for(self).map(Bytes::from))
+    }
 }

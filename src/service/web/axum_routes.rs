@@ -1,10 +1,15 @@
 //! The negotiate endpoint as an [`axum`](https://docs.rs/axum) router.
 
-use axum::{Router, http::request::Parts};
+use axum::{
+    Router,
+    http::request::Parts,
+    response::{IntoResponse, Response},
+};
 
 use crate::service::{
+    error::ServiceError,
     hub::hub_client::HubClient,
-    web::{handler::NegotiateAnswer, tower::NegotiateService},
+    web::{endpoint::answer_for, handler::NegotiateAnswer, tower::NegotiateService},
 };
 
 /// A router for a hub at `path`: `POST {path}/negotiate`, and `POST {path}/refresh` for services
@@ -49,4 +54,22 @@ where
     Router::new()
         .route_service(&format!("{path}/negotiate"), service.clone())
         .route_service(&format!("{path}/refresh"), service)
+}
+
+/// Lets a handler use `?` on calls of the service. The caller is told nothing about addresses, identities and causes, which go
+/// to the log: see [`web`](crate::service::web).
+///
+/// ```
+/// use axum::{extract::State, http::StatusCode};
+/// use hubwire::service::{HubClient, ServiceError};
+///
+/// async fn announce(State(hub): State<HubClient>, text: String) -> Result<StatusCode, ServiceError> {
+///     hub.all().send("Announced", (text,)).await?;
+///     Ok(StatusCode::ACCEPTED)
+/// }
+/// ```
+impl IntoResponse for ServiceError {
+    fn into_response(self) -> Response {
+        answer_for(&self).into_response()
+    }
 }

@@ -250,6 +250,36 @@ fn explain(hub: &HubClient, failure: &ServiceError) -> Response<String> {
     error(status, message)
 }
 
+/// What the caller of a handler is told about a failed call of the service.
+#[cfg(any(feature = "axum", feature = "actix"))]
+pub(super) fn answer_for(failure: &ServiceError) -> Response<String> {
+    tracing::error!(error = %ErrorChain::new(failure), "a call of the service failed");
+    let (status, message) = match failure {
+        ServiceError::AuthenticationExpired => (StatusCode::UNAUTHORIZED, "Sign in again."),
+        _ if failure.is_absence() => {
+            (StatusCode::NOT_FOUND, "The connection, the user or the group does not exist.")
+        }
+        _ if failure.is_retryable() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The SignalR service is not available. Try again later.")
+        }
+        ServiceError::EndpointsFailed { .. } => {
+            (StatusCode::BAD_GATEWAY, "A part of the SignalR service failed. The server's log says why.")
+        }
+        _ if failure.is_of_endpoint() => {
+            (StatusCode::BAD_GATEWAY, "The SignalR service refused. The server's log says why.")
+        }
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "The request failed. The server's log says why."),
+    };
+    let mut response = error(status, message);
+    let delay = failure.refusal().and_then(|refusal| refusal.retry_after());
+    let delay = delay.filter(|_| failure.is_retryable());
+    if let Some(delay) = delay {
+        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
 fn error(status: StatusCode, message: &str) -> Response<String> {
     json_response(status, &json!({ "error": message }))
 }

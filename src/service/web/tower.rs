@@ -14,7 +14,7 @@ use tower_service::Service;
 use crate::service::{
     hub::hub_client::HubClient,
     web::{
-        cors::Cors,
+        cors::{Cors, InvalidOrigin},
         endpoint::{AuthenticationChange, Endpoint},
         handler::{self, BoxFuture, Handler, NegotiateAnswer},
     },
@@ -34,14 +34,14 @@ use crate::service::{
 ///
 /// ```
 /// use std::sync::Arc;
-/// use hubwire::service::{HubClient, NegotiateOptions, NegotiateRejection, NegotiateService};
+/// use hubwire::service::{HubClient, NegotiateOptions, NegotiateRejection, NegotiateService, web::InvalidOrigin};
 ///
 /// # struct Sessions;
 /// # struct Session { user: String }
 /// # impl Sessions {
 /// #     async fn find(&self, cookie: Option<&http::HeaderValue>) -> Result<Option<Session>, std::io::Error> { Ok(None) }
 /// # }
-/// fn endpoint(hub: HubClient, sessions: Arc<Sessions>) -> axum::Router {
+/// fn endpoint(hub: HubClient, sessions: Arc<Sessions>) -> Result<axum::Router, InvalidOrigin> {
 ///     let negotiate = NegotiateService::new(hub, move |parts| {
 ///         let sessions = Arc::clone(&sessions);
 ///         async move {
@@ -51,7 +51,8 @@ use crate::service::{
 ///             Ok(NegotiateOptions::for_user(session.user))
 ///         }
 ///     });
-///     axum::Router::new().route_service("/chat/negotiate", negotiate.allow_origin("https://app.example.com"))
+///     let negotiate = negotiate.allow_origin("https://app.example.com")?;
+///     Ok(axum::Router::new().route_service("/chat/negotiate", negotiate))
 /// }
 /// ```
 #[derive(Clone)]
@@ -71,11 +72,36 @@ impl NegotiateService {
     }
 
     /// Lets pages of another origin negotiate, such as `https://app.example.com`, with cookies. May be called
-    /// several times. A wildcard is not possible: browsers refuse it where credentials are sent. None by default; do
-    /// not use it together with a CORS layer.
+    /// several times. None by default; do not use it together with a CORS layer.
+    ///
+    /// # Errors
+    /// [`InvalidOrigin`] for a wildcard, which browsers refuse where cookies are sent, for a pattern, and for what is not an
+    /// origin, such as one without a scheme, with a path, or with a slash at its end. It says what to write instead.
+    pub fn allow_origin(mut self, origin: impl AsRef<str>) -> Result<Self, InvalidOrigin> {
+        Arc::make_mut(&mut self.endpoint).cors.allow(origin.as_ref())?;
+        Ok(self)
+    }
+
+    /// Lets pages negotiate whose origin fulfils a condition, with cookies, besides those of
+    /// [`allow_origin`](Self::allow_origin). The origin is as the browser writes it: scheme, host in lower case, and the port
+    /// unless it is the scheme's own. `null` is never allowed, and not asked about.
+    ///
+    /// Compare whole labels of the host: `ends_with("example.com")` lets `https://evil-example.com` in as well.
+    ///
+    /// ```
+    /// use hubwire::service::{HubClient, NegotiateOptions, NegotiateService};
+    ///
+    /// fn endpoint(hub: HubClient) -> axum::Router {
+    ///     let negotiate = NegotiateService::new(hub, |_| NegotiateOptions::anonymous())
+    ///         .allow_origin_if(|origin| {
+    ///             origin.strip_prefix("https://").is_some_and(|host| host.ends_with(".example.com"))
+    ///         });
+    ///     axum::Router::new().route_service("/chat/negotiate", negotiate)
+    /// }
+    /// ```
     #[must_use]
-    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.endpoint).cors.allow(&origin.into());
+    pub fn allow_origin_if(mut self, predicate: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.endpoint).cors.allow_if(predicate);
         self
     }
 
