@@ -16,6 +16,7 @@ mod fakes;
 mod faults;
 mod functions;
 mod futures;
+mod hosts;
 mod identities;
 mod negotiate;
 #[path = "../support/network.rs"]
