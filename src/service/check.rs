@@ -326,7 +326,9 @@ impl fmt::Display for EndpointReport {
 impl ServiceClient {
     /// Tries every step once, at every endpoint, from the address to a client's negotiation, and says what does not
     /// work and how to fix it. Nothing is changed; one message goes to an empty group. Each step takes 20 seconds at
-    /// most.
+    /// most. What a reverse proxy keeps back although nobody needs it is a limit in the report, and no problem.
+    ///
+    /// [The guide](crate::service::entra_guide#6-check-the-setup) has a cure for everything that it may say.
     ///
     /// Source of what roles allow: [Azure built-in roles](https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/web-and-mobile).
     ///

@@ -12,7 +12,7 @@ use crate::{
         configuration::{Configuration, ConfigurationError, ConfigurationWarning},
         connection_string::{ConnectionString, ConnectionStringError, ConnectionStringWarning},
         credentials::{
-            AccessKey, CertificateError, UnknownCloud,
+            AccessKey, CertificateError, Cloud, UnknownCloud,
             error::{CredentialError, InvalidCredential, TriedCredential},
             kind::AuthKind,
         },
@@ -256,6 +256,26 @@ fn errors_of_the_service() {
 #[test]
 fn errors_of_setups() {
     check(&of_setups());
+}
+
+/// The first cell of a row is a part of a problem's text.
+#[test]
+fn the_guide_has_a_cure_for_every_problem_that_check_finds() {
+    let guide = include_str!("entra_guide.md");
+    let (_, section) = guide.split_once("\n# 6. Check the setup\n").expect("the section");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let rows: Vec<_> = rows.map(str::to_lowercase).collect();
+    for problem in of_checks() {
+        let text = problem.to_string().to_lowercase();
+        let other = matches!(problem.downcast_ref(), Some(CheckProblem::Other(_)));
+        let found = rows.iter().any(|row| text.contains(row));
+        assert!(found || (other && rows.contains(&"anything else".to_owned())), "{text}");
+    }
+    for cloud in [Cloud::Public, Cloud::UsGovernment, Cloud::China] {
+        let row = format!("`{cloud}` |");
+        let row = guide.lines().find(|line| line.contains(&row)).expect("the cloud's row");
+        assert!(row.contains(cloud.authority()) && row.contains(&format!("`{}`", cloud.exchange_audience())));
+    }
 }
 
 /// Texts that are nearly right have a secret in them too.

@@ -37,6 +37,8 @@ const USABLE_FOR: Duration = Duration::from_secs(85 * 60);
 /// How often an exchange is tried, and the pause in between, as in the official SDK.
 const ATTEMPTS: usize = 3;
 const PAUSE: Duration = Duration::from_secs(3);
+/// Callers wait for it, whatever the service asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 const OPERATION: Operation = Operation::ExchangeAccessKey;
 
@@ -145,8 +147,7 @@ impl Exchange {
                 result => return result,
             };
             let asked = error.refusal().and_then(|refusal| refusal.retry_after());
-            // Callers wait for it.
-            let Some(pause) = Some(asked.unwrap_or(PAUSE)).filter(|pause| *pause <= self.timeout) else {
+            let Some(pause) = Some(asked.unwrap_or(PAUSE)).filter(|pause| *pause <= LONGEST_PAUSE) else {
                 return Err(error);
             };
             let reason = ErrorChain::new(&error).to_string();
