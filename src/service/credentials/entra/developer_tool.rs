@@ -38,7 +38,7 @@ pub(super) async fn run(tool: &str, arguments: &[&str]) -> Result<Zeroizing<Stri
 
 /// The JSON object in what a tool has printed: warnings may stand around it.
 pub(super) fn object(printed: &str) -> Option<&str> {
-    printed.get(printed.find('{')?..=printed.rfind('}')?)
+    printed.get(printed.find('{')?..=printed.rfind('}')?).filter(|object| !object.is_empty())
 }
 
 /// What a tool has said, on one line and of a limited length. Tokens are no part of it, whatever the tool does.

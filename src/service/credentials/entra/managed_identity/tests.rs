@@ -91,7 +91,7 @@ async fn arc(file: PathBuf) -> Server {
         move |head| match head.contains("authorization: basic key-of-arc\r\n") {
             true => reply("200 OK", "", TOKEN),
             false if head.contains("authorization") => {
-                reply("401 Unauthorized", "", r#"{"error_description": "not key-of-Arc, or so"}"#)
+                reply("401 Unauthorized", "", r#"{"error_description": "not another-key, or so"}"#)
             }
             false => {
                 let header = format!("WWW-Authenticate: Basic realm={}\r\n", file.display());
@@ -105,7 +105,7 @@ async fn arc(file: PathBuf) -> Server {
 
 #[tokio::test]
 async fn azure_arc_asks_for_a_key_of_its_own_folder() {
-    let folder = std::env::temp_dir().join(format!("hubwire-arc-{}", std::process::id()));
+    let folder = env::temp_dir().join(format!("hubwire-arc-{}", std::process::id()));
     let keys = folder.join("tokens");
     std::fs::create_dir_all(&keys).unwrap();
     let file = keys.join("1.key");
@@ -149,11 +149,11 @@ async fn azure_arc_asks_for_a_key_of_its_own_folder() {
     }
 
     // A key that is refused is not in the error.
-    std::fs::write(&file, "key-of-Arc").unwrap();
+    std::fs::write(&file, "another-key").unwrap();
     let (result, _) = ask(&file).await;
     let error = result.expect_err("refused");
     assert!(matches!(error, CredentialError::ManagedIdentityRefused { status: 401, .. }), "{error:?}");
-    assert!(!error.to_string().contains("key-of-Arc"), "{error}");
+    assert!(!error.to_string().contains("another-key"), "{error}");
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -188,7 +188,7 @@ async fn service_fabric_is_known_by_its_thumbprint() {
         "get /token?api-version=2019-07-01-preview&resource=https%3a%2f%2fsignalr.azure.com http/1.1\r\n";
     assert!(head.starts_with(target) && head.contains("secret: fabric-header\r\n"), "{head}");
 
-    tokio::time::pause();
+    time::pause();
     let error = fetch(host(&thumbprint.replace(['0', '1', '2', '3'], "4"))).await.expect_err("a stranger");
     assert!(matches!(error, CredentialError::NoManagedIdentity(_)), "{error:?}");
     assert_eq!(server.heads().len(), 1, "the header was not sent");
