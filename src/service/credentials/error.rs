@@ -78,9 +78,11 @@ pub enum CredentialError {
         /// The limit.
         after: Duration,
     },
-    /// The answer holds no token that could be used: it is empty or has expired.
+    /// The answer holds no token that could be used: it is empty, or has expired already. Check the address of the
+    /// authority, and the clock of this machine.
     #[error(
-        "the credential gave no usable token; check that the authority's address is one of Microsoft Entra ID"
+        "the credential gave no usable token; check that the authority's address is one of Microsoft Entra ID, and the \
+         clock of this machine"
     )]
     UnusableToken,
     /// The certificate cannot be used.

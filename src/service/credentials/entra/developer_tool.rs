@@ -60,10 +60,8 @@ fn plain(text: &str) -> String {
                 // A control sequence ends with a letter or a sign of that range.
                 Some('[') => drop(rest.find(|c| matches!(c, '\u{40}'..='\u{7e}'))),
                 // A command of the operating system, such as a window's title, ends with BEL or ESC \.
-                Some(']') => {
-                    if rest.find(|c| matches!(c, '\u{7}' | '\u{1b}')) == Some('\u{1b}') {
-                        rest.next();
-                    }
+                Some(']') if rest.find(|c| matches!(c, '\u{7}' | '\u{1b}')) == Some('\u{1b}') => {
+                    rest.next();
                 }
                 _ => {}
             },
