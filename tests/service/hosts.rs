@@ -16,6 +16,8 @@ use serde_json::json;
 const IDENTITY: &str = "/metadata/identity/oauth2/token";
 const PAGE: &str = "<!DOCTYPE html><html><body>Sign in to the network</body></html>";
 
+type Answer = Box<dyn Fn() -> Reply + Send + Sync>;
+
 async fn token_error(fake: &Fake, credential: impl Into<Credential>) -> CredentialError {
     let result =
         hurried(async { fake.client(credential).hub("chat").unwrap().all().send("m", ()).await }).await;
@@ -39,7 +41,7 @@ fn texts(error: &dyn Error) -> Vec<String> {
 async fn a_chain_goes_on_where_something_else_answers_for_the_metadata_service() {
     let page = |status| move || reply(status, PAGE).with("content-type", "text/html");
     let empty = |status| move || reply(status, "");
-    let answers: Vec<(&str, Box<dyn Fn() -> Reply + Send + Sync>)> = vec![
+    let answers: Vec<(&str, Answer)> = vec![
         ("a page", Box::new(page(200))),
         ("nothing", Box::new(empty(200))),
         ("blanks", Box::new(|| reply(200, " \r\n"))),
