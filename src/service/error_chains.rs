@@ -3,7 +3,7 @@
 use std::{error::Error, io, sync::Arc, time::Duration};
 
 use crate::{
-    core::Cause,
+    core::{Cause, ErrorChain},
     error_chains::{All, SECRET, cause, check, variants},
     serialize::SerializeError,
     service::{
@@ -12,8 +12,8 @@ use crate::{
         configuration::{Configuration, ConfigurationError, ConfigurationWarning},
         connection_string::{ConnectionString, ConnectionStringError, ConnectionStringWarning},
         credentials::{
-            AccessKey, CertificateError, UnknownCloud,
-            error::{CredentialError, InvalidCredential},
+            AccessKey, CertificateError, Cloud, UnknownCloud,
+            error::{CredentialError, InvalidCredential, TriedCredential},
             kind::AuthKind,
         },
         endpoints::endpoint::EndpointError,
@@ -41,6 +41,12 @@ fn failure() -> EndpointFailure {
     EndpointFailure::new("east", "https://east.example".to_owned(), unreachable())
 }
 
+fn none_available() -> CredentialError {
+    let environment = CredentialError::NotConfigured { reason: "AZURE_TENANT_ID is missing".to_owned() };
+    let tried = vec![("environment", environment), ("Azure CLI", CredentialError::AzureCli(cause()))];
+    CredentialError::NoneAvailable(TriedCredential::of(tried).expect("two credentials"))
+}
+
 fn of_credentials() -> All {
     let client_id = || "app".to_owned();
     let (error, code) = (Some("invalid_client".to_owned()), Some("AADSTS7000215".to_owned()));
@@ -65,11 +71,12 @@ fn of_credentials() -> All {
         Assertion(_) => CredentialError::Assertion(cause()),
         NotConfigured{} => CredentialError::NotConfigured { reason: "AZURE_TENANT_ID is missing".to_owned() },
         NoManagedIdentity(_) => CredentialError::NoManagedIdentity(cause()),
-        ManagedIdentityRefused{} => CredentialError::ManagedIdentityRefused { status: 404 },
-        AzureCli(_) => CredentialError::AzureCli(cause()),
-        NoneAvailable{} => CredentialError::NoneAvailable {
-            tried: [("Azure CLI", CredentialError::AzureCli(cause()))].into(),
+        ManagedIdentityRefused{} => CredentialError::ManagedIdentityRefused {
+            status: 404, message: Some("Identity not found".to_owned()),
         },
+        AzureCli(_) => CredentialError::AzureCli(cause()),
+        AzureDeveloperCli(_) => CredentialError::AzureDeveloperCli(cause()),
+        NoneAvailable(_) => none_available(),
         Other(_) => CredentialError::Other(cause()),
         Cancelled() => CredentialError::Cancelled,
     };
@@ -85,6 +92,7 @@ fn of_credentials() -> All {
         Malformed() => CertificateError::Malformed,
         WrongPassword() => CertificateError::WrongPassword,
         EncryptedKey() => CertificateError::EncryptedKey,
+        UnsupportedEncryption() => CertificateError::UnsupportedEncryption,
         NoPrivateKey() => CertificateError::NoPrivateKey,
         UnsupportedKey() => CertificateError::UnsupportedKey,
         NoCertificate() => CertificateError::NoCertificate,
@@ -227,7 +235,10 @@ fn of_checks() -> All {
         NetworkRule() => CheckProblem::NetworkRule,
         ClockSkew{} => CheckProblem::ClockSkew { seconds: 300, ahead: true },
         Credential(_) => CheckProblem::Credential(CredentialError::Connection(cause())),
-        Audience{} => CheckProblem::Audience { audience: "api://other".to_owned() },
+        NotPassedOn{} => CheckProblem::NotPassedOn { path: "/api/health", status: 404 },
+        Audience{} => CheckProblem::Audience {
+            audience: "api://other".to_owned(), expected: "https://signalr.azure.com".to_owned(),
+        },
         TenantMismatch{} => CheckProblem::TenantMismatch { tenant: "t".to_owned() },
         KeyRefused() => CheckProblem::KeyRefused,
         MissingRole{} => CheckProblem::MissingRole { operation: Operation::Send, identity: "app".to_owned() },
@@ -240,7 +251,26 @@ fn of_checks() -> All {
 
 #[test]
 fn errors_of_credentials() {
-    check(&of_credentials());
+    let mut all = of_credentials();
+    all.retain(|error| !matches!(error.downcast_ref(), Some(CredentialError::NoneAvailable(_))));
+    check(&all);
+}
+
+/// The exception to the rule: an error has one source, and a chain several reasons, so the text has them all. Shown
+/// together with its sources, it says them once.
+#[test]
+fn a_chain_of_credentials_says_every_reason() {
+    let error = none_available();
+    let reasons = ["environment: the credential is not configured", "Azure CLI: ", "the vault is locked"];
+    let whole = ErrorChain::new(&error).to_string();
+    for reason in reasons {
+        assert_eq!(whole.matches(reason).count(), 1, "{whole}");
+    }
+    assert_eq!(whole, error.to_string());
+    let first = error.source().expect("the first");
+    let second = first.source().expect("the second");
+    assert!(first.to_string().contains(reasons[0]) && second.to_string().contains(reasons[2]), "{whole}");
+    assert!(second.source().is_none());
 }
 
 #[test]
@@ -252,6 +282,26 @@ fn errors_of_the_service() {
 #[test]
 fn errors_of_setups() {
     check(&of_setups());
+}
+
+/// The first cell of a row is a part of a problem's text.
+#[test]
+fn the_guide_has_a_cure_for_every_problem_that_check_finds() {
+    let guide = include_str!("entra_guide.md");
+    let (_, section) = guide.split_once("\n# 6. Check the setup\n").expect("the section");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let rows: Vec<_> = rows.map(str::to_lowercase).collect();
+    for problem in of_checks() {
+        let text = problem.to_string().to_lowercase();
+        let other = matches!(problem.downcast_ref(), Some(CheckProblem::Other(_)));
+        let found = rows.iter().any(|row| text.contains(row));
+        assert!(found || (other && rows.contains(&"anything else".to_owned())), "{text}");
+    }
+    for cloud in [Cloud::Public, Cloud::UsGovernment, Cloud::China] {
+        let row = format!("`{cloud}` |");
+        let row = guide.lines().find(|line| line.contains(&row)).expect("the cloud's row");
+        assert!(row.contains(cloud.authority()) && row.contains(&format!("`{}`", cloud.exchange_audience())));
+    }
 }
 
 /// Texts that are nearly right have a secret in them too.

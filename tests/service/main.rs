@@ -20,6 +20,7 @@ mod faults;
 mod functions;
 mod futures;
 mod handlers;
+mod hosts;
 mod identities;
 mod negotiate;
 #[path = "../support/network.rs"]

@@ -9,7 +9,8 @@ use crate::service::{
         cloud::Cloud,
         credential::Credential,
         entra::{
-            azure_cli::AzureCli, client_certificate::ClientCertificate, client_secret::ClientSecret,
+            azure_cli::AzureCli, azure_developer_cli::AzureDeveloperCli,
+            client_certificate::ClientCertificate, client_secret::ClientSecret,
             federated::FederatedCredential, managed_identity::ManagedIdentity,
             workload_identity::WorkloadIdentity,
         },
@@ -241,9 +242,7 @@ impl CredentialSettings {
                 at_authority!(credential.cloud(cloud))
             }
             Self::AzureCli => AzureCli::new().into(),
-            Self::AzureDeveloperCli => {
-                azure_identity::AzureDeveloperCliCredential::new(None).map_err(|_| unsupported)?.into()
-            }
+            Self::AzureDeveloperCli => AzureDeveloperCli.into(),
             Self::DefaultAzureCredential => CredentialChain::azure_default().into(),
             Self::Chain(members) => {
                 let mut chain = CredentialChain::new();

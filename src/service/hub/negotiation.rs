@@ -20,7 +20,7 @@ use crate::service::{
         token::{self, Claims},
     },
     rest::{
-        keys::{ExchangedKeys, SigningKeys},
+        keys::{ExchangedKeys, SigningKeys, is_refusal},
         payload::Payload,
         request,
     },
@@ -185,7 +185,7 @@ impl Request<'_> {
         }
         match keys.current().await {
             Ok(key) => self.signed(&key),
-            Err(refused @ ServiceError::Forbidden(_)) if !needs_key => match self.generated().await {
+            Err(refused) if !needs_key && is_refusal(&refused) => match self.generated().await {
                 // The other way does not work either: the first refusal names the roles for both.
                 Err(error) if !error.is_retryable() => Err(refused),
                 other => other,

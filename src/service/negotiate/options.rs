@@ -23,9 +23,9 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EntraStrategy {
-    /// [`AccessKey`](Self::AccessKey); where the application's roles do not allow it (status 403) and the options
-    /// need nothing else, [`GenerateToken`](Self::GenerateToken). The exchange for an access key is
-    /// tried again after five minutes.
+    /// [`AccessKey`](Self::AccessKey); where the application's roles do not allow it (status 403), or a proxy does not
+    /// pass the exchange on, and the options need nothing else, [`GenerateToken`](Self::GenerateToken). After a 403,
+    /// the exchange for an access key is tried again after five minutes.
     #[default]
     Automatic,
     /// This program signs, with a temporary access key that it exchanges the Entra token for. One request an hour.
