@@ -150,7 +150,7 @@ function cutText(limit, longest) {
 
   function text(frame) {
     // Nearly all are whole.
-    if (pieces.length === 0 && frame.length <= LIMIT && frame.endsWith(SEPARATOR)) return frame;
+    if (pieces.length === 0 && frame.length <= longest && frame.endsWith(SEPARATOR)) return frame;
     const end = frame.lastIndexOf(SEPARATOR) + 1;
     let whole = "";
     if (end > 0) {
