@@ -25,13 +25,18 @@
 //! | [`check`] | what is wrong with a setup, and how to fix it |
 //! | [`error`](mod@error) | what a failed call says |
 //!
-//! [`entra_guide`] leads from an empty subscription to a running app server with Microsoft Entra.
+//! [`entra_guide`] leads from an empty subscription to a running app server with Microsoft Entra; [`operations_guide`] is about
+//! several regions, domains, proxies, new keys, and what the service shows of itself.
 //!
 //! Secrets stay out of `Debug`, errors and logs, and URLs are shown without their query.
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("entra_guide.md")]
 pub mod entra_guide {}
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("operations_guide.md")]
+pub mod operations_guide {}
 
 pub mod check;
 mod client;

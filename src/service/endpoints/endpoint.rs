@@ -107,7 +107,7 @@ pub struct ServiceEndpoint {
 
 impl ServiceEndpoint {
     /// An endpoint by its address, such as `https://contoso.service.signalr.net`, and a credential: an
-    /// [`AccessKey`](crate::service::credentials::AccessKey), a [`ClientSecret`](crate::service::credentials::ClientSecret) or any `Arc<dyn TokenCredential>`.
+    /// [`AccessKey`], a [`ClientSecret`](crate::service::credentials::ClientSecret) or any `Arc<dyn TokenCredential>`.
     ///
     /// # Errors
     /// When the address is not an https URL (or an http URL of this machine), or the credential is incomplete.
