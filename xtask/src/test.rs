@@ -42,6 +42,11 @@ pub(crate) fn test() -> Result<()> {
     report.tests("native tests", || {
         let mut tests = cargo();
         tests.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+        // They wait more than they work.
+        if std::env::var_os(TEST_THREADS).is_none() {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            tests.env(TEST_THREADS, (2 * cores).to_string());
+        }
         Ok(tests)
     });
     let hubs = hubs(&mut report);
@@ -186,6 +191,9 @@ fn lints(report: &mut Report) {
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
 }
+
+/// How many tests of a program run at a time.
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
 
 /// What the tests that run as wasm are built with: one build of the crate for all of them.
 const BROWSER_TEST_FEATURES: &str = "leptos,msgpack,yew";
