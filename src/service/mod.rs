@@ -65,6 +65,9 @@ pub use client::{ServiceClient, ServiceClientBuilder};
 pub use endpoints::endpoint::ServiceEndpoint;
 pub use error::{BuildError, ServiceError};
 pub use hub::hub_client::HubClient;
+#[cfg(feature = "unstable-machines")]
+#[doc(hidden)]
+pub use jwt::SigningKey;
 pub use negotiate::options::{ClientAccess, NegotiateOptions};
 pub use rest::retry::RetryOptions;
 pub use web::{endpoint::NegotiateRejection, tower::NegotiateService};
