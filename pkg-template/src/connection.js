@@ -81,6 +81,7 @@ export class HubConnection {
   with(options) {
     const core = this._core();
     const signal = options?.signal ?? undefined;
+    if (options?.aborted !== undefined || (signal && !signal.addEventListener)) throw invalid("`with` takes an object whose `signal` is an AbortSignal.");
     warn(core.logger, unknown(options, { signal }));
     return {
       send: (methodName, ...args) => core.send(methodName, args, signal),

@@ -302,7 +302,7 @@ export class Driver {
         this.logger.log(LogLevel.Debug, "The connection goes on with a new transport.");
         break;
       case LOST:
-        logLost(this.logger, details[0]);
+        logLost(this.logger, details[0], this.#failure);
         this.negotiated = undefined;
         this.#loseRoom();
         callbacks.lost(this.#told(details[0]));
@@ -563,8 +563,8 @@ export class Driver {
     let messages;
     try {
       messages = this.#reader.read(frame);
-    } catch {
-      // The reader remembers what is wrong with it.
+    } catch (error) {
+      this.#failure = error;
       this.#tell(MALFORMED);
       return;
     }

@@ -8,7 +8,7 @@ export class HubwireError extends Error {
   constructor(message, { cause, ...details } = {}) {
     super(message, cause === undefined ? undefined : { cause });
     Object.assign(this, details);
-    if (this.code === "Negotiate") this.errorType ??= "FailedToNegotiateWithServerError";
+    if (this.code === "Negotiate" || this.code === "AccessToken") this.errorType ??= "FailedToNegotiateWithServerError";
   }
 }
 

@@ -86,8 +86,8 @@ export function wholeError(told, failure, stopped) {
   return error;
 }
 
-export function logLost(logger, told) {
-  const reason = told[0] !== "Stopped" && textOf(told);
+export function logLost(logger, told, failure) {
+  const reason = told[0] !== "Stopped" && (told[0] === "Protocol" && typeof failure?.message === "string" ? failure.message : textOf(told));
   if (reason) logger.log(LogLevel.Error, `Connection disconnected with error 'Error: ${reason}'.`);
   else logger.log(LogLevel.Information, "Connection disconnected.");
 }

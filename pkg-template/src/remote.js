@@ -96,7 +96,9 @@ class Host {
       };
       const limit = setTimeout(this.#fail, LOAD_LIMIT, "it does not answer");
       try {
-        this.#worker = open(source);
+        const worker = open(source);
+        if (typeof worker?.postMessage !== "function") throw new Error("`withWorker` was given a function that makes no Worker");
+        this.#worker = worker;
       } catch (error) {
         // Once it has connections, which are to be told.
         Promise.resolve().then(() => this.#fail(error.message, error));

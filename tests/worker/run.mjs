@@ -132,6 +132,11 @@ inPage("a page that takes nothing while no end comes loses the connection, not i
   return { code: end.code, some: heard > before, all: heard === 1_000_000 };
 }, { code: "SlowConsumer", some: true, all: false });
 
+inPage("a function that makes no worker fails the start", async () => {
+  const start = (make) => failure(build("page", "/hub", {}, (builder) => builder.withWorker(make)).start());
+  return Promise.all([() => null, async () => new Worker("/worker.js")].map(start));
+}, Array(2).fill({ code: "Worker", message: "The worker of the connection failed: `withWorker` was given a function that makes no Worker." }));
+
 inPage("a script that cannot be loaded, or fails, fails the start", async () => {
   const start = (worker) => failure(build("page", "/hub", {}, (builder) => builder.withWorker(worker)).start());
   return [(await start("/nowhere.js")).code, (await start("/broken.js")).code, (await start(() => { throw new Error("no"); })).code];

@@ -118,6 +118,9 @@ export function options(ours, { createLogger, httpOptions, retryPolicy, texts })
     const known = { extensionCodec: undefined, context: 1, maxDepth: 9, initialBufferSize: 64, sortKeys: true, forceFloat32: true, forceIntegerToFloat: true, ignoreUndefined: true, useBigInt64: true };
     const limits = { maxStrLength: 1, maxBinLength: 1, maxArrayLength: 1, maxMapLength: 1, maxExtLength: 1 };
     const connection = build(new ours.MessagePackHubProtocol({ ...known, ...limits, maxDeph: 9 }));
+    for (const wrong of [AbortSignal.abort(), { signal: new AbortController() }, { signal: 1 }]) {
+      assert.throws(() => connection.with(wrong), { code: "InvalidArgument", message: /`signal` is an AbortSignal/ });
+    }
     connection.with({ signal: undefined, sgnal: AbortSignal.abort(), timeout: null });
     const names = ["buferSize", "refreshBefore", "maxDeph", "sgnal"];
     assert.deepEqual(lines, names.map((name) => [LogLevel.Warning, `The option '${name}' is not known, and has no effect.`]));
@@ -234,7 +237,7 @@ export function options(ours, { createLogger, httpOptions, retryPolicy, texts })
     }
     for (const wrong of [5, true, {}, ["token"], () => "token"]) {
       await assert.rejects(token(() => wrong), { code: "AccessToken", message: /has to be a text; the factory gave an? / }, String(wrong));
-      await assert.rejects(token(async () => wrong), { code: "AccessToken" });
+      await assert.rejects(token(async () => wrong), { code: "AccessToken", errorType: "FailedToNegotiateWithServerError" });
     }
     const mine = new Error("no session");
     await assert.rejects(token(() => { throw mine; }), mine);

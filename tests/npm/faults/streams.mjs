@@ -75,7 +75,9 @@ for (const transport of transports) {
       const messagepack = new hubwire.MessagePackHubProtocol();
       for (const [limit, length, fits] of [[undefined, 33 << 20, false], [70 << 20, 65 << 20, true], [1000, 2000, false], [Infinity, 40 << 20, true], [1000, 900, true]]) {
         const how = (builder) => (format === "json" ? builder : builder.withHubProtocol(messagepack));
-        const connection = connect(url, { transport, maximumReceiveMessageSize: limit }, how);
+        const errors = [];
+        const logger = { log: (level, text) => void (level >= hubwire.LogLevel.Error && errors.push(text)) };
+        const connection = connect(url, { transport, maximumReceiveMessageSize: limit, logger }, how);
         const end = new Promise((done) => {
           connection.on("big", ({ length }) => done(length));
           connection.onclose(done);
@@ -86,6 +88,7 @@ for (const transport of transports) {
         const outcome = await end;
         if (fits) assert.equal(outcome, length);
         else assert.match(outcome?.message, new RegExp(`more than ${limit ?? 32 << 20} .* option 'maximumReceiveMessageSize'|answer of more than .* option 'maximumReceiveMessageSize'`));
+        if (!fits) assert.match(errors.join(), /option 'maximumReceiveMessageSize'/);
         await connection.stop();
       }
     }));
