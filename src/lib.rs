@@ -91,8 +91,8 @@ pub use service::web::axum_routes;
 
 #[cfg(all(native, feature = "local"))]
 pub mod local;
-#[cfg(all(native, feature = "local"))]
-mod server;
+#[cfg(all(native, feature = "server"))]
+pub mod server;
 
 #[cfg(all(browser, feature = "js"))]
 mod js;

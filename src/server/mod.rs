@@ -1,3 +1,5 @@
+//! Hubs hosted in Rust: [`HubServer`].
+//!
 //! What a server of hubs is made of, whoever its clients are and whatever is done with their messages.
 //!
 //! A [`Room`](room::Room) has the connections of one server. How a client gets in and what happens to it:
@@ -18,6 +20,7 @@ mod codec;
 pub(crate) mod connections;
 pub(crate) mod endpoint;
 mod exchange;
+mod host;
 pub(crate) mod message;
 pub(crate) mod negotiated;
 pub(crate) mod outbox;
@@ -26,3 +29,6 @@ pub(crate) mod random;
 pub(crate) mod room;
 pub(crate) mod session;
 mod transport;
+
+#[doc(inline)]
+pub use host::*;
