@@ -19,6 +19,7 @@ use crate::{
     core::{hub_name, negotiate::Transports, token::USER_ID_CLAIMS},
     local::{
         audience::{bearer, is_client_audience},
+        default_mode::{client_connection::RelayedClient, visitor},
         serverless::Serverless,
         service::Service,
         upstream,
@@ -27,6 +28,7 @@ use crate::{
         claims::SharedClaims,
         endpoint::{self, Admission, Opening, Refusal as ServerRefusal},
         query::Query,
+        session::Session,
     },
     service::unix_now,
 };
@@ -95,6 +97,7 @@ impl Client {
             poll_interval: self.poll_interval(),
             expiry: self.expiry(),
             claims: self.shared.clone(),
+            may_resume: false,
         }
     }
 
@@ -145,7 +148,9 @@ async fn negotiate(
 ) -> Result<Json<Value>, Refusal> {
     let query = Query::parse(query.as_deref());
     let client = Client::identify(&service, &headers, &query)?;
-    Ok(endpoint::negotiate(&service.room, client.admission(), &query)?)
+    let may_resume = service.hubs.as_ref().is_some_and(|hubs| hubs.allows_stateful_reconnect(&client.hub));
+    let admission = Admission { may_resume, ..client.admission() };
+    Ok(endpoint::negotiate(&service.room, admission, &query)?)
 }
 
 async fn open(
@@ -163,9 +168,16 @@ async fn open(
         headers: &headers,
         upgrade,
     };
-    let opened = endpoint::open(opening, |negotiation| {
-        let told = upstream::Client::new(negotiation.clone(), client.shared.clone(), raw_query.as_deref());
-        Serverless::new(service.clone(), told)
+    if service.hubs.is_some() {
+        let visitor = visitor(&client.shared, &headers, raw_query.as_deref(), query.first("id"));
+        let opened =
+            endpoint::open(opening, |admitted| RelayedClient { service: service.clone(), admitted, visitor });
+        return Ok(opened.await?);
+    }
+    let opened = endpoint::open(opening, |admitted| {
+        let (negotiation, claims) = (admitted.negotiation.clone(), client.shared.clone());
+        let told = upstream::Client::new(negotiation, claims, raw_query.as_deref());
+        Session { admitted, dispatcher: Serverless::new(service.clone(), told) }
     });
     Ok(opened.await?)
 }

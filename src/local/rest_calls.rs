@@ -215,7 +215,12 @@ async fn refresh_authentication(
         }
     };
     match call.service.room.negotiated.refresh(&connection_token, &hub, user, expiry, change) {
-        Ok(claims) => Ok(listed(&claims)),
+        Ok(claims) => {
+            if let Some(hubs) = &call.service.hubs {
+                hubs.refreshed(&hub, &connection_token);
+            }
+            Ok(listed(&claims))
+        }
         Err(RefreshError::Unknown) => Err(no_connection("ConnectionNotFound")),
         Err(RefreshError::OtherUser) => Err(ApiError::other_user()),
     }

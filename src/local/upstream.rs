@@ -73,7 +73,7 @@ impl Upstream {
         event: &str,
         (kind, body): (&'static str, Vec<u8>),
     ) -> (u16, Vec<u8>) {
-        let Negotiation { connection_id, hub, user } = &client.negotiation;
+        let Negotiation { connection_id, hub, user, .. } = &client.negotiation;
         let claims = client.claims();
         let signature = sign(self.access_key.expose(), connection_id);
         let mut request = self.client.post(self.url(hub, category, event)).timeout(TIMEOUT);
@@ -334,7 +334,8 @@ mod tests {
 
     #[test]
     fn headers_describe_the_client() {
-        let negotiation = Negotiation { connection_id: "c".into(), hub: "chat".into(), user: None };
+        let negotiation =
+            Negotiation { connection_id: "c".into(), hub: "chat".into(), ..Negotiation::default() };
         let claims = json!({"asrs.s.uid": "a", "role": ["x", "y"], "asrs.u.aud": "z", "n": 1});
         let claims = claims.as_object().cloned().unwrap_or_default();
         let claims = Arc::new(SharedClaims::new(claims));

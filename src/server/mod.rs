@@ -26,4 +26,4 @@ pub(crate) mod query;
 pub(crate) mod random;
 pub(crate) mod room;
 pub(crate) mod session;
-mod transport;
+pub(crate) mod transport;

@@ -6,11 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::server::{
     claims::{Claims, SharedClaims},
     exchange::Exchange,
+    transport::Transport,
 };
 
 /// A negotiated connection has to be opened within this time, as in Azure.
@@ -20,11 +21,13 @@ const OPEN_WITHIN: Duration = Duration::from_secs(5);
 const MAX_WAITING: usize = 100_000;
 
 /// Who a connection was negotiated for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Negotiation {
     pub(crate) connection_id: String,
     pub(crate) hub: String,
     pub(crate) user: Option<String>,
+    /// Whether it goes on with another socket when it has lost one (stateful reconnect).
+    pub(crate) is_stateful: bool,
 }
 
 impl Negotiation {
@@ -66,6 +69,8 @@ pub(crate) struct Ways {
     /// When it ends with its authentication, in seconds since the Unix epoch, if it does.
     pub(crate) expiry: watch::Sender<Option<u64>>,
     pub(crate) claims: Arc<SharedClaims>,
+    /// Takes its next socket, if it is stateful.
+    pub(crate) resume: Option<mpsc::Sender<Transport>>,
 }
 
 /// Why the authentication of a connection is not refreshed.
@@ -113,6 +118,19 @@ impl Negotiated {
                 *state = State::Open(known.clone(), ways.clone());
                 Ok((known, Lease { negotiated: self.clone(), token: token.to_owned() }))
             }
+        }
+    }
+
+    /// What takes the next socket of an open connection that is stateful.
+    pub(crate) fn resume(
+        &self,
+        token: &str,
+        hub: &str,
+        user: Option<&str>,
+    ) -> Option<mpsc::Sender<Transport>> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get(token)? {
+            State::Open(known, ways) if known.is_stateful && known.is_for(hub, user) => ways.resume.clone(),
+            _ => None,
         }
     }
 
@@ -200,8 +218,12 @@ mod tests {
     #[test]
     fn connections_are_opened_once_and_in_time() {
         let negotiated = Arc::new(Negotiated::default());
-        let negotiation =
-            Negotiation { connection_id: "c".into(), hub: "chat".into(), user: Some("alice".into()) };
+        let negotiation = Negotiation {
+            connection_id: "c".into(),
+            hub: "chat".into(),
+            user: Some("alice".into()),
+            ..Negotiation::default()
+        };
         let (start, ways) = (Instant::now(), Ways::default());
         assert!(negotiated.insert("early".into(), negotiation.clone(), start));
         assert!(negotiated.insert("late".into(), negotiation.clone(), start));
@@ -235,7 +257,8 @@ mod tests {
         assert_eq!(refresh_until("early", "chat", None, None), Ok(Some(9)), "nothing is said of its end");
         assert_eq!(negotiated.claims("early", "chat").map(|claims| claims["ends"].as_u64()), Some(Some(9)));
 
-        let version_0 = Negotiation { connection_id: "public".into(), hub: "chat".into(), user: None };
+        let version_0 =
+            Negotiation { connection_id: "public".into(), hub: "chat".into(), ..Negotiation::default() };
         assert!(negotiated.insert("public".into(), version_0, start));
         let _lease = negotiated.open("public", "chat", None, &ways, start).expect("it is in time");
         assert_eq!(refresh("public", "chat", None), Err(RefreshError::Unknown));
@@ -250,7 +273,8 @@ mod tests {
     #[test]
     fn not_more_are_kept_than_there_is_room_for() {
         let negotiated = Negotiated::default();
-        let negotiation = Negotiation { connection_id: "c".into(), hub: "chat".into(), user: None };
+        let negotiation =
+            Negotiation { connection_id: "c".into(), hub: "chat".into(), ..Negotiation::default() };
         let (start, insert) =
             (Instant::now(), |token: String, at| negotiated.insert(token, negotiation.clone(), at));
         assert!((0..MAX_WAITING).all(|n| insert(n.to_string(), start)));
