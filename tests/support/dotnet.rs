@@ -60,7 +60,7 @@ impl Dotnet {
         self.stdin.write_all(format!("{fields}\n").as_bytes()).await.expect("the .NET client listens");
         loop {
             let line = self.line().await;
-            if line["id"] == self.last_id {
+            if line["id"] == self.last_id && line.get("item").is_none() {
                 assert!(line.get("error").is_none(), "{fields}: {line}");
                 return line["ok"].clone();
             }
