@@ -10,6 +10,8 @@ fn main() {
         browser: { all(target_family = "wasm", target_os = "unknown") },
         // Where the roots of TLS cannot be added to.
         android: { target_os = "android" },
+        // Where opening a named pipe waits for its writer, unless it is told not to.
+        posix: { unix },
         native: { not(all(target_family = "wasm", target_os = "unknown")) },
     }
 }

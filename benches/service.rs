@@ -20,7 +20,7 @@ use std::{
     time::Instant,
 };
 
-use axum::http::{StatusCode, request::Parts};
+use axum::http::StatusCode;
 use hubwire::service::{HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, credentials::AccessKey};
 use serde_json::{Value, json};
 use table::{Clock, row};
@@ -201,11 +201,9 @@ impl Served {
 
 async fn serve(role: &str) {
     let router = match role {
-        "negotiate" => hubwire::axum_routes::negotiate(
-            "/chat",
-            hub("https://contoso.service.signalr.net"),
-            |_: &Parts| client(),
-        ),
+        "negotiate" => {
+            hubwire::axum_routes::negotiate("/chat", hub("https://contoso.service.signalr.net"), |_| client())
+        }
         // What the service answers to a message, once it has read it.
         _ => axum::Router::new().fallback(|body: axum::body::Bytes| async move {
             drop(body);

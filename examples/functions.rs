@@ -17,6 +17,11 @@
 //!   { "type": "http", "direction": "out", "name": "res" } ] }
 //! ```
 //!
+//! Both functions have an `httpTrigger` and not a `signalRTrigger`: with forwarding the requests of clients and of the
+//! service come as they are, so that one program serves clients of JSON and of MessagePack, checks who calls, with an
+//! access key or an identity, and runs anywhere else without a change. The trigger checks signatures with an access key
+//! only, and wraps calls in JSON of its own; `hubwire::service::functions` has types for it.
+//!
 //! Source: [Azure Functions custom handlers](https://learn.microsoft.com/azure/azure-functions/functions-custom-handlers).
 //!
 //! Where the service is, is told by the settings of Azure Functions: `AzureSignalRConnectionString` is a connection

@@ -154,6 +154,11 @@ export interface IHttpConnectionOptions {
   logger?: ILogger | LogLevel;
   /** Log the content of messages, at level `Trace`. Default: `false`. */
   logMessageContent?: boolean;
+  /**
+   * The longest message that is received, in bytes, or in UTF-16 units of JSON: a longer one ends the connection. `Infinity`
+   * is without a limit. Default: 33 554 432 (32 MiB).
+   */
+  maximumReceiveMessageSize?: number;
   /** Connect without a negotiate request. Needs `transport: HttpTransportType.WebSockets`. Default: `false`. */
   skipNegotiation?: boolean;
   /** Time limit of an HTTP request in milliseconds; 0 is none. Default: 100 000. */
@@ -220,7 +225,7 @@ export interface IAsyncRetryPolicy {
  *   `Handshake`, `Stopped`
  * - while connected: `Protocol`, `ServerTimeout`, `ServerClosed`, `RetriesExhausted`
  * - of a call: `Server` (the hub's method failed), `Aborted` (its signal), `NotAStream`, `SlowConsumer` (too many items of
- *   a stream wait to be taken)
+ *   a stream wait to be taken), `SendBufferFull` (too much waits to be sent)
  * - `AuthenticationRefresh`: the server did not take a new token
  * - `Token`: a text that is not a client token
  * - `Http`: an {@link HttpError} that the application made
@@ -243,6 +248,7 @@ export type HubwireErrorCode =
   | "NotInitialized"
   | "Protocol"
   | "RetriesExhausted"
+  | "SendBufferFull"
   | "Server"
   | "ServerClosed"
   | "ServerTimeout"
@@ -518,8 +524,9 @@ export declare class HubConnection<Server = any, Client = any> implements HubCal
   /** Disconnects. The promise of every pending call is rejected. */
   stop(): Promise<void>;
   /**
-   * Calls a hub method and does not wait for its end. Resolves when the message was handed to the transport, which takes
-   * longer when much is on its way already. Streams among the arguments follow the call.
+   * Calls a hub method and does not wait for its end. Resolves when the transport has taken the message and has room for
+   * another. Streams among the arguments follow the call. Rejects with the code `SendBufferFull` where 64 MiB of calls that
+   * were not awaited wait already.
    */
   send: Send<Server>;
   /**

@@ -117,7 +117,7 @@ impl Pair {
     fn deliver(&mut self, from: usize) {
         let Some(frame) = self.ends[from].on_the_way.pop_front() else { return };
         let to = &mut self.ends[1 - from];
-        let receipt = to.buffer.handle_message(self.now, &frame.message()).expect("an honest peer");
+        let receipt = to.buffer.handle_message(self.now, frame.message().head()).expect("an honest peer");
         match (frame, receipt) {
             (Frame::Message(number), Receipt::New) => {
                 assert_eq!(number, to.processed, "out of order");
@@ -196,7 +196,7 @@ fn made_up(data: &mut Unstructured<'_>) -> arbitrary::Result<()> {
             2 => (Frame::Ack(number), (0..=sent).contains(&number)),
             _ => (Frame::Sequence(number), (1..=received + 1).contains(&number)),
         };
-        match buffer.handle_message(Moment::ZERO, &frame.message()) {
+        match buffer.handle_message(Moment::ZERO, frame.message().head()) {
             Ok(receipt) => {
                 assert!(possible, "{frame:?}");
                 let bookkeeping = matches!(frame, Frame::Ack(_) | Frame::Sequence(_));

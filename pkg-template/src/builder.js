@@ -5,7 +5,7 @@ import { invalid } from "./errors.js";
 import { hide } from "./hide.js";
 import { JsonHubProtocol } from "./json.js";
 import { createLogger } from "./logging.js";
-import { absolute, byDelays, checkWorker, delay, httpOptions, report, required, retryPolicy, size, time } from "./options.js";
+import { absolute, byDelays, checkWorker, delay, httpOptions, report, required, retryPolicy, size, time, unknown } from "./options.js";
 
 const DEFAULT_RETRY_DELAYS = [0, 2_000, 10_000, 30_000];
 const DEFAULT_BUFFER_SIZE = 100_000;
@@ -14,7 +14,7 @@ const DEFAULT_REFRESH_LEAD = 300_000;
 export class HubConnectionBuilder {
   constructor() {
     // What was set. The setters' names are those of `HubConnection` and of its settings.
-    hide(this, { options: {}, unknown: new Set(), settings: { refreshLeadInMilliseconds: DEFAULT_REFRESH_LEAD } });
+    hide(this, { options: {}, unknown: [], settings: { refreshLeadInMilliseconds: DEFAULT_REFRESH_LEAD } });
   }
 
   withUrl(url, transportOrOptions) {
@@ -22,11 +22,11 @@ export class HubConnectionBuilder {
     core.url = absolute(required(url, "url"));
     core.given = String(url);
     const isOptions = typeof transportOrOptions === "object";
-    const [options, unknown] = httpOptions(isOptions ? (transportOrOptions ?? {}) : { transport: transportOrOptions });
+    const [options, names] = httpOptions(isOptions ? (transportOrOptions ?? {}) : { transport: transportOrOptions });
     // What was set earlier stays, but for the transport that no argument leaves open.
     if (!isOptions) delete core.options.transport;
     Object.assign(core.options, options);
-    for (const name of unknown) core.unknown.add(name);
+    core.unknown.push(...names);
     return this;
   }
 
@@ -60,14 +60,18 @@ export class HubConnectionBuilder {
   }
 
   withStatefulReconnect(options) {
-    this._core().settings.statefulBufferSize = size(options?.bufferSize ?? DEFAULT_BUFFER_SIZE, "bufferSize");
+    const core = this._core();
+    core.settings.statefulBufferSize = size(options?.bufferSize ?? DEFAULT_BUFFER_SIZE, "bufferSize");
+    core.unknown.push(...unknown(options, { bufferSize: 0 }));
     return this;
   }
 
   withAuthenticationRefresh(options) {
+    const core = this._core();
     const name = "refreshBeforeExpirationInMilliseconds";
     const lead = delay(options?.[name] ?? DEFAULT_REFRESH_LEAD, name);
-    this._core().settings.refreshLeadInMilliseconds = (options?.enableAutoRefresh ?? true) ? lead : undefined;
+    core.unknown.push(...unknown(options, { [name]: 0, enableAutoRefresh: 0 }));
+    core.settings.refreshLeadInMilliseconds = (options?.enableAutoRefresh ?? true) ? lead : undefined;
     return this;
   }
 
@@ -106,6 +110,7 @@ export class HubConnectionBuilder {
     }
     // In the official client one is for HTTP and transports, the other for the hub; each stands in for the other here.
     const logger = options.logger ?? core.logger ?? createLogger(LogLevel.Information);
+    core.unknown.push(...(protocol.unknown ?? []));
     report(logger, { ...core, url });
     const { reconnectPolicy } = settings;
     const all = {

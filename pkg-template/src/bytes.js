@@ -9,17 +9,6 @@ export function bytesOf(value, kind = kindOf(value)) {
   return kind.endsWith("ArrayBuffer") ? new Uint8Array(value) : undefined;
 }
 
-/** Several pieces of bytes as one. */
-export function concat(parts) {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
-
 /** The length that stands there, and where it ends. Of one that is not whole there is no end. */
 export function readLength(bytes, at) {
   let length = 0;

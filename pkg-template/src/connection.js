@@ -1,10 +1,10 @@
 // A connection to a hub: its state, its settings and its events. What it does while it is started is in `session.js`.
 import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
-import { errorOf, HubwireError, invalid, notConnected, reasonOf, shown, stopped, throwIfAborted, typed } from "./errors.js";
+import { errorOf, HubwireError, invalid, notConnected, reasonOf, shown, stopped, throwIfAborted, traced, typed } from "./errors.js";
 import { Handlers } from "./handlers.js";
 import { hide } from "./hide.js";
 import { initialize, loadedEngine } from "./module.js";
-import { absolute, time } from "./options.js";
+import { absolute, time, unknown, warn } from "./options.js";
 import { HubStream } from "./stream.js";
 
 const { Disconnected, Connecting, Connected, Disconnecting, Reconnecting } = HubConnectionState;
@@ -59,7 +59,7 @@ export class HubConnection {
   }
 
   start() {
-    return this._core().start(this);
+    return traced(this._core().start(this));
   }
 
   stop() {
@@ -81,6 +81,7 @@ export class HubConnection {
   with(options) {
     const core = this._core();
     const signal = options?.signal ?? undefined;
+    warn(core.logger, unknown(options, { signal }));
     return {
       send: (methodName, ...args) => core.send(methodName, args, signal),
       invoke: (methodName, ...args) => core.invoke(methodName, args, signal),
@@ -139,7 +140,7 @@ export class HubConnection {
 class Core {
   url;
   state = Disconnected;
-  handlers;
+  handlers = new Handlers();
   serverTimeoutInMilliseconds = 30_000;
   keepAliveIntervalInMilliseconds = 15_000;
   /** The connection as it was started: the object itself, or a proxy around it. */
@@ -159,7 +160,6 @@ class Core {
     this.options = options;
     this.logger = logger;
     this.protocol = protocol;
-    this.handlers = new Handlers(logger);
   }
 
   get #inner() {

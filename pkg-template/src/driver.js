@@ -1,81 +1,33 @@
 // What the machine in the module asks for, done with JavaScript's means: requests, sockets, timers, promises. It decides
 // nothing.
-import { HttpTransportType, LogLevel, MessageType, TransferFormat } from "./enums.js";
 import { Machine } from "./generated/bindings.js";
+import { Authentication } from "./authentication.js";
+import { Backlog } from "./backlog.js";
+import { Clock, onWake } from "./clock.js";
+import { HttpTransportType, LogLevel, MessageType, TransferFormat } from "./enums.js";
 import { shown } from "./errors.js";
-import { DefaultHttpClient, isNode, requestHeaders } from "./http.js";
+import { DefaultHttpClient } from "./http.js";
+import { Inbox, lengthOf } from "./inbox.js";
+import { ASK, CLOSE, CONNECTED, LOST, NEGOTIATE, NOT_REFRESHED, OPEN, RECONNECTING, REFRESH, REFRESHED, REFRESH_TOKEN, RESUMED, TOKEN } from "./machine.js";
+import { ANSWERED, CANCEL, END_UPLOAD, FRAME, LIMITS, MALFORMED, NEGOTIATING, OPENED, OPENING, OVERFLOW, REFRESHING, RETRY, START, START_LOST, STOP, TIMEOUT, TRANSPORT, WAKE } from "./machine.js";
+import { ANSWER, CALL, END, INVOKE, ITEM, NO_STREAM, SEND, STOPPED, STREAM, TO_CONNECT, TO_REFRESH, UPLOAD } from "./machine.js";
+import { errorOf, logLost, logSkipped, notConnected, settingsOf, textOf, wholeError } from "./machine.js";
+import { makeTransport, post } from "./network.js";
 import { textDecoder, withoutQuery } from "./text.js";
-import { LongPollingTransport, ServerSentEventsTransport, WebSocketTransport, within } from "./transports.js";
-
-/** What the machine wants, in the order of its numbers. */
-const [TOKEN, REFRESH_TOKEN, NEGOTIATE, REFRESH, OPEN, CLOSE, CONNECTED, RESUMED, LOST, ASK, RECONNECTING, REFRESHED, NOT_REFRESHED] =
-  Array(13).keys();
-
-/**
- * What the machine is told, in the order of its numbers. Four have failed: negotiate, a refresh, opening the transport, the
- * open transport.
- */
-const [START, STOP, TIMEOUT, WAKE, OPENED, MALFORMED, OVERFLOW, RETRY, FRAME, ANSWERED, CANCEL, END_UPLOAD, LIMITS, NEGOTIATING, REFRESHING, OPENING, TRANSPORT, START_LOST] =
-  Array(18).keys();
-
-/** What a token is for, and what a message is, as the machine numbers it. */
-const [TO_CONNECT, TO_REFRESH, TO_RENEW] = [0, 1, 2];
-const [SEND, INVOKE, STREAM, UPLOAD, ANSWER] = [0, 1, 2, 3, 4];
-
-/** What a message means, as the machine numbers it; what is not negative is a call that awaits an answer. */
-const [CALL, END, ITEM, NO_STREAM] = [-2, -3, -4, -5];
+import { within } from "./transports.js";
 
 /** What the owner is told, in the order of `session.js`. */
 const Told = { Up: 0, Reconnecting: 1, UpAgain: 2, Down: 3, Refreshed: 4, NotRefreshed: 5 };
 
 /** The transport is not read while so many items wait for loops over streams. */
 const HELD = 1024;
-/** So many frames, and so many bytes or characters, may wait for that. */
-const WAITING = 65_536;
-const WAITING_LENGTH = 64 * 1024 * 1024;
 
 /** A transport of the application may close for so long. */
 const CLOSE_TIMEOUT = 5000;
 
-const LONGEST_TIMER = 2 ** 31 - 1;
 const SEPARATOR = "\x1e";
 
-const { WebSockets, ServerSentEvents, LongPolling } = HttpTransportType;
-
 const ignore = () => {};
-
-/** A time limit as HTTP clients take it: 0 is without one. */
-const limitOf = ({ timeout = 100_000 }) => (timeout <= LONGEST_TIMER ? timeout : 0);
-const lengthOf = (data) => data?.length ?? data?.byteLength ?? 0;
-
-/** The text of an error of the machine, which tells it in parts. */
-const textOf = ([, , , ...parts]) => parts.join("");
-
-/** An error of the machine. */
-function errorOf(told) {
-  const [code, statusCode, innerErrors] = told;
-  const inner = ([errorType, transport, ...own]) => Object.assign(new Error(own.join("")), { errorType: errorType || undefined, transport: transport || undefined });
-  return Object.assign(
-    new Error(textOf(told)),
-    { code },
-    statusCode !== undefined && { statusCode },
-    innerErrors && { innerErrors: innerErrors.map(inner) },
-  );
-}
-
-const notConnected = () => errorOf(["InvalidState", undefined, undefined, "The connection has ended."]);
-
-/** What a start is told that is stopped: applications look for these texts of the official client's. */
-const STOPPED = {
-  negotiating: "The connection was stopped during negotiation.",
-  opening: "Failed to start the HttpConnection before stop() was called.",
-  shaking: "The connection was stopped before the hub handshake could complete.",
-};
-
-const UNSENDABLE = "Error: The access token has a character that a header cannot carry, such as a line end.";
-
-/** The errors behind which there is one of the platform's, or of the application's. */
-const NETWORK = ["Negotiate", "NoTransport", "AccessToken", "Timeout"];
 
 /** One connection, from its start to its end. */
 export class Driver {
@@ -83,7 +35,8 @@ export class Driver {
   negotiated;
   /** Counts what was given up: what comes of that later is not for the machine. */
   #round = 0;
-  #abort = new AbortController();
+  /** Ends the request that is being made. */
+  #abort;
   /** The transport that is being opened, or is open. */
   #transport;
   #isOpen = false;
@@ -95,16 +48,11 @@ export class Driver {
   /** While a transport closes, the machine is asked for nothing. */
   #isClosing = false;
   #isTurning = false;
+  #turnsAgain = false;
   #isQueued = false;
-  #timer;
-  #timerAt = Infinity;
-  /** The deadline that was met last without the timer. */
-  #handled;
-  #notBefore = 0;
-  /** Frames that wait, of a transport that cannot be held back or has just opened, and which is the next. */
-  #inbox = [];
-  #next = 0;
-  #inboxLength = 0;
+  clock = new Clock();
+  #unlisten;
+  #inbox;
   /** How many items wait, and how many no longer do. */
   #held = 0;
   #taken = 0;
@@ -114,9 +62,8 @@ export class Driver {
   #waiting = [];
   /** Those whose messages the transport has not taken yet. */
   #unsent = new Set();
-  #refreshes = [];
-  /** The token that is being fetched in place of a rejected one. */
-  #renewal;
+  #authentication = new Authentication(this);
+  #backlog = new Backlog();
   /** What the machine was told of as a text. */
   #failure;
 
@@ -124,38 +71,20 @@ export class Driver {
     this.settings = settings;
     this.callbacks = callbacks;
     this.logger = settings.logger ?? { log: ignore };
-    this.httpClient = settings.httpClient ?? new DefaultHttpClient(this.logger);
-    const custom = typeof settings.transport === "object";
-    const { accessTokenFactory, reconnects, retriesFirstConnect, skipNegotiation, binary } = settings;
-    const hasStreams = settings.EventSource || typeof ReadableStream === "function";
-    const available =
-      (settings.WebSocket || typeof WebSocket === "function" || isNode() ? WebSockets : 0) |
-      (hasStreams ? ServerSentEvents : 0) |
-      LongPolling;
-    const numbers = [
-      (!custom && settings.transport) || WebSockets | ServerSentEvents | LongPolling,
-      available,
-      custom,
-      skipNegotiation,
-      accessTokenFactory !== undefined,
-      reconnects,
-      retriesFirstConnect,
-      binary,
-      settings.timeout ?? 100_000,
-      settings.serverTimeoutInMilliseconds,
-      settings.keepAliveIntervalInMilliseconds,
-      settings.refreshLeadInMilliseconds ?? -1,
-      settings.statefulBufferSize ?? 0,
-    ];
+    this.httpClient = settings.httpClient ?? new DefaultHttpClient(this.logger, settings.maximumReceiveMessageSize);
+    this.#inbox = new Inbox(settings.maximumReceiveMessageSize);
     this.url = url;
     try {
-      this.machine = new Machine(url, Float64Array.from(numbers, (number) => Number(number ?? 0)), settings.protocol, {
-        writeOwn: (...message) => ({ data: this.#write(message) }),
-      });
+      // Written when they are sent: the application's hub protocol may use the connection, and the machine cannot be used now.
+      const writer = { writeOwn: (...own) => ({ own }) };
+      this.machine = new Machine(url, settings.protocol, writer, ...settingsOf(settings));
     } catch (error) {
       throw errorOf(error);
     }
-    this.#listen();
+    this.#unlisten = onWake(() => {
+      this.#tell(WAKE);
+      this.#turn();
+    });
   }
 
   start() {
@@ -172,7 +101,7 @@ export class Driver {
 
   stop() {
     this.#tell(STOP);
-    this.#later();
+    this.later();
   }
 
   setUrl(url) {
@@ -217,12 +146,12 @@ export class Driver {
 
   #call(kind, id, data, uploads, done) {
     if (!this.#give(kind, id, { data, done }, uploads)) throw notConnected();
-    this.#later();
+    this.later();
   }
 
   cancel(id) {
     this.#tell(CANCEL, id);
-    this.#later();
+    this.later();
   }
 
   /** An item of a stream waits for its consumer, or several do. */
@@ -234,7 +163,7 @@ export class Driver {
   release(items) {
     this.#held -= items;
     this.#taken += items;
-    if (this.#isHeld) this.#later();
+    if (this.#isHeld) this.later();
   }
 
   /** Sends an item: `false` when it is no longer wanted, a promise when the next one has to wait. */
@@ -242,28 +171,27 @@ export class Driver {
     // Without an item the rest would be wrong.
     const done = (error) => error && this.endUpload(id, "Stream canceled by client.");
     if (!this.#give(UPLOAD, id, { data, done })) return false;
-    this.#later();
+    this.later();
     return this.machine.isFull ? new Promise((resolve, reject) => this.#whenRoom(resolve, reject)) : undefined;
   }
 
   endUpload(id, error) {
     this.#tell(END_UPLOAD, id, typeof error === "string", error);
-    this.#later();
+    this.later();
   }
 
   answer(number, data) {
-    this.#give(ANSWER, number, { data });
-    this.#later();
+    try {
+      this.#give(ANSWER, number, { data });
+    } catch (error) {
+      // A server that calls, and does not take the answers.
+      this.lose(error);
+    }
+    this.later();
   }
 
   refresh() {
-    return new Promise((resolve, reject) => {
-      if (!this.machine) throw notConnected();
-      const error = this.machine.refresh(this.#now());
-      if (error) throw errorOf(error);
-      this.#refreshes.push({ resolve, reject });
-      this.#later();
-    });
+    return this.#authentication.refresh();
   }
 
   /** The end, whatever is going on. */
@@ -276,53 +204,61 @@ export class Driver {
     } catch {
       // It has failed in the midst of something.
     }
-    clearTimeout(this.#timer);
+    this.clock.stop();
     this.#unlisten();
     this.#giveUp();
     this.#drop(false);
     this.#loseRoom();
-    for (const { reject } of this.#refreshes.splice(0)) reject(notConnected());
+    this.#authentication.refreshed(notConnected());
   }
 
   #tell(input, number, other, text) {
-    this.machine?.tell(input, this.#now(), number, other, text ?? "");
+    this.machine?.tell(input, this.clock.now(), number, other, text ?? "");
   }
 
   #give(kind, id, message, uploads) {
-    return this.machine?.send(kind, id, message, lengthOf(message.data), uploads);
+    const weight = this.#backlog.add(message.data);
+    const isTaken = this.machine?.send(kind, id, message, lengthOf(message.data), uploads);
+    if (isTaken) message.weight = weight;
+    else this.#backlog.amount -= weight;
+    return isTaken;
   }
 
   // What is to be done
 
   /** Soon: what is written at the same time goes out together. */
-  #later() {
+  later() {
     if (this.#isQueued) return;
     this.#isQueued = true;
     // Not by queueMicrotask, which is a fake in Jest's fake timers.
     Promise.resolve().then(() => {
       this.#isQueued = false;
+      this.clock.now();
       this.#turn();
     });
   }
 
   #turn() {
-    // What is done may lead here again.
+    // What is done may lead here again; what is sent may, in a socket of the application's.
+    this.#turnsAgain = true;
     if (this.#isTurning) return;
     this.#isTurning = true;
     try {
-      while (this.machine && !this.#isClosing) {
-        const effect = this.machine.poll();
-        if (effect) this.#perform(...effect);
-        else if (!this.#read()) break;
+      while (this.#turnsAgain) {
+        while (this.machine && !this.#isClosing) {
+          const effect = this.machine.poll();
+          if (effect) this.#perform(...effect);
+          else if (!this.#read()) break;
+        }
+        this.#turnsAgain = false;
+        if (this.machine && !this.#isClosing) this.#transmit();
       }
-      if (this.machine && !this.#isClosing) this.#transmit();
     } catch (error) {
       // There is no going on, but nobody is left waiting.
       this.free();
       this.callbacks.event(Told.Down, error);
     }
     this.#isTurning = false;
-    if (this.machine && !this.#isClosing) this.#transmit();
     // What was sent may have led to the end.
     if (!this.machine) return;
     if (this.#waiting.length > 0 && !this.machine.isFull) for (const { resolve } of this.#waiting.splice(0)) resolve();
@@ -348,7 +284,8 @@ export class Driver {
         break;
       case OPEN:
         this.#stopped = STOPPED.opening;
-        this.#logSkipped(details[2]);
+        logSkipped(this.logger, details[2].slice(this.#logged));
+        this.#logged = details[2].length;
         this.#open(...details);
         break;
       case CLOSE:
@@ -357,15 +294,15 @@ export class Driver {
       case CONNECTED: {
         const [again, transport, url, statefulReconnect, connectionId, negotiateVersion] = details;
         this.negotiated = { transport, url, statefulReconnect: Boolean(statefulReconnect), ...(connectionId !== undefined && { connectionId, negotiateVersion }) };
-        this.#log(LogLevel.Debug, "Server handshake complete.");
+        this.logger.log(LogLevel.Debug, "Server handshake complete.");
         callbacks.event(again ? Told.UpAgain : Told.Up);
         break;
       }
       case RESUMED:
-        this.#log(LogLevel.Debug, "The connection goes on with a new transport.");
+        this.logger.log(LogLevel.Debug, "The connection goes on with a new transport.");
         break;
       case LOST:
-        this.#logLost(details[0]);
+        logLost(this.logger, details[0]);
         this.negotiated = undefined;
         this.#loseRoom();
         callbacks.lost(this.#told(details[0]));
@@ -377,19 +314,19 @@ export class Driver {
         callbacks.event(Told.Reconnecting, this.#told(details[0]));
         break;
       case REFRESHED:
-        for (const { resolve } of this.#refreshes.splice(0)) resolve(details[0]);
+        this.#authentication.refreshed(undefined, details[0]);
         callbacks.event(Told.Refreshed, details[0]);
         break;
       case NOT_REFRESHED: {
         const error = this.#told(details[0]);
-        for (const { reject } of this.#refreshes.splice(0)) reject(error);
+        this.#authentication.refreshed(error);
         callbacks.event(Told.NotRefreshed, error);
         break;
       }
       // The end.
       default: {
         const error = this.#told(details[0]);
-        if (error.code === "RetriesExhausted") this.#log(LogLevel.Information, `${error.message} Connection disconnecting.`);
+        if (error.code === "RetriesExhausted") this.logger.log(LogLevel.Information, `${error.message} Connection disconnecting.`);
         this.free();
         callbacks.event(Told.Down, error);
       }
@@ -423,7 +360,7 @@ export class Driver {
     const round = this.#round;
     const done = (token, failed) => {
       if (!this.machine || (purpose === TO_CONNECT && round !== this.#round)) return;
-      this.machine.token(this.#now(), Date.now(), purpose, token || undefined, failed);
+      this.machine.token(this.clock.now(), Date.now(), purpose, token || undefined, failed);
       this.#turn();
     };
     provide().then(
@@ -435,37 +372,16 @@ export class Driver {
     );
   }
 
-  /** The caller's headers, and the token. Credentials among them are for the hub's own server only. */
-  #headers(url, token, more) {
-    const isOwn = new URL(url).origin === new URL(this.url).origin;
-    const own = Object.entries(this.settings.headers ?? {}).filter(([name]) => isOwn || !/^(authorization|cookie)$/i.test(name));
-    return requestHeaders({ ...Object.fromEntries(own), ...more }, token);
-  }
-
-  /** What the server answers, perhaps by an error: the status, the text, and headers. An application's client may give anything. */
-  async #post(url, token, more) {
-    const { withCredentials = true } = this.settings;
-    const { signal: abortSignal } = this.#abort;
-    const options = { content: "", headers: this.#headers(url, token, more), timeout: limitOf(this.settings), withCredentials };
-    let answer;
-    try {
-      answer = await this.httpClient.post(url, { ...options, ...(!more && { abortSignal }) });
-    } catch (error) {
-      if (error?.statusCode === undefined) throw error;
-      answer = error;
-    }
-    const { statusCode, content, message = "", retryAfter, contentType, location } = answer;
-    const reason = shown(message).replace(/: Status code '\d+'$/, "");
-    const text = typeof content === "object" && content ? textDecoder().decode(content) : content || reason;
-    return [Number(statusCode), ...[text, retryAfter, contentType, location].map((part) => (part == null ? undefined : shown(part)))];
-  }
-
   #negotiate(url, token) {
-    this.#log(LogLevel.Debug, `Starting connection with transfer format '${TransferFormat[this.#format]}'.`);
-    this.#log(LogLevel.Debug, `Sending negotiation request: ${withoutQuery(url)}.`);
+    this.logger.log(LogLevel.Debug, `Starting connection with transfer format '${TransferFormat[this.#format]}'.`);
+    this.logger.log(LogLevel.Debug, `Sending negotiation request: ${withoutQuery(url)}.`);
+    this.#abort = new AbortController();
     this.#step(
-      () => this.#post(url, token),
-      (answer) => this.machine.negotiated(this.#now(), ...answer),
+      () => post(this, url, token, undefined, this.#abort.signal),
+      (answer) => {
+        this.#abort = undefined;
+        this.machine.negotiated(this.clock.now(), ...answer);
+      },
       (error) => this.#fail(NEGOTIATING, error),
     );
   }
@@ -474,7 +390,7 @@ export class Driver {
   async #refresh(url, token, connectionToken) {
     const done = ([status, text]) => this.machine && this.#tell(ANSWERED, Date.now(), status, text);
     const failed = (error) => this.machine && this.#fail(REFRESHING, error);
-    await this.#post(url, token, { "X-SignalR-Connection-Token": connectionToken }).then(done, failed);
+    await post(this, url, token, { "X-SignalR-Connection-Token": connectionToken }).then(done, failed);
     this.#turn();
   }
 
@@ -482,11 +398,11 @@ export class Driver {
     const ask = async () => this.callbacks.retry(count, elapsed, this.#told(reason), retryAfter);
     const done = (delay) => {
       const retries = typeof delay === "number";
-      if (retries) this.#log(LogLevel.Information, `Reconnect attempt number ${count + 1} will start in ${delay} ms.`);
+      if (retries) this.logger.log(LogLevel.Information, `Reconnect attempt number ${count + 1} will start in ${delay} ms.`);
       // Not at once: those who are told first may still set another URL.
       this.#tell(RETRY, retries ? Math.max(delay, 1) : NaN);
     };
-    if (count > 0) this.#log(LogLevel.Information, `Reconnect attempt failed because of error 'Error: ${textOf(reason)}'.`);
+    if (count > 0) this.logger.log(LogLevel.Information, `Reconnect attempt failed because of error 'Error: ${textOf(reason)}'.`);
     this.#step(ask, done, () => done());
   }
 
@@ -496,48 +412,11 @@ export class Driver {
     return this.settings.binary ? TransferFormat.Binary : TransferFormat.Text;
   }
 
-  #logLost(told) {
-    const reason = told[0] !== "Stopped" && textOf(told);
-    if (reason) this.#log(LogLevel.Error, `Connection disconnected with error 'Error: ${reason}'.`);
-    else this.#log(LogLevel.Information, "Connection disconnected.");
-  }
-
-  /** Each is told once, in the official client's words. */
-  #logSkipped(skipped) {
-    for (const [type, , ...parts] of skipped.slice(this.#logged)) {
-      const why = parts.join("");
-      const [name] = /'[^']*'/.exec(why) ?? [];
-      const failed = "Failed to start the transport '$1': ";
-      if (type === "FailedToStartTransportError") this.#log(LogLevel.Error, why.replace(/^(\w+) failed: /, failed));
-      else if (type === "DisabledTransportError") this.#log(LogLevel.Debug, `Skipping transport ${name} because it was disabled by the client.`);
-      else this.#log(LogLevel.Debug, why.startsWith("Skipping") ? why : `Skipping transport ${name}: ${why}`);
-    }
-    this.#logged = skipped.length;
-  }
-
   #open(url, type) {
-    const { settings, logger, httpClient } = this;
-    const { WebSocket, EventSource, withCredentials = true, logMessageContent } = settings;
-    const io = {
-      httpClient,
-      headers: this.#headers(url),
-      withCredentials,
-      timeout: limitOf(settings),
-      logger,
-      logMessageContent,
-      WebSocket,
-      EventSource,
-      authorization: {
-        token: () => this.machine?.linkToken(),
-        renew: (rejected) => this.#renew(rejected),
-        refresh: () => this.refresh(),
-      },
-    };
-    const Own = { [WebSockets]: WebSocketTransport, [ServerSentEvents]: ServerSentEventsTransport, [LongPolling]: LongPollingTransport }[type];
-    const isOwn = typeof settings.transport === "object";
-    const transport = isOwn ? settings.transport : new Own(io);
+    const { logger, settings } = this;
+    const transport = makeTransport(this, url, type, this.#authentication);
     const chosen = `Selecting transport '${HttpTransportType[type]}'.`;
-    this.#log(LogLevel.Debug, isOwn ? "Connection was provided an instance of ITransport, using that directly." : chosen);
+    logger.log(LogLevel.Debug, transport === settings.transport ? "Connection was provided an instance of ITransport, using that directly." : chosen);
     this.#transport = transport;
     this.#reader = this.callbacks.reader();
     const onreceive = (data) => {
@@ -552,9 +431,9 @@ export class Driver {
       () => Object.assign(transport, { onreceive, onclose }).connect(url, this.#format),
       () => {
         this.#isOpen = true;
-        this.#log(LogLevel.Debug, "The HttpConnection connected successfully.");
-        this.#log(LogLevel.Debug, "Sending handshake request.");
-        this.#log(LogLevel.Information, `Using HubProtocol '${settings.protocol}'.`);
+        logger.log(LogLevel.Debug, "The HttpConnection connected successfully.");
+        logger.log(LogLevel.Debug, "Sending handshake request.");
+        logger.log(LogLevel.Information, `Using HubProtocol '${settings.protocol}'.`);
         this.#stopped = STOPPED.shaking;
         this.#tell(OPENED);
       },
@@ -565,37 +444,18 @@ export class Driver {
     );
   }
 
-  async #renew(rejected) {
-    const asks = this.machine?.rejected(rejected);
-    if (!asks) return asks === undefined ? undefined : this.machine.linkToken();
-    // Several requests may be rejected at once.
-    this.#renewal ??= this.#renewOnce();
-    return this.#renewal.finally(() => {
-      this.#renewal = undefined;
-    });
-  }
-
-  async #renewOnce() {
-    const token = await this.settings.accessTokenFactory();
-    try {
-      return this.machine?.token(this.#now(), Date.now(), TO_RENEW, token || undefined, false);
-    } catch (error) {
-      throw errorOf(error);
-    }
-  }
-
   #giveUp() {
     this.#round += 1;
-    this.#renewal = undefined;
-    this.#abort.abort();
-    this.#abort = new AbortController();
+    this.#authentication.giveUp();
+    // Costs a tenth of a start where there is nothing to be ended.
+    this.#abort?.abort();
+    this.#abort = undefined;
   }
 
   #forget() {
     this.#transport = undefined;
     this.#isOpen = this.#isSending = false;
-    this.#inbox = [];
-    this.#next = this.#inboxLength = 0;
+    this.#inbox = new Inbox(this.settings.maximumReceiveMessageSize);
   }
 
   /** Parts with the transport. What comes of it later does not matter. */
@@ -611,7 +471,7 @@ export class Driver {
     if (!this.#transport) return;
     this.#isClosing = true;
     if (!abort && this.#isOpen) {
-      for (let out; (out = this.machine.transmit(this.#now())) !== undefined; ) this.#send(out);
+      for (let out; (out = this.machine.transmit(this.clock.now())) !== undefined; ) this.#send(out);
     }
     this.#drop(abort).then(() => {
       this.#isClosing = false;
@@ -621,7 +481,7 @@ export class Driver {
 
   #transmit() {
     while (this.#isOpen && !this.#isSending) {
-      const out = this.machine.transmit(this.#now());
+      const out = this.machine.transmit(this.clock.last);
       if (out === undefined) break;
       this.#isSending = true;
       const transport = this.#transport;
@@ -635,26 +495,33 @@ export class Driver {
 
   /** Sends the handshake, a message, or several as one. Those who made them are told when the transport refuses them. */
   async #send(out) {
-    const messages = Array.isArray(out) ? out : [out];
+    const isHandshake = typeof out === "string";
+    const messages = isHandshake ? [{ data: out }] : Array.isArray(out) ? out : [out];
+    const backlog = this.#backlog;
     let failure;
     try {
-      const parts = messages.map((message) => message.data);
-      const whole = typeof out === "string" ? out : parts.length === 1 ? parts[0] : this.callbacks.join(parts);
-      await this.#transport.send(whole);
+      const parts = messages.map((message) => (message.data ??= this.#write(message.own)));
+      await this.#transport.send(parts.length === 1 ? parts[0] : this.callbacks.join(parts));
     } catch (error) {
       failure = error ?? new Error("The transport refused a message.");
       // With its socket; the messages of a stateful connection go out again on the next.
       if (this.negotiated?.statefulReconnect) return;
-      if (typeof out === "string" && this.machine) this.#fail(TRANSPORT, failure);
+      if (isHandshake && this.machine) this.#fail(TRANSPORT, failure);
     }
+    let sent = 0;
+    for (const message of messages) {
+      sent += message.weight ?? 0;
+      // Those of a stateful connection may go out again.
+      message.weight = 0;
+    }
+    this.#whenRoom(() => (backlog.amount -= sent), ignore);
     for (const { done } of messages) done?.(failure);
   }
 
   #receive(frame) {
     this.#inbox.push(frame);
-    this.#inboxLength += lengthOf(frame);
     this.#turn();
-    if (this.#inbox.length - this.#next > WAITING || this.#inboxLength > WAITING_LENGTH) this.overflow();
+    if (this.#inbox.isOverfull) this.overflow();
   }
 
   /** More waits than can. */
@@ -665,46 +532,33 @@ export class Driver {
 
   /** Takes what has come, unless too much waits already. Whether there was anything. */
   #read() {
-    if (this.#next === this.#inbox.length || this.#next === WAITING) {
-      this.#inbox.splice(0, this.#next);
-      this.#next = 0;
-    }
-    if (!this.#isOpen || this.#inbox.length === 0) return false;
+    if (!this.#isOpen || this.#inbox.count === 0) return false;
     if (this.#isHeld || this.#held >= HELD) {
-      this.#isHeld = !this.machine.mayRead(this.#now(), this.#held >= HELD, this.#taken);
+      this.#isHeld = !this.machine.mayRead(this.clock.now(), this.#held >= HELD, this.#taken);
       this.#transport[this.#isHeld ? "pause" : "resume"]?.();
       if (this.#isHeld) return false;
     }
-    // Not by `shift`, which moves all the others.
-    const frame = this.#inbox[this.#next];
-    this.#inbox[this.#next++] = undefined;
+    const frame = this.#inbox.take();
     if (typeof frame === "function") frame();
-    else {
-      this.#inboxLength -= lengthOf(frame);
-      if (typeof frame === "string") this.#take(frame);
-      else if (frame?.byteLength === undefined) this.#tell(MALFORMED);
-      else this.#take(new Uint8Array(frame));
-    }
+    else if (typeof frame === "string") this.#take(frame);
+    else if (frame?.byteLength === undefined) this.#tell(MALFORMED);
+    else this.#take(new Uint8Array(frame));
     return true;
   }
 
   #take(frame) {
     const { machine } = this;
-    const at = this.#now();
+    const at = this.clock.now();
     if (!machine.isUp) {
       // The handshake is text in every protocol.
       const isText = typeof frame === "string";
       const end = frame.indexOf(isText ? SEPARATOR : SEPARATOR.charCodeAt()) + 1 || frame.length;
       const answer = frame.slice(0, end);
       this.#tell(FRAME, 0, 0, isText ? answer : textDecoder().decode(answer));
-      if (end < frame.length && machine.isUp) {
-        this.#next -= 1;
-        this.#inbox[this.#next] = frame.slice(end);
-        this.#inboxLength += frame.length - end;
-      }
+      if (end < frame.length && machine.isUp) this.#inbox.putBack(frame.slice(end));
       return;
     }
-    this.#tell(FRAME);
+    machine.tell(FRAME, at, 0, 0, "");
     if (!frame.length) return;
     let messages;
     try {
@@ -724,7 +578,7 @@ export class Driver {
     const { type, invocationId, sequenceId } = message;
     const { callbacks } = this;
     const isClose = type === MessageType.Close;
-    if (isClose) this.#log(LogLevel.Information, "Close message received from server.");
+    if (isClose) this.logger.log(LogLevel.Information, "Close message received from server.");
     const text = isClose ? message.error : invocationId;
     const meaning = this.machine.message(at, type, text ?? "", sequenceId, message.allowReconnect);
     if (meaning === CALL) callbacks.invocation(message);
@@ -743,9 +597,10 @@ export class Driver {
     for (const { reject } of this.#waiting.splice(0)) reject(notConnected());
     for (const reject of this.#unsent) reject(notConnected());
     this.#unsent.clear();
+    this.#backlog = new Backlog();
   }
 
-  /** A message of the machine's own. Nothing may be thrown through the module, which would be lost with it. */
+  /** A message of the machine's own. */
   #write(message) {
     try {
       return this.callbacks.write(...message);
@@ -755,74 +610,21 @@ export class Driver {
     }
   }
 
-  // Time, and the life of the page
-
-  #now() {
-    return Math.max(performance.now(), this.#notBefore);
-  }
-
   #schedule() {
-    let { deadline } = this.machine;
-    // Timers of a hidden page are late by up to a minute; what the server sends brings one here in time.
-    if (deadline <= this.#now() && deadline !== this.#handled) {
-      this.#handled = deadline;
+    // What the server sends may come before a late timer.
+    const { deadline } = this.machine;
+    if (this.clock.meets(deadline)) {
       this.#tell(TIMEOUT);
-      this.#later();
-      ({ deadline } = this.machine);
+      this.later();
+      return;
     }
-    // One that comes too early finds out; it costs less than a new one for each message.
-    if (deadline >= this.#timerAt && this.#timer !== undefined) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#timerAt = deadline;
-    if (deadline === Infinity) return;
-    const delay = Math.max(deadline - this.#now(), 0);
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#timerAt = Infinity;
-      // It may come a fraction early, and in tests it may be a fake where the clock is none: it is due because it has run.
-      // The half of a microsecond is for the machine, which counts whole ones and would cut off what floats lack of the last.
-      if (delay <= LONGEST_TIMER) this.#notBefore = deadline + 0.0005;
-      if (this.#now() >= this.machine.deadline) this.#tell(TIMEOUT);
+    this.clock.wait(deadline, () => {
+      this.#tell(TIMEOUT);
       this.#turn();
-    }, Math.min(delay, LONGEST_TIMER));
+    });
   }
 
-  #listen() {
-    const page = globalThis.document;
-    const wake = (event) => {
-      if (event.type === "visibilitychange" && page.visibilityState !== "visible") return;
-      this.#tell(WAKE);
-      this.#turn();
-    };
-    const places = [
-      [globalThis, "online"],
-      [page, "visibilitychange"],
-      [page, "resume"],
-    ].filter(([place]) => typeof place?.addEventListener === "function");
-    for (const [place, name] of places) place.addEventListener(name, wake);
-    this.#unlisten = () => {
-      for (const [place, name] of places) place.removeEventListener(name, wake);
-    };
-  }
-
-  #unlisten = ignore;
-
-  /** An error of the machine, with what it does not know of it. */
   #told(details) {
-    const failure = this.#failure;
-    const error = errorOf(details);
-    // The very one that the transport gave.
-    if (error.code === "Transport" && failure?.message === error.message) return failure.code ? failure : Object.assign(failure, { code: "Transport" });
-    // The provider's own words; the machine has none of them.
-    if (error.message.endsWith(": ")) error.message += failure === undefined ? UNSENDABLE : String(failure);
-    if (error.code === "Stopped") error.message = this.#stopped;
-    // What Node.js tells of a request that failed stands in the cause only.
-    else if (failure !== undefined && NETWORK.includes(error.code)) error.cause = failure;
-    return error;
-  }
-
-  #log(level, message) {
-    this.logger.log(level, message);
+    return wholeError(details, this.#failure, this.#stopped);
   }
 }

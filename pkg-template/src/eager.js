@@ -1,10 +1,9 @@
 // The package in one piece, for service workers, which may not use `import()`.
 import { HubConnectionBuilder as Builder } from "./builder.js";
-import * as module from "./embedded.js";
-import * as engine from "./engine.js";
-import { embed, initialize as load } from "./module.js";
+import { EAGER, embed, initialize as load } from "./module.js";
+import * as whole from "./whole.js";
 
-const embedded = () => embed(async () => module, () => engine);
+const embedded = () => embed(() => whole, EAGER);
 
 export class HubConnectionBuilder extends Builder {
   constructor() {
@@ -13,9 +12,9 @@ export class HubConnectionBuilder extends Builder {
   }
 }
 
-export function initialize(source) {
+export function initialize() {
   embedded();
-  return load(source);
+  return load();
 }
 
 export * from "./api.js";

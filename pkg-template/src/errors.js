@@ -69,6 +69,21 @@ export const invalid = (message) => new HubwireError(message, { code: "InvalidAr
 export const stopped = () =>
   new AbortError("The connection was stopped during negotiation.", { code: "Stopped" });
 
+/**
+ * Awaits a start, whose error gets the lines of the application that wait for it: where it was made, those were not known. Engines
+ * other than V8 do not tell them, and for each call of a hub it would cost too much.
+ */
+export async function traced(start) {
+  try {
+    await start;
+  } catch (error) {
+    const { stack } = new Error();
+    const at = stack?.indexOf("\n    at async ");
+    if (at > 0 && isError(error) && !error.stack?.includes("\n    at async ")) error.stack += stack.slice(at);
+    throw error;
+  }
+}
+
 /** Any thrown value as text, for a log. */
 export function shown(value) {
   try {

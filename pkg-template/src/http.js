@@ -1,13 +1,15 @@
 // HTTP requests by `fetch`, with the interface, the texts and the log lines of the official client's HttpClient.
-import { concat } from "./bytes.js";
+import { concat } from "./concat.js";
 import { LogLevel } from "./enums.js";
 import { AbortError, HttpError, TimeoutError } from "./errors.js";
 import { VERSION } from "./generated/version.js";
 import { textDecoder } from "./text.js";
 
-/** The longest message that is accepted, in bytes or characters; an answer may hold the messages around it as well. */
+/** The longest message that is accepted, in bytes or characters, unless the option says another. */
 export const LIMIT = 32 * 1024 * 1024;
-const ANSWER_LIMIT = LIMIT + 64 * 1024;
+/** An answer may hold so much of other messages as well. */
+const OTHERS = 64 * 1024;
+export const RAISE = "; see the option 'maximumReceiveMessageSize'";
 
 /** How much is read of an answer that refuses a request, in bytes, and how much of it gets into the error's text. */
 const REFUSAL_LIMIT = 64 * 1024;
@@ -79,9 +81,10 @@ export class HttpClient {
 
 /** Over `fetch`. In Node.js it keeps cookies, in browsers that is the browser's own work. */
 export class DefaultHttpClient extends HttpClient {
-  constructor(logger) {
+  constructor(logger, limit = LIMIT) {
     super();
     this.logger = logger;
+    this.limit = limit;
   }
 
   getCookieString(url) {
@@ -116,7 +119,7 @@ export class DefaultHttpClient extends HttpClient {
       limit();
       const { ok, status, statusText } = response;
       const content = await (ok
-        ? read(response, request.responseType, ANSWER_LIMIT)
+        ? read(response, request.responseType, this.limit + OTHERS)
         : read(response, "text", REFUSAL_LIMIT, true).then((text) => (quotes(text, request) ? "" : text)));
       const result = ok
         ? new HttpResponse(status, statusText, content)
@@ -161,12 +164,12 @@ export class DefaultHttpClient extends HttpClient {
       signal: abortSignal,
       keepalive,
     };
-    check(url, init);
     const node = await nodeOnly();
     if (node) this.jar ??= new node.CookieJar();
     try {
       return await (node ? node.follow(url, init, this.jar) : fetch(url, init));
     } catch (error) {
+      check(url, init);
       // Node.js tells only in the `cause` what has happened.
       const cause = error?.cause?.message ?? error?.cause?.code;
       if (!abortSignal?.aborted) this.logger?.log(LogLevel.Warning, `Error from HTTP request. ${error}${cause ? `: ${cause}` : ""}.`);
@@ -175,7 +178,10 @@ export class DefaultHttpClient extends HttpClient {
   }
 }
 
-/** The texts of fetch's own errors name the whole URL with its query and user name, or a header with its value. */
+/**
+ * Whether it was the request itself that failed: the texts of fetch's own errors name the whole URL with its query and user name, or a
+ * header with its value.
+ */
 function check(url, { method, headers }) {
   try {
     if (typeof Request === "function") new Request(url, { method, headers });
@@ -220,7 +226,7 @@ async function read(response, type, limit, cuts) {
     length += value.length;
     if (length <= limit) continue;
     reader.cancel().catch(() => {});
-    if (!cuts) throw new Error(`The server sent an answer of more than ${limit} bytes`);
+    if (!cuts) throw new Error(`The server sent an answer of more than ${limit} bytes${RAISE}`);
     break;
   }
   const whole = concat(chunks);

@@ -1,24 +1,5 @@
 // The package with its WebAssembly module inlined: works in every bundler without a plugin.
-// First: in one bundle the module's text then comes before all code. In the midst of it, it would keep compression from seeing what
-// the code before and after it has in common.
-import { importEmbedded } from "./inlined.js";
-import { HubConnectionBuilder as Builder } from "./builder.js";
-import { embed, initialize as load } from "./module.js";
-
-// Not at the top level: the package has no side effects, so that a bundler can leave out what an application does not
-// use of it.
-const embedded = () => embed(importEmbedded);
-
-export class HubConnectionBuilder extends Builder {
-  constructor() {
-    super();
-    embedded();
-  }
-}
-
-export function initialize(source) {
-  embedded();
-  return load(source);
-}
-
+// Stars alone, which esbuild follows without this file: where it splits, an application would otherwise load at once all that
+// `api.js` and the engine have in common.
+export * from "./index-own.js";
 export * from "./api.js";

@@ -1,2 +1,2 @@
-// Where the package that brings its WebAssembly module along has it.
-export const importEmbedded = () => import("./embedded.js");
+// Where the package that brings its WebAssembly module along has it, with the engine.
+export const importWhole = () => import("./whole.js");

@@ -10,6 +10,9 @@ const ERROR = 1;
 const VOID = 2;
 const VALUE = 3;
 
+const OPTIONS =
+  /^(extensionCodec|context|maxDepth|initialBufferSize|sortKeys|force(Float32|IntegerToFloat)|ignoreUndefined|max(Str|Bin|Array|Map|Ext)Length|useBigInt64)$/;
+
 /** The MessagePack hub protocol. */
 export class MessagePackHubProtocol {
   name = "messagepack";
@@ -21,6 +24,11 @@ export class MessagePackHubProtocol {
     // Functions, since what a `Proxy` hands out of its object may be a `Proxy` again, and slow.
     this.decode = createDecoder(this.options);
     this.encode = createEncoder(this.options);
+  }
+
+  /** @internal The names of the options that mean nothing to it. */
+  get unknown() {
+    return Object.keys(this.options).filter((name) => !OPTIONS.test(name) && this.options[name] != null);
   }
 
   /** @internal Its options, for the copy of it in a worker. Functions cannot go there, nor what Vue would make of this. */

@@ -1,33 +1,35 @@
 // The engine of connections, which comes with the first of them: where it and its WebAssembly module are loaded from.
 import { HubwireError } from "./errors.js";
 
-// Not imported at once: what only describes a connection should not wait for it, and a bundler may put it elsewhere.
-let importEngine = () => import("./engine.js");
-let importEmbedded;
+/** The entries of the package, by how much they bring along. One page may have several. */
+export const SLIM = 1;
+export const INLINED = 2;
+export const EAGER = 3;
 
+// Not imported at once: what only describes a connection should not wait for it.
+let importEngine;
+let entry = 0;
 let engine;
 let compiledModule;
 let loading;
 
-/** Says where the module comes from when the application gives none; and the engine, where `import()` will not do. */
-export function embed(embedded, own) {
-  if (own || !importEmbedded) importEmbedded = embedded;
-  if (own) importEngine = own;
+/** Says where the engine comes from, with `unpack` for the module where the entry brings that. */
+export function embed(importer, from) {
+  if (from <= entry) return;
+  importEngine = importer;
+  entry = from;
 }
 
 const missing = () => {
-  const module = importEmbedded ? "" : ' with the module "hubwire/hubwire.wasm"';
+  const module = entry > SLIM ? "" : ' with the module "hubwire/hubwire.wasm"';
   return new HubwireError(`Call initialize()${module} first, and wait for it.`, { code: "NotInitialized" });
 };
 
 async function load(source) {
   try {
     // Both at once: the second may be a file as well.
-    const [loaded, given] = await Promise.all([
-      importEngine(),
-      source ?? importEmbedded().then(({ unpack }) => unpack()),
-    ]);
-    compiledModule = await loaded.instantiate(given);
+    const [loaded, given] = await Promise.all([importEngine(), source]);
+    compiledModule = await loaded.instantiate(given ?? loaded.unpack());
     engine = loaded;
   } catch (error) {
     // Not by its class: there may be two copies of that.
@@ -46,7 +48,7 @@ async function load(source) {
 /** Loads the engine and its module, once. */
 export async function initialize(source) {
   if (engine) return;
-  if (source === undefined && !loading && !importEmbedded) throw missing();
+  if (source === undefined && !loading && entry <= SLIM) throw missing();
   loading ??= load(source);
   await loading;
 }

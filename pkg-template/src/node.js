@@ -84,12 +84,26 @@ function withCookies(headers, cookies) {
   return all ? merge(headers, { Cookie: all }) : headers;
 }
 
+/**
+ * `fetch`. Pages that test runners imitate may lack it (Jest's jsdom): then it is that of Node.js outside of them, which takes no
+ * signal but its own.
+ */
+function fetchAnywhere(url, { signal, ...init }) {
+  if (typeof fetch === "function") return fetch(url, { signal, ...init });
+  const [outside, Controller] = process.getBuiltinModule("node:vm").runInThisContext("[fetch, AbortController]");
+  const controller = new Controller();
+  const abort = () => controller.abort();
+  signal?.addEventListener("abort", abort);
+  if (signal?.aborted) abort();
+  return outside(url, { ...init, signal: controller.signal });
+}
+
 const REDIRECT_LIMIT = 20;
 
 /** `fetch` with the cookies of a jar. Redirects take neither the caller's headers nor a body to another origin. */
 async function follow(url, { headers, ...init }, jar) {
   for (let redirects = 0; ; redirects += 1) {
-    const response = await fetch(url, { ...init, headers: withCookies(headers, jar.header(url)) });
+    const response = await fetchAnywhere(url, { ...init, headers: withCookies(headers, jar.header(url)) });
     for (const text of response.headers?.getSetCookie?.() ?? []) jar.keep(url, text);
     const { status } = response;
     const location = /^30[12378]$/.test(status) && response.headers.get("Location");

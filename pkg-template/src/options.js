@@ -58,6 +58,7 @@ const OPTIONS = {
   // One that is null is none, on purpose.
   logger: (logger) => (logger === null ? NullLogger.instance : createLogger(logger)),
   logMessageContent: aTruth,
+  maximumReceiveMessageSize: size,
   skipNegotiation: aTruth,
   // 0 is without a limit, as in the official client.
   timeout: (value, name) => delay(value, name) || Infinity,
@@ -76,8 +77,14 @@ export function httpOptions(given) {
     const value = given[name];
     if (value !== undefined && (value !== null || name === "logger")) options[name] = OPTIONS[name](value, name);
   }
-  const unknown = Object.keys(given).filter((name) => !(name in OPTIONS) && given[name] != null);
-  return [options, unknown];
+  return [options, unknown(given, OPTIONS)];
+}
+
+/** The options that mean nothing, of those that were given. */
+export const unknown = (given, known) => Object.keys(given ?? {}).filter((name) => !(name in known) && given[name] != null);
+
+export function warn(logger, names) {
+  for (const name of new Set(names)) logger.log(LogLevel.Warning, `The option '${name}' is not known, and has no effect.`);
 }
 
 /** A client with every method: of those that tests and libraries make, the official client needs only `send`. */
@@ -158,15 +165,18 @@ export function absolute(given) {
   } catch {
     // Said below.
   }
-  throw invalid(`Cannot resolve '${withoutQuery(url)}'.`);
+  const shown = withoutQuery(url);
+  // `localhost:` reads as a scheme.
+  const hint = /^[\w-]*(\.\w|:\d|localhost)/.test(url) ? ` Did you mean 'http://${shown}'?` : "";
+  throw invalid(`Cannot resolve '${shown}'.${hint}`);
 }
 
 /** Logs where a relative URL leads, and what of the options has no effect. */
-export function report(logger, { given, url, unknown }) {
+export function report(logger, { given, url, unknown: names }) {
   if (given !== url) {
     logger.log(LogLevel.Information, `Normalizing '${withoutQuery(given)}' to '${withoutQuery(url)}'.`);
   }
-  for (const name of unknown) logger.log(LogLevel.Warning, `The option '${name}' is not known, and has no effect.`);
+  warn(logger, names);
 }
 
 /** The options that cannot go to a worker. */

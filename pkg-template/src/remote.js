@@ -1,4 +1,5 @@
 // Worker mode, the page's side: connections that live in a worker and look like those of the module.
+import { Backlog } from "./backlog.js";
 import { HubwireError, notConnected, stopped } from "./errors.js";
 import { script } from "./generated/worker.js";
 import { initialize, compiled } from "./module.js";
@@ -11,6 +12,9 @@ const BEAT = 10_000;
 const UNANSWERED = 2;
 /** How much of what came is confirmed at once: each time costs the page a message of its own. */
 const CONFIRM = 65_536;
+const LONGEST_TIMER = 2 ** 31 - 1;
+/** The worker is asked whether it has taken what it was sent once that is so much. */
+const PROBE = 256 * 1024;
 /** The worker hears of so many items at once that have begun or ceased to wait. */
 const HELD = 128;
 
@@ -34,12 +38,30 @@ export async function remote(source) {
   return (url, settings, callbacks) => new RemoteConnection(host, url, settings, callbacks);
 }
 
-function open(source) {
-  if (typeof source === "function") return source();
-  if (source !== null) return new Worker(source);
-  const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+let policy;
+
+/** Where the page requires Trusted Types, the URL is one of the package's own policy. */
+function create(url) {
   try {
     return new Worker(url);
+  } catch (error) {
+    if (!/TrustedScriptURL/.test(error.message)) throw error;
+  }
+  try {
+    policy ??= globalThis.trustedTypes.createPolicy("hubwire", { createScriptURL: (own) => own });
+  } catch (cause) {
+    const help = "allow the package's policy by `trusted-types hubwire`, or give `withWorker` a function that makes the worker";
+    throw new Error(`the page requires Trusted Types: ${help}`, { cause });
+  }
+  return new Worker(policy.createScriptURL(url));
+}
+
+function open(source) {
+  if (typeof source === "function") return source();
+  if (source !== null) return create(source);
+  const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+  try {
+    return create(url);
   } finally {
     // The worker has its own hold on it by now.
     URL.revokeObjectURL(url);
@@ -141,8 +163,13 @@ class Host {
         this.#connections.get(id)?.hear(told);
         continue;
       }
-      for (let n = 0; n < list.length; n += 4) {
-        this.#connections.get(list[n])?.message(list[n + 1], list[n + 2], list[n + 3]);
+      let id, what, number;
+      for (let n = 0; n < list.length; n += 1) {
+        if (typeof list[n] === "number") {
+          [id, what, number] = list.slice(n, n + 3);
+          n += 3;
+        }
+        this.#connections.get(id)?.message(what, number, list[n]);
       }
     }
     this.#unconfirmed += weight;
@@ -164,6 +191,9 @@ class RemoteConnection {
   #callbacks;
   #accessTokenFactory;
   #isStopping = false;
+  #wasUp = false;
+  /** Ends what a start waits for before it tries another worker. */
+  #wake;
   /** Whether it can go on in another worker: it was up, and no worker has failed since before it asked the retry policy. */
   #isMovable = false;
   /** Since when it is lost, and how many attempts to get it back have failed if its worker fails now. */
@@ -172,6 +202,9 @@ class RemoteConnection {
   // While too much is on its way: the promise of room for more.
   #room;
   #unwanted = new Set();
+  /** What the worker may not have taken yet. */
+  #backlog = new Backlog();
+  #isProbing = false;
   #asked = new Map();
   #nextQuestion = 0;
   /** How many items wait in loops, how many the worker knows of, and how many were taken since it heard of them. */
@@ -200,14 +233,41 @@ class RemoteConnection {
   /** The worker is gone. That is the loss of the connection, which another worker deals with as with any other. */
   fail(error) {
     const now = performance.now();
+    const startsAgain = !this.#wasUp && this.#settings.retriesFirstConnect && !this.#isStopping;
     const isMoved = this.#isMovable && this.#settings.reconnects && !this.#isStopping;
     this.#end();
     this.#callbacks.lost(error);
+    if (startsAgain) return void this.#startAgain(error);
     if (!isMoved) return this.#callbacks.event(DOWN, this.#isStopping ? stopped() : error);
     this.#isMovable = false;
     this.#lostAt ??= now;
     this.#enter(hostOf(this.#host.source));
     this.#post("startLost", plain(error), this.#failed, now - this.#lostAt);
+  }
+
+  /** A start that has lost its worker goes on as after any other attempt that has failed. */
+  async #startAgain(error) {
+    const isStopped = new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+    let timer;
+    const answer = async () => {
+      const delay = await this.#askToStart(error, 0);
+      if (delay !== null) await new Promise((resolve) => (timer = setTimeout(resolve, Math.min(delay, LONGEST_TIMER))));
+      return delay;
+    };
+    const delay = await Promise.race([isStopped, answer()]);
+    clearTimeout(timer);
+    if (this.#isStopping || delay === null) return this.#callbacks.event(DOWN, this.#isStopping ? stopped() : error);
+    this.#enter(hostOf(this.#host.source));
+    this.start();
+  }
+
+  /** Asks the retry policy during a start. No worker knows of the attempts that others have made. */
+  #askToStart(reason, retryAfter) {
+    this.#lostAt ??= performance.now();
+    this.#failed += 1;
+    return this.#callbacks.retry(this.#failed - 1, performance.now() - this.#lostAt, reason, retryAfter);
   }
 
   start() {
@@ -216,6 +276,7 @@ class RemoteConnection {
 
   stop() {
     this.#isStopping = true;
+    this.#wake?.();
     this.#post("stop");
   }
 
@@ -252,10 +313,12 @@ class RemoteConnection {
   }
 
   send(id, message, uploads) {
+    this.#count(message);
     return this.#ask("send", id, message, uploads);
   }
 
   invoke(id, message, isStream, uploads) {
+    this.#count(message);
     this.#post("invoke", id, message, isStream, uploads);
   }
 
@@ -265,6 +328,7 @@ class RemoteConnection {
 
   upload(id, message) {
     if (this.#unwanted.delete(id)) return false;
+    this.#count(message);
     this.#post("upload", id, message);
     return this.#room?.promise;
   }
@@ -275,7 +339,30 @@ class RemoteConnection {
   }
 
   answer(number, message) {
-    this.#post("answer", number, message);
+    try {
+      this.#count(message);
+      this.#post("answer", number, message);
+    } catch (error) {
+      this.lose(error);
+    }
+  }
+
+  #count(message) {
+    this.#backlog.add(message);
+    this.#probe();
+  }
+
+  #probe() {
+    const backlog = this.#backlog;
+    const { amount } = backlog;
+    if (this.#isProbing || amount < PROBE) return;
+    this.#isProbing = true;
+    const taken = () => {
+      this.#isProbing = false;
+      backlog.amount -= amount;
+      this.#probe();
+    };
+    this.#ask("taken").then(taken, () => {});
   }
 
   refresh() {
@@ -331,7 +418,10 @@ class RemoteConnection {
         const [kind, value, negotiated] = told;
         this.negotiated = negotiated;
         if (kind === DOWN) this.#end();
-        if (kind === UP || kind === UP_AGAIN) this.#lostAt = undefined;
+        if (kind === UP || kind === UP_AGAIN) {
+          this.#wasUp = true;
+          this.#lostAt = undefined;
+        }
         if (kind <= UP_AGAIN) this.#canMove(kind === RECONNECTING ? 1 : 0);
         this.#callbacks.event(kind, this.#revive(value));
         break;
@@ -342,6 +432,7 @@ class RemoteConnection {
       case Told.Retry: {
         const [question, count, elapsed, reason, retryAfter] = told;
         this.#answer(question, async () => {
+          if (!this.#wasUp) return this.#askToStart(this.#revive(reason), retryAfter);
           const delay = await this.#callbacks.retry(count, elapsed, this.#revive(reason), retryAfter);
           // The first answer is told by an event.
           if (count > 0 && this.#lostAt !== undefined) this.#canMove(count + 1);
@@ -404,6 +495,8 @@ class RemoteConnection {
     this.#room = undefined;
     for (const { reject } of this.#asked.values()) reject(notConnected());
     this.#asked.clear();
+    this.#backlog = new Backlog();
+    this.#isProbing = false;
   }
 }
 

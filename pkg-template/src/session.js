@@ -1,5 +1,6 @@
 // What a connection does from its start to its end: its calls, its uploads, what it has to tell. Loaded with the engine.
 import { HubConnectionState, LogLevel, MessageType } from "./enums.js";
+import { dispatch } from "./dispatch.js";
 import { aborted, errorOf, notConnected, reasonOf, shown, textOf, throwIfAborted, typed } from "./errors.js";
 import { texts } from "./options.js";
 import { separate, upload } from "./uploads.js";
@@ -36,7 +37,7 @@ export class Session {
   constructor(core, run) {
     this.#core = core;
     this.#run = run;
-    this.#wire = new Wire(core.protocol, core.logger, core.options.logMessageContent);
+    this.#wire = new Wire(core.protocol, core.logger, core.options.maximumReceiveMessageSize);
   }
 
   connect(create) {
@@ -185,16 +186,19 @@ export class Session {
 
   /** The server calls a method, and wants an answer where that has a number. */
   invocation(message, answer) {
-    const { handlers, self } = this.#core;
-    if (answer === undefined) handlers.call(message.target, message.arguments, undefined, self);
+    if (answer === undefined) this.#dispatch(message);
     else this.#answer(message, answer).catch((error) => this.#core.log(LogLevel.Error, `Invoke client method threw error: ${shown(error)}`));
   }
 
-  async #answer({ target, arguments: args, invocationId }, answer) {
-    const { handlers, self } = this.#core;
-    const outcome = await handlers.call(target, args, invocationId, self);
+  #dispatch(message) {
+    const { handlers, logger, self } = this.#core;
+    return dispatch(handlers, logger, self, message);
+  }
+
+  async #answer(message, answer) {
+    const outcome = await this.#dispatch(message);
     if (!this.inner) return;
-    const completion = { type: MessageType.Completion, invocationId };
+    const completion = { type: MessageType.Completion, invocationId: message.invocationId };
     let written;
     try {
       written = this.#wire.write({ ...completion, ...outcome });
@@ -245,13 +249,18 @@ export class Session {
       if (typeof delay === "number" && !Number.isNaN(delay)) return Math.max(delay, 0);
       return delay === null ? null : giveUp(`gave '${shown(delay)}', which is not a time.`);
     };
+    // As soon as it is certain that another attempt may come, and before the log tells of that.
+    const isLost = previousRetryCount === 0 && this.#run.wasUp;
     try {
       const retryReason =
         reasonOf(reason) ?? errorOf("Attempting to reconnect due to a unknown error.", { code: reason?.code ?? "Transport" });
       const context = { previousRetryCount, elapsedMilliseconds, retryReason, retryAfterMilliseconds };
       const delay = this.#core.options.reconnectPolicy.nextRetryDelayInMilliseconds(context);
       // Any promise, whoever made it.
-      return typeof delay?.then === "function" ? Promise.resolve(delay).then(check).catch(refuse) : check(delay);
+      const isPromise = typeof delay?.then === "function";
+      const answer = isPromise ? Promise.resolve(delay).then(check).catch(refuse) : check(delay);
+      if (isLost && answer !== null) this.event(LOST, reason);
+      return answer;
     } catch (error) {
       return refuse(error);
     }
@@ -288,6 +297,8 @@ export class Session {
         core.call("reconnected", core.negotiated?.connectionId);
         break;
       case LOST: {
+        // Told when the policy was asked.
+        if (core.state === Reconnecting) break;
         const reason = reasonOf(error);
         this.#stopUploads();
         core.log(LogLevel.Information, `Connection reconnecting${reason ? ` because of error '${reason}'` : ""}.`);

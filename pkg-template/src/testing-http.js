@@ -1,5 +1,5 @@
 // The HTTP side of a mock hub: negotiation and long polling, and an HttpClient that leads to it.
-import { concat } from "./bytes.js";
+import { concat } from "./concat.js";
 import { AbortError } from "./errors.js";
 import { requestOf } from "./testing-core.js";
 import { attach, received, refuseSession } from "./testing-socket.js";

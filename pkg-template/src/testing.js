@@ -5,11 +5,19 @@ import { install } from "./testing-install.js";
 import { route } from "./testing-route.js";
 import { socketOf } from "./testing-socket.js";
 
+/** Says on the console what of the options has no effect. */
+function warn(options, ...known) {
+  for (const name of Object.keys(options ?? {})) {
+    if (!known.includes(name)) console.warn(`hubwire/testing: the option '${name}' is not known, and has no effect.`);
+  }
+}
+
 export class MockHub {
   #core;
   #options;
 
   constructor(options) {
+    warn(options, "protocols", "transports", "statefulReconnect");
     this.#core = new Core(options);
   }
 
@@ -69,6 +77,7 @@ export class MockHub {
   }
 
   close(options) {
+    warn(options, "error", "allowReconnect");
     for (const connection of this.#core.anyConnection()) connection.close(options);
   }
 
@@ -77,6 +86,7 @@ export class MockHub {
   }
 
   refuse(status, options) {
+    warn(options, "times", "when", "headers", "body");
     return this.#core.refuse(status, options);
   }
 }

@@ -2,7 +2,7 @@
 // `Transport`.
 import { LogLevel, TransferFormat } from "./enums.js";
 import { AbortError, HttpError } from "./errors.js";
-import { DefaultHttpClient, LIMIT, nodeOnly, requestHeaders } from "./http.js";
+import { DefaultHttpClient, LIMIT, nodeOnly, RAISE, requestHeaders } from "./http.js";
 import { textDecoder, withoutQuery } from "./text.js";
 
 /** A poll that nothing answers for so long is given up for a new one. Servers answer after 90 s at the latest. */
@@ -10,6 +10,10 @@ const POLL_TIMEOUT = 110_000;
 
 /** How long the remaining messages may take to go out when a connection closes, and how long the DELETE after them. */
 const CLOSE_TIMEOUT = 1000;
+
+/** While so much waits in a WebSocket, in bytes, it gets no more; how often it is asked then, in milliseconds. */
+const HIGH_WATER = 1024 * 1024;
+const DRAIN_INTERVAL = 4;
 
 /** Browsers refuse requests that outlive their page with more than 64 KiB between them. */
 const OUTLIVES_PAGE_LIMIT = 16 * 1024;
@@ -51,7 +55,7 @@ async function authorized({ authorization }, request) {
 
 /**
  * An `ITransport` of the official client. Its `io` has the connection's `httpClient`, `headers`, `withCredentials`, `timeout`,
- * `logger`, `logMessageContent`, the constructors `WebSocket` and `EventSource` where the application gives its own, and
+ * `logger`, `logMessageContent`, `maximumReceiveMessageSize`, the constructors `WebSocket` and `EventSource` where the application gives its own, and
  * `authorization`: `token()`, `renew(rejected)` and `refresh()`.
  */
 class Transport {
@@ -128,6 +132,7 @@ export class WebSocketTransport extends Transport {
         this.end = undefined;
         // Not `null`: the package `ws` throws errors that nobody listens to.
         socket.onopen = socket.onmessage = socket.onerror = socket.onclose = ignore;
+        this.drained?.();
         if (abort && socket.terminate) socket.terminate();
         else socket.close();
         this.log("socket closed.");
@@ -168,10 +173,23 @@ export class WebSocketTransport extends Transport {
     });
   }
 
+  /** Resolves once there is room for more. */
   async send(data) {
     if (this.socket?.readyState !== 1 || !this.end) throw new Error("WebSocket is not in the OPEN state");
     if (this.traces) this.log(`sending data. ${detail(data, this.io.logMessageContent)}`);
     this.socket.send(data);
+    if (this.socket.bufferedAmount > HIGH_WATER) await (this.draining ??= this.drain(this.socket));
+  }
+
+  /** There is no event for it. */
+  async drain(socket) {
+    while (this.end && socket === this.socket && socket.bufferedAmount > HIGH_WATER) {
+      await new Promise((resolve) => {
+        this.drained = resolve;
+        setTimeout(resolve, DRAIN_INTERVAL);
+      });
+    }
+    this.draining = undefined;
   }
 
   async stop(abort) {
@@ -313,7 +331,7 @@ class HttpTransport extends Transport {
 }
 
 /** Reads the data of the events out of a stream (HTML, 9.2.6) that may be cut anywhere. */
-export function eventReader() {
+export function eventReader(limit = LIMIT) {
   let line = "";
   let data;
   let afterReturn = false;
@@ -334,7 +352,7 @@ export function eventReader() {
         data = undefined;
       }
     }
-    if (line.length + (data?.length ?? 0) > LIMIT) throw new Error(`The server sent an event of more than ${LIMIT} characters`);
+    if (line.length + (data?.length ?? 0) > limit) throw new Error(`The server sent an event of more than ${limit} characters${RAISE}`);
     return events;
   };
 }
@@ -374,7 +392,7 @@ export class ServerSentEventsTransport extends HttpTransport {
 
   async readStream(reader, signal) {
     const decoder = textDecoder();
-    const feed = eventReader();
+    const feed = eventReader(this.io.maximumReceiveMessageSize);
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;

@@ -1,11 +1,10 @@
 // Between a connection, which carries messages, and a hub protocol, which reads and writes them.
-import { bytesOf, concat, readLength } from "./bytes.js";
-import { LogLevel, MessageType, TransferFormat } from "./enums.js";
+import { bytesOf, readLength } from "./bytes.js";
+import { concat } from "./concat.js";
+import { MessageType, TransferFormat } from "./enums.js";
+import { LIMIT, RAISE } from "./http.js";
 import { SEPARATOR } from "./json.js";
 import { check } from "./message.js";
-
-/** The largest message that is accepted, as in the module: bytes, or units of a text. */
-const LIMIT = 32 * 1024 * 1024;
 
 /** So many pieces of a text wait side by side. */
 const PIECES = 1024;
@@ -15,10 +14,11 @@ export class Wire {
   /** How long the messages are, on the average, that were read last. */
   messageLength = 0;
 
-  constructor(protocol, logger, logsContent) {
+  /** `longest`: the longest message that is accepted, in bytes or in units of a text. */
+  constructor(protocol, logger, longest = LIMIT) {
     this.protocol = protocol;
     this.logger = logger;
-    this.logsContent = logsContent;
+    this.longest = longest;
     /** Why what was received could not be read. */
     this.failure = undefined;
   }
@@ -39,7 +39,6 @@ export class Wire {
     if (written === undefined || (typeof written === "string") === isBinary) {
       throw new Error(`The hub protocol '${protocol.name}' has not written what its transfer format is.`);
     }
-    this.logContent("Sending", written);
     return written;
   }
 
@@ -51,28 +50,24 @@ export class Wire {
     return this.write({ type, invocationId, error });
   }
 
-  logContent(what, data) {
-    if (!this.logsContent) return;
-    const content = typeof data === "string" ? data : Array.from(data, (byte) => `0x${byte.toString(16)}`).join(" ");
-    this.logger.log(LogLevel.Trace, `${what}: ${content}`);
-  }
-
   join(messages) {
     return this.isBinary ? concat(messages) : messages.join("");
   }
 
   /** What reads the frames of one socket, which may end anywhere in a message. */
   reader() {
-    const { protocol, logger } = this;
+    const { protocol, logger, longest } = this;
+    const limit = (length) => {
+      if (length > longest) throw new Error(`A message of more than ${longest} bytes${RAISE}.`);
+    };
     // Others have framing of their own, and get frames as they come.
     let cut = (frame) => frame;
-    if (protocol.name === "json") cut = cutText();
-    if (protocol.name === "messagepack") cut = cutBinary();
+    if (protocol.name === "json") cut = cutText(limit, longest);
+    if (protocol.name === "messagepack") cut = cutBinary(limit);
     return {
       read: (frame) => {
         try {
           if (typeof frame !== "string") frame = bytesOf(frame);
-          this.logContent("Received", frame);
           const whole = frame.length > 0 ? cut(frame) : frame;
           if (!whole.length) return [];
           const messages = protocol.parseMessages(typeof whole === "string" ? whole : bufferOf(whole), logger);
@@ -99,10 +94,6 @@ function bufferOf({ buffer, byteOffset, byteLength }) {
   return byteLength === buffer.byteLength ? buffer : buffer.slice(byteOffset, byteOffset + byteLength);
 }
 
-function limit(length) {
-  if (length > LIMIT) throw new Error(`A message of more than ${LIMIT} bytes.`);
-}
-
 /** Bytes that wait for more. Each is copied a few times at most, however many the pieces are. */
 class Rest {
   bytes = new Uint8Array();
@@ -127,7 +118,7 @@ class Rest {
 }
 
 /** Cuts binary messages, which begin with their lengths: returns those that are whole, and keeps the rest. */
-function cutBinary() {
+function cutBinary(limit) {
   const rest = new Rest();
   // How long the first message of the rest is, once that is known.
   let wanted = 0;
@@ -151,18 +142,20 @@ function cutBinary() {
 }
 
 /** Cuts texts that end with separators, and that some servers send in binary frames. */
-function cutText() {
+function cutText(limit, longest) {
   const rest = new Rest();
   let pieces = [];
   let small = 0;
   let length = 0;
 
   function text(frame) {
+    // Nearly all are whole.
+    if (pieces.length === 0 && frame.length <= longest && frame.endsWith(SEPARATOR)) return frame;
     const end = frame.lastIndexOf(SEPARATOR) + 1;
     let whole = "";
     if (end > 0) {
       whole = pieces.join("") + frame.slice(0, end);
-      if (whole.length > LIMIT) whole.split(SEPARATOR).forEach((message) => limit(message.length));
+      if (whole.length > longest) whole.split(SEPARATOR).forEach((message) => limit(message.length));
       pieces = [];
       small = 0;
       length = 0;

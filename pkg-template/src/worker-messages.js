@@ -1,7 +1,7 @@
 // The messages between page and worker. The page sends lists of `[connection, method, …arguments]`, and numbers, which
 // confirm that much of what it heard. The worker sends `[weight, …entries]`; an entry is `[connection, what, …details]`.
-// Messages, of which there are many, come in lists: connection, what, number and message, again and again. Of a text
-// protocol the list is JSON; of others it is `[list]`, and the messages have only what the page looks at.
+// Messages, of which there are many, come in lists: connection, what and number, and then all messages for which these three hold.
+// Of a text protocol the list is JSON; of others it is `[list]`, and the messages have only what the page looks at.
 import { isError, shown } from "./errors.js";
 
 /** What the worker tells. */

@@ -9,7 +9,10 @@ import { Wire } from "./wire.js";
 
 /** What is pushed waits so long for more of its kind, in milliseconds; the first after a pause does not wait. */
 const PACE = 4;
-/** How much of a connection's may be on its way to a page that does not take it, about in bytes. */
+/**
+ * How much of a connection's may be on its way to a page that does not take it, about in bytes, unless the longest messages
+ * are more than half of it.
+ */
 const LIMIT = 64 * 1024 * 1024;
 
 const TEXT = Symbol("text");
@@ -29,6 +32,8 @@ const protocols = { json: RememberingJson, messagepack: MessagePackHubProtocol }
 let outbox = [];
 let texts = [];
 let values = [];
+/** Whose the last message of the list is, and what. */
+let last = [];
 let weight = 0;
 let onTheWay = 0;
 let lastFlush = 0;
@@ -60,6 +65,13 @@ function endValues() {
 function endLists() {
   endTexts();
   endValues();
+}
+
+/** Adds a message to a list: what is said before it holds for those that follow. */
+function add(list, message, ...said) {
+  if (list.length === 0 || said.some((part, n) => part !== last[n])) list.push(...said);
+  list.push(message);
+  last = said;
 }
 
 /** Sends soon: at the end of this turn, or when something that can wait has waited. */
@@ -100,13 +112,15 @@ class Hosted {
   #questions = new Map();
   #nextQuestion = 0;
   #isFull = false;
+  #limit;
 
   constructor(id, url, { protocol, protocolOptions, hasToken, ...settings }) {
     this.#id = id;
     const log = (level, message) => level >= settings.logLevel && this.#tell(Told.Log, level, message);
     settings.logger = { log };
     if (hasToken) settings.accessTokenFactory = () => this.#ask(Told.Token);
-    this.#wire = new Wire(new protocols[protocol](protocolOptions), settings.logger, settings.logMessageContent);
+    this.#wire = new Wire(new protocols[protocol](protocolOptions), settings.logger, settings.maximumReceiveMessageSize);
+    this.#limit = Math.max(LIMIT, 2 * (settings.maximumReceiveMessageSize ?? 0));
     this.inner = new Driver(url, { ...settings, protocol }, this.#callbacks());
   }
 
@@ -150,15 +164,15 @@ class Hosted {
     const length = text?.length ?? this.#wire.messageLength;
     if (text === undefined) {
       endTexts();
-      values.push(this.#id, what, number, essence(message, what, number));
+      add(values, essence(message, what, number), this.#id, what, number);
     } else {
       endValues();
-      texts.push(this.#id, what, number, text);
+      add(texts, text, this.#id, what, number);
     }
     weight += length;
     this.load += length;
     schedule(canWait);
-    if (this.load > LIMIT) this.inner.overflow();
+    if (this.load > this.#limit) this.inner.overflow();
   }
 
   setUrl(url) {
@@ -188,9 +202,20 @@ class Hosted {
   }
 
   upload(id, message) {
-    const taken = this.inner.upload(id, message);
+    let taken;
+    try {
+      taken = this.inner.upload(id, message);
+    } catch ({ message: error }) {
+      this.inner.endUpload(id, error);
+      taken = false;
+    }
     if (taken === false) this.#tell(Told.Unwanted, id);
     else this.#hasRoom(taken);
+  }
+
+  /** Every command before this one was taken. */
+  taken(question) {
+    this.#reply(question, Promise.resolve());
   }
 
   refresh(question) {

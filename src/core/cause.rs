@@ -18,6 +18,13 @@ impl Cause {
     }
 }
 
+impl Cause {
+    /// Takes an error of a known type, without the code that moves one of any size.
+    pub(crate) fn of(error: impl Error + Send + Sync + 'static) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
 impl From<&str> for Cause {
     fn from(text: &str) -> Self {
         Self::new(text)

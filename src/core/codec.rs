@@ -28,6 +28,9 @@ pub trait Codec {
     /// The messages of one frame. It ends after the first error.
     type Messages<'f>: Iterator<Item = Result<HubMessage<'f, Self::Payload<'f>>, ProtocolError>>;
 
+    /// Whether calls and items are told their ids. Payloads that are whole messages know them.
+    const NEEDS_IDS: bool = true;
+
     /// The name of the protocol in the handshake.
     fn name(&self) -> &str;
 

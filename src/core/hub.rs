@@ -30,7 +30,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::core::ascii::decimal;
-use crate::core::message::{HubMessage, Invocation, Outcome};
+use crate::core::message::{Head, HubMessage, Invocation, Outcome};
 use crate::core::table::Table;
 
 /// How many peer's calls, and how many uploads with them, may be in progress at a time unless said otherwise.
@@ -109,6 +109,73 @@ pub enum HubEvent<'a, P> {
         /// Whether this end may reconnect automatically.
         allow_reconnect: bool,
     },
+}
+
+/// What a message means, without what it carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Nothing to do.
+    None,
+    /// The peer calls a method: the number to answer with, where it expects an answer.
+    Called(Option<u64>),
+    /// A call that cannot be taken, and why.
+    Refused(&'static str),
+    /// The peer no longer wants the answer to this call.
+    Cancelled(u64),
+    /// This plain call has ended.
+    Completed(u64),
+    /// A stream item came for this plain call, which is over now.
+    UnexpectedItem(u64),
+    /// An item of this stream came.
+    Item(u64),
+    /// This stream has ended.
+    StreamCompleted(u64),
+    /// An item of a peer's upload came.
+    Uploaded,
+    /// A peer's upload has ended.
+    UploadCompleted,
+    /// The peer closes the connection.
+    Close,
+}
+
+impl<'a, P> HubEvent<'a, P> {
+    /// A message, with what it means.
+    pub(crate) fn new(message: HubMessage<'a, P>, meaning: Meaning) -> Self {
+        let streams = matches!(message, HubMessage::StreamInvocation(_));
+        match (meaning, message) {
+            (Meaning::Cancelled(call), _) => Self::Cancelled { call },
+            (Meaning::UnexpectedItem(id), _) => Self::UnexpectedItem { id },
+            (
+                Meaning::Called(call),
+                HubMessage::Invocation(invocation) | HubMessage::StreamInvocation(invocation),
+            ) => Self::Called { call, streams, invocation },
+            (
+                Meaning::Refused(reason),
+                HubMessage::Invocation(invocation) | HubMessage::StreamInvocation(invocation),
+            ) => Self::Refused { invocation_id: invocation.invocation_id, reason },
+            (Meaning::Completed(id), HubMessage::Completion { outcome, .. }) => {
+                Self::Completed { id, outcome: outcome.without_empty_error() }
+            }
+            (Meaning::StreamCompleted(id), HubMessage::Completion { outcome, .. }) => {
+                Self::StreamCompleted { id, outcome: outcome.without_empty_error() }
+            }
+            (Meaning::UploadCompleted, HubMessage::Completion { invocation_id, outcome, .. }) => {
+                let error = match outcome.without_empty_error() {
+                    Outcome::Error(error) => Some(error),
+                    Outcome::Void | Outcome::Value(_) => None,
+                };
+                Self::UploadCompleted { stream_id: invocation_id, error }
+            }
+            (Meaning::Item(id), HubMessage::StreamItem { item, .. }) => Self::Item { id, item },
+            (Meaning::Uploaded, HubMessage::StreamItem { invocation_id, item, .. }) => {
+                Self::Uploaded { stream_id: invocation_id, item }
+            }
+            (Meaning::Close, HubMessage::Close { error, allow_reconnect }) => {
+                Self::Close { error, allow_reconnect }
+            }
+            _ => Self::None,
+        }
+    }
 }
 
 /// Which end of a connection this is.
@@ -273,19 +340,22 @@ impl HubMachine {
 
     /// Takes a message from the peer.
     pub fn handle_message<'a, P>(&mut self, message: HubMessage<'a, P>) -> HubEvent<'a, P> {
-        match message {
-            HubMessage::Invocation(invocation) => self.called(invocation, false),
-            HubMessage::StreamInvocation(invocation) => self.called(invocation, true),
-            HubMessage::CancelInvocation { invocation_id, .. } => {
-                match self.peer_calls.iter().find(|(_, id)| ***id == *invocation_id) {
-                    Some((call, _)) => HubEvent::Cancelled { call },
-                    None => HubEvent::None,
-                }
+        let meaning = self.handle_head(message.head());
+        HubEvent::new(message, meaning)
+    }
+
+    /// Takes a message from the peer whose payload does not matter here.
+    pub fn handle_head(&mut self, head: Head<'_>) -> Meaning {
+        match head {
+            Head::Call { id, uploads, .. } => self.called(id, uploads),
+            Head::Cancellation { id } => {
+                let call = self.peer_calls.iter().find(|(_, known)| ***known == *id);
+                call.map_or(Meaning::None, |(call, _)| Meaning::Cancelled(call))
             }
-            HubMessage::Completion { invocation_id, outcome, .. } => self.completed(invocation_id, outcome),
-            HubMessage::StreamItem { invocation_id, item, .. } => self.item(invocation_id, item),
-            HubMessage::Close { error, allow_reconnect } => HubEvent::Close { error, allow_reconnect },
-            HubMessage::Ping | HubMessage::Ack { .. } | HubMessage::Sequence { .. } => HubEvent::None,
+            Head::End { id, has_value } => self.completed(id, has_value),
+            Head::Item { id } => self.item(id),
+            Head::Close { .. } => Meaning::Close,
+            Head::Ping | Head::Ack { .. } | Head::Sequence { .. } => Meaning::None,
         }
     }
 
@@ -304,35 +374,35 @@ impl HubMachine {
         number
     }
 
-    fn called<'a, P>(&mut self, mut invocation: Invocation<'a, P>, streams: bool) -> HubEvent<'a, P> {
-        if let Err(reason) = self.admit(&invocation) {
-            return HubEvent::Refused { invocation_id: invocation.invocation_id.take(), reason };
+    fn called(&mut self, id: Option<&str>, uploads: &[Cow<'_, str>]) -> Meaning {
+        if let Err(reason) = self.admit(id, uploads) {
+            return Meaning::Refused(reason);
         }
-        let call = invocation.invocation_id.as_deref().map(|id| {
+        let call = id.map(|id| {
             let number = self.next_answer;
             self.next_answer += 1;
             self.peer_calls.push(number, id.into());
             number
         });
-        for id in &invocation.stream_ids {
+        for id in uploads {
             if let Err(at) = self.find_upload(id) {
                 self.peer_uploads.insert(at, (id.as_ref().into(), call));
             }
         }
-        HubEvent::Called { call, streams, invocation }
+        Meaning::Called(call)
     }
 
-    fn admit<P>(&self, invocation: &Invocation<'_, P>) -> Result<(), &'static str> {
-        let (calls, uploads) = (&self.peer_calls, self.peer_uploads.len() + invocation.stream_ids.len());
-        if invocation.invocation_id.is_some() && calls.len() >= self.peer_limit || uploads > self.peer_limit {
+    fn admit(&self, id: Option<&str>, uploads: &[Cow<'_, str>]) -> Result<(), &'static str> {
+        let (calls, count) = (&self.peer_calls, self.peer_uploads.len() + uploads.len());
+        if id.is_some() && calls.len() >= self.peer_limit || count > self.peer_limit {
             return Err("Too many invocations or streams are in progress.");
         }
-        if let Some(id) = &invocation.invocation_id
-            && calls.iter().any(|(_, known)| **known == **id)
+        if let Some(id) = id
+            && calls.iter().any(|(_, known)| **known == *id)
         {
             return Err("The invocation ID is already in use.");
         }
-        if invocation.stream_ids.iter().any(|id| self.find_upload(id).is_ok()) {
+        if uploads.iter().any(|id| self.find_upload(id).is_ok()) {
             return Err("The stream ID is already in use.");
         }
         Ok(())
@@ -342,44 +412,35 @@ impl HubMachine {
         self.peer_uploads.binary_search_by(|(known, _)| (**known).cmp(stream_id))
     }
 
-    fn completed<'a, P>(&mut self, id: Cow<'a, str>, outcome: Outcome<'a, P>) -> HubEvent<'a, P> {
-        // An empty error text stands for no error.
-        let outcome = match outcome {
-            Outcome::Error(error) if error.is_empty() => Outcome::Void,
-            outcome => outcome,
-        };
-        let own = self.own_id(&id).filter(|own| self.is_pending(*own));
+    fn completed(&mut self, id: &str, has_value: bool) -> Meaning {
+        let own = self.own_id(id).filter(|own| self.is_pending(*own));
         // Only a call ends with a value.
-        if !(matches!(outcome, Outcome::Value(_)) && own.is_some())
-            && let Ok(at) = self.find_upload(&id)
+        if !(has_value && own.is_some())
+            && let Ok(at) = self.find_upload(id)
         {
             self.peer_uploads.remove(at);
-            let error = match outcome {
-                Outcome::Error(error) => Some(error),
-                Outcome::Void | Outcome::Value(_) => None,
-            };
-            return HubEvent::UploadCompleted { stream_id: id, error };
+            return Meaning::UploadCompleted;
         }
-        let Some(id) = own else { return HubEvent::None };
+        let Some(id) = own else { return Meaning::None };
         match self.complete(id) {
-            Some(CallKind::Plain) => HubEvent::Completed { id, outcome },
-            Some(CallKind::Stream) => HubEvent::StreamCompleted { id, outcome },
-            None => HubEvent::None,
+            Some(CallKind::Plain) => Meaning::Completed(id),
+            Some(CallKind::Stream) => Meaning::StreamCompleted(id),
+            None => Meaning::None,
         }
     }
 
-    fn item<'a, P>(&mut self, id: Cow<'a, str>, item: P) -> HubEvent<'a, P> {
-        if self.find_upload(&id).is_ok() {
-            return HubEvent::Uploaded { stream_id: id, item };
+    fn item(&mut self, id: &str) -> Meaning {
+        if self.find_upload(id).is_ok() {
+            return Meaning::Uploaded;
         }
-        let Some(id) = self.own_id(&id) else { return HubEvent::None };
+        let Some(id) = self.own_id(id) else { return Meaning::None };
         match self.calls.get(id) {
-            Some(CallKind::Stream) => HubEvent::Item { id, item },
+            Some(CallKind::Stream) => Meaning::Item(id),
             Some(CallKind::Plain) => {
                 self.complete(id);
-                HubEvent::UnexpectedItem { id }
+                Meaning::UnexpectedItem(id)
             }
-            None => HubEvent::None,
+            None => Meaning::None,
         }
     }
 

@@ -67,7 +67,77 @@ pub enum HubMessage<'a, P> {
     },
 }
 
+/// What the machines decide by: a message without its method, its headers and its payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head<'m> {
+    /// A call of a method.
+    Call {
+        /// Names the call when its caller awaits its end.
+        id: Option<&'m str>,
+        /// Whether it expects a stream.
+        streams: bool,
+        /// Ids of the streams that the caller uploads with this call.
+        uploads: &'m [Cow<'m, str>],
+    },
+    /// An item of a stream.
+    Item {
+        /// The invocation or upload that the item belongs to.
+        id: &'m str,
+    },
+    /// A completion.
+    End {
+        /// What has ended.
+        id: &'m str,
+        /// Whether it ended with a value.
+        has_value: bool,
+    },
+    /// A cancellation.
+    Cancellation {
+        /// The invocation to cancel.
+        id: &'m str,
+    },
+    /// A ping.
+    Ping,
+    /// The sender closes the connection.
+    Close {
+        /// Why, if it is because of an error.
+        error: Option<&'m str>,
+        /// Whether the receiver may reconnect automatically.
+        allow_reconnect: bool,
+    },
+    /// An acknowledgement.
+    Ack {
+        /// The last message received.
+        sequence_id: i64,
+    },
+    /// The number of the message that comes next.
+    Sequence {
+        /// The next message's number.
+        sequence_id: i64,
+    },
+}
+
 impl<'a, P> HubMessage<'a, P> {
+    /// What the machines decide by.
+    #[must_use]
+    pub fn head(&self) -> Head<'_> {
+        match self {
+            Self::Invocation(call) => call.head(false),
+            Self::StreamInvocation(call) => call.head(true),
+            Self::StreamItem { invocation_id: id, .. } => Head::Item { id },
+            Self::Completion { invocation_id: id, outcome, .. } => {
+                Head::End { id, has_value: matches!(outcome, Outcome::Value(_)) }
+            }
+            Self::CancelInvocation { invocation_id: id, .. } => Head::Cancellation { id },
+            Self::Ping => Head::Ping,
+            Self::Close { error, allow_reconnect } => {
+                Head::Close { error: error.as_deref(), allow_reconnect: *allow_reconnect }
+            }
+            Self::Ack { sequence_id } => Head::Ack { sequence_id: *sequence_id },
+            Self::Sequence { sequence_id } => Head::Sequence { sequence_id: *sequence_id },
+        }
+    }
+
     /// The same message with another kind of payload.
     pub fn map<Q>(self, payload: impl FnOnce(P) -> Q) -> HubMessage<'a, Q> {
         match self {
@@ -111,6 +181,10 @@ pub struct Invocation<'a, P> {
 }
 
 impl<'a, P> Invocation<'a, P> {
+    fn head(&self, streams: bool) -> Head<'_> {
+        Head::Call { id: self.invocation_id.as_deref(), streams, uploads: &self.stream_ids }
+    }
+
     fn map<Q>(self, payload: impl FnOnce(P) -> Q) -> Invocation<'a, Q> {
         Invocation {
             headers: self.headers,
@@ -131,4 +205,14 @@ pub enum Outcome<'a, P> {
     Value(P),
     /// With an error.
     Error(Cow<'a, str>),
+}
+
+impl<P> Outcome<'_, P> {
+    /// An empty error text stands for no error.
+    pub(crate) fn without_empty_error(self) -> Self {
+        match self {
+            Self::Error(error) if error.is_empty() => Self::Void,
+            outcome => outcome,
+        }
+    }
 }

@@ -113,6 +113,8 @@ pub(crate) mod msgpack;
 pub(crate) mod refresh;
 #[cfg(not(feature = "unstable-machines"))]
 pub(crate) mod server;
+#[cfg(all(native, feature = "local", not(feature = "unstable-machines")))]
+pub(crate) mod service_protocol;
 #[cfg(not(feature = "unstable-machines"))]
 pub(crate) mod sse;
 #[cfg(not(feature = "unstable-machines"))]

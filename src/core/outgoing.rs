@@ -2,7 +2,7 @@
 //! stateful one. Both machines write through it.
 
 use crate::core::codec::Codec;
-use crate::core::message::HubMessage;
+use crate::core::message::{Head, HubMessage};
 use crate::core::stateful::{MessageBuffer, Receipt};
 use crate::core::{Moment, ProtocolError};
 
@@ -55,7 +55,7 @@ impl<C: Codec> Outgoing<C> {
 
     /// Writes a message. Without a transport, what a later one has to send is kept, and the rest dropped.
     pub(crate) fn write(&mut self, message: &HubMessage<'_, C::Payload<'_>>, has_transport: bool) {
-        if self.buffer.is_some() && MessageBuffer::<C::Out>::counts(message) {
+        if self.buffer.is_some() && MessageBuffer::<C::Out>::counts(message.head()) {
             let mut one = C::Out::default();
             self.codec.write(&mut one, message);
             self.write_counted(one, has_transport);
@@ -87,13 +87,9 @@ impl<C: Codec> Outgoing<C> {
     }
 
     /// Takes a message that came. Without stateful reconnect every one is new.
-    pub(crate) fn handle_message<P>(
-        &mut self,
-        now: Moment,
-        message: &HubMessage<'_, P>,
-    ) -> Result<Receipt, ProtocolError> {
+    pub(crate) fn handle_message(&mut self, now: Moment, head: Head<'_>) -> Result<Receipt, ProtocolError> {
         match &mut self.buffer {
-            Some(buffer) => buffer.handle_message(now, message),
+            Some(buffer) => buffer.handle_message(now, head),
             None => Ok(Receipt::New),
         }
     }

@@ -16,7 +16,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::core::message::HubMessage;
+use crate::core::message::Head;
 use crate::core::{Moment, ProtocolError};
 
 /// How many bytes are kept before sending waits for acknowledgements, unless said otherwise.
@@ -77,15 +77,8 @@ impl<M> MessageBuffer<M> {
 
     /// Whether a message of this type is counted.
     #[must_use]
-    pub fn counts<P>(message: &HubMessage<'_, P>) -> bool {
-        matches!(
-            message,
-            HubMessage::Invocation(_)
-                | HubMessage::StreamItem { .. }
-                | HubMessage::Completion { .. }
-                | HubMessage::StreamInvocation(_)
-                | HubMessage::CancelInvocation { .. }
-        )
+    pub fn counts(head: Head<'_>) -> bool {
+        matches!(head, Head::Call { .. } | Head::Item { .. } | Head::End { .. } | Head::Cancellation { .. })
     }
 
     /// Keeps a counted message of `size` bytes.
@@ -114,26 +107,22 @@ impl<M> MessageBuffer<M> {
     ///
     /// # Errors
     /// [`ProtocolError::Sequence`] if the peer acknowledges what was not sent, or skips what was not received.
-    pub fn handle_message<P>(
-        &mut self,
-        now: Moment,
-        message: &HubMessage<'_, P>,
-    ) -> Result<Receipt, ProtocolError> {
-        match message {
-            HubMessage::Ack { sequence_id } => {
-                self.handle_ack(*sequence_id)?;
+    pub fn handle_message(&mut self, now: Moment, head: Head<'_>) -> Result<Receipt, ProtocolError> {
+        match head {
+            Head::Ack { sequence_id } => {
+                self.handle_ack(sequence_id)?;
                 return Ok(Receipt::Bookkeeping);
             }
             // A number below 1 would make every later message a duplicate. One above `expected` is right
             // when the last socket was lost among messages that were sent again, and acknowledged already.
-            HubMessage::Sequence { sequence_id } => {
-                if !(1..=self.received + 1).contains(sequence_id) {
-                    return Err(ProtocolError::Sequence { sequence_id: *sequence_id });
+            Head::Sequence { sequence_id } => {
+                if !(1..=self.received + 1).contains(&sequence_id) {
+                    return Err(ProtocolError::Sequence { sequence_id });
                 }
-                self.expected = *sequence_id;
+                self.expected = sequence_id;
                 return Ok(Receipt::Bookkeeping);
             }
-            message if !Self::counts(message) => return Ok(Receipt::New),
+            head if !Self::counts(head) => return Ok(Receipt::New),
             _ => {}
         }
         let number = self.expected;
@@ -195,6 +184,7 @@ impl<M> MessageBuffer<M> {
 mod tests {
     use super::Receipt::{Bookkeeping, Duplicate, New};
     use super::*;
+    use crate::core::message::HubMessage;
 
     const NOW: Moment = Moment::from_epoch(Duration::from_secs(100));
 
@@ -217,11 +207,11 @@ mod tests {
             buffer.handle_sent(message, message.len());
         }
         assert!(buffer.is_full());
-        assert_eq!(buffer.handle_message(NOW, &ack(2)), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, ack(2).head()), Ok(Bookkeeping));
         assert!(!buffer.is_full());
         let (next, kept) = buffer.resume(NOW);
         assert_eq!((next, kept.copied().collect::<Vec<_>>()), (3, vec!["three"]));
-        assert_eq!(buffer.handle_message(NOW, &ack(3)), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, ack(3).head()), Ok(Bookkeeping));
         let (next, mut kept) = buffer.resume(NOW);
         assert_eq!((next, kept.next()), (4, None));
     }
@@ -230,18 +220,18 @@ mod tests {
     fn duplicates_are_dropped_and_acknowledged_again() {
         let mut buffer = MessageBuffer::<()>::new(10);
         for n in ["1", "2", "3"] {
-            assert_eq!(buffer.handle_message(NOW, &item(n)), Ok(New));
+            assert_eq!(buffer.handle_message(NOW, item(n).head()), Ok(New));
         }
         assert_eq!(buffer.poll_timeout(), Some(NOW + ACK_DELAY));
         assert_eq!(buffer.handle_timeout(NOW), None);
         assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(3));
         assert_eq!(buffer.poll_timeout(), None);
-        assert_eq!(buffer.handle_message(NOW, &sequence(2)), Ok(Bookkeeping));
-        assert_eq!(buffer.handle_message(NOW, &item("2")), Ok(Duplicate));
-        assert_eq!(buffer.handle_message(NOW, &item("3")), Ok(Duplicate));
+        assert_eq!(buffer.handle_message(NOW, sequence(2).head()), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, item("2").head()), Ok(Duplicate));
+        assert_eq!(buffer.handle_message(NOW, item("3").head()), Ok(Duplicate));
         assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(3));
-        assert_eq!(buffer.handle_message(NOW, &HubMessage::<&str>::Ping), Ok(New));
-        assert_eq!(buffer.handle_message(NOW, &item("4")), Ok(New));
+        assert_eq!(buffer.handle_message(NOW, HubMessage::<&str>::Ping.head()), Ok(New));
+        assert_eq!(buffer.handle_message(NOW, item("4").head()), Ok(New));
     }
 
     /// The official clients close the connection here.
@@ -249,15 +239,15 @@ mod tests {
     fn a_socket_that_is_lost_in_the_middle_of_what_was_sent_again() {
         let mut buffer = MessageBuffer::<()>::new(10);
         for n in ["1", "2", "3"] {
-            assert_eq!(buffer.handle_message(NOW, &item(n)), Ok(New));
+            assert_eq!(buffer.handle_message(NOW, item(n).head()), Ok(New));
         }
         // The first new socket brings the first message again, and takes the acknowledgement of all three.
-        assert_eq!(buffer.handle_message(NOW, &sequence(1)), Ok(Bookkeeping));
-        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(Duplicate));
+        assert_eq!(buffer.handle_message(NOW, sequence(1).head()), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, item("1").head()), Ok(Duplicate));
         assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(3));
         // So the second begins behind them.
-        assert_eq!(buffer.handle_message(NOW, &sequence(4)), Ok(Bookkeeping));
-        assert_eq!(buffer.handle_message(NOW, &item("4")), Ok(New));
+        assert_eq!(buffer.handle_message(NOW, sequence(4).head()), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, item("4").head()), Ok(New));
     }
 
     /// A negative number would make every later message a duplicate; the official clients take it.
@@ -265,33 +255,33 @@ mod tests {
     fn hostile_numbers_are_refused() {
         let mut buffer = MessageBuffer::new(10);
         buffer.handle_sent((), 1);
-        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(New));
+        assert_eq!(buffer.handle_message(NOW, item("1").head()), Ok(New));
         for bad in [i64::MIN, -1, 0, 3, i64::MAX] {
             let refused = Err(ProtocolError::Sequence { sequence_id: bad });
-            assert_eq!(buffer.handle_message(NOW, &sequence(bad)), refused);
+            assert_eq!(buffer.handle_message(NOW, sequence(bad).head()), refused);
         }
         for bad in [i64::MIN, -1, 2, i64::MAX] {
             let refused = Err(ProtocolError::Sequence { sequence_id: bad });
-            assert_eq!(buffer.handle_message(NOW, &ack(bad)), refused);
+            assert_eq!(buffer.handle_message(NOW, ack(bad).head()), refused);
         }
-        assert_eq!(buffer.handle_message(NOW, &sequence(2)), Ok(Bookkeeping));
-        assert_eq!(buffer.handle_message(NOW, &ack(1)), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, sequence(2).head()), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, ack(1).head()), Ok(Bookkeeping));
     }
 
     /// ASP.NET Core takes an acknowledgement that comes while its buffer is empty for one of what it sends later.
     #[test]
     fn nothing_is_acknowledged_twice_unless_it_came_twice() {
         let mut buffer = MessageBuffer::<()>::new(100);
-        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(New));
+        assert_eq!(buffer.handle_message(NOW, item("1").head()), Ok(New));
         assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(1));
         assert_eq!(buffer.resume(NOW).0, 1);
         assert_eq!(buffer.poll_timeout(), None);
-        assert_eq!(buffer.handle_message(NOW, &sequence(1)), Ok(Bookkeeping));
-        assert_eq!(buffer.handle_message(NOW, &item("1")), Ok(Duplicate));
+        assert_eq!(buffer.handle_message(NOW, sequence(1).head()), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, item("1").head()), Ok(Duplicate));
         assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), Some(1));
         assert_eq!(buffer.poll_timeout(), None);
         // What was never acknowledged still is, though not before the peer has begun to speak on the new socket.
-        assert_eq!(buffer.handle_message(NOW, &item("2")), Ok(New));
+        assert_eq!(buffer.handle_message(NOW, item("2").head()), Ok(New));
         let _ = buffer.resume(NOW + ACK_DELAY / 2);
         assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY), None);
         assert_eq!(buffer.handle_timeout(NOW + ACK_DELAY * 3 / 2), Some(2));
@@ -306,12 +296,12 @@ mod tests {
         assert!(!buffer.is_full());
         buffer.handle_sent("x", 1);
         assert!(buffer.is_full());
-        assert_eq!(buffer.handle_message(NOW, &ack(2)), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, ack(2).head()), Ok(Bookkeeping));
         assert!(!buffer.is_full());
         buffer.handle_sent("0123456789", 10);
         assert!(buffer.is_full(), "only after a resume");
         let _ = buffer.resume(NOW);
-        assert_eq!(buffer.handle_message(NOW, &ack(3)), Ok(Bookkeeping));
+        assert_eq!(buffer.handle_message(NOW, ack(3).head()), Ok(Bookkeeping));
         buffer.handle_sent("0123456789", 10);
         assert!(buffer.is_full(), "and only as long as it is needed");
     }

@@ -67,6 +67,7 @@ impl Codec for JsCodec {
     /// Of the handshake.
     type Frame<'f> = &'f str;
     type Decoder = ();
+    const NEEDS_IDS: bool = false;
     type Messages<'f> = iter::Empty<Result<HubMessage<'f, Written>, ProtocolError>>;
 
     fn name(&self) -> &str {

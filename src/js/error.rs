@@ -17,7 +17,7 @@ const SILENCE: &str = "Server timeout elapsed without receiving a message from t
 const NEGOTIATION: &str = "Failed to complete negotiation with the server: ";
 const ERROR: &str = "Error: ";
 
-/// `[code, status, inner errors, ...parts of the text]`, of which `driver.js` makes an `Error`. Here without any parts.
+/// `[code, status, inner errors, ...parts of the text]`, of which `machine.js` makes an `Error`. Here without any parts.
 fn begin(code: &str, status: Option<u16>) -> List {
     let list = List::new();
     list.text(code);

@@ -1,7 +1,7 @@
 //! The client's machine for JavaScript: numbers and texts in, effects out. What messages carry stays in JavaScript.
 //!
 //! Times are in milliseconds, of one clock that never goes back; `unix_now` is the wall clock. What has a number here is
-//! named by it in `driver.js`.
+//! named by it in `machine.js`.
 
 use std::error::Error;
 use std::fmt;
@@ -18,8 +18,8 @@ use crate::core::client::{
     TransportError,
 };
 use crate::core::http::retry_after;
-use crate::core::hub::{CallKind, HubEvent};
-use crate::core::message::{HubMessage, Invocation, Outcome};
+use crate::core::hub::{CallKind, Meaning};
+use crate::core::message::{Head, Outcome};
 use crate::core::negotiate::{NegotiateAnswer, TransferFormat, Transports};
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
@@ -49,47 +49,47 @@ pub struct Machine {
 
 #[wasm_bindgen]
 impl Machine {
-    /// A connection that is not started. `settings` are numbers, in the order of `driver.js`; a negative one stands for
-    /// none. `name` is that of the hub protocol.
+    /// A connection that is not started. `name` is that of the hub protocol; a negative `refresh_lead` is none, and a
+    /// `buffer` of 0 no stateful reconnect.
+    #[allow(clippy::too_many_arguments, reason = "a list of them is larger on both sides")]
     #[wasm_bindgen(constructor)]
-    pub fn new(url: &str, settings: &[f64], name: String, writer: Writer) -> Result<Self, List> {
-        let &[
-            allowed,
-            available,
-            custom,
-            skips_negotiation,
-            has_provider,
-            reconnects,
-            retries_first,
-            binary,
-            request_timeout,
-            server_timeout,
-            keep_alive,
-            refresh_lead,
-            buffer,
-        ] = settings
-        else {
-            return Err(js_error("InvalidArgument", "the module is not that of this package's version"));
-        };
+    pub fn new(
+        url: &str,
+        name: String,
+        writer: Writer,
+        allowed: u8,
+        available: u8,
+        custom_transport: bool,
+        skip_negotiation: bool,
+        has_token_provider: bool,
+        automatic_reconnect: bool,
+        retry_first_connect: bool,
+        binary: bool,
+        request_timeout: f64,
+        server_timeout: f64,
+        keep_alive_interval: f64,
+        refresh_lead: f64,
+        buffer: f64,
+    ) -> Result<Self, List> {
         let mut options = ClientOptions::new(hub_url(url)?);
         // Where plain http is dangerous, the browser refuses it as mixed content; elsewhere the page came that way.
         options.insecure_http = true;
-        options.transports.allowed = Transports::from_mask(allowed as u8);
-        options.transports.available = Transports::from_mask(available as u8);
-        options.custom_transport = custom != 0.0;
-        options.skip_negotiation = skips_negotiation != 0.0;
-        options.has_token_provider = has_provider != 0.0;
-        options.automatic_reconnect = reconnects != 0.0;
-        options.retry_first_connect = retries_first != 0.0;
+        options.transports.allowed = Transports::from_mask(allowed);
+        options.transports.available = Transports::from_mask(available);
+        options.custom_transport = custom_transport;
+        options.skip_negotiation = skip_negotiation;
+        options.has_token_provider = has_token_provider;
+        options.automatic_reconnect = automatic_reconnect;
+        options.retry_first_connect = retry_first_connect;
         options.request_timeout = duration(request_timeout);
         options.server_timeout = duration(server_timeout);
-        options.keep_alive_interval = duration(keep_alive);
+        options.keep_alive_interval = duration(keep_alive_interval);
         options.refresh_lead = (refresh_lead >= 0.0).then(|| duration(refresh_lead));
-        if buffer > 0.0 {
-            options.use_stateful_reconnect = true;
+        options.use_stateful_reconnect = buffer > 0.0;
+        if options.use_stateful_reconnect {
             options.stateful_buffer_size = buffer as usize;
         }
-        let format = if binary != 0.0 { TransferFormat::Binary } else { TransferFormat::Text };
+        let format = if binary { TransferFormat::Binary } else { TransferFormat::Text };
         Ok(Self { machine: ClientMachine::new(options, JsCodec { writer, name, format }) })
     }
 
@@ -105,7 +105,7 @@ impl Machine {
         }
     }
 
-    /// Something has happened, or is wanted: `input` says what, by its number in `driver.js`. A status or a close code is
+    /// Something has happened, or is wanted: `input` says what, by its number in `machine.js`. A status or a close code is
     /// 0 where there is none.
     pub fn tell(&mut self, input: u8, now: f64, number: f64, other: f64, text: &str) {
         let (machine, now) = (&mut self.machine, at(now));
@@ -185,7 +185,7 @@ impl Machine {
         token: Option<String>,
         failed: bool,
     ) -> Result<Option<String>, List> {
-        let token = if failed { Err(Cause::new(InJavaScript)) } else { Ok(token.map(AccessToken::from)) };
+        let token = if failed { Err(Cause::of(InJavaScript)) } else { Ok(token.map(AccessToken::from)) };
         let (now, unix_now) = (at(now), duration(unix_now));
         match purpose {
             0 => self.machine.handle_token(now, unix_now, token),
@@ -245,41 +245,27 @@ impl Machine {
     /// A message came. Returns what it means: nothing (-1), a call without an answer (-2), the end of a call (-3), an
     /// item (-4), the end of a call by an item that it did not expect (-5); else the number of a call to be answered.
     pub fn message(&mut self, now: f64, kind: u8, text: &str, number: f64, flag: bool) -> f64 {
-        let headers = Vec::new();
-        let invocation_id = text.into();
-        let id = Some(text).filter(|text| !text.is_empty()).map(Into::into);
-        let message = match kind {
-            1 | 4 => {
-                let invocation = Invocation {
-                    headers,
-                    invocation_id: id,
-                    target: "".into(),
-                    arguments: (),
-                    stream_ids: Vec::new(),
-                };
-                if kind == 1 {
-                    HubMessage::Invocation(invocation)
-                } else {
-                    HubMessage::StreamInvocation(invocation)
-                }
-            }
-            2 => HubMessage::StreamItem { headers, invocation_id, item: () },
-            3 => HubMessage::Completion { headers, invocation_id, outcome: Outcome::Value(()) },
-            5 => HubMessage::CancelInvocation { headers, invocation_id },
-            7 => HubMessage::Close { error: id, allow_reconnect: flag },
-            8 => HubMessage::Ack { sequence_id: number as i64 },
-            9 => HubMessage::Sequence { sequence_id: number as i64 },
+        let text = Some(text).filter(|text| !text.is_empty());
+        let id = text.unwrap_or_default();
+        let head = match kind {
+            1 | 4 => Head::Call { id: text, streams: kind == 4, uploads: &[] },
+            2 => Head::Item { id },
+            3 => Head::End { id, has_value: true },
+            5 => Head::Cancellation { id },
+            7 => Head::Close { error: text, allow_reconnect: flag },
+            8 => Head::Ack { sequence_id: number as i64 },
+            9 => Head::Sequence { sequence_id: number as i64 },
             // Those of unknown types mean nothing.
-            _ => HubMessage::Ping,
+            _ => Head::Ping,
         };
-        match self.machine.handle_message(at(now), message) {
+        match self.machine.handle_head(at(now), head) {
             #[allow(clippy::cast_precision_loss, reason = "there are never 2^53 calls")]
-            HubEvent::Called { call: Some(call), .. } => call as f64,
-            HubEvent::Called { .. } => -2.0,
-            HubEvent::Completed { .. } | HubEvent::StreamCompleted { .. } => -3.0,
-            HubEvent::Item { .. } => -4.0,
-            HubEvent::UnexpectedItem { .. } => -5.0,
-            HubEvent::Cancelled { call } => {
+            Meaning::Called(Some(call)) => call as f64,
+            Meaning::Called(None) => -2.0,
+            Meaning::Completed(_) | Meaning::StreamCompleted(_) => -3.0,
+            Meaning::Item(_) => -4.0,
+            Meaning::UnexpectedItem(_) => -5.0,
+            Meaning::Cancelled(call) => {
                 self.machine.answer(call, Outcome::Error(CANCELLED.into()));
                 -1.0
             }
@@ -399,13 +385,18 @@ fn hub_url(url: &str) -> Result<HubUrl, List> {
     HubUrl::parse(url).map_err(|error| connection_error(&ConnectionError::InvalidUrl(error)))
 }
 
+/// The next whole number: a deadline's own milliseconds may lack a little of the last microsecond.
+fn micros(milliseconds: f64) -> u64 {
+    (milliseconds * 1000.0).round_ties_even() as u64
+}
+
 fn at(milliseconds: f64) -> Moment {
-    Moment::from_micros((milliseconds * 1000.0) as u64)
+    Moment::from_micros(micros(milliseconds))
 }
 
 /// What is too long, `Infinity` among it, is forever.
 fn duration(milliseconds: f64) -> Duration {
-    Duration::from_micros((milliseconds * 1000.0) as u64)
+    Duration::from_micros(micros(milliseconds))
 }
 
 fn milliseconds(duration: Duration) -> f64 {

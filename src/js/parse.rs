@@ -13,9 +13,9 @@ fn add_text(list: &List, text: Option<Cow<'_, str>>) {
     list.optional(text.as_deref());
 }
 
-fn add_texts(list: &List, texts: Vec<Cow<'_, str>>) {
+fn add_texts(list: &List, texts: &[impl AsRef<str>]) {
     let added = List::new();
-    texts.into_iter().for_each(|text| added.text(&text));
+    texts.iter().for_each(|text| added.text(text.as_ref()));
     list.list(&added);
 }
 
@@ -32,8 +32,8 @@ fn add_number(list: &List, number: Option<i64>) {
 #[wasm_bindgen(js_name = parseNegotiateResponse, skip_typescript)]
 pub fn parse_negotiate_response(text: &str) -> Result<List, List> {
     let response = NegotiateResponse::parse(text.as_bytes()).map_err(|error| negotiate_error(&error))?;
-    if let Some(error) = response.error {
-        return Err(js_error("Negotiate", &error));
+    if let Some(error) = &response.error {
+        return Err(js_error("Negotiate", error));
     }
     let list = List::new();
     list.optional(response.url.as_deref());
@@ -43,9 +43,9 @@ pub fn parse_negotiate_response(text: &str) -> Result<List, List> {
     add_number(&list, Some(response.negotiate_version));
     add_number(&list, response.token_lifetime_seconds);
     let transports = List::new();
-    for offer in response.available_transports {
+    for offer in &response.available_transports {
         transports.text(&offer.transport);
-        add_texts(&transports, offer.transfer_formats.into_iter().map(Cow::Owned).collect());
+        add_texts(&transports, &offer.transfer_formats);
     }
     list.list(&transports);
     Ok(list)
@@ -58,10 +58,10 @@ pub fn parse_client_token(text: &str) -> Result<List, List> {
     let list = List::new();
     add_text(&list, token.algorithm());
     add_text(&list, token.key_id());
-    add_texts(&list, token.audiences());
+    add_texts(&list, &token.audiences());
     add_text(&list, token.hub().map(Cow::Owned));
     add_text(&list, token.user_id());
-    add_texts(&list, token.roles());
+    add_texts(&list, &token.roles());
     for date in [token.expires_at(), token.issued_at(), token.not_before()] {
         add_number(&list, date);
     }

@@ -1,5 +1,7 @@
 //! Answers that say no, in the shape of Azure SignalR Service.
 
+use std::fmt;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
@@ -64,6 +66,13 @@ impl ApiError {
     pub(super) fn unsupported_media_type() -> Self {
         let message = "The body of this call is application/json; that of a message may also be application/octet-stream.";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+    }
+}
+
+/// What it says in words.
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

@@ -16,8 +16,17 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// Whether a client token with this audience opens the hub. The official SDK writes the host without its port, some
 /// others with it, so the port does not matter; the hub has to be in lower case.
 pub(super) fn is_client_audience(audience: &str, hub: &str) -> bool {
+    is_hub_audience(audience, "/client", hub)
+}
+
+/// Whether a token with this audience opens a server connection of the hub.
+pub(super) fn is_server_audience(audience: &str, hub: &str) -> bool {
+    is_hub_audience(audience, "/server", hub)
+}
+
+fn is_hub_audience(audience: &str, path: &str, hub: &str) -> bool {
     let Some(url) = local_url(audience) else { return false };
-    url.path().trim_end_matches('/') == "/client" && Query::parse(Some(url.query())).first("hub") == Some(hub)
+    url.path().trim_end_matches('/') == path && Query::parse(Some(url.query())).first("hub") == Some(hub)
 }
 
 /// Whether a REST token with this audience is for a request to this path. SDKs differ in port, query and
@@ -63,6 +72,10 @@ mod tests {
             "",
         ] {
             assert!(!is_client_audience(bad, "chat"), "{bad}");
+        }
+        assert!(is_server_audience("http://127.0.0.1/server/?hub=chat", "chat"));
+        for bad in ["http://127.0.0.1/server/?hub=other", "http://127.0.0.1/client/?hub=chat"] {
+            assert!(!is_server_audience(bad, "chat"), "{bad}");
         }
     }
 

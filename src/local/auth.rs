@@ -1,4 +1,4 @@
-//! Who calls the REST API, and what they may do.
+//! Who calls the REST API or opens server connections, and what they may do.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use crate::{
     local::{
         api_error::ApiError,
-        audience::{bearer, is_rest_audience},
+        audience::{bearer, is_rest_audience, is_server_audience},
         entra::application::EntraApplication,
         roles::{Action, Role},
         service::Service,
@@ -15,7 +15,7 @@ use crate::{
     service::unix_now,
 };
 
-/// Who calls the REST API.
+/// Who calls the REST API, or opens a server connection.
 #[derive(Debug)]
 pub(super) enum Caller {
     /// Somebody with an access key, who may do everything.
@@ -27,6 +27,32 @@ pub(super) enum Caller {
 impl Caller {
     /// Finds out who calls by the bearer token. `path` is the request's, as it was sent.
     pub(super) fn identify(service: &Service, headers: &HeaderMap, path: &str) -> Result<Self, ApiError> {
+        Self::identify_by(service, headers, path, |audience| is_rest_audience(audience, path))
+    }
+
+    /// Finds out whose server connection it is, by the bearer token.
+    pub(super) fn identify_server(
+        service: &Service,
+        headers: &HeaderMap,
+        hub: &str,
+    ) -> Result<Self, ApiError> {
+        let target = format!("/server/?hub={hub}");
+        Self::identify_by(service, headers, &target, |audience| is_server_audience(audience, hub))
+    }
+
+    /// Whether somebody with this Entra token may have an access key. The error says why not.
+    pub(super) fn may_have_key(service: &Service, token: &str) -> Result<(), String> {
+        let application = service.entra.verify(token, unix_now());
+        let application = application.map_err(|error| format!("The Entra token was refused: {error}."))?;
+        Self::Application(application).authorize(Action::KeyIssue).map_err(|error| error.to_string())
+    }
+
+    fn identify_by(
+        service: &Service,
+        headers: &HeaderMap,
+        target: &str,
+        accepts_audience: impl Fn(&str) -> bool,
+    ) -> Result<Self, ApiError> {
         let token = bearer(headers).ok_or_else(|| {
             ApiError::unauthorized("The request has no bearer token in its Authorization header.")
         })?;
@@ -36,10 +62,10 @@ impl Caller {
                 .map(Self::Application)
                 .map_err(|error| ApiError::unauthorized(format!("The Entra token was refused: {error}.")));
         }
-        match service.keys.verify(token, unix_now(), |audience| is_rest_audience(audience, path)) {
+        match service.keys.verify(token, unix_now(), accepts_audience) {
             Ok(_) => Ok(Self::KeyHolder),
             Err(error) => Err(ApiError::unauthorized(format!(
-                "The token was refused: {error}. The audience of this request is {}{path}.",
+                "The token was refused: {error}. The audience of this request is {}{target}.",
                 service.origin
             ))),
         }

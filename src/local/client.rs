@@ -19,13 +19,16 @@ use crate::{
     core::{hub_name, negotiate::Transports, token::USER_ID_CLAIMS},
     local::{
         audience::{bearer, is_client_audience},
+        default_mode::{client_connection::RelayedClient, visitor},
         serverless::Serverless,
         service::Service,
         upstream,
     },
     server::{
+        claims::SharedClaims,
         endpoint::{self, Admission, Opening, Refusal as ServerRefusal},
         query::Query,
+        session::Session,
     },
     service::unix_now,
 };
@@ -46,6 +49,7 @@ pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
 struct Client {
     hub: String,
     claims: Map<String, Value>,
+    shared: Arc<SharedClaims>,
 }
 
 impl Client {
@@ -66,7 +70,12 @@ impl Client {
             return Err(Refusal::LongToken);
         }
         match service.keys.verify(token, unix_now(), |audience| is_client_audience(audience, &hub)) {
-            Ok(claims) => Ok(Self { hub, claims }),
+            Ok(claims) => {
+                // What is said of the token itself ends with it.
+                let mut kept = claims.clone();
+                kept.retain(|name, _| !matches!(name.as_str(), "aud" | "exp" | "iat" | "iss" | "nbf"));
+                Ok(Self { hub, shared: Arc::new(SharedClaims::new(kept)), claims })
+            }
             Err(error) => Err(Refusal::Token(format!(
                 "The client token was refused: {error}. The audience of this request is {}/client/?hub={hub}.",
                 service.origin
@@ -87,6 +96,8 @@ impl Client {
             handshake_timeout: self.handshake_timeout(),
             poll_interval: self.poll_interval(),
             expiry: self.expiry(),
+            claims: self.shared.clone(),
+            may_resume: false,
         }
     }
 
@@ -137,7 +148,9 @@ async fn negotiate(
 ) -> Result<Json<Value>, Refusal> {
     let query = Query::parse(query.as_deref());
     let client = Client::identify(&service, &headers, &query)?;
-    Ok(endpoint::negotiate(&service.room, client.admission(), &query)?)
+    let may_resume = service.hubs.as_ref().is_some_and(|hubs| hubs.allows_stateful_reconnect(&client.hub));
+    let admission = Admission { may_resume, ..client.admission() };
+    Ok(endpoint::negotiate(&service.room, admission, &query)?)
 }
 
 async fn open(
@@ -155,9 +168,16 @@ async fn open(
         headers: &headers,
         upgrade,
     };
-    let opened = endpoint::open(opening, |negotiation| {
-        let told = upstream::Client::new(negotiation.clone(), &client.claims, raw_query.as_deref());
-        Serverless::new(service.clone(), told)
+    if service.hubs.is_some() {
+        let visitor = visitor(&client.shared, &headers, raw_query.as_deref(), query.first("id"));
+        let opened =
+            endpoint::open(opening, |admitted| RelayedClient { service: service.clone(), admitted, visitor });
+        return Ok(opened.await?);
+    }
+    let opened = endpoint::open(opening, |admitted| {
+        let (negotiation, claims) = (admitted.negotiation.clone(), client.shared.clone());
+        let told = upstream::Client::new(negotiation, claims, raw_query.as_deref());
+        Session { admitted, dispatcher: Serverless::new(service.clone(), told) }
     });
     Ok(opened.await?)
 }
@@ -247,7 +267,7 @@ mod tests {
 
     fn client(claims: Value) -> Client {
         let claims = claims.as_object().cloned().unwrap_or_default();
-        Client { hub: "chat".into(), claims }
+        Client { hub: "chat".into(), claims, shared: Arc::default() }
     }
 
     #[test]

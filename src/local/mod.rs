@@ -11,13 +11,21 @@
 //! - **the client endpoint**: `POST /client/negotiate`, and at `/client/` WebSockets, Server-Sent Events and long
 //!   polling, with the JSON and the MessagePack protocol;
 //! - **the REST API**, all of it: messages, groups and connections, invocations of clients and their results, streams,
-//!   commands by filter, authentication refresh, the exchange of an Entra token for a temporary access key, and
+//!   commands by filter, the authentication refresh and the claims of connections (`QUERY`), the exchange of an Entra token for a temporary access key, and
 //!   `:generateToken`.
 //!
-//! Tokens are checked for signature, audience, expiry and role, and what is refused says why. It works in serverless
-//! mode: what clients do is told to an [upstream](LocalServiceBuilder::upstream), signed with the access key; without
-//! one, a client that invokes a hub method gets an error in its completion. Streams and uploads of clients are refused there,
-//! as Azure SignalR Service refuses them.
+//! Tokens are checked for signature, audience, expiry and role, and what is refused says why.
+//!
+//! In **serverless mode**, the default, what clients do is told to an [upstream](LocalServiceBuilder::upstream), signed with
+//! the access key; without one, a client that invokes a hub method gets an error in its completion. Streams and uploads of
+//! clients are refused there, as Azure SignalR Service refuses them.
+//!
+//! In **default mode** ([`ServiceMode::Default`]) app servers answer clients: those of `Microsoft.Azure.SignalR` run
+//! unchanged with the connection string of this service, or with a managed identity and `AuthType=azure.msi`. They open
+//! server connections at `/server/`; what clients call and what hubs send goes through them, groups, users, client
+//! results, graceful shutdown with migration, authentication refresh and stateful reconnect (where the app servers of a hub
+//! take part in it) included. The REST API reaches the clients of this mode as well. What it does not do there: pausing
+//! clients (flow control), asking for further server connections, message tracing, and several instances of the service.
 //!
 //! Limits: a client has 5 seconds to connect after it has negotiated; its messages have up to 1 MiB, those of the
 //! REST API up to 1 MB. A client that does not keep up, so that more than 16 MiB wait for it, is cut off without a
@@ -32,6 +40,7 @@ mod audience;
 mod auth;
 mod client;
 mod cors;
+mod default_mode;
 mod entra;
 mod error;
 mod filter;
@@ -57,6 +66,7 @@ use std::{
 use axum::{Router, extract::DefaultBodyLimit, serve::ListenerExt};
 use tokio::{net::TcpListener, sync::watch, time};
 
+pub use default_mode::ServiceMode;
 pub use entra::{application::EntraApplication, identity::LocalManagedIdentity};
 pub use error::LocalError;
 pub use roles::Role;
@@ -70,6 +80,7 @@ use crate::{
     },
     service::secret::Secret,
 };
+use default_mode::{Hubs, hub::Place, server_connection};
 use entra::authority::Authority;
 use keys::KeyRing;
 use service::Service;
@@ -132,6 +143,7 @@ impl LocalService {
             applications: Vec::new(),
             identities: Vec::new(),
             token_lifetime: Duration::from_secs(3600),
+            mode: ServiceMode::default(),
             upstream: None,
             options: ServerOptions { message_limit: MAX_MESSAGE, ..ServerOptions::default() },
         }
@@ -203,6 +215,7 @@ pub struct LocalServiceBuilder {
     applications: Vec<EntraApplication>,
     identities: Vec<LocalManagedIdentity>,
     token_lifetime: Duration,
+    mode: ServiceMode,
     upstream: Option<String>,
     options: ServerOptions,
 }
@@ -229,6 +242,12 @@ impl LocalServiceBuilder {
     /// Gives the machine a managed identity. It can be called for several.
     pub fn managed_identity(mut self, identity: LocalManagedIdentity) -> Self {
         self.identities.push(identity);
+        self
+    }
+
+    /// Who answers clients. Default: [`ServiceMode::Serverless`].
+    pub fn service_mode(mut self, mode: ServiceMode) -> Self {
+        self.mode = mode;
         self
     }
 
@@ -271,7 +290,8 @@ impl LocalServiceBuilder {
     /// # Errors
     /// See [`LocalError`].
     pub async fn start(self) -> Result<LocalService, LocalError> {
-        let Self { port, access_key, applications, identities, token_lifetime, upstream, options } = self;
+        let Self { port, access_key, applications, identities, token_lifetime, mode, upstream, options } =
+            self;
         if access_key.is_empty() || access_key.expose().contains(';') {
             return Err(LocalError::InvalidAccessKey);
         }
@@ -286,15 +306,21 @@ impl LocalServiceBuilder {
 
         let (stop, stopped) = watch::channel(false);
         let room = Arc::new(Room::new(options, stopped.clone()));
-        let connections = room.connections.clone();
+        let (connections, user_groups) = (room.connections.clone(), Arc::<UserGroups>::default());
+        let place = Place {
+            connections: connections.clone(),
+            user_groups: user_groups.clone(),
+            negotiated: room.negotiated.clone(),
+        };
         let service = Arc::new(Service {
             origin: origin.clone(),
             keys: KeyRing::new(access_key.expose()),
             entra,
             identity_header: identity_header.clone(),
             room,
-            user_groups: UserGroups::default(),
+            user_groups,
             upstream,
+            hubs: (mode == ServiceMode::Default).then(|| Hubs::new(place)),
         });
         tokio::spawn(serve(listener, router(service), stopped));
         tracing::info!(%origin, "the local service has started");
@@ -309,6 +335,7 @@ fn router(service: Arc<Service>) -> Router {
         token_endpoint::add_routes,
         identity_endpoint::add_routes,
         client::add_routes,
+        server_connection::add_routes,
         rest::add_routes,
         rest_calls::add_routes,
         rest::add_v1_routes,

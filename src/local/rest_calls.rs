@@ -4,14 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
-    routing::{get, post},
+    http::{
+        Method, StatusCode,
+        header::{ALLOW, CONTENT_TYPE},
+    },
+    response::{IntoResponse, Response},
+    routing::{any, get, post},
 };
 use azure_core::time::parse_rfc3339;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json, value::RawValue};
 use tokio::time;
 
 use crate::{
@@ -28,7 +31,8 @@ use crate::{
         roles::Action,
         service::Service,
     },
-    server::{connections::Target, message::Message, negotiated::RefreshError},
+    server::{claims::Claims, connections::Target, message::Message, negotiated::RefreshError},
+    service::unix_now,
 };
 
 /// How long Azure keeps a call for a client's answer.
@@ -42,6 +46,8 @@ pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
     router
         .route("/api/hubs/{hub}/:execute", post(execute))
         .route("/api/hubs/{hub}/connections/:refreshAuth", post(refresh_authentication))
+        // axum's routers of methods do not know QUERY.
+        .route("/api/hubs/{hub}/connections/claims", any(connection_claims))
         .route("/api/hubs/{hub}/connections/{connection}/:invoke", post(invoke))
         .route("/api/hubs/{hub}/connections/{connection}/streams/{stream}/:send", post(send_item))
         .route("/api/hubs/{hub}/connections/{connection}/streams/{stream}/:complete", post(complete_stream))
@@ -164,13 +170,19 @@ async fn list_group(call: Call) -> Result<Json<Value>, ApiError> {
     Ok(Json(answer))
 }
 
-/// What a connection's authentication is from now on.
+/// What a connection's authentication is from now on. What is missing or null stays as it is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Refresh {
+struct RefreshBody {
     connection_token: String,
-    expire_time: String,
+    expire_time: Option<String>,
     claims: Option<Vec<Claim>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClaimsBody {
+    connection_token: String,
 }
 
 #[derive(Deserialize)]
@@ -180,31 +192,93 @@ struct Claim {
     value: Value,
 }
 
+/// The end of the year 9999, `DateTimeOffset.MaxValue` in .NET: how SDKs write that nothing is said of the end.
+const NO_END: u64 = 253_402_300_799;
+
 async fn refresh_authentication(
     call: Call,
     body: Result<JsonBody, ApiError>,
 ) -> Result<Json<Value>, ApiError> {
     let hub = call.hub(Action::ConnectionWrite)?;
-    let invalid = |what: String| ApiError::bad_request("body", format!("The refresh is not valid: {what}."));
-    let refresh: Refresh = serde_json::from_slice(&body?.0).map_err(|error| invalid(error.to_string()))?;
-    let expiry = parse_rfc3339(&refresh.expire_time)
-        .ok()
-        .and_then(|time| u64::try_from(time.unix_timestamp()).ok())
-        .ok_or_else(|| invalid("expireTime is no time in the form of RFC 3339".to_owned()))?;
-    let claims = refresh.claims.unwrap_or_default();
-    let mut by_name = Map::new();
-    for Claim { kind, value } in &claims {
-        by_name.entry(kind.as_str()).or_insert_with(|| value.clone());
-    }
-    let user = (!claims.is_empty()).then(|| user_of(&by_name));
-    match call.service.room.negotiated.refresh(&refresh.connection_token, &hub, user, expiry) {
-        Ok(()) => {
-            let claims = claims.into_iter().map(|claim| json!({ "type": claim.kind, "value": claim.value }));
-            Ok(Json(json!({ "claims": claims.collect::<Vec<_>>() })))
+    let RefreshBody { connection_token, expire_time, claims } = of_connection(&body?.0)?;
+    let expiry = expire_time.as_deref().map(deadline).transpose()?.flatten();
+    let claims = claims.filter(|claims| !claims.is_empty()).map(by_name);
+    let user = claims.as_ref().map(user_of);
+    let change = |known: &mut Claims, ends: Option<u64>| {
+        if let Some(claims) = &claims {
+            known.clone_from(claims);
+        }
+        // A token that is made of them ends with the connection.
+        if let Some(ends) = ends {
+            known.insert("asrs.s.coae".to_owned(), "true".into());
+            known.insert("asrs.s.aeo".to_owned(), ends.to_string().into());
+        }
+    };
+    match call.service.room.negotiated.refresh(&connection_token, &hub, user, expiry, change) {
+        Ok(claims) => {
+            if let Some(hubs) = &call.service.hubs {
+                hubs.refreshed(&hub, &connection_token);
+            }
+            Ok(listed(&claims))
         }
         Err(RefreshError::Unknown) => Err(no_connection("ConnectionNotFound")),
         Err(RefreshError::OtherUser) => Err(ApiError::other_user()),
     }
+}
+
+/// `QUERY`, the method of RFC 10008 for questions that have a body: the token stays out of logs.
+async fn connection_claims(
+    method: Method,
+    call: Call,
+    body: Result<JsonBody, ApiError>,
+) -> Result<Response, ApiError> {
+    if method.as_str() != "QUERY" {
+        return Ok((StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "QUERY")]).into_response());
+    }
+    let hub = call.hub(Action::ConnectionRead)?;
+    let ClaimsBody { connection_token } = of_connection(&body?.0)?;
+    let claims = call.service.room.negotiated.claims(&connection_token, &hub);
+    claims.map(|claims| listed(&claims).into_response()).ok_or_else(|| no_connection("ConnectionNotFound"))
+}
+
+fn of_connection<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body)
+        .map_err(|error| ApiError::bad_request("body", format!("The body is not valid: {error}.")))
+}
+
+/// When a connection is no longer authenticated. The end of all time leaves it as it is.
+fn deadline(text: &str) -> Result<Option<u64>, ApiError> {
+    let invalid = |what: &str| Err(ApiError::bad_request("expireTime", format!("expireTime {what}.")));
+    let Ok(time) = parse_rfc3339(text) else { return invalid("is not a time in the form of RFC 3339") };
+    match u64::try_from(time.unix_timestamp()) {
+        Ok(NO_END..) => Ok(None),
+        Ok(seconds) if seconds > unix_now() => Ok(Some(seconds)),
+        _ => invalid("has passed"),
+    }
+}
+
+fn by_name(list: Vec<Claim>) -> Claims {
+    let mut claims = Claims::new();
+    for Claim { kind, value } in list {
+        match claims.get_mut(&kind) {
+            Some(Value::Array(values)) => values.push(value),
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
+            None => drop(claims.insert(kind, value)),
+        }
+    }
+    claims
+}
+
+fn listed(claims: &Claims) -> Json<Value> {
+    let each = claims.iter().flat_map(|(name, value)| {
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        values.iter().map(move |value| {
+            // The value of a claim is a text, whatever it is in a token.
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            json!({ "type": name, "value": text })
+        })
+    });
+    Json(json!({ "claims": each.collect::<Vec<_>>() }))
 }
 
 /// A command as it is sent. An enum with a tag could not hold JSON as it is.

@@ -8,7 +8,8 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Role {
-    /// "SignalR App Server": exchange of an Entra token for an access key, and closing client connections.
+    /// "SignalR App Server": server connections, exchange of an Entra token for an access key, and closing client
+    /// connections.
     SignalRAppServer,
     /// "SignalR REST API Owner": the whole REST API, but not the exchange of an Entra token for an access key.
     RestApiOwner,
@@ -36,14 +37,14 @@ impl Role {
     pub(super) fn allows(self, action: Action) -> bool {
         use Action::{
             ClientTokenIssue, ConnectionRead, ConnectionSend, ConnectionWrite, GroupRead, GroupSend,
-            GroupWrite, HubSend, KeyIssue, UserRead, UserSend, UserWrite,
+            GroupWrite, HubSend, KeyIssue, ServerConnectionWrite, UserRead, UserSend, UserWrite,
         };
         match self {
-            Self::SignalRAppServer => matches!(action, KeyIssue | ConnectionWrite),
+            Self::SignalRAppServer => matches!(action, KeyIssue | ServerConnectionWrite | ConnectionWrite),
             Self::RestApiOwner => match action {
                 ClientTokenIssue | HubSend | GroupSend | GroupRead | GroupWrite | ConnectionSend
                 | ConnectionRead | ConnectionWrite | UserSend | UserRead | UserWrite => true,
-                KeyIssue => false,
+                KeyIssue | ServerConnectionWrite => false,
             },
             Self::RestApiReader => matches!(action, GroupRead | ConnectionRead | UserRead),
             Self::ServiceOwner => true,
@@ -61,6 +62,7 @@ impl fmt::Display for Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     KeyIssue,
+    ServerConnectionWrite,
     ClientTokenIssue,
     HubSend,
     GroupSend,
@@ -79,6 +81,7 @@ impl Action {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::KeyIssue => "auth/accessKey/action",
+            Self::ServerConnectionWrite => "serverConnection/write",
             Self::ClientTokenIssue => "auth/clientToken/action",
             Self::HubSend => "hub/send/action",
             Self::GroupSend => "group/send/action",
@@ -102,6 +105,7 @@ mod tests {
     fn roles_allow_what_azure_says() {
         let allows = |action| Role::ALL.map(|role| role.allows(action));
         assert_eq!(allows(Action::KeyIssue), [true, false, false, true]);
+        assert_eq!(allows(Action::ServerConnectionWrite), [true, false, false, true]);
         assert_eq!(allows(Action::ClientTokenIssue), [false, true, false, true]);
         assert_eq!(allows(Action::HubSend), [false, true, false, true]);
         assert_eq!(allows(Action::ConnectionRead), [false, true, true, true]);

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    local::{entra::authority::Authority, keys::KeyRing, upstream::Upstream, user_groups::UserGroups},
+    local::{
+        default_mode::Hubs, entra::authority::Authority, keys::KeyRing, upstream::Upstream,
+        user_groups::UserGroups,
+    },
     server::room::Room,
     service::secret::Secret,
 };
@@ -16,6 +19,8 @@ pub(super) struct Service {
     pub(super) entra: Authority,
     pub(super) identity_header: Secret,
     pub(super) room: Arc<Room>,
-    pub(super) user_groups: UserGroups,
+    pub(super) user_groups: Arc<UserGroups>,
     pub(super) upstream: Option<Arc<Upstream>>,
+    /// Where clients and app servers meet, in default mode.
+    pub(super) hubs: Option<Hubs>,
 }

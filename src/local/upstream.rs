@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     },
     local::error::LocalError,
     platform::Network,
-    server::{calls::Answer, negotiated::Negotiation, outbox::Outbox},
+    server::{calls::Answer, claims::SharedClaims, negotiated::Negotiation, outbox::Outbox},
     service::{http::body::read_body, secret::Secret, upstream::signature::sign},
 };
 
@@ -73,7 +73,8 @@ impl Upstream {
         event: &str,
         (kind, body): (&'static str, Vec<u8>),
     ) -> (u16, Vec<u8>) {
-        let Negotiation { connection_id, hub, user } = &client.negotiation;
+        let Negotiation { connection_id, hub, user, .. } = &client.negotiation;
+        let claims = client.claims();
         let signature = sign(self.access_key.expose(), connection_id);
         let mut request = self.client.post(self.url(hub, category, event)).timeout(TIMEOUT);
         for (name, value) in [
@@ -83,7 +84,7 @@ impl Upstream {
             ("x-asrs-event", event),
             ("x-asrs-signature", signature.as_str()),
             ("x-asrs-user-id", user.as_deref().unwrap_or_default()),
-            ("x-asrs-user-claims", client.claims.as_str()),
+            ("x-asrs-user-claims", claims.as_str()),
             ("x-asrs-client-query", client.query.as_str()),
         ] {
             // What is no header's value, such as a user id with a line break, is left out.
@@ -114,31 +115,31 @@ impl Upstream {
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) negotiation: Negotiation,
-    claims: String,
+    claims: Arc<SharedClaims>,
     query: String,
 }
 
 impl Client {
-    /// Claims as `type: value, type: value`, without escapes, and without those of the token and of the service. The
-    /// token is no business of the upstream's, so it is not in the query.
-    pub(super) fn new(negotiation: Negotiation, claims: &Map<String, Value>, query: Option<&str>) -> Self {
-        let own =
-            |name: &str| matches!(name, "aud" | "exp" | "iat" | "nbf" | "iss") || name.starts_with("asrs.s.");
-        let claims: Vec<String> = claims
-            .iter()
-            .filter(|(name, _)| !own(name))
-            .flat_map(|(name, value)| {
-                let name = name.strip_prefix("asrs.u.").unwrap_or(name);
-                let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-                values.iter().map(move |value| match value {
-                    Value::String(text) => format!("{name}: {text}"),
-                    other => format!("{name}: {other}"),
-                })
-            })
-            .collect();
+    /// The token is no business of the upstream's, so it is not in the query.
+    pub(super) fn new(negotiation: Negotiation, claims: Arc<SharedClaims>, query: Option<&str>) -> Self {
         let pairs = query.unwrap_or_default().split('&');
         let query: Vec<&str> = pairs.filter(|pair| !pair.starts_with("access_token=")).collect();
-        Self { negotiation, claims: claims.join(", "), query: format!("?{}", query.join("&")) }
+        Self { negotiation, claims, query: format!("?{}", query.join("&")) }
+    }
+
+    /// The claims that it has now as `type: value, type: value`, without escapes, and without those of the service.
+    fn claims(&self) -> String {
+        let claims = self.claims.get();
+        let own = claims.iter().filter(|(name, _)| !name.starts_with("asrs.s."));
+        let texts = own.flat_map(|(name, value)| {
+            let name = name.strip_prefix("asrs.u.").unwrap_or(name);
+            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            values.iter().map(move |value| match value {
+                Value::String(text) => format!("{name}: {text}"),
+                other => format!("{name}: {other}"),
+            })
+        });
+        texts.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -333,12 +334,15 @@ mod tests {
 
     #[test]
     fn headers_describe_the_client() {
-        let negotiation = Negotiation { connection_id: "c".into(), hub: "chat".into(), user: None };
-        let claims = json!({"asrs.s.uid": "a", "role": ["x", "y"], "asrs.u.aud": "z", "n": 1, "exp": 5});
+        let negotiation =
+            Negotiation { connection_id: "c".into(), hub: "chat".into(), ..Negotiation::default() };
+        let claims = json!({"asrs.s.uid": "a", "role": ["x", "y"], "asrs.u.aud": "z", "n": 1});
         let claims = claims.as_object().cloned().unwrap_or_default();
-        let client = Client::new(negotiation, &claims, Some("hub=chat&access_token=secret&a=1"));
+        let claims = Arc::new(SharedClaims::new(claims));
+        let client = Client::new(negotiation, claims, Some("hub=chat&access_token=secret&a=1"));
         assert_eq!(client.query, "?hub=chat&a=1");
-        let mut parts: Vec<_> = client.claims.split(", ").collect();
+        let claims = client.claims();
+        let mut parts: Vec<_> = claims.split(", ").collect();
         parts.sort_unstable();
         assert_eq!(parts, ["aud: z", "n: 1", "role: x", "role: y"]);
     }

@@ -72,6 +72,11 @@ impl PendingCall {
 pub(crate) struct Calls(HashMap<u64, oneshot::Sender<Answer>>);
 
 impl Calls {
+    /// Whether no answer is waited for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Keeps a call until its answer is there, and writes its message.
     pub(crate) fn begin(&mut self, number: u64, id: &str, call: Call) -> Message {
         self.0.insert(number, call.answer);

@@ -24,16 +24,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use crate::{
     core::negotiate::{TransferFormat, Transport as Kind, Transports},
     server::{
+        claims::SharedClaims,
         exchange::{self, Exchange, Polled},
         negotiated::{Lease, Negotiation, OpenError, Ways},
         query::Query,
         random::random_text,
         room::Room,
-        session::{Dispatcher, Session},
+        session::{Admitted, Run},
         transport::{self, Transport},
     },
 };
@@ -53,6 +55,9 @@ pub(crate) struct Admission {
     pub(crate) poll_interval: Duration,
     /// When the connection ends with the client's authentication, in seconds since the Unix epoch, if it does.
     pub(crate) expiry: Option<u64>,
+    pub(crate) claims: Arc<SharedClaims>,
+    /// Whether it may go on with another socket when it has lost one, if it asks for that (stateful reconnect).
+    pub(crate) may_resume: bool,
 }
 
 /// Why a client does not get in. Clients show the text, so it says what to do about it.
@@ -121,7 +126,12 @@ pub(crate) fn negotiate(room: &Room, client: Admission, query: &Query) -> Result
         token = random_text()?;
         answer["connectionToken"] = token.as_str().into();
     }
-    let negotiation = Negotiation { connection_id, hub: client.hub, user: client.user };
+    let asks = query.first("useStatefulReconnect").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let is_stateful = version > 0 && asks && client.may_resume;
+    if is_stateful {
+        answer["useStatefulReconnect"] = true.into();
+    }
+    let negotiation = Negotiation { connection_id, hub: client.hub, user: client.user, is_stateful };
     if room.negotiated.insert(token, negotiation, Instant::now()) {
         Ok(Json(answer))
     } else {
@@ -149,10 +159,10 @@ pub(crate) struct Opening<'r> {
     pub(crate) upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 }
 
-/// Opens a connection whose messages go to the dispatcher, or polls one that is open.
-pub(crate) async fn open<D: Dispatcher>(
+/// Opens a connection, or polls one that is open. `session` is what becomes of it.
+pub(crate) async fn open<R: Run>(
     opening: Opening<'_>,
-    dispatcher: impl FnOnce(&Negotiation) -> D,
+    session: impl FnOnce(Admitted) -> R,
 ) -> Result<Response, Refusal> {
     let Opening { room, client, query, headers, upgrade } = opening;
     let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
@@ -167,9 +177,9 @@ pub(crate) async fn open<D: Dispatcher>(
     }
     let entry = Entry { room, client, query };
     match (kind, upgrade) {
-        (_, Ok(upgrade)) => entry.web_socket(upgrade, dispatcher),
-        (Kind::ServerSentEvents, _) => entry.server_sent_events(dispatcher),
-        _ => entry.poll(dispatcher).await,
+        (_, Ok(upgrade)) => entry.web_socket(upgrade, session),
+        (Kind::ServerSentEvents, _) => entry.server_sent_events(session),
+        _ => entry.poll(session).await,
     }
 }
 
@@ -181,46 +191,50 @@ struct Entry<'r> {
 }
 
 impl Entry<'_> {
-    fn web_socket<D: Dispatcher>(
+    fn web_socket<R: Run>(
         self,
         upgrade: WebSocketUpgrade,
-        dispatcher: impl FnOnce(&Negotiation) -> D,
+        session: impl FnOnce(Admitted) -> R,
     ) -> Result<Response, Refusal> {
+        let Admission { hub, user, .. } = &self.client;
+        if let Some(id) = self.query.first("id")
+            && let Some(resume) = self.room.negotiated.resume(id, hub, user.as_deref())
+        {
+            // An error means that the connection has just ended, and so does the socket.
+            return Ok(transport::bounded(upgrade).on_upgrade(|socket| async move {
+                drop(resume.send(Transport::WebSocket(Box::new(socket))).await);
+            }));
+        }
         // A client whose URL and token are good may come without having negotiated.
-        let session = if self.query.first("id").is_some() {
-            self.negotiated_session(None, dispatcher)?
+        let admitted = if self.query.first("id").is_some() {
+            self.negotiated(None)?
         } else {
             let connection_id = random_text()?;
             let (hub, user) = (self.client.hub.clone(), self.client.user.clone());
-            let negotiation = Negotiation { connection_id, hub, user };
-            self.session(negotiation, None, &Ways::default(), dispatcher)
+            let negotiation = Negotiation { connection_id, hub, user, is_stateful: false };
+            self.admitted(negotiation, None, &Ways::default(), None)
         };
+        let session = session(admitted);
         let upgrade = transport::bounded(upgrade);
         Ok(upgrade.on_upgrade(|socket| session.run(Transport::WebSocket(Box::new(socket)))))
     }
 
-    fn server_sent_events<D: Dispatcher>(
-        self,
-        dispatcher: impl FnOnce(&Negotiation) -> D,
-    ) -> Result<Response, Refusal> {
+    fn server_sent_events<R: Run>(self, session: impl FnOnce(Admitted) -> R) -> Result<Response, Refusal> {
         let (transport, exchange, body) = exchange::server_sent_events();
-        let session = self.negotiated_session(Some(exchange), dispatcher)?;
+        let session = session(self.negotiated(Some(exchange))?);
         tokio::spawn(session.run(Transport::Http(transport)));
         let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache, no-store")];
         Ok((headers, body).into_response())
     }
 
     /// The first poll opens the connection and is answered at once.
-    async fn poll<D: Dispatcher>(
-        self,
-        dispatcher: impl FnOnce(&Negotiation) -> D,
-    ) -> Result<Response, Refusal> {
+    async fn poll<R: Run>(self, session: impl FnOnce(Admitted) -> R) -> Result<Response, Refusal> {
         let polled = match exchange_of(self.room, &self.client, self.query)? {
             Some(exchange) if exchange.is_polled() => exchange.poll(self.client.poll_interval).await,
             Some(_) => return Err(Refusal::Taken),
             None => {
                 let (transport, exchange) = exchange::long_polling();
-                let session = self.negotiated_session(Some(exchange), dispatcher)?;
+                let session = session(self.negotiated(Some(exchange))?);
                 tokio::spawn(session.run(Transport::Http(transport)));
                 Polled::Nothing
             }
@@ -234,34 +248,32 @@ impl Entry<'_> {
         Ok((status, headers, body).into_response())
     }
 
-    /// The session of a client that has negotiated.
-    fn negotiated_session<D: Dispatcher>(
-        self,
-        exchange: Option<Arc<Exchange>>,
-        dispatcher: impl FnOnce(&Negotiation) -> D,
-    ) -> Result<Session<D>, Refusal> {
+    /// Lets a client in that has negotiated.
+    fn negotiated(self, exchange: Option<Arc<Exchange>>) -> Result<Admitted, Refusal> {
         let id = self.query.first("id").ok_or(Refusal::NoId)?;
         let Admission { hub, user, .. } = &self.client;
-        let ways = Ways { exchange, ..Ways::default() };
+        let (resume, resumed) = mpsc::channel(1);
+        let claims = self.client.claims.clone();
+        let ways = Ways { exchange, claims, resume: Some(resume), ..Ways::default() };
         let (negotiation, lease) =
             self.room.negotiated.open(id, hub, user.as_deref(), &ways, Instant::now())?;
-        Ok(self.session(negotiation, Some(lease), &ways, dispatcher))
+        Ok(self.admitted(negotiation, Some(lease), &ways, Some(resumed)))
     }
 
-    fn session<D: Dispatcher>(
+    fn admitted(
         self,
         negotiation: Negotiation,
         lease: Option<Lease>,
         ways: &Ways,
-        dispatcher: impl FnOnce(&Negotiation) -> D,
-    ) -> Session<D> {
+        resumed: Option<mpsc::Receiver<Transport>>,
+    ) -> Admitted {
         ways.expiry.send_replace(self.client.expiry);
-        Session {
-            dispatcher: dispatcher(&negotiation),
-            negotiation,
+        Admitted {
             handshake_timeout: self.client.handshake_timeout.unwrap_or(self.room.options.handshake_timeout),
             expiry: ways.expiry.subscribe(),
             room: self.room.clone(),
+            resumed: resumed.filter(|_| negotiation.is_stateful),
+            negotiation,
             _lease: lease,
         }
     }

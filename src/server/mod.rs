@@ -13,9 +13,10 @@
 //!    client does.
 //! 4. [`connections`] knows who is where; what goes to a client waits in its [`outbox`].
 //!
-//! Nothing here knows Azure, access tokens or claims.
+//! Nothing here knows Azure or access tokens. The claims of clients are kept for the host, and mean nothing here.
 
 pub(crate) mod calls;
+pub(crate) mod claims;
 mod codec;
 pub(crate) mod connections;
 pub(crate) mod endpoint;
@@ -28,7 +29,7 @@ pub(crate) mod query;
 pub(crate) mod random;
 pub(crate) mod room;
 pub(crate) mod session;
-mod transport;
+pub(crate) mod transport;
 
 #[doc(inline)]
 pub use host::*;

@@ -6,9 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use crate::server::exchange::Exchange;
+use crate::server::{
+    claims::{Claims, SharedClaims},
+    exchange::Exchange,
+    transport::Transport,
+};
 
 /// A negotiated connection has to be opened within this time, as in Azure.
 const OPEN_WITHIN: Duration = Duration::from_secs(5);
@@ -17,11 +21,13 @@ const OPEN_WITHIN: Duration = Duration::from_secs(5);
 const MAX_WAITING: usize = 100_000;
 
 /// Who a connection was negotiated for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Negotiation {
     pub(crate) connection_id: String,
     pub(crate) hub: String,
     pub(crate) user: Option<String>,
+    /// Whether it goes on with another socket when it has lost one (stateful reconnect).
+    pub(crate) is_stateful: bool,
 }
 
 impl Negotiation {
@@ -62,6 +68,9 @@ pub(crate) struct Ways {
     pub(crate) exchange: Option<Arc<Exchange>>,
     /// When it ends with its authentication, in seconds since the Unix epoch, if it does.
     pub(crate) expiry: watch::Sender<Option<u64>>,
+    pub(crate) claims: Arc<SharedClaims>,
+    /// Takes its next socket, if it is stateful.
+    pub(crate) resume: Option<mpsc::Sender<Transport>>,
 }
 
 /// Why the authentication of a connection is not refreshed.
@@ -112,6 +121,19 @@ impl Negotiated {
         }
     }
 
+    /// What takes the next socket of an open connection that is stateful.
+    pub(crate) fn resume(
+        &self,
+        token: &str,
+        hub: &str,
+        user: Option<&str>,
+    ) -> Option<mpsc::Sender<Transport>> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get(token)? {
+            State::Open(known, ways) if known.is_stateful && known.is_for(hub, user) => ways.resume.clone(),
+            _ => None,
+        }
+    }
+
     /// Where the requests of an open connection go.
     pub(crate) fn exchange(&self, token: &str, hub: &str, user: Option<&str>) -> Option<Arc<Exchange>> {
         match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get(token)? {
@@ -120,24 +142,32 @@ impl Negotiated {
         }
     }
 
-    /// Moves the end of a connection that ends with its authentication. With a user, it has to be that user's.
+    /// Moves the end of a connection that ends with its authentication, if there is another, and has the host change its
+    /// claims, by when it ends. With a user, it has to be that user's. Gives the claims that it then has.
     pub(crate) fn refresh(
         &self,
         token: &str,
         hub: &str,
         user: Option<Option<&str>>,
-        expiry: u64,
-    ) -> Result<(), RefreshError> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get(token) {
-            Some(State::Open(known, ways)) if known.hub == hub => {
-                if user.is_some_and(|user| user != known.user.as_deref()) {
-                    return Err(RefreshError::OtherUser);
-                }
-                ways.expiry.send_modify(|ends| *ends = ends.map(|_| expiry));
-                Ok(())
-            }
-            _ => Err(RefreshError::Unknown),
+        expiry: Option<u64>,
+        change: impl FnOnce(&mut Claims, Option<u64>),
+    ) -> Result<Claims, RefreshError> {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, ways) = table.opened(token, hub).ok_or(RefreshError::Unknown)?;
+        if user.is_some_and(|user| user != known.user.as_deref()) {
+            return Err(RefreshError::OtherUser);
         }
+        if let Some(expiry) = expiry {
+            ways.expiry.send_modify(|ends| *ends = ends.map(|_| expiry));
+        }
+        let ends = *ways.expiry.borrow();
+        Ok(ways.claims.update(|claims| change(claims, ends)))
+    }
+
+    /// The claims of an open connection.
+    pub(crate) fn claims(&self, token: &str, hub: &str) -> Option<Claims> {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.opened(token, hub).map(|(_, ways)| ways.claims.get())
     }
 
     /// Forgets a connection.
@@ -160,6 +190,17 @@ impl Drop for Lease {
 }
 
 impl Table {
+    /// An open connection with a secret token. Clients of negotiate version 0 have none: their connection id, which
+    /// others know, is no proof.
+    fn opened(&self, token: &str, hub: &str) -> Option<(&Negotiation, &Ways)> {
+        match self.states.get(token)? {
+            State::Open(known, ways) if known.hub == hub && known.connection_id != token => {
+                Some((known, ways))
+            }
+            _ => None,
+        }
+    }
+
     fn expire(&mut self, now: Instant) {
         while self.deadlines.front().is_some_and(|(deadline, _)| *deadline <= now) {
             let Some((_, token)) = self.deadlines.pop_front() else { return };
@@ -177,8 +218,12 @@ mod tests {
     #[test]
     fn connections_are_opened_once_and_in_time() {
         let negotiated = Arc::new(Negotiated::default());
-        let negotiation =
-            Negotiation { connection_id: "c".into(), hub: "chat".into(), user: Some("alice".into()) };
+        let negotiation = Negotiation {
+            connection_id: "c".into(),
+            hub: "chat".into(),
+            user: Some("alice".into()),
+            ..Negotiation::default()
+        };
         let (start, ways) = (Instant::now(), Ways::default());
         assert!(negotiated.insert("early".into(), negotiation.clone(), start));
         assert!(negotiated.insert("late".into(), negotiation.clone(), start));
@@ -193,28 +238,43 @@ mod tests {
         let (opened, lease) = open("early", Duration::from_millis(4999)).expect("it is in time");
         assert_eq!(opened, negotiation);
         assert_eq!(refused("early", Duration::from_secs(60)), Some(OpenError::Taken));
-        let refresh = |token, hub, user| negotiated.refresh(token, hub, user, 9);
+        let refresh_until = |token, hub, user, expiry| {
+            let change =
+                |claims: &mut Claims, ends: Option<u64>| drop(claims.insert("ends".into(), ends.into()));
+            negotiated.refresh(token, hub, user, expiry, change).map(|claims| claims["ends"].as_u64())
+        };
+        let refresh = |token, hub, user| refresh_until(token, hub, user, Some(9));
         assert_eq!(refresh("never", "chat", None), Err(RefreshError::Unknown));
         assert_eq!(refresh("early", "other", None), Err(RefreshError::Unknown));
         for user in [None, Some("bob")] {
             assert_eq!(refresh("early", "chat", Some(user)), Err(RefreshError::OtherUser));
         }
-        assert_eq!(refresh("early", "chat", Some(Some("alice"))), Ok(()));
+        assert_eq!(refresh("early", "chat", Some(Some("alice"))), Ok(None));
         assert_eq!(*ways.expiry.borrow(), None, "it does not end with its authentication");
         ways.expiry.send_replace(Some(1));
-        assert_eq!(refresh("early", "chat", None), Ok(()));
+        assert_eq!(refresh("early", "chat", None), Ok(Some(9)));
         assert_eq!(*ways.expiry.borrow(), Some(9));
+        assert_eq!(refresh_until("early", "chat", None, None), Ok(Some(9)), "nothing is said of its end");
+        assert_eq!(negotiated.claims("early", "chat").map(|claims| claims["ends"].as_u64()), Some(Some(9)));
+
+        let version_0 =
+            Negotiation { connection_id: "public".into(), hub: "chat".into(), ..Negotiation::default() };
+        assert!(negotiated.insert("public".into(), version_0, start));
+        let _lease = negotiated.open("public", "chat", None, &ways, start).expect("it is in time");
+        assert_eq!(refresh("public", "chat", None), Err(RefreshError::Unknown));
+        assert_eq!(negotiated.claims("public", "chat"), None);
         assert_eq!(refused("late", Duration::from_secs(60)), Some(OpenError::Unknown));
         drop(lease);
         assert_eq!(refused("early", Duration::from_secs(60)), Some(OpenError::Unknown));
         let table = negotiated.0.lock().expect("no panic");
-        assert!(table.states.is_empty() && table.deadlines.is_empty());
+        assert!(table.states.keys().eq(["public"]) && table.deadlines.is_empty());
     }
 
     #[test]
     fn not_more_are_kept_than_there_is_room_for() {
         let negotiated = Negotiated::default();
-        let negotiation = Negotiation { connection_id: "c".into(), hub: "chat".into(), user: None };
+        let negotiation =
+            Negotiation { connection_id: "c".into(), hub: "chat".into(), ..Negotiation::default() };
         let (start, insert) =
             (Instant::now(), |token: String, at| negotiated.insert(token, negotiation.clone(), at));
         assert!((0..MAX_WAITING).all(|n| insert(n.to_string(), start)));

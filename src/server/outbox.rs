@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::body::Bytes;
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
@@ -34,6 +35,19 @@ pub(crate) enum Outgoing {
     Call(Call, usize),
     /// Close the connection, with this error in the Close message.
     Close(Option<Box<str>>),
+    /// What an app server does, whose stream the host only passes on.
+    Relayed(Relayed),
+}
+
+/// What an app server does with a client that the host has connected it with.
+#[derive(Debug)]
+pub(crate) enum Relayed {
+    /// It sends these bytes, which are a message that counts in stateful reconnect, or not.
+    Data { bytes: Bytes, counts: bool },
+    /// It has ended the connection, because of an error if there is one.
+    Ended(Option<Box<str>>),
+    /// It is gone, and has said nothing to the client.
+    Lost,
 }
 
 impl Outgoing {
@@ -45,7 +59,11 @@ impl Outgoing {
             Self::Answer(_, Outcome::Error(error)) => error.len(),
             Self::Answer(_, Outcome::Void) => 0,
             Self::Call(_, size) => *size,
-            Self::Close(error) => error.as_ref().map_or(0, |error| error.len()),
+            Self::Close(error) | Self::Relayed(Relayed::Ended(error)) => {
+                error.as_ref().map_or(0, |error| error.len())
+            }
+            Self::Relayed(Relayed::Data { bytes, .. }) => bytes.len(),
+            Self::Relayed(Relayed::Lost) => 0,
         };
         size + OVERHEAD
     }
@@ -113,6 +131,11 @@ impl Outbox {
     /// Queues the end of the connection.
     pub(crate) fn close(&self, error: Option<&str>) {
         self.push(Outgoing::Close(error.map(Into::into)));
+    }
+
+    /// Queues what an app server does with the client.
+    pub(crate) fn relay(&self, relayed: Relayed) {
+        self.push(Outgoing::Relayed(relayed));
     }
 
     /// Queues a message. If there is no room, the connection is cut: dropping single messages would leave the

@@ -9,7 +9,10 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc::UnboundedReceiver, watch},
+    sync::{
+        mpsc::{self, UnboundedReceiver},
+        watch,
+    },
     time::{self, Instant, Sleep},
 };
 
@@ -92,20 +95,35 @@ pub(crate) trait Dispatcher: Send + 'static {
 
 /// A connection that was let in.
 #[derive(Debug)]
-pub(crate) struct Session<D> {
+pub(crate) struct Admitted {
     pub(crate) room: Arc<Room>,
     pub(crate) negotiation: Negotiation,
-    pub(crate) dispatcher: D,
     pub(crate) handshake_timeout: Duration,
     /// When it ends with the client's authentication, in seconds since the Unix epoch, if it does.
     pub(crate) expiry: watch::Receiver<Option<u64>>,
+    /// Its next sockets, if it is stateful.
+    pub(crate) resumed: Option<mpsc::Receiver<Transport>>,
     /// Gives the connection token free in the end, if the client has negotiated.
     pub(crate) _lease: Option<Lease>,
 }
 
-impl<D: Dispatcher> Session<D> {
-    pub(crate) async fn run(self, transport: Transport) {
-        let Self { room, negotiation, dispatcher, handshake_timeout, expiry, _lease } = self;
+/// What becomes of a connection that was let in.
+pub(crate) trait Run: Send + 'static {
+    /// Runs it from the opening of its transport to its end.
+    fn run(self, transport: Transport) -> impl Future<Output = ()> + Send;
+}
+
+/// A connection whose messages go to a dispatcher.
+#[derive(Debug)]
+pub(crate) struct Session<D> {
+    pub(crate) admitted: Admitted,
+    pub(crate) dispatcher: D,
+}
+
+impl<D: Dispatcher> Run for Session<D> {
+    async fn run(self, transport: Transport) {
+        let Self { admitted, dispatcher } = self;
+        let Admitted { room, negotiation, handshake_timeout, expiry, _lease, .. } = admitted;
         let options = ServerOptions { handshake_timeout, ..room.options.clone() };
         let codecs = HubProtocol::ALL.iter().map(|protocol| SharedCodec(*protocol)).collect();
         let machine = ServerMachine::new(Moment::ZERO, options, codecs, transport.kind());
@@ -207,7 +225,7 @@ impl<D: Dispatcher> Driver<D> {
         let Some(SharedCodec(protocol)) = self.wire.machine.codec() else { return };
         let (outbox, queue) = Outbox::new(*protocol);
         let outbox = Arc::new(outbox);
-        let Negotiation { connection_id: id, hub, user } = &self.negotiation;
+        let Negotiation { connection_id: id, hub, user, .. } = &self.negotiation;
         self.room.connections.insert(hub, id, user.as_deref(), outbox.clone());
         tracing::debug!(hub, id, "client connected");
         self.dispatcher.connected(&outbox);
@@ -361,6 +379,8 @@ impl<D: Dispatcher> Driver<D> {
                     }
                 }
                 Outgoing::Close(error) => machine.close(error.as_deref(), false),
+                // Only what a host relays is told that.
+                Outgoing::Relayed(_) => {}
             }
         }
     }
@@ -454,7 +474,7 @@ async fn cut(outbox: Option<&Arc<Outbox>>) {
 }
 
 /// Waits for the end of an authentication, which may be moved meanwhile.
-async fn expired(mut expiry: watch::Receiver<Option<u64>>) {
+pub(crate) async fn expired(mut expiry: watch::Receiver<Option<u64>>) {
     loop {
         let ends = *expiry.borrow_and_update();
         let ended = async {

@@ -8,6 +8,9 @@
 //! 4. access key: can the token be exchanged for one;
 //! 5. REST API: may messages be sent (to an empty group);
 //! 6. negotiation: can a client connect with what it is given.
+//!
+//! A reverse proxy may pass on no more than is needed: the hubs' own paths and those of clients. What it keeps back is a
+//! limit, and no fault, if messages are accepted and clients get in.
 
 use std::{fmt, time::Duration};
 
@@ -20,10 +23,10 @@ use crate::service::{
     client::ServiceClient,
     clock::unix_now,
     connection_string::ConnectionStringWarning,
-    credentials::error::CredentialError,
+    credentials::{credential::DEFAULT_SCOPE, error::CredentialError},
     endpoints::connected::ConnectedEndpoint,
     error::{Operation, ServiceError},
-    http::body::within,
+    http::body::{read_body, within},
     hub::negotiation,
     jwt::Token,
     negotiate::options::NegotiateOptions,
@@ -40,8 +43,10 @@ use crate::service::{
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Tokens are valid from the second they are made, so a clock that is ahead is noticed early.
 const TOLERATED_SKEW: u64 = 60;
-const AUDIENCE: &str = "https://signalr.azure.com";
+const MAX_ANSWER: usize = 64 * 1024;
 const HUB: &str = "hubwire_check";
+const HEALTH: &str = "/api/health";
+const EXCHANGE: &str = "/api/v1/auth/accessKey";
 
 /// What [`ServiceClient::check`] checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,19 +131,33 @@ pub enum CheckProblem {
     /// The credential gives no Entra token; the text says what is wrong with it.
     #[error("the credential gives no token")]
     Credential(#[source] CredentialError),
-    /// The Entra token is for something else than Azure SignalR Service.
+    /// Something on the way does not pass a path on that the service has. The rest works.
     #[error(
-        "the token is for {audience}, not for https://signalr.azure.com. Set the scope to \
-         https://signalr.azure.com/.default"
+        "{path} is answered with status {status} and not by the service, although messages are accepted and clients can \
+         connect: most likely a reverse proxy does not pass it on. {}",
+        without(.path)
+    )]
+    NotPassedOn {
+        /// The path.
+        path: &'static str,
+        /// The status of the answer.
+        status: u16,
+    },
+    /// The Entra token is for something else than the endpoint's scope names.
+    #[error(
+        "the token is for {audience}, not for {expected}. The credential has to ask for the scope {expected}/.default"
     )]
     Audience {
         /// Its audience.
         audience: String,
+        /// What the scope names: `https://signalr.azure.com`, unless another one was set.
+        expected: String,
     },
     /// The service does not accept a token that Entra has given.
     #[error(
         "the service does not accept the token of tenant {tenant}. The resource most likely belongs to another \
-         tenant: ask that tenant for the token, with an application that is registered or consented there"
+         tenant: ask that tenant for the token, with an application that is registered or consented there. If a scope \
+         was set, try without it"
     )]
     TenantMismatch {
         /// The tenant that the token is of.
@@ -162,10 +181,11 @@ pub enum CheckProblem {
         /// Who it is not allowed to: the application or the identity, as the token names it.
         identity: String,
     },
-    /// The service refuses a client that has a valid token.
+    /// The service refuses a client that has a valid token, or something else answers in its place.
     #[error(
-        "clients are refused with status {status} at {url}. Behind a reverse proxy, it must pass on /client/ with \
-         the query, the Authorization header and WebSockets"
+        "clients do not get in: their negotiation at {url} is refused, or not answered by the service (status \
+         {status}). Behind a reverse proxy, it must pass on /client/ with the query, the Authorization header and \
+         WebSockets"
     )]
     ClientRefused {
         /// The status.
@@ -188,6 +208,19 @@ pub enum CheckProblem {
     /// Something else; the text says what.
     #[error(transparent)]
     Other(ServiceError),
+}
+
+/// What does not work where a path is not passed on, and what to do.
+fn without(path: &str) -> &'static str {
+    match path {
+        HEALTH => {
+            "Let it pass on HEAD requests: among several endpoints, one whose health is not known is taken for offline"
+        }
+        _ => {
+            "Let it pass on GET requests: until then, clients get tokens that the service makes, without claims and \
+             options of their own"
+        }
+    }
 }
 
 /// How a step went.
@@ -293,7 +326,9 @@ impl fmt::Display for EndpointReport {
 impl ServiceClient {
     /// Tries every step once, at every endpoint, from the address to a client's negotiation, and says what does not
     /// work and how to fix it. Nothing is changed; one message goes to an empty group. Each step takes 20 seconds at
-    /// most.
+    /// most. What a reverse proxy keeps back although nobody needs it is a limit in the report, and no problem.
+    ///
+    /// [The guide](crate::service::entra_guide#6-check-the-setup) has a cure for everything that it may say.
     ///
     /// Source of what roles allow: [Azure built-in roles](https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/web-and-mobile).
     ///
@@ -316,7 +351,13 @@ async fn check(shared: &ConnectedEndpoint) -> EndpointReport {
         (CheckStep::Configuration, CheckOutcome::Limited(CheckProblem::ConnectionString(warning)))
     });
     let mut report = EndpointReport { endpoint: shared.endpoint.label(), findings: warnings.collect() };
-    if !report.add(CheckStep::Health, step(health(shared)).await) {
+    // Without the service's own answer nothing is decided yet.
+    let (health, hidden) = match step(health(shared)).await {
+        Ok(Health::Well) => (Ok("the service answers".to_owned()), None),
+        Ok(Health::Hidden { status, problem }) => (Err(problem), Some(status)),
+        Err(problem) => (Err(problem), None),
+    };
+    if !report.add(CheckStep::Health, health) && hidden.is_none() {
         return report;
     }
     let mut identity = Identity::default();
@@ -334,18 +375,33 @@ async fn check(shared: &ConnectedEndpoint) -> EndpointReport {
         let key = step(async { keys.current().await.map_err(explain) }).await;
         report.add(CheckStep::AccessKey, key.map(|_| "the token was exchanged for one".to_owned()));
     }
-    report.add(CheckStep::RestApi, step(send(shared, &explain)).await);
+    let sends = report.add(CheckStep::RestApi, step(send(shared, &explain)).await);
     let negotiated = report.add(CheckStep::Negotiation, step(negotiated(shared, &explain)).await);
-    if negotiated {
-        for (step, outcome) in &mut report.findings {
-            if *step == CheckStep::AccessKey
-                && let CheckOutcome::Failed(problem) = outcome
-            {
-                *outcome = CheckOutcome::Limited(problem.clone());
+    for (step, outcome) in &mut report.findings {
+        let CheckOutcome::Failed(problem) = outcome else { continue };
+        let limit = match (*step, hidden) {
+            (CheckStep::Health, Some(status)) if sends && negotiated => {
+                CheckProblem::NotPassedOn { path: HEALTH, status }
             }
-        }
+            (CheckStep::AccessKey, _) if negotiated => exchange_limit(problem),
+            _ => continue,
+        };
+        *outcome = CheckOutcome::Limited(limit);
     }
     report
+}
+
+/// What a failed exchange is where clients get in nevertheless.
+fn exchange_limit(problem: &CheckProblem) -> CheckProblem {
+    match problem {
+        CheckProblem::NotTheService { status } => {
+            CheckProblem::NotPassedOn { path: EXCHANGE, status: *status }
+        }
+        CheckProblem::Other(ServiceError::InvalidResponse { .. }) => {
+            CheckProblem::NotPassedOn { path: EXCHANGE, status: 200 }
+        }
+        problem => problem.clone(),
+    }
 }
 
 async fn step<T>(work: impl Future<Output = Result<T, CheckProblem>>) -> Result<T, CheckProblem> {
@@ -390,14 +446,27 @@ impl Identity {
     }
 }
 
+enum Health {
+    Well,
+    /// Something that is not the service answers, or the service itself says that it is not well.
+    Hidden {
+        status: u16,
+        problem: CheckProblem,
+    },
+}
+
 /// Health needs no token, so a 403 has to do with the network.
-async fn health(shared: &ConnectedEndpoint) -> Result<String, CheckProblem> {
+async fn health(shared: &ConnectedEndpoint) -> Result<Health, CheckProblem> {
     let response = request(&shared.rest.client, Method::HEAD, &shared.health_url(), None).await?;
+    let hidden = |status, problem| Ok(Health::Hidden { status, problem });
     match response.status().as_u16() {
+        status @ 200..300 if is_page(&response) => {
+            return hidden(status, CheckProblem::NotTheService { status });
+        }
         200..300 => {}
-        401 | 403 => return Err(CheckProblem::NetworkRule),
-        status @ 500.. => return Err(CheckProblem::Unhealthy { status }),
-        status => return Err(CheckProblem::NotTheService { status }),
+        status @ (401 | 403) => return hidden(status, CheckProblem::NetworkRule),
+        status @ 500.. => return hidden(status, CheckProblem::Unhealthy { status }),
+        status => return hidden(status, CheckProblem::NotTheService { status }),
     }
     let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
     let theirs = date.and_then(|date| azure_core::time::parse_rfc7231(date).ok());
@@ -407,7 +476,13 @@ async fn health(shared: &ConnectedEndpoint) -> Result<String, CheckProblem> {
             return Err(CheckProblem::ClockSkew { seconds: ours.abs_diff(theirs), ahead: ours > theirs });
         }
     }
-    Ok("the service answers".to_owned())
+    Ok(Health::Well)
+}
+
+/// Whether it is a page of a proxy, a portal or a web server.
+fn is_page(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }
 
 async fn token(shared: &ConnectedEndpoint) -> Result<Identity, CheckProblem> {
@@ -417,8 +492,9 @@ async fn token(shared: &ConnectedEndpoint) -> Result<Identity, CheckProblem> {
     let claims = Token::parse(token.value.expose()).map(|token| token.claims).unwrap_or_default();
     let claim = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let audience = claim("aud");
-    if !audience.is_empty() && audience.trim_end_matches('/') != AUDIENCE {
-        return Err(CheckProblem::Audience { audience });
+    let scope = shared.endpoint.token_scope();
+    if !audience.is_empty() && !is_for(&audience, scope) {
+        return Err(CheckProblem::Audience { audience, expected: resource(scope).to_owned() });
     }
     let or = |first: String, second: String| if first.is_empty() { second } else { first };
     Ok(Identity {
@@ -428,6 +504,19 @@ async fn token(shared: &ConnectedEndpoint) -> Result<Identity, CheckProblem> {
     })
 }
 
+/// What a scope is for: `https://signalr.azure.com` of `https://signalr.azure.com/.default`.
+fn resource(scope: &str) -> &str {
+    scope.strip_suffix("/.default").unwrap_or(scope).trim_end_matches('/')
+}
+
+/// Whether a token with this audience is one for the scope. It names the resource by its URI or, in tokens of version 2,
+/// by the id of its application, which the URI of another resource does not tell.
+fn is_for(audience: &str, scope: &str) -> bool {
+    let (audience, resource) = (audience.trim_end_matches('/'), resource(scope));
+    let is_id = audience.len() == 36 && audience.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    audience.eq_ignore_ascii_case(resource) || (is_id && scope != DEFAULT_SCOPE)
+}
+
 /// Sends a message to an empty group.
 async fn send(
     shared: &ConnectedEndpoint,
@@ -435,13 +524,9 @@ async fn send(
 ) -> Result<String, CheckProblem> {
     let group = Scope::group(&format!("check-{:016x}", random::number())).map_err(explain)?;
     let message = Payload::json_call("check", ()).map_err(explain)?;
-    let request = Request::to_hub(Operation::Send, Method::POST, HUB, group, ":send").map_err(explain)?;
-    shared
-        .rest
-        .call(&request.payload(message))
-        .await
-        .map(|_| "a message was accepted".to_owned())
-        .map_err(explain)
+    let request = Request::to_hub(Operation::Send, Method::POST, HUB, group, ":send");
+    let request = request.and_then(|request| request.payload(message)).map_err(explain)?;
+    shared.rest.call(&request).await.map(|_| "a message was accepted".to_owned()).map_err(explain)
 }
 
 /// Gets access as a negotiate endpoint does, and asks the service as a client does.
@@ -455,7 +540,14 @@ async fn negotiated(
     let url = format!("{base}negotiate?{query}&negotiateVersion=1");
     let response = request(&shared.rest.client, Method::POST, &url, Some(&access.access_token)).await?;
     match response.status() {
-        StatusCode::OK => Ok("a client can connect".to_owned()),
+        StatusCode::OK => {
+            // A page with status 200 is not an answer.
+            let answer = read_body(response, MAX_ANSWER).await.unwrap_or_default();
+            match serde_json::from_slice::<serde_json::Map<String, Value>>(&answer) {
+                Ok(_) => Ok("a client can connect".to_owned()),
+                Err(_) => Err(CheckProblem::ClientRefused { status: 200, url: base.to_owned() }),
+            }
+        }
         StatusCode::UNAUTHORIZED if matches!(shared.keys, SigningKeys::Fixed(_)) => {
             Err(CheckProblem::KeyRefused)
         }

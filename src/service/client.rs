@@ -7,21 +7,19 @@ use reqwest::Method;
 
 use crate::{
     Proxy,
-    core::hub_name,
+    core::{ErrorChain, hub_name},
     service::{
-        configuration::{
-            error::ConfigurationError,
-            settings::{AUTHORITY, Configuration},
-        },
-        credentials::error::InvalidCredential,
+        configuration::{error::ConfigurationError, settings::Configuration},
+        credentials::access_key::AccessKey,
         endpoints::{
             connected::{ConnectedEndpoint, Setup},
-            endpoint::{EndpointError, EndpointRole, ServiceEndpoint},
-            list::{Endpoints, HEALTH_INTERVAL, statuses},
+            endpoint::{Change, EndpointError, EndpointRole, ServiceEndpoint},
+            list::{Endpoints, HEALTH_INTERVAL, distinct, statuses},
             router::{DefaultRouter, EndpointRouter, EndpointStatus},
         },
         error::{BuildError, Operation, ServiceError},
         hub::hub_client::HubClient,
+        negotiate::options::TokenAlgorithm,
         rest::{
             request::{Request, RestClient},
             retry::RetryOptions,
@@ -77,6 +75,20 @@ impl ServiceClientBuilder {
         self.set_up(|setup| setup.max_concurrent_requests = max_concurrent_requests)
     }
 
+    /// What client tokens are signed with, HS256 by default. Tokens that the service makes itself
+    /// ([`EntraStrategy::GenerateToken`](crate::service::negotiate::EntraStrategy::GenerateToken)) are as it makes them.
+    pub fn token_algorithm(self, algorithm: TokenAlgorithm) -> Self {
+        self.set_up(|setup| setup.algorithm = algorithm)
+    }
+
+    /// Sends an id with each request about a hub, in the header `X-ASRS-Message-Tracing-Id`, by which the service's
+    /// messaging logs name the message; it is logged at the level debug. Off by default.
+    ///
+    /// Source: [Messaging logs](https://learn.microsoft.com/azure/azure-signalr/signalr-howto-diagnostic-logs).
+    pub fn message_tracing(self) -> Self {
+        self.set_up(|setup| setup.message_tracing = true)
+    }
+
     /// The proxy for all requests that use https, to the service and to the Entra authority. Requests for plain http (to
     /// this machine, and to the endpoint of a managed identity) never go through a proxy. Default:
     /// [`Proxy::from_environment`].
@@ -99,8 +111,8 @@ impl ServiceClientBuilder {
         Self { router: Arc::new(router), ..self }
     }
 
-    /// How often the health of several endpoints is checked, every two minutes by default, when they are used. An
-    /// endpoint that is offline is checked every second.
+    /// How often the health of several endpoints is checked while they are used: every 5 seconds by default. It is also
+    /// checked when a request fails or stays without an answer; an endpoint that is offline is checked every second.
     pub fn health_check_interval(self, interval: Duration) -> Self {
         Self { health_check_interval: interval, ..self }
     }
@@ -189,12 +201,14 @@ struct Service {
 /// - Messages, groups and everything else go to every endpoint that is online. `Ok` means that all of them have done
 ///   it; [`ServiceError::EndpointsFailed`] says which ones have not, [`ServiceError::NoEndpointAvailable`] that all
 ///   are offline, and why.
-/// - An endpoint is offline when it does not answer the question for its health, which is asked every two minutes and
-///   whenever a call fails. It is asked again every second that it is needed; so it may be skipped for a second
-///   after it is back, or as long as an answer takes. The first call waits for all answers, four seconds at most.
-///   Where clients only negotiate and nothing is published, a loss is found by that question alone: ask more often than
-///   clients try again ([`health_check_interval`](ServiceClientBuilder::health_check_interval); the default retries of
-///   a client end after 42 seconds).
+/// - An endpoint is offline when it does not answer the question for its health, which is asked every 5 seconds while
+///   endpoints are used, at the first failure of a request, and when one stays without an answer for a quarter of a second.
+///   While the answer is open, clients are sent to another endpoint if there is one; so none is sent to one that has
+///   stopped to answer requests for a second. What waits for an endpoint that turns out to be offline is given up.
+/// - An endpoint that is offline is asked again every second that it is needed; so it may be skipped for a second after it
+///   is back. The first call waits for all answers, four seconds at most.
+/// - Where clients only negotiate and nothing is published, the question for the health alone finds a loss: see
+///   [`health_check_interval`](ServiceClientBuilder::health_check_interval).
 /// - Endpoints come and go while the client runs ([`add_endpoint`](Self::add_endpoint),
 ///   [`remove_endpoint`](Self::remove_endpoint)), and an [`EndpointRouter`] of your own may choose among them.
 ///
@@ -311,6 +325,101 @@ impl ServiceClient {
         if changed { Ok(()) } else { Err(BuildError::NoPrimaryEndpoint) }
     }
 
+    /// Signs with another access key from the next call on, at the endpoints of a name or the one of an address: for this
+    /// client with all its clones and hubs, without a restart. Calls under way go on with the old key. Clients that are
+    /// connected stay connected, and tokens that were given out work as long as the service knows the old key.
+    ///
+    /// A resource has two keys, so that one can be regenerated while the other is in use:
+    ///
+    /// ```
+    /// use hubwire::service::{ServiceClient, ServiceEndpoint, credentials::AccessKey};
+    ///
+    /// # fn example(primary: String, secondary: String) -> Result<(), Box<dyn std::error::Error>> {
+    /// let address = "https://contoso.service.signalr.net";
+    /// let service = ServiceClient::builder().endpoint(ServiceEndpoint::new(address, AccessKey::new(primary))?).build()?;
+    ///
+    /// // Before the primary key is regenerated:
+    /// service.set_access_key(address, AccessKey::new(secondary))?;
+    /// # Ok(())
+    /// # }
+    /// # example("1".to_owned(), "2".to_owned()).unwrap();
+    /// ```
+    ///
+    /// Where keys are in settings, [`reconfigure`](Self::reconfigure) takes over whatever has changed in them. An
+    /// [`UpstreamRouter`](crate::service::upstream::UpstreamRouter) has keys of its own: give it both.
+    ///
+    /// # Errors
+    /// [`EndpointError::NoSuchEndpoint`]; [`EndpointError::Credential`] when the key is empty. Then nothing has changed.
+    pub fn set_access_key(&self, name_or_address: &str, key: AccessKey) -> Result<(), EndpointError> {
+        let mut result = Err(EndpointError::NoSuchEndpoint);
+        self.0.endpoints.change(|all| {
+            for known in all.iter_mut().filter(|e| is_called(e, name_or_address)) {
+                result = known.with_access_key(&key).map(|changed| *known = changed);
+                if result.is_err() {
+                    break;
+                }
+            }
+        });
+        result
+    }
+
+    /// Takes over the endpoints that are configured now, while the client runs: new ones are added, changed ones replaced,
+    /// and those that came from a configuration and are no longer in it are removed. One of which only the access key has
+    /// changed keeps its connections, and one that has not changed is left alone. Endpoints that were given in code stay.
+    /// The application name, time-outs and retries are those that the client was built with.
+    ///
+    /// Call it when the settings may have changed: when a file or a secret in Key Vault has a new version, at a signal, or
+    /// from time to time.
+    ///
+    /// ```
+    /// use hubwire::service::{ServiceClient, configuration::{Configuration, ConfigurationError}};
+    ///
+    /// fn settings() -> Result<Configuration, ConfigurationError> {
+    ///     // Key Vault, mounted as a folder, puts each secret into a file of its own.
+    ///     let key = std::fs::read_to_string("/secrets/signalr").unwrap_or_default();
+    ///     Ok(Configuration::from_environment().set("Azure:SignalR:ConnectionString", key))
+    /// }
+    ///
+    /// async fn follow(service: ServiceClient) -> Result<(), ConfigurationError> {
+    ///     loop {
+    ///         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    ///         service.reconfigure(&settings()?)?;
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ConfigurationError`]; the client goes on with what it has.
+    pub fn reconfigure(&self, configuration: &Configuration) -> Result<(), ConfigurationError> {
+        let known = self.0.endpoints.all();
+        let connected = |wanted: ServiceEndpoint| -> Result<Arc<ConnectedEndpoint>, ConfigurationError> {
+            let mut same = known.iter().filter(|e| e.endpoint.is_configured());
+            match same.find_map(|e| Some((e, e.endpoint.change_to(&wanted)?))) {
+                Some((known, Change::None)) => Ok(Arc::clone(known)),
+                Some((known, Change::AccessKey(key))) => {
+                    tracing::info!(endpoint = wanted.label(), "the endpoint has another access key");
+                    let failed = |source| ConfigurationError::Endpoint { key: wanted.label(), source };
+                    known.with_access_key(&key).map_err(failed)
+                }
+                None => {
+                    tracing::info!(
+                        endpoint = wanted.label(),
+                        "the endpoint is new, or configured in another way"
+                    );
+                    Ok(ConnectedEndpoint::new(wanted, &self.0.setup)?)
+                }
+            }
+        };
+        let wanted = configuration.service_endpoints()?.into_iter().map(connected);
+        let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
+        let changed = self.0.endpoints.change(|all| {
+            all.retain(|e| !e.endpoint.is_configured());
+            all.splice(0..0, wanted);
+            *all = distinct(std::mem::take(all), |e| (e.endpoint.endpoint(), e.endpoint.role()));
+        });
+        if changed { Ok(()) } else { Err(BuildError::NoPrimaryEndpoint.into()) }
+    }
+
     /// Removes the endpoints of a name, or the one of an address, and says how many those were. Calls under way are
     /// not cancelled. Connected clients stay connected and get no more messages: send new ones elsewhere first, with a
     /// [weight](ServiceEndpoint::weighted) of zero.
@@ -318,15 +427,10 @@ impl ServiceClient {
     /// # Errors
     /// [`BuildError::NoPrimaryEndpoint`] when none would be left; then nothing is removed.
     pub fn remove_endpoint(&self, name_or_address: &str) -> Result<usize, BuildError> {
-        let is_it = |e: &ConnectedEndpoint| {
-            let (name, address) = (e.endpoint.name(), e.endpoint.endpoint());
-            !name_or_address.is_empty()
-                && (name == name_or_address || address == name_or_address.trim_end_matches('/'))
-        };
         let mut removed = 0;
         let changed = self.0.endpoints.change(|all| {
             let before = all.len();
-            all.retain(|e| !is_it(e));
+            all.retain(|e| !is_called(e, name_or_address));
             removed = before - all.len();
         });
         if changed { Ok(removed) } else { Err(BuildError::NoPrimaryEndpoint) }
@@ -363,7 +467,7 @@ impl ServiceClient {
 
 impl ServiceClientBuilder {
     /// Adds the endpoints that are configured, and sets the application name, the timeout and the retries if they are. What is set
-    /// afterwards wins.
+    /// afterwards wins. Each of the [`warnings`](Configuration::warnings) is a line in the log, at level `warn`.
     ///
     /// # Errors
     /// See [`ConfigurationError`]; it names the key that is missing or wrong.
@@ -371,18 +475,11 @@ impl ServiceClientBuilder {
         configuration.check_transport()?;
         let timeout = configuration.timeout()?;
         let mut builder = self;
-        for settings in configuration.endpoints()? {
-            let key = settings.key().to_owned();
-            let endpoint = settings.try_into().map_err(|source| match source {
-                EndpointError::Credential(
-                    InvalidCredential::Authority | InvalidCredential::InsecureAuthority,
-                ) => {
-                    let expected = "an address such as https://login.microsoftonline.com, without a path";
-                    ConfigurationError::Invalid { key: AUTHORITY.to_owned(), expected }
-                }
-                source => ConfigurationError::Endpoint { key, source },
-            });
-            builder = builder.endpoint(endpoint?);
+        for endpoint in configuration.service_endpoints()? {
+            builder = builder.endpoint(endpoint);
+        }
+        for warning in configuration.warnings()? {
+            tracing::warn!(warning = %ErrorChain::new(&warning), "the settings have most likely a mistake");
         }
         builder.setup.retry = configuration.retry(builder.setup.retry)?;
         if let Some(name) = configuration.filled("Azure:SignalR:ApplicationName") {
@@ -393,6 +490,13 @@ impl ServiceClientBuilder {
             None => Ok(builder),
         }
     }
+}
+
+/// Whether an endpoint has this name or this address.
+fn is_called(endpoint: &ConnectedEndpoint, name_or_address: &str) -> bool {
+    let (name, address) = (endpoint.endpoint.name(), endpoint.endpoint.endpoint());
+    !name_or_address.is_empty()
+        && (name == name_or_address || address == name_or_address.trim_end_matches('/'))
 }
 
 fn is_application_name(name: &str) -> bool {

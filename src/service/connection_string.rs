@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::service::{
+    configuration::names::near,
     credentials::{
         access_key::AccessKey,
         entra::client_secret::ClientSecret,
@@ -73,6 +74,23 @@ pub enum ConnectionStringWarning {
         /// What is used instead.
         used: AuthKind,
     },
+    /// A property has nearly the name of one that is defined, so it is not used.
+    #[error("a property that is nearly called {meant} is not used; correct its name")]
+    MisspeltProperty {
+        /// The name that was most likely meant.
+        meant: &'static str,
+    },
+    /// A property is not one that the service defines, so it is not used. Its name may be the end of a secret, so it is not
+    /// shown.
+    #[error(
+        "a property of another name than those of Azure SignalR Service is not used; remove it, and note that no \
+         value can contain a semicolon"
+    )]
+    UnknownProperty,
+    /// A segment between semicolons has no `=`, so it is not used. Most likely it is the end of a value that was cut at a
+    /// semicolon.
+    #[error("a part without = is not used; remove it, and note that no value can contain a semicolon")]
+    NotAProperty,
 }
 
 struct Fix<'a>(&'a str, AuthKind);
@@ -94,9 +112,28 @@ pub enum ConnectionStringError {
     /// The text is empty or blank. Check that the setting it comes from exists.
     #[error("the connection string is empty; check that the setting it comes from exists")]
     Empty,
+    /// It is in quotation marks. A shell takes them away, an `--env-file` of Docker and the portal do not. Remove them.
+    #[error("the connection string is in quotation marks; remove them")]
+    Quoted,
+    /// It is a reference to Key Vault or App Configuration, `@Microsoft.KeyVault(…)`, in place of which App Service should have
+    /// put the connection string. Check the reference's status in the portal, and that the app's managed identity may read
+    /// secrets; outside of App Service put the connection string there yourself.
+    #[error(
+        "the connection string is a reference, such as @Microsoft.KeyVault(…), that was not resolved; check its status \
+         in the portal and the access of the app's identity, or put the connection string itself there"
+    )]
+    UnresolvedReference,
     /// There is no `Endpoint`, or fewer than two properties.
     #[error("the connection string has no Endpoint; copy the whole string from the Azure portal")]
     MissingEndpoint,
+    /// A property is missing, and another one has nearly its name. Correct that.
+    #[error(
+        "the connection string has no {meant}, but a property that is nearly called so; correct its name"
+    )]
+    Misspelt {
+        /// The name that was most likely meant.
+        meant: &'static str,
+    },
     /// A property stands there twice.
     #[error("the connection string has the property {name} twice; remove one")]
     DuplicateProperty {
@@ -158,18 +195,26 @@ const PROPERTIES: [&str; 12] = [
 const CREDENTIAL_PROPERTIES: [&str; 6] =
     ["AccessKey", "ClientId", "TenantId", "ClientSecret", "ClientCert", "ClientCertPath"];
 
-struct Properties<'a>(Vec<(&'a str, &'a str)>);
+/// The properties in their order, and whether there is something besides.
+struct Properties<'a>(Vec<(&'a str, &'a str)>, bool);
 
 impl<'a> Properties<'a> {
     fn read(text: &'a str) -> Result<Self, ConnectionStringError> {
         if text.trim().is_empty() {
             return Err(ConnectionStringError::Empty);
         }
+        if is_quoted(text) {
+            return Err(ConnectionStringError::Quoted);
+        }
+        if is_reference(text) {
+            return Err(ConnectionStringError::UnresolvedReference);
+        }
         let segments: Vec<&str> = text.split(';').map(str::trim).filter(|s| !s.is_empty()).collect();
         if segments.len() < 2 {
             return Err(ConnectionStringError::MissingEndpoint);
         }
-        let mut properties = Self(Vec::with_capacity(segments.len()));
+        let loose = segments.iter().any(|segment| !segment.contains('='));
+        let mut properties = Self(Vec::with_capacity(segments.len()), loose);
         for (key, value) in segments.iter().filter_map(|s| s.split_once('=')) {
             let (key, value) = (key.trim(), value.trim());
             if properties.find(key).is_some() {
@@ -184,6 +229,12 @@ impl<'a> Properties<'a> {
     /// The value of a property, which may be empty.
     fn find(&self, name: &str) -> Option<&'a str> {
         self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|&(_, value)| value)
+    }
+
+    /// What is missing: a property, or its right name.
+    fn missing(&self, name: &'static str, error: ConnectionStringError) -> ConnectionStringError {
+        let misspelt = self.0.iter().any(|(key, _)| near(key, PROPERTIES) == Some(name));
+        if misspelt { ConnectionStringError::Misspelt { meant: name } } else { error }
     }
 
     /// The value of a property, unless it is absent or empty.
@@ -210,7 +261,8 @@ impl<'a> Properties<'a> {
             }
             AuthType::Aad => CredentialSettings::ManagedIdentity(identity()),
             AuthType::None | AuthType::Unknown => {
-                let key = self.find("AccessKey").ok_or(ConnectionStringError::MissingAccessKey)?;
+                let missing = || self.missing("AccessKey", ConnectionStringError::MissingAccessKey);
+                let key = self.find("AccessKey").ok_or_else(missing)?;
                 CredentialSettings::AccessKey(AccessKey::new(key))
             }
         })
@@ -228,13 +280,15 @@ impl<'a> Properties<'a> {
     }
 
     fn application(&self) -> Result<CredentialSettings, ConnectionStringError> {
-        let client_id = self.owned("ClientId").ok_or(ConnectionStringError::MissingClientId)?;
-        let tenant_id = self.owned("TenantId").ok_or(ConnectionStringError::MissingTenantId)?;
+        let needed = |name, error| self.owned(name).ok_or_else(|| self.missing(name, error));
+        let client_id = needed("ClientId", ConnectionStringError::MissingClientId)?;
+        let tenant_id = needed("TenantId", ConnectionStringError::MissingTenantId)?;
         if let Some(secret) = self.filled("ClientSecret") {
             return Ok(CredentialSettings::ClientSecret(ClientSecret::new(tenant_id, client_id, secret)));
         }
         let certificate = self.filled("ClientCert").or_else(|| self.filled("ClientCertPath"));
-        let path = certificate.ok_or(ConnectionStringError::MissingClientCredential)?;
+        let missing = || self.missing("ClientSecret", ConnectionStringError::MissingClientCredential);
+        let path = certificate.ok_or_else(missing)?;
         let certificate = CertificateLocation::new(path);
         Ok(CredentialSettings::ClientCertificate { tenant_id, client_id, certificate })
     }
@@ -258,7 +312,19 @@ impl<'a> Properties<'a> {
             .iter()
             .filter(|property| self.filled(property).is_some() && !of_use.contains(property))
             .map(|property| ConnectionStringWarning::UnusedProperty { property, used });
-        unknown.then_some(ConnectionStringWarning::UnknownAuthType).into_iter().chain(unused).collect()
+        let other = self.0.iter().filter(|(key, _)| !PROPERTIES.iter().any(|p| p.eq_ignore_ascii_case(key)));
+        let other = other.map(|(key, _)| match near(key, PROPERTIES) {
+            Some(meant) => ConnectionStringWarning::MisspeltProperty { meant },
+            None => ConnectionStringWarning::UnknownProperty,
+        });
+        let loose = self.1.then_some(ConnectionStringWarning::NotAProperty);
+        unknown
+            .then_some(ConnectionStringWarning::UnknownAuthType)
+            .into_iter()
+            .chain(unused)
+            .chain(other)
+            .chain(loose)
+            .collect()
     }
 }
 
@@ -279,7 +345,8 @@ impl ConnectionString {
     /// See [`ConnectionStringError`].
     pub fn parse(text: &str) -> Result<Self, ConnectionStringError> {
         let properties = Properties::read(text)?;
-        let endpoint = properties.find("Endpoint").ok_or(ConnectionStringError::MissingEndpoint)?;
+        let missing = || properties.missing("Endpoint", ConnectionStringError::MissingEndpoint);
+        let endpoint = properties.find("Endpoint").ok_or_else(missing)?;
         let mut endpoint =
             parse_url(endpoint.trim_end_matches('/')).ok_or(ConnectionStringError::InvalidEndpoint)?;
         let version = properties.find("Version");
@@ -442,6 +509,20 @@ impl fmt::Debug for ConnectionString {
             .field("warnings", &self.warnings)
             .finish()
     }
+}
+
+/// Whether a text is in quotation marks, which are a part of it.
+pub(in crate::service) fn is_quoted(text: &str) -> bool {
+    let text = text.trim();
+    ['"', '\''].iter().any(|&mark| text.len() > 1 && text.starts_with(mark) && text.ends_with(mark))
+}
+
+/// Whether a text is a reference of App Service, such as `@Microsoft.KeyVault(SecretUri=…)`, that was not resolved.
+///
+/// Source: [Key Vault references](https://learn.microsoft.com/azure/app-service/app-service-key-vault-references).
+pub(in crate::service) fn is_reference(text: &str) -> bool {
+    let start = text.trim_start().get(.."@Microsoft.".len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case("@Microsoft."))
 }
 
 /// `1.` with digits, then anything made of word characters, dots and hyphens: `1.0`, `1.1-preview`.

@@ -23,6 +23,8 @@ pub enum Operation {
     GenerateToken,
     /// Giving a connection new credentials before its present ones end.
     RefreshAuthentication,
+    /// Asking for the claims of a connection.
+    ReadClaims,
     /// Sending a message to clients.
     Send,
     /// Adding a connection or a user to a group, or removing it.
@@ -50,7 +52,7 @@ impl Operation {
     pub fn roles(self) -> [&'static str; 2] {
         match self {
             Self::ExchangeAccessKey => ["SignalR App Server", "SignalR Service Owner"],
-            Self::CheckExistence | Self::ListConnections | Self::CheckHealth => {
+            Self::CheckExistence | Self::ListConnections | Self::CheckHealth | Self::ReadClaims => {
                 ["SignalR REST API Reader", "SignalR REST API Owner"]
             }
             _ => ["SignalR REST API Owner", "SignalR Service Owner"],
@@ -80,6 +82,7 @@ impl fmt::Display for Operation {
             Self::ExchangeAccessKey => "exchanging the Entra token for an access key",
             Self::GenerateToken => "making a client token",
             Self::RefreshAuthentication => "refreshing the authentication of a connection",
+            Self::ReadClaims => "asking for the claims of a connection",
             Self::Send => "sending a message",
             Self::ManageGroup => "changing a group",
             Self::CloseConnections => "closing connections",
@@ -116,10 +119,16 @@ impl Refusal {
         self.status
     }
 
-    /// The header `x-ms-error-code`, such as `Error.Connection.NotExisted`.
+    /// The header `x-ms-error-code`, such as `Error.Connection.NotExisted`, as the service writes it.
     #[must_use]
     pub fn error_code(&self) -> Option<&str> {
         self.error_code.as_deref()
+    }
+
+    /// Whether the service answered with this error code. Case does not matter, as in the official SDK.
+    #[must_use]
+    pub fn has_error_code(&self, code: &str) -> bool {
+        self.error_code.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(code))
     }
 
     /// The service's own words, cut to a few hundred characters.
@@ -183,6 +192,9 @@ pub enum ServiceError {
     /// Status 429: too much at once. Try again after [`Refusal::retry_after`].
     #[error("{0}: slow down and try again later")]
     Throttled(Refusal),
+    /// Status 413: the request is larger than the service takes, which is 1 MB. Send less at once.
+    #[error("{0}: it takes requests of up to 1 MB; send less at once")]
+    TooLarge(Refusal),
     /// Any other status. From 500 on the fault is with the service; try again later.
     #[error("{0}")]
     Failed(Refusal),
@@ -226,6 +238,16 @@ pub enum ServiceError {
     /// An argument of a call or an item of a stream cannot be serialized.
     #[error("the arguments cannot be serialized")]
     Arguments(#[source] SerializeError),
+    /// A message is larger than the service takes by its REST API, which is 1 MB, in the encoding that it is sent in.
+    /// Nothing was sent. Send less at once, or a link to it.
+    #[error(
+        "the request would have {length} bytes, of which the REST API of Azure SignalR Service takes 1 MB (1048576 bytes); \
+         send less at once"
+    )]
+    MessageTooLarge {
+        /// The length of the request's body in bytes.
+        length: usize,
+    },
     /// The client's result of an invocation is of another type than was asked for.
     #[error("the result of the client is not of the type that was asked for")]
     Result(#[source] Cause),
@@ -240,6 +262,17 @@ pub enum ServiceError {
     /// Claims under `asrs.s.` are the service's own: they set the user id, the transports, the expiry.
     #[error("the claim {name} is reserved for the service; use the options for what it controls")]
     ReservedClaim {
+        /// The claim.
+        name: String,
+    },
+    /// A claim or the user id (`asrs.s.uid`) would read as another claim in the header that upstream handlers get them in:
+    /// a user could give itself a role by its name. Leave it out, or say that no upstream reads claims, with
+    /// [`allow_ambiguous_claims`](crate::service::NegotiateOptions::allow_ambiguous_claims).
+    #[error(
+        "the claim {name} would read as another claim in the headers of upstream requests; leave it out, or allow it with \
+         NegotiateOptions::allow_ambiguous_claims where no upstream reads claims"
+    )]
+    AmbiguousClaim {
         /// The claim.
         name: String,
     },
@@ -300,9 +333,25 @@ impl ServiceError {
             | Self::NotFound(refusal)
             | Self::BadRequest(refusal)
             | Self::Throttled(refusal)
+            | Self::TooLarge(refusal)
             | Self::Failed(refusal) => Some(refusal),
             _ => None,
         }
+    }
+
+    /// Without the service's words, if they quote a secret of the request. A text so short that it is a part of any
+    /// sentence is not a secret.
+    pub(in crate::service) fn without(mut self, secret: &str) -> Self {
+        if let Self::Unauthorized(refusal)
+        | Self::Forbidden(refusal)
+        | Self::NotFound(refusal)
+        | Self::BadRequest(refusal)
+        | Self::Throttled(refusal)
+        | Self::Failed(refusal) = &mut self
+        {
+            refusal.message.take_if(|message| secret.len() >= 8 && message.contains(secret));
+        }
+        self
     }
 
     /// Whether the same call may succeed later with nothing changed.
@@ -339,7 +388,7 @@ impl ServiceError {
             "Warning.Group.NotExisted",
             "Info.User.NotInGroup",
         ];
-        matches!(self, Self::NotFound(refusal) if refusal.error_code().is_some_and(|code| CODES.contains(&code)))
+        matches!(self, Self::NotFound(refusal) if CODES.iter().any(|code| refusal.has_error_code(code)))
     }
 
     /// Whether the call failed at the endpoint, so that it may succeed at another one, which has another credential.
@@ -413,6 +462,7 @@ impl From<Refusal> for ServiceError {
             401 => Self::Unauthorized(refusal),
             403 => Self::Forbidden(refusal),
             404 => Self::NotFound(refusal),
+            413 => Self::TooLarge(refusal),
             429 => Self::Throttled(refusal),
             _ => Self::Failed(refusal),
         }

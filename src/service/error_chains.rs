@@ -3,7 +3,7 @@
 use std::{error::Error, io, sync::Arc, time::Duration};
 
 use crate::{
-    core::Cause,
+    core::{Cause, ErrorChain},
     error_chains::{All, SECRET, cause, check, variants},
     serialize::SerializeError,
     service::{
@@ -12,12 +12,13 @@ use crate::{
         configuration::{Configuration, ConfigurationError, ConfigurationWarning},
         connection_string::{ConnectionString, ConnectionStringError, ConnectionStringWarning},
         credentials::{
-            AccessKey, CertificateError, UnknownCloud,
-            error::{CredentialError, InvalidCredential},
+            AccessKey, CertificateError, Cloud, UnknownCloud,
+            error::{CredentialError, InvalidCredential, TriedCredential},
             kind::AuthKind,
         },
         endpoints::endpoint::EndpointError,
         error::{BuildError, EndpointFailure, Operation, Refusal, ServiceError},
+        functions::FunctionError,
         upstream::{UpstreamError, ValidatorError},
     },
 };
@@ -38,6 +39,12 @@ fn unreachable() -> ServiceError {
 
 fn failure() -> EndpointFailure {
     EndpointFailure::new("east", "https://east.example".to_owned(), unreachable())
+}
+
+fn none_available() -> CredentialError {
+    let environment = CredentialError::NotConfigured { reason: "AZURE_TENANT_ID is missing".to_owned() };
+    let tried = vec![("environment", environment), ("Azure CLI", CredentialError::AzureCli(cause()))];
+    CredentialError::NoneAvailable(TriedCredential::of(tried).expect("two credentials"))
 }
 
 fn of_credentials() -> All {
@@ -64,11 +71,12 @@ fn of_credentials() -> All {
         Assertion(_) => CredentialError::Assertion(cause()),
         NotConfigured{} => CredentialError::NotConfigured { reason: "AZURE_TENANT_ID is missing".to_owned() },
         NoManagedIdentity(_) => CredentialError::NoManagedIdentity(cause()),
-        ManagedIdentityRefused{} => CredentialError::ManagedIdentityRefused { status: 404 },
-        AzureCli(_) => CredentialError::AzureCli(cause()),
-        NoneAvailable{} => CredentialError::NoneAvailable {
-            tried: [("Azure CLI", CredentialError::AzureCli(cause()))].into(),
+        ManagedIdentityRefused{} => CredentialError::ManagedIdentityRefused {
+            status: 404, message: Some("Identity not found".to_owned()),
         },
+        AzureCli(_) => CredentialError::AzureCli(cause()),
+        AzureDeveloperCli(_) => CredentialError::AzureDeveloperCli(cause()),
+        NoneAvailable(_) => none_available(),
         Other(_) => CredentialError::Other(cause()),
         Cancelled() => CredentialError::Cancelled,
     };
@@ -84,6 +92,7 @@ fn of_credentials() -> All {
         Malformed() => CertificateError::Malformed,
         WrongPassword() => CertificateError::WrongPassword,
         EncryptedKey() => CertificateError::EncryptedKey,
+        UnsupportedEncryption() => CertificateError::UnsupportedEncryption,
         NoPrivateKey() => CertificateError::NoPrivateKey,
         UnsupportedKey() => CertificateError::UnsupportedKey,
         NoCertificate() => CertificateError::NoCertificate,
@@ -100,6 +109,8 @@ fn of_calls() -> All {
         NotFound(_) => ServiceError::from(refusal(404)),
         BadRequest(_) => ServiceError::from(refusal(400)),
         Throttled(_) => ServiceError::from(refusal(429)),
+        TooLarge(_) => ServiceError::from(refusal(413)),
+        MessageTooLarge{} => ServiceError::MessageTooLarge { length: 1_048_577 },
         Failed(_) => ServiceError::from(refusal(500)),
         Connection{} => unreachable(),
         Timeout{} => ServiceError::Timeout { operation: Operation::Send, after: Duration::from_secs(1) },
@@ -108,6 +119,7 @@ fn of_calls() -> All {
         Arguments(_) => ServiceError::Arguments(SerializeError::new("a key is not a text")),
         Result(_) => ServiceError::Result(Cause::new("a number was expected")),
         TokenTooLong{} => ServiceError::TokenTooLong { length: 5000, largest: vec![("groups".to_owned(), 4000)] },
+        AmbiguousClaim{} => ServiceError::AmbiguousClaim { name: "name".to_owned() },
         ReservedClaim{} => ServiceError::ReservedClaim { name: "asrs.s.uid".to_owned() },
         NoEndpointAvailable{} => ServiceError::NoEndpointAvailable { failures: vec![failure()] },
         EndpointsFailed{} => ServiceError::EndpointsFailed { succeeded: 1, failures: vec![failure()] },
@@ -123,6 +135,9 @@ fn of_setups() -> All {
     let warning = || ConnectionStringWarning::UnknownAuthType;
     let mut all = variants! { ConnectionStringError:
         Empty() => ConnectionStringError::Empty,
+        Quoted() => ConnectionStringError::Quoted,
+        UnresolvedReference() => ConnectionStringError::UnresolvedReference,
+        Misspelt{} => ConnectionStringError::Misspelt { meant: "Endpoint" },
         MissingEndpoint() => ConnectionStringError::MissingEndpoint,
         DuplicateProperty{} => ConnectionStringError::DuplicateProperty { name: "Endpoint" },
         InvalidEndpoint() => ConnectionStringError::InvalidEndpoint,
@@ -141,16 +156,26 @@ fn of_setups() -> All {
         UnusedProperty{} => ConnectionStringWarning::UnusedProperty {
             property: "AccessKey", used: AuthKind::ManagedIdentity,
         },
+        MisspeltProperty{} => ConnectionStringWarning::MisspeltProperty { meant: "ClientEndpoint" },
+        UnknownProperty() => ConnectionStringWarning::UnknownProperty,
+        NotAProperty() => ConnectionStringWarning::NotAProperty,
     });
     all.extend(variants! { EndpointError:
         ConnectionString(_) => EndpointError::ConnectionString(ConnectionStringError::Warning(warning())),
         InvalidUrl{} => EndpointError::InvalidUrl { what: "endpoint" },
         InsecureUrl{} => EndpointError::InsecureUrl { what: "endpoint" },
+        PlainHttp{} => EndpointError::PlainHttp { reason: "it is Azure" },
+        AuthorityHost(_) => EndpointError::AuthorityHost(InvalidCredential::InsecureAuthority),
+        AuthorityOfCredential() => EndpointError::AuthorityOfCredential,
+        NoSuchEndpoint() => EndpointError::NoSuchEndpoint,
         Credential(_) => EndpointError::Credential(InvalidCredential::Authority),
     });
     all.extend(variants! { ConfigurationError:
-        NoConnection{} => ConfigurationError::NoConnection { keys: vec![key()] },
+        NoConnection{} => ConfigurationError::NoConnection {
+            keys: vec![key()], misspelt: vec![(key(), key())],
+        },
         Empty{} => ConfigurationError::Empty { key: key() },
+        UnresolvedReference{} => ConfigurationError::UnresolvedReference { key: key() },
         Missing{} => ConfigurationError::Missing { key: key(), needed_by: "the client secret" },
         Invalid{} => ConfigurationError::Invalid { key: key(), expected: "a number" },
         Conflict{} => ConfigurationError::Conflict { keys: vec![key(), key()] },
@@ -169,8 +194,12 @@ fn of_setups() -> All {
     });
     all.extend(variants! { ConfigurationWarning:
         ConnectionString{} => ConfigurationWarning::ConnectionString { key: key(), warning: warning() },
-        Unused{} => ConfigurationWarning::Unused { key: key() },
-        UnusedIdentity{} => ConfigurationWarning::UnusedIdentity { key: key(), used: AuthKind::ManagedIdentity },
+        Unused{} => ConfigurationWarning::Unused { key: key(), meant: Some(key()) },
+        UnusedIdentity{} => ConfigurationWarning::UnusedIdentity {
+            key: key(), used: AuthKind::ManagedIdentity, meant: None,
+        },
+        WhiteSpace{} => ConfigurationWarning::WhiteSpace { key: key() },
+        Quoted{} => ConfigurationWarning::Quoted { key: key() },
         Shadowed{} => ConfigurationWarning::Shadowed { key: key(), by: key() },
     });
     all.extend(variants! { BuildError:
@@ -189,6 +218,11 @@ fn of_setups() -> All {
         HttpClient(_) => ValidatorError::HttpClient(cause()),
     });
     all.push(Box::new(UpstreamError::new("not today")));
+    all.extend(variants! { FunctionError:
+        Request(_) => FunctionError::Request(cause()),
+        Missing{} => FunctionError::Missing { name: "invocation".to_owned() },
+        Type{} => FunctionError::Type { name: "count".to_owned(), wanted: "u8" },
+    });
     all
 }
 
@@ -201,7 +235,10 @@ fn of_checks() -> All {
         NetworkRule() => CheckProblem::NetworkRule,
         ClockSkew{} => CheckProblem::ClockSkew { seconds: 300, ahead: true },
         Credential(_) => CheckProblem::Credential(CredentialError::Connection(cause())),
-        Audience{} => CheckProblem::Audience { audience: "api://other".to_owned() },
+        NotPassedOn{} => CheckProblem::NotPassedOn { path: "/api/health", status: 404 },
+        Audience{} => CheckProblem::Audience {
+            audience: "api://other".to_owned(), expected: "https://signalr.azure.com".to_owned(),
+        },
         TenantMismatch{} => CheckProblem::TenantMismatch { tenant: "t".to_owned() },
         KeyRefused() => CheckProblem::KeyRefused,
         MissingRole{} => CheckProblem::MissingRole { operation: Operation::Send, identity: "app".to_owned() },
@@ -214,7 +251,26 @@ fn of_checks() -> All {
 
 #[test]
 fn errors_of_credentials() {
-    check(&of_credentials());
+    let mut all = of_credentials();
+    all.retain(|error| !matches!(error.downcast_ref(), Some(CredentialError::NoneAvailable(_))));
+    check(&all);
+}
+
+/// The exception to the rule: an error has one source, and a chain several reasons, so the text has them all. Shown
+/// together with its sources, it says them once.
+#[test]
+fn a_chain_of_credentials_says_every_reason() {
+    let error = none_available();
+    let reasons = ["environment: the credential is not configured", "Azure CLI: ", "the vault is locked"];
+    let whole = ErrorChain::new(&error).to_string();
+    for reason in reasons {
+        assert_eq!(whole.matches(reason).count(), 1, "{whole}");
+    }
+    assert_eq!(whole, error.to_string());
+    let first = error.source().expect("the first");
+    let second = first.source().expect("the second");
+    assert!(first.to_string().contains(reasons[0]) && second.to_string().contains(reasons[2]), "{whole}");
+    assert!(second.source().is_none());
 }
 
 #[test]
@@ -226,6 +282,26 @@ fn errors_of_the_service() {
 #[test]
 fn errors_of_setups() {
     check(&of_setups());
+}
+
+/// The first cell of a row is a part of a problem's text.
+#[test]
+fn the_guide_has_a_cure_for_every_problem_that_check_finds() {
+    let guide = include_str!("entra_guide.md");
+    let (_, section) = guide.split_once("\n# 6. Check the setup\n").expect("the section");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let rows: Vec<_> = rows.map(str::to_lowercase).collect();
+    for problem in of_checks() {
+        let text = problem.to_string().to_lowercase();
+        let other = matches!(problem.downcast_ref(), Some(CheckProblem::Other(_)));
+        let found = rows.iter().any(|row| text.contains(row));
+        assert!(found || (other && rows.contains(&"anything else".to_owned())), "{text}");
+    }
+    for cloud in [Cloud::Public, Cloud::UsGovernment, Cloud::China] {
+        let row = format!("`{cloud}` |");
+        let row = guide.lines().find(|line| line.contains(&row)).expect("the cloud's row");
+        assert!(row.contains(cloud.authority()) && row.contains(&format!("`{}`", cloud.exchange_audience())));
+    }
 }
 
 /// Texts that are nearly right have a secret in them too.

@@ -20,17 +20,23 @@
 //! | [`negotiate`] | who signs the tokens of clients, and with which transports they may connect |
 //! | [`hub`] | the receivers of a message: users, groups, connections; commands |
 //! | [`upstream`] | events of clients in serverless mode |
+//! | [`functions`], [`event_grid`] | what Azure Functions and Azure Event Grid send, as types |
 //! | [`web`] | the negotiate endpoint for tower, axum and actix-web |
 //! | [`check`] | what is wrong with a setup, and how to fix it |
 //! | [`error`](mod@error) | what a failed call says |
 //!
-//! [`entra_guide`] leads from an empty subscription to a running app server with Microsoft Entra.
+//! [`entra_guide`] leads from an empty subscription to a running app server with Microsoft Entra; [`operations_guide`] is about
+//! several regions, domains, proxies, new keys, and what the service shows of itself.
 //!
 //! Secrets stay out of `Debug`, errors and logs, and URLs are shown without their query.
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("entra_guide.md")]
 pub mod entra_guide {}
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("operations_guide.md")]
+pub mod operations_guide {}
 
 pub mod check;
 mod client;
@@ -40,6 +46,8 @@ pub mod connection_string;
 pub mod credentials;
 pub mod endpoints;
 pub mod error;
+pub mod event_grid;
+pub mod functions;
 pub(crate) mod http;
 pub mod hub;
 pub(crate) mod jwt;

@@ -161,12 +161,12 @@ fn a_server_timeout_leaks_the_socket_of_a_stateful_connection() {
 #[test]
 fn a_negative_sequence_silences_the_client() {
     let mut buffer = MessageBuffer::<()>::new(1_000);
-    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::New));
+    assert_eq!(buffer.handle_message(Moment::ZERO, item().head()), Ok(Receipt::New));
     for sequence_id in [i64::MIN, -1, 0] {
-        let refused = buffer.handle_message(Moment::ZERO, &sequence(sequence_id));
+        let refused = buffer.handle_message(Moment::ZERO, sequence(sequence_id).head());
         assert_eq!(refused, Err(ProtocolError::Sequence { sequence_id }));
     }
-    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::New));
+    assert_eq!(buffer.handle_message(Moment::ZERO, item().head()), Ok(Receipt::New));
 }
 
 /// The JavaScript client drops what comes on a new socket before the Sequence (50409).
@@ -174,9 +174,9 @@ fn a_negative_sequence_silences_the_client() {
 fn messages_before_the_sequence_are_dropped() {
     let mut buffer = MessageBuffer::<()>::new(1_000);
     drop(buffer.resume(Moment::ZERO).1);
-    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::New));
-    assert_eq!(buffer.handle_message(Moment::ZERO, &sequence(2)), Ok(Receipt::Bookkeeping));
-    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::New));
+    assert_eq!(buffer.handle_message(Moment::ZERO, item().head()), Ok(Receipt::New));
+    assert_eq!(buffer.handle_message(Moment::ZERO, sequence(2).head()), Ok(Receipt::Bookkeeping));
+    assert_eq!(buffer.handle_message(Moment::ZERO, item().head()), Ok(Receipt::New));
 }
 
 /// An official client that loses the next socket among messages that are sent again closes the connection, when
@@ -185,12 +185,12 @@ fn messages_before_the_sequence_are_dropped() {
 fn a_second_loss_while_messages_are_sent_again_ends_the_connection() {
     let mut buffer = MessageBuffer::<()>::new(1_000);
     for _ in 0..3 {
-        assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::New));
+        assert_eq!(buffer.handle_message(Moment::ZERO, item().head()), Ok(Receipt::New));
     }
-    assert_eq!(buffer.handle_message(Moment::ZERO, &sequence(1)), Ok(Receipt::Bookkeeping));
-    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::Duplicate));
-    assert_eq!(buffer.handle_message(Moment::ZERO, &sequence(4)), Ok(Receipt::Bookkeeping));
-    assert_eq!(buffer.handle_message(Moment::ZERO, &item()), Ok(Receipt::New));
+    assert_eq!(buffer.handle_message(Moment::ZERO, sequence(1).head()), Ok(Receipt::Bookkeeping));
+    assert_eq!(buffer.handle_message(Moment::ZERO, item().head()), Ok(Receipt::Duplicate));
+    assert_eq!(buffer.handle_message(Moment::ZERO, sequence(4).head()), Ok(Receipt::Bookkeeping));
+    assert_eq!(buffer.handle_message(Moment::ZERO, item().head()), Ok(Receipt::New));
 }
 
 /// The official clients tell a wrong number of retries (42806), or stay in the state Reconnecting for ever.

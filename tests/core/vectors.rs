@@ -17,7 +17,7 @@ use hubwire::core::negotiate::{
     NegotiateResponse, TransferFormat, Transport, TransportChoice, Transports, negotiate_url, refresh_delay,
     refresh_url, user_agent, with_token_in_query,
 };
-use hubwire::core::{ProtocolError, json, msgpack};
+use hubwire::core::{ProtocolError, TransportError, json, msgpack};
 use hubwire::{AccessToken, HubUrl};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json as value};
@@ -390,6 +390,15 @@ fn start(case: &Value) -> Verdict {
                     Transport::ServerSentEvents => with_token_in_query(&url, token).to_text(),
                     _ => url.to_text(),
                 };
+                let fails = match transport {
+                    Transport::WebSockets => &input["webSocketFails"],
+                    Transport::ServerSentEvents => &input["serverSentEventsFail"],
+                    _ => &Value::Null,
+                };
+                if fails == true {
+                    driver.open(Err(TransportError::new("the case has it fail")));
+                    continue;
+                }
                 result = Ok(value!({"transport": transport.name(), "connectUrl": connect}));
                 driver.open(Ok(()));
                 driver.receive("{}\u{1e}");
@@ -507,4 +516,29 @@ fn connection_string(case: &Value) -> Verdict {
         same(got.get(name).unwrap_or(&Value::Null), wanted).map_err(|reason| format!("{name}: {reason}"))?;
     }
     Ok(())
+}
+
+/// Transports that the case has fail are passed over, each after a negotiation of its own.
+#[test]
+fn transports_fail_as_the_case_says() {
+    let transports = ["WebSockets", "ServerSentEvents", "LongPolling"]
+        .map(|name| value!({"transport": name, "transferFormats": ["Text"]}));
+    let answer = value!({"connectionId": "42", "availableTransports": transports}).to_string();
+    let case = |failing: &[&str], expect: Value| {
+        let mut input = value!({
+            "hubUrl": "http://tempuri.org/hub", "transferFormat": "Text", "responses": [{"body": answer}],
+        });
+        for name in failing {
+            input[*name] = true.into();
+        }
+        value!({"kind": "start", "input": input, "expect": expect})
+    };
+    for (failing, transport, requests) in [
+        (&[][..], "WebSockets", 1),
+        (&["webSocketFails"], "ServerSentEvents", 2),
+        (&["webSocketFails", "serverSentEventsFail"], "LongPolling", 3),
+    ] {
+        let expect = value!({"transport": transport, "negotiateRequests": {"count": requests}});
+        assert_eq!(start(&case(failing, expect)), Ok(()), "{failing:?}");
+    }
 }

@@ -31,7 +31,7 @@ fn hub(local: &LocalService, secret: &str) -> HubClient {
 
 /// An app server with nothing but a negotiate endpoint; the user is in the query.
 async fn app(hub: HubClient) -> String {
-    let options = |parts: &Parts| match parts.uri.query().and_then(|query| query.strip_prefix("user=")) {
+    let options = |parts: Parts| match parts.uri.query().and_then(|query| query.strip_prefix("user=")) {
         Some(query) => Ok(NegotiateOptions::for_user(query.split('&').next().unwrap_or_default())),
         None => Err(NegotiateRejection::unauthorized()),
     };
@@ -189,4 +189,14 @@ async fn the_service_goes_away() {
     );
     let error = hub.all().send("ReceiveMessage", ("a", "b")).await.unwrap_err();
     assert!(matches!(error, ServiceError::Connection { .. }) && error.is_retryable(), "{error:?}");
+}
+
+#[path = "../../examples/hello.rs"]
+mod hello;
+
+/// The example that shows the order in which everything starts.
+#[tokio::test]
+async fn the_whole_of_it_in_one_program() {
+    let text = tokio::time::timeout(Duration::from_secs(20), hello::hello()).await.expect("it ends");
+    assert_eq!(text.unwrap(), "hello, Alice");
 }

@@ -24,7 +24,7 @@ async fn entra_service(port: u16) -> LocalService {
 }
 
 async fn app(hub: HubClient) -> String {
-    let options = |_: &Parts| NegotiateOptions::anonymous();
+    let options = |_: Parts| NegotiateOptions::anonymous();
     let router: axum::Router = hubwire::axum_routes::negotiate("/chat", hub, options);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/chat", listener.local_addr().unwrap());

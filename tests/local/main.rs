@@ -1,8 +1,10 @@
 //! The local service, by raw requests and by clients.
 
+mod app_server;
 mod client;
 mod clients;
 mod data_plane;
+mod default_mode;
 mod end_to_end;
 mod endpoints;
 mod entra;

@@ -33,6 +33,7 @@ const {
   VERSION,
 } = await load("src/index.js");
 const { Handlers } = await load("src/handlers.js");
+const { dispatch } = await load("src/dispatch.js");
 const { createLogger } = await load("src/logging.js");
 const { textOf, typed } = await load("src/errors.js");
 const { HubStream } = await load("src/stream.js");
@@ -44,22 +45,25 @@ const build = (options) => new HubConnectionBuilder().withUrl("https://example.c
 
 test("module: one that cannot be loaded says so, and another can be tried", async () => {
   // A copy of its own, which nobody has initialized.
-  const { initialize } = await import(new URL("src/module.js?damaged", folder));
+  const { embed, initialize, SLIM } = await import(new URL("src/module.js?damaged", folder));
+  embed(() => load("src/engine.js"), SLIM);
   await assert.rejects(initialize(new Uint8Array([1, 2, 3])), { code: "ModuleLoad" });
   await assert.rejects(initialize(new Response("", { status: 404 })), { code: "ModuleLoad", statusCode: 404 });
 });
 
+const call = (handlers, target, args, invocationId) => dispatch(handlers, logger, undefined, { target, arguments: args, invocationId });
+
 test("handlers: the case of a name does not count", async () => {
-  const handlers = new Handlers(logger);
+  const handlers = new Handlers();
   const got = [];
   handlers.add("ReceiveMessage", (...args) => got.push(args));
-  await handlers.call("receivemessage", [1, "b"]);
-  await handlers.call("RECEIVEMESSAGE", []);
+  await call(handlers, "receivemessage", [1, "b"]);
+  await call(handlers, "RECEIVEMESSAGE", []);
   assert.deepEqual(got, [[1, "b"], []]);
 });
 
 test("handlers: the same function is kept once, others run in order and are awaited", async () => {
-  const handlers = new Handlers(logger);
+  const handlers = new Handlers();
   const got = [];
   const slow = async () => {
     got.push("slow begins");
@@ -69,12 +73,12 @@ test("handlers: the same function is kept once, others run in order and are awai
   handlers.add("m", slow);
   handlers.add("M", slow);
   handlers.add("m", () => got.push("fast"));
-  await handlers.call("m", []);
+  await call(handlers, "m", []);
   assert.deepEqual(got, ["slow begins", "slow ends", "fast"]);
 });
 
 test("handlers: one that throws is logged and does not keep the others from running", async () => {
-  const handlers = new Handlers(logger);
+  const handlers = new Handlers();
   const got = [];
   lines.length = 0;
   handlers.add("m", () => {
@@ -84,7 +88,7 @@ test("handlers: one that throws is logged and does not keep the others from runn
     throw new Error("later");
   });
   handlers.add("m", () => got.push("ran"));
-  await handlers.call("m", []);
+  await call(handlers, "m", []);
   assert.deepEqual(got, ["ran"]);
   assert.deepEqual(lines, [
     `${LogLevel.Error} A callback for the method 'm' threw error 'Error: oh no'.`,
@@ -94,14 +98,14 @@ test("handlers: one that throws is logged and does not keep the others from runn
 });
 
 test("handlers: what the server is answered, and what is logged of it", async () => {
-  const handlers = new Handlers(logger);
+  const handlers = new Handlers();
   const fail = () => {
     throw Object.create(null);
   };
   const asked = async (...added) => {
     handlers.remove("m");
     for (const handler of added) handlers.add("m", handler);
-    return handlers.call("M", [], "7");
+    return call(handlers, "M", [], "7");
   };
   lines.length = 0;
   assert.deepEqual(await asked(() => 1), { result: 1 });
@@ -124,25 +128,25 @@ test("handlers: what the server is answered, and what is logged of it", async ()
 });
 
 test("handlers: off removes one function or all of a method", async () => {
-  const handlers = new Handlers(logger);
+  const handlers = new Handlers();
   const got = [];
   const [a, b] = [() => got.push("a"), () => got.push("b")];
   handlers.add("m", a);
   handlers.add("m", b);
   handlers.remove("M", a);
   handlers.remove("other");
-  await handlers.call("m", []);
+  await call(handlers, "m", []);
   assert.deepEqual(got, ["b"]);
   handlers.add("m", a);
   handlers.remove("m");
   lines.length = 0;
-  await handlers.call("m", []);
+  await call(handlers, "m", []);
   assert.deepEqual(got, ["b"]);
   assert.deepEqual(lines, [`${LogLevel.Warning} No client method with the name 'm' found.`]);
 });
 
 test("handlers: a function that removes itself does not disturb the running call", async () => {
-  const handlers = new Handlers(logger);
+  const handlers = new Handlers();
   const got = [];
   const once = () => {
     got.push("once");
@@ -150,8 +154,8 @@ test("handlers: a function that removes itself does not disturb the running call
   };
   handlers.add("m", once);
   handlers.add("m", () => got.push("always"));
-  await handlers.call("m", []);
-  await handlers.call("m", []);
+  await call(handlers, "m", []);
+  await call(handlers, "m", []);
   assert.deepEqual(got, ["once", "always", "always"]);
 });
 

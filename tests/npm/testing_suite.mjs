@@ -18,6 +18,22 @@ export async function until(condition) {
 const event = (connection, name) => new Promise((resolve) => connection[name](resolve));
 
 export function clientTests(MockHub, client) {
+  test(`${client.name}: options that are not known are a warning`, async () => {
+    const { warn } = console;
+    const lines = [];
+    console.warn = (line) => lines.push(line);
+    try {
+      const hub = new MockHub({ transports: ["WebSockets"], transprots: 1 });
+      hub.refuse(503, { times: 1, time: 2 })();
+      const connection = client.builder().withUrl(URL, hub.options()).build();
+      await connection.start();
+      hub.close({ error: "bye", errors: [] });
+    } finally {
+      console.warn = warn;
+    }
+    assert.deepEqual(lines, ["transprots", "time", "errors"].map((name) => `hubwire/testing: the option '${name}' is not known, and has no effect.`));
+  });
+
   const titled = (title, body) => test(`${client.name}: ${title}`, body);
   /** A connection that is started, with what the test wants of it. */
   const start = async (hub, { configure = (builder) => builder, ...options } = {}) => {

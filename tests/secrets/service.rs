@@ -8,10 +8,7 @@ use crate::certificate::{PASSWORD, file, path};
 use crate::fakes::{
     ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, entra_error, exchanged, key, nobody, reply, token,
 };
-use axum::{
-    body::Body,
-    http::{Request, request::Parts},
-};
+use axum::{body::Body, http::Request};
 use hubwire::service::{
     NegotiateOptions, NegotiateService, ServiceClient, ServiceEndpoint, ServiceError,
     configuration::Configuration,
@@ -32,8 +29,9 @@ const WRONG_PASSWORD: &str = "marked-wrong-password";
 const IDENTITY: &str = "/identity/token";
 
 /// Every kind of Entra credential but the client secret.
-fn entra_credentials(fake: &Fake) -> Vec<Credential> {
-    let certificate = ClientCertificate::from_pfx("tenant-1", "app-1", file("application.pfx"), PASSWORD);
+async fn entra_credentials(fake: &Fake) -> Vec<Credential> {
+    let certificate =
+        ClientCertificate::from_pfx("tenant-1", "app-1", file("application.pfx"), PASSWORD).await;
     let locked = ClientCertificate::from_file_with_password(
         "tenant-1",
         "app-1",
@@ -104,7 +102,7 @@ async fn everything(client: &ServiceClient, out: &mut Capture, tokens: &mut Vec<
     ] {
         note(result.map_or_else(|error| texts(&error), |()| String::new()));
     }
-    let mut endpoint = NegotiateService::new(hub, |_: &Parts| options());
+    let mut endpoint = NegotiateService::new(hub, |_| options());
     let request = Request::post(format!("/chat/negotiate?room={QUERY_SECRET}")).body(Body::empty());
     let answer = endpoint.call(request.unwrap()).await.unwrap();
     note(format!("{endpoint:?}"));
@@ -206,7 +204,7 @@ async fn nothing_that_is_secret_is_shown() {
         out.write_all(shown.as_bytes()).unwrap();
     }
     for fake in [&well, &echo, &refusing, &leaking] {
-        for credential in entra_credentials(fake) {
+        for credential in entra_credentials(fake).await {
             let endpoint = ServiceEndpoint::new(&fake.url, credential).unwrap();
             out.write_all(format!("{endpoint:?}").as_bytes()).unwrap();
             let client = ServiceClient::builder().endpoint(endpoint).build().unwrap();
@@ -245,7 +243,7 @@ async fn nothing_that_is_secret_is_shown() {
         "ClientSecret",
         "ClientCertificate",
         "refused the client assertion",
-        "the password of the PKCS#12 archive is wrong",
+        "the password of the PKCS#12 archive or of the private key is wrong",
         "the managed identity's endpoint answered",
         "has found the one that works",
     ] {

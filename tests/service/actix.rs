@@ -4,11 +4,12 @@
 use actix_web::{
     App,
     body::MessageBody,
-    dev::ServiceResponse,
+    dev::{Payload, ServiceResponse},
     http::{Method, StatusCode},
     rt::System,
     test,
 };
+use futures_util::StreamExt;
 use hubwire::service::{
     HubClient, NegotiateOptions, NegotiateRejection, NegotiateService, ServiceClient, ServiceEndpoint,
     credentials::AccessKey, upstream::UpstreamRouter,
@@ -21,7 +22,8 @@ fn hub() -> HubClient {
     ServiceClient::builder().endpoint(endpoint).build().unwrap().hub("chat").unwrap()
 }
 
-fn options(parts: &http::request::Parts) -> Result<NegotiateOptions, NegotiateRejection> {
+async fn options(parts: http::request::Parts) -> Result<NegotiateOptions, NegotiateRejection> {
+    tokio::task::yield_now().await;
     let user = parts.headers.get("x-user").and_then(|value| value.to_str().ok());
     user.map(NegotiateOptions::for_user).ok_or_else(NegotiateRejection::unauthorized)
 }
@@ -50,11 +52,14 @@ async fn read<B: MessageBody>(response: ServiceResponse<B>) -> Answer {
 fn a_negotiate_endpoint() {
     System::new().block_on(async {
         let origin = "https://app.example.com";
-        let service = NegotiateService::new(hub(), options).allow_origin(origin);
+        let service = NegotiateService::new(hub(), options).allow_origin(origin).unwrap();
+        let service = service.allow_origin_if(|origin| origin == "https://preview.example.com");
+        let refreshing = NegotiateService::new(hub(), options).authentication_refresh();
         let app = test::init_service(
             App::new()
                 .configure(hubwire::actix_routes::negotiate("/plain/", hub(), options))
-                .configure(hubwire::actix_routes::negotiate_service("/chat", service)),
+                .configure(hubwire::actix_routes::negotiate_service("/chat", service))
+                .configure(hubwire::actix_routes::negotiate_service("/refreshing", refreshing)),
         )
         .await;
         let call = async |method, target: &str, headers: &[(&str, &str)]| {
@@ -73,7 +78,13 @@ fn a_negotiate_endpoint() {
         let answer = post("/plain/negotiate", &[]).await;
         assert_eq!((answer.status.as_u16(), answer.body), (401, json!({ "error": "Sign in first." })));
         let answer = post("/chat/refresh", &[("x-user", "alice")]).await;
-        assert_eq!((answer.status.as_u16(), answer.body), (404, json!({ "error": "refresh_disabled" })));
+        assert_eq!((answer.status.as_u16(), answer.body), (404, Value::Null));
+        let answer = post("/refreshing/refresh?id=c", &[("x-user", "alice")]).await;
+        let missing = json!({ "error": "missing_connection_token" });
+        assert_eq!((answer.status.as_u16(), answer.body), (400, missing));
+        let named = ("x-signalr-connection-token", "c");
+        let answer = post("/refreshing/refresh", &[named]).await;
+        assert_eq!((answer.status.as_u16(), answer.body), (401, json!({ "error": "Sign in first." })));
         let answer = call(Method::GET, "/plain/negotiate", &[]).await;
         assert_eq!((answer.status.as_u16(), answer.body["error"].is_string()), (405, true));
         assert_eq!(post("/other", &[]).await.status.as_u16(), 404);
@@ -81,8 +92,13 @@ fn a_negotiate_endpoint() {
         let asked = [("origin", origin), ("access-control-request-headers", "x-signalr-user-agent")];
         let answer = call(Method::OPTIONS, "/chat/negotiate", &asked).await;
         assert_eq!((answer.status.as_u16(), answer.allowed_origin.as_deref()), (204, Some(origin)));
-        let answer = post("/chat/negotiate", &[("origin", origin), ("x-user", "alice")]).await;
-        assert_eq!((answer.status.as_u16(), answer.allowed_origin.as_deref()), (200, Some(origin)));
+        for (origin, allowed) in
+            [(origin, true), ("https://preview.example.com", true), ("https://evil.example.com", false)]
+        {
+            let answer = post("/chat/negotiate", &[("origin", origin), ("x-user", "alice")]).await;
+            let allowed = allowed.then_some(origin);
+            assert_eq!((answer.status.as_u16(), answer.allowed_origin.as_deref()), (200, allowed));
+        }
     });
 }
 
@@ -115,5 +131,28 @@ fn an_upstream_endpoint() {
         assert_eq!((answer.status.as_u16(), answer.body["error"].is_string()), (413, true));
         let answer = post("/up/x", &headers[1..], String::new()).await;
         assert_eq!((answer.status.as_u16(), answer.body["error"].is_string()), (415, true));
+    });
+}
+
+#[test]
+fn nothing_of_an_upstream_body_is_read_before_the_signature_is_accepted() {
+    System::new().block_on(async {
+        let router = UpstreamRouter::new().access_key(&AccessKey::new("a key"));
+        let router = router.on_connected("chat", |_| async { Ok(()) });
+        let app =
+            test::init_service(App::new().configure(hubwire::actix_routes::upstream("/up", router))).await;
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-asrs-hub", "chat"),
+            ("x-asrs-category", "connections"),
+            ("x-asrs-event", "connected"),
+            ("x-asrs-connection-id", "c"),
+            ("x-asrs-signature", "sha256=00"),
+        ];
+        let request = request(Method::POST, "/up", &headers, String::new()).to_request();
+        let body = futures_util::stream::poll_fn(|_| panic!("the body was read"));
+        let (request, _) = request.replace_payload(Payload::Stream { payload: body.boxed_local() });
+        let answer = read(test::call_service(&app, request).await).await;
+        assert_eq!((answer.status.as_u16(), answer.body["error"].is_string()), (401, true));
     });
 }

@@ -21,8 +21,8 @@ fn pem(name: &str) -> Result<ClientCertificate, CertificateError> {
     ClientCertificate::from_pem("tenant-1", "app-1", file(name))
 }
 
-fn pfx(name: &str, password: &str) -> Result<ClientCertificate, CertificateError> {
-    ClientCertificate::from_pfx("tenant-1", "app-1", file(name), password)
+async fn pfx(name: &str, password: &str) -> Result<ClientCertificate, CertificateError> {
+    ClientCertificate::from_pfx("tenant-1", "app-1", file(name), password).await
 }
 
 /// The forms of a token request.
@@ -98,7 +98,7 @@ fn now() -> u64 {
 
 #[tokio::test]
 async fn every_form_of_the_file_signs_the_same() {
-    let (pkcs1, legacy) = (pem("application-pkcs1.pem"), pfx("application-legacy.pfx", PASSWORD));
+    let (pkcs1, legacy) = (pem("application-pkcs1.pem"), pfx("application-legacy.pfx", PASSWORD).await);
     let from_file = ClientCertificate::from_file("tenant-1", "app-1", path("application.pem"));
     let from_pfx_file =
         ClientCertificate::from_file_with_password("tenant-1", "app-1", path("application.pfx"), PASSWORD);
@@ -106,9 +106,9 @@ async fn every_form_of_the_file_signs_the_same() {
     for credential in [
         pem("application.pem").unwrap(),
         pkcs1.unwrap(),
-        pfx("application.pfx", PASSWORD).unwrap(),
+        pfx("application.pfx", PASSWORD).await.unwrap(),
         legacy.unwrap(),
-        pfx("application-without-password.pfx", "").unwrap(),
+        pfx("application-without-password.pfx", "").await.unwrap(),
         from_file,
         from_pfx_file,
     ] {
@@ -120,6 +120,192 @@ async fn every_form_of_the_file_signs_the_same() {
     assert_eq!(ids.len(), 7, "no id occurs twice");
 }
 
+/// What editors, shells and people add to a PEM text.
+#[tokio::test]
+async fn a_pem_text_is_found_in_what_surrounds_it() {
+    let plain = String::from_utf8(file("application.pem")).unwrap();
+    let lines = |change: &dyn Fn(&str) -> String| plain.lines().map(change).collect::<Vec<_>>().join("\n");
+    let utf16: Vec<u8> = plain.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (name, bytes) in [
+        ("mark", format!("\u{feff}{plain}").into_bytes()),
+        (
+            "remark",
+            format!("# key: of the server\r\nBag Attributes\r\n  friendlyName: a\r\n{plain}").into_bytes(),
+        ),
+        ("Latin-1", [b"Schl\xfcssel\n", plain.as_bytes()].concat()),
+        ("indented", lines(&|line| format!("    {line}")).into_bytes()),
+        ("tabs and blanks", lines(&|line| format!("\t{line}  \r")).into_bytes()),
+        ("mark and indentation", format!("\u{feff}\n\n  {plain}").into_bytes()),
+        ("carriage returns", plain.replace('\n', "\r").into_bytes()),
+        ("UTF-16", [&[0xff, 0xfe], &utf16[..]].concat()),
+    ] {
+        let credential = ClientCertificate::from_pem("tenant-1", "app-1", &bytes).expect(name);
+        verified(&made(credential).await, "application.crt", Algorithm::PS256);
+        let folder = std::env::temp_dir().join(format!("hubwire-pem-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("application.pem");
+        std::fs::write(&path, &bytes).unwrap();
+        let credential = ClientCertificate::from_file("tenant-1", "app-1", &path);
+        verified(&made(credential).await, "application.crt", Algorithm::PS256);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn encrypted_keys_are_opened_with_their_password() {
+    let open = async |text: &str, password| {
+        ClientCertificate::from_pem_with_password("tenant-1", "app-1", text, password).await
+    };
+    let certificate = String::from_utf8(file("application.crt")).unwrap();
+    let whole = String::from_utf8(file("encrypted-keys.pem")).unwrap();
+    let keys: Vec<_> = whole.split_inclusive("PRIVATE KEY-----\n").collect();
+    let keys: Vec<_> = keys.chunks(2).map(|parts| format!("{}{certificate}", parts.concat())).collect();
+    assert_eq!(keys.len(), 7);
+    for text in &keys {
+        let kind = text.lines().nth(2).unwrap();
+        let credential = open(text, PASSWORD).await.expect(kind);
+        verified(&made(credential).await, "application.crt", Algorithm::PS256);
+        let wrong = open(text, "wrong").await;
+        assert!(matches!(wrong, Err(CertificateError::WrongPassword)), "{kind}: {wrong:?}");
+        let none = ClientCertificate::from_pem("tenant-1", "app-1", text).expect_err(kind);
+        assert!(
+            matches!(none, CertificateError::EncryptedKey) && none.to_string().contains("give its password")
+        );
+    }
+    verified(
+        &made(open(&String::from_utf8(file("application-encrypted.pem")).unwrap(), PASSWORD).await.unwrap())
+            .await,
+        "application.crt",
+        Algorithm::PS256,
+    );
+    // The password of a key that has none does not matter.
+    open(&String::from_utf8(file("application.pem")).unwrap(), PASSWORD).await.unwrap();
+
+    let folder = std::env::temp_dir().join(format!("hubwire-encrypted-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("application.pem");
+    std::fs::write(&path, &keys[2]).unwrap();
+    let credential = ClientCertificate::from_file_with_password("tenant-1", "app-1", &path, PASSWORD);
+    verified(&made(credential).await, "application.crt", Algorithm::PS256);
+    std::fs::remove_dir_all(folder).unwrap();
+
+    for (from, to, expected) in [
+        ("AES-256-CBC", "DES-CBC", "algorithm"),
+        ("AES-256-CBC,", "AES-256-CBC,xyz", "neither PEM"),
+        ("DEK-Info: AES-256-CBC", "DEK-Info: nothing", "algorithm"),
+    ] {
+        let error = open(&keys[2].replace(from, to), PASSWORD).await.expect_err(to);
+        assert!(error.to_string().contains(expected), "{to}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_archive_may_be_in_base64() {
+    let encoded = BASE64_STANDARD.encode(file("application-without-password.pfx"));
+    let wrapped: String =
+        encoded.as_bytes().chunks(76).map(|line| format!("{}\r\n", String::from_utf8_lossy(line))).collect();
+    for text in [encoded, wrapped] {
+        let credential = ClientCertificate::from_pfx("tenant-1", "app-1", &text, "").await.unwrap();
+        verified(&made(credential).await, "application.crt", Algorithm::PS256);
+    }
+    let text = BASE64_STANDARD.encode(file("application.pfx"));
+    let wrong = ClientCertificate::from_pfx("tenant-1", "app-1", &text, "").await;
+    assert!(matches!(wrong, Err(CertificateError::WrongPassword)), "{wrong:?}");
+    for nonsense in ["", "AAAA", "MIIB", "no base64 at all"] {
+        let error = ClientCertificate::from_pfx("tenant-1", "app-1", nonsense, "").await;
+        assert!(matches!(error, Err(CertificateError::Malformed)), "{nonsense}: {error:?}");
+    }
+}
+
+/// A certificate of this key, valid until this year.
+fn issued(key: &rcgen::KeyPair, until: i32) -> Vec<u8> {
+    let mut params = rcgen::CertificateParams::new([]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    params.self_signed(key).unwrap().der().to_vec()
+}
+
+/// A PKCS#12 archive of these pairs.
+fn archive(pairs: &[(&rcgen::KeyPair, Vec<u8>)]) -> Vec<u8> {
+    let mut store = p12_keystore::KeyStore::new();
+    for (index, (key, certificate)) in pairs.iter().enumerate() {
+        let key = p12_keystore::PrivateKey::from_der(&key.serialize_der()).unwrap();
+        let certificate = p12_keystore::Certificate::from_der(certificate).unwrap();
+        let id = format!("id-{index}");
+        let chain = p12_keystore::PrivateKeyChain::new(id.as_bytes(), key, [certificate]);
+        store.add_entry(&id, p12_keystore::KeyStoreEntry::PrivateKeyChain(chain));
+    }
+    store.writer(PASSWORD).encryption_iterations(2).mac_iterations(2).write().unwrap()
+}
+
+fn rsa(name: &str) -> rcgen::KeyPair {
+    let text = String::from_utf8(file(name)).unwrap();
+    let key = text.split("-----BEGIN CERTIFICATE").find(|part| part.contains("PRIVATE KEY")).unwrap();
+    rcgen::KeyPair::from_pem(&key[key.find("-----BEGIN").unwrap()..]).unwrap()
+}
+
+#[tokio::test]
+async fn of_several_pairs_the_rsa_pair_that_is_valid_longest_signs() {
+    let (one, other, elliptic) =
+        (rsa("application.pem"), rsa("chain.pem"), rcgen::KeyPair::generate().unwrap());
+    let pair = |key, until| (key, issued(key, until));
+    for years in [[2040, 2060], [2060, 2040]] {
+        let pairs = [pair(&elliptic, 2090), pair(&one, years[0]), pair(&other, years[1])];
+        let longest = pairs[1 + usize::from(years[1] > years[0])].1.clone();
+        let expected = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&longest));
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+            let ordered = order.map(|index| pairs[index].clone());
+            let credential =
+                ClientCertificate::from_pfx("tenant-1", "app-1", archive(&ordered), PASSWORD).await.unwrap();
+            assert_eq!(raw_header(&made(credential).await)["x5t#S256"], expected, "{years:?} {order:?}");
+            let text: String = ordered
+                .iter()
+                .map(|(key, der)| {
+                    let body = BASE64_STANDARD.encode(der);
+                    format!(
+                        "{}-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n",
+                        key.serialize_pem()
+                    )
+                })
+                .collect();
+            let credential = ClientCertificate::from_pem("tenant-1", "app-1", text).unwrap();
+            assert_eq!(raw_header(&made(credential).await)["x5t#S256"], expected, "{years:?} {order:?}");
+        }
+    }
+    let none = archive(&[pair(&elliptic, 2090)]);
+    let none = ClientCertificate::from_pfx("tenant-1", "app-1", none, PASSWORD).await;
+    assert!(matches!(none, Err(CertificateError::UnsupportedKey)), "{none:?}");
+}
+
+#[tokio::test]
+async fn opening_an_archive_does_not_hold_up_the_runtime() {
+    let slow = file("application-slow.pfx");
+    // This runtime has one thread: what stands beside the opening takes its turns meanwhile.
+    let opening = ClientCertificate::from_pfx("tenant-1", "app-1", &slow, PASSWORD);
+    let mut turns = 0;
+    let others = async {
+        loop {
+            turns += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    let opened = tokio::select! {
+        opened = opening => opened,
+        never = others => never,
+    };
+    assert!(opened.is_ok() && turns > 1000, "{turns} {opened:?}");
+
+    // The same archive with another number in it: 1 000 001 rounds.
+    let (rounds, more) = ([2, 3, 0x01, 0x86, 0xa0], [2, 3, 0x0f, 0x42, 0x41]);
+    let mut endless = slow.clone();
+    while let Some(at) = endless.windows(5).position(|bytes| *bytes == rounds) {
+        endless[at..at + 5].copy_from_slice(&more);
+    }
+    assert_ne!(endless, slow);
+    let refused = ClientCertificate::from_pfx("tenant-1", "app-1", endless, PASSWORD).await;
+    assert!(matches!(refused, Err(CertificateError::UnsupportedEncryption)), "{refused:?}");
+}
+
 #[tokio::test]
 async fn rs256_and_the_chain_are_options() {
     let rs256 = pem("application.pem").unwrap().signing_algorithm(SigningAlgorithm::Rs256);
@@ -128,15 +314,15 @@ async fn rs256_and_the_chain_are_options() {
     // The file starts with the root; what is sent starts with the leaf and leaves the root out.
     let [_, intermediate, leaf] = certificates("chain.pem").try_into().unwrap();
     let expected: Vec<_> = [leaf, intermediate].iter().map(|der| BASE64_STANDARD.encode(der)).collect();
-    for credential in [pem("chain.pem"), pfx("chain.pfx", PASSWORD)] {
+    for credential in [pem("chain.pem"), pfx("chain.pfx", PASSWORD).await] {
         let token = made(credential.unwrap().send_certificate_chain(true)).await;
         verified(&token, "chain.crt", Algorithm::PS256);
         assert_eq!(raw_header(&token)["x5c"], Value::from(expected.clone()));
     }
 }
 
-#[test]
-fn what_is_wrong_with_a_certificate_is_said() {
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_said() {
     let public = file("application.crt");
     let key_only = String::from_utf8(file("application.pem")).unwrap();
     let key_only = key_only.split("-----BEGIN CERTIFICATE").next().unwrap().to_owned();
@@ -153,14 +339,17 @@ fn what_is_wrong_with_a_certificate_is_said() {
     assert!(matches!(pem("mismatched.pem"), Err(CertificateError::NoCertificate)));
     for name in ["application.pfx", "application-legacy.pfx"] {
         for password in ["", "wrong"] {
-            assert!(matches!(pfx(name, password), Err(CertificateError::WrongPassword)), "{name} {password}");
+            assert!(
+                matches!(pfx(name, password).await, Err(CertificateError::WrongPassword)),
+                "{name} {password}"
+            );
         }
     }
-    assert!(matches!(pfx("application.pem", ""), Err(CertificateError::Malformed)));
+    assert!(matches!(pfx("application.pem", "").await, Err(CertificateError::Malformed)));
     // Cut off anywhere, it is an error and nothing else.
     let whole = file("application.pfx");
     for length in (0..whole.len()).step_by(97) {
-        assert!(ClientCertificate::from_pfx("t", "c", &whole[..length], PASSWORD).is_err());
+        assert!(ClientCertificate::from_pfx("t", "c", &whole[..length], PASSWORD).await.is_err());
     }
 }
 

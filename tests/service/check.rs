@@ -2,8 +2,8 @@
 #![cfg(feature = "local")]
 
 use crate::fakes::{
-    ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Reply, Seen, TOKEN, all_well, entra_error, nobody, reply,
-    token,
+    ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Reply, Seen, TOKEN, all_well, entra_error, hurried, nobody,
+    reply, token,
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hubwire::{
@@ -119,9 +119,10 @@ async fn the_address_and_what_is_there() {
     assert!(matches!(problem(&report, &["cannot be reached", "DNS"]), CheckProblem::Unreachable(_)));
     assert_eq!(steps(&report), [CheckStep::Health]);
 
+    // Whatever answers there answers everything like that.
     for status in [404, 500, 503, 302, 403] {
-        let fake = fake(move |seen| (seen.path() == HEALTH).then(|| reply(status, ""))).await;
-        let report = fake.key_client().check().await;
+        let fake = fake(move |_| Some(reply(status, ""))).await;
+        let report = hurried(async { fake.key_client().check().await }).await;
         match (status, problem(&report, &[])) {
             (403, CheckProblem::NetworkRule) => {}
             (500.., CheckProblem::Unhealthy { status: found }) => assert_eq!(*found, status),
@@ -129,6 +130,77 @@ async fn the_address_and_what_is_there() {
             (_, other) => panic!("{status}: {other}"),
         }
     }
+}
+
+/// What a step found.
+fn outcome(report: &CheckReport, wanted: CheckStep) -> &CheckOutcome {
+    let found = report.endpoints()[0].findings().find(|(step, _)| *step == wanted);
+    found.expect("the step was taken").1
+}
+
+#[tokio::test]
+async fn a_proxy_that_passes_on_what_is_needed_only() {
+    let page = "<!DOCTYPE html><html><body>not here</body></html>";
+    for (status, body) in [(403, ""), (404, ""), (401, ""), (502, ""), (302, ""), (404, page), (200, page)] {
+        // The hubs' own paths and those of clients are passed on, and nothing else.
+        let fake = fake(move |seen| match seen.path() {
+            CLIENT | TOKEN => None,
+            path if path.ends_with("/:generateToken") => {
+                Some(reply(200, json!({ "token": "made-by-the-service" })))
+            }
+            path if path.starts_with("/api/hubs/") => None,
+            _ if body.is_empty() => Some(reply(status, body)),
+            _ => Some(reply(status, body).with("content-type", "text/html; charset=utf-8")),
+        })
+        .await;
+        let report = fake.key_client().check().await;
+        assert!(report.is_ok(), "{status}: {report}");
+        let health = outcome(&report, CheckStep::Health);
+        let CheckOutcome::Limited(CheckProblem::NotPassedOn { path: HEALTH, status: found }) = health else {
+            panic!("{report}")
+        };
+        assert_eq!(*found, status);
+        let text = report.to_string();
+        assert!(
+            text.contains("limited  health: /api/health") && text.contains("taken for offline"),
+            "{text}"
+        );
+
+        // With Entra, clients get in by the hub's own path.
+        let report = hurried(async { fake.entra_client().check().await }).await;
+        match status {
+            // Who asks does not know whether the service or something else refuses.
+            401 | 302 | 502 => assert!(!report.is_ok(), "{status}: {report}"),
+            403 => {
+                assert!(report.is_ok(), "{report}");
+                let found = outcome(&report, CheckStep::AccessKey);
+                assert!(matches!(found, CheckOutcome::Limited(CheckProblem::MissingRole { .. })), "{report}");
+            }
+            _ => {
+                assert!(report.is_ok(), "{status}: {report}");
+                let found = outcome(&report, CheckStep::AccessKey);
+                let CheckOutcome::Limited(CheckProblem::NotPassedOn { path: EXCHANGE, status: found }) =
+                    found
+                else {
+                    panic!("{report}")
+                };
+                assert_eq!(*found, status);
+                assert!(report.to_string().contains("without claims and options of their own"), "{report}");
+            }
+        }
+    }
+    // Where messages are not accepted either, it is the address.
+    let fake = fake(|seen| (seen.path() != CLIENT).then(|| reply(404, ""))).await;
+    let report = fake.key_client().check().await;
+    assert!(matches!(problem(&report, &[]), CheckProblem::NotTheService { status: 404 }), "{report}");
+    assert!(matches!(outcome(&report, CheckStep::Health), CheckOutcome::Failed(_)), "{report}");
+    // A page in place of a client's answer is not one.
+    let fake = self::fake(move |seen| (seen.path() == CLIENT).then(|| reply(200, page))).await;
+    let report = fake.key_client().check().await;
+    assert!(
+        matches!(problem(&report, &["/client/"]), CheckProblem::ClientRefused { status: 200, .. }),
+        "{report}"
+    );
 }
 
 #[tokio::test]
@@ -154,6 +226,34 @@ async fn tokens_that_do_not_come_or_do_not_fit() {
     let report = other.entra_client().check().await;
     let found = problem(&report, &["https://graph.microsoft.com", "https://signalr.azure.com/.default"]);
     assert!(matches!(found, CheckProblem::Audience { .. }));
+
+    // The audience is compared with the scope that was set, in the forms that Entra has for it.
+    let id = "11111111-2222-3333-4444-555555555555";
+    let own_id = format!("api://{id}/.default");
+    for (scope, audience, fits) in [
+        ("api://other/.default", "api://other", true),
+        ("api://other/.default", "api://Other/", true),
+        ("https://other.example//.default", "https://other.example/", true),
+        ("api://other", "api://other", true),
+        (&own_id, id, true),
+        ("api://other/.default", id, true),
+        ("api://other/.default", "https://signalr.azure.com", false),
+        ("https://signalr.azure.com/.default", "https://signalr.azure.com/", true),
+        ("https://signalr.azure.com/.default", id, false),
+    ] {
+        let of = audience.to_owned();
+        let fake = fake(move |seen| (seen.path() == TOKEN).then(|| entra_token(&of))).await;
+        let endpoint = ServiceEndpoint::new(&fake.url, fake.client_secret()).unwrap().scope(scope);
+        let report = ServiceClient::builder().endpoint(endpoint).build().unwrap().check().await;
+        assert_eq!(report.is_ok(), fits, "{scope} {audience}: {report}");
+        if !fits {
+            let named = format!("the scope {}", scope);
+            assert!(
+                matches!(problem(&report, &[&named, audience]), CheckProblem::Audience { .. }),
+                "{report}"
+            );
+        }
+    }
 
     let foreign =
         fake(|seen| (seen.path() == EXCHANGE || seen.path().ends_with("/:send")).then(|| reply(401, "")))

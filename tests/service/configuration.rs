@@ -169,7 +169,7 @@ fn oddities_are_warnings() {
     let key = "AzureSignalRConnectionString".to_owned();
     let expected = [
         ConfigurationWarning::ConnectionString { key, warning: ConnectionStringWarning::UnknownAuthType },
-        ConfigurationWarning::Unused { key: "Azure:SignalR:HubProtocol".to_owned() },
+        ConfigurationWarning::Unused { key: "Azure:SignalR:HubProtocol".to_owned(), meant: None },
     ];
     assert_eq!(configuration.warnings().unwrap(), expected);
     ServiceClient::from_configuration(&configuration).unwrap();
@@ -234,7 +234,10 @@ fn settings_that_are_not_used_are_warnings() {
     }
     let unused = ["Azure:SignalR:AccessTokenLifetimeInSeconds", "AzureSignalRRetry:MaxRetry"];
     let configuration = unused.iter().fold(with([("C", A)]).connection("C"), |all, key| all.set(key, "1"));
-    let expected = unused.map(|key| ConfigurationWarning::Unused { key: key.to_owned() });
+    let meant = [None, Some("AzureSignalRRetry:MaxRetries".to_owned())];
+    let expected: Vec<_> = std::iter::zip(unused, meant)
+        .map(|(key, meant)| ConfigurationWarning::Unused { key: key.to_owned(), meant })
+        .collect();
     assert_eq!(configuration.warnings().unwrap(), expected);
 }
 

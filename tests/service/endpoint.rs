@@ -60,6 +60,7 @@ fn values_of_connection_strings() {
     let parsed = parse("Endpoint=https://a;AccessKey=a+/=b==;Version=1.1-preview;").unwrap();
     assert_eq!(parsed.access_key().map(AccessKey::secret), Some("a+/=b=="));
     assert_eq!(parsed.version(), Some("1.1-preview"));
+    assert_eq!(AccessKey::new(" a+/=b==\r\n").secret(), "a+/=b==");
     assert_eq!(parse("Endpoint=https://a;AccessKey=K").unwrap().version(), None);
     // The parser takes an empty key, an endpoint does not.
     assert_eq!(parse("Endpoint=https://a;AccessKey=").unwrap().access_key().map(AccessKey::secret), Some(""));

@@ -11,8 +11,8 @@ use std::{
 };
 
 use crate::fakes::{
-    CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, advance, all_well, entra_error, exchanged, key, nobody,
-    reply, token, verified,
+    CLIENT_SECRET, EXCHANGE, Fake, Seen, TOKEN, advance, all_well, entra_error, exchanged, hurried, key,
+    nobody, reply, token, verified,
 };
 use azure_core::{
     credentials::{AccessToken, TokenCredential, TokenRequestOptions},
@@ -271,8 +271,8 @@ async fn a_failing_exchange_is_a_typed_error() {
         (EXCHANGE, 2) => reply(200, json!({"KeyId": "k"})),
         (EXCHANGE, 3) => reply(200, json!({"KeyId": "k", "AccessKey": ""})),
         (EXCHANGE, 4) => reply(307, "").with("location", "/elsewhere"),
-        (EXCHANGE, 5) => reply(503, "").with("retry-after", "7"),
-        (EXCHANGE, 6) => reply(200, "x".repeat(1 << 20)),
+        (EXCHANGE, 5) => reply(503, "").with("retry-after", "70"),
+        (EXCHANGE, 6..=8) => reply(200, "x".repeat(1 << 20)),
         _ => all_well(seen),
     })
     .await;
@@ -282,15 +282,15 @@ async fn a_failing_exchange_is_a_typed_error() {
     assert!(matches!(negotiate_error(&client).await, ServiceError::InvalidResponse { .. }));
     assert_eq!(negotiate_error(&client).await.status(), Some(307));
     let error = negotiate_error(&client).await;
-    assert_eq!(error.refusal().and_then(|r| r.retry_after()), Some(Duration::from_secs(7)));
-    assert!(matches!(negotiate_error(&client).await, ServiceError::Connection { .. }));
+    assert_eq!(error.refusal().and_then(|r| r.retry_after()), Some(Duration::from_secs(70)));
+    assert!(matches!(hurried(negotiate_error(&client)).await, ServiceError::Connection { .. }));
     assert_eq!(fake.count("/elsewhere"), 0, "redirects are not followed");
     // A failure is not remembered.
     client.hub("chat").unwrap().negotiate(alice()).await.unwrap();
 
     let endpoint = ServiceEndpoint::new(&nobody(), fake.client_secret()).unwrap();
     let client = ServiceClient::builder().endpoint(endpoint).build().unwrap();
-    let error = negotiate_error(&client).await;
+    let error = hurried(negotiate_error(&client)).await;
     assert!(
         matches!(error, ServiceError::Connection { operation: Operation::ExchangeAccessKey, .. }),
         "{error:?}"
@@ -306,6 +306,51 @@ async fn a_failing_exchange_is_a_typed_error() {
     let client = ServiceClient::builder().endpoint(endpoint).credential_timeout(Duration::from_millis(300));
     let error = negotiate_error(&client.build().unwrap()).await;
     assert!(matches!(error, ServiceError::Timeout { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_exchange_that_fails_for_now_is_tried_three_times() {
+    // How the first attempts end, how often the service is asked, and how it ends.
+    for (first, attempts, ends_well) in [
+        (vec![503, 500], 3, true),
+        (vec![429], 2, true),
+        (vec![503, 503, 503], 3, false),
+        (vec![403], 1, false),
+        (vec![400], 1, false),
+    ] {
+        let answers = first.clone();
+        let fake = Fake::start(move |seen: &Seen| match seen.path() {
+            EXCHANGE => answers.get(seen.nth - 1).map_or_else(|| key(1), |status| reply(*status, "")),
+            _ => all_well(seen),
+        })
+        .await;
+        let hub = fake.entra_client().hub("chat").unwrap();
+        let started = tokio::time::Instant::now();
+        // A claim of its own cannot do without the exchange.
+        let result = hurried(hub.negotiate(alice().claim("role", "admin"))).await;
+        let waited = started.elapsed().as_secs();
+        assert_eq!((result.is_ok(), fake.count(EXCHANGE)), (ends_well, attempts), "{first:?}: {result:?}");
+        let pauses = 3 * (attempts as u64 - 1);
+        assert!((pauses..pauses + 3).contains(&waited), "{first:?} took {waited} seconds");
+    }
+}
+
+#[tokio::test]
+async fn an_exchange_that_a_proxy_keeps_back_is_done_without() {
+    for (status, page) in [(404, ""), (200, "<html>not here</html>"), (403, "")] {
+        let fake = Fake::start(move |seen: &Seen| match seen.path() {
+            EXCHANGE => reply(status, page),
+            path if path.ends_with("/:generateToken") => reply(200, json!({"token": "made-by-the-service"})),
+            _ => all_well(seen),
+        })
+        .await;
+        let hub = fake.entra_client().hub("chat").unwrap();
+        let access = hub.negotiate(alice()).await.unwrap();
+        assert_eq!(access.access_token, "made-by-the-service", "{status}");
+        // What such a token cannot carry needs the exchange.
+        let error = hub.negotiate(alice().claim("role", "admin")).await.expect_err("no exchange");
+        assert!(!matches!(error, ServiceError::NeedsAccessKey { .. }), "{status}: {error:?}");
+    }
 }
 
 #[tokio::test]
@@ -346,11 +391,11 @@ async fn a_key_outlives_failing_renewals_until_85_minutes() {
     hub.negotiate(alice()).await.unwrap();
     advance(61).await;
     hub.negotiate(alice()).await.unwrap();
-    fake.wait_for(EXCHANGE, 2).await;
+    hurried(fake.wait_for(EXCHANGE, 4)).await;
     advance(23).await;
     verified(&hub.negotiate(alice()).await.unwrap().access_token, &exchanged(1));
     advance(2).await;
-    let error = hub.negotiate(alice()).await.expect_err("the key has ended");
+    let error = hurried(hub.negotiate(alice())).await.expect_err("the key has ended");
     assert_eq!(error.status(), Some(500));
 }
 

@@ -84,3 +84,135 @@ async fn the_functions_app_takes_an_identity_of_its_settings() {
     let error = alice.invoke::<()>("Say", ("hello",)).await.unwrap_err();
     assert!(error.to_string().contains("401"), "{error}");
 }
+
+mod bindings {
+    //! What the Functions host sends and takes, with its own spelling.
+
+    use hubwire::service::{
+        event_grid::{EventGridMessage, SignalREventType},
+        functions::{FunctionError, FunctionRequest, FunctionResponse, SignalROutput},
+    };
+    use serde_json::{Value, json};
+
+    fn trigger() -> Value {
+        json!({
+            "Arguments": ["hello", 7], "Error": null, "Category": "messages", "Event": "Say", "Hub": "chat",
+            "ConnectionId": "c1", "UserId": "alice", "Headers": { "X-ASRS-Hub": "chat" },
+            "Query": { "a": ["1", "2"], "b": null }, "Claims": null,
+        })
+    }
+
+    /// An object is written as it is, a text as JSON in a text, and one that the host binds as a text twice so.
+    #[test]
+    fn a_trigger_is_read_however_the_host_writes_it() {
+        let text = trigger().to_string();
+        for invocation in [trigger(), Value::from(text.clone()), Value::from(Value::from(text).to_string())] {
+            let body = json!({
+                "Data": { "invocation": invocation },
+                "Metadata": { "text": "\"hello\"", "count": "7", "item": { "a": 1 }, "sys": { "MethodName": "Say" } },
+            });
+            let request = FunctionRequest::parse(body.to_string().as_bytes()).unwrap();
+            let call = request.signalr_trigger("invocation").unwrap();
+            assert_eq!((&*call.hub, &*call.category, &*call.event), ("chat", "messages", "Say"));
+            assert_eq!(
+                (&*call.connection_id, call.user_id.as_deref(), &call.error),
+                ("c1", Some("alice"), &None)
+            );
+            assert_eq!(call.arguments::<(String, u8)>().unwrap(), ("hello".to_owned(), 7));
+            assert!(matches!(call.arguments::<(String,)>(), Err(FunctionError::Type { .. })));
+            assert_eq!(
+                (&*call.headers["X-ASRS-Hub"], &*call.query["a"], call.query["b"].len()),
+                (&["chat".to_owned()][..], &["1".to_owned(), "2".to_owned()][..], 0)
+            );
+            assert!(call.claims.is_empty());
+            assert_eq!(request.parameter::<String>("text").unwrap(), "hello");
+            assert_eq!(request.parameter::<u8>("Count").unwrap(), 7);
+            assert_eq!(request.parameter::<Value>("item").unwrap(), json!({ "a": 1 }));
+            assert!(matches!(request.parameter::<u8>("text"), Err(FunctionError::Type { .. })));
+            assert!(matches!(request.signalr_trigger("other"), Err(FunctionError::Missing { .. })));
+        }
+        assert!(matches!(FunctionRequest::parse(b"[]x"), Err(FunctionError::Request(_))));
+    }
+
+    #[test]
+    fn outputs_are_what_the_binding_takes() {
+        let outputs = [
+            SignalROutput::send("m", ("x", 1)).unwrap(),
+            SignalROutput::send("m", ()).unwrap().to_user("u"),
+            SignalROutput::send("m", ()).unwrap().to_group("g"),
+            SignalROutput::send("m", ()).unwrap().to_connection("c"),
+            SignalROutput::add_user_to_group("u", "g"),
+            SignalROutput::remove_user_from_group("u", "g"),
+            SignalROutput::remove_user_from_all_groups("u"),
+            SignalROutput::add_connection_to_group("c", "g"),
+            SignalROutput::remove_connection_from_group("c", "g"),
+        ];
+        let response = FunctionResponse::new().output("messages", &outputs).unwrap();
+        let response = response.log("done").return_value(&(1, "x")).unwrap();
+        let expected = json!({
+            "Outputs": { "messages": [
+                { "target": "m", "arguments": ["x", 1] },
+                { "target": "m", "arguments": [], "userId": "u" },
+                { "target": "m", "arguments": [], "groupName": "g" },
+                { "target": "m", "arguments": [], "connectionId": "c" },
+                { "action": "add", "userId": "u", "groupName": "g" },
+                { "action": "remove", "userId": "u", "groupName": "g" },
+                { "action": "removeAll", "userId": "u" },
+                { "action": "add", "connectionId": "c", "groupName": "g" },
+                { "action": "remove", "connectionId": "c", "groupName": "g" },
+            ] },
+            "Logs": ["done"],
+            "ReturnValue": [1, "x"],
+        });
+        assert_eq!(serde_json::to_value(&response).unwrap(), expected);
+        assert_eq!(serde_json::to_value(FunctionResponse::new()).unwrap(), json!({ "Outputs": {} }));
+    }
+
+    #[test]
+    fn events_of_event_grid_are_read_in_both_schemas() {
+        let data = json!({
+            "timestamp": "2019-06-10T18:41:00.9584103Z", "hubName": "chat", "connectionId": "c1", "userId": "alice",
+            "errorMessage": "Internal server error.",
+        });
+        let (topic, time) =
+            ("/subscriptions/s/providers/Microsoft.SignalRService/SignalR/r", "2019-06-10T18:41:00Z");
+        let kind = "Microsoft.SignalRService.ClientConnectionDisconnected";
+        let own = json!([
+            { "topic": topic, "subject": "/hub/chat", "eventType": kind, "eventTime": time, "id": "1", "data": data,
+              "dataVersion": "1.0", "metadataVersion": "1" },
+            { "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "id": "2", "topic": topic, "subject": "",
+              "data": { "validationCode": "512d38b6" } },
+            { "eventType": "Other", "id": "3" },
+        ]);
+        let cloud = json!({
+            "source": topic, "subject": "/hub/chat", "type": kind, "time": time, "id": "1", "data": data,
+            "specversion": "1.0",
+        });
+        let read = |body: &Value| EventGridMessage::parse(body.to_string().as_bytes()).unwrap();
+        let [
+            EventGridMessage::SignalR(event),
+            EventGridMessage::Validation { code },
+            EventGridMessage::Other(_),
+        ] = &read(&own)[..]
+        else {
+            panic!("{:?}", read(&own))
+        };
+        assert_eq!(read(&cloud), [EventGridMessage::SignalR(event.clone())]);
+        assert_eq!(
+            (event.kind, &*event.source, &*event.time),
+            (SignalREventType::ClientConnectionDisconnected, topic, time)
+        );
+        assert_eq!((event.data.user_id.as_deref(), &*code.to_owned()), (Some("alice"), "512d38b6"));
+        assert_eq!(event.data.error_message.as_deref(), Some("Internal server error."));
+        let written = serde_json::to_value(event).unwrap();
+        assert_eq!(read(&written), [EventGridMessage::SignalR(event.clone())]);
+
+        let mut anonymous = cloud.clone();
+        anonymous["type"] = "Microsoft.SignalRService.ClientConnectionConnected".into();
+        anonymous["data"] = json!({ "timestamp": time, "hubName": "chat", "connectionId": "c1" });
+        let [EventGridMessage::SignalR(event)] = &read(&anonymous)[..] else { panic!("an event") };
+        assert_eq!((event.kind, &event.data.user_id), (SignalREventType::ClientConnectionConnected, &None));
+        anonymous["data"] = json!({});
+        assert!(EventGridMessage::parse(anonymous.to_string().as_bytes()).is_err());
+    }
+}

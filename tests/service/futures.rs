@@ -36,6 +36,7 @@ futures! {
     |hub: HubClient| {
         hub.negotiate(NegotiateOptions::for_user("alice"));
         hub.refresh_authentication("token", NegotiateOptions::for_user("alice"));
+        hub.connection_claims("token");
         hub.execute("filter", Commands::default());
         hub.all().send("M", (1, "text"));
         hub.all().excluding(["id"]).close_connections(Some("reason"));
@@ -70,8 +71,8 @@ futures! {
 promises! {
     Clone: { ServiceClient, HubClient, ServiceEndpoint, Credential, ClientSecret, NegotiateOptions }
     Send: { GroupConnections, ConnectionPages }
-    Send: { ServiceClient, HubClient, ServiceEndpoint, Credential, NegotiateService<fn()>, CheckReport }
-    Sync: { ServiceClient, HubClient, ServiceEndpoint, Credential, NegotiateService<fn()>, CheckReport }
+    Send: { ServiceClient, HubClient, ServiceEndpoint, Credential, NegotiateService, CheckReport }
+    Sync: { ServiceClient, HubClient, ServiceEndpoint, Credential, NegotiateService, CheckReport }
 }
 
 #[cfg(feature = "client")]

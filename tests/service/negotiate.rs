@@ -6,12 +6,13 @@ use std::time::Duration;
 use crate::fakes::{ACCESS_KEY, EXCHANGE, Fake, Seen, all_well, entra_error, nobody, reply, verified};
 use axum::{
     Router,
-    http::{HeaderMap, StatusCode, request::Parts},
+    http::{HeaderMap, StatusCode},
 };
 use hubwire::service::{
     HubClient, NegotiateOptions, NegotiateRejection, NegotiateService, ServiceClient, ServiceEndpoint,
     ServiceError,
     credentials::{AccessKey, ClientSecret},
+    negotiate::TokenAlgorithm,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -24,7 +25,9 @@ fn hub() -> HubClient {
 async fn claims(options: NegotiateOptions) -> Value {
     let access = hub().negotiate(options).await.unwrap();
     let (_, mut claims) = verified(&access.access_token, ACCESS_KEY);
-    for name in ["aud", "exp", "iat", "nbf"] {
+    // As every token of the official SDK has it since version 1.34.
+    assert_eq!(claims["iss"], "azure-signalr");
+    for name in ["aud", "exp", "iat", "iss", "nbf"] {
         claims.as_object_mut().unwrap().remove(name).unwrap();
     }
     claims
@@ -71,6 +74,51 @@ async fn reserved_claims_are_refused() {
             hub().negotiate(NegotiateOptions::anonymous().claim(name, "v")).await.expect_err("refused");
         assert!(matches!(&error, ServiceError::ReservedClaim { name: n } if n == name), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn claims_that_an_upstream_would_read_as_others_are_refused() {
+    let any = NegotiateOptions::anonymous;
+    for (name, value) in [
+        ("name", "Bob, role: admin"),
+        ("name", "Bob,role:admin"),
+        ("name", "Doe, Jane, role: admin"),
+        ("x,role", "admin"),
+        ("role: admin", ""),
+        (" role", "admin"),
+    ] {
+        let options = any().claim("dept", "1").claim(name, value);
+        let error = hub().negotiate(options.clone()).await.expect_err("refused");
+        assert!(matches!(&error, ServiceError::AmbiguousClaim { name: n } if n == name), "{error:?}");
+        assert!(error.to_string().contains("allow_ambiguous_claims") && !error.to_string().contains("Bob"));
+        assert_eq!(claims(options.allow_ambiguous_claims()).await[name], value);
+    }
+    let error = hub().negotiate(NegotiateOptions::for_user("Bob, role: admin")).await.expect_err("refused");
+    assert!(matches!(error, ServiceError::AmbiguousClaim { .. }), "{error:?}");
+    for (name, value) in
+        [("name", "Doe, Jane"), ("url", "http://x/:y?z=a"), ("http://a/b", "c: d"), ("a:b", "")]
+    {
+        assert_eq!(claims(any().claim(name, value)).await[name], value);
+    }
+}
+
+#[tokio::test]
+async fn tokens_with_another_algorithm_and_of_an_app_server_with_several_endpoints() {
+    let endpoint = ServiceEndpoint::new("http://127.0.0.1:8888", AccessKey::new(ACCESS_KEY)).unwrap();
+    let builder = ServiceClient::builder().endpoint(endpoint).token_algorithm(TokenAlgorithm::Hs512);
+    let hub = builder.build().unwrap().hub("chat").unwrap();
+    let access = hub.negotiate(NegotiateOptions::anonymous().endpoint_count(2)).await.unwrap();
+    let (header, claims) = verified(&access.access_token, ACCESS_KEY);
+    assert_eq!((&header["alg"], &claims["asrs.s.secn"]), (&json!("HS512"), &json!("2")));
+    assert_eq!(self::claims(NegotiateOptions::anonymous().endpoint_count(1)).await, json!({}));
+
+    let fake = Fake::start(all_well).await;
+    let endpoint = ServiceEndpoint::new(&fake.url, fake.client_secret()).unwrap();
+    let builder = ServiceClient::builder().endpoint(endpoint).token_algorithm(TokenAlgorithm::Hs512);
+    let hub = builder.build().unwrap().hub("chat").unwrap();
+    let access = hub.negotiate(NegotiateOptions::anonymous()).await.unwrap();
+    let (header, _) = verified(&access.access_token, &crate::fakes::exchanged(1));
+    assert_eq!((&header["alg"], &header["kid"]), (&json!("HS512"), &json!("key-1")));
 }
 
 #[tokio::test]
@@ -263,6 +311,49 @@ async fn a_handler_may_reject_with_any_status() {
     assert!(answer.body["error"].is_string() && !answer.body.to_string().contains("asrs"));
 }
 
+/// Somewhere else than here, and later.
+async fn looked_up(name: &str) -> Result<Option<String>, StatusCode> {
+    tokio::task::yield_now().await;
+    match name {
+        "" => Ok(None),
+        "down" => Err(StatusCode::SERVICE_UNAVAILABLE),
+        name => Ok(Some(format!("user {name}"))),
+    }
+}
+
+#[tokio::test]
+async fn a_handler_may_wait_for_somebody_else() {
+    async fn by_name(parts: http::request::Parts) -> NegotiateOptions {
+        let user = looked_up(parts.uri.query().unwrap_or_default()).await;
+        NegotiateOptions::for_user(user.ok().flatten().unwrap_or_default())
+    }
+    let names = std::sync::Arc::new("names that the handler keeps".to_owned());
+    let router = Router::new()
+        .merge(hubwire::axum_routes::negotiate("/chat", hub(), move |parts| {
+            let names = std::sync::Arc::clone(&names);
+            async move {
+                assert!(!names.is_empty());
+                let user = looked_up(parts.uri.query().unwrap_or_default()).await?;
+                Ok(NegotiateOptions::for_user(user.ok_or_else(NegotiateRejection::unauthorized)?))
+            }
+        }))
+        .merge(hubwire::axum_routes::negotiate("/plain", hub(), by_name));
+    let app = App::start(router).await;
+    for (target, user) in [("/chat/negotiate?ann", "user ann"), ("/plain/negotiate?bo", "user bo")] {
+        let answer = app.call("POST", target, &[]).await;
+        let (_, claims) = verified(answer.body["accessToken"].as_str().unwrap(), ACCESS_KEY);
+        assert_eq!((answer.status, &claims["asrs.s.uid"]), (200, &json!(user)));
+        let query = target.split('?').nth(1).unwrap();
+        assert!(answer.body["url"].as_str().unwrap().contains(&format!("&{query}&asrs_request_id=")));
+    }
+    for (target, status, error) in
+        [("/chat/negotiate", 401, "Sign in first."), ("/chat/negotiate?down", 503, "Service Unavailable")]
+    {
+        let answer = app.call("POST", target, &[]).await;
+        assert_eq!((answer.status, answer.body), (status, json!({ "error": error })));
+    }
+}
+
 #[tokio::test]
 async fn trouble_behind_the_endpoint_is_told_without_details() {
     let forbidden = Fake::start(|seen: &Seen| match seen.path() {
@@ -297,13 +388,24 @@ async fn trouble_behind_the_endpoint_is_told_without_details() {
 
 #[tokio::test]
 async fn other_origins_are_let_in_one_by_one() {
-    let service = NegotiateService::new(hub(), |_: &Parts| NegotiateOptions::anonymous())
-        .allow_origin("https://App.Example.com:443/")
-        .allow_origin("tauri://localhost")
-        .allow_origin("http://localhost:3000");
+    let service = NegotiateService::new(hub(), |_| NegotiateOptions::anonymous())
+        .allow_origin("https://App.Example.com:443")
+        .and_then(|service| service.allow_origin("tauri://localhost"))
+        .and_then(|service| service.allow_origin("http://localhost:3000"))
+        .unwrap()
+        .allow_origin_if(|origin| {
+            assert_ne!(origin, "null", "it is not asked about");
+            origin.strip_prefix("https://").is_some_and(|host| host.ends_with(".preview.example.com"))
+        });
     let app = App::start(hubwire::axum_routes::negotiate_service("/chat", service)).await;
     let target = "/chat/negotiate";
-    for origin in ["https://app.example.com", "http://localhost:3000", "tauri://localhost"] {
+    let allowed = [
+        "https://app.example.com",
+        "http://localhost:3000",
+        "tauri://localhost",
+        "https://7.preview.example.com",
+    ];
+    for origin in allowed {
         let asked = [
             ("origin", origin),
             ("access-control-request-method", "POST"),
@@ -320,7 +422,15 @@ async fn other_origins_are_let_in_one_by_one() {
             assert_eq!(header(&answer, "vary"), Some("Origin"));
         }
     }
-    for origin in ["https://evil.example.com", "https://app.example.com.evil.com", "null", "*"] {
+    let others = [
+        "https://evil.example.com",
+        "https://app.example.com.evil.com",
+        "http://7.preview.example.com",
+        "https://7.preview.example.com:8443",
+        "null",
+        "*",
+    ];
+    for origin in others {
         for (method, status) in [("OPTIONS", 403), ("POST", 200)] {
             let answer = app.call(method, target, &[("origin", origin)]).await;
             assert_eq!((answer.status, header(&answer, "access-control-allow-origin")), (status, None));

@@ -71,7 +71,10 @@ async fn every_proof_gets_a_token() {
             "with-certificate",
             certificate("with-certificate", "application.pem").authority(&authority.url).into(),
         ),
-        ("with-certificate", pfx.unwrap().send_certificate_chain(true).authority(&authority.url).into()),
+        (
+            "with-certificate",
+            pfx.await.unwrap().send_certificate_chain(true).authority(&authority.url).into(),
+        ),
         (
             "with-rs256",
             certificate("with-rs256", "application-pkcs1.pem")

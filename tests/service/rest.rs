@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use crate::fakes::{ACCESS_KEY, Fake, Seen, TOKEN, all_well, nobody, reply, verified};
 use hubwire::service::{
     HubClient, RetryOptions, ServiceClient, ServiceEndpoint, ServiceError, credentials::AccessKey,
-    error::Operation,
+    error::Operation, hub::Commands,
 };
 use serde_json::json;
 use tokio::sync::Notify;
@@ -71,12 +71,72 @@ async fn a_key_signs_every_request_for_its_url() {
     let (header, claims) = verified(seen.bearer(), ACCESS_KEY);
     assert_eq!((&header["alg"], &header["typ"]), (&json!("HS256"), &json!("JWT")));
     assert_eq!(
-        claims["aud"],
-        format!("https://a.example.com/{target}"),
-        "from the endpoint, without the port"
+        claims["aud"], "https://a.example.com/api/hubs/chat/groups/a%20b/:send",
+        "from the endpoint, without the port and the query"
     );
     assert_eq!(claims["exp"].as_u64(), claims["iat"].as_u64().map(|iat| iat + 3600));
     assert!(claims["nameid"].as_str().is_some_and(|name| name.starts_with("hubwire_")));
+}
+
+/// `:execute` and the question for the health have no parameter for the application.
+#[tokio::test]
+async fn the_application_is_where_the_definition_of_each_call_has_it() {
+    let fake = Fake::start(all_well).await;
+    let endpoint = ServiceEndpoint::new(&fake.url, AccessKey::new(ACCESS_KEY)).unwrap();
+    let client = ServiceClient::builder().endpoint(endpoint).application_name("App").build().unwrap();
+    let hub = hub(&client);
+    let version = "api-version=2024-12-01";
+    hub.all().send("m", ()).await.unwrap();
+    assert_eq!(fake.last().target, format!("/api/hubs/chat/:send?application=app&{version}"));
+    hub.execute("true", Commands::new().add_to_group("g")).await.unwrap();
+    assert_eq!(fake.last().target, format!("/api/hubs/app_chat/:execute?{version}&filter=true"));
+    let (_, claims) = verified(fake.last().bearer(), ACCESS_KEY);
+    assert_eq!(claims["aud"], "http://127.0.0.1/api/hubs/app_chat/:execute");
+    assert!(client.is_healthy().await.unwrap());
+    assert_eq!(fake.last().target, format!("/api/health?{version}"));
+}
+
+#[tokio::test]
+async fn messages_have_an_id_for_the_messaging_logs_on_request() {
+    let fake = Fake::start(|seen: &Seen| reply(if seen.nth == 1 { 503 } else { 202 }, "")).await;
+    let endpoint = || ServiceEndpoint::new(&fake.url, AccessKey::new(ACCESS_KEY)).unwrap();
+    let impatient = RetryOptions::default().delay(Duration::ZERO);
+    let client = ServiceClient::builder().endpoint(endpoint()).retry(impatient).message_tracing();
+    let hub = hub(&client.build().unwrap());
+    for _ in 0..2 {
+        hub.all().send("m", ()).await.unwrap();
+    }
+    let ids = fake.all().into_iter().map(|seen| seen.header("x-asrs-message-tracing-id").parse().unwrap());
+    let ids: Vec<u64> = ids.collect();
+    assert!(ids[0] == ids[1] && ids[1] != ids[2], "one for each message, repeated or not: {ids:?}");
+    self::hub(&fake.key_client()).all().send("m", ()).await.unwrap();
+    assert_eq!(fake.last().header("x-asrs-message-tracing-id"), "");
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_is_not_sent() {
+    let fake = Fake::start(|_: &Seen| reply(413, "")).await;
+    let hub = hub(&fake.key_client());
+    // `{"Target":"m","Arguments":[""]}` has 31 bytes.
+    let fits = "x".repeat(1024 * 1024 - 31);
+    let error = hub.all().send("m", (&fits,)).await.expect_err("the fake takes nothing");
+    assert!(matches!(error, ServiceError::TooLarge(_)), "{error:?}");
+    assert!(error.to_string().contains("1 MB") && !error.is_retryable(), "{error}");
+    assert_eq!(fake.all().len(), 1);
+    let large = format!("{fits}x");
+    for error in [
+        hub.all().send("m", (&large,)).await.expect_err("too large"),
+        hub.users(["a", "b"]).send("m", (&large,)).await.expect_err("too large"),
+        hub.execute("true", Commands::new().send("m", (&large,))).await.expect_err("too large"),
+        hub.connection("c").stream("1").send(&format!("{large}{fits}")).await.expect_err("too large"),
+    ] {
+        assert!(
+            matches!(error, ServiceError::MessageTooLarge { length } if length > 1024 * 1024),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("takes 1 MB"), "{error}");
+    }
+    assert_eq!(fake.all().len(), 1);
 }
 
 #[tokio::test]
@@ -168,7 +228,7 @@ async fn statuses_become_typed_errors() {
             ServiceError::Throttled(_),
             ServiceError::Failed(_),
             ServiceError::Failed(_),
-            ServiceError::Failed(_),
+            ServiceError::TooLarge(_),
             ServiceError::Failed(_),
         ]
     ));
@@ -230,15 +290,45 @@ async fn a_refused_token_is_renewed_once() {
 #[tokio::test]
 async fn a_connection_that_is_gone_counts_as_added() {
     let fake = Fake::start(|seen: &Seen| {
-        let codes = ["Error.Connection.NotExisted", "Warning.Connection.NotExisted", ""];
+        let codes = [
+            "Error.Connection.NotExisted",
+            "error.connection.notexisted",
+            "Warning.Connection.NotExisted",
+            "",
+        ];
         reply(404, "").with("x-ms-error-code", codes[seen.nth - 1])
     })
     .await;
     let hub = hub(&fake.key_client());
-    hub.group("g").add_connection("c").await.unwrap();
+    for _ in 0..2 {
+        hub.group("g").add_connection("c").await.unwrap();
+    }
     for _ in 0..2 {
         let error = hub.group("g").add_connection("c").await.expect_err("another 404");
         assert!(matches!(error, ServiceError::NotFound(_)));
+    }
+}
+
+/// The service's codes, in any case.
+#[tokio::test]
+async fn what_does_not_exist_is_said_by_a_code_in_any_case() {
+    for change in [str::to_owned, str::to_lowercase, str::to_uppercase] as [fn(&str) -> String; 3] {
+        let fake = Fake::start(move |seen: &Seen| {
+            let code = match seen.path() {
+                path if path.contains("/users/u/groups/") => "Info.User.NotInGroup",
+                path if path.contains("/users/") => "Warning.User.NotExisted",
+                path if path.contains("/groups/") => "Warning.Group.NotExisted",
+                _ => "Warning.Connection.NotExisted",
+            };
+            reply(404, "").with("x-ms-error-code", &change(code))
+        })
+        .await;
+        let hub = hub(&fake.key_client());
+        assert!(!hub.user("u").exists().await.unwrap());
+        assert!(!hub.group("g").exists().await.unwrap());
+        assert!(!hub.group("g").contains_user("u").await.unwrap());
+        assert!(!hub.connection("c").exists().await.unwrap());
+        hub.connection("c").close(None).await.unwrap();
     }
 }
 

@@ -197,7 +197,7 @@ fn on_purpose(
         None if !said.is_empty() => {
             let warnings = configuration.warnings().unwrap_or_default();
             let unused = warnings.iter().any(|w| {
-                matches!(w, ConfigurationWarning::Unused { key } if said.contains(key.as_str()) || said.contains("valid information"))
+                matches!(w, ConfigurationWarning::Unused { key, .. } if said.contains(key.as_str()) || said.contains("valid information"))
             });
             unused.then_some("a setting that means something in .NET only is a warning")
         }
@@ -353,6 +353,9 @@ fn credential_on_purpose(
         _ if pairs(&input["environment"]).any(|(_, value)| value.trim().is_empty()) => {
             Some("a blank variable counts as missing")
         }
+        _ if pairs(&input["configuration"]).any(|(_, value)| value.trim() != value) => {
+            Some("white space around a value is left out, with a warning")
+        }
         _ => None,
     }
 }
@@ -395,8 +398,8 @@ fn credentials_of_settings() {
         let refused = matches!(
             usable,
             None | Some(Err(EndpointError::Credential(
-                InvalidCredential::Part { .. } | InvalidCredential::Authority,
-            )))
+                InvalidCredential::Part { .. } | InvalidCredential::Authority
+            ) | EndpointError::AuthorityHost(_)))
         );
 
         let wanted = match case.get("result") {

@@ -1,4 +1,4 @@
-//! Who signs client tokens with Entra, what the options become, and the authentication refresh.
+//! Who signs client tokens with Entra, and what the options become.
 #![cfg(feature = "local")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,11 +12,9 @@ use hubwire::service::{
     error::Operation,
     negotiate::{EntraStrategy, Transport, Transports},
 };
-use serde_json::{Value, json};
-use tower_service::Service;
+use serde_json::json;
 
 const GENERATE: &str = "/api/hubs/chat/:generateToken";
-const REFRESH: &str = "/api/hubs/chat/connections/:refreshAuth";
 
 fn alice() -> NegotiateOptions {
     NegotiateOptions::for_user("alice")
@@ -190,7 +188,7 @@ async fn options_become_claims() {
     ] {
         let access = hub.negotiate(options).await.unwrap();
         let (_, mut claims) = verified(&access.access_token, ACCESS_KEY);
-        for name in ["aud", "exp", "iat", "nbf"] {
+        for name in ["aud", "exp", "iat", "iss", "nbf"] {
             claims.as_object_mut().unwrap().remove(name).unwrap();
         }
         assert_eq!(claims, expected);
@@ -232,6 +230,12 @@ async fn tokens_end_with_what_the_client_signed_in_with() {
     let late = claims(alice().authentication_expiry(SystemTime::now() + Duration::from_secs(7200))).await;
     assert_eq!(late["exp"].as_u64().unwrap() - late["iat"].as_u64().unwrap(), 3600);
     assert!(late.get("asrs.s.coae").is_none());
+    // As with the official SDK: the connection closes with what the client has signed in with, not with the token.
+    let later = SystemTime::now() + Duration::from_secs(7200);
+    let all = claims(alice().authentication_expiry(later).close_on_expiry()).await;
+    let seconds = later.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert_eq!(all["asrs.s.aeo"], json!(seconds.to_string()));
+    assert_eq!(all["exp"].as_u64().unwrap() - all["iat"].as_u64().unwrap(), 3600);
     for over in [SystemTime::now() - Duration::from_secs(1), SystemTime::UNIX_EPOCH] {
         let error = hub.negotiate(alice().authentication_expiry(over)).await.expect_err("over");
         assert!(matches!(error, ServiceError::AuthenticationExpired), "{error:?}");
@@ -252,137 +256,10 @@ async fn urls_carry_request_id_and_cultures() {
     );
 }
 
-/// What an endpoint answers to a POST.
-async fn post<F, R>(mut service: NegotiateService<F>, target: &str, token: Option<&str>) -> (u16, Value)
-where
-    F: Fn(&http::request::Parts) -> R + Send + Sync + 'static,
-    R: Into<Result<NegotiateOptions, hubwire::service::NegotiateRejection>>,
-{
-    let mut request = http::Request::post(target);
-    if let Some(token) = token {
-        request = request.header("X-SignalR-Connection-Token", token);
-    }
-    let response = service.call(request.body(()).unwrap()).await.unwrap();
-    (response.status().as_u16(), serde_json::from_str(response.body()).expect("JSON"))
-}
-
-fn endpoint(hub: HubClient) -> NegotiateService<impl Fn(&http::request::Parts) -> NegotiateOptions> {
-    NegotiateService::new(hub, |_| {
-        alice().claim("role", "a").claim("role", "b").lifetime(Duration::from_secs(900))
-    })
-}
-
-#[tokio::test]
-async fn a_connection_gets_new_credentials() {
-    let fake = Fake::start(|seen: &Seen| match seen.path() {
-        REFRESH => reply(200, json!({ "claims": [] })),
-        _ => all_well(seen),
-    })
-    .await;
-    let hub = fake.key_client().hub("chat").unwrap();
-    let service = endpoint(hub.clone()).authentication_refresh();
-    let (status, answer) = post(service.clone(), "/chat/negotiate", None).await;
-    // What is left of the current second is not promised.
-    let lasts_15_minutes =
-        |answer: &Value| matches!(answer["tokenLifetimeSeconds"].as_u64(), Some(899 | 900));
-    assert!(status == 200 && lasts_15_minutes(&answer), "{answer}");
-
-    for (target, header) in
-        [("/chat/refresh", Some("connection 1")), ("/chat/refresh?x=1&id=connection%201", None)]
-    {
-        let (status, answer) = post(service.clone(), target, header).await;
-        assert!(status == 200 && lasts_15_minutes(&answer), "{answer}");
-        let (_, claims) = verified(answer["accessToken"].as_str().unwrap(), ACCESS_KEY);
-        assert_eq!(claims["asrs.s.uid"], "alice");
-        let request = fake.last();
-        assert_eq!(
-            (request.method.as_str(), request.target.as_str()),
-            ("POST", format!("{REFRESH}?api-version=2026-07-01").as_str())
-        );
-        let body: Value = serde_json::from_str(&request.body).unwrap();
-        assert_eq!(body["connectionToken"], "connection 1");
-        let claim = |name: &str, value: &str| json!({ "type": name, "value": value });
-        assert_eq!(
-            body["claims"],
-            json!([claim("asrs.s.uid", "alice"), claim("role", "a"), claim("role", "b")])
-        );
-        let time = azure_core::time::parse_rfc3339(body["expireTime"].as_str().unwrap()).unwrap();
-        assert_eq!(time.unix_timestamp(), claims["exp"].as_i64().unwrap());
-    }
-
-    let missing = (400, json!({ "error": "missing_connection_token" }));
-    assert_eq!(post(service.clone(), "/chat/refresh", None).await, missing);
-    assert_eq!(post(service, "/chat/refresh?id=", None).await, missing);
-    let off = (404, json!({ "error": "refresh_disabled" }));
-    assert_eq!(post(endpoint(hub.clone()), "/chat/refresh", Some("c")).await, off);
-    assert!(post(endpoint(hub), "/chat/negotiate", None).await.1.get("tokenLifetimeSeconds").is_none());
-}
-
-#[tokio::test]
-async fn of_several_endpoints_the_one_that_has_the_connection_refreshes_it() {
-    let start = |status: u16| {
-        Fake::start(move |seen: &Seen| match seen.path() {
-            REFRESH => reply(status, ""),
-            _ => reply(200, ""),
-        })
-    };
-    let endpoint = |fake: &Fake| ServiceEndpoint::new(&fake.url, AccessKey::new(ACCESS_KEY)).unwrap();
-    let hub = |a: &Fake, b: &Fake| {
-        let builder = ServiceClient::builder().endpoint(endpoint(a)).endpoint(endpoint(b));
-        builder.build().unwrap().hub("chat").unwrap()
-    };
-    // What others say who do not have it makes no difference.
-    for status in [404, 403, 500] {
-        let (other, its) = (start(status).await, start(200).await);
-        let access = hub(&other, &its).refresh_authentication("connection 1", alice()).await.unwrap();
-        assert!(access.url.starts_with(&its.url), "{access:?}");
-        assert_eq!((other.count(REFRESH), its.count(REFRESH)), (1, 1));
-    }
-    for (one, other) in [(404, 403), (403, 404)] {
-        let (one, other) = (start(one).await, start(other).await);
-        let error = hub(&one, &other).refresh_authentication("connection 1", alice()).await.unwrap_err();
-        assert!(matches!(error, ServiceError::Forbidden(_)), "{error:?}");
-    }
-    let (one, other) = (start(404).await, start(404).await);
-    let error = hub(&one, &other).refresh_authentication("connection 1", alice()).await.unwrap_err();
-    assert!(matches!(error, ServiceError::NotFound(_)), "{error:?}");
-    let wrong = alice().lifetime(Duration::ZERO);
-    let error = hub(&one, &other).refresh_authentication("connection 1", wrong).await.unwrap_err();
-    assert!(matches!(error, ServiceError::InvalidLifetime), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_refused_refresh_says_why() {
-    for (answer, status, error) in [
-        (|| reply(404, ""), 404, "connection_not_found"),
-        (
-            || reply(403, json!({ "code": "ConnectionUserMismatch", "message": "ConnectionUserMismatch" })),
-            403,
-            "permission_change_rejected",
-        ),
-        (|| reply(403, ""), 502, "The SignalR service gave no access. The server's log says why."),
-    ] as [(fn() -> Reply, u16, &str); 3]
-    {
-        let fake = Fake::start(move |seen: &Seen| match seen.path() {
-            REFRESH => answer(),
-            _ => all_well(seen),
-        })
-        .await;
-        let service = endpoint(fake.key_client().hub("chat").unwrap()).authentication_refresh();
-        assert_eq!(post(service, "/chat/refresh", Some("c")).await, (status, json!({ "error": error })));
-    }
-    let over = NegotiateService::new(key_hub(), |_: &http::request::Parts| {
-        alice().authentication_expiry(SystemTime::UNIX_EPOCH)
-    });
-    let expired = (401, json!({ "error": "invalid_token" }));
-    assert_eq!(post(over.clone().authentication_refresh(), "/chat/refresh", Some("c")).await, expired);
-    assert_eq!(post(over, "/chat/negotiate", None).await, (401, json!({ "error": "Sign in again." })));
-}
-
 #[tokio::test]
 async fn the_path_behind_a_client_is_decoded_once() {
-    let service = NegotiateService::new(key_hub(), |_: &http::request::Parts| NegotiateOptions::anonymous());
-    let (_, answer) = post(service, "/a%20b/negotiate?x=%20", None).await;
+    let service = NegotiateService::new(key_hub(), |_| NegotiateOptions::anonymous());
+    let (_, answer) = crate::refresh::post(service, "/a%20b/negotiate?x=%20", None).await;
     let url = answer["url"].as_str().unwrap();
     assert!(url.contains("&asrs.op=%2Fa%20b&x=%20&"), "{url}");
 }

@@ -21,7 +21,7 @@ use hubwire::{
     service::{
         NegotiateOptions, ServiceClient, ServiceEndpoint,
         credentials::AccessKey,
-        upstream::{EntraTokenValidator, UpstreamError, UpstreamRouter, ValidatorError},
+        upstream::{EntraTokenValidator, UpstreamError, UpstreamKeys, UpstreamRouter, ValidatorError},
     },
 };
 use ring::{
@@ -184,6 +184,45 @@ async fn nothing_gets_in_that_nobody_vouches_for() {
     assert!(!text.contains(KEY), "{text}");
 }
 
+#[tokio::test]
+async fn access_keys_are_replaced_while_the_router_serves() {
+    let keys = UpstreamKeys::default();
+    let router = UpstreamRouter::new().access_keys(&keys).on_connected("chat", |_| async { Ok(()) });
+    let served = router.clone();
+    let status = async || event(&served, "connections", "connected", &[], "{}").await.status;
+    assert_eq!(status().await, 401, "no key yet");
+    keys.replace([AccessKey::new("another-key"), AccessKey::new(KEY)]);
+    assert_eq!(status().await, 200, "the second of two");
+    keys.replace([AccessKey::new("another-key")]);
+    assert_eq!(status().await, 401, "replaced");
+    let both = router.access_key(&AccessKey::new(KEY));
+    assert_eq!(event(&both, "connections", "connected", &[], "{}").await.status, 200);
+    keys.replace([AccessKey::new(KEY)]);
+    assert!(!format!("{keys:?} {both:?}").contains(KEY));
+}
+
+/// Whoever is not let in cannot make a server take a body, neither into memory nor over the network.
+#[tokio::test]
+async fn nothing_of_a_body_is_read_before_the_head_is_accepted() {
+    let body = || {
+        let read = futures_util::stream::poll_fn(|_| panic!("the body was read"));
+        http_body_util::StreamBody::new(
+            read.map(|()| Ok::<_, std::io::Error>(http_body::Frame::data(&b""[..]))),
+        )
+    };
+    for (event, signature, status) in [("Add", "sha256=00", 401), ("Other", SIGNATURE, 404)] {
+        let request = Request::post("/upstream")
+            .header("content-type", "application/json")
+            .header("x-asrs-hub", "chat")
+            .header("x-asrs-category", "messages")
+            .header("x-asrs-event", event)
+            .header("x-asrs-connection-id", "conn-1")
+            .header("x-asrs-signature", signature);
+        let answer = router().call(request.body(body()).unwrap()).await.unwrap();
+        assert_eq!(answer.status().as_u16(), status);
+    }
+}
+
 // --- Entra tokens ---
 
 const TENANT: &str = "11111111-aaaa-4000-8000-000000000001";
@@ -292,6 +331,7 @@ async fn tokens_of_the_services_identity_are_checked() {
             ),
         ),
         ("HS256", token(1, json!({ "alg": "HS256", "kid": "kid-1" }), &claims())),
+        ("extensions", token(1, json!({ "alg": "RS256", "kid": "kid-1", "crit": ["exp"] }), &claims())),
         ("no kid", token(1, json!({ "alg": "RS256" }), &claims())),
         ("no token", String::new()),
         ("nonsense", "a.b.c".to_owned()),

@@ -24,8 +24,17 @@ pub(crate) struct Dotnet {
 impl Dotnet {
     /// A client that is not connected. The reference folder has to be there.
     pub(crate) fn spawn() -> Self {
+        Self::of("client")
+    }
+
+    /// The same of .NET 11.
+    pub(crate) fn spawn_11() -> Self {
+        Self::of("client11")
+    }
+
+    fn of(program: &str) -> Self {
         let mut child = Command::new(reference_dir().expect("the reference folder").join("run"))
-            .args(["client", "drive"])
+            .args([program, "drive"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -51,7 +60,7 @@ impl Dotnet {
         self.stdin.write_all(format!("{fields}\n").as_bytes()).await.expect("the .NET client listens");
         loop {
             let line = self.line().await;
-            if line["id"] == self.last_id {
+            if line["id"] == self.last_id && line.get("item").is_none() {
                 assert!(line.get("error").is_none(), "{fields}: {line}");
                 return line["ok"].clone();
             }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 #[path = "../support/http.rs"]
-mod plain_http;
+pub(crate) mod plain_http;
 
 use std::{
     collections::VecDeque,
@@ -63,8 +63,12 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) async fn start(builder: LocalServiceBuilder) -> Self {
-        let http = plain_http::plain_http().timeout(PATIENCE).build().unwrap();
-        Self { local: builder.start().await.unwrap(), http }
+        Self { local: builder.start().await.unwrap(), http: Self::http() }
+    }
+
+    /// An HTTP client for plain http.
+    pub(crate) fn http() -> reqwest::Client {
+        plain_http::plain_http().timeout(PATIENCE).build().unwrap()
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -205,6 +209,14 @@ impl Socket {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => {}
             }
+        }
+    }
+
+    /// What the next frame holds, if it is not whole records, without the separator in the end.
+    pub(crate) async fn piece(&mut self) -> String {
+        match timeout(PATIENCE, self.stream.next()).await.expect("something arrives in time") {
+            Some(Ok(Message::Text(text))) => text.trim_end_matches('\u{1e}').to_owned(),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -1,117 +1,8 @@
 // Worker mode in Chromium on the reference hub, beside what tests/behaviours runs in it. Argument: the package's folder.
 // HUBWIRE_TEST_HUB_URL: the hub. HUBWIRE_CHROMIUM: a browser.
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
-import { chromium } from "playwright-core";
-import { run, test } from "../harness.mjs";
-
-const hub = process.env.HUBWIRE_TEST_HUB_URL;
-const executablePath = process.env.HUBWIRE_CHROMIUM;
-if (!process.argv[2] || !hub || !executablePath) {
-  throw new Error("usage: HUBWIRE_TEST_HUB_URL=… HUBWIRE_CHROMIUM=… run.mjs FOLDER");
-}
-const folder = resolve(process.argv[2]);
-
-/** What the pages have: the package, and short ways to a connection. */
-const PAGE = `
-  import * as hubwire from ${JSON.stringify(join(folder, "src/index.js"))};
-  import * as signalr from "@microsoft/signalr";
-  const hub = ${JSON.stringify(hub)};
-  const builders = {
-    official: () => new signalr.HubConnectionBuilder(),
-    page: () => new hubwire.HubConnectionBuilder(),
-    worker: () => new hubwire.HubConnectionBuilder().withWorker(),
-  };
-  const build = (where, path, options = {}, how = (builder) => builder) =>
-    how(builders[where]().withUrl(hub + path, options).configureLogging("none")).build();
-  const direct = (where, path, how) =>
-    build(where, path, { skipNegotiation: true, transport: hubwire.HttpTransportType.WebSockets }, how);
-  const block = (milliseconds) => {
-    for (const end = performance.now() + milliseconds; performance.now() < end; );
-  };
-  const failure = (promise) => promise.then(() => ({ code: "none" }), ({ code, message }) => ({ code, message }));
-  // All that an error has to say.
-  const facts = (error) => error && Object.fromEntries(["name", "message", ...Object.keys(error), "cause"].sort()
-    .map((name) => [name, name === "innerErrors" ? error[name].map(facts) : name === "cause" ? String(error[name]) : error[name]]));
-  // A connection that is up in a worker that can be made to fail, and what is told of it.
-  const failing = async (how, source = "/failing.js", next = source, path = "/hub") => {
-    const workers = [];
-    const told = [];
-    const make = () => (workers.push(new Worker(workers.length ? next : source)), workers.at(-1));
-    const connection = build("page", path, {}, (builder) => how(builder.withWorker(make), told));
-    connection.onstatechange(({ state, error }) => told.push([state, error?.code]));
-    const closed = new Promise((resolve) => connection.onclose(resolve));
-    const reconnected = new Promise((resolve) => connection.onreconnected(resolve));
-    await connection.start();
-    told.length = 0;
-    return { connection, workers, told, closed, reconnected, fail: (how) => new BroadcastChannel("failures").postMessage(how) };
-  };
-  Object.assign(globalThis, { hubwire, hub, build, direct, block, failure, facts, failing });
-`;
-const { outputFiles } = await build({
-  stdin: { contents: PAGE, resolveDir: dirname(fileURLToPath(import.meta.url)) },
-  bundle: true,
-  write: false,
-  format: "iife",
-  target: "es2022",
-  logLevel: "warning",
-});
-const served = {
-  "/": ["text/html", "<!doctype html><title>worker mode</title><script src=page.js></script>"],
-  "/page.js": ["text/javascript", outputFiles[0].text],
-  "/worker.js": ["text/javascript", await readFile(join(folder, "worker.js"))],
-  "/broken.js": ["text/javascript", "throw new Error('out of order');"],
-  // Fails when it is told to.
-  "/failing.js": ["text/javascript", `
-    importScripts("/worker.js");
-    const failures = {
-      throws: () => setTimeout(() => { throw new Error("it throws"); }),
-      rejects: () => Promise.reject(new Error("it rejects")),
-      closes: () => close(),
-    };
-    new BroadcastChannel("failures").onmessage = ({ data }) => failures[data]();
-  `],
-  // Fails whenever it opens a transport.
-  "/dying.js": ["text/javascript", `importScripts("/worker.js"); WebSocket = class { constructor() { setTimeout(() => { throw new Error("again"); }); } };`],
-  // Fails as soon as it is told anything.
-  "/mute.js": ["text/javascript", `importScripts("/worker.js"); addEventListener("message", () => { throw new Error("at once"); });`],
-  "/strict": ["text/html", "<!doctype html><script src=page.js></script>", {
-    "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src *",
-  }],
-};
-const server = createServer((request, response) => {
-  const [type, content, headers] = served[request.url] ?? [];
-  response.writeHead(type ? 200 : 404, { "content-type": type ?? "text/plain", ...headers }).end(content);
-}).listen(0, "127.0.0.1");
-await once(server, "listening");
-
-const webdriver = JSON.parse(await readFile(new URL("../../webdriver.json", import.meta.url), "utf8"));
-const browser = await chromium.launch({ executablePath, args: webdriver["goog:chromeOptions"].args });
-
-/** A test in a page of its own. */
-function inPage(name, body, expected, look, { path = "/", hasClock } = {}) {
-  test(name, async () => {
-    // Pages of one context share their channels.
-    const context = await browser.newContext();
-    const page = await context.newPage();
-    try {
-      if (hasClock) {
-        await page.clock.install();
-        await page.exposeFunction("pass", (milliseconds) => page.clock.runFor(milliseconds));
-      }
-      await page.goto(`http://127.0.0.1:${server.address().port}${path}`);
-      assert.deepEqual(await page.evaluate(body), expected);
-      look?.(page);
-    } finally {
-      await context.close();
-    }
-  }, { seconds: 60 });
-}
+import { run } from "../harness.mjs";
+import { inPage } from "./pages.mjs";
 
 inPage("a page that is busy loses its connection in itself and keeps it in a worker", async () => {
   const states = {};
@@ -525,6 +416,69 @@ inPage("many calls without an answer cost the page little, arrive in order, and 
   return connection.state;
 }, "Connected");
 
+inPage("a flood that nobody awaits is refused beyond 64 MiB, in the page and in the worker, and what is awaited goes on", async () => {
+  const outcomes = [];
+  for (const where of ["page", "worker"]) {
+    const connection = direct(where, "/drain?count=1000000");
+    await connection.start();
+    const text = "x".repeat(20_000);
+    const all = await Promise.all(Array.from({ length: 4000 }, () => failure(connection.send("Message", text))));
+    const codes = all.map(({ code }) => code);
+    const after = failure(connection.send("Message", text));
+    outcomes.push([codes.slice(0, 3300), codes.slice(3320), [(await after).code]].map((some) => [...new Set(some)].join()));
+  }
+  return outcomes;
+}, [["none", "SendBufferFull", "none"], ["none", "SendBufferFull", "none"]]);
+
+inPage("the longest message is what the option says", async () => {
+  const ends = [];
+  for (const where of ["page", "worker"]) {
+    for (const [maximumReceiveMessageSize, length] of [[1000, 2000], [100 << 20, 70 << 20]]) {
+      const connection = build(where, "/hub", { maximumReceiveMessageSize });
+      await connection.start();
+      const end = await connection.stream("LargeItems", 1, length)[Symbol.asyncIterator]().next().catch(({ message }) => message);
+      ends.push(end.value?.length ?? /more than 1000 .*'maximumReceiveMessageSize'/.test(end));
+      await connection.stop();
+    }
+  }
+  return ends;
+}, [true, 70 << 20, true, 70 << 20]);
+
+inPage("a worker that dies during a start is a failed attempt, which the retry policy decides on", async () => {
+  const outcomes = [];
+  for (const [sources, answers] of [
+    [["/dying.js", "/dying.js", "/worker.js"], [1, 1]],
+    [["/dying.js"], [1, 1, null]],
+    [["/dying.js"], [60_000]],
+    [["/broken.js", "/worker.js"], [1]],
+  ]) {
+    const asked = [];
+    const made = [];
+    const make = () => (made.push(1), new Worker(sources[Math.min(made.length, sources.length) - 1]));
+    const nextRetryDelayInMilliseconds = ({ previousRetryCount, elapsedMilliseconds, retryReason }) => {
+      asked.push([previousRetryCount, elapsedMilliseconds > 0, retryReason.code]);
+      return answers[previousRetryCount];
+    };
+    const connection = build("page", "/hub", {}, (builder) => builder.withWorker(make).withFirstConnectRetry().withAutomaticReconnect({ nextRetryDelayInMilliseconds }));
+    const states = [];
+    connection.onstatechange(({ state }) => states.push(state));
+    const started = failure(connection.start());
+    if (answers[0] === 60_000) {
+      while (!asked.length) await new Promise((resolve) => setTimeout(resolve, 2));
+      await connection.stop();
+    }
+    const { code } = await started;
+    outcomes.push([code, asked.map(String).join(" "), states.join(), code === "none" && (await connection.invoke("Add", 1, 2)), made.length].map(String));
+    await connection.stop();
+  }
+  return outcomes;
+}, [
+  ["none", "0,false,Worker 1,true,Worker", "Connecting,Connected", "3", "3"],
+  ["Worker", "0,false,Worker 1,true,Worker 2,true,Worker", "Connecting,Disconnected", "false", "3"],
+  ["Stopped", "0,false,Worker", "Connecting,Disconnecting,Disconnected", "false", "1"],
+  ["Worker", "", "Connecting,Disconnected", "false", "1"],
+]);
+
 inPage("a message that the server refuses is the failure of its sending", async () => {
   const codes = [];
   for (const where of ["page", "worker"]) {
@@ -558,6 +512,21 @@ inPage("a policy without workers says so", async () => {
   const { code, message } = await failure(build("worker", "/hub").start());
   return [code, message.includes("worker-src blob:")];
 }, ["Worker", true], undefined, { path: "/strict" });
+
+for (const [n, expected] of [[0, "3"], [1, "says how"], [2, "3"]]) {
+  inPage(`Trusted Types: ${["no names are asked for", "the package's name is not allowed", "its name is allowed"][n]}`, async () => {
+    const outcomes = [];
+    const policy = trustedTypes.createPolicy("app", { createScriptURL: (url) => url });
+    for (const worker of [undefined, "/worker.js", () => new Worker(policy.createScriptURL("/worker.js"))]) {
+      const connection = build("page", "/hub", {}, (builder) => builder.withWorker(worker));
+      const { code, message } = await failure(connection.start());
+      if (code === "none") outcomes.push(String(await connection.invoke("Add", 1, 2)));
+      else outcomes.push(code === "Worker" && /`trusted-types hubwire`.*function/.test(message) ? "says how" : message);
+      await connection.stop();
+    }
+    return outcomes;
+  }, [expected, expected, "3"], undefined, { path: `/trusted${n}` });
+}
 
 inPage("where there are no workers it runs in the page", async () => {
   delete globalThis.Worker;

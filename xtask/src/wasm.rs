@@ -57,6 +57,15 @@ const PANICS: [&str; 10] = [
     "core::str::slice_error_fail",
 ];
 
+/// What writes a whole number traps as well: only panics do that, and the package's own code leaves it to JavaScript.
+fn writes_a_number(name: &str) -> bool {
+    let kind = name.strip_prefix('<').and_then(|name| name.strip_suffix(" as core::fmt::Display>::fmt"));
+    kind.is_some_and(|kind| kind.starts_with(['i', 'u']) && kind.len() <= "usize".len())
+}
+
+/// The table that they are written with.
+const DIGITS: &str = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+
 /// The module with panics that only trap. Their messages would go to the standard error stream, which a page does not
 /// have: with them or without, JavaScript is thrown the same `RuntimeError`.
 fn without_messages(module: &Path) -> Result<Module> {
@@ -65,7 +74,7 @@ fn without_messages(module: &Path) -> Result<Module> {
     for id in functions {
         let name = module.funcs.get(id).name.as_deref().unwrap_or_default();
         let name = format!("{:#}", demangle(name));
-        if !PANICS.iter().any(|panic| name.starts_with(panic)) {
+        if !PANICS.iter().any(|panic| name.starts_with(panic)) && !writes_a_number(&name) {
             continue;
         }
         let kind = module.types.get(module.funcs.get(id).ty());
@@ -75,12 +84,36 @@ fn without_messages(module: &Path) -> Result<Module> {
         let arguments = parameters.iter().map(|kind| module.locals.add(*kind)).collect();
         module.funcs.get_mut(id).kind = FunctionKind::Local(trap.local_func(arguments));
     }
-    // Where they are named, too.
+    // What they name and say, too.
     let data: Vec<_> = module.data.iter().map(|data| data.id()).collect();
     for id in data {
-        clear_file_names(&mut module.data.get_mut(id).value);
+        let value = &mut module.data.get_mut(id).value;
+        clear_file_names(value);
+        PANIC_TEXTS.iter().chain(&[DIGITS]).for_each(|text| clear(value, text.as_bytes()));
     }
     Ok(module)
+}
+
+/// What the panics of the standard library say.
+const PANIC_TEXTS: [&str; 12] = [
+    ") should be < len (is ",
+    "LayoutError",
+    "assertion failed: self.is_char_boundary(new_len)",
+    "attempt to join into collection with len > usize::MAX",
+    "called `Result::unwrap()` on an `Err` value",
+    "capacity overflow",
+    "description() is deprecated; use Display",
+    "mid > len",
+    "overflow in Duration::new",
+    "overflow when adding durations",
+    "overflow when multiplying duration by scalar",
+    "removal index (is ",
+];
+
+fn clear(data: &mut [u8], text: &[u8]) {
+    if let Some(start) = data.windows(text.len()).position(|part| part == text) {
+        data.iter_mut().skip(start).take(text.len()).for_each(|byte| *byte = 0);
+    }
 }
 
 /// Zeroes take no room in the optimised module.
@@ -130,6 +163,8 @@ pub(crate) fn optimise(bound: &Path, module: &Path, glue: &Path) -> Result<()> {
                 "-Oz",
                 "--one-caller-inline-max-function-size",
                 "50",
+                // What has names alike is alike, and takes less room side by side once it is compressed.
+                "--reorder-functions-by-name",
             ])
             .args(WASM_FEATURES)
             .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
@@ -139,8 +174,75 @@ pub(crate) fn optimise(bound: &Path, module: &Path, glue: &Path) -> Result<()> {
             .arg(bound.join("bindings_bg.wasm")),
     )?;
     let long = fs::read_to_string(bound.join("bindings.js"))?;
-    Ok(fs::write(glue, shorten(&long, &names).context("the glue lacks a name that the module has")?)?)
+    let needed = trim(&long).context("wasm-bindgen's glue is not what it was")?;
+    Ok(fs::write(glue, shorten(&needed, &names).context("the glue lacks a name that the module has")?)?)
 }
+
+/// The glue without what it has for every module, page and caller, and this package does not need. `None` where
+/// wasm-bindgen has changed it.
+fn trim(glue: &str) -> Option<String> {
+    let mut glue = glue.to_owned();
+    let mut replace = |from: &str, to: &str, instead: &str| {
+        let start = glue.find(from)?;
+        let end = start + glue.get(start..)?.find(to)? + to.len();
+        glue.replace_range(start..end, instead);
+        Some(())
+    };
+    // `engine.js` loads and compiles the module.
+    replace("let wasmModule, wasmInstance, wasm;", "export { initSync, __wbg_init as default };", INIT)?;
+    // The driver frees its machine.
+    replace("const MachineFinalization", "wasm.__wbg_machine_free(ptr, 1));\n", "")?;
+    replace("        MachineFinalization.unregister(", ";\n", "")?;
+    replace("        MachineFinalization.register(", ";\n", "")?;
+    replace("if (Symbol.dispose)", ";\n", "")?;
+    // Texts are short, and nearly all of them ASCII.
+    replace("    if (realloc === undefined) {", "    }\n", "")?;
+    replace("        if (offset !== 0) {", "realloc(ptr, len, offset, 1) >>> 0;\n", ENCODE)?;
+    replace("if (!('encodeInto' in cachedTextEncoder)) {", "\n}\n", "")?;
+    replace("const MAX_SAFARI_DECODE_BYTES", ";\nlet numBytesDecoded = 0;\n", "")?;
+    replace("    numBytesDecoded += bytes.length;", "    }\n", "")?;
+    // Arguments are of the right type: nothing fails while they are passed.
+    while replace("        try {", "\n", "").is_some() {
+        replace("        } catch (e) {", "throw e;\n        }\n", "")?;
+    }
+    Some(without_conversions(&glue))
+}
+
+/// WebAssembly makes numbers of its arguments itself.
+fn without_conversions(glue: &str) -> String {
+    let (mut values, mut lines) = (Vec::new(), Vec::new());
+    for line in glue.lines() {
+        let value =
+            line.trim().strip_prefix("const ").and_then(|line| line.strip_suffix(';')?.split_once(" = +"));
+        if let Some((value, argument)) = value {
+            values.push((format!(" {value}"), format!(" {argument}")));
+            continue;
+        }
+        let mut line = line.to_owned();
+        if line.contains("wasm.machine_") {
+            for (value, argument) in values.drain(..) {
+                for end in [",", ")"] {
+                    line = line.replace(&format!("{value}{end}"), &format!("{argument}{end}"));
+                }
+            }
+        }
+        lines.push(line);
+    }
+    lines.join("\n")
+}
+
+const INIT: &str = "let wasm;
+export function initSync({ module }) {
+    if (wasm) return;
+    wasm = new WebAssembly.Instance(module, __wbg_get_imports()).exports;
+    wasm.__wbindgen_start();
+}";
+
+const ENCODE: &str = "        const bytes = cachedTextEncoder.encode(arg);
+        offset = bytes.length;
+        ptr = realloc(ptr, len, offset, 1) >>> 0;
+        getUint8ArrayMemory0().set(bytes, ptr);
+";
 
 /// The glue by the names that wasm-opt gave the module: `{"imports": [[module, name, new]], "exports": [[name, new]]}`,
 /// where every import's new module is `a`.

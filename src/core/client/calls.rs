@@ -168,13 +168,14 @@ impl<C: Codec> ClientMachine<C> {
         arguments: C::Payload<'_>,
         uploads: &Range<u64>,
     ) {
-        let id = call.map(|(id, _)| self.hub.id(id));
+        let id = call.filter(|_| C::NEEDS_IDS).map(|(id, _)| self.hub.id(id));
+        let stream_id = |id| self.hub.id(id).as_str().to_owned().into();
         let invocation = Invocation {
             headers: method.headers,
             invocation_id: id.as_ref().map(|id| id.as_str().into()),
             target: method.name.into(),
             arguments,
-            stream_ids: uploads.clone().map(|id| self.hub.id(id).as_str().to_owned().into()).collect(),
+            stream_ids: if C::NEEDS_IDS { uploads.clone().map(stream_id).collect() } else { Vec::new() },
         };
         self.write(&match call {
             Some((_, CallKind::Stream)) => HubMessage::StreamInvocation(invocation),

@@ -152,14 +152,14 @@ impl<C: Codec> ClientMachine<C> {
         let info = ConnectionInfo {
             transport,
             url: negotiation.url().clone(),
-            connection_id: response.connection_id,
+            connection_id: response.connection_id.take(),
             negotiate_version: response.negotiate_version,
             token: negotiation.token().cloned(),
             stateful,
             token_lifetime: negotiation.token_lifetime(),
         };
         let redirected_token = negotiation.has_redirected_token();
-        let link = Link { info, url, connection_token: response.connection_token, redirected_token };
+        let link = Link { info, url, connection_token: response.connection_token.take(), redirected_token };
         // There is nothing to fall back to from the driver's own.
         self.open(now, Some(negotiation).filter(|_| !custom), link);
     }

@@ -588,7 +588,7 @@ impl std::error::Error for UnfitToken {}
 fn provided(token: Result<Option<AccessToken>, Cause>) -> Result<Option<AccessToken>, Cause> {
     let token = token?.filter(|token| !token.secret().is_empty());
     match token.as_ref().and_then(|token| value_fault(token.secret())) {
-        Some(fault) => Err(Cause::new(UnfitToken(fault))),
+        Some(fault) => Err(Cause::of(UnfitToken(fault))),
         None => Ok(token),
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{ClientMachine, ConnectionError, Live, Load, Phase, TransportError};
 use crate::core::codec::Codec;
-use crate::core::hub::HubEvent;
-use crate::core::message::HubMessage;
+use crate::core::hub::{HubEvent, Meaning};
+use crate::core::message::{Head, HubMessage};
 use crate::core::stateful::Receipt;
 use crate::core::text::clip;
 use crate::core::{Moment, ProtocolError};
@@ -79,34 +79,35 @@ impl<C: Codec> ClientMachine<C> {
     /// A message came. What does not concern the owner is dealt with here: Close, numbers of stateful reconnect, what
     /// clients do not do. Payloads are only passed on, so that they may be of any type.
     pub fn handle_message<'a, P>(&mut self, now: Moment, message: HubMessage<'a, P>) -> HubEvent<'a, P> {
-        let Phase::Connected(live) = &mut self.phase else { return HubEvent::None };
-        match self.outgoing.handle_message(now, &message) {
+        let meaning = self.handle_head(now, message.head());
+        HubEvent::new(message, meaning)
+    }
+
+    /// The same for an owner who keeps what a message carries.
+    pub fn handle_head(&mut self, now: Moment, head: Head<'_>) -> Meaning {
+        let Phase::Connected(live) = &mut self.phase else { return Meaning::None };
+        match self.outgoing.handle_message(now, head) {
             Ok(Receipt::New) => live.handle_sign_of_life(now),
             // ASP.NET Core still acknowledges when everything else it has to say is stuck, so this shows nothing.
-            Ok(Receipt::Duplicate | Receipt::Bookkeeping) => return HubEvent::None,
+            Ok(Receipt::Duplicate | Receipt::Bookkeeping) => return Meaning::None,
             Err(error) => {
                 self.handle_protocol_error(now, error);
-                return HubEvent::None;
+                return Meaning::None;
             }
         }
-        match self.hub.handle_message(message) {
-            HubEvent::Close { error, allow_reconnect } => {
+        match (self.hub.handle_head(head), head) {
+            (_, Head::Close { error, allow_reconnect }) => {
                 let error = error.filter(|text| !text.is_empty()).map(|text| clip(text).into());
                 self.fail(now, ConnectionError::ServerClosed { error, allow_reconnect });
             }
-            HubEvent::Called { call, streams: true, .. } => {
-                if let Some(call) = call {
-                    self.refuse(call, NO_STREAMS);
-                }
-            }
-            HubEvent::Refused { invocation_id: Some(id), reason } => {
-                self.write_refusal(&id, reason);
-            }
+            (Meaning::Called(Some(call)), Head::Call { streams: true, .. }) => self.refuse(call, NO_STREAMS),
+            (Meaning::Called(None), Head::Call { streams: true, .. }) => {}
+            (Meaning::Refused(reason), Head::Call { id: Some(id), .. }) => self.write_refusal(id, reason),
             // Clients have no methods that take streams.
-            HubEvent::Refused { .. } | HubEvent::Uploaded { .. } | HubEvent::UploadCompleted { .. } => {}
-            event => return event,
+            (Meaning::Refused(_) | Meaning::Uploaded | Meaning::UploadCompleted, _) => {}
+            (meaning, _) => return meaning,
         }
-        HubEvent::None
+        Meaning::None
     }
 
     /// The protocol was broken.

@@ -236,8 +236,8 @@ impl Negotiation {
             NegotiateError::NotJson(_) if answer.is_web_page() => NegotiateError::WebPage,
             error => error,
         })?;
-        if let Some(error) = response.error {
-            return Err(NegotiateError::Refused(clipped(&error)));
+        if let Some(error) = &response.error {
+            return Err(NegotiateError::Refused(clipped(error)));
         }
         if let Some(seconds) = response.token_lifetime_seconds {
             self.token_lifetime = u64::try_from(seconds).ok().map(Duration::from_secs);

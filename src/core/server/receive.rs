@@ -78,7 +78,7 @@ impl<C: Codec> ServerMachine<C> {
         message: HubMessage<'a, C::Payload<'a>>,
     ) -> HubEvent<'a, C::Payload<'a>> {
         let Some(live) = &mut self.live else { return HubEvent::None };
-        match live.outgoing.handle_message(now, &message) {
+        match live.outgoing.handle_message(now, message.head()) {
             Ok(Receipt::New) => {}
             Ok(Receipt::Duplicate | Receipt::Bookkeeping) => return HubEvent::None,
             Err(error) => {

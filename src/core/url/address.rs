@@ -20,7 +20,12 @@ pub(super) fn read_ipv4(text: &str) -> Option<u32> {
 
 /// An IPv6 address (RFC 4291, 2.2), whose last two segments may be written as an IPv4 address.
 pub(super) fn read_ipv6(text: &str) -> Option<[u16; 8]> {
-    let mut all = Vec::new();
+    let (mut address, mut count) = ([0; 8], 0);
+    let mut push = |segment| {
+        *address.get_mut(count)? = segment;
+        count += 1;
+        Some(count)
+    };
     // Where the zeros go that `::` stands for.
     let mut gap = None;
     let mut rest = text;
@@ -29,19 +34,23 @@ pub(super) fn read_ipv6(text: &str) -> Option<[u16; 8]> {
     }
     while !rest.is_empty() {
         let (part, after) = split_at_byte(rest, b':');
-        if let Some(address) = read_ipv4(part).filter(|_| after.is_empty()) {
-            all.extend([(address >> 16) as u16, address as u16]);
+        if after.is_empty()
+            && let Some(address) = read_ipv4(part)
+        {
+            push((address >> 16) as u16)?;
+            push(address as u16)?;
             break;
         }
-        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u16);
-        if !(1..=4).contains(&part.len()) || all.len() == 8 {
+        if !(1..=4).contains(&part.len()) {
             return None;
         }
-        all.push(part.bytes().try_fold(0, |number: u16, byte| Some(number << 4 | digit(byte)?))?);
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let segment = part.bytes().try_fold(0, |number, byte| Some(number << 4 | digit(byte)?))?;
+        let so_far = push(segment as u16)?;
         rest = match after.strip_prefix("::") {
             Some(_) if gap.is_some() => return None,
             Some(after) => {
-                gap = Some(all.len());
+                gap = Some(so_far);
                 after
             }
             // A colon is followed by something.
@@ -49,48 +58,43 @@ pub(super) fn read_ipv6(text: &str) -> Option<[u16; 8]> {
             None => after.get(1..).unwrap_or_default(),
         };
     }
-    let missing = 8_usize.checked_sub(all.len())?;
-    let (before, after) = all.split_at_checked(gap.unwrap_or(all.len()))?;
-    if gap.is_some() != (missing > 0) {
+    if gap.is_some() != (count < 8) {
         return None;
     }
-    let zeros = std::iter::repeat_n(&0, missing);
-    let mut address = [0; 8];
-    address.iter_mut().zip(before.iter().chain(zeros).chain(after)).for_each(|(to, from)| *to = *from);
+    // What stands behind the gap moves to the end.
+    (gap.unwrap_or(count)..count).rev().for_each(|at| address.swap(at, at + 8 - count));
     Some(address)
 }
 
 /// Appends an IPv6 address as the URL Standard writes it: unlike in RFC 5952, no part of it is ever decimal.
 pub(super) fn push_ipv6(text: &mut String, all: [u16; 8]) {
     // The first of the longest runs of zeros is left out.
-    let (mut start, mut length, mut run) = (0, 0, 0);
+    let (mut start, mut length, mut run) = (0, 1, 0);
     for (n, segment) in all.iter().enumerate() {
         run = if *segment == 0 { run + 1 } else { 0 };
         if run > length {
             (start, length) = (n + 1 - run, run);
         }
     }
+    let gap = if length > 1 { start..start + length } else { 0..0 };
     text.push('[');
-    for (n, segment) in all.iter().enumerate() {
-        if length > 1 && (start..start + length).contains(&n) {
-            if n == start {
-                text.push_str(if n == 0 { "::" } else { ":" });
+    for (n, segment) in all.into_iter().enumerate() {
+        if gap.contains(&n) {
+            if n == gap.start {
+                text.push(':');
             }
             continue;
         }
-        let mut begun = false;
-        for shift in [12, 8, 4, 0] {
-            let digit = segment >> shift & 15;
-            begun |= digit > 0 || shift == 0;
-            if begun {
-                text.extend(char::from_digit(digit.into(), 16));
-            }
-        }
-        if n + 1 < all.len() {
+        if n > 0 {
             text.push(':');
         }
+        for shift in [12, 8, 4, 0] {
+            if segment >> shift > 0 || shift == 0 {
+                text.extend(char::from_digit(u32::from(segment >> shift & 15), 16));
+            }
+        }
     }
-    text.push(']');
+    text.push_str(if gap.end == all.len() { ":]" } else { "]" });
 }
 
 #[cfg(test)]

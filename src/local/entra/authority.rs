@@ -155,8 +155,7 @@ impl Authority {
         now: u64,
     ) -> String {
         let claims = [
-            ("iss", issuer),
-            ("appid", &application.client_id),
+            ("appid", application.client_id.as_str()),
             ("idtyp", "app"),
             ("oid", object_id),
             ("sub", object_id),
@@ -165,7 +164,7 @@ impl Authority {
         ];
         let validity =
             Validity { issued_at: now, expires_at: now.saturating_add(self.token_lifetime.as_secs()) };
-        self.key.sign(claims, validity, audience)
+        self.key.sign_as(issuer, claims, validity, audience)
     }
 
     fn check_assertion(

@@ -33,12 +33,23 @@ impl Network {
     ///
     /// The crypto provider is passed in explicitly: which one is the process-wide default is the application's choice.
     pub(crate) fn http_client_builder(&self) -> Result<reqwest::ClientBuilder, rustls::Error> {
-        let builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.certificates.config()?)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none());
-        Ok(self.proxy.apply(builder))
+        Ok(self.proxy.apply(client_builder(self.certificates.config()?)))
     }
+
+    /// The same for plain http alone: without a proxy, which would see tokens in clear text, and without the system's roots,
+    /// which a container need not have.
+    #[cfg(feature = "service")]
+    pub(crate) fn plain_http_client_builder() -> Result<reqwest::ClientBuilder, rustls::Error> {
+        let config = builder()?.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        Ok(client_builder(config).no_proxy())
+    }
+}
+
+fn client_builder(config: ClientConfig) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(config)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
 }
 
 /// Certificates of the caller's own, besides the operating system's roots.

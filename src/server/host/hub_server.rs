@@ -34,6 +34,7 @@ use crate::{
         endpoint::{self, Admission, Opening, Refusal},
         query::Query,
         room::Room,
+        session::Session,
     },
 };
 
@@ -343,14 +344,14 @@ async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response
             let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
             let opening =
                 Opening { room: &hub.room, client, query: &query, headers: &parts.headers, upgrade };
-            let opened = endpoint::open(opening, |negotiation| {
+            let opened = endpoint::open(opening, |admitted| {
                 let guest = Guest {
-                    connection_id: negotiation.connection_id.clone(),
+                    connection_id: admitted.negotiation.connection_id.clone(),
                     identity,
                     headers: parts.headers.clone(),
                     query: Query::parse(parts.uri.query()),
                 };
-                HubDispatcher::new(hub.clone(), guest)
+                Session { admitted, dispatcher: HubDispatcher::new(hub.clone(), guest) }
             });
             Ok(opened.await?)
         }
@@ -373,6 +374,8 @@ fn admission(hub: &Hub, identity: &Identity) -> Admission {
         handshake_timeout: None,
         poll_interval: hub.poll_interval,
         expiry: identity.expires.map(seconds),
+        claims: Arc::default(),
+        may_resume: false,
     }
 }
 

@@ -4,12 +4,13 @@ use crate::service::{
     configuration::{
         error::ConfigurationError,
         identity::{credential, default_chain},
-        settings::{AUTHORITY, Configuration, DEFAULT_CONNECTION},
+        settings::{AUTHORITY, Configuration, DEFAULT_CONNECTION, PLAIN_HTTP, VARIABLES},
+        warnings::of_use,
     },
-    connection_string::{ConnectionString, ConnectionStringWarning},
+    connection_string::{ConnectionString, ConnectionStringWarning, is_quoted, is_reference},
     credentials::{entra::variables::authority, settings::CredentialSettings},
     endpoints::{
-        endpoint::{EndpointError, EndpointRole, ServiceEndpoint},
+        endpoint::{Described, EndpointError, EndpointRole, ServiceEndpoint, authority_of_process},
         list::distinct,
     },
     error::BuildError,
@@ -34,10 +35,17 @@ pub struct EndpointSettings {
     pub(super) credential: CredentialSettings,
     /// `AZURE_AUTHORITY_HOST`.
     authority: Option<String>,
+    /// The hosts that plain http may go to.
+    plain_http: Vec<String>,
     pub(super) warnings: Vec<ConnectionStringWarning>,
 }
 
 impl EndpointSettings {
+    /// Whether it is described by a `serviceUri`.
+    pub(super) fn is_identity(&self) -> bool {
+        self.key.to_ascii_lowercase().ends_with(":serviceuri")
+    }
+
     /// The key of its connection string, or of its `serviceUri`.
     #[must_use]
     pub fn key(&self) -> &str {
@@ -85,9 +93,14 @@ impl TryFrom<EndpointSettings> for ServiceEndpoint {
     type Error = EndpointError;
 
     fn try_from(settings: EndpointSettings) -> Result<Self, EndpointError> {
-        let credential = settings.credential.into_credential(settings.authority.as_deref())?;
-        let endpoint = Self::at(settings.addresses, credential)?;
-        Ok(endpoint.named(settings.name).in_role(settings.role).with_warnings(settings.warnings))
+        let described = Described {
+            plain_http: &|host| settings.plain_http.iter().any(|known| known.eq_ignore_ascii_case(host)),
+            authority: settings.authority.as_deref(),
+            credential: settings.credential,
+        };
+        let endpoint = described.at(settings.addresses)?;
+        let endpoint = endpoint.named(settings.name).in_role(settings.role);
+        Ok(endpoint.with_warnings(settings.warnings).configured())
     }
 }
 
@@ -98,10 +111,37 @@ impl Configuration {
     /// # Errors
     /// See [`ConfigurationError`]; it names the key that is missing or wrong.
     pub fn endpoints(&self) -> Result<Vec<EndpointSettings>, ConfigurationError> {
+        Ok(distinct_endpoints(self.every_endpoint()?))
+    }
+
+    /// The endpoints themselves.
+    pub(in crate::service) fn service_endpoints(&self) -> Result<Vec<ServiceEndpoint>, ConfigurationError> {
+        let made = self.endpoints()?.into_iter().map(|settings| {
+            let key = settings.key().to_owned();
+            ServiceEndpoint::try_from(settings).map_err(|source| match source {
+                EndpointError::AuthorityHost(_) => ConfigurationError::Invalid {
+                    key: AUTHORITY.to_owned(),
+                    expected: "a host, or an https address such as https://login.microsoftonline.com, without a path",
+                },
+                source => ConfigurationError::Endpoint { key, source },
+            })
+        });
+        made.collect()
+    }
+
+    /// The same, with those that do not count.
+    pub(super) fn every_endpoint(&self) -> Result<Vec<EndpointSettings>, ConfigurationError> {
         let mut found = Vec::new();
+        // Of one address the first endpoint counts. In .NET a connection string comes before the named endpoints, a
+        // `serviceUri` after them.
+        let mut last = None;
+        let mut add = |endpoint: EndpointSettings, found: &mut Vec<_>| match endpoint.is_identity() {
+            true => last = Some(endpoint),
+            false => found.push(endpoint),
+        };
         match &self.connection {
             Some(name) => match self.connection_named(name)? {
-                Some(endpoint) => found.push(endpoint),
+                Some(endpoint) => add(endpoint, &mut found),
                 None => found = self.section_of_sdk(&named_section(name))?,
             },
             None => {
@@ -110,8 +150,10 @@ impl Configuration {
                 if let Some(section) = sdk.into_iter().find(|key| !self.below(key).is_empty()) {
                     found = self.section_of_sdk(section)?;
                 }
-                if !found.iter().any(|e| e.name.is_empty()) {
-                    found.extend(self.connection_named(DEFAULT_CONNECTION)?);
+                if !found.iter().any(|e| e.name.is_empty())
+                    && let Some(endpoint) = self.connection_named(DEFAULT_CONNECTION)?
+                {
+                    add(endpoint, &mut found);
                 }
             }
         }
@@ -122,6 +164,7 @@ impl Configuration {
                 None => found.extend(self.endpoints_named(SDK_ENDPOINTS, &name)?),
             }
         }
+        found.extend(last);
         if found.is_empty() {
             let keys = match self.connection.as_deref() {
                 Some(name) => vec![name.to_owned(), format!("{name}:serviceUri")],
@@ -131,9 +174,8 @@ impl Configuration {
                     format!("{DEFAULT_CONNECTION}:serviceUri"),
                 ],
             };
-            return Err(ConfigurationError::NoConnection { keys });
+            return Err(ConfigurationError::NoConnection { misspelt: self.misspelt(), keys });
         }
-        let found = distinct(found, |settings| (settings.endpoint(), settings.role));
         match found.iter().any(|e| e.role == EndpointRole::Primary) {
             true => Ok(found),
             false => Err(BuildError::NoPrimaryEndpoint.into()),
@@ -149,8 +191,23 @@ impl Configuration {
         all.collect()
     }
 
+    /// Settings need not include the environment, and a secret must not go to the wrong cloud then.
     fn authority(&self) -> Option<String> {
-        self.filled(AUTHORITY).map(authority)
+        self.filled(AUTHORITY).map(authority).or_else(authority_of_process)
+    }
+
+    fn plain_http(&self) -> Vec<String> {
+        let values = self.below(PLAIN_HTTP).into_iter();
+        let hosts = values.filter_map(|key| self.filled(&key)).flat_map(|value| value.split([',', ';']));
+        hosts.map(|host| host.trim().to_owned()).filter(|host| !host.is_empty()).collect()
+    }
+
+    /// What was to be put in the place of a reference must not be used as it is.
+    fn check_resolved(&self, key: &str) -> Result<(), ConfigurationError> {
+        match self.value(key).is_some_and(is_reference) {
+            true => Err(ConfigurationError::UnresolvedReference { key: key.to_owned() }),
+            false => Ok(()),
+        }
     }
 
     /// A connection of Azure Functions.
@@ -191,7 +248,10 @@ impl Configuration {
         let parsed = ConnectionString::parse(text)
             .map_err(|source| ConfigurationError::ConnectionString { key: key.to_owned(), source })?;
         let credential = match parsed.credential {
-            CredentialSettings::DefaultAzureCredential => default_chain(self, "")?,
+            CredentialSettings::DefaultAzureCredential => {
+                VARIABLES.iter().try_for_each(|name| self.check_resolved(name))?;
+                default_chain(self, "")?
+            }
             other => other,
         };
         Ok(EndpointSettings {
@@ -201,6 +261,7 @@ impl Configuration {
             addresses: parsed.addresses,
             credential,
             authority: self.authority(),
+            plain_http: self.plain_http(),
             warnings: parsed.warnings,
         })
     }
@@ -210,7 +271,11 @@ impl Configuration {
         let url = |part: &str| {
             let key = format!("{section}:{part}");
             let Some(text) = self.value(&key) else { return Ok(None) };
-            let expected = "an absolute http or https URL without user, query and fragment";
+            self.check_resolved(&key)?;
+            let expected = match is_quoted(text) {
+                true => "without the quotation marks around it",
+                false => "an absolute http or https URL without user, query and fragment",
+            };
             match parse_url(text.trim().trim_end_matches('/')) {
                 Some(url) => Ok(Some(url)),
                 None => Err(ConfigurationError::Invalid { key, expected }),
@@ -228,6 +293,13 @@ impl Configuration {
                 return Err(ConfigurationError::Invalid { key: type_key, expected: "primary or secondary" });
             }
         };
+        let credential = credential(self, section)?;
+        for name in of_use(&credential) {
+            self.check_resolved(&format!("{section}:{name}"))?;
+        }
+        if let CredentialSettings::Chain(_) = &credential {
+            VARIABLES.iter().try_for_each(|name| self.check_resolved(name))?;
+        }
         Ok(EndpointSettings {
             key,
             name: name.to_owned(),
@@ -237,11 +309,16 @@ impl Configuration {
                 client_endpoint: url("clientEndpoint")?,
                 server_endpoint: url("serverEndpoint")?,
             },
-            credential: credential(self, section)?,
+            credential,
             authority: self.authority(),
+            plain_http: self.plain_http(),
             warnings: Vec::new(),
         })
     }
+}
+
+pub(super) fn distinct_endpoints(all: Vec<EndpointSettings>) -> Vec<EndpointSettings> {
+    distinct(all, |settings| (settings.endpoint(), settings.role))
 }
 
 /// `name[:type]`. A text that is not a type belongs to the name.

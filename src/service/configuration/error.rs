@@ -11,10 +11,23 @@ use crate::service::{
 #[non_exhaustive]
 pub enum ConfigurationError {
     /// No setting says where the service is. Set one of the keys.
-    #[error("no connection to Azure SignalR Service is configured; set {}", Either(.keys))]
+    #[error("no connection to Azure SignalR Service is configured; set {}{}", Either(.keys), Misspelt(.misspelt))]
     NoConnection {
         /// The keys that were looked for.
         keys: Vec<String>,
+        /// Keys that are there and nearly right, each with the one that was most likely meant.
+        misspelt: Vec<(String, String)>,
+    },
+    /// A setting is a reference to Key Vault or App Configuration, `@Microsoft.KeyVault(…)`, in place of which App Service should
+    /// have put the value. Check the reference's status in the portal, and that the app's managed identity may read secrets;
+    /// outside of App Service put the value there yourself.
+    #[error(
+        "the setting {key} is a reference, such as @Microsoft.KeyVault(…), that was not resolved; check its status in the \
+         portal and the access of the app's identity, or put the value itself there"
+    )]
+    UnresolvedReference {
+        /// Its key.
+        key: String,
     },
     /// A setting has no value. Set it or remove it.
     #[error("the setting {key} is empty; set it or remove it")]
@@ -72,19 +85,30 @@ pub enum ConfigurationError {
         source: std::io::Error,
     },
     /// Settings are not a JSON object.
-    #[error("the settings are not a JSON object: line {line}, column {column}")]
+    #[error("the settings are not a JSON object, with or without comments: line {line}, column {column}")]
     InvalidJson {
         /// Where the fault is, from 1; 0 when the whole text is something else.
         line: usize,
         /// The column of that line.
         column: usize,
     },
-    /// `local.settings.json` is encrypted for the tools of Azure Functions. Decrypt it with `func settings decrypt`.
-    #[error("local.settings.json is encrypted; decrypt it with: func settings decrypt")]
+    /// `local.settings.json` is encrypted for the tools of Azure Functions. Decrypt it with `func settings decrypt`, in the
+    /// folder that it is in and on the machine that it was encrypted on.
+    #[error(
+        "the settings are encrypted by the tools of Azure Functions; decrypt them with: func settings decrypt"
+    )]
     Encrypted,
     /// The client cannot be built from these settings.
     #[error(transparent)]
     Build(#[from] BuildError),
+}
+
+struct Misspelt<'a>(&'a [(String, String)]);
+
+impl fmt::Display for Misspelt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(key, meant)| write!(f, "; {key} is set: was {meant} meant?"))
+    }
 }
 
 struct Either<'a>(&'a [String]);

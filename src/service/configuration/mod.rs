@@ -9,6 +9,8 @@
 pub(super) mod endpoints;
 pub(super) mod error;
 mod identity;
+mod json;
+pub(super) mod names;
 pub(super) mod settings;
 mod warnings;
 

@@ -2,9 +2,11 @@
 
 use std::{cmp::Ordering, fmt, path::Path, time::Duration};
 
-use serde_json::Value;
-
-use crate::service::{configuration::error::ConfigurationError, rest::retry::RetryOptions, secret::Secret};
+use crate::service::{
+    configuration::{error::ConfigurationError, json},
+    rest::retry::RetryOptions,
+    secret::Secret,
+};
 
 /// The connection that Azure Functions use unless told otherwise.
 pub(in crate::service) const DEFAULT_CONNECTION: &str = "AzureSignalRConnectionString";
@@ -26,6 +28,18 @@ const CONNECTION_STRING_PREFIXES: [&str; 11] = [
 
 /// The authority of Microsoft Entra ID.
 pub(in crate::service) const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
+/// The hosts that plain http may go to, in development.
+pub(super) const PLAIN_HTTP: &str = "Hubwire:DevelopmentPlainHttpHosts";
+/// The variables that describe an identity to every Azure SDK.
+pub(super) const VARIABLES: [&str; 7] = [
+    "AZURE_TENANT_ID",
+    "AZURE_CLIENT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLIENT_CERTIFICATE_PATH",
+    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN",
+    "AZURE_FEDERATED_TOKEN_FILE",
+];
 /// Where retries are set: of the Management SDK, of Azure Functions.
 pub(in crate::service) const RETRY_SECTIONS: [&str; 2] = ["Azure:SignalR:RetryOptions", "AzureSignalRRetry"];
 /// What in .NET decides between REST and server connections.
@@ -58,6 +72,7 @@ pub(in crate::service) const TRANSPORT_TYPES: [&str; 2] =
 /// | `ConnectionStrings:{connection}`, else `{connection}` | a connection string |
 /// | `{connection}:serviceUri` | the address, without a connection string; the credential is made of the keys below |
 /// | `Azure:SignalR:Endpoints:{name}`, `…:{name}:primary`, `…:{name}:secondary`, `…:{name}:serviceUri` | further endpoints |
+/// | `Hubwire:DevelopmentPlainHttpHosts` | hosts that plain http may go to, by comma, such as `signalr-emulator,host.docker.internal`: for development only, see [`ServiceEndpoint::for_development_over_plain_http`] |
 /// | `Azure:SignalR:ApplicationName` | see [`ServiceClientBuilder::application_name`] |
 /// | `Azure:SignalR:HttpClientTimeout`, `AzureSignalRHttpClientTimeout` | see [`ServiceClientBuilder::timeout`]; `00:01:40` is 100 seconds |
 /// | `Azure:SignalR:RetryOptions:MaxRetries`, `…:Delay`, `…:MaxDelay`, `…:Mode` (`Exponential`, `Fixed`), or each below `AzureSignalRRetry` | see [`RetryOptions`] |
@@ -79,11 +94,18 @@ pub(in crate::service) const TRANSPORT_TYPES: [&str; 2] =
 /// `credential` = `azurepipelines` and a `clientCertificate` in the store of Windows are read but not supported: the error
 /// is [`InvalidCredential::Unsupported`](crate::service::credentials::InvalidCredential::Unsupported).
 ///
-/// With `AZURE_AUTHORITY_HOST` the tokens come from another authority, such as that of another cloud.
+/// With `AZURE_AUTHORITY_HOST` the tokens come from another authority, such as that of another cloud, also where a connection
+/// string asks for Entra. If it is not among the settings, the variable of this process counts. It is a host, or an https
+/// address without a path.
+///
+/// Of several endpoints with one address the first primary one counts: a connection string, then named endpoints, then an
+/// endpoint by `{connection}:serviceUri`. White space around a value does not count. What is set and not used, and names that
+/// are nearly right, are in [`warnings`](Self::warnings).
 ///
 /// [`ServiceClient::from_configuration`]: crate::service::ServiceClient::from_configuration
 /// [`ServiceClientBuilder::application_name`]: crate::service::ServiceClientBuilder::application_name
 /// [`ServiceClientBuilder::timeout`]: crate::service::ServiceClientBuilder::timeout
+/// [`ServiceEndpoint::for_development_over_plain_http`]: crate::service::ServiceEndpoint::for_development_over_plain_http
 /// [`ServiceEndpoint::client_endpoint`]: crate::service::ServiceEndpoint::client_endpoint
 /// [`server_endpoint`]: crate::service::ServiceEndpoint::server_endpoint
 ///
@@ -162,13 +184,13 @@ impl Configuration {
     }
 
     /// Adds the settings of a file, such as the `local.settings.json` of Azure Functions, as
-    /// [`json`](Self::json) does.
+    /// [`json`](Self::json) does. It may be in UTF-8 or, with a byte order mark, in UTF-16.
     ///
     /// # Errors
-    /// When the file cannot be read or is not a JSON object.
+    /// When the file cannot be read, has more than a megabyte, or is not a JSON object.
     pub fn file(self, path: impl AsRef<Path>) -> Result<Self, ConfigurationError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
+        let text = json::read(path)
             .map_err(|source| ConfigurationError::Unreadable { path: path.display().to_string(), source })?;
         self.json(&text)
     }
@@ -177,43 +199,31 @@ impl Configuration {
     /// whole object, as in `appsettings.json`, where `{"Azure":{"SignalR":{"ApplicationName":"a"}}}` is the key
     /// `Azure:SignalR:ApplicationName`.
     ///
+    /// As in .NET and the tools of Azure Functions, comments and trailing commas are skipped, names may be in any case,
+    /// numbers and truth values count as their text, and of two settings of one key the last one counts. A connection
+    /// string may be an object: `{"Name": {"ConnectionString": "…", "ProviderName": "Custom"}}`.
+    ///
+    /// ```
+    /// use hubwire::service::configuration::Configuration;
+    ///
+    /// let configuration = Configuration::new().json(
+    ///     r#"{
+    ///         "IsEncrypted": false, // as `func init` writes it
+    ///         "Values": { "AzureSignalRConnectionString": "Endpoint=https://contoso.service.signalr.net;AccessKey=abc;", },
+    ///     }"#,
+    /// )?;
+    /// assert_eq!(configuration.endpoints()?.len(), 1);
+    /// # Ok::<(), hubwire::service::configuration::ConfigurationError>(())
+    /// ```
+    ///
     /// # Errors
-    /// When the text is not a JSON object, or is encrypted.
+    /// [`ConfigurationError::InvalidJson`] when the text is not a JSON object or is nested more than 200 levels deep, with the
+    /// place of the fault; [`ConfigurationError::Encrypted`] when the file says that its values are encrypted.
     pub fn json(mut self, text: &str) -> Result<Self, ConfigurationError> {
-        // The error of a parser may quote the text, so only its place is kept.
-        let parsed: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
-            ConfigurationError::InvalidJson { line: error.line(), column: error.column() }
-        })?;
-        let Value::Object(mut object) = parsed else {
-            return Err(ConfigurationError::InvalidJson { line: 0, column: 0 });
-        };
-        let Some(values) = object.remove("Values") else {
-            self.add("", Value::Object(object));
-            return Ok(self);
-        };
-        if object.get("IsEncrypted") == Some(&Value::Bool(true)) {
-            return Err(ConfigurationError::Encrypted);
-        }
-        self.add("", values);
-        if let Some(connection_strings) = object.remove("ConnectionStrings") {
-            self.add("ConnectionStrings", connection_strings);
+        for (key, value) in json::settings(text)? {
+            self.insert(&key, value);
         }
         Ok(self)
-    }
-
-    fn add(&mut self, key: &str, value: Value) {
-        let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}:{name}") };
-        match value {
-            Value::Object(object) => {
-                object.into_iter().for_each(|(name, value)| self.add(&below(&name), value))
-            }
-            Value::Array(items) => {
-                items.into_iter().enumerate().for_each(|(n, item)| self.add(&below(&n.to_string()), item));
-            }
-            Value::String(text) => self.insert(key, text),
-            Value::Null => {}
-            Value::Bool(_) | Value::Number(_) => self.insert(key, value.to_string()),
-        }
     }
 
     /// Adds a setting. It replaces one of the same key.
@@ -245,9 +255,9 @@ impl Configuration {
             .map(|(_, value)| value.expose())
     }
 
-    /// The value of a setting, unless it is blank.
+    /// The value of a setting without the white space around it, unless it is blank.
     pub(in crate::service) fn filled(&self, key: &str) -> Option<&str> {
-        self.value(key).filter(|value| !value.trim().is_empty())
+        self.value(key).map(str::trim).filter(|value| !value.is_empty())
     }
 
     /// The keys of a section and of all that is below it, in order.

@@ -7,10 +7,13 @@ use crate::service::secret::Secret;
 pub struct AccessKey(Secret);
 
 impl AccessKey {
-    /// The key as the Azure portal shows it.
+    /// The key as the Azure portal shows it. White space around it, such as the line break at the end of a file, is left
+    /// out, as in connection strings.
     #[must_use]
     pub fn new(key: impl Into<String>) -> Self {
-        Self(Secret::new(key))
+        let key = Secret::new(key);
+        let trimmed = key.expose().trim();
+        if trimmed.len() == key.expose().len() { Self(key) } else { Self(Secret::new(trimmed)) }
     }
 
     /// The key's text. Keep it out of logs.

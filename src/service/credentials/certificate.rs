@@ -15,14 +15,16 @@ use ring::{
     rsa::KeyPair,
     signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding},
 };
-use rustls::pki_types::{
-    CertificateDer, PrivateKeyDer,
-    pem::{self, PemObject},
-};
 use serde_json::json;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::service::secret::Secret;
+use crate::service::{
+    credentials::{
+        encrypted_key,
+        pem::{self, Block},
+    },
+    secret::Secret,
+};
 
 /// Entra takes assertions that live for up to ten minutes.
 const LIFETIME: u64 = 600;
@@ -58,7 +60,8 @@ impl SigningAlgorithm {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// The file cannot be read. Check its path and who may read it.
+    /// The file cannot be read: check its path and who may read it. Or it is not a regular file, or is longer than a
+    /// megabyte.
     #[error("the certificate file {} cannot be read; check the path and the permissions", .path.display())]
     Unreadable {
         /// The file.
@@ -67,23 +70,27 @@ pub enum CertificateError {
         #[source]
         source: Arc<io::Error>,
     },
-    /// The text is not PEM, or the bytes are not a PKCS#12 archive.
-    #[error("the certificate is neither PEM nor PKCS#12 (PFX)")]
+    /// The text is not PEM, or the bytes are not a PKCS#12 archive. Check that it is the right file, and whole.
+    #[error("the certificate is neither PEM nor PKCS#12 (PFX); check that it is the right file, and whole")]
     Malformed,
-    /// The PKCS#12 archive does not open with this password.
-    #[error("the password of the PKCS#12 archive is wrong")]
+    /// The PKCS#12 archive or the encrypted private key does not open with this password.
+    #[error("the password of the PKCS#12 archive or of the private key is wrong")]
     WrongPassword,
-    /// The private key in the PEM is encrypted. Store it without a password, or use a PKCS#12 archive, whose
-    /// password can be given.
-    #[error(
-        "the private key in the PEM is encrypted; store it without a password or use a PKCS#12 (PFX) archive"
-    )]
+    /// The private key in the PEM is encrypted, and there is no password. Give it, or store the key without one.
+    #[error("the private key in the PEM is encrypted; give its password, or store it without one")]
     EncryptedKey,
+    /// The archive or the key is encrypted with an algorithm that is not supported, or asks for more than a million
+    /// rounds of it. Export it again, with AES: `openssl pkcs8 -topk8 -v2 aes256`, `openssl pkcs12 -export`.
+    #[error(
+        "the private key is encrypted with an algorithm that is not supported, or in too many rounds; export it again, \
+         with AES and up to a million rounds, or without a password"
+    )]
+    UnsupportedEncryption,
     /// There is no private key. A certificate alone cannot sign; add the key to the file.
     #[error("there is no private key with the certificate; put both into one PEM or PKCS#12 (PFX) file")]
     NoPrivateKey,
-    /// Microsoft Entra ID takes RSA keys of at least 2048 bits.
-    #[error("the private key is not an RSA key of 2048 to 4096 bits")]
+    /// Microsoft Entra ID takes RSA keys of at least 2048 bits. Make a certificate with one.
+    #[error("the private key is not an RSA key of 2048 to 4096 bits; use a certificate that has one")]
     UnsupportedKey,
     /// None of the certificates belongs to the private key.
     #[error(
@@ -102,60 +109,82 @@ pub(in crate::service) struct SigningCertificate {
 
 impl SigningCertificate {
     pub(in crate::service) fn parse(bytes: &[u8], password: &str) -> Result<Self, CertificateError> {
-        if bytes.windows(11).any(|window| window == b"-----BEGIN ") {
-            Self::from_pem(bytes)
+        if pem::is_pem(&pem::text(bytes)) {
+            Self::from_pem(bytes, password)
         } else {
             Self::from_pfx(bytes, password)
         }
     }
 
-    pub(in crate::service) fn from_pem(text: &[u8]) -> Result<Self, CertificateError> {
-        let key = match PrivateKeyDer::from_pem_slice(text) {
-            Ok(PrivateKeyDer::Pkcs8(key)) => KeyPair::from_pkcs8(key.secret_pkcs8_der()),
-            Ok(PrivateKeyDer::Pkcs1(key)) => KeyPair::from_der(key.secret_pkcs1_der()),
-            Ok(_) => return Err(CertificateError::UnsupportedKey),
-            Err(pem::Error::NoItemsFound) => {
-                let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
-                return Err(match text.windows(encrypted.len()).any(|window| window == encrypted) {
-                    true => CertificateError::EncryptedKey,
-                    false => CertificateError::NoPrivateKey,
-                });
+    pub(in crate::service) fn from_pem(bytes: &[u8], password: &str) -> Result<Self, CertificateError> {
+        let text = pem::text(bytes);
+        let (mut keys, mut certificates, mut refused) = (Vec::new(), Vec::new(), None);
+        for block in pem::blocks(&text) {
+            if block.label == "CERTIFICATE" {
+                certificates.push(block.bytes().ok_or(CertificateError::Malformed)?.to_vec());
+            } else if block.label.ends_with("PRIVATE KEY") {
+                match key_of(&block, password) {
+                    Ok(key) => keys.push(key),
+                    Err(error) => refused = refused.or(Some(error)),
+                }
             }
-            Err(_) => return Err(CertificateError::Malformed),
-        };
-        let certificates = CertificateDer::pem_slice_iter(text).map(|item| item.map(|der| der.to_vec()));
-        let certificates = certificates.collect::<Result<Vec<_>, _>>();
-        let key = key.map_err(|_| CertificateError::UnsupportedKey)?;
-        Self::new(key, &certificates.map_err(|_| CertificateError::Malformed)?)
+        }
+        if keys.is_empty() {
+            return Err(refused.unwrap_or(CertificateError::NoPrivateKey));
+        }
+        Self::choose(keys, &certificates)
     }
 
+    /// Opens an archive, or the base64 of one, as Azure Key Vault has it in the secret of a certificate.
     pub(in crate::service) fn from_pfx(bytes: &[u8], password: &str) -> Result<Self, CertificateError> {
+        // An archive is an ASN.1 sequence whose length takes more than one byte.
+        let decoded = match bytes {
+            [0x30, 0x80..=0xff, ..] => None,
+            _ => pem::whole_base64(&pem::text(bytes)),
+        };
+        let bytes = decoded.as_ref().map_or(bytes, |decoded| decoded.as_slice());
         let archive = Pkcs12Archive::from_pkcs12(bytes, password).map_err(|error| match error {
             // Without a MAC, it is the decryption that finds out.
             PfxError::MacError(_) | PfxError::UnpadError | PfxError::Pkcs5Error(_) => {
                 CertificateError::WrongPassword
             }
+            PfxError::InvalidParameters
+            | PfxError::UnsupportedEncryptionScheme
+            | PfxError::UnsupportedMacAlgorithm => CertificateError::UnsupportedEncryption,
             _ => CertificateError::Malformed,
         })?;
-        let key = archive.keys.first().ok_or(CertificateError::NoPrivateKey)?;
-        let key = KeyPair::from_pkcs8(key.key.as_der()).map_err(|_| CertificateError::UnsupportedKey)?;
+        if archive.keys.is_empty() {
+            return Err(CertificateError::NoPrivateKey);
+        }
+        let keys = archive.keys.iter().filter_map(|bag| KeyPair::from_pkcs8(bag.key.as_der()).ok());
         let certificates: Vec<_> = archive.certs.iter().map(|bag| bag.cert.as_der().to_vec()).collect();
-        Self::new(key, &certificates)
+        Self::choose(keys.collect(), &certificates)
+    }
+
+    /// Of the pairs of an RSA key and its certificate, the one that is valid longest: a renewed one may stand beside the
+    /// old one, and a file may have the pairs of other programs too.
+    fn choose(keys: Vec<KeyPair>, certificates: &[Vec<u8>]) -> Result<Self, CertificateError> {
+        if keys.is_empty() {
+            return Err(CertificateError::UnsupportedKey);
+        }
+        let parsed: Vec<_> = certificates
+            .iter()
+            .filter_map(|der| X509Certificate::from_der(der).ok().map(|(_, parsed)| (der, parsed)))
+            .collect();
+        if parsed.is_empty() && !certificates.is_empty() {
+            return Err(CertificateError::Malformed);
+        }
+        let pairs = keys.into_iter().filter_map(|key| Self::new(key, &parsed));
+        pairs.max_by_key(|pair| pair.expires_at).ok_or(CertificateError::NoCertificate)
     }
 
     /// Finds the key's certificate among all, and those of its issuers. The order in files is not relied on.
-    fn new(key: KeyPair, certificates: &[Vec<u8>]) -> Result<Self, CertificateError> {
-        let parsed: Vec<_> = certificates
-            .iter()
-            .map(|der| X509Certificate::from_der(der).map(|(_, parsed)| (der, parsed)))
-            .collect::<Result<_, _>>()
-            .map_err(|_| CertificateError::Malformed)?;
-        let of_key = |(_, parsed): &&(_, X509Certificate<'_>)| {
+    fn new(key: KeyPair, parsed: &[(&Vec<u8>, X509Certificate<'_>)]) -> Option<Self> {
+        let of_key = |(_, parsed): &&(&Vec<u8>, X509Certificate<'_>)| {
             *parsed.public_key().subject_public_key.data == *key.public().as_ref()
         };
-        // A renewed certificate may stand beside the old one.
-        let expiry = |(_, parsed): &&(_, X509Certificate<'_>)| parsed.validity().not_after.timestamp();
-        let leaf = parsed.iter().filter(of_key).max_by_key(expiry).ok_or(CertificateError::NoCertificate)?;
+        let expiry = |(_, parsed): &&(&Vec<u8>, X509Certificate<'_>)| parsed.validity().not_after.timestamp();
+        let leaf = parsed.iter().filter(of_key).max_by_key(expiry)?;
         let mut chain = vec![leaf.0.clone()];
         let mut last = &leaf.1;
         while last.issuer() != last.subject() && chain.len() <= parsed.len() {
@@ -168,7 +197,7 @@ impl SigningCertificate {
             }
             last = issuer;
         }
-        Ok(Self { chain, expires_at: leaf.1.validity().not_after.timestamp(), key })
+        Some(Self { chain, expires_at: leaf.1.validity().not_after.timestamp(), key })
     }
 
     pub(in crate::service) fn has_expired(&self, now: u64) -> bool {
@@ -224,4 +253,24 @@ impl fmt::Debug for SigningCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SigningCertificate(…)")
     }
+}
+
+/// The RSA key of a block.
+fn key_of(block: &Block<'_>, password: &str) -> Result<KeyPair, CertificateError> {
+    let bytes = block.bytes().ok_or(CertificateError::Malformed)?;
+    let is_encrypted = block.header("Proc-Type").is_some_and(|value| value.ends_with("ENCRYPTED"));
+    if (is_encrypted || block.label == "ENCRYPTED PRIVATE KEY") && password.is_empty() {
+        return Err(CertificateError::EncryptedKey);
+    }
+    let key = match block.label {
+        "ENCRYPTED PRIVATE KEY" => KeyPair::from_pkcs8(&encrypted_key::pkcs8(&bytes, password)?),
+        "PRIVATE KEY" => KeyPair::from_pkcs8(&bytes),
+        "RSA PRIVATE KEY" if is_encrypted => {
+            let dek_info = block.header("DEK-Info").ok_or(CertificateError::Malformed)?;
+            KeyPair::from_der(&encrypted_key::traditional(dek_info, &bytes, password)?)
+        }
+        "RSA PRIVATE KEY" => KeyPair::from_der(&bytes),
+        _ => return Err(CertificateError::UnsupportedKey),
+    };
+    key.map_err(|_| CertificateError::UnsupportedKey)
 }

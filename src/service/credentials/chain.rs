@@ -16,7 +16,7 @@ use crate::{
             entra::{
                 azure_cli::AzureCli, environment::EnvironmentCredential, managed_identity::ManagedIdentity,
             },
-            error::{CredentialError, InvalidCredential},
+            error::{CredentialError, InvalidCredential, TriedCredential},
             source::TokenSource,
         },
         http::clients::HttpClients,
@@ -26,9 +26,10 @@ use crate::{
 /// Several credentials in the order in which they are tried. The first that gives a token is used from then on, and a
 /// log entry at level `info` says which one it is.
 ///
-/// The next one is tried only when one is not there: its variables are not set, the machine has no managed identity,
-/// `az` is not installed or not logged in, or a `TokenCredential` of another crate fails. One that is there and is
-/// refused, such as a client secret that has expired, ends it: another identity in its place would be a surprise.
+/// The next one is tried only when one is not there: its variables are not set, the machine has no managed identity (or
+/// a proxy or a router answers in its place), `az` is not installed or not logged in, or a `TokenCredential` of another
+/// crate fails. One that is there and is refused, such as a client secret that has expired, ends it: another identity in
+/// its place would be a surprise. When none is there, [`CredentialError::NoneAvailable`] says for each why.
 ///
 /// ```
 /// use hubwire::service::{ServiceEndpoint, credentials::{AzureCli, CredentialChain, ManagedIdentity}};
@@ -118,7 +119,9 @@ impl TokenSource for CredentialChain {
                 Err(error) => return Err(error),
             }
         }
-        Err(CredentialError::NoneAvailable { tried: tried.into() })
+        // A chain of none does not pass the check.
+        let empty = || CredentialError::NotConfigured { reason: "the chain has no credentials".to_owned() };
+        Err(TriedCredential::of(tried).map_or_else(empty, CredentialError::NoneAvailable))
     }
 }
 

@@ -6,8 +6,8 @@ use crate::service::credentials::{
     chain::CredentialChain,
     credential::{Credential, Kind},
     entra::{
-        azure_cli::AzureCli, client_certificate::ClientCertificate, client_secret::ClientSecret,
-        environment::EnvironmentCredential, federated::FederatedCredential,
+        azure_cli::AzureCli, azure_developer_cli::AzureDeveloperCli, client_certificate::ClientCertificate,
+        client_secret::ClientSecret, environment::EnvironmentCredential, federated::FederatedCredential,
         managed_identity::ManagedIdentity, workload_identity::WorkloadIdentity,
     },
 };
@@ -24,6 +24,7 @@ macro_rules! from_sources {
 
 from_sources!(
     AzureCli,
+    AzureDeveloperCli,
     ClientCertificate,
     ClientSecret,
     CredentialChain,

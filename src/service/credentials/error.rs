@@ -1,6 +1,6 @@
 //! Why a credential cannot be used, and why it gave no token.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 pub(in crate::service) use crate::core::Cause;
 use crate::{
@@ -59,8 +59,9 @@ pub enum CredentialError {
         /// Entra's code, such as `AADSTS700016`.
         code: Option<String>,
     },
-    /// Entra answered with a fault of its own, and did so again when asked again. Try later.
-    #[error("Microsoft Entra ID is not available, it answered with status {status}")]
+    /// Entra, or the endpoint of the managed identity, answered with a fault of its own, and did so again when asked again.
+    /// Try later.
+    #[error("Microsoft Entra ID or the managed identity is not available (status {status}); try again later")]
     Unavailable {
         /// The HTTP status.
         status: u16,
@@ -68,15 +69,20 @@ pub enum CredentialError {
     /// The authority cannot be reached. Check its address, the network and the proxy settings.
     #[error("no connection to the Entra authority; check its address and the network")]
     Connection(#[source] Cause),
-    /// There was no token in time.
-    #[error("the credential gave no token within {after:?}")]
+    /// There was no token in time: check the network, try again, or give it more time with
+    /// [`credential_timeout`](crate::service::ServiceClientBuilder::credential_timeout).
+    #[error(
+        "the credential gave no token within {after:?}; check the network and the proxy settings, and try again"
+    )]
     Timeout {
         /// The limit.
         after: Duration,
     },
-    /// The answer holds no token that could be used: it is empty or has expired.
+    /// The answer holds no token that could be used: it is empty, or has expired already. Check the address of the
+    /// authority, and the clock of this machine.
     #[error(
-        "the credential gave no usable token; check that the authority's address is one of Microsoft Entra ID"
+        "the credential gave no usable token; check that the authority's address is one of Microsoft Entra ID, and the \
+         clock of this machine"
     )]
     UnusableToken,
     /// The certificate cannot be used.
@@ -87,7 +93,9 @@ pub enum CredentialError {
     Signing,
     /// There is no token of the other identity that the application proves itself with: its file cannot be read, or
     /// the function that gives it failed.
-    #[error("the token that the application proves itself with could not be obtained")]
+    #[error(
+        "the token that the application proves itself with could not be obtained; check its file or its source"
+    )]
     Assertion(#[source] Cause),
     /// The environment does not describe this credential; the text names what is missing.
     #[error("the credential is not configured: {reason}")]
@@ -95,36 +103,39 @@ pub enum CredentialError {
         /// What is missing.
         reason: String,
     },
-    /// The managed identity's endpoint does not answer: the program does not run in Azure, or its host has no
-    /// managed identity. Turn it on, or use another credential.
+    /// The managed identity's endpoint does not answer, or something else answers in its place, such as a proxy: the
+    /// program does not run in Azure, or its host has no managed identity. Turn it on, or use another credential.
     #[error(
-        "the managed identity's endpoint cannot be reached; turn the managed identity on, or outside of Azure use \
-         another credential"
+        "there is no managed identity here; turn it on for this machine or app, or outside of Azure use another \
+         credential"
     )]
     NoManagedIdentity(#[source] Cause),
-    /// The host has no such managed identity. Assign it, and check its id.
+    /// The host has no such managed identity. Assign it, and check its id; of several, one has to be named.
     #[error(
-        "the managed identity's endpoint answered with status {status}; assign the identity to this machine or app \
-         and check its id"
+        "the managed identity's endpoint answered with status {status}{}; {}",
+        Said(.message),
+        identity_hint(.message)
     )]
     ManagedIdentityRefused {
         /// The HTTP status.
         status: u16,
+        /// The endpoint's own words, cut to a few hundred characters.
+        message: Option<String>,
     },
-    /// `az` gave no token. Install the Azure CLI and run `az login`.
+    /// `az` gave no token. Install the Azure CLI and run `az login`; the source says what `az` has printed.
     #[error("the Azure CLI gave no token; install it and run az login")]
     AzureCli(#[source] Cause),
-    /// None of the credentials of a chain is there.
-    #[error("none of the credentials is available: {}", Tried(.tried))]
-    NoneAvailable {
-        /// The credentials and why each was passed over.
-        tried: Arc<[(&'static str, Self)]>,
-    },
+    /// `azd` gave no token. Install the Azure Developer CLI and run `azd auth login`; the source says what it has printed.
+    #[error("the Azure Developer CLI gave no token; install it and run azd auth login")]
+    AzureDeveloperCli(#[source] Cause),
+    /// None of the credentials of a chain is there. The text says for each why; each is a source of the one before, too.
+    #[error("none of the credentials is available: {}", Tried(.0))]
+    NoneAvailable(#[source] TriedCredential),
     /// The application's own credential failed, or could not be set up.
     #[error("the credential gave no token")]
     Other(#[source] Cause),
-    /// The request for a token ended without a result: it panicked or its runtime was shut down.
-    #[error("the request for a token was cancelled")]
+    /// The request for a token ended without a result: it panicked or its runtime was shut down. Make it again.
+    #[error("the request for a token was cancelled; make it again while the runtime runs")]
     Cancelled,
 }
 
@@ -135,7 +146,7 @@ impl CredentialError {
         match self {
             Self::Refused { status, .. }
             | Self::Unavailable { status }
-            | Self::ManagedIdentityRefused { status } => Some(*status),
+            | Self::ManagedIdentityRefused { status, .. } => Some(*status),
             _ => None,
         }
     }
@@ -161,7 +172,8 @@ impl CredentialError {
                 | Self::NoManagedIdentity(_)
                 | Self::ManagedIdentityRefused { .. }
                 | Self::AzureCli(_)
-                | Self::NoneAvailable { .. }
+                | Self::AzureDeveloperCli(_)
+                | Self::NoneAvailable(_)
                 | Self::Other(_)
         )
     }
@@ -171,8 +183,8 @@ impl CredentialError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidCredential {
-    /// A part of the credential is empty or has characters that it cannot have.
-    #[error("the {what} of the credential is not valid")]
+    /// A part of the credential is empty or has characters that it cannot have. Check the part that the text names.
+    #[error("the {what} of the credential is not valid; check that it is there, and whole")]
     Part {
         /// The part.
         what: &'static str,
@@ -229,15 +241,87 @@ fn assertion_hint(code: Option<&str>) -> &'static str {
     }
 }
 
-struct Tried<'a>(&'a [(&'static str, CredentialError)]);
+/// One of the credentials of a chain, and why it gave no token. Its source is the one that was tried next.
+#[derive(Debug, Clone)]
+pub struct TriedCredential(Arc<Member>);
+
+#[derive(Debug)]
+struct Member {
+    name: &'static str,
+    error: CredentialError,
+    next: Option<TriedCredential>,
+}
+
+impl TriedCredential {
+    /// The credentials in the order in which they were tried; `None` if there are none.
+    pub(in crate::service) fn of(tried: Vec<(&'static str, CredentialError)>) -> Option<Self> {
+        let link = |next, (name, error)| Some(Self(Arc::new(Member { name, error, next })));
+        tried.into_iter().rev().fold(None, link)
+    }
+
+    /// What kind of credential it is, such as `managed identity`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// Why it gave no token.
+    #[must_use]
+    pub fn error(&self) -> &CredentialError {
+        &self.0.error
+    }
+
+    /// This one, and those that were tried after it.
+    pub fn iter(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |tried| tried.0.next.as_ref())
+    }
+}
+
+impl fmt::Display for TriedCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.name, ErrorChain::new(&self.0.error))
+    }
+}
+
+impl Error for TriedCredential {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.next.as_ref().map(|next| next as _)
+    }
+}
+
+struct Tried<'a>(&'a TriedCredential);
 
 impl fmt::Display for Tried<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (name, error)) in self.0.iter().enumerate() {
+        for (index, tried) in self.0.iter().enumerate() {
             let semicolon = if index == 0 { "" } else { "; " };
-            write!(f, "{semicolon}{name}: {}", ErrorChain::new(error))?;
+            write!(f, "{semicolon}{tried}")?;
         }
         Ok(())
+    }
+}
+
+/// What an endpoint has said, in quotes.
+struct Said<'a>(&'a Option<String>);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(message) => write!(f, " and \"{message}\""),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The metadata service says "Multiple user assigned identities exist, please specify the clientId / resourceId of the
+/// identity in the token request".
+fn identity_hint(message: &Option<String>) -> &'static str {
+    match message {
+        Some(message) if message.to_ascii_lowercase().contains("multiple user assigned identities") => {
+            "several identities are assigned, so set the client id of the one to use \
+             (ManagedIdentity::with_client_id, ClientId in a connection string, AZURE_CLIENT_ID)"
+        }
+        _ => "assign the identity to this machine or app and check its id, which is the client id by default",
     }
 }
 

@@ -22,9 +22,12 @@ mod chain;
 pub(in crate::service) mod cloud;
 mod conversions;
 pub(in crate::service) mod credential;
+mod encrypted_key;
 pub(in crate::service) mod entra;
 pub(in crate::service) mod error;
+mod file;
 pub(in crate::service) mod kind;
+mod pem;
 pub(in crate::service) mod settings;
 pub(in crate::service) mod source;
 pub(in crate::service) mod token_cache;
@@ -39,6 +42,6 @@ pub use entra::{
     environment::EnvironmentCredential, federated::FederatedCredential, managed_identity::ManagedIdentity,
     workload_identity::WorkloadIdentity,
 };
-pub use error::{CredentialError, InvalidCredential};
+pub use error::{CredentialError, InvalidCredential, TriedCredential};
 pub use kind::AuthKind;
 pub use settings::{CertificateLocation, CredentialSettings, ManagedIdentityId};

@@ -9,7 +9,8 @@ use crate::service::{
         cloud::Cloud,
         credential::Credential,
         entra::{
-            azure_cli::AzureCli, client_certificate::ClientCertificate, client_secret::ClientSecret,
+            azure_cli::AzureCli, azure_developer_cli::AzureDeveloperCli,
+            client_certificate::ClientCertificate, client_secret::ClientSecret,
             federated::FederatedCredential, managed_identity::ManagedIdentity,
             workload_identity::WorkloadIdentity,
         },
@@ -190,6 +191,22 @@ impl CredentialSettings {
         }
     }
 
+    /// Whether the secrets are those of other settings, which are the same but for their secrets.
+    pub(in crate::service) fn has_secrets_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::AccessKey(one), Self::AccessKey(two)) => one.secret() == two.secret(),
+            (Self::ClientSecret(one), Self::ClientSecret(two)) => one.secret() == two.secret(),
+            (
+                Self::ClientCertificate { certificate: one, .. },
+                Self::ClientCertificate { certificate: two, .. },
+            ) => one.password.expose() == two.password.expose(),
+            (Self::Chain(one), Self::Chain(two)) => {
+                one.len() == two.len() && one.iter().zip(two).all(|(one, two)| one.has_secrets_of(two))
+            }
+            _ => true,
+        }
+    }
+
     /// The credential itself, with another authority than that of the public cloud if there is one.
     pub(in crate::service) fn into_credential(
         self,
@@ -225,9 +242,7 @@ impl CredentialSettings {
                 at_authority!(credential.cloud(cloud))
             }
             Self::AzureCli => AzureCli::new().into(),
-            Self::AzureDeveloperCli => {
-                azure_identity::AzureDeveloperCliCredential::new(None).map_err(|_| unsupported)?.into()
-            }
+            Self::AzureDeveloperCli => AzureDeveloperCli.into(),
             Self::DefaultAzureCredential => CredentialChain::azure_default().into(),
             Self::Chain(members) => {
                 let mut chain = CredentialChain::new();

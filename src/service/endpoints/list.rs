@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    pin::pin,
     sync::{Arc, RwLock},
     time::Duration,
 };
@@ -15,6 +16,7 @@ use crate::{
         endpoints::{
             connected::ConnectedEndpoint,
             endpoint::EndpointRole,
+            health::Watched,
             router::{EndpointRouter, EndpointStatus, route},
         },
         error::{EndpointFailure, ServiceError},
@@ -23,8 +25,10 @@ use crate::{
     },
 };
 
-/// How often the health of several endpoints is checked, as in the official SDK.
-pub(in crate::service) const HEALTH_INTERVAL: Duration = Duration::from_secs(120);
+/// How often the health of several endpoints is checked while they are used. The official SDK does so every two minutes;
+/// but a negotiation with an access key asks the service for nothing, so where nothing is published the loss of an
+/// endpoint shows in no other way.
+pub(in crate::service) const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(in crate::service) struct Endpoints {
     all: RwLock<Arc<[Arc<ConnectedEndpoint>]>>,
@@ -44,8 +48,8 @@ impl Endpoints {
     /// All of them, for a call. One that is alone is used whether it is healthy or not.
     fn in_use(&self) -> Arc<[Arc<ConnectedEndpoint>]> {
         let all = self.all();
-        if let [only] = &*all {
-            only.health.forget();
+        for endpoint in &*all {
+            endpoint.health.set_watched(all.len() > 1);
         }
         all
     }
@@ -75,9 +79,10 @@ impl Endpoints {
         let all = self.in_use();
         let several = all.len() > 1;
         if several {
-            self.watch_health(&all).await;
-            if !all.iter().any(|e| e.health.is_online()) {
-                join_all(all.iter().map(|e| e.check_health())).await;
+            self.keep_fresh(&all).await;
+            // With nothing better to choose, it is worth the time to know.
+            if !all.iter().any(|e| e.health.is_trusted()) {
+                join_all(all.iter().map(|e| e.health.check())).await;
             }
         }
         let mut left: Vec<EndpointStatus> = statuses(&all);
@@ -85,16 +90,15 @@ impl Endpoints {
         // A router that insists on an endpoint that has failed must not keep this going.
         for _ in 0..all.len() {
             let Some(EndpointStatus(chosen)) = router.negotiate_endpoint(options, &left) else { break };
-            match negotiate(Arc::clone(&chosen)).await {
-                Err(error) if several && error.is_of_endpoint() => {
+            let negotiation = pin!(negotiate(Arc::clone(&chosen)));
+            match chosen.health.watch(negotiation).await {
+                Watched::Done(Err(error)) | Watched::Lost(error) if several && error.is_of_endpoint() => {
                     tracing::warn!(endpoint = chosen.endpoint.label(), error = %ErrorChain::new(&error), "the endpoint gives no access");
-                    if error.is_outage() {
-                        chosen.health.note(Err(error.clone()));
-                    }
                     left.retain(|e| !Arc::ptr_eq(&e.0, &chosen));
                     failures.push(chosen.failure(error));
                 }
-                other => return other,
+                Watched::Done(result) => return result,
+                Watched::Lost(error) => return Err(error),
             }
         }
         failures.extend(left.iter().filter_map(|e| Some(e.0.failure(e.0.health.reason()?))));
@@ -130,8 +134,8 @@ impl Endpoints {
             }
         }
         if !alone {
-            join_all(failed.iter().filter(|(_, error)| error.is_outage()).map(|(e, _)| e.check_health()))
-                .await;
+            let uncertain = failed.iter().filter(|(e, error)| error.is_outage() && e.health.is_online());
+            join_all(uncertain.map(|(e, _)| e.health.check())).await;
         }
         for (endpoint, error) in failed {
             let lost = !alone && error.is_outage() && !endpoint.health.is_online();
@@ -155,17 +159,17 @@ impl Endpoints {
         if alone {
             return Chosen { online: chosen, offline: Vec::new(), alone };
         }
-        self.watch_health(&chosen).await;
+        self.keep_fresh(&chosen).await;
         if !chosen.iter().any(|e| e.health.is_online()) {
-            join_all(chosen.iter().map(|e| e.check_health())).await;
+            join_all(chosen.iter().map(|e| e.health.check())).await;
         }
         let (online, offline): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|e| e.health.is_online());
         let offline = offline.iter().filter_map(|e| Some(e.failure(e.health.reason()?)));
         Chosen { offline: offline.collect(), online, alone }
     }
 
-    async fn watch_health(&self, endpoints: &[Arc<ConnectedEndpoint>]) {
-        join_all(endpoints.iter().map(|e| e.watch_health(self.interval))).await;
+    async fn keep_fresh(&self, endpoints: &[Arc<ConnectedEndpoint>]) {
+        join_all(endpoints.iter().map(|e| e.health.keep_fresh(self.interval))).await;
     }
 }
 

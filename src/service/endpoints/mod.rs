@@ -6,7 +6,7 @@
 
 pub(super) mod connected;
 pub(super) mod endpoint;
-mod health;
+pub(super) mod health;
 pub(super) mod list;
 pub(super) mod router;
 

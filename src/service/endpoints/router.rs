@@ -40,10 +40,11 @@ impl EndpointStatus {
         self.0.endpoint.weight()
     }
 
-    /// Whether it was healthy at the last check. The only endpoint of a client always counts as online.
+    /// Whether it was healthy at the last check and nothing has failed there since, so that clients may be sent there.
+    /// The only endpoint of a client always counts as online.
     #[must_use]
     pub fn is_online(&self) -> bool {
-        self.0.health.is_online()
+        self.0.health.is_trusted()
     }
 }
 
@@ -92,7 +93,8 @@ pub trait EndpointRouter: Send + Sync {
     }
 
     /// The endpoints that get requests about every connection of a hub. Those that are offline are left out
-    /// afterwards, here and in the other methods.
+    /// afterwards, here and in the other methods; so do not leave one out because it
+    /// [is not online](EndpointStatus::is_online): it may be in doubt only, and then has clients.
     fn endpoints_for_broadcast(&self, endpoints: &[EndpointStatus]) -> Vec<EndpointStatus> {
         endpoints.to_vec()
     }
@@ -191,7 +193,9 @@ mod tests {
             let endpoint = endpoint.unwrap_or_else(|error| panic!("{error}"));
             let endpoint = endpoint.named(name).in_role(role).weighted(weight);
             let connected = ConnectedEndpoint::new(endpoint, &Setup::default());
-            EndpointStatus(connected.unwrap_or_else(|error| panic!("{error}")))
+            let connected = connected.unwrap_or_else(|error| panic!("{error}"));
+            connected.health.set_watched(true);
+            EndpointStatus(connected)
         };
         described.iter().map(status).collect()
     }

@@ -13,16 +13,20 @@ pub(in crate::service) struct HttpClients {
 }
 
 impl HttpClients {
-    pub(in crate::service) fn new(network: &Network) -> Result<Self, BuildError> {
+    /// Where only plain http is needed, TLS is not set up, so that the system needs no root certificates.
+    pub(in crate::service) fn new(network: &Network, only_plain: bool) -> Result<Self, BuildError> {
         fn failed(error: impl Error + Send + Sync + 'static) -> BuildError {
             BuildError::HttpClient(Cause::new(error))
         }
-        let builder = || {
-            let builder = network.http_client_builder().map_err(failed)?;
-            Ok(builder.user_agent(concat!("hubwire/", env!("CARGO_PKG_VERSION"))))
+        let build = |builder: reqwest::ClientBuilder| {
+            let builder = builder.user_agent(concat!("hubwire/", env!("CARGO_PKG_VERSION")));
+            builder.build().map_err(failed)
         };
-        let secure = builder()?.build().map_err(failed)?;
-        let plain = builder()?.no_proxy().build().map_err(failed)?;
+        let plain = build(Network::plain_http_client_builder().map_err(failed)?)?;
+        let secure = match only_plain {
+            true => plain.clone(),
+            false => build(network.http_client_builder().map_err(failed)?)?,
+        };
         Ok(Self { secure, plain })
     }
 

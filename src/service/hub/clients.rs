@@ -157,7 +157,7 @@ impl<'a> Several<'a> {
         for scope in &self.scopes {
             let scope = scope.as_ref().map_err(Clone::clone)?;
             let request = self.hub.request(Operation::Send, Method::POST, scope, ":send")?;
-            requests.push(request.payload(payload.clone()));
+            requests.push(request.payload(payload.clone())?);
         }
         let mut sending = JoinSet::new();
         for (n, request) in requests.into_iter().enumerate() {

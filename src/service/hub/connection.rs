@@ -63,7 +63,7 @@ impl<'a> Connection<'a> {
             protocol: Option<String>,
         }
         let request = self.hub.request(Operation::Invoke, Method::POST, self.scope()?, ":invoke")?;
-        let answer: Answer = self.hub.json(request.payload(Payload::json_call(method, arguments)?)).await?;
+        let answer: Answer = self.hub.json(request.payload(Payload::json_call(method, arguments)?)?).await?;
         // The service names the protocol only when it could not write the result as JSON.
         if answer.protocol.is_some_and(|protocol| !matches!(&*protocol, "" | "json" | "messagepack")) {
             return Err(ServiceError::InvalidResponse {
@@ -103,9 +103,7 @@ impl<'a> Connection<'a> {
     pub async fn close(&self, reason: Option<&str>) -> Result<(), ServiceError> {
         let request = self.hub.request(Operation::CloseConnections, Method::DELETE, self.scope()?, "")?;
         match self.hub.done(with_reason(request, reason)).await {
-            Err(ServiceError::NotFound(refusal)) if refusal.error_code() == Some(NO_SUCH_CONNECTION) => {
-                Ok(())
-            }
+            Err(ServiceError::NotFound(refusal)) if refusal.has_error_code(NO_SUCH_CONNECTION) => Ok(()),
             result => result,
         }
     }
@@ -173,7 +171,7 @@ impl ClientStream<'_> {
     async fn item(&self, item: &(impl Serialize + ?Sized), last: bool) -> Result<(), ServiceError> {
         let request = self.request(":send")?;
         let request = if last { request.query("completed", "true") } else { request };
-        self.hub.done(request.payload(Payload::json(item)?)).await
+        self.hub.done(request.payload(Payload::json(item)?)?).await
     }
 
     fn request(&self, action: &str) -> Result<Request, ServiceError> {

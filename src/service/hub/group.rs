@@ -86,9 +86,7 @@ impl Group<'_> {
     /// See [`ServiceError`].
     pub async fn add_connection(&self, connection_id: &str) -> Result<(), ServiceError> {
         match self.change(Method::PUT, self.connection(connection_id)?).await {
-            Err(ServiceError::NotFound(refusal)) if refusal.error_code() == Some(NO_SUCH_CONNECTION) => {
-                Ok(())
-            }
+            Err(ServiceError::NotFound(refusal)) if refusal.has_error_code(NO_SUCH_CONNECTION) => Ok(()),
             result => result,
         }
     }

@@ -19,8 +19,14 @@ use crate::service::{
         negotiation,
         requests::Hub,
     },
-    negotiate::options::{ClientAccess, NegotiateOptions},
-    rest::scope::{Name, Scope},
+    negotiate::{
+        options::{ClientAccess, NegotiateOptions},
+        refresh::{ConnectionClaims, RefreshOptions, RefreshedAccess},
+    },
+    rest::{
+        request::Request,
+        scope::{Name, Scope},
+    },
 };
 
 /// One hub. Cheap to clone.
@@ -112,25 +118,59 @@ impl HubClient {
     }
 
     /// Gives an open connection new credentials, so that it outlives those it was opened with: a client that
-    /// refreshes its authentication asks for it with its connection token. The client connects with what is returned
-    /// from then on. The service refuses another user than the connection's. Of several endpoints the one that has
+    /// refreshes its authentication asks for it with its connection token. The client connects with the token that is
+    /// returned from then on; it is made of the claims that the service then has. Of several endpoints the one that has
     /// the connection does it.
+    ///
+    /// [`NegotiateOptions`] replace the connection's claims, and [`RefreshOptions`] keep them. The service refuses
+    /// another user than the connection's.
     ///
     /// Part of the authentication refresh of .NET 11 (version 2026-07-01 of the REST API);
     /// [`NegotiateService::authentication_refresh`](crate::service::NegotiateService::authentication_refresh) is the endpoint for it. Needs the
     /// role "SignalR REST API Owner" or "SignalR Service Owner", besides what [`negotiate`](Self::negotiate) needs.
     ///
     /// # Errors
-    /// See [`ServiceError`]: not found for a connection that is not there, forbidden for another user.
+    /// See [`ServiceError`]: not found for a connection that is not there, forbidden for another user,
+    /// [`AuthenticationExpired`](ServiceError::AuthenticationExpired) for an authentication that has ended.
     pub async fn refresh_authentication(
         &self,
         connection_token: &str,
-        options: NegotiateOptions,
-    ) -> Result<ClientAccess, ServiceError> {
+        options: impl Into<RefreshOptions>,
+    ) -> Result<RefreshedAccess, ServiceError> {
+        let options = &options.into();
+        let at = |shared: Arc<ConnectedEndpoint>| async move {
+            negotiation::refresh(&shared, &self.0.name, connection_token, options).await
+        };
+        self.at_owner(connection_token, at).await
+    }
+
+    /// The claims of an open connection, by its connection token, such as for the decision whether it may be
+    /// [refreshed](Self::refresh_authentication). Of several endpoints the one that has the connection tells.
+    ///
+    /// Needs the role "SignalR REST API Reader", "SignalR REST API Owner" or "SignalR Service Owner".
+    ///
+    /// # Errors
+    /// See [`ServiceError`]: not found for a connection that is not there.
+    pub async fn connection_claims(&self, connection_token: &str) -> Result<ConnectionClaims, ServiceError> {
+        let at = |shared: Arc<ConnectedEndpoint>| async move {
+            negotiation::connection_claims(&shared, &self.0.name, connection_token).await
+        };
+        self.at_owner(connection_token, at).await
+    }
+
+    /// Asks one endpoint after the other, until one has the connection.
+    async fn at_owner<T, F: Future<Output = Result<T, ServiceError>>>(
+        &self,
+        connection_token: &str,
+        ask: impl Fn(Arc<ConnectedEndpoint>) -> F,
+    ) -> Result<T, ServiceError> {
+        if connection_token.is_empty() {
+            return Err(ServiceError::InvalidName { what: "connection token", reason: "it is empty" });
+        }
         let Chosen { online, offline, .. } = self.0.endpoints.choose(&*self.0.router, &Scope::Hub).await;
         let (mut absent, mut refused) = (None, None);
         for shared in online {
-            match negotiation::refresh(&shared, &self.0.name, connection_token, &options).await {
+            match ask(shared).await.map_err(|error| error.without(connection_token)) {
                 Err(error @ ServiceError::NotFound(_)) => absent = absent.or(Some(error)),
                 // The connection may be at another endpoint nevertheless.
                 Err(error) if error.is_of_endpoint() => refused = refused.or(Some(error)),
@@ -193,8 +233,8 @@ impl HubClient {
     /// # Errors
     /// See [`ServiceError`].
     pub async fn execute(&self, filter: &str, commands: Commands) -> Result<(), ServiceError> {
-        let request = self.0.request(Operation::Execute, Method::POST, &Scope::Hub, ":execute")?;
+        let request = Request::to_prefixed_hub(Operation::Execute, Method::POST, self.name(), ":execute")?;
         let request = request.query("filter", filter);
-        self.0.done(request.payload(commands.into_payload()?)).await
+        self.0.done(request.payload(commands.into_payload()?)?).await
     }
 }

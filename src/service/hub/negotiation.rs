@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use azure_core::time::{OffsetDateTime, to_rfc3339};
 use reqwest::Method;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::platform;
 use crate::service::{
@@ -16,10 +16,11 @@ use crate::service::{
     negotiate::{
         client_url::client_url,
         options::{ClientAccess, EntraStrategy, NegotiateOptions},
+        refresh::{ConnectionClaims, RefreshOptions, RefreshedAccess},
         token::{self, Claims},
     },
     rest::{
-        keys::{ExchangedKeys, SigningKeys},
+        keys::{ExchangedKeys, SigningKeys, is_refusal},
         payload::Payload,
         request,
     },
@@ -38,48 +39,107 @@ pub(in crate::service) async fn negotiate(
     // What is wrong with the options is said before anything is asked of the service.
     let validity = token::validity(options, unix_now())?;
     let claims = token::claims(options, validity.expires_at)?;
-    let request = Request { shared, hub: shared.prefixed(hub), options, claims, validity };
-    match &shared.keys {
-        SigningKeys::Fixed(key) => request.signed(key),
-        SigningKeys::Exchanged(keys) => match options.strategy() {
-            EntraStrategy::AccessKey => request.signed(&*keys.current().await?),
-            EntraStrategy::GenerateToken => match options.beyond_generated() {
-                Some(option) => Err(ServiceError::NeedsAccessKey { option }),
-                None => request.generated().await,
-            },
-            EntraStrategy::Automatic => request.automatic(keys).await,
-        },
-    }
+    let prefixed = shared.prefixed(hub);
+    let url = client_url(&shared.endpoint.client_base(), &prefixed, options);
+    let (user, beyond) = (options.user_id(), options.beyond_generated());
+    let request = Request { shared, name: hub, hub: prefixed, user, beyond, claims, validity };
+    let (access_token, expires_in) = request.token(options.strategy()).await?;
+    Ok(ClientAccess { url, access_token, expires_in })
 }
 
-/// Tells the service that a connection stays authenticated until a later time, and gives the client a token for it.
+/// Tells the service what a connection's authentication is from now on, and makes the client a token of what it answers.
 pub(in crate::service) async fn refresh(
     shared: &ConnectedEndpoint,
     hub: &str,
     connection_token: &str,
-    options: &NegotiateOptions,
-) -> Result<ClientAccess, ServiceError> {
-    let access = negotiate(shared, hub, options).await?;
-    let expires_at = (platform::unix_now() + access.expires_in).as_secs();
-    let one = |name: &str, value: &Value| json!({ "type": name, "value": value });
-    let claims: Vec<Value> = token::claims(options, expires_at)?
-        .iter()
-        .flat_map(|(name, value)| match value {
-            Value::Array(values) => values.iter().map(|value| one(name, value)).collect(),
-            value => vec![one(name, value)],
-        })
-        .collect();
-    let body = json!({
-        "connectionToken": connection_token,
-        "expireTime": rfc3339(expires_at),
-        "claims": claims,
-    });
-    let hub = shared.prefixed(hub);
+    refresh: &RefreshOptions,
+) -> Result<RefreshedAccess, ServiceError> {
+    let RefreshOptions { options, keeps_claims } = refresh;
+    // What is wrong with the options is said before anything is changed, and so is a key that cannot be obtained.
+    let mut validity = token::validity(options, unix_now())?;
+    let claims = ConnectionClaims::from(&token::claims(options, validity.expires_at)?);
+    let beyond = options.beyond_generated();
+    if let SigningKeys::Exchanged(keys) = &shared.keys {
+        match (options.strategy(), beyond) {
+            (EntraStrategy::GenerateToken, Some(option)) => {
+                return Err(ServiceError::NeedsAccessKey { option });
+            }
+            (EntraStrategy::AccessKey, _) | (EntraStrategy::Automatic, Some(_)) => {
+                drop(keys.current().await?);
+            }
+            (EntraStrategy::GenerateToken | EntraStrategy::Automatic, None) => {}
+        }
+    }
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        connection_token: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expire_time: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        claims: Option<&'a ConnectionClaims>,
+    }
+    #[derive(Deserialize)]
+    struct Answer {
+        claims: ConnectionClaims,
+    }
+    let body = Body {
+        connection_token,
+        expire_time: token::deadline(options, validity.expires_at).map(rfc3339),
+        claims: (!keeps_claims).then_some(&claims),
+    };
     let operation = Operation::RefreshAuthentication;
-    let request =
-        request::Request::to_prefixed_hub(operation, Method::POST, &hub, "connections/:refreshAuth")?;
-    shared.rest.call(&request.version(REFRESH_VERSION).payload(Payload::json(&body)?)).await?;
-    Ok(access)
+    let request = of_connections(operation, Method::POST, hub, ":refreshAuth")?;
+    let Answer { claims: answered } = shared.rest.json(&request.payload(Payload::json(&body)?)?).await?;
+    if answered.is_empty() && !claims.is_empty() {
+        return Err(ServiceError::InvalidResponse { operation, reason: "there are no claims in it" });
+    }
+
+    // The token does not outlive the authentication that the connection closes with.
+    if let Some(end) = answered.expiry().filter(|end| *end > validity.issued_at) {
+        validity.expires_at = validity.expires_at.min(end);
+    }
+    let request = Request {
+        shared,
+        name: hub,
+        hub: shared.prefixed(hub),
+        user: answered.user_id(),
+        beyond: beyond.or(answered.are_beyond_user().then_some("claims")),
+        claims: answered.to_token(),
+        validity,
+    };
+    let (access_token, expires_in) = request.token(options.strategy()).await?;
+    Ok(RefreshedAccess { access_token, expires_in, claims: answered })
+}
+
+/// What the service has of a connection.
+pub(in crate::service) async fn connection_claims(
+    shared: &ConnectedEndpoint,
+    hub: &str,
+    connection_token: &str,
+) -> Result<ConnectionClaims, ServiceError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        claims: ConnectionClaims,
+    }
+    // RFC 10008: it asks, as GET does, and has a body, which keeps the token out of logs.
+    let query = Method::from_bytes(b"QUERY").unwrap_or(Method::POST);
+    let operation = Operation::ReadClaims;
+    let request = of_connections(operation, query, hub, "claims")?;
+    let body = Payload::json(&json!({ "connectionToken": connection_token }))?;
+    let Answer { claims } = shared.rest.json(&request.payload(body)?).await?;
+    Ok(claims)
+}
+
+fn of_connections(
+    operation: Operation,
+    method: Method,
+    hub: &str,
+    action: &str,
+) -> Result<request::Request, ServiceError> {
+    let path = format!("connections/{action}");
+    Ok(request::Request::to_prefixed_hub(operation, method, hub, &path)?.version(REFRESH_VERSION))
 }
 
 fn rfc3339(seconds: u64) -> String {
@@ -90,22 +150,42 @@ fn rfc3339(seconds: u64) -> String {
 
 struct Request<'a> {
     shared: &'a ConnectedEndpoint,
+    name: &'a str,
     /// With the application's prefix.
     hub: String,
-    options: &'a NegotiateOptions,
+    user: Option<&'a str>,
+    /// What the service's own tokens cannot carry, if there is such a thing.
+    beyond: Option<&'static str>,
     claims: Claims,
     validity: Validity,
 }
 
+/// A token, and how long it is valid from now.
+type Signed = (String, Duration);
+
 impl Request<'_> {
-    async fn automatic(self, keys: &ExchangedKeys) -> Result<ClientAccess, ServiceError> {
-        let needs_key = self.options.beyond_generated().is_some();
+    async fn token(self, strategy: EntraStrategy) -> Result<Signed, ServiceError> {
+        match &self.shared.keys {
+            SigningKeys::Fixed(key) => self.signed(key),
+            SigningKeys::Exchanged(keys) => match strategy {
+                EntraStrategy::AccessKey => self.signed(&*keys.current().await?),
+                EntraStrategy::GenerateToken => match self.beyond {
+                    Some(option) => Err(ServiceError::NeedsAccessKey { option }),
+                    None => self.generated().await,
+                },
+                EntraStrategy::Automatic => self.automatic(keys).await,
+            },
+        }
+    }
+
+    async fn automatic(self, keys: &ExchangedKeys) -> Result<Signed, ServiceError> {
+        let needs_key = self.beyond.is_some();
         if !needs_key && keys.was_refused() {
             return self.generated().await;
         }
         match keys.current().await {
             Ok(key) => self.signed(&key),
-            Err(refused @ ServiceError::Forbidden(_)) if !needs_key => match self.generated().await {
+            Err(refused) if !needs_key && is_refusal(&refused) => match self.generated().await {
                 // The other way does not work either: the first refusal names the roles for both.
                 Err(error) if !error.is_retryable() => Err(refused),
                 other => other,
@@ -114,19 +194,16 @@ impl Request<'_> {
         }
     }
 
-    fn signed(self, key: &jwt::Key) -> Result<ClientAccess, ServiceError> {
+    fn signed(self, key: &jwt::Key) -> Result<Signed, ServiceError> {
         let audience = format!("{}client/?hub={}", self.shared.endpoint.audience_base(), self.hub);
         // A token ends on a whole second, so that it lives up to a second less than its lifetime says.
         let expires_at = Duration::from_secs(self.validity.expires_at);
-        Ok(ClientAccess {
-            url: client_url(&self.shared.endpoint.client_base(), &self.hub, self.options),
-            access_token: token::sign(key, &audience, self.claims, self.validity)?,
-            expires_in: expires_at.saturating_sub(platform::unix_now()),
-        })
+        let token = token::sign(key, &audience, self.claims, self.validity)?;
+        Ok((token, expires_at.saturating_sub(platform::unix_now())))
     }
 
     /// The application's prefix goes into the path: the call has no parameter for it.
-    async fn generated(self) -> Result<ClientAccess, ServiceError> {
+    async fn generated(self) -> Result<Signed, ServiceError> {
         #[derive(Deserialize)]
         struct Answer {
             token: Secret,
@@ -134,9 +211,9 @@ impl Request<'_> {
         let operation = Operation::GenerateToken;
         let minutes = (self.validity.expires_at - self.validity.issued_at).div_ceil(60);
         let mut request =
-            request::Request::to_prefixed_hub(operation, Method::POST, &self.hub, ":generateToken")?
+            request::Request::to_prefixed_hub(operation, Method::POST, self.name, ":generateToken")?
                 .query("minutesToExpire", &minutes.to_string());
-        if let Some(user) = self.options.user_id() {
+        if let Some(user) = self.user {
             request = request.query("userId", user);
         }
         let answer: Answer = self.shared.rest.json(&request).await?;
@@ -146,10 +223,6 @@ impl Request<'_> {
         if !is_token(answer.token.expose()) {
             return Err(ServiceError::InvalidResponse { operation, reason: "there is no token in it" });
         }
-        Ok(ClientAccess {
-            url: client_url(&self.shared.endpoint.client_base(), &self.hub, self.options),
-            access_token: answer.token.expose().to_owned(),
-            expires_in: Duration::from_secs(minutes.saturating_mul(60)),
-        })
+        Ok((answer.token.expose().to_owned(), Duration::from_secs(minutes.saturating_mul(60))))
     }
 }

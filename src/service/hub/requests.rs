@@ -64,7 +64,7 @@ impl Hub {
         let request = &self.request(Operation::CheckExistence, Method::HEAD, scope, "")?;
         let at = |shared: Arc<ConnectedEndpoint>| async move {
             match shared.rest.call(request).await {
-                Err(ServiceError::NotFound(refusal)) if refusal.error_code() == Some(absent) => Ok(false),
+                Err(ServiceError::NotFound(refusal)) if refusal.has_error_code(absent) => Ok(false),
                 answer => Ok(answer? == StatusCode::OK),
             }
         };
@@ -125,7 +125,7 @@ impl Hub {
     ) -> Result<(), ServiceError> {
         let payload = self.message(method, arguments)?;
         let request = self.request(Operation::Send, Method::POST, scope, ":send")?;
-        self.done(request.queries("excluded", excluded).payload(payload)).await
+        self.done(request.queries("excluded", excluded).payload(payload)?).await
     }
 
     /// Closes many connections.

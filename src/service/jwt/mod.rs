@@ -1,27 +1,43 @@
-//! HS256 JSON Web Tokens, as Azure SignalR Service takes them.
+//! JSON Web Tokens with HS256 and HS512, as Azure SignalR Service takes them.
 //!
-//! A [`Key`] is expanded into its MAC state once and then signs and verifies without keying again. Signing serves
+//! A [`Key`] is expanded into its MAC states once and then signs and verifies without keying again. Signing serves
 //! client tokens and REST tokens; verifying is what the embedded local service does with them.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sha2::Sha256;
+use sha2::{Sha256, Sha512};
 
-use crate::core::token::TokenParts;
+use crate::{core::token::TokenParts, service::negotiate::options::TokenAlgorithm};
 
 type Object = Map<String, Value>;
 
 #[cfg(any(test, feature = "local"))]
 pub(crate) mod verify;
 
-/// A symmetric key, ready to sign. It keeps the expanded state only, not the key's text.
+/// A symmetric key, ready to sign. It keeps the expanded states only, not the key's text.
 #[derive(Clone)]
 pub(crate) struct Key {
-    mac: Hmac<Sha256>,
+    hs256: Hmac<Sha256>,
+    hs512: Hmac<Sha512>,
+    algorithm: TokenAlgorithm,
+    id: Option<String>,
     /// The encoded header with the dot that follows it.
     header: String,
+}
+
+/// The header of tokens, in the order of the official SDK.
+fn header(algorithm: TokenAlgorithm, id: Option<&str>) -> String {
+    let mut header = format!(r#"{{"alg":"{}","typ":"JWT""#, algorithm.name()).into_bytes();
+    if let Some(id) = id {
+        header.extend_from_slice(br#","kid":"#);
+        write_json(&mut header, id);
+    }
+    header.push(b'}');
+    let mut header = BASE64.encode(&header);
+    header.push('.');
+    header
 }
 
 impl std::fmt::Debug for Key {
@@ -29,6 +45,9 @@ impl std::fmt::Debug for Key {
         f.write_str("Key(…)")
     }
 }
+
+/// Who makes a token, as the official SDK says it since version 1.34: for clients, for its own connections, for the REST API.
+const ISSUER: &str = "azure-signalr";
 
 /// When a token is issued and when it ends, in seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy)]
@@ -38,24 +57,44 @@ pub(crate) struct Validity {
 }
 
 impl Key {
-    /// The service takes the UTF-8 bytes of a key's text and never decodes them from base64.
+    /// The service takes the UTF-8 bytes of a key's text and never decodes them from base64. Signs with HS256.
     pub(crate) fn new(text: &str, id: Option<&str>) -> Self {
-        let mut header = br#"{"alg":"HS256","typ":"JWT""#.to_vec();
-        if let Some(id) = id {
-            header.extend_from_slice(br#","kid":"#);
-            write_json(&mut header, id);
+        let (hs256, hs512) = (Hmac::new_from_slice(text.as_bytes()), Hmac::new_from_slice(text.as_bytes()));
+        let any_length = "HMAC takes keys of any length";
+        let algorithm = TokenAlgorithm::Hs256;
+        Self {
+            hs256: hs256.expect(any_length),
+            hs512: hs512.expect(any_length),
+            algorithm,
+            header: header(algorithm, id),
+            id: id.map(str::to_owned),
         }
-        header.push(b'}');
-        let mut header = BASE64.encode(&header);
-        header.push('.');
-        let mac = Hmac::new_from_slice(text.as_bytes()).expect("HMAC takes keys of any length");
-        Self { mac, header }
     }
 
-    /// Signs a token: the given claims in their order, then `nbf`, `exp`, `iat` and `aud`, as the official SDK
+    /// The same key, which signs with this.
+    pub(crate) fn algorithm(self, algorithm: TokenAlgorithm) -> Self {
+        Self { algorithm, header: header(algorithm, self.id.as_deref()), ..self }
+    }
+
+    /// Signs a token: the given claims in their order, then `nbf`, `exp`, `iat`, `iss` and `aud`, as the official SDK
     /// orders them. The caller keeps names from occurring twice.
     pub(crate) fn sign<K, V>(
         &self,
+        claims: impl IntoIterator<Item = (K, V)>,
+        validity: Validity,
+        audience: &str,
+    ) -> String
+    where
+        K: AsRef<str>,
+        V: Serialize,
+    {
+        self.sign_as(ISSUER, claims, validity, audience)
+    }
+
+    /// The same as another issuer.
+    pub(crate) fn sign_as<K, V>(
+        &self,
+        issuer: &str,
         claims: impl IntoIterator<Item = (K, V)>,
         validity: Validity,
         audience: &str,
@@ -73,20 +112,29 @@ impl Key {
             payload.push(b',');
         }
         let Validity { issued_at, expires_at } = validity;
-        let times = format!(r#""nbf":{issued_at},"exp":{expires_at},"iat":{issued_at},"aud":"#);
+        let times = format!(r#""nbf":{issued_at},"exp":{expires_at},"iat":{issued_at},"iss":"#);
         payload.extend_from_slice(times.as_bytes());
+        write_json(&mut payload, issuer);
+        payload.extend_from_slice(br#","aud":"#);
         write_json(&mut payload, audience);
         payload.push(b'}');
 
-        // Room for the payload in base64, and the 43 characters of the signature behind its dot.
-        let mut token = String::with_capacity(self.header.len() + payload.len().div_ceil(3) * 4 + 44);
+        // Room for the payload in base64, and the signature, of up to 86 characters, behind its dot.
+        let mut token = String::with_capacity(self.header.len() + payload.len().div_ceil(3) * 4 + 87);
         token.push_str(&self.header);
         BASE64.encode_string(&payload, &mut token);
-        let signature = self.mac.clone().chain_update(token.as_bytes()).finalize().into_bytes();
-        token.push('.');
-        BASE64.encode_string(signature, &mut token);
+        match self.algorithm {
+            TokenAlgorithm::Hs256 => append_signature(&mut token, self.hs256.clone()),
+            TokenAlgorithm::Hs512 => append_signature(&mut token, self.hs512.clone()),
+        }
         token
     }
+}
+
+fn append_signature(token: &mut String, mac: impl Mac) {
+    let signature = mac.chain_update(token.as_bytes()).finalize().into_bytes();
+    token.push('.');
+    BASE64.encode_string(signature, token);
 }
 
 /// More than any HTTP server takes as one header; nothing longer is looked at.
@@ -102,14 +150,18 @@ pub(crate) struct Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    /// Takes a token apart. `None` when the text is not a JSON Web Token, or is too long.
+    /// Takes a token apart. `None` when the text is not a JSON Web Token, is too long, or has a `crit` in its header: that
+    /// names extensions which have to be understood, and none is (RFC 7515, section 4.1.11).
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         if text.len() > MAX_TOKEN_LENGTH {
             return None;
         }
         let TokenParts { signed, header, claims, signature } = TokenParts::split(text).ok()?;
         let object = |part: &str| serde_json::from_slice(&TokenParts::decode(part)?).ok();
-        let (header, claims) = (object(header)?, object(claims)?);
+        let (header, claims): (Object, Object) = (object(header)?, object(claims)?);
+        if header.contains_key("crit") {
+            return None;
+        }
         Some(Self { signed, header, claims, signature: TokenParts::decode(signature)? })
     }
 
@@ -157,7 +209,7 @@ mod tests {
         assert_eq!(header, r#"{"alg":"HS256","typ":"JWT","kid":"id\"1"}"#);
         let expected = concat!(
             r#"{"asrs.s.uid":"a\"b\\ü\u0001","role":["a","b"],"nbf":1700000000,"exp":1700003600,"#,
-            r#""iat":1700000000,"aud":"https://h/client/?hub=chat"}"#
+            r#""iat":1700000000,"iss":"azure-signalr","aud":"https://h/client/?hub=chat"}"#
         );
         assert_eq!(payload, expected);
         assert_eq!(parts(&Key::new("k", None).sign(NONE, HOUR, "x")).0, r#"{"alg":"HS256","typ":"JWT"}"#);
@@ -212,7 +264,32 @@ mod tests {
             assert_eq!(verify(&hs256(claims)), Err(error));
         }
         let claims = serde_json::json!({"exp": NOW + 9, "aud": AUDIENCE});
-        assert_eq!(verify(&sign(claims, jsonwebtoken::Algorithm::HS512)), Err(TokenError::Algorithm));
+        assert!(verify(&sign(claims.clone(), jsonwebtoken::Algorithm::HS512)).is_ok());
+        assert_eq!(verify(&sign(claims, jsonwebtoken::Algorithm::HS384)), Err(TokenError::Algorithm));
+    }
+
+    #[test]
+    fn jsonwebtoken_agrees_with_hs512() {
+        let key = Key::new("secret", Some("kid")).algorithm(TokenAlgorithm::Hs512);
+        let token = key.sign([("v", "x")], HOUR, AUDIENCE);
+        let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS512);
+        validation.set_audience(&[AUDIENCE]);
+        validation.validate_exp = false;
+        let secret = jsonwebtoken::DecodingKey::from_secret(b"secret");
+        let decoded = jsonwebtoken::decode::<Value>(&token, &secret, &validation).map(|d| d.header.kid);
+        assert_eq!(decoded.ok(), Some(Some("kid".to_owned())));
+    }
+
+    /// RFC 7515: who does not understand an extension that is named as critical has to refuse the token.
+    #[test]
+    fn tokens_with_critical_extensions_are_refused() {
+        let key = Key::new("secret", None);
+        let header = BASE64.encode(br#"{"alg":"HS256","crit":["b64"],"b64":true}"#);
+        let token = key.sign(NONE, HOUR, AUDIENCE);
+        let payload = token.split('.').nth(1).expect("three parts");
+        let mut token = format!("{header}.{payload}");
+        append_signature(&mut token, key.hs256.clone());
+        assert_eq!(key.verify(&token, NOW, |_| true), Err(TokenError::Malformed));
     }
 
     #[test]

@@ -8,9 +8,9 @@ use crate::service::jwt::{Key, Token};
 /// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
-    #[error("the token is not a JSON Web Token")]
+    #[error("the token is not a JSON Web Token, or has extensions that are not known here")]
     Malformed,
-    #[error("the token is not signed with HS256")]
+    #[error("the token is signed with neither HS256 nor HS512")]
     Algorithm,
     #[error("the signature of the token is wrong")]
     Signature,
@@ -34,14 +34,13 @@ impl Key {
         accepts_audience: impl Fn(&str) -> bool,
     ) -> Result<Map<String, Value>, TokenError> {
         let token = Token::parse(token).ok_or(TokenError::Malformed)?;
-        if token.header_text("alg") != Some("HS256") {
-            return Err(TokenError::Algorithm);
-        }
-        self.mac
-            .clone()
-            .chain_update(token.signed.as_bytes())
-            .verify_slice(&token.signature)
-            .map_err(|_| TokenError::Signature)?;
+        let (signed, signature) = (token.signed.as_bytes(), &token.signature);
+        let verified = match token.header_text("alg") {
+            Some("HS256") => self.hs256.clone().chain_update(signed).verify_slice(signature),
+            Some("HS512") => self.hs512.clone().chain_update(signed).verify_slice(signature),
+            _ => return Err(TokenError::Algorithm),
+        };
+        verified.map_err(|_| TokenError::Signature)?;
         let claims = token.claims;
         let time = |name: &str| claims.get(name).map(|v| v.as_f64().ok_or(TokenError::Malformed)).transpose();
         let now = now as f64;

@@ -23,15 +23,36 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EntraStrategy {
-    /// [`AccessKey`](Self::AccessKey); where the application's roles do not allow it (status 403) and the options
-    /// need nothing else, [`GenerateToken`](Self::GenerateToken). The exchange for an access key is
-    /// tried again after five minutes.
+    /// [`AccessKey`](Self::AccessKey); where the application's roles do not allow it (status 403), or a proxy does not
+    /// pass the exchange on, and the options need nothing else, [`GenerateToken`](Self::GenerateToken). After a 403,
+    /// the exchange for an access key is tried again after five minutes.
     #[default]
     Automatic,
     /// This program signs, with a temporary access key that it exchanges the Entra token for. One request an hour.
     AccessKey,
     /// The service signs: `:generateToken`, one request for every client. The lifetime is rounded up to minutes.
     GenerateToken,
+}
+
+/// What client tokens are signed with: HMAC with one of these hash functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TokenAlgorithm {
+    /// HMAC with SHA-256.
+    #[default]
+    Hs256,
+    /// HMAC with SHA-512.
+    Hs512,
+}
+
+impl TokenAlgorithm {
+    /// Its name in the header of a token.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs512 => "HS512",
+        }
+    }
 }
 
 /// What a client token says about the client.
@@ -51,6 +72,8 @@ pub enum EntraStrategy {
 pub struct NegotiateOptions {
     pub(super) user_id: Option<String>,
     pub(super) claims: Vec<(String, String)>,
+    pub(super) ambiguous_claims: bool,
+    pub(super) endpoint_count: Option<u32>,
     pub(super) lifetime: Duration,
     pub(super) strategy: EntraStrategy,
     pub(super) authentication_expiry: Option<SystemTime>,
@@ -72,6 +95,8 @@ impl NegotiateOptions {
         Self {
             user_id: None,
             claims: Vec::new(),
+            ambiguous_claims: false,
+            endpoint_count: None,
             lifetime: DEFAULT_LIFETIME,
             strategy: EntraStrategy::default(),
             authentication_expiry: None,
@@ -108,15 +133,37 @@ impl NegotiateOptions {
     }
 
     /// Adds a claim, which hubs and upstream handlers see. A name that occurs several times becomes a list. Names
-    /// that start with `asrs.s.` are the service's own and are refused by [`HubClient::negotiate`].
+    /// that start with `asrs.s.` are the service's own and are refused by [`HubClient::negotiate`]
+    /// ([`ServiceError::ReservedClaim`]).
+    ///
+    /// The service tells upstream handlers about claims in one header, `name: value, name: value`, without escaping. A
+    /// claim, or a user id, that would read as another claim there, such as the name `Bob, role: admin`, is refused too
+    /// ([`ServiceError::AmbiguousClaim`]), unless [`allow_ambiguous_claims`](Self::allow_ambiguous_claims) says that no
+    /// upstream reads them. A mere comma, as in `Doe, Jane`, only cuts the value short there.
     ///
     /// All claims together have to fit into a token of 4 096 characters.
     ///
     /// [`HubClient::negotiate`]: crate::service::HubClient::negotiate
+    /// [`ServiceError::ReservedClaim`]: crate::service::ServiceError::ReservedClaim
+    /// [`ServiceError::AmbiguousClaim`]: crate::service::ServiceError::AmbiguousClaim
     #[must_use]
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.claims.push((name.into(), value.into()));
         self
+    }
+
+    /// Lets claims and a user id through that upstream handlers would read as other claims: for services that have
+    /// no upstream, or one that looks at no claim.
+    #[must_use]
+    pub fn allow_ambiguous_claims(self) -> Self {
+        Self { ambiguous_claims: true, ..self }
+    }
+
+    /// How many endpoints the app server of the hub is connected to, as the official SDK for app servers tells the
+    /// service when there are several. Without it, nothing is said about that, as by the Management SDK.
+    #[must_use]
+    pub fn endpoint_count(self, count: u32) -> Self {
+        Self { endpoint_count: Some(count), ..self }
     }
 
     /// How long the token is valid, one hour by default; parts of a second are rounded up. It is checked when a
@@ -135,14 +182,15 @@ impl NegotiateOptions {
     }
 
     /// When what the client has signed in with ends, such as its session or the token that it came with: the client
-    /// token ends then too, if not before.
+    /// token ends then too, if not before. At a [refresh](crate::service::HubClient::refresh_authentication) it is the
+    /// connection's new end. A time that has passed is [refused](crate::service::ServiceError::AuthenticationExpired).
     #[must_use]
     pub fn authentication_expiry(self, at: SystemTime) -> Self {
         Self { authentication_expiry: Some(at), ..self }
     }
 
-    /// Has the service close the connection when the token ends. By default a WebSocket outlives its token. The
-    /// client may reconnect, with a new token.
+    /// Has the service close the connection when [the authentication ends](Self::authentication_expiry), or with the token
+    /// where that is not said. By default a WebSocket outlives both. The client may reconnect, with a new token.
     ///
     /// Source: [CloseOnAuthenticationExpire](https://github.com/Azure/azure-signalr/blob/dev/specs/CloseOnAuthenticationExpire.md).
     #[must_use]
@@ -215,6 +263,7 @@ impl NegotiateOptions {
     pub(in crate::service) fn beyond_generated(&self) -> Option<&'static str> {
         [
             (!self.claims.is_empty(), "claims"),
+            (self.endpoint_count.is_some(), "number of endpoints"),
             (self.close_on_expiry, "closing on expiry"),
             (self.diagnostic, "mark of a diagnostic client"),
             (self.detailed_errors, "detailed errors"),

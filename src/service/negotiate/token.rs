@@ -47,14 +47,24 @@ pub(in crate::service) fn validity(options: &NegotiateOptions, now: u64) -> Resu
     let expires_at =
         lifetime.filter(|&s| s > 0).and_then(|s| now.checked_add(s)).filter(|&at| at <= LAST_SECOND);
     let mut expires_at = expires_at.ok_or(ServiceError::InvalidLifetime)?;
-    if let Some(end) = options.authentication_expiry {
-        let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    if let Some(end) = authentication_expiry(options) {
         if end <= now {
             return Err(ServiceError::AuthenticationExpired);
         }
         expires_at = expires_at.min(end);
     }
     Ok(Validity { issued_at: now, expires_at })
+}
+
+fn authentication_expiry(options: &NegotiateOptions) -> Option<u64> {
+    let end = options.authentication_expiry?.duration_since(SystemTime::UNIX_EPOCH);
+    Some(end.unwrap_or_default().as_secs().min(LAST_SECOND))
+}
+
+/// When the connection is no longer authenticated, as far as the options say it: where it closes then, and nothing else
+/// is said, with its token.
+pub(in crate::service) fn deadline(options: &NegotiateOptions, expires_at: u64) -> Option<u64> {
+    authentication_expiry(options).or(options.close_on_expiry.then_some(expires_at))
 }
 
 /// The claims in their order, each name once.
@@ -65,6 +75,9 @@ pub(in crate::service) fn claims(
     let mut claims: Claims = Vec::with_capacity(options.claims.len() + 1);
     let mut own = |name: &str, value: String| claims.push((format!("asrs.s.{name}"), Value::from(value)));
     if let Some(user_id) = &options.user_id {
+        if reads_as_another("asrs.s.uid", user_id) && !options.ambiguous_claims {
+            return Err(ServiceError::AmbiguousClaim { name: "asrs.s.uid".to_owned() });
+        }
         own("uid", user_id.clone());
     }
     if options.diagnostic {
@@ -76,6 +89,9 @@ pub(in crate::service) fn claims(
         if seconds != 15 {
             own("cht", seconds.to_string());
         }
+    }
+    if let Some(count) = options.endpoint_count.filter(|&count| count > 1) {
+        own("secn", count.to_string());
     }
     if options.detailed_errors {
         // Written as .NET writes it.
@@ -96,24 +112,39 @@ pub(in crate::service) fn claims(
     }
     if options.close_on_expiry {
         own("coae", "true".to_owned());
-        own("aeo", expires_at.to_string());
+        own("aeo", deadline(options, expires_at).unwrap_or(expires_at).to_string());
     }
     for (name, value) in &options.claims {
         if name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("asrs.s.")) {
             return Err(ServiceError::ReservedClaim { name: name.clone() });
         }
+        if reads_as_another(name, value) && !options.ambiguous_claims {
+            return Err(ServiceError::AmbiguousClaim { name: name.clone() });
+        }
         // Only the first `sub` is the token's subject.
         let taken = name == "sub" && claims.iter().any(|(known, _)| known == "sub");
         let renamed = taken || TOKEN_CLAIMS.contains(&name.as_str());
         let name = if renamed { format!("asrs.u.{name}") } else { name.clone() };
-        let value = Value::from(value.as_str());
-        match claims.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, Value::Array(values))) => values.push(value),
-            Some((_, first)) => *first = Value::Array(vec![first.take(), value]),
-            None => claims.push((name, value)),
-        }
+        add(&mut claims, name, value);
     }
     Ok(claims)
+}
+
+/// Adds a claim. A name that occurs several times becomes a list.
+pub(in crate::service) fn add(claims: &mut Claims, name: String, value: &str) {
+    let value = Value::from(value);
+    match claims.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, Value::Array(values))) => values.push(value),
+        Some((_, first)) => *first = Value::Array(vec![first.take(), value]),
+        None => claims.push((name, value)),
+    }
+}
+
+/// Whether an upstream could take a claim for another one. The service writes `name: value, name: value` and escapes
+/// nothing; upstreams split that at commas and colons, with or without the blanks.
+fn reads_as_another(name: &str, value: &str) -> bool {
+    let other_value = value.split_once(',').is_some_and(|(_, rest)| rest.contains(':'));
+    other_value || name.contains(',') || name.contains(": ") || name.trim() != name
 }
 
 fn whole_seconds(

@@ -1,7 +1,7 @@
 //! The keys that sign client tokens: the resource's own, or a temporary one in exchange for an Entra token.
 //!
 //! `GET {server endpoint}/api/v1/auth/accessKey` with the Entra token gives `{"KeyId", "AccessKey"}`, valid for
-//! 90 minutes.
+//! 90 minutes. An exchange that fails for now is tried three times.
 
 use std::{
     sync::{Arc, Mutex},
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::{
+    core::ErrorChain,
     lock::lock,
     service::{
         credentials::{
@@ -20,7 +21,9 @@ use crate::{
             token_cache::TokenCache,
         },
         error::{Operation, ServiceError},
-        jwt, random,
+        jwt,
+        negotiate::options::TokenAlgorithm,
+        random,
         rest::request,
         secret::Secret,
     },
@@ -32,6 +35,12 @@ const REFRESH_AFTER: Duration = Duration::from_secs(55 * 60);
 const JITTER: Duration = Duration::from_secs(5 * 60);
 /// The service takes a key for 90 minutes; the rest is for clocks and for tokens on their way.
 const USABLE_FOR: Duration = Duration::from_secs(85 * 60);
+
+/// How often an exchange is tried, and the pause in between, as in the official SDK.
+const ATTEMPTS: usize = 3;
+const PAUSE: Duration = Duration::from_secs(3);
+/// Callers wait for it, whatever the service asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 const OPERATION: Operation = Operation::ExchangeAccessKey;
 
@@ -89,6 +98,15 @@ impl ExchangedKeys {
     }
 }
 
+/// Whether there is no exchange: the application's roles do not allow it, or a proxy does not pass it on. Clients may get
+/// in by `:generateToken` then, which is one of the hub's own paths.
+pub(in crate::service) fn is_refusal(error: &ServiceError) -> bool {
+    matches!(
+        error,
+        ServiceError::Forbidden(_) | ServiceError::NotFound(_) | ServiceError::InvalidResponse { .. }
+    )
+}
+
 /// What an exchange needs.
 #[derive(Clone)]
 pub(in crate::service) struct Exchange {
@@ -97,6 +115,8 @@ pub(in crate::service) struct Exchange {
     pub(in crate::service) url: reqwest::Url,
     pub(in crate::service) tokens: TokenCache,
     pub(in crate::service) timeout: Duration,
+    /// What the keys sign with.
+    pub(in crate::service) algorithm: TokenAlgorithm,
 }
 
 impl Exchange {
@@ -110,16 +130,35 @@ impl Exchange {
 
     async fn fetch(&self) -> Result<Fresh<Arc<jwt::Key>>, ServiceError> {
         let token = self.tokens.lease().await?;
-        let mut answer = self.request(&token.value).await;
+        let mut answer = self.attempts(&token.value).await;
         if matches!(answer, Err(ServiceError::Unauthorized(_))) {
             let token = self.tokens.renew(&token).await?;
-            answer = self.request(&token.value).await;
+            answer = self.attempts(&token.value).await;
         }
         Ok(Fresh {
             value: Arc::new(answer?),
             refresh_after: REFRESH_AFTER + random::up_to(JITTER),
             usable_for: USABLE_FOR,
         })
+    }
+
+    /// Asks again where that may help. Unlike the SDK, what the service refuses is not asked for again; a timeout ends it
+    /// there as well.
+    async fn attempts(&self, token: &Secret) -> Result<jwt::Key, ServiceError> {
+        for _ in 1..ATTEMPTS {
+            let error = match self.request(token).await {
+                Err(error) if error.is_retryable() && !matches!(error, ServiceError::Timeout { .. }) => error,
+                result => return result,
+            };
+            let asked = error.refusal().and_then(|refusal| refusal.retry_after());
+            let Some(pause) = Some(asked.unwrap_or(PAUSE)).filter(|pause| *pause <= LONGEST_PAUSE) else {
+                return Err(error);
+            };
+            let reason = ErrorChain::new(&error).to_string();
+            tracing::debug!(reason, ?pause, "the token is exchanged for an access key again");
+            tokio::time::sleep(pause).await;
+        }
+        self.request(token).await
     }
 
     async fn request(&self, token: &Secret) -> Result<jwt::Key, ServiceError> {
@@ -139,6 +178,7 @@ impl Exchange {
             operation: OPERATION,
             reason: "KeyId or AccessKey is missing",
         })?;
-        Ok(jwt::Key::new(answer.access_key.expose(), Some(&answer.key_id)))
+        let key = jwt::Key::new(answer.access_key.expose(), Some(&answer.key_id));
+        Ok(key.algorithm(self.algorithm))
     }
 }

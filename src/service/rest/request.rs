@@ -3,7 +3,7 @@
 //! Source: [REST API reference](https://learn.microsoft.com/azure/azure-signalr/signalr-reference-data-plane-rest-api)
 //! and the [definition](https://github.com/Azure/azure-signalr/tree/dev/docs/swagger) of version 2024-12-01.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use azure_core::time::{OffsetDateTime, parse_rfc7231};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
@@ -16,9 +16,11 @@ use crate::{
     service::{
         clock::unix_now,
         credentials::token_cache::TokenCache,
+        endpoints::health::{Health, Watched},
         error::{Operation, Refusal, ServiceError},
         http::body::read_body,
         jwt::{self, Validity},
+        random,
         rest::{
             payload::Payload,
             retry::RetryOptions,
@@ -36,6 +38,9 @@ const MAX_ANSWER: usize = 256 * 1024;
 /// The longest answer to a question: a client's result may have some megabytes.
 const MAX_RESULT: usize = 16 * 1024 * 1024;
 const MAX_MESSAGE: usize = 300;
+/// The largest body that the service takes: 1 MB by its documentation, which does not say which MB it means.
+pub(in crate::service) const MAX_BODY: usize = 1024 * 1024;
+const TRACING_ID: &str = "x-asrs-message-tracing-id";
 /// How long the token of one request is valid, as with the official SDK.
 const TOKEN_LIFETIME: u64 = 3600;
 
@@ -49,6 +54,8 @@ pub(in crate::service) enum RestCredential {
 #[derive(Debug, Clone)]
 pub(in crate::service) struct RestClient {
     pub(in crate::service) client: reqwest::Client,
+    /// Learns from what goes wrong.
+    pub(in crate::service) health: Arc<Health>,
     /// Where requests go; ends in a slash.
     pub(in crate::service) base: String,
     /// What audiences start with; ends in a slash.
@@ -61,6 +68,8 @@ pub(in crate::service) struct RestClient {
     pub(in crate::service) permits: Arc<Semaphore>,
     /// Names this process to the service.
     pub(in crate::service) server_name: String,
+    /// Whether requests about hubs have an id, which the service's messaging logs name.
+    pub(in crate::service) message_tracing: bool,
 }
 
 /// What is asked of the service.
@@ -70,21 +79,42 @@ pub(in crate::service) struct Request {
     method: Method,
     /// What of the hub it addresses.
     scope: Scope,
-    /// Encoded, without a slash in front.
+    /// The hub's name, encoded. Empty for what is not about a hub.
+    hub: String,
+    /// Encoded, without a slash in front; behind the hub, if there is one.
     path: String,
     /// Encoded, each parameter with its `&` in front.
     query: String,
     version: &'static str,
-    /// Whether the path has the application's prefix, for calls that have no parameter for it.
-    prefixed: bool,
+    application: Application,
     payload: Option<Payload>,
+}
+
+/// Where a request has the application's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Application {
+    /// Nowhere: it is not about a hub.
+    Nowhere,
+    /// In the parameter `application`.
+    Query,
+    /// In front of the hub's name, for calls that have no parameter for it.
+    Hub,
 }
 
 impl Request {
     /// A request that is not about a hub.
     pub(in crate::service) fn new(operation: Operation, method: Method, path: String) -> Self {
-        let (query, version) = (String::new(), API_VERSION);
-        Self { operation, method, scope: Scope::Hub, path, query, version, prefixed: false, payload: None }
+        Self {
+            operation,
+            method,
+            scope: Scope::Hub,
+            hub: String::new(),
+            path,
+            query: String::new(),
+            version: API_VERSION,
+            application: Application::Nowhere,
+            payload: None,
+        }
     }
 
     /// A request to something of a hub.
@@ -95,22 +125,34 @@ impl Request {
         scope: Scope,
         action: &str,
     ) -> Result<Self, ServiceError> {
-        let path = format!("api/hubs/{}/{}", Name::new("hub", hub)?.encoded(), scope.path(action));
-        Ok(Self { scope, ..Self::new(operation, method, path) })
+        let (hub, path) = (Name::new("hub", hub)?.encoded(), scope.path(action));
+        let application = Application::Query;
+        Ok(Self { scope, hub, application, ..Self::new(operation, method, path) })
     }
 
-    /// A request to a hub whose name has the application's prefix.
+    /// A request that has no parameter for the application, so that its name stands in front of the hub's.
     pub(in crate::service) fn to_prefixed_hub(
         operation: Operation,
         method: Method,
         hub: &str,
         action: &str,
     ) -> Result<Self, ServiceError> {
-        Ok(Self { prefixed: true, ..Self::to_hub(operation, method, hub, Scope::Hub, action)? })
+        let request = Self::to_hub(operation, method, hub, Scope::Hub, action)?;
+        Ok(Self { application: Application::Hub, ..request })
     }
 
     pub(in crate::service) fn version(self, version: &'static str) -> Self {
         Self { version, ..self }
+    }
+
+    /// The whole path, without a slash in front.
+    fn path(&self, application: Option<&str>) -> String {
+        let Self { hub, path, .. } = self;
+        match application {
+            _ if hub.is_empty() => path.clone(),
+            Some(name) if self.application == Application::Hub => format!("api/hubs/{name}_{hub}/{path}"),
+            _ => format!("api/hubs/{hub}/{path}"),
+        }
     }
 
     pub(in crate::service) fn scope(&self) -> &Scope {
@@ -132,8 +174,12 @@ impl Request {
         values.into_iter().fold(self, |request, value| request.query(name, value))
     }
 
-    pub(in crate::service) fn payload(self, payload: Payload) -> Self {
-        Self { payload: Some(payload), ..self }
+    /// Gives it a body, of a size that the service takes.
+    pub(in crate::service) fn payload(self, payload: Payload) -> Result<Self, ServiceError> {
+        match payload.body.len() {
+            ..=MAX_BODY => Ok(Self { payload: Some(payload), ..self }),
+            length => Err(ServiceError::MessageTooLarge { length }),
+        }
     }
 }
 
@@ -160,12 +206,16 @@ impl RestClient {
     /// pauses between them do not.
     async fn repeat(&self, request: &Request, wanted: bool) -> Result<(StatusCode, Vec<u8>), ServiceError> {
         let operation = request.operation;
+        let tracing_id = (self.message_tracing && !request.hub.is_empty()).then(random::number);
+        if let Some(tracing_id) = tracing_id {
+            tracing::debug!(%operation, tracing_id, "a request with an id for the service's messaging logs");
+        }
         let mut attempt = 0;
         loop {
-            let result = async {
-                // An error would mean that the semaphore is closed, which never happens.
-                let _permit = self.permits.acquire().await.ok();
-                let response = self.attempt(request).await?;
+            // An error would mean that the semaphore is closed, which never happens.
+            let permit = self.permits.acquire().await.ok();
+            let answer = pin!(async {
+                let response = self.attempt(request, tracing_id).await?;
                 let status = response.status();
                 let limit = if wanted { MAX_RESULT } else { MAX_ANSWER };
                 match read_body(response, limit).await {
@@ -174,12 +224,17 @@ impl RestClient {
                     Err(_) if !wanted => Ok((status, Vec::new())),
                     Err(error) => Err(transport_error(operation, self.timeout, error)),
                 }
+            });
+            let watched = self.health.watch(answer).await;
+            drop(permit);
+            let error = match watched {
+                Watched::Done(Ok(answer)) => return Ok(answer),
+                Watched::Done(Err(error)) => error,
+                Watched::Lost(error) => return Err(error),
             };
-            let error = match result.await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let pause = self.retry.pause(attempt, &error, request.method.is_idempotent());
+            // QUERY asks and changes nothing (RFC 10008); the `http` crate does not know it.
+            let repeatable = request.method.is_idempotent() || request.method.as_str() == "QUERY";
+            let pause = self.retry.pause(attempt, &error, repeatable);
             let Some(pause) = pause else { return Err(error) };
             tracing::debug!(%operation, error = %ErrorChain::new(&error), ?pause, "the request is made again");
             tokio::time::sleep(pause).await;
@@ -189,18 +244,22 @@ impl RestClient {
 
     /// Makes a request. A 401 with Entra is answered with a fresh token, once: a request that was not authenticated
     /// was not carried out.
-    async fn attempt(&self, request: &Request) -> Result<Response, ServiceError> {
-        let Request { operation, method, path, query, version, prefixed, payload, .. } = request;
-        let application = self.application.as_ref().filter(|_| !prefixed);
+    async fn attempt(&self, request: &Request, tracing_id: Option<u64>) -> Result<Response, ServiceError> {
+        let Request { operation, method, query, version, payload, .. } = request;
+        let path = request.path(self.application.as_deref());
+        let application = self.application.as_ref().filter(|_| request.application == Application::Query);
         let application = application.map(|name| format!("application={name}&")).unwrap_or_default();
-        let target = format!("{path}?{application}api-version={version}");
-        let url = Url::parse(&format!("{}{target}{query}", self.base)).ok();
+        let url = format!("{}{path}?{application}api-version={version}{query}", self.base);
+        let url = Url::parse(&url).ok();
         // Whatever a URL parser makes of the path, it must not become another resource's.
         let url = url.filter(|url| url.path().ends_with(&format!("/{path}")));
         let url =
             url.ok_or(ServiceError::InvalidName { what: "target", reason: "it does not fit into a path" })?;
         let outgoing = || {
-            let outgoing = self.client.request(method.clone(), url.clone());
+            let mut outgoing = self.client.request(method.clone(), url.clone());
+            if let Some(id) = tracing_id {
+                outgoing = outgoing.header(TRACING_ID, id);
+            }
             match payload {
                 Some(Payload { content_type, body }) => {
                     outgoing.header(header::CONTENT_TYPE, *content_type).body(body.clone())
@@ -212,7 +271,8 @@ impl RestClient {
             RestCredential::Key(key) => {
                 let now = unix_now();
                 let validity = Validity { issued_at: now, expires_at: now + TOKEN_LIFETIME };
-                let audience = format!("{}{target}", self.audience_base);
+                // Older SDKs of Microsoft's had the query in it, the documentation and newer ones do not.
+                let audience = format!("{}{path}", self.audience_base);
                 let token = Secret::new(key.sign([("nameid", &self.server_name)], validity, &audience));
                 send(outgoing(), *operation, token.expose(), self.timeout).await
             }

@@ -8,6 +8,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use http::{HeaderMap, StatusCode};
+use reqwest::Url;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -90,7 +91,7 @@ pub struct EntraTokenValidator(Arc<Inner>);
 struct Inner {
     tenant: String,
     audience: String,
-    issuers: [String; 2],
+    issuers: Vec<String>,
     identities: Vec<String>,
     keys: Cache<Arc<Vec<Key>>, CredentialError>,
     renewed_at: Mutex<Option<Instant>>,
@@ -139,9 +140,7 @@ impl EntraTokenValidatorBuilder {
             parse_url(authority.trim_end_matches('/')).filter(|url| is_secure(url) && url.path() == "/");
         let url = url.ok_or(ValidatorError::InvalidAuthority)?;
         let origin = url.origin().ascii_serialization();
-        let chinese = url.host_str().is_some_and(|host| host.ends_with(".cn"));
-        let sts = if chinese { "https://sts.chinacloudapi.cn" } else { "https://sts.windows.net" };
-        let issuers = [format!("{sts}/{tenant}/"), format!("{origin}/{tenant}/v2.0")];
+        let issuers = issuers(&url, &tenant);
 
         let unavailable = ValidatorError::HttpClient;
         let builder =
@@ -261,6 +260,21 @@ impl fmt::Debug for EntraTokenValidator {
     }
 }
 
+/// Who issues the tokens of a tenant, by the name for tokens of version 1.0 and by that for 2.0.
+///
+/// Source: [Token issuers of the national clouds](https://learn.microsoft.com/answers/questions/1190472/what-are-the-token-issuers-for-the-sovereign-cloud).
+fn issuers(authority: &Url, tenant: &str) -> Vec<String> {
+    let origin = authority.origin().ascii_serialization();
+    let chinese = authority.host_str().is_some_and(|host| host.ends_with(".cn"));
+    let sts = if chinese { "https://sts.chinacloudapi.cn" } else { "https://sts.windows.net" };
+    let mut issuers = vec![format!("{sts}/{tenant}/"), format!("{origin}/{tenant}/v2.0")];
+    if chinese {
+        // The authority there has two names, and issues tokens in the newer one's.
+        issuers.push(format!("https://login.partner.microsoftonline.cn/{tenant}/v2.0"));
+    }
+    issuers
+}
+
 /// A public key of the authority.
 #[derive(Debug)]
 struct Key {
@@ -307,4 +321,26 @@ async fn fetch(client: reqwest::Client, url: String) -> Result<Fresh<Arc<Vec<Key
         refresh_after: REFRESH_AFTER + random::up_to(REFRESH_AFTER / 10),
         usable_for: USABLE_FOR,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_of_every_cloud_have_its_issuers() {
+        let of = |authority: &str| issuers(&Url::parse(authority).unwrap(), "t");
+        let public = ["https://sts.windows.net/t/", "https://login.microsoftonline.com/t/v2.0"];
+        assert_eq!(of(Cloud::Public.authority()), public);
+        let government = ["https://sts.windows.net/t/", "https://login.microsoftonline.us/t/v2.0"];
+        assert_eq!(of(Cloud::UsGovernment.authority()), government);
+        for authority in [Cloud::China.authority(), "https://login.partner.microsoftonline.cn"] {
+            let all = of(authority);
+            for issuer in
+                ["https://sts.chinacloudapi.cn/t/", "https://login.partner.microsoftonline.cn/t/v2.0"]
+            {
+                assert!(all.iter().any(|known| known == issuer), "{authority}: {all:?}");
+            }
+        }
+    }
 }

@@ -33,14 +33,19 @@ impl UpstreamClient {
         self.user_id.as_deref()
     }
 
-    /// A claim of the client's token; of several with one name the first. The service does not escape what it writes,
-    /// so claims with `,` or `: ` in them are lost.
+    /// A claim of the client's token; of several with one name the first. For information only: never decide by it what
+    /// the client may do. The service writes all claims into one header and escapes nothing, so claims with `,` or `: ` in
+    /// them are cut or lost, and a client whose token has a claim of its own choice, such as a display name, can forge
+    /// others by it: `Bob, role: admin`. [`NegotiateOptions::claim`] refuses such a value; tokens that others make may have
+    /// one. Look up by [`user_id`](Self::user_id) what a user may do.
+    ///
+    /// [`NegotiateOptions::claim`]: crate::service::NegotiateOptions::claim
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&str> {
         self.claims.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// All claims, each name once.
+    /// All claims, each name once. Never decide by them what the client may do: see [`claim`](Self::claim).
     pub fn claims(&self) -> impl Iterator<Item = (&str, &str)> {
         self.claims.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }

@@ -28,7 +28,7 @@ use crate::{
             entra::EntraTokenValidator,
             event::{UpstreamClient, UpstreamError, UpstreamMessage},
             request::{Head, Refusal, answer, completion, disconnect_reason},
-            signature::Signatures,
+            signature::{Signatures, UpstreamKeys},
         },
     },
 };
@@ -92,6 +92,8 @@ pub struct UpstreamRouter {
 #[derive(Clone, Default)]
 struct Inner {
     signatures: Option<Signatures>,
+    /// Keys that others may replace.
+    shared_keys: Vec<UpstreamKeys>,
     entra: Option<EntraTokenValidator>,
     unsigned: bool,
     hubs: HashMap<String, Hub>,
@@ -110,6 +112,15 @@ impl UpstreamRouter {
     /// and an Entra token where it matters.
     pub fn access_key(self, key: &AccessKey) -> Self {
         self.with(|inner| inner.signatures.get_or_insert_default().add(key))
+    }
+
+    /// Takes requests that one of these keys has signed, which can be replaced while the router serves. May be called
+    /// several times, also together with [`access_key`](Self::access_key): a request needs one good signature.
+    pub fn access_keys(self, keys: &UpstreamKeys) -> Self {
+        self.with(|inner| {
+            inner.signatures.get_or_insert_default();
+            inner.shared_keys.push(keys.clone());
+        })
     }
 
     /// Takes requests with a token of the service's managed identity.
@@ -173,6 +184,13 @@ impl UpstreamRouter {
         })
     }
 
+    /// Lets a request in by its head, or gives the answer to one that is refused: for frameworks whose bodies are not
+    /// those of `http_body`.
+    #[cfg(feature = "actix")]
+    pub(in crate::service) async fn admit(&self, parts: &Parts) -> Result<Admitted, Response<Vec<u8>>> {
+        self.inner.admit(parts).await.map_err(Refusal::into_response)
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.inner));
         self
@@ -181,9 +199,10 @@ impl UpstreamRouter {
 
 impl fmt::Debug for UpstreamRouter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { signatures, entra, unsigned, hubs } = &*self.inner;
+        let Inner { signatures, shared_keys, entra, unsigned, hubs } = &*self.inner;
         f.debug_struct("UpstreamRouter")
             .field("signatures", signatures)
+            .field("shared_keys", shared_keys)
             .field("entra", entra)
             .field("unsigned", unsigned)
             .field("hubs", &hubs.keys())
@@ -210,7 +229,9 @@ impl Inner {
         }
         if let Some(signatures) = &self.signatures {
             let header = parts.headers.get("x-asrs-signature").and_then(|value| value.to_str().ok());
-            if !signatures.accept(&head.client.connection_id, header.unwrap_or_default()) {
+            let (id, header) = (&head.client.connection_id, header.unwrap_or_default());
+            let accepted = signatures.accept(id, header);
+            if !self.shared_keys.iter().fold(accepted, |accepted, keys| keys.accept(id, header) | accepted) {
                 return Err(refusal("The signature is not one of this service's access keys."));
             }
         }
@@ -231,16 +252,33 @@ impl Inner {
         handler.ok_or(Refusal(StatusCode::NOT_FOUND, "There is no handler for this event."))
     }
 
-    async fn handle<B>(&self, parts: Parts, body: B) -> Result<Response<Vec<u8>>, Refusal>
-    where
-        B: Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
-        let head = Head::read(&parts)?;
-        self.authenticate(&parts, &head).await?;
+    /// Whether the head of a request lets it in. Nothing of its body is read before.
+    async fn admit(&self, parts: &Parts) -> Result<Admitted, Refusal> {
+        let head = Head::read(parts)?;
+        self.authenticate(parts, &head).await?;
         let handler = self.handler(&head)?;
-        let body = read(body).await?;
+        Ok(Admitted { head, handler })
+    }
+}
+
+/// A request that is let in, by its head.
+pub(in crate::service) struct Admitted {
+    head: Head,
+    handler: Handler,
+}
+
+impl Admitted {
+    /// The answer, once the body is there; or to a body that is not.
+    pub(in crate::service) async fn answer(self, body: Result<Vec<u8>, BodyError>) -> Response<Vec<u8>> {
+        let answered = match body {
+            Ok(body) => self.handle(&body).await,
+            Err(error) => Err(error.refusal()),
+        };
+        answered.unwrap_or_else(Refusal::into_response)
+    }
+
+    async fn handle(self, body: &[u8]) -> Result<Response<Vec<u8>>, Refusal> {
+        let Self { head, handler } = self;
         let done = || answer(StatusCode::OK, "", Vec::new());
         match handler {
             Handler::Connected(handler) => match handler(head.client).await {
@@ -251,12 +289,12 @@ impl Inner {
                 }
             },
             Handler::Disconnected(handler) => {
-                let reason = disconnect_reason(&body)?;
+                let reason = disconnect_reason(body)?;
                 handler(head.client, reason).await;
                 Ok(done())
             }
             Handler::Message(handler) => {
-                let message = head.message(&body)?;
+                let message = head.message(body)?;
                 let (protocol, id) = (message.protocol, message.invocation_id.clone());
                 Ok(completion(protocol, id.as_deref(), handler(message).await))
             }
@@ -264,7 +302,24 @@ impl Inner {
     }
 }
 
-async fn read<B>(body: B) -> Result<Vec<u8>, Refusal>
+/// Why a body could not be read.
+pub(in crate::service) enum BodyError {
+    TooLarge,
+    Broken,
+    Late,
+}
+
+impl BodyError {
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::TooLarge => Refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 4 MB."),
+            Self::Broken => Refusal(StatusCode::BAD_REQUEST, "The body could not be read."),
+            Self::Late => Refusal(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time."),
+        }
+    }
+}
+
+async fn read<B>(body: B) -> Result<Vec<u8>, BodyError>
 where
     B: Body + Send,
     B::Data: Send,
@@ -273,14 +328,11 @@ where
     let read = async {
         match Limited::new(body, MAX_BODY).collect().await {
             Ok(body) => Ok(body.to_bytes().to_vec()),
-            Err(error) if error.is::<LengthLimitError>() => {
-                Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 4 MB."))
-            }
-            Err(_) => Err(Refusal(StatusCode::BAD_REQUEST, "The body could not be read.")),
+            Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+            Err(_) => Err(BodyError::Broken),
         }
     };
-    let late = || Refusal(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time.");
-    within(READ_TIMEOUT, read, late).await
+    within(READ_TIMEOUT, read, || BodyError::Late).await
 }
 
 impl<B> Service<Request<B>> for UpstreamRouter
@@ -301,7 +353,10 @@ where
         let inner = Arc::clone(&self.inner);
         let (parts, body) = request.into_parts();
         Box::pin(async move {
-            let response = inner.handle(parts, body).await.unwrap_or_else(Refusal::into_response);
+            let response = match inner.admit(&parts).await {
+                Ok(admitted) => admitted.answer(read(body).await).await,
+                Err(refusal) => refusal.into_response(),
+            };
             Ok(response.map(|body| http_body_util::Full::new(body.into())))
         })
     }

@@ -1,12 +1,56 @@
 //! `X-ASRS-Signature: sha256=<hex>[,sha256=<hex>]`: one HMAC of the connection id for each access key of the service.
 
+use std::sync::{Arc, RwLock};
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::service::credentials::access_key::AccessKey;
+use crate::{
+    lock::{read, write},
+    service::credentials::access_key::AccessKey,
+};
 
 /// The service has two access keys.
 const MAX_ENTRIES: usize = 16;
+
+/// The access keys that sign upstream requests, for [`UpstreamRouter::access_keys`]. All clones share the keys, and they
+/// can be replaced while routers serve: a resource has a primary and a secondary key, so that one can be rotated while the
+/// other is in use.
+///
+/// [`UpstreamRouter::access_keys`]: crate::service::upstream::UpstreamRouter::access_keys
+///
+/// ```
+/// use hubwire::service::{credentials::AccessKey, upstream::{UpstreamKeys, UpstreamRouter}};
+///
+/// # let [primary, secondary, new] = ["1", "2", "3"].map(|key| key.to_owned());
+/// let keys = UpstreamKeys::new([AccessKey::new(primary.clone()), AccessKey::new(secondary)]);
+/// let upstream = UpstreamRouter::new().access_keys(&keys);
+/// // Later, when the secondary key has been regenerated:
+/// keys.replace([AccessKey::new(primary), AccessKey::new(new)]);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamKeys(Arc<RwLock<Signatures>>);
+
+impl UpstreamKeys {
+    /// These keys. With none, no request is accepted.
+    #[must_use]
+    pub fn new(keys: impl IntoIterator<Item = AccessKey>) -> Self {
+        let shared = Self::default();
+        shared.replace(keys);
+        shared
+    }
+
+    /// Takes these keys in place of the present ones, from the next request on.
+    pub fn replace(&self, keys: impl IntoIterator<Item = AccessKey>) {
+        let mut signatures = Signatures::default();
+        keys.into_iter().for_each(|key| signatures.add(&key));
+        *write(&self.0) = signatures;
+    }
+
+    pub(super) fn accept(&self, connection_id: &str, header: &str) -> bool {
+        read(&self.0).accept(connection_id, header)
+    }
+}
 
 #[derive(Clone, Default)]
 pub(super) struct Signatures(Vec<Hmac<Sha256>>);

@@ -1,20 +1,19 @@
 //! The endpoints as services of [`actix-web`](https://docs.rs/actix-web).
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, ResponseError,
     http::StatusCode,
     web::{self, Bytes, Payload, ServiceConfig},
 };
 use http::{Request, Response, request::Parts};
-use http_body_util::{BodyExt, Full};
 use tower_service::Service;
 
 use crate::service::{
+    error::ServiceError,
     http::body::within,
     hub::hub_client::HubClient,
-    negotiate::options::NegotiateOptions,
-    upstream::router::{MAX_BODY, READ_TIMEOUT, UpstreamRouter},
-    web::{endpoint::NegotiateRejection, tower::NegotiateService},
+    upstream::router::{BodyError, MAX_BODY, READ_TIMEOUT, UpstreamRouter},
+    web::{endpoint::answer_for, handler::NegotiateAnswer, tower::NegotiateService},
 };
 
 /// `POST {path}/negotiate` for a hub at `path`, and `POST {path}/refresh` for services
@@ -32,28 +31,24 @@ use crate::service::{
 ///     }));
 /// }
 /// ```
-pub fn negotiate<F, R>(
+pub fn negotiate<R, M, F>(
     path: &str,
     hub: HubClient,
     handler: F,
-) -> impl FnOnce(&mut ServiceConfig) + Clone + use<F, R>
+) -> impl FnOnce(&mut ServiceConfig) + Clone + use<R, M, F>
 where
-    F: Fn(&Parts) -> R + Send + Sync + 'static,
-    R: Into<Result<NegotiateOptions, NegotiateRejection>> + 'static,
+    F: Fn(Parts) -> R + Send + Sync + 'static,
+    R: NegotiateAnswer<M>,
 {
     negotiate_service(path, NegotiateService::new(hub, handler))
 }
 
 /// The same with a [`NegotiateService`] that has been set up, for instance with
 /// [`allow_origin`](NegotiateService::allow_origin).
-pub fn negotiate_service<F, R>(
+pub fn negotiate_service(
     path: &str,
-    service: NegotiateService<F>,
-) -> impl FnOnce(&mut ServiceConfig) + Clone + use<F, R>
-where
-    F: Fn(&Parts) -> R + Send + Sync + 'static,
-    R: Into<Result<NegotiateOptions, NegotiateRejection>> + 'static,
-{
+    service: NegotiateService,
+) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {
     let path = path.trim_end_matches('/').to_owned();
     move |config| {
         for end in ["negotiate", "refresh"] {
@@ -87,28 +82,23 @@ pub fn upstream(path: &str, router: UpstreamRouter) -> impl FnOnce(&mut ServiceC
     let path = path.to_owned();
     move |config| {
         let answer = move |request: HttpRequest, payload: Payload| {
-            let mut router = router.clone();
+            let router = router.clone();
             async move {
+                let Some(head) = converted(&request, ()) else { return refused(400) };
+                // Nothing of a body is read for somebody who is not let in.
+                let admitted = match router.admit(&head.into_parts().0).await {
+                    Ok(admitted) => admitted,
+                    Err(response) => return answered(response.map(Bytes::from)),
+                };
                 let read = async {
                     match payload.to_bytes_limited(MAX_BODY).await {
-                        Ok(Ok(body)) => Ok(Full::new(body)),
-                        Ok(Err(_)) => Err(400),
-                        Err(_) => Err(413),
+                        Ok(Ok(body)) => Ok(body.to_vec()),
+                        Ok(Err(_)) => Err(BodyError::Broken),
+                        Err(_) => Err(BodyError::TooLarge),
                     }
                 };
-                let body = match within(READ_TIMEOUT, read, || 408).await {
-                    Ok(body) => body,
-                    Err(status) => return refused(status),
-                };
-                let Some(request) = converted(&request, body) else { return refused(400) };
-                match router.call(request).await {
-                    Ok(response) => {
-                        let (parts, body) = response.into_parts();
-                        let body = body.collect().await.map(http_body_util::Collected::to_bytes);
-                        answered(Response::from_parts(parts, body.unwrap_or_default()))
-                    }
-                    Err(never) => match never {},
-                }
+                let body = within(READ_TIMEOUT, read, || BodyError::Late).await;
+                answered(admitted.answer(body).await.map(Bytes::from))
             }
         };
         config.service(web::resource(path).route(web::route().to(answer)));
@@ -138,4 +128,26 @@ fn refused(status: u16) -> HttpResponse {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let reason = status.canonical_reason().unwrap_or_default();
     HttpResponse::build(status).content_type("application/json").body(format!(r#"{{"error":"{reason}"}}"#))
+}
+
+/// Lets a handler use `?` on calls of the service. The caller is told nothing about addresses, identities and causes, which go
+/// to the log: see [`web`](crate::service::web).
+///
+/// ```
+/// use actix_web::{HttpResponse, web::Data};
+/// use hubwire::service::{HubClient, ServiceError};
+///
+/// async fn announce(hub: Data<HubClient>, text: String) -> Result<HttpResponse, ServiceError> {
+///     hub.all().send("Announced", (text,)).await?;
+///     Ok(HttpResponse::Accepted().finish())
+/// }
+/// ```
+impl ResponseError for ServiceError {
+    fn status_code(&self) -> StatusCode {
+        self.error_response().status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        answered(answer_for(self).map(Bytes::from))
+    }
 }

@@ -1,31 +1,80 @@
 //! Cross-origin requests to the negotiate endpoint, with cookies.
 //!
+//! The layer of `tower-http` is not used: it would change the type of the endpoint, which is the same for tower, axum and
+//! actix-web, and it answers preflights of origins that are not allowed with 200.
+//!
 //! Source: [CORS protocol and credentials](https://fetch.spec.whatwg.org/#cors-protocol-and-credentials).
+
+use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use reqwest::Url;
 
+/// Why [`NegotiateService::allow_origin`](crate::service::NegotiateService::allow_origin) does not take an origin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidOrigin {
+    /// `*`. Browsers send cookies and headers for authentication only to servers that name the page's origin. Call
+    /// `allow_origin` for each, or decide in `allow_origin_if`.
+    #[error(
+        "* cannot be an allowed origin, since cookies are sent; call allow_origin for each, or decide in allow_origin_if"
+    )]
+    Wildcard,
+    /// A pattern, such as `https://*.example.com`. Decide in `allow_origin_if`.
+    #[error("an allowed origin cannot be a pattern; decide in allow_origin_if")]
+    Pattern,
+    /// `null`, which is the origin of sandboxed frames, of files, and of whatever a foreign page makes of them.
+    #[error(
+        "null cannot be an allowed origin, since any page can have it; serve the page from an origin of its own"
+    )]
+    Null,
+    /// There is no scheme.
+    #[error("an allowed origin needs a scheme, such as https://app.example.com")]
+    NoScheme,
+    /// There is a path, a query, or a slash at the end. The text says what to write.
+    #[error("an allowed origin has no path and no slash at its end; write {origin}")]
+    Path {
+        /// The origin without them.
+        origin: String,
+    },
+    /// It is not an origin: scheme, host and, if it is not the scheme's own, port.
+    #[error(
+        "an allowed origin is a scheme, a host and possibly a port, such as https://app.example.com:8443"
+    )]
+    Invalid,
+}
+
+type Predicate = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// The origins that may negotiate. Without any, CORS is left to another layer.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Cors(Vec<String>);
+#[derive(Clone, Default)]
+pub(super) struct Cors {
+    origins: Vec<String>,
+    predicates: Vec<Predicate>,
+}
 
 impl Cors {
-    /// Browsers write an origin in lower case and without the scheme's own port. The schemes of apps have no origins in
-    /// the sense of the URL standard; theirs are the text itself.
-    pub(super) fn allow(&mut self, origin: &str) {
-        let url = Url::parse(origin).map(|url| url.origin()).ok().filter(|origin| origin.is_tuple());
-        let text = || origin.trim_end_matches('/').to_owned();
-        self.0.push(url.map_or_else(text, |origin| origin.ascii_serialization()));
+    pub(super) fn allow(&mut self, origin: &str) -> Result<(), InvalidOrigin> {
+        self.origins.push(checked(origin)?);
+        Ok(())
+    }
+
+    pub(super) fn allow_if(&mut self, predicate: impl Fn(&str) -> bool + Send + Sync + 'static) {
+        self.predicates.push(Arc::new(predicate));
     }
 
     pub(super) fn is_on(&self) -> bool {
-        !self.0.is_empty()
+        !self.origins.is_empty() || !self.predicates.is_empty()
     }
 
-    /// The request's origin, if it is one of those allowed.
+    /// The request's origin, if it is one of those allowed. A predicate is not asked about `null`, which says nothing
+    /// about the page.
     fn origin<'a>(&self, request: &'a HeaderMap) -> Option<&'a HeaderValue> {
         let origin = request.get(header::ORIGIN)?;
-        self.0.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then_some(origin)
+        let text = origin.to_str().ok().filter(|text| *text != "null")?;
+        let allowed = self.origins.iter().any(|known| known == text)
+            || self.predicates.iter().any(|predicate| predicate(text));
+        allowed.then_some(origin)
     }
 
     /// Adds to any answer what lets the page read it. A wildcard would not do, since cookies are sent.
@@ -53,4 +102,38 @@ impl Cors {
         }
         Some(response)
     }
+}
+
+impl fmt::Debug for Cors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cors")
+            .field("origins", &self.origins)
+            .field("predicates", &self.predicates.len())
+            .finish()
+    }
+}
+
+/// The origin as browsers write it: in lower case and without the scheme's own port. The schemes of apps have no origins in the
+/// sense of the URL standard; theirs are the text itself.
+fn checked(text: &str) -> Result<String, InvalidOrigin> {
+    match text {
+        "*" => return Err(InvalidOrigin::Wildcard),
+        "null" => return Err(InvalidOrigin::Null),
+        _ if text.contains('*') => return Err(InvalidOrigin::Pattern),
+        _ => {}
+    }
+    let (scheme, rest) = text.split_once("://").ok_or(InvalidOrigin::NoScheme)?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (host, path) = rest.split_at(end);
+    // The parser takes white space away and reads a backslash as a slash.
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | '\\' | ',');
+    if host.is_empty() || text.contains(odd) {
+        return Err(InvalidOrigin::Invalid);
+    }
+    let url = Url::parse(&format!("{scheme}://{host}")).map_err(|_| InvalidOrigin::Invalid)?;
+    let origin = match url.origin() {
+        origin if origin.is_tuple() => origin.ascii_serialization(),
+        _ => format!("{scheme}://{host}"),
+    };
+    if path.is_empty() { Ok(origin) } else { Err(InvalidOrigin::Path { origin }) }
 }

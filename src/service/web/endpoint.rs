@@ -1,5 +1,7 @@
 //! What the negotiate endpoint answers, whatever the framework: negotiation, authentication refresh, CORS, errors.
 
+use std::{fmt, sync::Arc};
+
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use serde_json::json;
 
@@ -7,10 +9,16 @@ use crate::{
     core::{ErrorChain, refresh::CONNECTION_TOKEN_HEADER},
     service::{
         error::ServiceError,
-        http::url::{decode, parameter},
+        http::url::decode,
         hub::hub_client::HubClient,
-        negotiate::options::{ClientAccess, NegotiateOptions},
-        web::cors::Cors,
+        negotiate::{
+            options::{ClientAccess, NegotiateOptions},
+            refresh::ConnectionClaims,
+        },
+        web::{
+            cors::Cors,
+            handler::{BoxFuture, Handler},
+        },
     },
 };
 
@@ -51,88 +59,109 @@ impl NegotiateRejection {
 }
 
 impl NegotiateRejection {
-    pub(super) fn into_response(self) -> Box<Response<String>> {
-        Box::new(error(self.status, &self.message))
+    fn into_response(self) -> Response<String> {
+        error(self.status, &self.message)
     }
 }
 
-// Lets a handler return plain options where it rejects no client.
-impl From<NegotiateOptions> for Result<NegotiateOptions, NegotiateRejection> {
-    fn from(options: NegotiateOptions) -> Self {
-        Ok(options)
+/// With the status' own words as the message.
+impl From<StatusCode> for NegotiateRejection {
+    fn from(status: StatusCode) -> Self {
+        Self::new(status, status.canonical_reason().unwrap_or_default())
     }
+}
+
+/// What a client wants to change by a refresh, for
+/// [a rule](crate::service::NegotiateService::authentication_refresh_if) of the application's.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AuthenticationChange {
+    /// The connection's present claims.
+    pub previous: ConnectionClaims,
+    /// Those that the handler has given the client now.
+    pub new: ConnectionClaims,
 }
 
 /// What a request is for.
-pub(super) enum Wanted {
+enum Wanted {
     Access,
     /// New credentials for the connection of this token.
     Refresh(String),
 }
 
 /// The endpoint of one hub.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Endpoint {
     pub(super) hub: HubClient,
     pub(super) cors: Cors,
     pub(super) refreshes: bool,
+    /// Whether a change may be made; every one without it.
+    pub(super) decide: Option<Arc<Rule>>,
+}
+
+pub(super) type Rule = dyn Fn(AuthenticationChange) -> BoxFuture<bool> + Send + Sync;
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("hub", &self.hub)
+            .field("cors", &self.cors)
+            .field("refreshes", &self.refreshes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Endpoint {
+    /// The answer to a request, about which the handler decides.
+    pub(super) async fn answer(&self, parts: Parts, handler: &Handler) -> Response<String> {
+        let headers = parts.headers.clone();
+        let mut response = match self.wanted(&parts) {
+            Ok(Wanted::Access) => {
+                let (path, query) = (decode(parts.uri.path()), parts.uri.query().map(str::to_owned));
+                match handler(parts).await {
+                    Ok(options) => self.access(carry_on(options, path, query)).await,
+                    Err(rejection) => rejection.into_response(),
+                }
+            }
+            Ok(Wanted::Refresh(token)) => match handler(parts).await {
+                Ok(options) => self.refresh(&token, options).await,
+                Err(rejection) => rejection.into_response(),
+            },
+            Err(response) => *response,
+        };
+        self.cors.apply(&headers, response.headers_mut());
+        response
+    }
+
     /// What a request is for, or the answer to one that asks for neither.
-    pub(super) fn wanted(&self, parts: &Parts) -> Result<Wanted, Box<Response<String>>> {
+    fn wanted(&self, parts: &Parts) -> Result<Wanted, Box<Response<String>>> {
+        let is_refresh = parts.uri.path().trim_end_matches('/').ends_with("/refresh");
+        if is_refresh && !self.refreshes {
+            return Err(Box::new(empty(StatusCode::NOT_FOUND)));
+        }
         match parts.method {
             Method::POST => {}
             Method::OPTIONS if self.cors.is_on() => {
                 let refusal = || error(StatusCode::FORBIDDEN, "Pages of this origin may not negotiate.");
                 return Err(Box::new(self.cors.preflight(&parts.headers).unwrap_or_else(refusal)));
             }
-            _ => return Err(Box::new(method_not_allowed(self.cors.is_on()))),
+            _ => return Err(Box::new(method_not_allowed(is_refresh, self.cors.is_on()))),
         }
-        if !parts.uri.path().trim_end_matches('/').ends_with("/refresh") {
+        if !is_refresh {
             return Ok(Wanted::Access);
         }
-        if !self.refreshes {
-            return Err(Box::new(error(StatusCode::NOT_FOUND, "refresh_disabled")));
-        }
-        // Released clients send the header, previews the parameter.
-        let header = parts.headers.get(CONNECTION_TOKEN_HEADER).and_then(|value| value.to_str().ok());
-        let query = parts.uri.query().unwrap_or_default();
-        let token = header.map(str::to_owned).or_else(|| parameter(query, "id"));
-        match token.filter(|token| !token.is_empty()) {
-            Some(token) => Ok(Wanted::Refresh(token)),
+        let token = parts.headers.get(CONNECTION_TOKEN_HEADER).and_then(|value| value.to_str().ok());
+        match token.map(str::trim).filter(|token| !token.is_empty()) {
+            Some(token) => Ok(Wanted::Refresh(token.to_owned())),
             None => Err(Box::new(error(StatusCode::BAD_REQUEST, "missing_connection_token"))),
         }
     }
 
-    /// The answer for a client that was accepted or rejected.
-    pub(super) async fn answer(
-        &self,
-        parts: &Parts,
-        options: Result<(Wanted, NegotiateOptions), Box<Response<String>>>,
-    ) -> Response<String> {
-        let mut response = match options {
-            Err(response) => *response,
-            Ok((Wanted::Access, options)) => match self.hub.negotiate(carry_on(options, parts)).await {
-                Ok(access) => self.access(&access),
-                Err(failure) => explain(&self.hub, &failure),
-            },
-            Ok((Wanted::Refresh(token), options)) => {
-                match self.hub.refresh_authentication(&token, options).await {
-                    Ok(ClientAccess { access_token, expires_in, .. }) => json_response(
-                        StatusCode::OK,
-                        &json!({ "accessToken": access_token, "tokenLifetimeSeconds": expires_in.as_secs() }),
-                    ),
-                    Err(failure) => refused_refresh(&self.hub, &failure),
-                }
-            }
+    async fn access(&self, options: NegotiateOptions) -> Response<String> {
+        let ClientAccess { url, access_token, expires_in } = match self.hub.negotiate(options).await {
+            Ok(access) => access,
+            Err(failure) => return explain(&self.hub, &failure),
         };
-        self.cors.apply(&parts.headers, response.headers_mut());
-        response
-    }
-
-    fn access(&self, access: &ClientAccess) -> Response<String> {
-        let ClientAccess { url, access_token, expires_in } = access;
         // Old clients want the empty list.
         let mut body = json!({ "url": url, "accessToken": access_token, "availableTransports": [] });
         if self.refreshes {
@@ -141,32 +170,62 @@ impl Endpoint {
         }
         json_response(StatusCode::OK, &body)
     }
+
+    async fn refresh(&self, token: &str, options: NegotiateOptions) -> Response<String> {
+        let refreshed = async {
+            if let Some(decide) = &self.decide {
+                let new = ConnectionClaims::of(&options)?;
+                let previous = self.hub.connection_claims(token).await?;
+                if !decide(AuthenticationChange { previous, new }).await {
+                    return Ok(error(StatusCode::FORBIDDEN, "permission_change_rejected"));
+                }
+            }
+            let access = self.hub.refresh_authentication(token, options).await?;
+            Ok(json_response(StatusCode::OK, &json!(access)))
+        };
+        refreshed.await.unwrap_or_else(|failure| refused_refresh(&self.hub, &failure))
+    }
 }
 
-/// Tells a client why its connection does not get new credentials; it keeps those that it has.
+/// Tells a client why its connection does not get new credentials; it keeps those that it has. The words are those of
+/// the official SDK.
 fn refused_refresh(hub: &HubClient, failure: &ServiceError) -> Response<String> {
     match failure {
         ServiceError::NotFound(_) => error(StatusCode::NOT_FOUND, "connection_not_found"),
         // Roles are missing, or the user is another one; only the service's words tell which.
         ServiceError::Forbidden(refusal)
-            if refusal.error_code().or(refusal.message()).is_some_and(|why| why.contains("Mismatch")) =>
+            if refusal
+                .error_code()
+                .or(refusal.message())
+                .is_some_and(|why| why.to_ascii_lowercase().contains("mismatch")) =>
         {
             error(StatusCode::FORBIDDEN, "permission_change_rejected")
         }
         ServiceError::AuthenticationExpired => error(StatusCode::UNAUTHORIZED, "invalid_token"),
-        failure => explain(hub, failure),
+        failure => {
+            tracing::error!(hub = hub.name(), error = %ErrorChain::new(failure), "a refresh failed");
+            error(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error")
+        }
     }
 }
 
-fn carry_on(options: NegotiateOptions, parts: &Parts) -> NegotiateOptions {
+fn carry_on(options: NegotiateOptions, path: String, query: Option<String>) -> NegotiateOptions {
     if options.has_original_request() {
         return options;
     }
-    options.original_request(decode(parts.uri.path()), parts.uri.query().unwrap_or_default())
+    options.original_request(path, query.unwrap_or_default())
 }
 
-fn method_not_allowed(cross_origin: bool) -> Response<String> {
-    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "The method must be POST.");
+/// Nothing but a status, as ASP.NET Core answers where there is no such endpoint.
+fn empty(status: StatusCode) -> Response<String> {
+    let mut response = Response::new(String::new());
+    *response.status_mut() = status;
+    response
+}
+
+fn method_not_allowed(is_refresh: bool, cross_origin: bool) -> Response<String> {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut response = if is_refresh { empty(status) } else { error(status, "The method must be POST.") };
     let allow = if cross_origin { "POST, OPTIONS" } else { "POST" };
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     response
@@ -189,6 +248,36 @@ fn explain(hub: &HubClient, failure: &ServiceError) -> Response<String> {
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "The negotiation failed. The server's log says why."),
     };
     error(status, message)
+}
+
+/// What the caller of a handler is told about a failed call of the service.
+#[cfg(any(feature = "axum", feature = "actix"))]
+pub(super) fn answer_for(failure: &ServiceError) -> Response<String> {
+    tracing::error!(error = %ErrorChain::new(failure), "a call of the service failed");
+    let (status, message) = match failure {
+        ServiceError::AuthenticationExpired => (StatusCode::UNAUTHORIZED, "Sign in again."),
+        _ if failure.is_absence() => {
+            (StatusCode::NOT_FOUND, "The connection, the user or the group does not exist.")
+        }
+        _ if failure.is_retryable() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The SignalR service is not available. Try again later.")
+        }
+        ServiceError::EndpointsFailed { .. } => {
+            (StatusCode::BAD_GATEWAY, "A part of the SignalR service failed. The server's log says why.")
+        }
+        _ if failure.is_of_endpoint() => {
+            (StatusCode::BAD_GATEWAY, "The SignalR service refused. The server's log says why.")
+        }
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "The request failed. The server's log says why."),
+    };
+    let mut response = error(status, message);
+    let delay = failure.refusal().and_then(|refusal| refusal.retry_after());
+    let delay = delay.filter(|_| failure.is_retryable());
+    if let Some(delay) = delay {
+        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
 }
 
 fn error(status: StatusCode, message: &str) -> Response<String> {

@@ -4,6 +4,18 @@
 //! [`NegotiateRejection`](crate::service::NegotiateRejection) refuses one. Both, like the
 //! [`UpstreamRouter`](crate::service::upstream::UpstreamRouter), are for any framework that takes `tower` services;
 //! `hubwire::axum_routes` and `hubwire::actix_routes` (features `axum` and `actix`) adapt them.
+//!
+//! A handler of your own that calls the service may return a [`ServiceError`](crate::service::ServiceError) with `?`: with the
+//! feature `axum` it is an `IntoResponse`, with `actix` a `ResponseError`. The caller gets a status and one of a few texts, as JSON
+//! `{"error": …}`; what is wrong inside, with addresses and identities, goes to the log at level `error`.
+//!
+//! | status | when |
+//! | --- | --- |
+//! | 401 | what the client has authenticated with has ended |
+//! | 404 | the connection, user or group does not exist |
+//! | 503 | trying again later may help; with `Retry-After` if the service has said when |
+//! | 502 | the service or Entra refuses, or does not answer as it should |
+//! | 500 | anything else, such as an argument that cannot be serialized |
 
 #[cfg(feature = "actix")]
 pub mod actix_routes;
@@ -11,4 +23,9 @@ pub mod actix_routes;
 pub mod axum_routes;
 mod cors;
 pub(super) mod endpoint;
+mod handler;
 pub(super) mod tower;
+
+pub use cors::InvalidOrigin;
+pub use endpoint::AuthenticationChange;
+pub use handler::NegotiateAnswer;

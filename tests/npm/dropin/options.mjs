@@ -104,6 +104,46 @@ export function options(ours, { createLogger, httpOptions, retryPolicy, texts })
     for (const [name, value] of Object.entries(taken)) assert.equal(settings[name], value, name);
   });
 
+  test("options that are not known are a warning wherever options are taken", () => {
+    const lines = [];
+    const logger = { log: (level, message) => lines.push([level, message]) };
+    const build = (protocol) =>
+      new HubConnectionBuilder()
+        .withUrl(URL_OF_HUB)
+        .configureLogging(logger)
+        .withHubProtocol(protocol)
+        .withStatefulReconnect({ bufferSize: 7, buferSize: 8, none: null })
+        .withAuthenticationRefresh({ enableAutoRefresh: true, refreshBeforeExpirationInMilliseconds: 1, refreshBefore: 2 })
+        .build();
+    const known = { extensionCodec: undefined, context: 1, maxDepth: 9, initialBufferSize: 64, sortKeys: true, forceFloat32: true, forceIntegerToFloat: true, ignoreUndefined: true, useBigInt64: true };
+    const limits = { maxStrLength: 1, maxBinLength: 1, maxArrayLength: 1, maxMapLength: 1, maxExtLength: 1 };
+    const connection = build(new ours.MessagePackHubProtocol({ ...known, ...limits, maxDeph: 9 }));
+    connection.with({ signal: undefined, sgnal: AbortSignal.abort(), timeout: null });
+    const names = ["buferSize", "refreshBefore", "maxDeph", "sgnal"];
+    assert.deepEqual(lines, names.map((name) => [LogLevel.Warning, `The option '${name}' is not known, and has no effect.`]));
+    connection.with({ signal: new AbortController().signal });
+    build(new ours.JsonHubProtocol());
+    assert.equal(lines.length, 6);
+  });
+
+  test("a URL without its scheme gets a hint", () => {
+    const url = (given) => () => new HubConnectionBuilder().withUrl(given);
+    for (const given of ["localhost:5510/hub", "localhost/hub", "hub.example.com/chat", "hub.example.com:8080/chat", "127.0.0.1:5000/hub", "my-hub:5000"]) {
+      assert.throws(url(`${given}?key=secret`), { message: `Cannot resolve '${given}'. Did you mean 'http://${given}'?` });
+    }
+    for (const given of ["/chat", "chat", "./chat", "../chat", "ftp://hub.example.com/chat", "//hub.example.com/chat"]) {
+      assert.throws(url(given), { message: `Cannot resolve '${given}'.` });
+    }
+    // In a page the second is relative.
+    globalThis.location = { href: "http://page.example/a/b" };
+    try {
+      assert.throws(url("localhost:5510/hub"), /Did you mean 'http:\/\/localhost:5510\/hub'/);
+      assert.equal(new HubConnectionBuilder().withUrl("hub.example.com/chat").build().baseUrl, "http://page.example/a/hub.example.com/chat");
+    } finally {
+      delete globalThis.location;
+    }
+  });
+
   test("what an earlier withUrl has set stays", () => {
     const lines = [];
     const logger = { log: (_, message) => lines.push(message) };
@@ -122,6 +162,8 @@ export function options(ours, { createLogger, httpOptions, retryPolicy, texts })
       [{ headers: { a: "b\r\nc" } }, /'headers' has a header "a" with a line end/],
       [{ headers: { "a b": "c" } }, /'headers' has a header "a b"/],
       [{ timeout: -1 }, /'timeout' is -1/],
+      [{ maximumReceiveMessageSize: 0 }, /'maximumReceiveMessageSize' is 0; it has to be a number of bytes that is more than 0/],
+      [{ maximumReceiveMessageSize: "1 MiB" }, /'maximumReceiveMessageSize' is "1 MiB"/],
       [{ timeout: Number.NaN }, /'timeout' is NaN/],
       [{ timeout: "5" }, /'timeout' is "5"/],
       [{ transport: 8 }, /'transport' is 8/],

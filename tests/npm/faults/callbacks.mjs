@@ -1,5 +1,7 @@
 // What an application gives, and what throws, never answers, or answers nonsense.
 import assert from "node:assert/strict";
+import * as signalr from "@microsoft/signalr";
+import { WebSocket as Ws } from "ws";
 import { test } from "../../harness.mjs";
 import { clean, connect, END, hubwire, negotiates, ownTransport, pending, settled, transports, until, withHub } from "./hub.mjs";
 
@@ -185,6 +187,108 @@ test("logger: sends what is logged, and stops", async () => {
   clean();
 });
 
+/** What an application may do with its connection from within what it gives it, each time that is called. */
+const acts = {
+  send: (connection) => void settled(connection.send("Log", "x")),
+  invoke: (connection) => void settled(connection.invoke("Log", "x")),
+  stream: (connection) => void connection.stream("Log").subscribe({ next() {}, error() {}, complete() {} }),
+  stop: (connection) => void connection.stop(),
+  start: (connection) => void settled(connection.start()),
+  look: (connection) => [connection.state, connection.connectionId, connection.negotiated, connection.baseUrl],
+  limits: (connection) => (connection.serverTimeoutInMilliseconds = 40_000 + Math.random()),
+  lose: (connection) => connection.serverTimeout(),
+};
+
+for (const [act, doIt] of Object.entries(acts)) {
+  test(`every callback uses its connection: ${act}`, withHub({}, async ({ url, ...hub }) => {
+    const thrown = [];
+    let connection;
+    let depth = 0;
+    const calls = new Map();
+    const inside = (where) => {
+      if (!connection || depth > 0) return;
+      calls.set(where, (calls.get(where) ?? 0) + 1);
+      // Else a logger would never let it come up.
+      if (calls.get(where) > 5) return;
+      depth += 1;
+      try {
+        doIt(connection);
+      } catch (error) {
+        thrown.push(`${where}: ${error.stack}`);
+      }
+      depth -= 1;
+    };
+    class Protocol extends JsonHubProtocol {
+      writeMessage(message) {
+        inside(`write ${message.type}`);
+        return super.writeMessage(message);
+      }
+      parseMessages(...given) {
+        inside("parse");
+        return super.parseMessages(...given);
+      }
+    }
+    class Socket extends Ws {
+      constructor(...given) {
+        inside("WebSocket");
+        super(...given);
+      }
+      send(data) {
+        inside("WebSocket.send");
+        super.send(data);
+      }
+      close() {
+        inside("WebSocket.close");
+        super.close();
+      }
+    }
+    class Client extends hubwire.DefaultHttpClient {
+      async send(request) {
+        inside("httpClient");
+        const answer = await super.send(request);
+        inside("httpClient, answered");
+        return answer;
+      }
+    }
+    const own = {
+      accessTokenFactory: () => (inside("accessTokenFactory"), "token"),
+      httpClient: new Client({ log() {} }),
+      logger: { log: () => inside("logger") },
+      logMessageContent: true,
+      WebSocket: Socket,
+    };
+    for (const transport of transports) {
+      for (const only of ["logger", "protocol", "others"]) {
+        calls.clear();
+        const { logger, ...others } = own;
+        const given = only === "logger" ? { logger } : only === "others" ? others : {};
+        const how = (builder) =>
+          (only === "protocol" ? builder.withHubProtocol(new Protocol()) : builder).withKeepAliveInterval(5).withAutomaticReconnect({
+            nextRetryDelayInMilliseconds: ({ previousRetryCount }) => (only === "others" && inside("policy"), previousRetryCount > 5 ? null : 1),
+          });
+        connection = connect(url, { transport, ...given }, how);
+        if (only === "others") for (const event of ["onclose", "onreconnecting", "onreconnected", "onstatechange"]) connection[event](() => inside(event));
+        connection.on("Ask", () => (inside("handler"), 7));
+        await settled(connection.start());
+        hub.last()?.send({ type: 1, target: "Ask", arguments: [], invocationId: "a" });
+        await settled(connection.invoke("Echo", 1));
+        // Completions, cancellations and pings are the machine's own messages.
+        settled(connection.with({ signal: AbortSignal.timeout(1) }).invoke("Never"));
+        await new Promise((done) => setTimeout(done, 20));
+        hub.last()?.drop();
+        await new Promise((done) => setTimeout(done, 20));
+        const last = connection;
+        connection = undefined;
+        await last.stop();
+        assert.equal(last.state, "Disconnected");
+        assert.ok(calls.size > 0);
+      }
+    }
+    assert.deepEqual(thrown, []);
+    clean();
+  }));
+}
+
 test("accessTokenFactory: throws what it likes", withHub({}, async ({ url }) => {
   for (const thrown of [undefined, null, "text", new Error("no token")]) {
     for (const accessTokenFactory of [() => { throw thrown; }, async () => { throw thrown; }]) {
@@ -214,6 +318,76 @@ test("retry policy: throws, answers nonsense, never answers", withHub({}, async 
   await until(() => asked);
   await connection.stop();
   clean();
+}));
+
+test("retry policy: the connection is reconnecting while it thinks, and the order of what is told is the official client's", withHub({}, async ({ url, ...hub }) => {
+  const told = {};
+  const policies = {
+    "a number": (told) => (told.push("asked"), 1),
+    null: (told) => (told.push("asked"), null),
+  };
+  for (const [lib, { HubConnectionBuilder, HttpTransportType }] of Object.entries({ signalr, hubwire })) {
+    for (const [what, policy] of Object.entries(policies)) {
+      const list = (told[`${lib} ${what}`] = []);
+      const logger = { log: (_, line) => /^(Connection reconn|Reconnect attempt|HubConnection reconn)/.test(line) && list.push(line.replace(/ because.*/, "")) };
+      let connection;
+      const state = () => connection.state;
+      const nextRetryDelayInMilliseconds = () => (list.push(state()), policy(list));
+      connection = new HubConnectionBuilder()
+        .withUrl(url, { transport: HttpTransportType.WebSockets, WebSocket: Ws })
+        .withAutomaticReconnect({ nextRetryDelayInMilliseconds })
+        .configureLogging(logger)
+        .build();
+      for (const event of ["onreconnecting", "onreconnected", "onclose"]) connection[event](() => list.push(event, state()));
+      await connection.start();
+      hub.last().drop();
+      await until(() => list.includes("onclose") || list.includes("onreconnected"));
+      await connection.stop();
+    }
+  }
+  for (const what of Object.keys(policies)) {
+    const official = told[`signalr ${what}`].filter((line) => !/policy returned null/.test(line));
+    assert.deepEqual(told[`hubwire ${what}`].filter((line) => !/policy returned null/.test(line)), official, what);
+  }
+  // One that takes its time, and then says either.
+  for (const delay of [1, null]) {
+    const gate = pending();
+    let asked = false;
+    const connection = connect(url, {}, (builder) =>
+      builder.withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => ((asked = true), gate.promise) }));
+    const events = [];
+    connection.onstatechange(({ state }) => events.push(state));
+    connection.onreconnecting((error) => events.push(error instanceof Error));
+    await connection.start();
+    hub.last().drop();
+    await until(() => asked);
+    await Promise.resolve();
+    await Promise.resolve();
+    assert.equal(connection.state, "Reconnecting");
+    await assert.rejects(connection.send("x"), { code: "InvalidState" });
+    gate.resolve(delay);
+    const end = delay ? "Connected" : "Disconnected";
+    await until(() => connection.state === end);
+    assert.deepEqual(events, ["Connecting", "Connected", "Reconnecting", true, end]);
+    await connection.stop();
+  }
+  clean();
+}));
+
+test("the error of a start and of a call without a connection says who has made it", withHub({}, async ({ url, ...hub }) => {
+  hub.options.refuse = () => 503;
+  for (const { HubConnectionBuilder } of [signalr, hubwire]) {
+    const connection = new HubConnectionBuilder().withUrl(url).configureLogging("none").build();
+    const callers = {
+      async applicationStarts() { await connection.start(); },
+      async applicationSends() { await connection.send("x"); },
+      async applicationInvokes() { await connection.invoke("x"); },
+    };
+    for (const [name, call] of Object.entries(callers)) {
+      const { stack } = await settled(call());
+      assert.equal(stack.split(name).length, 2, stack);
+    }
+  }
 }));
 
 test("WebSocket: the constructor throws, or gives what never tells anything", withHub({}, async ({ url }) => {

@@ -1,6 +1,8 @@
 // What the log tells, in the official client's words, and that no secret gets into it or into an error.
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
+import * as signalr from "@microsoft/signalr";
+import { WebSocket as Ws } from "ws";
 import { test } from "../../harness.mjs";
 import { connect, hubwire, settled, transports, until, withHub } from "./hub.mjs";
 
@@ -69,6 +71,27 @@ test("the log of a start and a stop", withHub({}, async ({ url }) => {
     "Information Connection disconnected.",
   ]);
 }));
+
+for (const logMessageContent of [true, false]) {
+  test(`each message is logged once${logMessageContent ? ", with its content" : ""}, as by the official client`, withHub({}, async ({ url }) => {
+    const kept = {};
+    for (const [name, { HubConnectionBuilder, HttpTransportType }] of Object.entries({ official: signalr, ours: hubwire })) {
+      const lines = [];
+      const logger = { log: (level, message) => lines.push([level, message]) };
+      const options = { logger, logMessageContent, transport: HttpTransportType.WebSockets, WebSocket: Ws };
+      const connection = new HubConnectionBuilder().withUrl(url, options).configureLogging(logger).build();
+      await connection.start();
+      await connection.invoke("Echo", "in the log");
+      await connection.stop();
+      kept[name] = lines.filter(([, line]) => /in the log|data of length/.test(line) && !/"type":[67]|length 11/.test(line));
+      // The ping, and what goes before the end.
+      assert.equal(lines.filter(([, line]) => line.includes("in the log")).length, logMessageContent ? 2 : 0);
+    }
+    // The client's numbers begin alike; the order of a message's members is not the same.
+    const members = ([level, line]) => [level, [...line].sort().join("")];
+    assert.deepEqual(kept.ours.map(members), kept.official.map(members));
+  }));
+}
 
 test("the log of a fallback, a loss and a failure", withHub({}, async ({ url, ...hub }) => {
   hub.options.refuse = (request) => (request.headers.upgrade ? 503 : request.headers.accept === "text/event-stream" ? 501 : undefined);

@@ -1,5 +1,6 @@
 // Messages that the transport or the server does not take.
 import assert from "node:assert/strict";
+import { WebSocket as Ws } from "ws";
 import { test } from "../../harness.mjs";
 import { connect, hubwire, negotiates, ownTransport, pending, settled, transports, until, withHub } from "./hub.mjs";
 
@@ -116,6 +117,102 @@ for (const [how, end] of Object.entries({
       await connection.stop();
     });
   }
+}
+
+/** How many calls have failed for what waits already, once all have got as far as they get. */
+async function refused(calls) {
+  const codes = calls.map(() => "waits");
+  calls.forEach((call, n) => call.then(() => (codes[n] = "sent"), ({ code }) => (codes[n] = code)));
+  await new Promise((done) => setTimeout(done, 20));
+  return codes;
+}
+
+test("a flood that nothing takes is refused beyond 64 MiB, and ends with the connection", async () => {
+  const { connection } = withOwn(never);
+  await connection.start();
+  const mebibyte = "x".repeat(1 << 20);
+  const calls = Array.from({ length: 70 }, (_, n) => (n % 2 ? connection.send("a", mebibyte) : connection.invoke("a", mebibyte)));
+  const codes = await refused(calls);
+  assert.deepEqual([...new Set(codes.slice(0, 62))], ["waits"]);
+  assert.deepEqual([...new Set(codes.slice(64))], ["SendBufferFull"]);
+  const small = await refused(Array.from({ length: 10_000 }, () => connection.send("a")));
+  assert.ok(small.includes("SendBufferFull"));
+  await connection.stop();
+  for (const call of await Promise.all(calls.map(settled))) isError(call);
+  // Another connection begins with nothing.
+  await connection.start();
+  assert.deepEqual(await refused([connection.send("a", mebibyte)]), ["waits"]);
+  await connection.stop();
+});
+
+test("one message may be longer than all that may wait", async () => {
+  const { connection, transport } = withOwn(async (data) => void transport.sent.push(data.length));
+  await connection.start();
+  await connection.send("a", "x".repeat(65 << 20));
+  assert.ok(transport.sent.some((length) => length > 65 << 20));
+  await connection.stop();
+});
+
+test("a flood of small messages that are taken is sent, and those of a pause between them", async () => {
+  const { connection, transport } = withOwn(async (data) => void transport.sent.push(data));
+  await connection.start();
+  for (let n = 0; n < 3; n += 1) await Promise.all(Array.from({ length: 150_000 }, () => connection.send("a")));
+  await connection.stop();
+});
+
+test("a subject that overflows what may wait ends its upload", async () => {
+  const { connection, transport } = withOwn(async (data) => (transport.sent.push(data), data.includes('"type":2') && pause.promise));
+  const pause = pending();
+  await connection.start();
+  const subject = new Subject();
+  await connection.send("Upload", subject);
+  for (let n = 0; n < 70; n += 1) {
+    subject.next("x".repeat(1 << 20));
+    await null;
+  }
+  pause.resolve();
+  await until(() => transport.sent.some((data) => /"type":3,.*64 MiB/.test(data)));
+  assert.equal(transport.sent.join("").match(/"type":2/g).length, 63);
+  await connection.stop();
+});
+
+test("a server that calls and does not take the answers loses its connection", async () => {
+  const { connection, transport } = withOwn(never);
+  await connection.start();
+  connection.on("a", () => "x".repeat(1 << 20));
+  const closed = new Promise((done) => connection.onclose(done));
+  for (let n = 0; n < 70; n += 1) transport.onreceive(`{"type":1,"target":"a","arguments":[],"invocationId":"${n}"}\x1e`);
+  assert.match((await closed).message, /64 MiB/);
+});
+
+const sockets = { ws: { WebSocket: Ws }, ...(typeof WebSocket === "function" && { "the global WebSocket": {} }) };
+for (const [name, options] of Object.entries(sockets)) {
+  test(`sends wait for a socket that is not read, ${name}`, withHub({}, async ({ url, ...hub }) => {
+    const connection = connect(url, options);
+    await connection.start();
+    hub.last().socket.pause();
+    let sent = 0;
+    let ended = false;
+    const all = (async () => {
+      for (; sent < 64; sent += 1) await connection.send("Note", "x".repeat(1 << 20));
+      ended = true;
+    })();
+    // Until nothing has moved for a while.
+    for (let before = -1; before !== sent; await new Promise((done) => setTimeout(done, 100))) before = sent;
+    assert.ok(sent < 32 && !ended, `${sent} MiB`);
+    hub.last().socket.resume();
+    await all;
+    await until(() => hub.last().messages.filter(({ target }) => target === "Note").length === 64);
+    // What waits goes out before a stop, and is sent.
+    hub.last().socket.pause();
+    const last = Array.from({ length: 20 }, (_, n) => connection.send("Last", n, "x".repeat(1 << 20)));
+    await new Promise((done) => setTimeout(done, 20));
+    const stopped = connection.stop();
+    hub.last().socket.resume();
+    await Promise.all(last);
+    await stopped;
+    await until(() => hub.last().messages.filter(({ target }) => target === "Last").length === 20);
+  }));
 }
 
 test("a transport whose send throws at once, or something that is no error", async () => {

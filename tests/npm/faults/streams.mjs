@@ -68,6 +68,30 @@ test("a million messages in one frame, and one message of 30 MiB", async () => {
   await connection.stop();
 });
 
+for (const transport of transports) {
+  for (const format of transport === "WebSockets" ? ["json", "messagepack"] : ["json"]) {
+    test(`the longest message is what the option says, ${transport}, ${format}`, withHub({}, async ({ url, ...hub }) => {
+      const text = (length) => "x".repeat(length);
+      const messagepack = new hubwire.MessagePackHubProtocol();
+      for (const [limit, length, fits] of [[undefined, 33 << 20, false], [70 << 20, 65 << 20, true], [1000, 2000, false], [Infinity, 40 << 20, true], [1000, 900, true]]) {
+        const how = (builder) => (format === "json" ? builder : builder.withHubProtocol(messagepack));
+        const connection = connect(url, { transport, maximumReceiveMessageSize: limit }, how);
+        const end = new Promise((done) => {
+          connection.on("big", ({ length }) => done(length));
+          connection.onclose(done);
+        });
+        await connection.start();
+        const message = { type: 1, target: "big", arguments: [text(length)] };
+        hub.last().write(format === "json" ? JSON.stringify(message) + END : Buffer.from(messagepack.writeMessage(message)));
+        const outcome = await end;
+        if (fits) assert.equal(outcome, length);
+        else assert.match(outcome?.message, new RegExp(`more than ${limit ?? 32 << 20} .* option 'maximumReceiveMessageSize'|answer of more than .* option 'maximumReceiveMessageSize'`));
+        await connection.stop();
+      }
+    }));
+  }
+}
+
 test("a handler that calls and stops within a frame", async () => {
   const transport = ownTransport();
   const connection = connect("http://127.0.0.1:1/hub", { transport, httpClient: negotiates });

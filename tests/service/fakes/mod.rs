@@ -60,16 +60,22 @@ pub(crate) struct Reply {
     pub(crate) body: String,
     /// Answers only when this is notified.
     pub(crate) gate: Option<Arc<Notify>>,
+    pub(crate) delay: Duration,
 }
 
 pub(crate) fn reply(status: u16, body: impl ToString) -> Reply {
-    Reply { status, headers: Vec::new(), body: body.to_string(), gate: None }
+    Reply { status, headers: Vec::new(), body: body.to_string(), gate: None, delay: Duration::ZERO }
 }
 
 impl Reply {
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
+    }
+
+    /// Answers only after some time.
+    pub(crate) fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
     }
 
     /// Waits for the gate, for ever if nobody opens it.
@@ -156,6 +162,9 @@ impl Fake {
                 if let Some(gate) = reply.gate {
                     gate.notified().await;
                 }
+                if !reply.delay.is_zero() {
+                    tokio::time::sleep(reply.delay).await;
+                }
                 let mut response = Response::new(Body::from(reply.body));
                 *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();
                 for (name, value) in reply.headers {
@@ -241,8 +250,27 @@ pub(crate) async fn advance(minutes: u64) {
 /// The header and the claims of a token, whose signature must be of this key.
 pub(crate) fn verified(token: &str, key: &str) -> (Value, Value) {
     let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+    validation.algorithms.push(jsonwebtoken::Algorithm::HS512);
     validation.validate_aud = false;
     let key = jsonwebtoken::DecodingKey::from_secret(key.as_bytes());
     let decoded = jsonwebtoken::decode::<Value>(token, &key, &validation).expect("a token of this key");
     (json!(decoded.header), decoded.claims)
+}
+
+/// Waits for something whose pauses pass at once. No timeout of this clock ends early: time goes on a tenth of a second
+/// at a time, and only after everything else has had its turns.
+pub(crate) async fn hurried<T>(work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    tokio::time::pause();
+    for _ in 0..2000 {
+        for _ in 0..200 {
+            if let std::task::Poll::Ready(result) = futures_util::poll!(work.as_mut()) {
+                tokio::time::resume();
+                return result;
+            }
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
+    panic!("it takes more than 200 seconds");
 }

@@ -31,6 +31,7 @@ pub(crate) fn compare_outcome(case: &Value, outcome: &Result<Value, ServiceError
                 ServiceError::Failed(_)
                 | ServiceError::Forbidden(_)
                 | ServiceError::Throttled(_)
+                | ServiceError::TooLarge(_)
                 | ServiceError::Timeout { .. },
             ),
         )
@@ -84,6 +85,10 @@ pub(crate) fn compare_request(
                 (true, Value::Null) if name != "nbf" => compare(name, "absent", theirs),
                 (true, _) => {}
                 (false, ours) => {
+                    // The recorded SDK has the query in the audience; newer ones and the documentation do not. The
+                    // local service takes both, as Azure's does.
+                    let theirs =
+                        if name == "aud" { theirs.split('?').next().unwrap_or_default() } else { theirs };
                     compare(name, &unversioned(ours.as_str().unwrap_or_default()), &unversioned(theirs))
                 }
             }
@@ -147,6 +152,10 @@ pub(crate) fn compare_access(
     }
     let (header, ours) = verified(&token, key);
     let mut differences = Vec::new();
+    let algorithm = &recorded["access_token"]["header"]["alg"];
+    if algorithm.is_string() && header["alg"] != *algorithm {
+        differences.push(format!("alg {}, not {algorithm}", header["alg"]));
+    }
     // The number of a plain access key is made up.
     let kid = &recorded["access_token"]["header"]["kid"];
     if kid.as_str().is_some_and(|kid| !kid.starts_with('{')) && header["kid"] != *kid {
@@ -155,6 +164,10 @@ pub(crate) fn compare_access(
     let theirs = recorded["access_token"]["claims"].as_array().into_iter().flatten();
     let known: Vec<&str> = theirs.filter_map(|claim| claim[0].as_str()).collect();
     for name in ours.as_object().into_iter().flat_map(|claims| claims.keys()) {
+        // Newer versions of the SDK than the recorded one say who has made a token.
+        if name == "iss" && ours[name] == "azure-signalr" {
+            continue;
+        }
         if !known.contains(&name.as_str()) {
             differences.push(format!("claim {name} is not in theirs"));
         }

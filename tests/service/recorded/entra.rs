@@ -14,7 +14,7 @@ use azure_core::{
 };
 use hubwire::service::{
     ClientAccess, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError,
-    endpoints::EndpointError,
+    endpoints::EndpointError, negotiate::EntraStrategy,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -208,7 +208,9 @@ async fn exchange(case: &Value) -> Checked {
     let status = response["status"].as_u64().unwrap_or_default();
     for step in ["negotiate", "negotiate_again"] {
         hub.all().send("m", ()).await.map_err(text)?;
-        let made = hub.negotiate(NegotiateOptions::anonymous()).await;
+        // Ours has another way where there is no exchange, which the SDK has not.
+        let options = NegotiateOptions::anonymous().entra_strategy(EntraStrategy::AccessKey);
+        let made = hub.negotiate(options).await;
         let theirs = &case["result"][step];
         match made {
             // Every success with a key is one. The SDK waits for another until its time is over.
@@ -320,9 +322,9 @@ async fn recovering(case: &Value) -> Checked {
     .await;
     let hub = fake.client(Arc::new(Credential::default())).hub("chat").map_err(text)?;
     hub.all().send("m", ()).await.map_err(text)?;
-    // The SDK waits and tries again by itself, three times; ours says so at once, and whoever asks tries again.
-    for attempt in 1..=5 {
-        let made = hub.negotiate(NegotiateOptions::anonymous()).await;
+    // Both wait and try again by themselves, three times; then ours says so, and whoever asks tries again.
+    for succeeds in [false, true] {
+        let made = fakes::hurried(hub.negotiate(NegotiateOptions::anonymous())).await;
         let succeeded = match made {
             Ok(access) => {
                 fakes::verified(&access.access_token, &fakes::exchanged(5));
@@ -331,7 +333,7 @@ async fn recovering(case: &Value) -> Checked {
             Err(error) if error.is_retryable() => false,
             Err(error) => return Err(format!("{error:?}")),
         };
-        same("outcome", &json!(succeeded), &json!(attempt == 5))?;
+        same("outcome", &json!(succeeded), &json!(succeeds))?;
     }
     hub.all().send("m", ()).await.map_err(text)?;
     Ok(Verdict::Alike)

@@ -9,6 +9,7 @@ use axum::{
 };
 use hubwire::service::{
     BuildError, NegotiateOptions, NegotiateService, ServiceClient, ServiceEndpoint, credentials::AccessKey,
+    negotiate::TokenAlgorithm,
 };
 use serde_json::{Value, json};
 use tower_service::Service;
@@ -28,9 +29,6 @@ const SHORT_NAMES: [(&str, &str); 3] = [
 
 /// How .NET has found out who the user is. Only .NET's hubs have a use for it.
 const AUTHENTICATION_TYPE: &str = "asrs.s.aut";
-
-/// How many endpoints an app server has server connections to.
-const ENDPOINT_COUNT: &str = "asrs.s.secn";
 
 pub(super) async fn check(case: &Case) -> Checked {
     let (recorded, options) = (&case.case, &case.case["options"]);
@@ -74,7 +72,7 @@ pub(super) async fn check(case: &Case) -> Checked {
 }
 
 /// The case with this call.
-async fn made(case: &Case, mut call: Value) -> Checked {
+pub(super) async fn made(case: &Case, mut call: Value) -> Checked {
     let mut recorded = without_claims(&case.case, &[AUTHENTICATION_TYPE]);
     call["op"] = "negotiate".into();
     recorded["call"] = call;
@@ -118,6 +116,7 @@ pub(super) fn options_for(claims: &Value) -> NegotiateOptions {
             "nbf" | "exp" | "iat" | "aud" | "asrs.s.uid" => options,
             "asrs.s.derror" => options.detailed_errors(),
             "asrs.s.dc" => options.diagnostic(),
+            "asrs.s.secn" => options.endpoint_count(value.parse().unwrap_or_default()),
             "asrs.s.cht" => options.handshake_timeout(seconds()),
             "asrs.s.ttl" => options.long_poll_interval(seconds()),
             name => options.claim(name.strip_prefix("asrs.u.").unwrap_or(name), value.as_str()),
@@ -127,7 +126,7 @@ pub(super) fn options_for(claims: &Value) -> NegotiateOptions {
 
 /// A client's negotiate request to an app server.
 async fn app_server(case: &Case) -> Checked {
-    let recorded = without_claims(&case.case, &[AUTHENTICATION_TYPE, ENDPOINT_COUNT]);
+    let recorded = without_claims(&case.case, &[AUTHENTICATION_TYPE]);
     let call = recorded["sdk_call"].as_str().unwrap_or_default();
     let request = call.split("client: ").nth(1).and_then(|request| request.split_once(' '));
     let (method, target) = request.ok_or("no request in the call")?;
@@ -148,6 +147,9 @@ async fn app_server(case: &Case) -> Checked {
     let mut builder = ServiceClient::builder().endpoint(endpoint).application_name(application);
     if recorded["requests_port_b"].is_array() {
         builder = builder.endpoint(at(&b).secondary());
+    }
+    if body["accessToken"]["header"]["alg"] == "HS512" {
+        builder = builder.token_algorithm(TokenAlgorithm::Hs512);
     }
     let client = builder.build().map_err(text)?;
     let hub = client.hub(hub).map_err(text)?;

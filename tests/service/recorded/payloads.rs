@@ -27,7 +27,15 @@ pub(super) async fn check(case: &Case) -> Checked {
     let hub = client.hub("chat").map_err(text)?;
     let hub = if request["body"]["json"].is_null() { hub.message_pack() } else { hub };
     let Some(sent) = send(&hub, case.name(), recorded).await else { return Ok(Verdict::Unknown) };
-    sent.map_err(text)?;
+    match sent {
+        // Ours writes a message in both protocols, and says before it sends anything that the service takes 1 MB.
+        Err(ServiceError::MessageTooLarge { .. })
+            if request["body"]["length"].as_u64() > Some(512 * 1024) =>
+        {
+            return Ok(Verdict::Alike);
+        }
+        sent => sent.map_err(text)?,
+    }
     let made = seen.try_recv().map_err(|_| "nothing was sent")?;
     let path = made.target.split('?').next();
     same("request", &json!([made.method, path]), &json!([request["method"], request["path"]]))?;

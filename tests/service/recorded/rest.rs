@@ -23,14 +23,7 @@ pub(super) async fn check(case: &Case) -> Checked {
             let call = json!({"op": "add_user_to_group", "user": "u", "group": "g", "ttl_seconds": 60});
             made(case, with(call, "setup", json!({"application_name": application}))).await
         }
-        "typed-all" => {
-            let call = json!({"op": "send", "to": {"kind": "all"}, "method": "Receive"});
-            made(case, with(call, "arguments", json!(["ann", "hi"]))).await
-        }
-        "typed-group" => {
-            let call = json!({"op": "send", "to": {"kind": "group", "group": "g"}, "method": "Tick"});
-            made(case, with(call, "arguments", json!([5]))).await
-        }
+        "message-tracing" => tracing(case).await,
         "create-hub-context" | "cancelled" | "two-calls-one-context" | "send-after-manager-dispose" => {
             life(case).await
         }
@@ -46,9 +39,30 @@ fn with(mut call: Value, name: &str, value: Value) -> Value {
 }
 
 /// The case with this call.
-async fn made(case: &Case, call: Value) -> Checked {
+pub(super) async fn made(case: &Case, call: Value) -> Checked {
     let recorded = with(case.case.clone(), "call", call);
     crate::recordings::make(&recorded, &case.key).await?;
+    Ok(Verdict::Alike)
+}
+
+/// Every request about a hub has a number of its own, where the client is told to have one.
+async fn tracing(case: &Case) -> Checked {
+    let recorded = case.case["requests"].as_array().cloned().unwrap_or_default();
+    let (url, mut seen) = serve(recorded.clone()).await;
+    let endpoint = ServiceEndpoint::new(&url, AccessKey::new(&case.key)).map_err(text)?;
+    let client = ServiceClient::builder().endpoint(endpoint).message_tracing().build().map_err(text)?;
+    let hub = client.hub("chat").map_err(text)?;
+    hub.all().send("m", ()).await.map_err(text)?;
+    hub.group("g").add_connection("c").await.map_err(text)?;
+    let mut ids = Vec::new();
+    for recorded in &recorded {
+        let made = seen.try_recv().map_err(|_| "too few requests")?;
+        compare_request(&Value::Null, &made, recorded, Some(&case.key))?;
+        let id = made.headers.get("x-asrs-message-tracing-id").and_then(|id| id.parse::<u64>().ok());
+        ids.push(id.ok_or("a request has no number")?);
+    }
+    ids.dedup();
+    same("number of numbers", &json!(ids.len()), &json!(recorded.len()))?;
     Ok(Verdict::Alike)
 }
 

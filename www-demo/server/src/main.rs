@@ -84,7 +84,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Who a client is: here, any name that it gives. A real server takes the user from its own sign-in.
-fn options(parts: &Parts) -> Result<NegotiateOptions, NegotiateRejection> {
+fn options(parts: Parts) -> Result<NegotiateOptions, NegotiateRejection> {
     let uri = format!("/?{}", parts.uri.query().unwrap_or_default()).parse().ok();
     let query = uri.and_then(|uri| axum::extract::Query::<Query>::try_from_uri(&uri).ok());
     let Some(Query { user, role }) = query.map(|query| query.0).filter(|query| !query.user.trim().is_empty())

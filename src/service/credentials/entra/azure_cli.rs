@@ -1,18 +1,21 @@
 //! The developer who has logged in to the Azure CLI.
 
-use azure_core::credentials::{AccessToken, TokenCredential};
-use azure_identity::{AzureCliCredential, AzureCliCredentialOptions};
+use azure_core::credentials::{AccessToken, Secret as AzureSecret};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::service::{
     credentials::{
-        error::CredentialError,
-        source::{TokenSource, cause},
+        entra::{developer_tool, expiry},
+        error::{Cause, CredentialError, InvalidCredential},
+        source::TokenSource,
     },
     http::clients::HttpClients,
+    secret::Secret,
 };
 
-/// The credential of a developer who has run `az login`. It runs `az` for every token, about once an hour, and is
-/// meant for development.
+/// The credential of a developer who has run `az login`. It runs `az` (2.54.0 or newer) for every token, about once an
+/// hour, and is meant for development.
 ///
 /// ```
 /// use hubwire::service::{ServiceEndpoint, credentials::AzureCli};
@@ -55,14 +58,47 @@ impl TokenSource for AzureCli {
         "Azure CLI"
     }
 
-    async fn fetch(&self, _: &HttpClients, scope: &str) -> Result<AccessToken, CredentialError> {
-        let options = AzureCliCredentialOptions {
-            tenant_id: self.tenant_id.clone(),
-            subscription: self.subscription.clone(),
-            ..AzureCliCredentialOptions::default()
+    fn check(&self) -> Result<(), InvalidCredential> {
+        // They become arguments of a command, on Windows of a batch file.
+        let plain = |text: &str, extra: &[char]| {
+            let fits = |c: char| c.is_alphanumeric() || extra.contains(&c);
+            !text.is_empty() && !text.starts_with('-') && text.chars().all(fits)
         };
-        let failed = |error| CredentialError::AzureCli(cause(error));
-        let credential = AzureCliCredential::new(Some(options)).map_err(failed)?;
-        credential.get_token(&[scope], None).await.map_err(failed)
+        if self.tenant_id.as_deref().is_some_and(|id| !plain(id, &['.', '-'])) {
+            return Err(InvalidCredential::Part { what: "tenant id" });
+        }
+        if self.subscription.as_deref().is_some_and(|name| !plain(name, &['.', '-', '_', ' '])) {
+            return Err(InvalidCredential::Part { what: "subscription (use its id instead of its name)" });
+        }
+        Ok(())
     }
+
+    async fn fetch(&self, _: &HttpClients, scope: &str) -> Result<AccessToken, CredentialError> {
+        let mut arguments = vec!["account", "get-access-token", "-o", "json", "--scope", scope];
+        if let Some(tenant_id) = &self.tenant_id {
+            arguments.extend(["--tenant", tenant_id]);
+        }
+        if let Some(subscription) = &self.subscription {
+            arguments.extend(["--subscription", subscription]);
+        }
+        let printed = developer_tool::run("az", &arguments).await.map_err(CredentialError::AzureCli)?;
+        read(&printed).map_err(|reason| CredentialError::AzureCli(Cause::from(reason)))
+    }
+}
+
+fn read(printed: &str) -> Result<AccessToken, &'static str> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(rename = "accessToken")]
+        token: Secret,
+        /// Older versions have the local time alone, which is ambiguous once a year.
+        expires_on: Option<Value>,
+    }
+    let answer = developer_tool::object(printed).and_then(|object| serde_json::from_str(object).ok());
+    let answer: Answer = answer.ok_or("az printed no token")?;
+    let expires_on = answer.expires_on.as_ref().filter(|value| !value.is_null());
+    let expires_on =
+        expires_on.ok_or("this version of az is too old; install 2.54.0 or newer (az upgrade)")?;
+    let expires_on = expiry::parse(expires_on).ok_or("az printed an expiry that cannot be read")?;
+    Ok(AccessToken::new(AzureSecret::new(answer.token.expose().to_owned()), expires_on))
 }

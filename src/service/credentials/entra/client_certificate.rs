@@ -8,6 +8,7 @@ use std::{
 
 use azure_core::credentials::AccessToken;
 use sha2::{Digest, Sha256};
+use tokio::{runtime::Handle, task::JoinError};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
             certificate::{CertificateError, SigningAlgorithm, SigningCertificate},
             entra::application::{Application, Proof, authority_methods},
             error::{CredentialError, InvalidCredential},
+            file::read_file,
             source::{TokenSource, blocking},
         },
         http::clients::HttpClients,
@@ -26,11 +28,18 @@ use crate::{
     },
 };
 
+/// With the chains of several certificates, a file has some ten kilobytes.
+const LONGEST_FILE: usize = 1024 * 1024;
+
 /// The credential of an Entra application: its tenant, its client id and a certificate with its private key.
 ///
-/// The key is an RSA key. The certificate is a PEM text (the key as PKCS#8 or PKCS#1, the certificates in any order)
-/// or a PKCS#12 archive (PFX), from memory or from a file. A file is read again for every token, about once an hour,
-/// so a renewed certificate comes into use by itself; while the file cannot be read, the last one stays in use.
+/// The key is an RSA key of 2048 to 4096 bits. The certificate is a PEM text (the key as PKCS#8 or PKCS#1, encrypted or
+/// not, the certificates in any order), a PKCS#12 archive (PFX), or the base64 of one, as Azure Key Vault has it in the
+/// secret of a certificate. Of several pairs of a key and its certificate, the one that is valid longest is used.
+///
+/// It comes from memory or from a file of up to a megabyte. A file is read again for every token, about once an hour, so
+/// a renewed certificate comes into use by itself; while the file cannot be read, the last one stays in use. Nothing
+/// here holds up the runtime: files are read, and what a password protects is opened, on threads for blocking work.
 ///
 /// ```no_run
 /// use hubwire::service::{ServiceEndpoint, credentials::ClientCertificate};
@@ -60,8 +69,8 @@ enum Certificate {
 }
 
 impl ClientCertificate {
-    /// Takes the directory (tenant) id, the application (client) id, and a PEM text with the private key and its
-    /// certificate.
+    /// Takes the directory (tenant) id, the application (client) id, and a PEM text with the private key, which is not
+    /// encrypted, and its certificate.
     ///
     /// # Errors
     /// See [`CertificateError`].
@@ -70,27 +79,54 @@ impl ClientCertificate {
         client_id: impl Into<String>,
         pem: impl AsRef<[u8]>,
     ) -> Result<Self, CertificateError> {
-        let certificate = Arc::new(SigningCertificate::from_pem(pem.as_ref())?);
+        let certificate = Arc::new(SigningCertificate::from_pem(pem.as_ref(), "")?);
         Ok(Self::new(tenant_id, client_id, Certificate::Memory(certificate)))
     }
 
-    /// Takes the directory (tenant) id, the application (client) id, a PKCS#12 archive and its password, which may be
-    /// empty.
+    /// Like [`from_pem`](Self::from_pem), with the password of the private key. The key is in PKCS#8 (`BEGIN ENCRYPTED
+    /// PRIVATE KEY`) or in the traditional form (`Proc-Type: 4,ENCRYPTED`), encrypted with AES or Triple DES.
     ///
     /// # Errors
     /// See [`CertificateError`].
-    pub fn from_pfx(
+    pub async fn from_pem_with_password(
+        tenant_id: impl Into<String>,
+        client_id: impl Into<String>,
+        pem: impl AsRef<[u8]>,
+        password: &str,
+    ) -> Result<Self, CertificateError> {
+        let certificate = opened(pem.as_ref(), password, SigningCertificate::from_pem).await?;
+        Ok(Self::new(tenant_id, client_id, certificate))
+    }
+
+    /// Takes the directory (tenant) id, the application (client) id, a PKCS#12 archive (or its base64) and its password,
+    /// which may be empty. A password may be turned into a key in up to a million rounds, which takes half a second.
+    ///
+    /// ```
+    /// # async fn example(secret_of_key_vault: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// use hubwire::service::credentials::ClientCertificate;
+    ///
+    /// let client_id = "11111111-2222-3333-4444-555555555555";
+    /// let credential =
+    ///     ClientCertificate::from_pfx("contoso.onmicrosoft.com", client_id, secret_of_key_vault, "").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`CertificateError`].
+    pub async fn from_pfx(
         tenant_id: impl Into<String>,
         client_id: impl Into<String>,
         pfx: impl AsRef<[u8]>,
         password: &str,
     ) -> Result<Self, CertificateError> {
-        let certificate = Arc::new(SigningCertificate::from_pfx(pfx.as_ref(), password)?);
-        Ok(Self::new(tenant_id, client_id, Certificate::Memory(certificate)))
+        let certificate = opened(pfx.as_ref(), password, SigningCertificate::from_pfx).await?;
+        Ok(Self::new(tenant_id, client_id, certificate))
     }
 
     /// Takes the directory (tenant) id, the application (client) id, and the path of a PEM file, or of a PKCS#12
-    /// archive without a password. The first token reads it.
+    /// archive (or its base64), without a password. The first token reads it. It has to be a regular file, or a symbolic
+    /// link to one.
     #[must_use]
     pub fn from_file(
         tenant_id: impl Into<String>,
@@ -100,7 +136,7 @@ impl ClientCertificate {
         Self::from_file_with_password(tenant_id, client_id, path, "")
     }
 
-    /// Like [`from_file`](Self::from_file), with the password of the PKCS#12 archive.
+    /// Like [`from_file`](Self::from_file), with the password of the PKCS#12 archive or of the private key in the PEM.
     #[must_use]
     pub fn from_file_with_password(
         tenant_id: impl Into<String>,
@@ -152,6 +188,26 @@ impl ClientCertificate {
     }
 }
 
+/// Opens what a password protects on a thread for blocking work, where there is a runtime that it would hold up.
+async fn opened(
+    bytes: &[u8],
+    password: &str,
+    open: fn(&[u8], &str) -> Result<SigningCertificate, CertificateError>,
+) -> Result<Certificate, CertificateError> {
+    let (bytes, password) = (Zeroizing::new(bytes.to_vec()), Secret::new(password));
+    let work = move || open(&bytes, password.expose());
+    let opened = match Handle::try_current() {
+        Ok(runtime) => match runtime.spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
+            Ok(opened) => opened,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime ends, and with it what waits here.
+            Err(Err(_)) => std::future::pending().await,
+        },
+        Err(_) => work(),
+    };
+    opened.map(|certificate| Certificate::Memory(Arc::new(certificate)))
+}
+
 #[async_trait::async_trait]
 impl TokenSource for ClientCertificate {
     fn name(&self) -> &'static str {
@@ -200,8 +256,9 @@ impl CertificateFile {
     /// Reads the file. It blocks.
     fn load(&self) -> Result<Arc<SigningCertificate>, CertificateError> {
         let mut loaded = lock(&self.loaded);
-        let read = std::fs::read(&self.path).map(Zeroizing::new).map_err(|source| {
-            CertificateError::Unreadable { path: self.path.clone(), source: Arc::new(source) }
+        let read = read_file(&self.path, LONGEST_FILE).map_err(|source| CertificateError::Unreadable {
+            path: self.path.clone(),
+            source: Arc::new(source),
         });
         let parsed = read.and_then(|bytes| {
             let hash = Sha256::digest(&*bytes).into();

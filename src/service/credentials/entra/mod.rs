@@ -6,9 +6,12 @@
 
 mod application;
 pub(in crate::service) mod azure_cli;
+pub(in crate::service) mod azure_developer_cli;
 pub(in crate::service) mod client_certificate;
 pub(in crate::service) mod client_secret;
+mod developer_tool;
 pub(in crate::service) mod environment;
+mod expiry;
 pub(in crate::service) mod federated;
 mod http;
 pub(in crate::service) mod managed_identity;

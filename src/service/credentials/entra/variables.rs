@@ -18,7 +18,8 @@ pub(super) struct Variables<'a>(pub(super) &'a (dyn Fn(&str) -> Option<String> +
 
 impl Variables<'_> {
     pub(super) fn filled(&self, name: &str) -> Option<String> {
-        (self.0)(name).filter(|value| !value.trim().is_empty())
+        // A line break that came along is not a part of an id or a secret.
+        (self.0)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
     pub(super) fn required(&self, name: &'static str) -> Result<String, CredentialError> {
@@ -45,5 +46,11 @@ mod tests {
         );
         assert_eq!(authority("login.chinacloudapi.cn").as_deref(), Some("https://login.chinacloudapi.cn"));
         assert_eq!(authority(" "), None);
+    }
+
+    #[test]
+    fn white_space_around_a_value_is_left_out() {
+        let variables = Variables(&|_| Some(" an id\r\n".to_owned()));
+        assert_eq!(variables.filled("AZURE_CLIENT_ID").as_deref(), Some("an id"));
     }
 }

@@ -1,6 +1,6 @@
 //! An application that proves itself with the token of its Kubernetes service account.
 
-use std::{env, fmt, path::PathBuf};
+use std::{env, fmt, io, path::PathBuf};
 
 use azure_core::credentials::AccessToken;
 
@@ -11,14 +11,19 @@ use crate::service::{
             variables::Variables,
         },
         error::{CredentialError, InvalidCredential},
+        file::read_file,
         source::{TokenSource, blocking, cause},
     },
     http::clients::HttpClients,
     secret::Secret,
 };
 
+/// Tokens of Kubernetes have one to two kilobytes.
+const LONGEST_TOKEN: usize = 64 * 1024;
+
 /// The credential of an Entra application, or of a managed identity, that trusts a Kubernetes service account. The
-/// account's token stands in a file that Kubernetes keeps renewing; it is read for every token.
+/// account's token stands in a file that Kubernetes keeps renewing; it is read for every token. It has to be a regular
+/// file of up to 64 kilobytes, or a symbolic link to one.
 ///
 /// ```no_run
 /// use hubwire::service::{ServiceEndpoint, credentials::WorkloadIdentity};
@@ -81,11 +86,29 @@ impl TokenSource for WorkloadIdentity {
 
     async fn fetch(&self, http: &HttpClients, scope: &str) -> Result<AccessToken, CredentialError> {
         let path = self.token_file.clone();
-        let read = move || std::fs::read_to_string(path).map_err(|e| CredentialError::Assertion(cause(e)));
-        let text = Secret::new(blocking(read).await?);
-        let assertion = Secret::new(text.expose().trim());
+        let assertion = blocking(move || read(path)).await?;
         self.application.request(http, scope, Proof::Assertion(assertion)).await
     }
+}
+
+/// Reads the token in the file. It blocks.
+fn read(path: PathBuf) -> Result<Secret, CredentialError> {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the token file {} cannot be read", .path.display())]
+    struct Unreadable {
+        path: PathBuf,
+        source: io::Error,
+    }
+    let text = read_file(&path, LONGEST_TOKEN).and_then(|bytes| {
+        let text = std::str::from_utf8(&bytes).map(str::trim).unwrap_or_default();
+        let reason = "it is empty or not a text";
+        if text.is_empty() {
+            Err(io::Error::new(io::ErrorKind::InvalidData, reason))
+        } else {
+            Ok(Secret::new(text))
+        }
+    });
+    text.map_err(|source| CredentialError::Assertion(cause(Unreadable { path, source })))
 }
 
 impl fmt::Debug for WorkloadIdentity {

@@ -1,0 +1,29 @@
+//! The claims of a client, which a refresh of its authentication changes. They mean something to the host alone.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Map, Value};
+
+/// By name. A claim that occurs more than once is an array.
+pub(crate) type Claims = Map<String, Value>;
+
+/// The claims of one connection, for all who ask for them.
+#[derive(Debug, Default)]
+pub(crate) struct SharedClaims(Mutex<Claims>);
+
+impl SharedClaims {
+    pub(crate) fn new(claims: Claims) -> Self {
+        Self(Mutex::new(claims))
+    }
+
+    pub(crate) fn get(&self) -> Claims {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes them, and gives what they are then.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Claims)) -> Claims {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut claims);
+        claims.clone()
+    }
+}

@@ -1,0 +1,79 @@
+//! What decides about a client: a closure of the application's, at once or by a future.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use http::request::Parts;
+
+use crate::service::{negotiate::options::NegotiateOptions, web::endpoint::NegotiateRejection};
+
+/// What a handler has decided.
+pub(super) type Decision = Result<NegotiateOptions, NegotiateRejection>;
+
+pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A handler, whatever it returns.
+pub(super) type Handler = dyn Fn(Parts) -> BoxFuture<Decision> + Send + Sync;
+
+/// What a handler of a [`NegotiateService`](crate::service::NegotiateService) may return: [`NegotiateOptions`], a
+/// `Result` of them and a [`NegotiateRejection`], or a future of either that is `Send`.
+///
+/// `M` tells them apart. It is found by inference.
+#[diagnostic::on_unimplemented(
+    message = "this is not an answer to who a client is",
+    note = "a handler returns `NegotiateOptions`, or `Result<NegotiateOptions, NegotiateRejection>`, or a future of one of them: `|parts| async move {{ … }}`",
+    note = "the future is `Send` and owns what it captures: `Arc`, not `Rc`, and clones of what the handler has captured"
+)]
+pub trait NegotiateAnswer<M>: sealed::Answer<M> {}
+impl<M, T: sealed::Answer<M>> NegotiateAnswer<M> for T {}
+
+mod sealed {
+    use super::{BoxFuture, Decision, Future, NegotiateOptions};
+
+    /// Marks what is there when the handler returns.
+    #[derive(Debug)]
+    pub struct Plain;
+
+    /// Marks a future.
+    #[derive(Debug)]
+    pub struct Async;
+
+    #[allow(private_interfaces, reason = "nobody outside can name it")]
+    pub trait Answer<M> {
+        fn into_future(self) -> BoxFuture<Decision>;
+    }
+
+    pub trait Plainly: Send + 'static {
+        fn into_result(self) -> Decision;
+    }
+
+    impl Plainly for NegotiateOptions {
+        fn into_result(self) -> Decision {
+            Ok(self)
+        }
+    }
+
+    impl Plainly for Decision {
+        fn into_result(self) -> Decision {
+            self
+        }
+    }
+
+    impl<T: Plainly> Answer<Plain> for T {
+        fn into_future(self) -> BoxFuture<Decision> {
+            Box::pin(std::future::ready(self.into_result()))
+        }
+    }
+
+    impl<F: Future<Output: Plainly> + Send + 'static> Answer<Async> for F {
+        fn into_future(self) -> BoxFuture<Decision> {
+            Box::pin(async move { self.await.into_result() })
+        }
+    }
+}
+
+/// Takes in a handler, whatever it returns.
+pub(super) fn boxed<R: NegotiateAnswer<M>, M>(
+    handler: impl Fn(Parts) -> R + Send + Sync + 'static,
+) -> Arc<Handler> {
+    Arc::new(move |parts| sealed::Answer::into_future(handler(parts)))
+}
