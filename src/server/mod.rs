@@ -1,4 +1,55 @@
-//! Hubs hosted in Rust: [`HubServer`].
+//! Hubs hosted by a Rust program: [`HubServer`], a tower service for axum, hyper and whatever else serves HTTP.
+//!
+//! ```no_run
+//! use hubwire::server::{Caller, HubError, HubServer, Incoming};
+//! use futures_util::stream;
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let chat = HubServer::builder()
+//!     .on_connected(|caller: Caller| async move {
+//!         caller.clients().others().send("Joined", (caller.user_id(),)).await?;
+//!         Ok(())
+//!     })
+//!     // A method, its arguments and its result.
+//!     .on("Add", |_: Caller, a: i32, b: i32| async move { Ok(a + b) })
+//!     // Groups, and an error that the caller is told.
+//!     .on("Say", |caller: Caller, room: String, text: String| async move {
+//!         if text.is_empty() {
+//!             return Err(HubError::new("say something"));
+//!         }
+//!         caller.groups().add(caller.connection_id(), &room).await;
+//!         caller.clients().group(room).send("Said", (caller.user_id(), text)).await?;
+//!         Ok(())
+//!     })
+//!     // A stream to the client, and one from it.
+//!     .stream("Count", |_: Caller, to: u32| stream::iter((0..to).map(Ok)))
+//!     .on("Sum", |_: Caller, mut numbers: Incoming<i64>| async move {
+//!         let mut sum = 0;
+//!         while let Some(number) = numbers.next().await {
+//!             sum += number?;
+//!         }
+//!         Ok(sum)
+//!     })
+//!     // The client is asked, within a call.
+//!     .on("Delete", |caller: Caller, file: String| async move {
+//!         let client = caller.clients().client(caller.connection_id());
+//!         Ok(client.invoke::<bool>("Confirm", (file,)).await?)
+//!     })
+//!     .authorize("Delete", |caller| caller.has_claim("role", "admin"))
+//!     .build();
+//!
+//! // From outside of a call.
+//! chat.clients().all().send("News", ("the server is up",)).await?;
+//!
+//! let app = axum::Router::new().nest_service("/chat", chat);
+//! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:8080").await?, app).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is not there yet: stateful reconnect, filters, hubs behind Azure SignalR Service and hubs on several servers.
+//!
+//! # How it is made
 //!
 //! What a server of hubs is made of, whoever its clients are and whatever is done with their messages.
 //!

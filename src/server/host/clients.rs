@@ -38,25 +38,21 @@ impl<'h> Clients<'h> {
     }
 
     /// Everybody.
-    #[must_use]
     pub fn all(&self) -> Receivers<'h> {
         self.to([To::All])
     }
 
     /// Everybody but the caller; from outside of a call, everybody.
-    #[must_use]
     pub fn others(&self) -> Receivers<'h> {
         self.all().except(self.caller)
     }
 
     /// The caller; from outside of a call, nobody.
-    #[must_use]
     pub fn caller(&self) -> Receivers<'h> {
         self.to(self.caller.map(|id| To::Connection(id.to_owned())))
     }
 
     /// One connection, which may also be asked for a result.
-    #[must_use]
     pub fn client(&self, connection_id: impl Into<String>) -> Client<'h> {
         Client { hub: self.hub, id: connection_id.into() }
     }
@@ -67,7 +63,6 @@ impl<'h> Clients<'h> {
     }
 
     /// A group.
-    #[must_use]
     pub fn group(&self, name: impl Into<String>) -> Receivers<'h> {
         self.to([To::Group(name.into())])
     }
@@ -78,13 +73,11 @@ impl<'h> Clients<'h> {
     }
 
     /// A group, without the caller.
-    #[must_use]
     pub fn others_in_group(&self, name: impl Into<String>) -> Receivers<'h> {
         self.group(name).except(self.caller)
     }
 
     /// All connections of a user.
-    #[must_use]
     pub fn user(&self, id: impl Into<String>) -> Receivers<'h> {
         self.to([To::User(id.into())])
     }
@@ -189,7 +182,7 @@ impl Client<'_> {
         let pending = pending.ok_or(ClientResultError::NotConnected)?;
         let protocol = pending.protocol;
         let payload = match pending.answer().await.ok_or(ClientResultError::Disconnected)? {
-            Outcome::Error(error) => return Err(ClientResultError::Client(error.into_owned().into())),
+            Outcome::Error(error) => return Err(ClientResultError::Client(error.into_owned())),
             Outcome::Void => return Ok(Payload::null(protocol).decode(PropertyNames::AsDeclared)?),
             Outcome::Value(value) => value,
         };

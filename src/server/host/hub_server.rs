@@ -75,7 +75,6 @@ pub struct HubServer {
 
 impl HubServer {
     /// Begins to build a hub.
-    #[must_use]
     pub fn builder() -> HubServerBuilder {
         HubServerBuilder::default()
     }

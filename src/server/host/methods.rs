@@ -140,13 +140,16 @@ methods! {
     A1 A2 A3 A4 A5 A6 A7 A8;
 }
 
+/// Whether a caller may call a method.
+pub(super) type Allows = Arc<dyn Fn(&Caller) -> bool + Send + Sync>;
+
 /// A method as it is registered.
 #[derive(Clone)]
 pub(super) struct Registered {
     pub(super) method: Method,
     pub(super) streams: bool,
     /// Whether the caller may call it.
-    pub(super) allows: Option<Arc<dyn Fn(&Caller) -> bool + Send + Sync>>,
+    pub(super) allows: Option<Allows>,
 }
 
 /// Names are compared without regard to case, as in ASP.NET Core.

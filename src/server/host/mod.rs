@@ -1,4 +1,4 @@
-//! Hubs hosted by a Rust program.
+//! A hub: what clients can call, who may, and whom it calls.
 
 mod arguments;
 mod budget;
