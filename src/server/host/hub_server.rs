@@ -139,7 +139,7 @@ impl HubServerBuilder {
     /// A method that clients can call. Names are compared without regard to case.
     ///
     /// The calls of one client run one after the other, in the order of their arrival, unless
-    /// [`parallel_calls`](Self::parallel_calls) says otherwise. A method whose client is gone runs to its end.
+    /// [`maximum_parallel_invocations_per_client`](Self::maximum_parallel_invocations_per_client) says otherwise. A method whose client is gone runs to its end.
     ///
     /// # Panics
     /// When there is a method of this name already.
