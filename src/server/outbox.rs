@@ -97,18 +97,25 @@ impl Outbox {
     /// Queues an item of a stream that the client asked for, once little enough waits for it. `false` when the connection
     /// has ended.
     pub(crate) async fn send_item(&self, call: u64, item: Vec<u8>) -> bool {
+        if !self.has_room().await {
+            return false;
+        }
+        self.push(Outgoing::Item(call, item));
+        !self.queue.is_closed()
+    }
+
+    /// Waits until little enough waits for the client. `false` when the connection has ended.
+    pub(crate) async fn has_room(&self) -> bool {
         loop {
             let taken = self.taken.notified();
             if self.waiting.load(Ordering::Relaxed) < HIGH_WATER {
-                break;
+                return true;
             }
             tokio::select! {
                 () = taken => {}
                 () = self.queue.closed() => return false,
             }
         }
-        self.push(Outgoing::Item(call, item));
-        !self.queue.is_closed()
     }
 
     /// Queues the answer to a call of the client's.

@@ -300,6 +300,8 @@ impl<D: Dispatcher> Driver<D> {
                 && let Some(event) = self.wire.machine.next_event(now, &mut messages)
             {
                 self.dispatch(event);
+                // A frame may have more calls than may be in progress at a time.
+                self.forward_queued();
             }
             if !self.is_ready().await {
                 while self.wire.machine.has_transport() && self.transmit().await {}
@@ -307,6 +309,8 @@ impl<D: Dispatcher> Driver<D> {
                     return;
                 }
                 let input = self.next(ends, false).await;
+                // A client that is not read is not silent. One that is gone takes no pings.
+                self.wire.machine.handle_seen(self.wire.now());
                 self.handle(input);
             } else if self.wire.machine.may_read() || !self.transmit().await {
                 return;
@@ -348,6 +352,22 @@ impl<D: Dispatcher> Driver<D> {
             HubEvent::Cancelled { call } => self.dispatcher.cancelled(call),
             // The machine deals with the rest.
             _ => {}
+        }
+    }
+
+    /// Hands over what is queued by now, if the client takes it.
+    fn forward_queued(&mut self) {
+        let mut batch = Vec::new();
+        if let Some(client) = &mut self.client {
+            while batch.len() < BATCH
+                && !self.wire.machine.is_full()
+                && let Ok(outgoing) = client.queue.try_recv()
+            {
+                batch.push(outgoing);
+            }
+        }
+        if !batch.is_empty() {
+            self.forward(batch);
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use futures_channel::mpsc::Receiver;
 use futures_core::Stream;
-use serde::de::{DeserializeOwned, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, SeqAccess, Visitor};
 
 use crate::{
     PayloadError,
@@ -19,7 +19,7 @@ use crate::{
     server::host::budget::Waiting,
 };
 
-/// What comes of an upload. Without an end, it is the connection that has ended.
+/// What comes of an upload. Without an end, it is the connection or the call that has ended.
 #[derive(Debug)]
 pub(super) enum UploadEvent {
     Item(Vec<u8>, Waiting),
@@ -44,8 +44,8 @@ pub enum UploadError {
     /// The client says that it failed.
     #[error("the client's stream failed: {0}")]
     Failed(String),
-    /// The connection has ended.
-    #[error("the connection ended before the client's stream did")]
+    /// The connection has ended, or the call that the stream belongs to.
+    #[error("the connection or the call ended before the client's stream did")]
     Disconnected,
     /// An item is not of the type that was asked for.
     #[error("an item of the client's stream cannot be read: {0}")]
@@ -102,9 +102,17 @@ pub(super) struct RawArguments {
     pub(super) uploads: Vec<Receiver<UploadEvent>>,
 }
 
+/// Why a method cannot be called with the arguments that came.
+pub(super) enum Mismatch {
+    /// They are too few, too many, or of other types.
+    Values(String),
+    /// So are the streams that the client uploads with them.
+    Streams { sent: usize, expected: usize },
+}
+
 /// The arguments of a method, as a tuple.
 pub(super) trait HubArguments: Sized {
-    fn take(raw: RawArguments) -> Result<Self, String>;
+    fn take(raw: RawArguments) -> Result<Self, Mismatch>;
 }
 
 /// One argument of a method: whatever serde can read, or an [`Incoming`] stream.
@@ -156,22 +164,24 @@ mod sealed {
     pub struct Upload(pub(super) HubProtocol, pub(super) Receiver<UploadEvent>);
 }
 
+/// What was read, or how many arguments there are instead.
+type Counted<T> = Result<T, usize>;
+
 macro_rules! arguments {
     ($($count:literal: $($name:ident)*;)*) => {
         $(
             impl<$($name: HubArgument),*> HubArguments for ($($name,)*) {
                 #[allow(non_snake_case, unused_mut, unused_variables, reason = "the names of the types are used for the values")]
-                fn take(raw: RawArguments) -> Result<Self, String> {
+                fn take(raw: RawArguments) -> Result<Self, Mismatch> {
                     let RawArguments { protocol, list, uploads } = raw;
-                    let streams = [$($name::IS_STREAM),*].into_iter().filter(|stream: &bool| *stream).count();
-                    if uploads.len() != streams {
-                        return Err(format!("Client sent {} stream(s), Hub method expects {streams}.", uploads.len()));
-                    }
+                    let are_streams: &[bool] = &[$($name::IS_STREAM),*];
+                    let streams = are_streams.iter().filter(|is_stream| **is_stream).count();
+                    let expected = are_streams.len() - streams;
 
                     struct Values<$($name),*>(PhantomData<fn() -> ($($name,)*)>);
 
                     impl<$($name: HubArgument),*> Read for Values<$($name),*> {
-                        type Value = ($(Option<$name>,)*);
+                        type Value = Counted<($(Option<$name>,)*)>;
 
                         fn read<'de, De: Deserializer<'de>>(self, deserializer: De) -> Result<Self::Value, De::Error> {
                             deserializer.deserialize_seq(self)
@@ -179,14 +189,13 @@ macro_rules! arguments {
                     }
 
                     impl<'de, $($name: HubArgument),*> Visitor<'de> for Values<$($name),*> {
-                        type Value = ($(Option<$name>,)*);
+                        type Value = Counted<($(Option<$name>,)*)>;
 
                         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                             f.write_str("a list of arguments")
                         }
 
                         fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
-                            let expected = [$($name::IS_STREAM),*].into_iter().filter(|stream: &bool| !*stream).count();
                             let mut given = 0_usize;
                             $(
                                 let $name = if $name::IS_STREAM {
@@ -194,28 +203,31 @@ macro_rules! arguments {
                                 } else {
                                     let value = $name::value(&mut list)?;
                                     if value.is_none() {
-                                        return Err(S::Error::custom(format_args!(
-                                            "Invocation provides {given} argument(s) but target expects {expected}."
-                                        )));
+                                        return Ok(Err(given));
                                     }
                                     given += 1;
                                     value
                                 };
                             )*
+                            let known = given;
                             while list.next_element::<serde::de::IgnoredAny>()?.is_some() {
                                 given += 1;
                             }
-                            if given != expected {
-                                return Err(S::Error::custom(format_args!(
-                                    "Invocation provides {given} argument(s) but target expects {expected}."
-                                )));
-                            }
-                            Ok(($($name,)*))
+                            Ok(if given == known { Ok(($($name,)*)) } else { Err(given) })
                         }
                     }
 
                     let payload = Payload::new(protocol, &list);
-                    let ($($name,)*) = read(payload, Values::<$($name),*>(PhantomData)).map_err(|error| error.to_string())?;
+                    let values = read(payload, Values::<$($name),*>(PhantomData));
+                    let ($($name,)*) = values
+                        .map_err(|error| Mismatch::Values(error.to_string()))?
+                        .map_err(|given| Mismatch::Values(format!(
+                            "InvalidDataException: Invocation provides {given} argument(s) but target expects {expected}."
+                        )))?;
+                    let sent = uploads.len();
+                    if sent != streams {
+                        return Err(Mismatch::Streams { sent, expected: streams });
+                    }
                     let mut uploads = uploads.into_iter();
                     $(
                         let $name = match $name {
@@ -223,7 +235,7 @@ macro_rules! arguments {
                             None => uploads
                                 .next()
                                 .and_then(|events| $name::stream(sealed::Upload(protocol, events)))
-                                .ok_or("a stream is missing")?,
+                                .ok_or(Mismatch::Streams { sent, expected: streams })?,
                         };
                     )*
                     Ok(($($name,)*))

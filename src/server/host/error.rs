@@ -1,13 +1,15 @@
 //! What goes wrong in a method, and what of it the caller is told.
 
-use std::{error::Error, fmt};
+use std::{any::Any, error::Error, fmt};
 
+use super::arguments::UploadError;
 use crate::core::ErrorChain;
 
 /// Why a method of a hub failed.
 ///
-/// The caller is told the text of [`new`](Self::new), and of any other error only that there was one: its text may name
-/// files, queries or addresses that are none of a client's business. It is logged instead. With
+/// The caller is told the text of [`new`](Self::new) and what is wrong with a stream that it uploads, and of any other
+/// error only that there was one: its text may name files, queries or addresses that are none of a client's business. It is
+/// logged instead. With
 /// [`detailed_errors`](super::HubServerBuilder::detailed_errors) callers are told everything.
 ///
 /// Every error converts into it, so `?` works in a method:
@@ -61,7 +63,12 @@ impl fmt::Display for HubError {
 
 impl<E: Error + Send + Sync + 'static> From<E> for HubError {
     fn from(error: E) -> Self {
-        Self(Kind::Hidden(Box::new(error)))
+        match (&error as &dyn Any).downcast_ref() {
+            // It is the caller's own doing. The second text is ASP.NET Core's.
+            Some(UploadError::Failed(text)) => Self::new(text),
+            Some(UploadError::Item(_)) => Self::new("Failed to bind Stream message."),
+            Some(UploadError::Disconnected) | None => Self(Kind::Hidden(Box::new(error))),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use futures_core::Stream;
 use serde::Serialize;
 
 use super::{
-    arguments::{HubArgument, HubArguments as _, RawArguments},
+    arguments::{HubArgument, HubArguments as _, Mismatch, RawArguments},
     caller::Caller,
     error::HubError,
 };
@@ -30,7 +30,7 @@ pub(super) enum Running {
 }
 
 /// A method without its types. An error says what is wrong with the arguments.
-pub(super) type Method = Arc<dyn Fn(Caller, RawArguments) -> Result<Running, String> + Send + Sync>;
+pub(super) type Method = Arc<dyn Fn(Caller, RawArguments) -> Result<Running, Mismatch> + Send + Sync>;
 
 /// A function that clients can call: an `async` closure of the [`Caller`] and up to eight arguments that returns a
 /// `Result<T, HubError>`.
