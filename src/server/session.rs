@@ -296,13 +296,6 @@ impl<D: Dispatcher> Driver<D> {
             self.connect();
         }
         loop {
-            while self.is_ready().await
-                && let Some(event) = self.wire.machine.next_event(now, &mut messages)
-            {
-                self.dispatch(event);
-                // A frame may have more calls than may be in progress at a time.
-                self.forward_queued();
-            }
             if !self.is_ready().await {
                 while self.wire.machine.has_transport() && self.transmit().await {}
                 if !self.wire.machine.has_transport() {
@@ -312,6 +305,10 @@ impl<D: Dispatcher> Driver<D> {
                 // A client that is not read is not silent. One that is gone takes no pings.
                 self.wire.machine.handle_seen(self.wire.now());
                 self.handle(input);
+            } else if let Some(event) = self.wire.machine.next_event(now, &mut messages) {
+                self.dispatch(event);
+                // A frame may have more calls than may be in progress at a time.
+                self.forward_queued();
             } else if self.wire.machine.may_read() || !self.transmit().await {
                 return;
             }

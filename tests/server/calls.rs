@@ -99,7 +99,7 @@ async fn calls_have_results_and_errors() {
         let hidden = error("Parse", &["x"]).await;
         assert!(hidden.ends_with("An unexpected error occurred invoking 'Parse' on the server."), "{hidden}");
         assert!(error("Panic", &[]).await.contains("invoking 'Panic' on the server."));
-        assert!(error("Nothing", &[]).await.contains("Unknown hub method 'Nothing'"));
+        assert!(error("Nothing", &[]).await.ends_with("HubException: Method does not exist."));
         assert!(error("Fail", &[]).await.contains("Failed to invoke 'Fail' due to an error on the server."));
         assert!(error("Count", &["1"]).await.contains("streaming 'Count' method with a non-streaming"));
     })

@@ -34,22 +34,25 @@ async fn play(client: &mut Dotnet, base: &str, transport: &str, protocol: &str) 
             client.command("invoke", json!({"target": "AskLater", "arguments": [target, "why"]})).await;
             seen.push((json!([path, "asked", target]), client.message("Answered").await));
         }
-        client.command("on", json!({"target": "News"})).await;
+        // The other hub's clients are those of other tests too.
+        let news = format!("News{transport}{protocol}");
+        client.command("on", json!({"target": news})).await;
+        let room = format!("room{transport}{protocol}");
         let me = client.command("state", json!({})).await["connectionId"].clone();
-        client.command("invoke", json!({"target": "Join", "arguments": ["room"]})).await;
-        client.command("invoke", json!({"target": "ToOthers", "arguments": ["News", "not to me"]})).await;
+        client.command("invoke", json!({"target": "Join", "arguments": [room]})).await;
+        client.command("invoke", json!({"target": "ToOthers", "arguments": [news, "not to me"]})).await;
         for (target, arguments) in [
-            ("ToAll", json!(["News", 1])),
-            ("ToGroup", json!(["room", "News", 2])),
-            ("ToConnection", json!([me, "News", 3])),
+            ("ToAll", json!([news, 1])),
+            ("ToGroup", json!([room, news, 2])),
+            ("ToConnection", json!([me, news, 3])),
         ] {
             client.command("invoke", json!({"target": target, "arguments": arguments})).await;
         }
-        client.command("invoke", json!({"target": "Leave", "arguments": ["room"]})).await;
-        client.command("invoke", json!({"target": "ToGroup", "arguments": ["room", "News", "left"]})).await;
-        client.command("invoke", json!({"target": "ToAll", "arguments": ["News", 4]})).await;
+        client.command("invoke", json!({"target": "Leave", "arguments": [room]})).await;
+        client.command("invoke", json!({"target": "ToGroup", "arguments": [room, news, "left"]})).await;
+        client.command("invoke", json!({"target": "ToAll", "arguments": [news, 4]})).await;
         for number in 1..=4 {
-            assert_eq!(client.message("News").await, json!([number]));
+            assert_eq!(client.message(&news).await, json!([number]));
         }
         let closing = client.outcome("invoke", json!({"target": "Close"})).await;
         let closed = client.event("closed").await;

@@ -6,4 +6,5 @@ mod support;
 mod calls;
 mod conformance;
 mod conformance_hub;
+mod connections;
 mod hostile;

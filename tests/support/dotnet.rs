@@ -61,7 +61,7 @@ impl Dotnet {
         loop {
             let line = self.line().await;
             if line["id"] == self.last_id && line.get("item").is_none() {
-                assert!(line.get("error").is_none(), "{fields}: {line}");
+                assert!(line.get("error").is_none(), "{fields}: {line}, after {:?}", self.events);
                 return line["ok"].clone();
             }
             self.events.push(line);
@@ -102,6 +102,18 @@ impl Dotnet {
                 }
                 return line;
             }
+        }
+    }
+
+    /// The next item of a stream.
+    pub(crate) async fn item_of(&mut self, id: u64) -> Value {
+        let wanted = |line: &Value| line["id"] == id && line.get("item").is_some();
+        loop {
+            if let Some(at) = self.events.iter().position(wanted) {
+                return self.events.remove(at)["item"].take();
+            }
+            let line = self.line().await;
+            self.events.push(line);
         }
     }
 
