@@ -184,7 +184,6 @@ async fn a_stream_ends_with_its_connection() {
     let mut client = Dotnet::spawn();
     for transport in ["webSockets", "serverSentEvents", "longPolling"] {
         assert!(connect(&mut client, &url, json!({"transport": transport})).await.get("ok").is_some());
-        eprintln!("{transport}");
         let running = client.begin("stream", json!({"target": "Forever"})).await;
         client.item_of(running).await;
         client.command("cancel", json!({"of": running})).await;

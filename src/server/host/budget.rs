@@ -11,7 +11,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 
 /// How many bytes of calls and items may wait before the client is no longer read.
-const LIMIT: usize = 1024 * 1024;
+const LIMIT: usize = 256 * 1024;
 
 /// What something that waits takes besides its bytes.
 const OVERHEAD: usize = 256;
