@@ -89,7 +89,10 @@ fn script(path: &str) -> Vec<(&'static str, Value)> {
         ),
         ("invoke", json!({"target": "UploadOutcome", "uploads": [[1, 2]]})),
         ("invoke", json!({"target": "UploadOutcome", "uploads": [[1, {"$error": "client broke"}]]})),
-        ("invoke", json!({"target": "UploadTake", "uploads": [(0..300).collect::<Vec<_>>()], "arguments": [3], "uploadsFirst": true})),
+        (
+            "invoke",
+            json!({"target": "UploadTake", "uploads": [(0..300).collect::<Vec<_>>()], "arguments": [3], "uploadsFirst": true}),
+        ),
         ("stream", json!({"target": "EchoStream", "uploads": [[1, "two", null]]})),
         ("invoke", call("Header", json!(["X-Colour"]))),
         ("invoke", call("Query", json!(["colour"]))),
@@ -124,8 +127,10 @@ async fn compare(client: fn() -> Dotnet, transport: &str, protocol: &str) {
     ])
     .await;
     let (mut one, mut other) = (client(), client());
-    let (expected, actual) =
-        tokio::join!(play(&mut one, theirs, transport, protocol), play(&mut other, &ours, transport, protocol));
+    let (expected, actual) = tokio::join!(
+        play(&mut one, theirs, transport, protocol),
+        play(&mut other, &ours, transport, protocol)
+    );
     let mut differences = Vec::new();
     for ((what, expected), (_, actual)) in expected.iter().zip(&actual) {
         if expected != actual {

@@ -65,16 +65,20 @@ async fn calls_wait_for_each_other_only_where_they_must() {
     }
     let url = serve([("/hub", conformance_hub().build())]).await + "/hub";
     let mut client = Dotnet::spawn_11();
-    for (transport, protocol) in [("webSockets", "json"), ("serverSentEvents", "json"), ("longPolling", "messagepack")] {
+    for (transport, protocol) in
+        [("webSockets", "json"), ("serverSentEvents", "json"), ("longPolling", "messagepack")]
+    {
         let options = json!({"transport": transport, "protocol": protocol});
         assert!(connect(&mut client, &url, options).await.get("ok").is_some());
         client.command("answer", json!({"target": "Question", "result": "because"})).await;
-        let asked = client.command("invoke", json!({"target": "Ask", "arguments": ["Question", "why"]})).await;
+        let asked =
+            client.command("invoke", json!({"target": "Ask", "arguments": ["Question", "why"]})).await;
         assert_eq!(asked, "because");
 
         let numbers: Vec<u32> = (0..300).collect();
         let upload = json!({"target": "UploadSum", "uploads": [numbers]});
-        let (one, other) = (client.begin("invoke", upload.clone()).await, client.begin("invoke", upload).await);
+        let (one, other) =
+            (client.begin("invoke", upload.clone()).await, client.begin("invoke", upload).await);
         assert_eq!(client.outcome_of(one).await["ok"], 44_850);
         assert_eq!(client.outcome_of(other).await["ok"], 44_850);
 
@@ -82,12 +86,19 @@ async fn calls_wait_for_each_other_only_where_they_must() {
         assert_eq!(client.command("invoke", json!({"target": "Add", "arguments": [1, 2]})).await, 3);
         client.command("cancel", json!({"of": counted})).await;
         let cancelled = client.outcome_of(counted).await;
-        assert!(cancelled["error"]["type"].as_str().is_some_and(|name| name.ends_with("CanceledException")), "{cancelled}");
+        assert!(
+            cancelled["error"]["type"].as_str().is_some_and(|name| name.ends_with("CanceledException")),
+            "{cancelled}"
+        );
 
-        let slow = client.begin("invoke", json!({"target": "SlowCancellable", "arguments": [3_600_000]})).await;
+        let slow =
+            client.begin("invoke", json!({"target": "SlowCancellable", "arguments": [3_600_000]})).await;
         client.command("cancel", json!({"of": slow})).await;
         let cancelled = client.outcome_of(slow).await;
-        assert!(cancelled["error"]["type"].as_str().is_some_and(|name| name.ends_with("CanceledException")), "{cancelled}");
+        assert!(
+            cancelled["error"]["type"].as_str().is_some_and(|name| name.ends_with("CanceledException")),
+            "{cancelled}"
+        );
         // The hub performs one call at a time, so the one before has ended.
         assert_eq!(client.command("invoke", json!({"target": "Add", "arguments": [1, 2]})).await, 3);
         client.command("stop", json!({})).await;
@@ -132,7 +143,10 @@ async fn connections_end_as_in_asp_net_core() {
         closed(&mut client, &format!("{base}/guarded"), transport).await;
         let told = client.event("closed").await["error"]["message"].clone();
         let told = told.as_str().unwrap_or_default();
-        assert!(told.contains("Connection closed with an error. HubException: not today"), "{transport}: {told}");
+        assert!(
+            told.contains("Connection closed with an error. HubException: not today"),
+            "{transport}: {told}"
+        );
         assert!(has_ended.try_recv().is_err());
 
         closed(&mut client, &format!("{base}/expiring"), transport).await;

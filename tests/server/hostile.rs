@@ -34,7 +34,8 @@ impl Poller {
     /// A connection that has negotiated and polled once, which opens it.
     async fn open(url: &str) -> Self {
         let http = http_client();
-        let negotiated = http.post(format!("{url}/negotiate?negotiateVersion=1")).send().await.expect("an answer");
+        let negotiated =
+            http.post(format!("{url}/negotiate?negotiateVersion=1")).send().await.expect("an answer");
         let negotiated: Value = negotiated.json().await.expect("JSON");
         let token = negotiated["connectionToken"].as_str().expect("a token");
         let poller = Self { http, url: format!("{url}?id={token}") };
@@ -61,19 +62,26 @@ impl Poller {
         Some(messages.map(|message| serde_json::from_str(message).expect("JSON")).collect())
     }
 
-    /// Polls until there is a completion: the last of a poll.
-    async fn completion(&self) -> Value {
-        loop {
-            let messages = self.poll().await.expect("the connection is open");
-            if let Some(completion) = messages.into_iter().rfind(|message| message["type"] == 3) {
-                return completion;
+    /// Polls until there is the completion of a call.
+    async fn completion(&self, id: &str) -> Value {
+        let is_wanted = |message: &Value| message["type"] == 3 && message["invocationId"] == id;
+        in_time(async {
+            loop {
+                let messages = self.poll().await.expect("the connection is open");
+                if let Some(completion) = messages.into_iter().find(is_wanted) {
+                    return completion;
+                }
             }
-        }
+        })
+        .await
     }
 }
 
 fn call(id: impl std::fmt::Display, target: &str, arguments: Value) -> String {
-    format!("{}\u{1e}", json!({"type": 1, "invocationId": id.to_string(), "target": target, "arguments": arguments}))
+    format!(
+        "{}\u{1e}",
+        json!({"type": 1, "invocationId": id.to_string(), "target": target, "arguments": arguments})
+    )
 }
 
 async fn hub_at(hub: HubServerBuilder) -> String {
@@ -125,7 +133,11 @@ async fn a_hundred_thousand_calls_are_answered_in_order() {
     let client = Poller::open(&hub_at(conformance_hub()).await).await;
     client.send(HANDSHAKE).await;
     let calls = |range: std::ops::Range<u32>| -> String {
-        range.map(|id| format!("{{\"type\":1,\"invocationId\":\"{id}\",\"target\":\"Void\",\"arguments\":[]}}\u{1e}")).collect()
+        range
+            .map(|id| {
+                format!("{{\"type\":1,\"invocationId\":\"{id}\",\"target\":\"Void\",\"arguments\":[]}}\u{1e}")
+            })
+            .collect()
     };
     let sending = async {
         client.send(calls(0..50_000)).await;
@@ -220,10 +232,12 @@ async fn five_thousand_uploads_are_too_many() {
     client.send(HANDSHAKE).await;
     let calls: String = (0..5_000).map(|id| uploads(id, id..id + 1)).collect();
     client.send(calls).await;
-    let refused = in_time(client.completion()).await;
+    let refused = client.completion("4999").await;
     assert_eq!(refused["error"], "Too many invocations or streams are in progress.");
+    client.send("{\"type\":3,\"invocationId\":\"u0\"}\u{1e}").await;
+    assert_eq!(client.completion("0").await["result"], 0);
     client.send(call("sum", "Add", json!([1, 2]))).await;
-    in_time(async { while client.completion().await["result"] != 3 {} }).await;
+    assert_eq!(client.completion("sum").await["result"], 3);
 }
 
 /// The method sleeps on its stream, so its client is not read. It is neither given up nor left without pings, and nobody else
@@ -289,11 +303,11 @@ async fn an_upload_ends_with_its_call() {
     let client = Poller::open(&hub_at(hub).await).await;
     let keep = json!({"type": 1, "invocationId": "1", "target": "Keep", "arguments": [], "streamIds": ["s"]});
     client.send(format!("{HANDSHAKE}{keep}\u{1e}")).await;
-    in_time(client.completion()).await;
+    client.completion("1").await;
     assert_eq!(in_time(has_ended.recv()).await, Some(Some(Err(UploadError::Disconnected))));
     client.send(format!("{}\u{1e}", json!({"type": 2, "invocationId": "s", "item": 1}))).await;
     client.send(format!("{keep}\u{1e}").replace("\"1\"", "\"2\"")).await;
-    assert_eq!(in_time(client.completion()).await["invocationId"], "2");
+    assert!(client.completion("2").await.get("error").is_none());
 }
 
 /// A client that does not read a stream is not sent it.
@@ -301,15 +315,16 @@ async fn an_upload_ends_with_its_call() {
 async fn a_stream_that_is_not_read_waits() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = asked.clone();
-    let hub = conformance_hub()
-        .authenticate(|_| async { Ok(Identity::anonymous()) })
-        .stream("Large", move |_: Caller| {
+    let hub = conformance_hub().authenticate(|_| async { Ok(Identity::anonymous()) }).stream(
+        "Large",
+        move |_: Caller| {
             let counter = counter.clone();
             stream::repeat_with(move || {
                 counter.fetch_add(1, Ordering::SeqCst);
                 Ok("x".repeat(10_000))
             })
-        });
+        },
+    );
     let url = hub_at(hub).await;
     let client = Poller::open(&url).await;
     let large = json!({"type": 4, "invocationId": "1", "target": "Large", "arguments": []});

@@ -8,3 +8,4 @@ mod conformance;
 mod conformance_hub;
 mod connections;
 mod hostile;
+mod node;

@@ -157,14 +157,8 @@ impl Dispatcher for HubDispatcher {
         });
         let caller = Caller { hub: self.hub.clone(), connection, cancelled: is_closed };
         tokio::spawn(run(caller, queue, calls.clone()));
-        self.open = Some(Open {
-            works,
-            full: None,
-            calls,
-            budget: Arc::default(),
-            outbox: outbox.clone(),
-            closed,
-        });
+        self.open =
+            Some(Open { works, full: None, calls, budget: Arc::default(), outbox: outbox.clone(), closed });
     }
 
     fn invocation(
@@ -341,7 +335,9 @@ fn begin(caller: &Caller, target: &str, streams: bool, arguments: RawArguments) 
     }
     let call = (method.method)(caller.clone(), arguments);
     call.map_err(|mismatch| match mismatch {
-        Mismatch::Values(reason) if caller.hub.detailed_errors => format!("{} {reason}", failed_to_invoke(name)),
+        Mismatch::Values(reason) if caller.hub.detailed_errors => {
+            format!("{} {reason}", failed_to_invoke(name))
+        }
         Mismatch::Values(_) => failed_to_invoke(name),
         Mismatch::Streams { sent, expected } => format!(
             "{} HubException: Client sent {sent} stream(s), Hub method expects {expected}.",
