@@ -71,7 +71,7 @@ async fn each(test: impl AsyncFn(HubConnection, &str)) {
             if (transport, protocol) == (Transport::ServerSentEvents, HubProtocol::MessagePack) {
                 continue;
             }
-            let connection = HubConnection::builder(&format!("{url}?user=ann"))
+            let connection = HubConnection::builder(format!("{url}?user=ann"))
                 .with_transports(transport)
                 .with_protocol(protocol)
                 .build()
@@ -141,6 +141,6 @@ async fn clients_are_asked_and_told() {
 #[tokio::test]
 async fn who_is_refused_does_not_get_in() {
     let url = serve(hub()).await;
-    let connection = HubConnection::builder(&format!("{url}?user=nobody")).build().expect("a connection");
+    let connection = HubConnection::builder(format!("{url}?user=nobody")).build().expect("a connection");
     assert_eq!(connection.start().await.expect_err("it is refused").status(), Some(401));
 }

@@ -206,7 +206,8 @@ impl HubServerBuilder {
         self
     }
 
-    /// Runs when a client is connected, before any of its calls. An error ends the connection.
+    /// Runs when a client is connected, before any of its calls. An error ends the connection: none of its calls runs, nor
+    /// does [`on_disconnected`](Self::on_disconnected).
     pub fn on_connected<F, R>(mut self, handler: F) -> Self
     where
         F: Fn(Caller) -> R + Send + Sync + 'static,
@@ -260,12 +261,13 @@ impl HubServerBuilder {
         Self { poll_interval: timeout, ..self }
     }
 
-    /// How many calls of one client may run at a time. Default: 1.
+    /// How many calls of one client may run at a time. Default: 1. Calls with streams, of either direction, do not count
+    /// once they run.
     pub fn maximum_parallel_invocations_per_client(self, calls: usize) -> Self {
         Self { parallel_calls: calls.max(1), ..self }
     }
 
-    /// How many items of an upload may wait for a method. Default: 10.
+    /// How many items of an upload may wait for a method. Default: 10. While no more may, the client is not read.
     pub fn stream_buffer_capacity(self, items: usize) -> Self {
         Self { stream_buffer: items, ..self }
     }
