@@ -106,7 +106,7 @@ impl ArgumentWriter {
     }
 }
 
-#[cfg(all(native, feature = "service"))]
+#[cfg(all(native, any(feature = "server", feature = "service")))]
 impl ArgumentWriter {
     /// The list as bytes, where nothing can be uploaded.
     pub(crate) fn finish_without_uploads(mut self) -> Result<Vec<u8>, SerializeError> {
@@ -121,7 +121,7 @@ impl ArgumentWriter {
     }
 }
 
-#[cfg(all(native, feature = "service", feature = "msgpack"))]
+#[cfg(all(native, any(feature = "server", feature = "service"), feature = "msgpack"))]
 impl ArgumentWriter {
     /// Writes JSON and MessagePack, so that arguments which can be taken only once are written in both.
     pub(crate) fn json_and_msgpack() -> Self {

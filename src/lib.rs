@@ -91,8 +91,9 @@ pub use service::web::axum_routes;
 
 #[cfg(all(native, feature = "local"))]
 pub mod local;
-#[cfg(all(native, feature = "local"))]
-mod server;
+#[cfg(all(native, feature = "server"))]
+#[cfg_attr(not(feature = "local"), allow(dead_code, reason = "the local service uses the rest"))]
+pub mod server;
 
 #[cfg(all(browser, feature = "js"))]
 mod js;

@@ -56,7 +56,7 @@ fn explained<T: DeserializeOwned>(
 }
 
 /// Reads a value off a deserializer of either protocol.
-trait Read {
+pub(crate) trait Read {
     type Value;
 
     fn read<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error>;
@@ -87,7 +87,7 @@ impl<T: DeserializeOwned> Read for Named<'_, T> {
     }
 }
 
-fn read<R: Read>(payload: Payload<'_>, how: R) -> Result<R::Value, PayloadError> {
+pub(crate) fn read<R: Read>(payload: Payload<'_>, how: R) -> Result<R::Value, PayloadError> {
     match payload {
         Payload::Json(json) => {
             let mut deserializer = serde_json::Deserializer::from_str(json);

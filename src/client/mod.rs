@@ -27,6 +27,8 @@ mod reply;
 mod stream;
 mod trace;
 mod upload;
+#[cfg(all(native, feature = "server"))]
+pub(crate) use self::engine::guard::guarded;
 pub use self::{
     builder::HubConnectionBuilder,
     engine::{

@@ -146,10 +146,17 @@ impl HttpTransport {
         self.hand_over(Chunk::Messages(bytes)).await
     }
 
-    /// Waits until a request has taken the chunk.
+    /// Waits until a request has taken the chunk. A client that has left makes no more of them.
     async fn hand_over(&self, chunk: Chunk) -> Result<(), Closed> {
-        self.outgoing.send(chunk).await.map_err(|_| Closed)?;
-        self.outgoing.reserve().await.map(drop).map_err(|_| Closed)
+        let taken = async {
+            self.outgoing.send(chunk).await.map_err(|_| Closed)?;
+            self.outgoing.reserve().await.map(drop).map_err(|_| Closed)
+        };
+        tokio::select! {
+            biased;
+            taken = taken => taken,
+            () = self.exchange.left.notified() => Err(Closed),
+        }
     }
 
     /// Ends what the client reads.

@@ -16,6 +16,9 @@ use crate::{
 /// How many bytes may wait for one client. A client that falls further behind is cut off.
 pub(crate) const LIMIT: usize = 16 * 1024 * 1024;
 
+/// Items of streams wait while so many bytes do.
+const HIGH_WATER: usize = 64 * 1024;
+
 /// What a queued message costs besides its bytes.
 const OVERHEAD: usize = 64;
 
@@ -24,6 +27,8 @@ const OVERHEAD: usize = 64;
 pub(crate) enum Outgoing {
     /// Send this.
     Message(Frame),
+    /// Send an item of the stream that this call of the client's asked for, if it still does.
+    Item(u64, Vec<u8>),
     /// Answer this call of the client's, if it still expects an answer.
     Answer(u64, Answer),
     /// Call a method of the client, whose message has about so many bytes.
@@ -50,7 +55,7 @@ impl Outgoing {
     pub(crate) fn cost(&self) -> usize {
         let size = match self {
             Self::Message(frame) => frame.len(),
-            Self::Answer(_, Outcome::Value(value)) => value.len(),
+            Self::Item(_, value) | Self::Answer(_, Outcome::Value(value)) => value.len(),
             Self::Answer(_, Outcome::Error(error)) => error.len(),
             Self::Answer(_, Outcome::Void) => 0,
             Self::Call(_, size) => *size,
@@ -70,6 +75,8 @@ pub(crate) struct Outbox {
     pub(crate) protocol: HubProtocol,
     queue: mpsc::UnboundedSender<Outgoing>,
     waiting: AtomicUsize,
+    /// Tells those who wait for room.
+    taken: Notify,
     cut: Notify,
 }
 
@@ -77,13 +84,37 @@ impl Outbox {
     pub(crate) fn new(protocol: HubProtocol) -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
         let (queue, outgoing) = mpsc::unbounded_channel();
         let waiting = AtomicUsize::new(0);
-        (Self { protocol, queue, waiting, cut: Notify::new() }, outgoing)
+        (Self { protocol, queue, waiting, taken: Notify::new(), cut: Notify::new() }, outgoing)
     }
 
     /// Queues a message if there is one for this client's protocol.
     pub(crate) fn send(&self, message: &Message) {
         if let Some(frame) = message.frame(self.protocol) {
             self.push(Outgoing::Message(frame));
+        }
+    }
+
+    /// Queues an item of a stream that the client asked for, once little enough waits for it. `false` when the connection
+    /// has ended.
+    pub(crate) async fn send_item(&self, call: u64, item: Vec<u8>) -> bool {
+        if !self.has_room().await {
+            return false;
+        }
+        self.push(Outgoing::Item(call, item));
+        !self.queue.is_closed()
+    }
+
+    /// Waits until little enough waits for the client. `false` when the connection has ended.
+    pub(crate) async fn has_room(&self) -> bool {
+        loop {
+            let taken = self.taken.notified();
+            if self.waiting.load(Ordering::Relaxed) < HIGH_WATER {
+                return true;
+            }
+            tokio::select! {
+                () = taken => {}
+                () = self.queue.closed() => return false,
+            }
         }
     }
 
@@ -130,6 +161,7 @@ impl Outbox {
     /// Tells the queue that its connection has sent so much of it.
     pub(crate) fn sent(&self, cost: usize) {
         self.waiting.fetch_sub(cost, Ordering::Relaxed);
+        self.taken.notify_waiters();
     }
 
     /// Ends the connection at once, without a Close message.

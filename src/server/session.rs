@@ -1,6 +1,12 @@
 //! One client's connection: moves bytes between its transport and the machine, and waits.
 
-use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::{pending, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tokio::{
     sync::{
@@ -68,6 +74,20 @@ pub(crate) trait Dispatcher: Send + 'static {
         call: Option<u64>,
         invocation: &Invocation<'_, Payload<'_>>,
     ) -> Result<(), &'static str>;
+
+    /// An item of a stream that the client uploads with a call.
+    fn uploaded(&mut self, _stream_id: &str, _item: Payload<'_>) {}
+
+    /// A stream that the client uploads has ended, because of an error if there is one.
+    fn upload_completed(&mut self, _stream_id: &str, _error: Option<&str>) {}
+
+    /// The client no longer wants the answer to a call. It still expects one.
+    fn cancelled(&mut self, _call: u64) {}
+
+    /// Whether there is room for more of what the client sends. While there is none, the client is not read.
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
 
     /// The connection has ended, because of an error if there is one.
     fn disconnected(&mut self, error: Option<&str>);
@@ -152,9 +172,17 @@ struct Wire {
     timer: Pin<Box<Sleep>>,
 }
 
+/// What ends a connection from outside.
+struct Ends<'e> {
+    expired: Pin<Box<dyn Future<Output = ()> + Send + 'e>>,
+    stopped: Pin<Box<dyn Future<Output = ()> + Send + 'e>>,
+}
+
 /// What a driver waits for.
 enum Input {
     Received(Result<Option<Frame>, Malformed>),
+    /// The host has room for more.
+    Ready,
     Queued(Vec<Outgoing>),
     Timeout,
     Cut,
@@ -164,9 +192,8 @@ enum Input {
 
 impl<D: Dispatcher> Driver<D> {
     async fn run(mut self, expiry: watch::Receiver<Option<u64>>) {
-        let (room, expiry) = (self.room.clone(), expired(expiry));
-        let stop = room.stopped();
-        tokio::pin!(expiry, stop);
+        let room = self.room.clone();
+        let mut ends = Ends { expired: Box::pin(expired(expiry)), stopped: Box::pin(room.stopped()) };
         // The effect of the end comes right after that of the transport's.
         let mut abort = true;
         let reason = loop {
@@ -180,8 +207,10 @@ impl<D: Dispatcher> Driver<D> {
                     if self.transmit().await {
                         continue;
                     }
-                    let input = self.next(expiry.as_mut(), stop.as_mut()).await;
-                    self.handle(input).await;
+                    match self.next(&mut ends, true).await {
+                        Input::Received(Ok(Some(frame))) => self.receive(&frame, &mut ends).await,
+                        input => self.handle(input),
+                    }
                 }
             }
         };
@@ -214,14 +243,11 @@ impl<D: Dispatcher> Driver<D> {
         tracing::debug!(hub, id, reason = %ErrorChain::new(reason), "client disconnected");
     }
 
-    async fn next(
-        &mut self,
-        expiry: Pin<&mut impl Future<Output = ()>>,
-        stop: Pin<&mut impl Future<Output = ()>>,
-    ) -> Input {
+    /// Waits for something to happen. Where nothing is to be read, the host having room again is.
+    async fn next(&mut self, ends: &mut Ends<'_>, reads: bool) -> Input {
         let Wire { machine, transport, epoch, timer } = &mut self.wire;
         arm(timer, *epoch, machine.poll_timeout());
-        let may_read = machine.may_read();
+        let may_read = reads && machine.may_read();
         let (queue, outbox) = match &mut self.client {
             Some(client) => (Some(&mut client.queue).filter(|_| !machine.is_full()), Some(&client.outbox)),
             None => (None, None),
@@ -237,20 +263,22 @@ impl<D: Dispatcher> Driver<D> {
         };
         tokio::select! {
             received = transport.receive(), if may_read => Input::Received(received),
+            () = poll_fn(|cx| self.dispatcher.poll_ready(cx)), if !reads => Input::Ready,
             batch = queued => Input::Queued(batch),
             () = timer => Input::Timeout,
             () = cut(outbox) => Input::Cut,
-            () = expiry, if is_connected => Input::Expired,
-            () = stop => Input::Stopped,
+            () = &mut ends.expired, if is_connected => Input::Expired,
+            () = &mut ends.stopped => Input::Stopped,
         }
     }
 
-    async fn handle(&mut self, input: Input) {
+    fn handle(&mut self, input: Input) {
         let machine = &mut self.wire.machine;
         match input {
-            Input::Received(Ok(Some(frame))) => self.receive(&frame).await,
             Input::Received(Ok(None)) => machine.handle_left(),
             Input::Received(Err(Malformed)) => machine.handle_protocol_error(MALFORMED),
+            // A frame is taken where it came from.
+            Input::Received(Ok(Some(_))) | Input::Ready => {}
             Input::Queued(batch) => self.forward(batch),
             Input::Timeout => self.wire.handle_timeout(),
             Input::Cut => machine.abort(),
@@ -258,8 +286,9 @@ impl<D: Dispatcher> Driver<D> {
         }
     }
 
-    /// Takes the messages of a frame. Where the client does not read the answers, they wait here.
-    async fn receive(&mut self, frame: &Frame) {
+    /// Takes the messages of a frame. Where the client does not read the answers, or the host has no room, they wait
+    /// here.
+    async fn receive(&mut self, frame: &Frame, ends: &mut Ends<'_>) {
         let (now, mut spare) = (self.wire.now(), Vec::new());
         let was_connected = self.wire.machine.is_connected();
         let Some(mut messages) = self.wire.machine.handle_frame(now, frame, &mut spare) else { return };
@@ -267,13 +296,28 @@ impl<D: Dispatcher> Driver<D> {
             self.connect();
         }
         loop {
-            while let Some(event) = self.wire.machine.next_event(now, &mut messages) {
+            if !self.is_ready().await {
+                while self.wire.machine.has_transport() && self.transmit().await {}
+                if !self.wire.machine.has_transport() {
+                    return;
+                }
+                let input = self.next(ends, false).await;
+                // A client that is not read is not silent. One that is gone takes no pings.
+                self.wire.machine.handle_seen(self.wire.now());
+                self.handle(input);
+            } else if let Some(event) = self.wire.machine.next_event(now, &mut messages) {
                 self.dispatch(event);
-            }
-            if self.wire.machine.may_read() || !self.transmit().await {
+                // A frame may have more calls than may be in progress at a time.
+                self.forward_queued();
+            } else if self.wire.machine.may_read() || !self.transmit().await {
                 return;
             }
         }
+    }
+
+    /// Whether the host has room for another event.
+    async fn is_ready(&mut self) -> bool {
+        poll_fn(|cx| Poll::Ready(self.dispatcher.poll_ready(cx).is_ready())).await
     }
 
     fn dispatch(&mut self, event: HubEvent<'_, Payload<'_>>) {
@@ -298,8 +342,29 @@ impl<D: Dispatcher> Driver<D> {
             HubEvent::UnexpectedItem { id } => {
                 self.calls.end(id, Outcome::Error("The client answered with an item of a stream.".into()));
             }
-            // The host has no use for the rest so far: items of uploads, and cancellations of what it answers anyway.
+            HubEvent::Uploaded { stream_id, item } => self.dispatcher.uploaded(&stream_id, item),
+            HubEvent::UploadCompleted { stream_id, error } => {
+                self.dispatcher.upload_completed(&stream_id, error.as_deref());
+            }
+            HubEvent::Cancelled { call } => self.dispatcher.cancelled(call),
+            // The machine deals with the rest.
             _ => {}
+        }
+    }
+
+    /// Hands over what is queued by now, if the client takes it.
+    fn forward_queued(&mut self) {
+        let mut batch = Vec::new();
+        if let Some(client) = &mut self.client {
+            while batch.len() < BATCH
+                && !self.wire.machine.is_full()
+                && let Ok(outgoing) = client.queue.try_recv()
+            {
+                batch.push(outgoing);
+            }
+        }
+        if !batch.is_empty() {
+            self.forward(batch);
         }
     }
 
@@ -313,6 +378,9 @@ impl<D: Dispatcher> Driver<D> {
                 // An error means that the connection was closed by something before.
                 Outgoing::Message(frame) => {
                     let _ = machine.send_encoded(frame.into());
+                }
+                Outgoing::Item(call, item) => {
+                    machine.send_item(call, Payload::new(protocol, &item));
                 }
                 Outgoing::Answer(call, answer) => {
                     machine.answer(call, calls::borrowed(protocol, &answer));

@@ -61,9 +61,69 @@ impl Dotnet {
         loop {
             let line = self.line().await;
             if line["id"] == self.last_id && line.get("item").is_none() {
-                assert!(line.get("error").is_none(), "{fields}: {line}");
+                assert!(line.get("error").is_none(), "{fields}: {line}, after {:?}", self.events);
                 return line["ok"].clone();
             }
+            self.events.push(line);
+        }
+    }
+
+    /// Gives a command and waits for its result, its error, and the items before it.
+    pub(crate) async fn outcome(&mut self, name: &str, fields: Value) -> Value {
+        let id = self.begin(name, fields).await;
+        self.outcome_of(id).await
+    }
+
+    /// Gives a command whose [outcome](Self::outcome_of) is asked for later.
+    pub(crate) async fn begin(&mut self, name: &str, mut fields: Value) -> u64 {
+        self.last_id += 1;
+        fields["do"] = name.into();
+        fields["id"] = self.last_id.into();
+        self.stdin.write_all(format!("{fields}\n").as_bytes()).await.expect("the .NET client listens");
+        self.last_id
+    }
+
+    /// What came of a command.
+    pub(crate) async fn outcome_of(&mut self, id: u64) -> Value {
+        let mut items = Vec::new();
+        loop {
+            let mut line = match self.events.iter().position(|line| line["id"] == id) {
+                Some(at) => self.events.remove(at),
+                None => self.line().await,
+            };
+            if line["id"] != id {
+                self.events.push(line);
+            } else if line.get("item").is_some() {
+                items.push(line["item"].take());
+            } else {
+                line.as_object_mut().expect("an object").remove("id");
+                if !items.is_empty() {
+                    line["items"] = items.into();
+                }
+                return line;
+            }
+        }
+    }
+
+    /// The next item of a stream.
+    pub(crate) async fn item_of(&mut self, id: u64) -> Value {
+        let wanted = |line: &Value| line["id"] == id && line.get("item").is_some();
+        loop {
+            if let Some(at) = self.events.iter().position(wanted) {
+                return self.events.remove(at)["item"].take();
+            }
+            let line = self.line().await;
+            self.events.push(line);
+        }
+    }
+
+    /// The next event of this name.
+    pub(crate) async fn event(&mut self, name: &str) -> Value {
+        loop {
+            if let Some(at) = self.events.iter().position(|line| line["event"] == name) {
+                return self.events.remove(at);
+            }
+            let line = self.line().await;
             self.events.push(line);
         }
     }

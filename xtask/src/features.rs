@@ -14,10 +14,11 @@ use crate::{
 /// together, and each feature alone. Two of different groups (say `actix` and `leptos`) meet in no line but those of the
 /// first group, which both imply; checking all pairs finds nothing more, and takes a quarter of an hour, since nearly every
 /// pair compiles its dependencies anew.
-const GROUPS: [&[&str]; 7] = [
+const GROUPS: [&[&str]; 8] = [
     &["client", "msgpack", "service", "js", "unstable-machines"],
     &["typescript"],
     &["axum", "actix"],
+    &["server"],
     &["local"],
     &["yew"],
     &["leptos"],

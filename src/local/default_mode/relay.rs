@@ -169,7 +169,7 @@ impl Relay {
                 return ControlFlow::Break(());
             }
             // Calls are not the service's to answer.
-            Outgoing::Answer(..) => {}
+            Outgoing::Item(..) | Outgoing::Answer(..) => {}
         }
         ControlFlow::Continue(())
     }

@@ -1,0 +1,104 @@
+//! The client on whose behalf a method runs.
+
+use std::{fmt, sync::Arc};
+
+use http::HeaderMap;
+use tokio::sync::watch;
+
+use super::{
+    clients::{Clients, Groups},
+    identity::Identity,
+    state::Hub,
+};
+use crate::server::{outbox::Outbox, query::Query};
+
+/// The client that calls a method, and the way to all others. It is cheap to clone, and may be kept.
+#[derive(Clone)]
+pub struct Caller {
+    pub(super) hub: Arc<Hub>,
+    pub(super) connection: Arc<Connection>,
+    /// Turns true when the client no longer wants the result, and when the connection ends.
+    pub(super) cancelled: watch::Receiver<bool>,
+}
+
+/// What is known of a connection.
+pub(super) struct Connection {
+    pub(super) id: String,
+    pub(super) identity: Identity,
+    pub(super) headers: HeaderMap,
+    pub(super) query: Query,
+    pub(super) outbox: Arc<Outbox>,
+}
+
+impl Caller {
+    /// The id of the connection: it can be addressed by it.
+    #[must_use]
+    pub fn connection_id(&self) -> &str {
+        &self.connection.id
+    }
+
+    /// Whose connection it is.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.connection.identity.user_id.as_deref()
+    }
+
+    /// Every value of a claim.
+    pub fn claims<'c>(&'c self, name: &'c str) -> impl Iterator<Item = &'c str> {
+        let claims = self.connection.identity.claims.iter();
+        claims.filter(move |(claim, _)| claim == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a claim has this value, such as `has_claim("role", "admin")`.
+    #[must_use]
+    pub fn has_claim(&self, name: &str, value: &str) -> bool {
+        self.claims(name).any(|claim| claim == value)
+    }
+
+    /// The headers of the request that opened the connection.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.connection.headers
+    }
+
+    /// A query parameter of that request, decoded.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.connection.query.first(name)
+    }
+
+    /// The clients of the hub, this one among them.
+    #[must_use]
+    pub fn clients(&self) -> Clients<'_> {
+        Clients { hub: &self.hub, caller: Some(&self.connection.id) }
+    }
+
+    /// The groups of the hub.
+    #[must_use]
+    pub fn groups(&self) -> Groups<'_> {
+        Groups { hub: &self.hub }
+    }
+
+    /// Waits until the client no longer wants the result: it cancelled the call, or is gone. For methods that work for
+    /// long; a stream is dropped then.
+    pub async fn cancelled(&self) {
+        let _ = self.cancelled.clone().wait_for(|cancelled| *cancelled).await;
+    }
+
+    /// Whether the client no longer wants the result.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        *self.cancelled.borrow() || self.cancelled.has_changed().is_err()
+    }
+
+    /// Ends the connection. The client is told that it may not reconnect by itself.
+    pub fn abort(&self) {
+        self.connection.outbox.close(None);
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("connection_id", &self.connection.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,94 @@
+//! What goes wrong in a method, and what of it the caller is told.
+
+use std::{any::Any, error::Error, fmt};
+
+use super::arguments::UploadError;
+use crate::core::ErrorChain;
+
+/// Why a method of a hub failed.
+///
+/// The caller is told the text of [`new`](Self::new) and what is wrong with a stream that it uploads, and of any other
+/// error only that there was one: its text may name files, queries or addresses that are none of a client's business. It is
+/// logged instead. With
+/// [`detailed_errors`](super::HubServerBuilder::detailed_errors) callers are told everything.
+///
+/// Every error converts into it, so `?` works in a method:
+///
+/// ```
+/// use hubwire::server::HubError;
+///
+/// fn price(text: &str) -> Result<u32, HubError> {
+///     let price = text.parse()?; // the caller is not told what is wrong
+///     if price == 0 {
+///         return Err(HubError::new("a price is not zero")); // this it is told
+///     }
+///     Ok(price)
+/// }
+/// # assert!(price("0").is_err());
+/// ```
+#[derive(Debug)]
+pub struct HubError(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Told(String),
+    Hidden(Box<dyn Error + Send + Sync>),
+}
+
+impl HubError {
+    /// An error whose text the caller is told.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Kind::Told(text.into()))
+    }
+
+    /// What the caller of a method is told: ASP.NET Core's words.
+    pub(super) fn told(&self, what: &str, detailed: bool) -> String {
+        match &self.0 {
+            Kind::Told(text) => format!("{what} HubException: {text}"),
+            Kind::Hidden(error) if detailed => format!("{what} {}", ErrorChain::new(&**error)),
+            Kind::Hidden(_) => what.to_owned(),
+        }
+    }
+}
+
+/// The whole error, for logs.
+impl fmt::Display for HubError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Told(text) => f.write_str(text),
+            Kind::Hidden(error) => write!(f, "{}", ErrorChain::new(&**error)),
+        }
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for HubError {
+    fn from(error: E) -> Self {
+        match (&error as &dyn Any).downcast_ref() {
+            // It is the caller's own doing. The second text is ASP.NET Core's.
+            Some(UploadError::Failed(text)) => Self::new(text),
+            Some(UploadError::Item(_)) => Self::new("Failed to bind Stream message."),
+            Some(UploadError::Disconnected) | None => Self(Kind::Hidden(Box::new(error))),
+        }
+    }
+}
+
+/// Why a client gave no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientResultError {
+    /// There is no connection with this id.
+    #[error("there is no connection with this id")]
+    NotConnected,
+    /// The connection ended before the client answered.
+    #[error("the connection ended before the client answered")]
+    Disconnected,
+    /// The client has no handler that answers, or it failed. The text is the client's.
+    #[error("the client answered with an error: {0}")]
+    Client(String),
+    /// The client's result is not of the type that was asked for.
+    #[error("the client's result cannot be read: {0}")]
+    Result(#[from] crate::PayloadError),
+    /// The arguments cannot be sent.
+    #[error("the arguments cannot be sent: {0}")]
+    Arguments(#[from] crate::SerializeError),
+}

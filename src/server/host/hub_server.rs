@@ -1,0 +1,387 @@
+//! A hub as a tower service, and how it is built.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{Future, ready},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequestParts as _, ws::WebSocketUpgrade},
+    response::{IntoResponse, Response},
+};
+use http::{Method, Request, StatusCode, request::Parts};
+use tokio::sync::watch;
+
+use super::{
+    caller::Caller,
+    clients::{Clients, Groups, HUB},
+    dispatcher::{Guest, HubDispatcher},
+    error::HubError,
+    identity::{HubRequest, Identity, Rejection},
+    methods::{HubMethod, HubStreamMethod, IntoMethod, Methods, Registered},
+    state::{Authenticate, Hub, OnConnected, OnDisconnected},
+};
+use crate::{
+    Transports,
+    core::server::ServerOptions,
+    server::{
+        endpoint::{self, Admission, Opening, Refusal},
+        query::Query,
+        room::Room,
+        session::Session,
+    },
+};
+
+/// The longest body of a POST of Server-Sent Events or long polling, in bytes. It may carry several messages.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// How many bytes of items of an upload, at least one, wait for a method.
+const DEFAULT_STREAM_BUFFER: usize = 10;
+
+/// A hub that clients connect to: a [`tower`](tower_service::Service) service for any server that speaks HTTP, such as axum
+/// and hyper.
+///
+/// It serves negotiate, WebSockets, Server-Sent Events and long polling, with the JSON and the MessagePack protocol, for the
+/// official clients and for this crate's. It is cheap to clone; when the last clone is dropped, its connections end.
+///
+/// ```no_run
+/// use hubwire::server::{Caller, HubServer};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let chat = HubServer::builder()
+///     .on("SendMessage", |caller: Caller, user: String, text: String| async move {
+///         caller.clients().all().send("ReceiveMessage", (user, text)).await?;
+///         Ok(())
+///     })
+///     .build();
+///
+/// let app = axum::Router::new().nest_service("/chat", chat.clone());
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// axum::serve(listener, app).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct HubServer {
+    hub: Arc<Hub>,
+    stop: Arc<watch::Sender<bool>>,
+}
+
+impl HubServer {
+    /// Begins to build a hub.
+    pub fn builder() -> HubServerBuilder {
+        HubServerBuilder::default()
+    }
+
+    /// The clients, to be called from outside of a method.
+    #[must_use]
+    pub fn clients(&self) -> Clients<'_> {
+        Clients { hub: &self.hub, caller: None }
+    }
+
+    /// The groups.
+    #[must_use]
+    pub fn groups(&self) -> Groups<'_> {
+        Groups { hub: &self.hub }
+    }
+
+    /// Ends all connections, with a Close message that lets clients reconnect, and takes no new ones.
+    pub fn shut_down(&self) {
+        self.stop.send_replace(true);
+    }
+}
+
+impl fmt::Debug for HubServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubServer").finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`HubServer`]. Names and defaults are those of ASP.NET Core's `HubOptions`.
+#[must_use = "build it"]
+pub struct HubServerBuilder {
+    methods: Methods,
+    authenticate: Authenticate,
+    on_connected: Option<OnConnected>,
+    on_disconnected: Option<OnDisconnected>,
+    options: ServerOptions,
+    transports: Transports,
+    poll_interval: Duration,
+    parallel_calls: usize,
+    stream_buffer: usize,
+    detailed_errors: bool,
+}
+
+impl Default for HubServerBuilder {
+    fn default() -> Self {
+        Self {
+            methods: Methods::default(),
+            authenticate: Arc::new(|_| Box::pin(ready(Ok(Identity::anonymous())))),
+            on_connected: None,
+            on_disconnected: None,
+            options: ServerOptions::default(),
+            transports: Transports::ALL,
+            poll_interval: Duration::from_secs(90),
+            parallel_calls: 1,
+            stream_buffer: DEFAULT_STREAM_BUFFER,
+            detailed_errors: false,
+        }
+    }
+}
+
+impl HubServerBuilder {
+    /// A method that clients can call. Names are compared without regard to case.
+    ///
+    /// The calls of one client run one after the other, in the order of their arrival, unless
+    /// [`maximum_parallel_invocations_per_client`](Self::maximum_parallel_invocations_per_client) says otherwise. A method whose client is gone runs to its end.
+    ///
+    /// # Panics
+    /// When there is a method of this name already.
+    pub fn on<M>(self, name: &str, method: impl HubMethod<M>) -> Self {
+        self.add(name, method.into_method(), false)
+    }
+
+    /// A method that clients call for a stream. The stream is dropped when nobody wants it any more; while the client does
+    /// not keep up, the next item is not asked for.
+    ///
+    /// # Panics
+    /// When there is a method of this name already.
+    pub fn stream<M>(self, name: &str, method: impl HubStreamMethod<M>) -> Self {
+        self.add(name, method.into_method(), true)
+    }
+
+    fn add(mut self, name: &str, IntoMethod(method): IntoMethod, streams: bool) -> Self {
+        let is_new = self.methods.add(name, Registered { method, streams, allows: None });
+        assert!(is_new, "the hub has two methods of the name {name}");
+        self
+    }
+
+    /// Lets only those callers call a method for whom this is true; the others are told that they are unauthorized.
+    ///
+    /// # Panics
+    /// When there is no method of this name: a misspelt one would stay open.
+    pub fn authorize(
+        mut self,
+        method: &str,
+        allows: impl Fn(&Caller) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let found = self.methods.find_mut(method);
+        assert!(found.is_some(), "the hub has no method of the name {method} to authorize");
+        if let Some(found) = found {
+            found.allows = Some(Arc::new(allows));
+        }
+        self
+    }
+
+    /// Finds out who a client is, on each of its requests, before anything is kept for it. Default: everybody is let in
+    /// and belongs to no user.
+    ///
+    /// A connection belongs to the user that negotiated it; requests of others for it are refused with 404.
+    ///
+    /// ```
+    /// use hubwire::server::{HubServer, Identity, Rejection};
+    ///
+    /// # async fn verify(token: String) -> Option<String> { Some(token) }
+    /// let hub = HubServer::builder().authenticate(|request| {
+    ///     let token = request.access_token().map(str::to_owned);
+    ///     async move {
+    ///         let user = verify(token.ok_or_else(Rejection::unauthorized)?).await;
+    ///         user.map(Identity::user).ok_or_else(Rejection::unauthorized)
+    ///     }
+    /// });
+    /// # drop(hub);
+    /// ```
+    pub fn authenticate<F, R>(mut self, authenticate: F) -> Self
+    where
+        F: Fn(&HubRequest<'_>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Identity, Rejection>> + Send + 'static,
+    {
+        self.authenticate = Arc::new(move |request| Box::pin(authenticate(request)));
+        self
+    }
+
+    /// Runs when a client is connected, before any of its calls. An error ends the connection: none of its calls runs, nor
+    /// does [`on_disconnected`](Self::on_disconnected).
+    pub fn on_connected<F, R>(mut self, handler: F) -> Self
+    where
+        F: Fn(Caller) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), HubError>> + Send + 'static,
+    {
+        self.on_connected = Some(Arc::new(move |caller| Box::pin(handler(caller))));
+        self
+    }
+
+    /// Runs when a connection has ended.
+    pub fn on_disconnected<F, R>(mut self, handler: F) -> Self
+    where
+        F: Fn(Caller) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.on_disconnected = Some(Arc::new(move |caller| Box::pin(handler(caller))));
+        self
+    }
+
+    /// Which transports clients may use. Default: all.
+    pub fn transports(self, transports: impl Into<Transports>) -> Self {
+        Self { transports: transports.into(), ..self }
+    }
+
+    /// How long a client may take for its handshake. Default: 15 seconds.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.options.handshake_timeout = timeout;
+        self
+    }
+
+    /// A client gets a ping when nothing else was sent to it for this long. Default: 15 seconds.
+    pub fn keep_alive_interval(mut self, interval: Duration) -> Self {
+        self.options.keep_alive_interval = interval;
+        self
+    }
+
+    /// A client that sends nothing for this long is given up. Default: 30 seconds.
+    pub fn client_timeout_interval(mut self, timeout: Duration) -> Self {
+        self.options.client_timeout = timeout;
+        self
+    }
+
+    /// The largest message of a client, in bytes. Default: 32 KiB.
+    pub fn maximum_receive_message_size(mut self, bytes: usize) -> Self {
+        self.options.message_limit = bytes;
+        self
+    }
+
+    /// How long a poll of long polling waits for a message. Default: 90 seconds.
+    pub fn long_poll_timeout(self, timeout: Duration) -> Self {
+        Self { poll_interval: timeout, ..self }
+    }
+
+    /// How many calls of one client may run at a time. Default: 1. Calls with streams, of either direction, do not count
+    /// once they run.
+    pub fn maximum_parallel_invocations_per_client(self, calls: usize) -> Self {
+        Self { parallel_calls: calls.max(1), ..self }
+    }
+
+    /// How many items of an upload may wait for a method. Default: 10. While no more may, the client is not read.
+    pub fn stream_buffer_capacity(self, items: usize) -> Self {
+        Self { stream_buffer: items, ..self }
+    }
+
+    /// Tells callers all about errors: for development. Default: no.
+    pub fn detailed_errors(self) -> Self {
+        Self { detailed_errors: true, ..self }
+    }
+
+    /// The hub.
+    #[must_use]
+    pub fn build(self) -> HubServer {
+        let (stop, stopped) = watch::channel(false);
+        let hub = Hub {
+            room: Arc::new(Room::new(self.options, stopped)),
+            methods: self.methods,
+            authenticate: self.authenticate,
+            on_connected: self.on_connected,
+            on_disconnected: self.on_disconnected,
+            transports: self.transports,
+            poll_interval: self.poll_interval,
+            parallel_calls: self.parallel_calls,
+            stream_buffer: self.stream_buffer,
+            detailed_errors: self.detailed_errors,
+        };
+        HubServer { hub: Arc::new(hub), stop: Arc::new(stop) }
+    }
+}
+
+impl fmt::Debug for HubServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubServerBuilder").finish_non_exhaustive()
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for HubServer
+where
+    B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let hub = self.hub.clone();
+        Box::pin(async move { Ok(serve(&hub, request.map(Body::new)).await) })
+    }
+}
+
+async fn serve(hub: &Arc<Hub>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    match answer(hub, parts, body).await {
+        Ok(response) => response,
+        Err(Rejection { status, text }) => (status, text).into_response(),
+    }
+}
+
+async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response, Rejection> {
+    let identity = {
+        let request = HubRequest::new(&parts);
+        (hub.authenticate)(&request)
+    };
+    let identity = identity.await?;
+    let client = admission(hub, &identity);
+    let query = Query::parse(parts.uri.query());
+    let negotiates = parts.uri.path().trim_end_matches('/').ends_with("/negotiate");
+    match parts.method {
+        Method::POST if negotiates => Ok(endpoint::negotiate(&hub.room, client, &query)?.into_response()),
+        _ if negotiates => Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "")),
+        Method::GET => {
+            let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
+            let opening =
+                Opening { room: &hub.room, client, query: &query, headers: &parts.headers, upgrade };
+            let opened = endpoint::open(opening, |admitted| {
+                let guest = Guest {
+                    connection_id: admitted.negotiation.connection_id.clone(),
+                    identity,
+                    headers: parts.headers.clone(),
+                    query: Query::parse(parts.uri.query()),
+                };
+                Session { admitted, dispatcher: HubDispatcher::new(hub.clone(), guest) }
+            });
+            Ok(opened.await?)
+        }
+        Method::POST => {
+            let body = axum::body::to_bytes(body, MAX_BODY).await;
+            let body = body.map_err(|_| Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, ""))?;
+            Ok(endpoint::send(&hub.room, &client, &query, body).await?.into_response())
+        }
+        Method::DELETE => Ok(endpoint::leave(&hub.room, &client, &query)?.into_response()),
+        _ => Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "")),
+    }
+}
+
+fn admission(hub: &Hub, identity: &Identity) -> Admission {
+    let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Admission {
+        hub: HUB.to_owned(),
+        user: identity.user_id.clone(),
+        transports: hub.transports,
+        handshake_timeout: None,
+        poll_interval: hub.poll_interval,
+        expiry: identity.expires.map(seconds),
+        claims: Arc::default(),
+        may_resume: false,
+    }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.status(), refusal.to_string())
+    }
+}

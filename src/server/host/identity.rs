@@ -1,0 +1,122 @@
+//! Who a client is.
+
+use std::time::SystemTime;
+
+use http::{HeaderMap, Method, StatusCode, Uri, header::AUTHORIZATION, request::Parts};
+
+use crate::server::query::Query;
+
+/// Who a client is, as [`HubServerBuilder::authenticate`](super::HubServerBuilder::authenticate) finds out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    pub(super) user_id: Option<String>,
+    pub(super) claims: Vec<(String, String)>,
+    pub(super) expires: Option<SystemTime>,
+}
+
+impl Identity {
+    /// A client that nobody knows: it belongs to no user.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::default()
+    }
+
+    /// A user, whose connections can be addressed by this id.
+    pub fn user(id: impl Into<String>) -> Self {
+        Self { user_id: Some(id.into()), ..Self::default() }
+    }
+
+    /// Adds a claim. A name may have several values.
+    #[must_use]
+    pub fn claim(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.claims.push((name.into(), value.into()));
+        self
+    }
+
+    /// Ends the connection at this time, when the client's authentication does. The client may come back with a new one.
+    #[must_use]
+    pub fn expires(self, at: SystemTime) -> Self {
+        Self { expires: Some(at), ..self }
+    }
+}
+
+/// A request of a client: to negotiate, to open a transport, or to send.
+#[derive(Debug)]
+pub struct HubRequest<'r> {
+    parts: &'r Parts,
+    query: Query,
+}
+
+impl<'r> HubRequest<'r> {
+    pub(super) fn new(parts: &'r Parts) -> Self {
+        Self { query: Query::parse(parts.uri.query()), parts }
+    }
+
+    /// The HTTP method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// The URL, as far as it is in the request.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// What a layer before the hub has found out, such as a session.
+    #[must_use]
+    pub fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
+        self.parts.extensions.get()
+    }
+
+    /// The first value of a query parameter, decoded.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.query.first(name)
+    }
+
+    /// The access token: of the header `Authorization: Bearer …`, or, since browsers cannot give a WebSocket a header, the
+    /// query parameter `access_token`.
+    #[must_use]
+    pub fn access_token(&self) -> Option<&str> {
+        let header = self.parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = header.and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        });
+        bearer.or_else(|| self.query("access_token"))
+    }
+}
+
+/// Why a client is not let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    pub(super) status: StatusCode,
+    pub(super) text: String,
+}
+
+impl Rejection {
+    /// Any status, with a text for the client.
+    pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { status, text: text.into() }
+    }
+
+    /// 401: the request has no access token, or one that does not hold.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "")
+    }
+
+    /// 403: who it is is known, and may not.
+    #[must_use]
+    pub fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "")
+    }
+}

@@ -1,0 +1,172 @@
+//! The methods of a hub, by name.
+
+use std::{collections::HashMap, fmt, future::Future, pin::Pin, sync::Arc};
+
+use futures_core::Stream;
+use serde::Serialize;
+
+use super::{
+    arguments::{HubArgument, HubArguments as _, Mismatch, RawArguments},
+    caller::Caller,
+    error::HubError,
+};
+use crate::{
+    core::HubProtocol,
+    platform::{BoxFuture, lowercase},
+    serialize::serialize,
+};
+
+/// An encoded value, or why there is none.
+pub(super) type Encoded = Result<Vec<u8>, HubError>;
+
+pub(super) type Items = Pin<Box<dyn Stream<Item = Encoded> + Send>>;
+
+/// What a method does when it is called.
+pub(super) enum Running {
+    /// It has one result.
+    Plain(BoxFuture<Encoded>),
+    /// It answers with a stream.
+    Stream(Items),
+}
+
+/// A method without its types. An error says what is wrong with the arguments.
+pub(super) type Method = Arc<dyn Fn(Caller, RawArguments) -> Result<Running, Mismatch> + Send + Sync>;
+
+/// A function that clients can call: an `async` closure of the [`Caller`] and up to eight arguments that returns a
+/// `Result<T, HubError>`.
+#[diagnostic::on_unimplemented(
+    message = "this is not a method of a hub",
+    note = "a method is `|caller: Caller, name: String, n: u32| async move {{ … Ok(result) }}` and returns a `Result` of a value that serde can write and a `HubError`",
+    note = "each argument implements `serde::Deserialize` and owns what it holds: `String`, not `&str`; or it is an `Incoming` stream"
+)]
+pub trait HubMethod<M>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn into_method(self) -> IntoMethod;
+}
+
+/// A function that clients can call for a stream: a closure of the [`Caller`] and up to eight arguments that returns a
+/// `Stream` of `Result<T, HubError>`.
+#[diagnostic::on_unimplemented(
+    message = "this is not a streaming method of a hub",
+    note = "a streaming method is `|caller: Caller, to: u32| …` and returns a `Stream` whose items are `Result<T, HubError>`"
+)]
+pub trait HubStreamMethod<M>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn into_method(self) -> IntoMethod;
+}
+
+/// Not for others.
+pub struct IntoMethod(pub(super) Method);
+
+impl fmt::Debug for IntoMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IntoMethod")
+    }
+}
+
+fn encode<T: Serialize>(protocol: HubProtocol, value: &T) -> Encoded {
+    let mut out = Vec::new();
+    serialize(protocol, &mut out, value)?;
+    Ok(out)
+}
+
+/// The items of a stream, written.
+struct EncodedItems<S>(S, HubProtocol);
+
+impl<T: Serialize, S: Stream<Item = Result<T, HubError>>> Stream for EncodedItems<Pin<Box<S>>> {
+    type Item = Encoded;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Encoded>> {
+        let protocol = self.1;
+        let item = std::task::ready!(self.0.as_mut().poll_next(cx));
+        std::task::Poll::Ready(item.map(|item| item.and_then(|item| encode(protocol, &item))))
+    }
+}
+
+macro_rules! methods {
+    ($($($name:ident)*;)*) => {
+        $(
+            impl<F, R, T, $($name),*> HubMethod<(T, $($name,)*)> for F
+            where
+                F: Fn(Caller, $($name),*) -> R + Send + Sync + 'static,
+                R: Future<Output = Result<T, HubError>> + Send + 'static,
+                T: Serialize + 'static,
+                $($name: HubArgument,)*
+            {
+                #[allow(non_snake_case, reason = "the names of the types are used for the values")]
+                fn into_method(self) -> IntoMethod {
+                    IntoMethod(Arc::new(move |caller, raw| {
+                        let protocol = raw.protocol;
+                        let ($($name,)*) = <($($name,)*)>::take(raw)?;
+                        let future = self(caller, $($name),*);
+                        Ok(Running::Plain(Box::pin(async move { encode(protocol, &future.await?) })))
+                    }))
+                }
+            }
+
+            impl<F, S, T, $($name),*> HubStreamMethod<(T, $($name,)*)> for F
+            where
+                F: Fn(Caller, $($name),*) -> S + Send + Sync + 'static,
+                S: Stream<Item = Result<T, HubError>> + Send + 'static,
+                T: Serialize + 'static,
+                $($name: HubArgument,)*
+            {
+                #[allow(non_snake_case, reason = "the names of the types are used for the values")]
+                fn into_method(self) -> IntoMethod {
+                    IntoMethod(Arc::new(move |caller, raw| {
+                        let protocol = raw.protocol;
+                        let ($($name,)*) = <($($name,)*)>::take(raw)?;
+                        let items = Box::pin(self(caller, $($name),*));
+                        Ok(Running::Stream(Box::pin(EncodedItems(items, protocol))))
+                    }))
+                }
+            }
+        )*
+    };
+}
+
+methods! {
+    ;
+    A1;
+    A1 A2;
+    A1 A2 A3;
+    A1 A2 A3 A4;
+    A1 A2 A3 A4 A5;
+    A1 A2 A3 A4 A5 A6;
+    A1 A2 A3 A4 A5 A6 A7;
+    A1 A2 A3 A4 A5 A6 A7 A8;
+}
+
+/// Whether a caller may call a method.
+pub(super) type Allows = Arc<dyn Fn(&Caller) -> bool + Send + Sync>;
+
+/// A method as it is registered.
+#[derive(Clone)]
+pub(super) struct Registered {
+    pub(super) method: Method,
+    pub(super) streams: bool,
+    /// Whether the caller may call it.
+    pub(super) allows: Option<Allows>,
+}
+
+/// Names are compared without regard to case, as in ASP.NET Core.
+#[derive(Clone, Default)]
+pub(super) struct Methods(HashMap<String, Registered>);
+
+impl Methods {
+    /// Whether the name was free.
+    pub(super) fn add(&mut self, name: &str, method: Registered) -> bool {
+        self.0.insert(lowercase(name), method).is_none()
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Registered> {
+        self.0.get(&lowercase(name))
+    }
+
+    pub(super) fn find_mut(&mut self, name: &str) -> Option<&mut Registered> {
+        self.0.get_mut(&lowercase(name))
+    }
+}

@@ -1,0 +1,22 @@
+//! A hub: what clients can call, who may, and whom it calls.
+
+mod arguments;
+mod budget;
+mod caller;
+mod clients;
+mod dispatcher;
+mod error;
+mod hub_server;
+mod identity;
+mod methods;
+mod state;
+
+pub use self::{
+    arguments::{HubArgument, Incoming, UploadError},
+    caller::Caller,
+    clients::{Client, Clients, Groups, Receivers},
+    error::{ClientResultError, HubError},
+    hub_server::{HubServer, HubServerBuilder},
+    identity::{HubRequest, Identity, Rejection},
+    methods::{HubMethod, HubStreamMethod},
+};

@@ -1,0 +1,37 @@
+//! What all connections of a hub share.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    caller::Caller,
+    identity::{HubRequest, Identity, Rejection},
+    methods::Methods,
+};
+use crate::{core::negotiate::Transports, platform::BoxFuture, server::room::Room};
+
+pub(super) type Authenticate =
+    Arc<dyn Fn(&HubRequest<'_>) -> BoxFuture<Result<Identity, Rejection>> + Send + Sync>;
+
+pub(super) type OnConnected = Arc<dyn Fn(Caller) -> BoxFuture<Result<(), super::HubError>> + Send + Sync>;
+
+pub(super) type OnDisconnected = Arc<dyn Fn(Caller) -> BoxFuture<()> + Send + Sync>;
+
+/// A hub: its methods, its connections, its rules.
+pub(super) struct Hub {
+    pub(super) room: Arc<Room>,
+    pub(super) methods: Methods,
+    pub(super) authenticate: Authenticate,
+    pub(super) on_connected: Option<OnConnected>,
+    pub(super) on_disconnected: Option<OnDisconnected>,
+    pub(super) transports: Transports,
+    pub(super) poll_interval: Duration,
+    pub(super) parallel_calls: usize,
+    pub(super) stream_buffer: usize,
+    pub(super) detailed_errors: bool,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,11 @@
+//! Hubs hosted in Rust, called by this crate's client and by others.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod calls;
+mod conformance;
+mod conformance_hub;
+mod connections;
+mod hostile;
+mod node;
