@@ -79,6 +79,9 @@ struct Hub {
 ///         .on_message("chat", "Divide", |message| async move {
 ///             let (a, b): (u32, u32) = message.arguments()?;
 ///             a.checked_div(b).ok_or_else(|| UpstreamError::new("Division by zero."))
+///         })
+///         .on_disconnected("chat", |client, reason| async move {
+///             println!("{} is gone: {}", client.user_id().unwrap_or("an anonymous user"), reason.as_deref().unwrap_or("closed"));
 ///         });
 ///     axum::Router::new().route_service("/upstream", upstream)
 /// }
