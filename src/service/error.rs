@@ -278,7 +278,8 @@ pub enum ServiceError {
         name: String,
     },
     /// A claim without a name, or with a control character in its name, its value or the user id (`asrs.s.uid`), such as a line
-    /// break. In the headers of upstream requests all claims would be lost by it.
+    /// break: in the headers of upstream requests all claims would be lost by it. Where no upstream reads claims,
+    /// [`allow_ambiguous_claims`](crate::service::NegotiateOptions::allow_ambiguous_claims) lets those characters through.
     #[error("{} is not valid: {reason}", ClaimName(.name))]
     InvalidClaim {
         /// The claim.

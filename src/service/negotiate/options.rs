@@ -143,8 +143,9 @@ impl NegotiateOptions {
     /// The service tells upstream handlers about claims in one header, `name: value, name: value`, without escaping. A
     /// claim, or a user id, that would read as another claim there, such as the name `Bob, role: admin`, is refused too
     /// ([`ServiceError::AmbiguousClaim`]), unless [`allow_ambiguous_claims`](Self::allow_ambiguous_claims) says that no
-    /// upstream reads them. A mere comma, as in `Doe, Jane`, only cuts the value short there. An empty name, and control
-    /// characters such as line breaks, are refused always ([`ServiceError::InvalidClaim`]).
+    /// upstream reads them. A mere comma, as in `Doe, Jane`, only cuts the value short there. With a control
+    /// character, such as a line break, all claims are lost there, so that is refused too, and an empty name always
+    /// ([`ServiceError::InvalidClaim`]).
     ///
     /// All claims together have to fit into a token of 4 096 characters.
     ///
@@ -158,8 +159,8 @@ impl NegotiateOptions {
         self
     }
 
-    /// Lets claims and a user id through that upstream handlers would read as other claims: for services that have
-    /// no upstream, or one that looks at no claim.
+    /// Lets claims and a user id through that upstream handlers would read as other claims, or lose by control characters:
+    /// for services that have no upstream, or one that looks at no claim.
     #[must_use]
     pub fn allow_ambiguous_claims(self) -> Self {
         Self { ambiguous_claims: true, ..self }

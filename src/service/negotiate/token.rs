@@ -139,16 +139,19 @@ pub(in crate::service) fn add(claims: &mut Claims, name: String, value: &str) {
     }
 }
 
-/// Whether a claim reaches an upstream as it is. A header has no control characters: with one, all claims would be lost.
+/// Whether a claim reaches an upstream as it is, where there is one that reads claims. A header has no control characters: with one, all claims would be lost.
 fn check(name: &str, value: &str, options: &NegotiateOptions) -> Result<(), ServiceError> {
     let invalid = |reason| Err(ServiceError::InvalidClaim { name: name.to_owned(), reason });
     if name.is_empty() {
         return invalid("it has no name");
     }
+    if options.ambiguous_claims {
+        return Ok(());
+    }
     if name.chars().chain(value.chars()).any(char::is_control) {
         return invalid("it has a control character, such as a line break");
     }
-    if reads_as_another(name, value) && !options.ambiguous_claims {
+    if reads_as_another(name, value) {
         return Err(ServiceError::AmbiguousClaim { name: name.to_owned() });
     }
     Ok(())
