@@ -89,7 +89,8 @@ struct Hub {
 ///             a.checked_div(b).ok_or_else(|| UpstreamError::new("Division by zero."))
 ///         })
 ///         .on_disconnected("chat", |client, reason| async move {
-///             println!("{} is gone: {}", client.user_id().unwrap_or("an anonymous user"), reason.as_deref().unwrap_or("closed"));
+///             let user = client.user_id().unwrap_or("an anonymous user");
+///             println!("{user} is gone: {}", reason.as_deref().unwrap_or("closed"));
 ///         });
 ///     Ok(axum::Router::new().route_service("/upstream", upstream))
 /// }

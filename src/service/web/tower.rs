@@ -129,8 +129,8 @@ impl NegotiateService {
     /// | 405, empty | the method is not POST |
     /// | 500 `internal_server_error` | anything else; the log says what |
     ///
-    /// A client refreshes only what it has a new token for: one of this crate needs a token provider
-    /// (`with_access_token_provider`) besides `with_authentication_refresh`, one of .NET an `AccessTokenProvider`.
+    /// A client needs a token provider, from which it gets what it signs in with again: `with_access_token` in this crate,
+    /// `AccessTokenProvider` in .NET. One that signs in by cookies or headers alone is not refreshed.
     ///
     /// Off by default: it needs version 2026-07-01 of the service's REST API and clients of .NET 11 or of this
     /// crate. Source: [authentication refresh](https://github.com/Azure/azure-signalr/issues/2282).
