@@ -106,7 +106,7 @@ pub(crate) fn app(
         None => {
             for endpoint in configuration.endpoints()? {
                 if let CredentialSettings::AccessKey(key) = endpoint.credential() {
-                    upstream = upstream.access_key(key);
+                    upstream = upstream.access_key(key)?;
                 }
             }
         }

@@ -30,7 +30,7 @@ impl Local {
         let publisher = Arc::<OnceLock<HubClient>>::default();
         let (recording, reading, publishing) = (Arc::clone(&log), Arc::clone(&log), Arc::clone(&publisher));
         let upstream = UpstreamRouter::new()
-            .access_key(&AccessKey::new(LocalService::EMULATOR_ACCESS_KEY))
+            .access_key(&AccessKey::new(LocalService::EMULATOR_ACCESS_KEY))?
             .on_message("soak", "Add", async |message| {
                 let (a, b): (i32, i32) = message.arguments()?;
                 Ok(a + b)

@@ -383,6 +383,7 @@ impl HubConnectionBuilder {
 
     /// How long before the credentials expire the server is given new ones, where it offers that (ASP.NET Core 11);
     /// after half of their lifetime if that is later. `None` leaves it to [`HubConnection::refresh_authentication`].
+    /// It takes a provider of tokens ([`with_access_token`](Self::with_access_token)): without one, nothing is refreshed.
     /// Default: 5 minutes.
     pub fn with_authentication_refresh(self, before_expiration: Option<Duration>) -> Self {
         self.set(|options| options.refresh_lead = before_expiration)

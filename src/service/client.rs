@@ -365,7 +365,8 @@ impl ServiceClient {
 
     /// Takes over the endpoints that are configured now, while the client runs: new ones are added, changed ones replaced,
     /// and those that came from a configuration and are no longer in it are removed. One of which only the access key has
-    /// changed keeps its connections, and one that has not changed is left alone. Endpoints that were given in code stay.
+    /// changed keeps its connections, and one that has not changed is left alone. Endpoints that were given in code stay as
+    /// they are: one that the settings have under the same address is not used, and a line in the log, at level `warn`, says so.
     /// The application name, time-outs and retries are those that the client was built with.
     ///
     /// Call it when the settings may have changed: when a file or a secret in Key Vault has a new version, at a signal, or
@@ -410,7 +411,18 @@ impl ServiceClient {
                 }
             }
         };
-        let wanted = configuration.service_endpoints()?.into_iter().map(connected);
+        let wanted = configuration.service_endpoints()?.into_iter().filter(|wanted| {
+            let address = wanted.endpoint();
+            let by_code = known.iter().any(|e| !e.endpoint.is_configured() && e.endpoint.endpoint() == address);
+            if by_code {
+                tracing::warn!(
+                    endpoint = wanted.label(),
+                    "the endpoint of the settings is not used, since one of this address was given in code; remove one of them"
+                );
+            }
+            !by_code
+        });
+        let wanted = wanted.map(connected);
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
         let changed = self.0.endpoints.change(|all| {
             all.retain(|e| !e.endpoint.is_configured());

@@ -269,13 +269,31 @@ pub enum ServiceError {
     /// a user could give itself a role by its name. Leave it out, or say that no upstream reads claims, with
     /// [`allow_ambiguous_claims`](crate::service::NegotiateOptions::allow_ambiguous_claims).
     #[error(
-        "the claim {name} would read as another claim in the headers of upstream requests; leave it out, or allow it with \
-         NegotiateOptions::allow_ambiguous_claims where no upstream reads claims"
+        "{} would read as another claim in the headers of upstream requests; {}, or allow it with \
+         NegotiateOptions::allow_ambiguous_claims where no upstream reads claims",
+        ClaimName(.name), if is_user_id(.name) { "identify the user by something else" } else { "leave it out" }
     )]
     AmbiguousClaim {
         /// The claim.
         name: String,
     },
+    /// A claim without a name, or with a control character in its name, its value or the user id (`asrs.s.uid`), such as a line
+    /// break: in the headers of upstream requests all claims would be lost by it. Where no upstream reads claims,
+    /// [`allow_ambiguous_claims`](crate::service::NegotiateOptions::allow_ambiguous_claims) lets those characters through.
+    #[error("{} is not valid: {reason}", ClaimName(.name))]
+    InvalidClaim {
+        /// The claim.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The user id is empty or blank, which the service takes for an anonymous client. Reject a client that has to sign in
+    /// ([`NegotiateRejection::unauthorized`](crate::service::NegotiateRejection::unauthorized)); one without a user is
+    /// [`NegotiateOptions::anonymous`](crate::service::NegotiateOptions::anonymous).
+    #[error(
+        "the user id is empty; reject a client that has to sign in, and use NegotiateOptions::anonymous() without a user"
+    )]
+    EmptyUserId,
     /// Several endpoints were given and none is available, for the reasons that are named; or the router chose none.
     #[error("no endpoint of Azure SignalR Service is available: {}", Failures(.failures))]
     NoEndpointAvailable {
@@ -391,6 +409,11 @@ impl ServiceError {
         matches!(self, Self::NotFound(refusal) if CODES.iter().any(|code| refusal.has_error_code(code)))
     }
 
+    /// Whether the client's own user id or claims are why nothing was sent.
+    pub(in crate::service) fn is_of_client(&self) -> bool {
+        matches!(self, Self::AmbiguousClaim { .. } | Self::InvalidClaim { .. })
+    }
+
     /// Whether the call failed at the endpoint, so that it may succeed at another one, which has another credential.
     pub(in crate::service) fn is_of_endpoint(&self) -> bool {
         let answer = matches!(
@@ -475,6 +498,24 @@ impl fmt::Display for Roles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [first, second] = self.0.roles();
         write!(f, "\"{first}\" or \"{second}\"")
+    }
+}
+
+/// The user id is a claim of the token, under a name that applications do not know.
+fn is_user_id(name: &str) -> bool {
+    name == "asrs.s.uid"
+}
+
+struct ClaimName<'a>(&'a str);
+
+impl fmt::Display for ClaimName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            name if is_user_id(name) => f.write_str("the user id"),
+            "" => f.write_str("a claim"),
+            // A line break in it must not begin a line of the log.
+            name => write!(f, "the claim {}", name.escape_debug()),
+        }
     }
 }
 

@@ -120,6 +120,8 @@ fn of_calls() -> All {
         Result(_) => ServiceError::Result(Cause::new("a number was expected")),
         TokenTooLong{} => ServiceError::TokenTooLong { length: 5000, largest: vec![("groups".to_owned(), 4000)] },
         AmbiguousClaim{} => ServiceError::AmbiguousClaim { name: "name".to_owned() },
+        InvalidClaim{} => ServiceError::InvalidClaim { name: "name".to_owned(), reason: "it has a control character" },
+        EmptyUserId() => ServiceError::EmptyUserId,
         ReservedClaim{} => ServiceError::ReservedClaim { name: "asrs.s.uid".to_owned() },
         NoEndpointAvailable{} => ServiceError::NoEndpointAvailable { failures: vec![failure()] },
         EndpointsFailed{} => ServiceError::EndpointsFailed { succeeded: 1, failures: vec![failure()] },

@@ -49,6 +49,7 @@ impl World {
         let (sender, left) = mpsc::unbounded();
         let upstream = UpstreamRouter::new()
             .access_key(&AccessKey::new(LocalService::EMULATOR_ACCESS_KEY))
+            .unwrap()
             .on_message("chat", "Double", |message| async move {
                 let (number,): (u32,) = message.arguments()?;
                 Ok(number * 2)

@@ -208,6 +208,7 @@ async fn app() -> (LocalService, String) {
     let hub = hub(&local);
     let upstream = UpstreamRouter::new()
         .access_key(&AccessKey::new(LocalService::EMULATOR_ACCESS_KEY))
+        .unwrap()
         .on_message("chat", "Role", |message| async move {
             Ok(message.client().claim("role").unwrap_or_default().to_owned())
         });

@@ -137,7 +137,7 @@ fn an_upstream_endpoint() {
 #[test]
 fn nothing_of_an_upstream_body_is_read_before_the_signature_is_accepted() {
     System::new().block_on(async {
-        let router = UpstreamRouter::new().access_key(&AccessKey::new("a key"));
+        let router = UpstreamRouter::new().access_key(&AccessKey::new("a key")).unwrap();
         let router = router.on_connected("chat", |_| async { Ok(()) });
         let app =
             test::init_service(App::new().configure(hubwire::actix_routes::upstream("/up", router))).await;

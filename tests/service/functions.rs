@@ -89,6 +89,7 @@ mod bindings {
     //! What the Functions host sends and takes, with its own spelling.
 
     use hubwire::service::{
+        ServiceError,
         event_grid::{EventGridMessage, SignalREventType},
         functions::{FunctionError, FunctionRequest, FunctionResponse, SignalROutput},
     };
@@ -137,15 +138,15 @@ mod bindings {
     #[test]
     fn outputs_are_what_the_binding_takes() {
         let outputs = [
-            SignalROutput::send("m", ("x", 1)).unwrap(),
-            SignalROutput::send("m", ()).unwrap().to_user("u"),
-            SignalROutput::send("m", ()).unwrap().to_group("g"),
-            SignalROutput::send("m", ()).unwrap().to_connection("c"),
-            SignalROutput::add_user_to_group("u", "g"),
-            SignalROutput::remove_user_from_group("u", "g"),
-            SignalROutput::remove_user_from_all_groups("u"),
-            SignalROutput::add_connection_to_group("c", "g"),
-            SignalROutput::remove_connection_from_group("c", "g"),
+            SignalROutput::send("m", ("x", 1)).unwrap().to_all(),
+            SignalROutput::send("m", ()).unwrap().to_user("u").unwrap(),
+            SignalROutput::send("m", ()).unwrap().to_group("g").unwrap(),
+            SignalROutput::send("m", ()).unwrap().to_connection("c").unwrap(),
+            SignalROutput::add_user_to_group("u", "g").unwrap(),
+            SignalROutput::remove_user_from_group("u", "g").unwrap(),
+            SignalROutput::remove_user_from_all_groups("u").unwrap(),
+            SignalROutput::add_connection_to_group("c", "g").unwrap(),
+            SignalROutput::remove_connection_from_group("c", "g").unwrap(),
         ];
         let response = FunctionResponse::new().output("messages", &outputs).unwrap();
         let response = response.log("done").return_value(&(1, "x")).unwrap();
@@ -166,6 +167,35 @@ mod bindings {
         });
         assert_eq!(serde_json::to_value(&response).unwrap(), expected);
         assert_eq!(serde_json::to_value(FunctionResponse::new()).unwrap(), json!({ "Outputs": {} }));
+    }
+
+    /// The extension takes an empty receiver for none, and sends what has none to everybody.
+    #[test]
+    fn an_empty_receiver_is_not_everybody() {
+        let message = || SignalROutput::send("m", ("private",)).unwrap();
+        for (what, output) in [
+            ("user", message().to_user("")),
+            ("user", message().to_user(" ")),
+            ("group", message().to_group("")),
+            // A step in the path of the REST API: the hub's own, which is everybody again.
+            ("group", message().to_group("..")),
+            ("connection", message().to_connection("")),
+            ("user", SignalROutput::add_user_to_group("", "g")),
+            ("group", SignalROutput::add_user_to_group("u", "")),
+            ("user", SignalROutput::remove_user_from_group("", "g")),
+            ("group", SignalROutput::remove_user_from_group("u", "")),
+            ("user", SignalROutput::remove_user_from_all_groups("")),
+            ("connection", SignalROutput::add_connection_to_group("", "g")),
+            ("group", SignalROutput::add_connection_to_group("c", "")),
+            ("connection", SignalROutput::remove_connection_from_group("", "g")),
+            ("group", SignalROutput::remove_connection_from_group("c", "")),
+        ] {
+            let error = output.expect_err(what);
+            assert!(
+                matches!(error, ServiceError::InvalidName { what: named, .. } if named == what),
+                "{error:?}"
+            );
+        }
     }
 
     #[test]

@@ -73,7 +73,14 @@ async fn a_handler_passes_errors_on_without_details() {
     let options = NegotiateOptions::anonymous().claim("asrs.s.uid", "marked");
     errors.push((hub.negotiate(options).await.unwrap_err(), 500, None));
     let long = NegotiateOptions::anonymous().claim("marked", "x".repeat(5000));
-    errors.push((hub.negotiate(long.lifetime(Duration::from_secs(60))).await.unwrap_err(), 500, None));
+    errors.push((hub.negotiate(long.lifetime(Duration::from_secs(60))).await.unwrap_err(), 413, None));
+    for (options, status) in [
+        (NegotiateOptions::for_user("marked, role: admin"), 400),
+        (NegotiateOptions::for_user("marked\n"), 400),
+        (NegotiateOptions::for_user(" "), 401),
+    ] {
+        errors.push((hub.negotiate(options).await.unwrap_err(), status, None));
+    }
 
     for (error, status, delay) in errors {
         let shown = format!("{error:?}");

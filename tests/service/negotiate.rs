@@ -12,6 +12,7 @@ use hubwire::service::{
     HubClient, NegotiateOptions, NegotiateRejection, NegotiateService, ServiceClient, ServiceEndpoint,
     ServiceError,
     credentials::{AccessKey, ClientSecret},
+    negotiate::EntraStrategy,
     negotiate::TokenAlgorithm,
 };
 use serde_json::{Value, json};
@@ -41,7 +42,6 @@ async fn url(options: NegotiateOptions) -> String {
 async fn claims_of_a_client_token() {
     let any = NegotiateOptions::anonymous;
     assert_eq!(claims(any()).await, json!({}));
-    assert_eq!(claims(NegotiateOptions::for_user("")).await, json!({"asrs.s.uid": ""}));
     assert_eq!(
         claims(NegotiateOptions::for_user("a\"b").claim("role", "x").claim("dept", "ü")).await,
         json!({"asrs.s.uid": "a\"b", "role": "x", "dept": "ü"})
@@ -95,10 +95,62 @@ async fn claims_that_an_upstream_would_read_as_others_are_refused() {
     }
     let error = hub().negotiate(NegotiateOptions::for_user("Bob, role: admin")).await.expect_err("refused");
     assert!(matches!(error, ServiceError::AmbiguousClaim { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("the user id would read") && !text.contains("asrs") && !text.contains("claim asrs"),
+        "{text}"
+    );
+    assert!(!text.contains("leave it out") && !text.contains("Bob"), "{text}");
     for (name, value) in
         [("name", "Doe, Jane"), ("url", "http://x/:y?z=a"), ("http://a/b", "c: d"), ("a:b", "")]
     {
         assert_eq!(claims(any().claim(name, value)).await[name], value);
+    }
+}
+
+/// In the headers of upstream requests such a claim takes all others with it.
+#[tokio::test]
+async fn claims_that_no_header_can_have_are_refused() {
+    let any = NegotiateOptions::anonymous;
+    for (name, value) in [
+        ("", "v"),
+        ("dept", "a\r\nb"),
+        ("dept", "a\n"),
+        ("dept", "\0"),
+        ("dept", "a\tb"),
+        ("dept", "\u{7f}"),
+        ("de\rpt", "a"),
+        ("dept\0", "a"),
+    ] {
+        let options = any().claim(name, value).claim("role", "a");
+        let error = hub().negotiate(options.clone()).await.expect_err("refused");
+        assert!(matches!(&error, ServiceError::InvalidClaim { name: n, .. } if n == name), "{error:?}");
+        assert!(!error.to_string().chars().any(char::is_control), "{error}");
+        // Where no upstream reads them, they do no harm; but a name there must be.
+        let allowed = hub().negotiate(options.allow_ambiguous_claims()).await;
+        assert_eq!(allowed.is_ok(), !name.is_empty(), "{name:?}");
+    }
+    for user in ["alice\n", "\0", "a\rb"] {
+        let error = hub().negotiate(NegotiateOptions::for_user(user)).await.expect_err("refused");
+        assert!(matches!(&error, ServiceError::InvalidClaim { .. }), "{error:?}");
+        assert!(error.to_string().starts_with("the user id is not valid"), "{error}");
+    }
+    assert_eq!(
+        claims(any().claim("dept", "").claim("name", "Zoë, 名")).await,
+        json!({"dept": "", "name": "Zoë, 名"})
+    );
+}
+
+/// The service would take the client for an anonymous one.
+#[tokio::test]
+async fn an_empty_user_id_is_refused() {
+    for user in ["", " ", "\u{3000}"] {
+        for strategy in [EntraStrategy::Automatic, EntraStrategy::GenerateToken] {
+            let options = NegotiateOptions::for_user(user).entra_strategy(strategy);
+            let error = hub().negotiate(options).await.expect_err("refused");
+            assert!(matches!(&error, ServiceError::EmptyUserId), "{error:?}");
+            assert!(error.to_string().contains("NegotiateOptions::anonymous()"), "{error}");
+        }
     }
 }
 
@@ -292,6 +344,9 @@ async fn a_handler_may_reject_with_any_status() {
         Some("ok") => Ok(NegotiateOptions::anonymous().original_request("", "")),
         Some("big") => Ok(NegotiateOptions::anonymous().claim("x", "x".repeat(4000))),
         Some("asrs") => Ok(NegotiateOptions::anonymous().claim("asrs.s.uid", "root")),
+        Some("ambiguous") => Ok(NegotiateOptions::for_user("Bob, role: admin")),
+        Some("control") => Ok(NegotiateOptions::for_user("bob").claim("name", "Bob\n")),
+        Some("nobody") => Ok(NegotiateOptions::for_user("")),
         Some("forbidden") => Err(NegotiateRejection::forbidden()),
         _ => Err(NegotiateRejection::new(StatusCode::IM_A_TEAPOT, "No \"tea\".")),
     });
@@ -306,6 +361,15 @@ async fn a_handler_may_reject_with_any_status() {
     let answer = app.call("POST", "/negotiate?big", &[]).await;
     let text = "The access token would be longer than 4096 characters.";
     assert_eq!((answer.status, answer.body), (413, json!({"error": text})));
+    // What the client can do something about: its name, its claims, that it has not signed in.
+    for (query, status, text) in [
+        ("ambiguous", 400, "The user's name or a claim cannot be used here. The server's log says why."),
+        ("control", 400, "The user's name or a claim cannot be used here. The server's log says why."),
+        ("nobody", 401, "Sign in first."),
+    ] {
+        let answer = app.call("POST", &format!("/negotiate?{query}"), &[]).await;
+        assert_eq!((answer.status, answer.body), (status, json!({"error": text})), "{query}");
+    }
     let answer = app.call("POST", "/negotiate?asrs", &[]).await;
     assert_eq!(answer.status, 500);
     assert!(answer.body["error"].is_string() && !answer.body.to_string().contains("asrs"));

@@ -353,6 +353,12 @@ async fn a_refused_refresh_says_why() {
     assert_eq!(post(over.clone().authentication_refresh(), "/chat/refresh", Some("c")).await, expired);
     assert_eq!(post(over, "/chat/negotiate", None).await, (401, said("Sign in again.")));
 
+    for (user, status, error) in [("", 401, "invalid_token"), ("a\nb", 400, "invalid_claims")] {
+        let service = NegotiateService::new(key_hub(&fake), move |_| NegotiateOptions::for_user(user));
+        let refused = post(service.authentication_refresh(), "/chat/refresh", Some("c")).await;
+        assert_eq!(refused, (status, said(error)));
+    }
+
     // The application's own answer, from a handler that has to ask somebody.
     let strange = NegotiateService::new(key_hub(&fake), |_| async {
         tokio::task::yield_now().await;
@@ -379,6 +385,12 @@ async fn a_rule_of_the_applications_decides_about_a_change() {
     let refused = post(service("b"), "/chat/refresh", Some("c")).await;
     assert_eq!(refused, (403, said("permission_change_rejected")));
     assert_eq!((fake.count(CLAIMS), fake.count(REFRESH)), (2, 1), "nothing was changed");
+
+    // A rule that has nothing to wait for.
+    for (allowed, status) in [(true, 200), (false, 403)] {
+        let service = endpoint(key_hub(&fake)).authentication_refresh_if(move |_| allowed);
+        assert_eq!(post(service, "/chat/refresh", Some("c")).await.0, status);
+    }
 
     for (status, answer) in [(404, "connection_not_found"), (403, "internal_server_error")] {
         let fake = Fake::start(move |seen: &Seen| match seen.path() {

@@ -81,6 +81,34 @@ async fn a_configuration_is_taken_over_while_the_client_runs() {
     assert!(is_signed(&access.access_token, "third"));
 }
 
+/// With its name, weight and key, whatever the settings say about its address.
+#[tokio::test]
+async fn an_endpoint_given_in_code_stays_when_the_settings_name_its_address() {
+    let log = crate::capture::Capture::of_the_process();
+    let own = ServiceEndpoint::new("https://own-by-code.example.com", AccessKey::new("own-key")).unwrap();
+    let service = ServiceClient::builder().endpoint(own.named("own").weighted(7)).build().unwrap();
+    let hub = service.hub("chat").unwrap();
+    for role in ["primary", "secondary"] {
+        let string = "Endpoint=https://own-by-code.example.com/;AccessKey=another-key";
+        let settings = Configuration::new()
+            .set("Azure:SignalR:ConnectionString:settings", "Endpoint=https://other.example.com;AccessKey=k")
+            .set(format!("Azure:SignalR:Endpoints:of-settings:{role}"), string);
+        service.reconfigure(&settings).unwrap();
+        let endpoints = service.endpoints();
+        let known: Vec<_> = endpoints.iter().map(|e| (e.endpoint(), e.name(), e.weight())).collect();
+        let other = ("https://other.example.com".to_owned(), "settings", 1);
+        assert_eq!(known, [other, ("https://own-by-code.example.com".to_owned(), "own", 7)], "{role}");
+    }
+    assert_eq!(service.remove_endpoint("settings").unwrap(), 1);
+    let access = hub.negotiate(NegotiateOptions::for_user("alice")).await.unwrap();
+    assert!(is_signed(&access.access_token, "own-key"));
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let said = |line: &&str| {
+        line.contains("WARN") && line.contains("was given in code") && line.contains("of-settings")
+    };
+    assert_eq!(text.lines().filter(said).count(), 2);
+}
+
 /// What has not changed keeps its tokens, and what has gets new ones.
 #[tokio::test]
 async fn only_what_has_changed_is_replaced() {

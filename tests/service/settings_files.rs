@@ -51,6 +51,45 @@ fn what_is_not_json_to_the_letter_is_read() {
     }
 }
 
+/// As `local.settings.json` and web.config have it, in either file and whatever the name.
+#[test]
+fn a_connection_string_may_be_an_object() {
+    let object = format!(r#"{{"ConnectionString": "{A}", "ProviderName": "Custom"}}"#);
+    for start in ["{", r#"{"Values": {}, "#, r#"{"IsEncrypted": false, "Values": {"x": "y"}, "#] {
+        for strings in [
+            format!(r#""ConnectionStrings": {{"AzureSignalRConnectionString": {object}}}"#),
+            format!(r#""connectionStrings": {{"azuresignalrconnectionstring": {object}}}"#),
+            format!(r#""ConnectionStrings": {{"Azure:SignalR:ConnectionString": {object}}}"#),
+            format!(r#""ConnectionStrings": {{"Azure__SignalR__ConnectionString": {object}}}"#),
+            format!(r#""ConnectionStrings": {{"Azure": {{"SignalR": {{"ConnectionString": {object}}}}}}}"#),
+        ] {
+            let text = format!("{start}{strings}}}");
+            assert_eq!(read(&text), with_key("marked-key-a"), "{text}");
+            let warnings = Configuration::new().json(&text).unwrap().warnings().unwrap();
+            assert!(warnings.is_empty(), "{text}: {warnings:?}");
+        }
+    }
+    for text in [
+        format!(r#"{{"ConnectionStrings:AzureSignalRConnectionString": {object}}}"#),
+        format!(r#"{{"Azure": {{"SignalR": {{"ConnectionString": {object}}}}}}}"#),
+    ] {
+        assert_eq!(read(&text), with_key("marked-key-a"), "{text}");
+    }
+    let named = format!(r#"{{"ConnectionStrings": {{"My:SignalR": {object}}}}}"#);
+    let configuration = Configuration::new().json(&named).unwrap().connection("My:SignalR");
+    assert_eq!(only(&configuration), with_key("marked-key-a"));
+
+    // A fault is that of the connection string, under its own key.
+    for name in ["AzureSignalRConnectionString", "Azure:SignalR:ConnectionString"] {
+        let text = format!(
+            r#"{{"ConnectionStrings": {{"{name}": {{"ConnectionString": "x", "ProviderName": "Custom"}}}}}}"#
+        );
+        let error = Configuration::new().json(&text).unwrap().endpoints().unwrap_err();
+        let expected = format!("ConnectionStrings:{name}");
+        assert!(matches!(&error, E::ConnectionString { key, .. } if *key == expected), "{error:?}");
+    }
+}
+
 #[test]
 fn of_one_key_twice_the_last_counts() {
     let key = |n: u32| format!("Endpoint=https://a;AccessKey={n}");

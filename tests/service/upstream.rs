@@ -20,7 +20,7 @@ use hubwire::{
     local::{LocalError, LocalService},
     service::{
         NegotiateOptions, ServiceClient, ServiceEndpoint,
-        credentials::AccessKey,
+        credentials::{AccessKey, InvalidCredential},
         upstream::{EntraTokenValidator, UpstreamError, UpstreamKeys, UpstreamRouter, ValidatorError},
     },
 };
@@ -90,7 +90,9 @@ async fn event(
 fn router() -> UpstreamRouter {
     UpstreamRouter::new()
         .access_key(&AccessKey::new("another-key"))
+        .unwrap()
         .access_key(&AccessKey::new(KEY))
+        .unwrap()
         .on_connected("Chat", |client| async move {
             if client.user_id() == Some("mallory") { Err(UpstreamError::new("no")) } else { Ok(()) }
         })
@@ -173,10 +175,9 @@ async fn nothing_gets_in_that_nobody_vouches_for() {
     let handled = |router: UpstreamRouter| router.on_connected("chat", |_| async { Ok(()) });
     for (router, status) in [
         (UpstreamRouter::new(), 401),
-        (UpstreamRouter::new().access_key(&AccessKey::new("")), 401),
-        (UpstreamRouter::new().access_key(&AccessKey::new("another-key")), 401),
+        (UpstreamRouter::new().access_key(&AccessKey::new("another-key")).unwrap(), 401),
         (UpstreamRouter::new().allow_unsigned(), 200),
-        (UpstreamRouter::new().access_key(&AccessKey::new(KEY)), 200),
+        (UpstreamRouter::new().access_key(&AccessKey::new(KEY)).unwrap(), 200),
     ] {
         assert_eq!(event(&handled(router), "connections", "connected", &[], "{}").await.status, status);
     }
@@ -191,14 +192,46 @@ async fn access_keys_are_replaced_while_the_router_serves() {
     let served = router.clone();
     let status = async || event(&served, "connections", "connected", &[], "{}").await.status;
     assert_eq!(status().await, 401, "no key yet");
-    keys.replace([AccessKey::new("another-key"), AccessKey::new(KEY)]);
+    keys.replace([AccessKey::new("another-key"), AccessKey::new(KEY)]).unwrap();
     assert_eq!(status().await, 200, "the second of two");
-    keys.replace([AccessKey::new("another-key")]);
+    let empty = Err(InvalidCredential::Part { what: "access key" });
+    assert_eq!(keys.replace([AccessKey::new("another-key"), AccessKey::new(" \n")]), empty);
+    assert_eq!(status().await, 200, "nothing has changed");
+    keys.replace([AccessKey::new("another-key")]).unwrap();
     assert_eq!(status().await, 401, "replaced");
-    let both = router.access_key(&AccessKey::new(KEY));
+    let both = router.access_key(&AccessKey::new(KEY)).unwrap();
     assert_eq!(event(&both, "connections", "connected", &[], "{}").await.status, 200);
-    keys.replace([AccessKey::new(KEY)]);
+    keys.replace([AccessKey::new(KEY)]).unwrap();
     assert!(!format!("{keys:?} {both:?}").contains(KEY));
+}
+
+/// Once a minute: whoever is not let in must not fill the log.
+#[tokio::test]
+async fn refusals_are_told_once_for_each_cause() {
+    let log = crate::capture::Capture::default();
+    // Of this thread, which the test runs on alone.
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let told = |text: &str| {
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        log.lines().filter(|line| line.contains("WARN") && line.contains(text)).count()
+    };
+    let keyed = UpstreamRouter::new().access_key(&AccessKey::new("marked-key")).unwrap();
+    let served = keyed.on_connected("chat", |_| async { Ok(()) });
+    let refused = async |router: &UpstreamRouter, signature: &str| {
+        let changes = [("x-asrs-signature", signature)];
+        assert_eq!(event(router, "connections", "connected", &changes, "{}").await.status, 401);
+    };
+    let causes = ["The signature is not one of", "The signature is missing.", "neither access keys nor"];
+    let counts = || causes.map(told);
+    refused(&served, "sha256=00").await;
+    refused(&served.clone(), "sha256=01").await;
+    assert_eq!(counts(), [1, 0, 0]);
+    refused(&served, "-").await;
+    refused(&served, "-").await;
+    refused(&UpstreamRouter::new(), "-").await;
+    assert_eq!(counts(), [1, 1, 1]);
+    assert_eq!(told("marked-key"), 0);
 }
 
 /// Whoever is not let in cannot make a server take a body, neither into memory nor over the network.
@@ -405,6 +438,7 @@ async fn the_local_service_tells_its_upstream() {
     let (connected, disconnected, sent) = (tell.clone(), tell.clone(), tell);
     let upstream = UpstreamRouter::new()
         .access_key(&AccessKey::new(KEY))
+        .unwrap()
         .on_connected("chat", move |client| {
             let role = client.claim("role").map(str::to_owned);
             connected(format!(

@@ -15,7 +15,9 @@ use jsonc_parser::{
     parse_to_ast,
 };
 
-use crate::service::configuration::error::ConfigurationError;
+use crate::service::configuration::{
+    endpoints::SDK_CONNECTION, error::ConfigurationError, settings::is_below,
+};
 
 /// The longest file that is read, in bytes. Settings have some kilobytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -80,13 +82,8 @@ pub(super) fn settings(text: &str) -> Result<Vec<(String, String)>, Configuratio
     if let Value::Object(values) = values {
         values.properties.iter().for_each(|property| add("", property, &mut found));
     }
-    if let Some(Value::Object(strings)) = member(&object, "ConnectionStrings") {
-        for property in &strings.properties {
-            match connection_string(property) {
-                Some(text) => found.push((below("ConnectionStrings", property.name.as_str()), text)),
-                None => add("ConnectionStrings", property, &mut found),
-            }
-        }
+    if let Some(strings) = member(&object, "ConnectionStrings") {
+        flatten("ConnectionStrings".to_owned(), strings, &mut found);
     }
     Ok(found)
 }
@@ -97,14 +94,13 @@ fn member<'a>(object: &'a Object<'a>, name: &str) -> Option<&'a Value<'a>> {
     object.properties.iter().rfind(named).map(|property| &property.value)
 }
 
-/// The connection string in `"Name": {"ConnectionString": "…", "ProviderName": "…"}`. A section has `:` in its name, or
-/// further sections below it.
-fn connection_string(property: &ObjectProp<'_>) -> Option<String> {
-    let Value::Object(object) = &property.value else { return None };
-    match member(object, "ConnectionString") {
-        Some(Value::StringLit(text)) if !property.name.as_str().contains(':') => Some(text.value.to_string()),
-        _ => None,
-    }
+/// Whether the value of a key is a connection string, and thus may be one in
+/// `{"ConnectionString": "…", "ProviderName": "…"}`. `Azure:SignalR` is a section, with a key of that very name in it.
+fn is_connection_string(key: &str) -> bool {
+    let key = key.replace("__", ":");
+    let named = is_below(&key, "ConnectionStrings") && key.contains(':');
+    let section = key.eq_ignore_ascii_case("ConnectionStrings:Azure:SignalR");
+    named && !section || key.eq_ignore_ascii_case(SDK_CONNECTION)
 }
 
 fn below(section: &str, name: &str) -> String {
@@ -118,7 +114,16 @@ fn add(section: &str, property: &ObjectProp<'_>, found: &mut Vec<(String, String
 fn flatten(key: String, value: &Value<'_>, found: &mut Vec<(String, String)>) {
     match value {
         Value::Object(object) => {
-            object.properties.iter().for_each(|property| add(&key, property, found));
+            let text = match member(object, "ConnectionString") {
+                Some(Value::StringLit(text)) if is_connection_string(&key) => Some(text.value.to_string()),
+                _ => None,
+            };
+            let own = |name: &str| {
+                ["ConnectionString", "ProviderName"].iter().any(|own| own.eq_ignore_ascii_case(name))
+            };
+            let others = object.properties.iter().filter(|p| text.is_none() || !own(p.name.as_str()));
+            others.for_each(|property| add(&key, property, found));
+            found.extend(text.map(|text| (key, text)));
         }
         Value::Array(items) => {
             for (index, item) in items.elements.iter().enumerate() {

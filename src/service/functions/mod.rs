@@ -12,7 +12,7 @@
 //! // The names of the bindings are those in function.json.
 //! let call = request.signalr_trigger("invocation")?;
 //! let (text,): (String,) = call.arguments()?;
-//! let message = SignalROutput::send("ReceiveMessage", (call.user_id.as_deref(), text))?.to_group("readers");
+//! let message = SignalROutput::send("ReceiveMessage", (call.user_id.as_deref(), text))?.to_group("readers")?;
 //! let response = FunctionResponse::new().output("messages", &[message])?.return_value(&"thanks")?;
 //! # Ok(serde_json::to_vec(&response)?)
 //! # }
@@ -40,4 +40,4 @@ mod request;
 mod response;
 
 pub use request::{FunctionError, FunctionRequest, SignalRTrigger};
-pub use response::{FunctionResponse, SignalROutput};
+pub use response::{FunctionResponse, SignalRMessage, SignalROutput};

@@ -6,7 +6,10 @@ use serde_json::{Map, Value, value::RawValue};
 use crate::{
     arguments::Arguments,
     serialize::SerializeError,
-    service::{error::ServiceError, rest::payload::json_arguments},
+    service::{
+        error::ServiceError,
+        rest::{payload::json_arguments, scope::Name},
+    },
 };
 
 /// The answer of a custom handler to the Functions host.
@@ -94,75 +97,122 @@ enum Receiver {
     Connection(String),
 }
 
+/// A call of a method, which becomes a [`SignalROutput`] once it is said who gets it. There is exactly one way to say so: the
+/// binding sends what names nobody to everybody, and of several receivers only to one.
+#[derive(Debug, Clone)]
+#[must_use = "a message goes to nobody until it is said who gets it"]
+pub struct SignalRMessage {
+    target: String,
+    arguments: Box<RawValue>,
+}
+
+impl SignalRMessage {
+    /// To all clients of the hub.
+    #[must_use]
+    pub fn to_all(self) -> SignalROutput {
+        self.to(None)
+    }
+
+    /// To a user.
+    ///
+    /// # Errors
+    /// [`ServiceError::InvalidName`], such as for an empty id, which the binding would take for everybody.
+    pub fn to_user(self, id: impl Into<String>) -> Result<SignalROutput, ServiceError> {
+        Ok(self.to(Some(Receiver::User(named("user", id)?))))
+    }
+
+    /// To a group.
+    ///
+    /// # Errors
+    /// [`ServiceError::InvalidName`], such as for an empty name, which the binding would take for everybody.
+    pub fn to_group(self, name: impl Into<String>) -> Result<SignalROutput, ServiceError> {
+        Ok(self.to(Some(Receiver::Group(named("group", name)?))))
+    }
+
+    /// To a connection.
+    ///
+    /// # Errors
+    /// [`ServiceError::InvalidName`], such as for an empty id, which the binding would take for everybody.
+    pub fn to_connection(self, id: impl Into<String>) -> Result<SignalROutput, ServiceError> {
+        Ok(self.to(Some(Receiver::Connection(named("connection", id)?))))
+    }
+
+    fn to(self, to: Option<Receiver>) -> SignalROutput {
+        let Self { target, arguments } = self;
+        SignalROutput(Output::Message { target, arguments, to })
+    }
+}
+
+/// A receiver or a group, by the rules of the REST API, which the binding sends by as well.
+fn named(what: &'static str, name: impl Into<String>) -> Result<String, ServiceError> {
+    let name = name.into();
+    Name::new(what, &name)?;
+    Ok(name)
+}
+
 impl SignalROutput {
-    /// Calls a method of all clients, or of those that are named with one of [`to_user`](Self::to_user),
-    /// [`to_group`](Self::to_group) and [`to_connection`](Self::to_connection).
+    /// Calls a method of those clients that are named with one of [`to_all`](SignalRMessage::to_all),
+    /// [`to_user`](SignalRMessage::to_user), [`to_group`](SignalRMessage::to_group) and
+    /// [`to_connection`](SignalRMessage::to_connection).
     ///
     /// # Errors
     /// [`ServiceError::Arguments`] when an argument does not serialize, [`ServiceError::InvalidName`] for an empty method.
-    pub fn send(method: &str, arguments: impl Arguments) -> Result<Self, ServiceError> {
+    pub fn send(method: &str, arguments: impl Arguments) -> Result<SignalRMessage, ServiceError> {
         let arguments = RawValue::from_string(json_arguments(method, arguments)?);
         let arguments = arguments.map_err(|error| ServiceError::Arguments(SerializeError::new(error)))?;
-        Ok(Self(Output::Message { target: method.to_owned(), arguments, to: None }))
-    }
-
-    /// Sends the message to a user only.
-    #[must_use]
-    pub fn to_user(self, id: impl Into<String>) -> Self {
-        self.to(Receiver::User(id.into()))
-    }
-
-    /// Sends the message to a group only.
-    #[must_use]
-    pub fn to_group(self, name: impl Into<String>) -> Self {
-        self.to(Receiver::Group(name.into()))
-    }
-
-    /// Sends the message to a connection only.
-    #[must_use]
-    pub fn to_connection(self, id: impl Into<String>) -> Self {
-        self.to(Receiver::Connection(id.into()))
+        Ok(SignalRMessage { target: method.to_owned(), arguments })
     }
 
     /// Adds a user to a group.
-    #[must_use]
-    pub fn add_user_to_group(id: impl Into<String>, group: impl Into<String>) -> Self {
-        Self::group("add", Receiver::User(id.into()), Some(group.into()))
+    ///
+    /// # Errors
+    /// [`ServiceError::InvalidName`], such as when one of the two is empty.
+    pub fn add_user_to_group(id: impl Into<String>, group: impl Into<String>) -> Result<Self, ServiceError> {
+        Self::group("add", Receiver::User(named("user", id)?), Some(named("group", group)?))
     }
 
     /// Removes a user from a group.
-    #[must_use]
-    pub fn remove_user_from_group(id: impl Into<String>, group: impl Into<String>) -> Self {
-        Self::group("remove", Receiver::User(id.into()), Some(group.into()))
+    ///
+    /// # Errors
+    /// [`ServiceError::InvalidName`], such as when one of the two is empty.
+    pub fn remove_user_from_group(
+        id: impl Into<String>,
+        group: impl Into<String>,
+    ) -> Result<Self, ServiceError> {
+        Self::group("remove", Receiver::User(named("user", id)?), Some(named("group", group)?))
     }
 
     /// Removes a user from all groups.
-    #[must_use]
-    pub fn remove_user_from_all_groups(id: impl Into<String>) -> Self {
-        Self::group("removeAll", Receiver::User(id.into()), None)
+    ///
+    /// # Errors
+    /// [`ServiceError::InvalidName`], such as for an empty id.
+    pub fn remove_user_from_all_groups(id: impl Into<String>) -> Result<Self, ServiceError> {
+        Self::group("removeAll", Receiver::User(named("user", id)?), None)
     }
 
     /// Adds a connection to a group.
-    #[must_use]
-    pub fn add_connection_to_group(id: impl Into<String>, group: impl Into<String>) -> Self {
-        Self::group("add", Receiver::Connection(id.into()), Some(group.into()))
+    ///
+    /// # Errors
+    /// [`ServiceError::InvalidName`], such as when one of the two is empty.
+    pub fn add_connection_to_group(
+        id: impl Into<String>,
+        group: impl Into<String>,
+    ) -> Result<Self, ServiceError> {
+        Self::group("add", Receiver::Connection(named("connection", id)?), Some(named("group", group)?))
     }
 
     /// Removes a connection from a group.
-    #[must_use]
-    pub fn remove_connection_from_group(id: impl Into<String>, group: impl Into<String>) -> Self {
-        Self::group("remove", Receiver::Connection(id.into()), Some(group.into()))
+    ///
+    /// # Errors
+    /// [`ServiceError::InvalidName`], such as when one of the two is empty.
+    pub fn remove_connection_from_group(
+        id: impl Into<String>,
+        group: impl Into<String>,
+    ) -> Result<Self, ServiceError> {
+        Self::group("remove", Receiver::Connection(named("connection", id)?), Some(named("group", group)?))
     }
 
-    fn group(action: &'static str, member: Receiver, group: Option<String>) -> Self {
-        Self(Output::Group { action, member, group })
-    }
-
-    fn to(mut self, receiver: Receiver) -> Self {
-        // A group action has its member already.
-        if let Output::Message { to, .. } = &mut self.0 {
-            *to = Some(receiver);
-        }
-        self
+    fn group(action: &'static str, member: Receiver, group: Option<String>) -> Result<Self, ServiceError> {
+        Ok(Self(Output::Group { action, member, group }))
     }
 }

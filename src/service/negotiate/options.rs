@@ -112,7 +112,11 @@ impl NegotiateOptions {
         }
     }
 
-    /// A client of this user. User ids are case-sensitive.
+    /// A client of this user. User ids are case-sensitive. One that is empty or blank is refused by [`HubClient::negotiate`]
+    /// ([`ServiceError::EmptyUserId`]), since upstreams would take the client for an anonymous one.
+    ///
+    /// [`HubClient::negotiate`]: crate::service::HubClient::negotiate
+    /// [`ServiceError::EmptyUserId`]: crate::service::ServiceError::EmptyUserId
     #[must_use]
     pub fn for_user(id: impl Into<String>) -> Self {
         Self { user_id: Some(id.into()), ..Self::anonymous() }
@@ -139,12 +143,15 @@ impl NegotiateOptions {
     /// The service tells upstream handlers about claims in one header, `name: value, name: value`, without escaping. A
     /// claim, or a user id, that would read as another claim there, such as the name `Bob, role: admin`, is refused too
     /// ([`ServiceError::AmbiguousClaim`]), unless [`allow_ambiguous_claims`](Self::allow_ambiguous_claims) says that no
-    /// upstream reads them. A mere comma, as in `Doe, Jane`, only cuts the value short there.
+    /// upstream reads them. A mere comma, as in `Doe, Jane`, only cuts the value short there. With a control
+    /// character, such as a line break, all claims are lost there, so that is refused too, and an empty name always
+    /// ([`ServiceError::InvalidClaim`]).
     ///
     /// All claims together have to fit into a token of 4 096 characters.
     ///
     /// [`HubClient::negotiate`]: crate::service::HubClient::negotiate
     /// [`ServiceError::ReservedClaim`]: crate::service::ServiceError::ReservedClaim
+    /// [`ServiceError::InvalidClaim`]: crate::service::ServiceError::InvalidClaim
     /// [`ServiceError::AmbiguousClaim`]: crate::service::ServiceError::AmbiguousClaim
     #[must_use]
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -152,8 +159,8 @@ impl NegotiateOptions {
         self
     }
 
-    /// Lets claims and a user id through that upstream handlers would read as other claims: for services that have
-    /// no upstream, or one that looks at no claim.
+    /// Lets claims and a user id through that upstream handlers would read as other claims, or lose by control characters:
+    /// for services that have no upstream, or one that looks at no claim.
     #[must_use]
     pub fn allow_ambiguous_claims(self) -> Self {
         Self { ambiguous_claims: true, ..self }

@@ -75,9 +75,10 @@ pub(in crate::service) fn claims(
     let mut claims: Claims = Vec::with_capacity(options.claims.len() + 1);
     let mut own = |name: &str, value: String| claims.push((format!("asrs.s.{name}"), Value::from(value)));
     if let Some(user_id) = &options.user_id {
-        if reads_as_another("asrs.s.uid", user_id) && !options.ambiguous_claims {
-            return Err(ServiceError::AmbiguousClaim { name: "asrs.s.uid".to_owned() });
+        if user_id.trim().is_empty() {
+            return Err(ServiceError::EmptyUserId);
         }
+        check("asrs.s.uid", user_id, options)?;
         own("uid", user_id.clone());
     }
     if options.diagnostic {
@@ -118,9 +119,7 @@ pub(in crate::service) fn claims(
         if name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("asrs.s.")) {
             return Err(ServiceError::ReservedClaim { name: name.clone() });
         }
-        if reads_as_another(name, value) && !options.ambiguous_claims {
-            return Err(ServiceError::AmbiguousClaim { name: name.clone() });
-        }
+        check(name, value, options)?;
         // Only the first `sub` is the token's subject.
         let taken = name == "sub" && claims.iter().any(|(known, _)| known == "sub");
         let renamed = taken || TOKEN_CLAIMS.contains(&name.as_str());
@@ -138,6 +137,24 @@ pub(in crate::service) fn add(claims: &mut Claims, name: String, value: &str) {
         Some((_, first)) => *first = Value::Array(vec![first.take(), value]),
         None => claims.push((name, value)),
     }
+}
+
+/// Whether a claim reaches an upstream as it is, where there is one that reads claims. A header has no control characters: with one, all claims would be lost.
+fn check(name: &str, value: &str, options: &NegotiateOptions) -> Result<(), ServiceError> {
+    let invalid = |reason| Err(ServiceError::InvalidClaim { name: name.to_owned(), reason });
+    if name.is_empty() {
+        return invalid("it has no name");
+    }
+    if options.ambiguous_claims {
+        return Ok(());
+    }
+    if name.chars().chain(value.chars()).any(char::is_control) {
+        return invalid("it has a control character, such as a line break");
+    }
+    if reads_as_another(name, value) {
+        return Err(ServiceError::AmbiguousClaim { name: name.to_owned() });
+    }
+    Ok(())
 }
 
 /// Whether an upstream could take a claim for another one. The service writes `name: value, name: value` and escapes

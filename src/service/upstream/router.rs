@@ -7,9 +7,9 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{Request, Response, StatusCode, request::Parts};
@@ -20,9 +20,10 @@ use tower_service::Service;
 
 use crate::{
     core::ErrorChain,
+    lock::lock,
     serialize::serialize,
     service::{
-        credentials::access_key::AccessKey,
+        credentials::{access_key::AccessKey, error::InvalidCredential},
         http::body::within,
         upstream::{
             entra::EntraTokenValidator,
@@ -35,6 +36,8 @@ use crate::{
 
 /// Messages of clients have up to 1 MB.
 pub(in crate::service) const MAX_BODY: usize = 4 * 1024 * 1024;
+/// How often a refusal with one cause is told.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 pub(in crate::service) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -66,12 +69,17 @@ struct Hub {
 /// | 404 | there is no handler for this event |
 /// | 405, 408, 413, 415, 503 | method, slow or large body, content type; no keys from the authority |
 ///
-/// ```
-/// use hubwire::service::{credentials::AccessKey, upstream::{UpstreamError, UpstreamRouter}};
+/// A 401 is a line in the log at level `warn`, once a minute for each cause; other refusals are at level `debug`.
 ///
-/// fn app(key: AccessKey) -> axum::Router {
+/// ```
+/// use hubwire::service::{
+///     credentials::{AccessKey, InvalidCredential},
+///     upstream::{UpstreamError, UpstreamRouter},
+/// };
+///
+/// fn app(key: AccessKey) -> Result<axum::Router, InvalidCredential> {
 ///     let upstream = UpstreamRouter::new()
-///         .access_key(&key)
+///         .access_key(&key)?
 ///         .on_connected("chat", |client| async move {
 ///             println!("{} is here", client.user_id().unwrap_or("an anonymous user"));
 ///             Ok(())
@@ -79,8 +87,12 @@ struct Hub {
 ///         .on_message("chat", "Divide", |message| async move {
 ///             let (a, b): (u32, u32) = message.arguments()?;
 ///             a.checked_div(b).ok_or_else(|| UpstreamError::new("Division by zero."))
+///         })
+///         .on_disconnected("chat", |client, reason| async move {
+///             let user = client.user_id().unwrap_or("an anonymous user");
+///             println!("{user} is gone: {}", reason.as_deref().unwrap_or("closed"));
 ///         });
-///     axum::Router::new().route_service("/upstream", upstream)
+///     Ok(axum::Router::new().route_service("/upstream", upstream))
 /// }
 /// ```
 #[derive(Clone, Default)]
@@ -97,6 +109,26 @@ struct Inner {
     entra: Option<EntraTokenValidator>,
     unsigned: bool,
     hubs: HashMap<String, Hub>,
+    warned: Arc<Warned>,
+}
+
+/// When a refusal was last told, by its text: whoever is not let in must not fill the log.
+#[derive(Default)]
+struct Warned(Mutex<Vec<(&'static str, Instant)>>);
+
+impl Warned {
+    fn tell(&self, text: &'static str) {
+        let (now, mut told) = (Instant::now(), lock(&self.0));
+        told.retain(|(_, at)| now.duration_since(*at) < WARNING_INTERVAL);
+        if told.iter().all(|(known, _)| *known != text) {
+            told.push((text, now));
+            drop(told);
+            tracing::warn!(
+                text,
+                "upstream requests are refused with status 401; check the keys and the validator of the router"
+            );
+        }
+    }
 }
 
 impl UpstreamRouter {
@@ -110,8 +142,12 @@ impl UpstreamRouter {
     ///
     /// A signature covers the connection id and nothing else, so anyone who sees a request can send another: use https,
     /// and an Entra token where it matters.
-    pub fn access_key(self, key: &AccessKey) -> Self {
-        self.with(|inner| inner.signatures.get_or_insert_default().add(key))
+    ///
+    /// # Errors
+    /// [`InvalidCredential::Part`] when the key is empty: anyone could sign with it.
+    pub fn access_key(mut self, key: &AccessKey) -> Result<Self, InvalidCredential> {
+        Arc::make_mut(&mut self.inner).signatures.get_or_insert_default().add(key)?;
+        Ok(self)
     }
 
     /// Takes requests that one of these keys has signed, which can be replaced while the router serves. May be called
@@ -199,7 +235,7 @@ impl UpstreamRouter {
 
 impl fmt::Debug for UpstreamRouter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { signatures, shared_keys, entra, unsigned, hubs } = &*self.inner;
+        let Inner { signatures, shared_keys, entra, unsigned, hubs, warned: _ } = &*self.inner;
         f.debug_struct("UpstreamRouter")
             .field("signatures", signatures)
             .field("shared_keys", shared_keys)
@@ -232,7 +268,10 @@ impl Inner {
             let (id, header) = (&head.client.connection_id, header.unwrap_or_default());
             let accepted = signatures.accept(id, header);
             if !self.shared_keys.iter().fold(accepted, |accepted, keys| keys.accept(id, header) | accepted) {
-                return Err(refusal("The signature is not one of this service's access keys."));
+                return Err(refusal(match header {
+                    "" => "The signature is missing.",
+                    _ => "The signature is not one of this service's access keys.",
+                }));
             }
         }
         if let Some(entra) = &self.entra {
@@ -255,7 +294,12 @@ impl Inner {
     /// Whether the head of a request lets it in. Nothing of its body is read before.
     async fn admit(&self, parts: &Parts) -> Result<Admitted, Refusal> {
         let head = Head::read(parts)?;
-        self.authenticate(parts, &head).await?;
+        let authenticated = self.authenticate(parts, &head).await;
+        authenticated.inspect_err(|Refusal(status, text)| {
+            if *status == StatusCode::UNAUTHORIZED {
+                self.warned.tell(text);
+            }
+        })?;
         let handler = self.handler(&head)?;
         Ok(Admitted { head, handler })
     }

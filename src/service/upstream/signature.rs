@@ -7,7 +7,7 @@ use sha2::Sha256;
 
 use crate::{
     lock::{read, write},
-    service::credentials::access_key::AccessKey,
+    service::credentials::{access_key::AccessKey, error::InvalidCredential},
 };
 
 /// The service has two access keys.
@@ -22,29 +22,38 @@ const MAX_ENTRIES: usize = 16;
 /// ```
 /// use hubwire::service::{credentials::AccessKey, upstream::{UpstreamKeys, UpstreamRouter}};
 ///
-/// # let [primary, secondary, new] = ["1", "2", "3"].map(|key| key.to_owned());
-/// let keys = UpstreamKeys::new([AccessKey::new(primary.clone()), AccessKey::new(secondary)]);
+/// # fn example([primary, secondary, new]: [String; 3]) -> Result<(), hubwire::service::credentials::InvalidCredential> {
+/// let keys = UpstreamKeys::new([AccessKey::new(primary.clone()), AccessKey::new(secondary)])?;
 /// let upstream = UpstreamRouter::new().access_keys(&keys);
 /// // Later, when the secondary key has been regenerated:
-/// keys.replace([AccessKey::new(primary), AccessKey::new(new)]);
+/// keys.replace([AccessKey::new(primary), AccessKey::new(new)])?;
+/// # Ok(())
+/// # }
+/// # example(["1", "2", "3"].map(|key| key.to_owned())).unwrap();
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamKeys(Arc<RwLock<Signatures>>);
 
 impl UpstreamKeys {
     /// These keys. With none, no request is accepted.
-    #[must_use]
-    pub fn new(keys: impl IntoIterator<Item = AccessKey>) -> Self {
+    ///
+    /// # Errors
+    /// [`InvalidCredential::Part`] when a key is empty: anyone could sign with it.
+    pub fn new(keys: impl IntoIterator<Item = AccessKey>) -> Result<Self, InvalidCredential> {
         let shared = Self::default();
-        shared.replace(keys);
-        shared
+        shared.replace(keys)?;
+        Ok(shared)
     }
 
     /// Takes these keys in place of the present ones, from the next request on.
-    pub fn replace(&self, keys: impl IntoIterator<Item = AccessKey>) {
+    ///
+    /// # Errors
+    /// [`InvalidCredential::Part`] when a key is empty: anyone could sign with it. Then the present ones stay.
+    pub fn replace(&self, keys: impl IntoIterator<Item = AccessKey>) -> Result<(), InvalidCredential> {
         let mut signatures = Signatures::default();
-        keys.into_iter().for_each(|key| signatures.add(&key));
+        keys.into_iter().try_for_each(|key| signatures.add(&key))?;
         *write(&self.0) = signatures;
+        Ok(())
     }
 
     pub(super) fn accept(&self, connection_id: &str, header: &str) -> bool {
@@ -62,11 +71,13 @@ impl std::fmt::Debug for Signatures {
 }
 
 impl Signatures {
-    /// An empty key, which anyone could sign with, never counts.
-    pub(super) fn add(&mut self, key: &AccessKey) {
-        if !key.secret().is_empty() {
-            self.0.push(keyed(key.secret()));
+    /// Anyone could sign with an empty key.
+    pub(super) fn add(&mut self, key: &AccessKey) -> Result<(), InvalidCredential> {
+        if key.secret().is_empty() {
+            return Err(InvalidCredential::Part { what: "access key" });
         }
+        self.0.push(keyed(key.secret()));
+        Ok(())
     }
 
     /// Whether one of the entries is the connection id's under one of the keys. The documentation leaves the prefix

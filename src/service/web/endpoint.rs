@@ -99,6 +99,7 @@ pub(super) struct Endpoint {
     pub(super) decide: Option<Arc<Rule>>,
 }
 
+/// The application's rule about changes.
 pub(super) type Rule = dyn Fn(AuthenticationChange) -> BoxFuture<bool> + Send + Sync;
 
 impl fmt::Debug for Endpoint {
@@ -201,10 +202,15 @@ fn refused_refresh(hub: &HubClient, failure: &ServiceError) -> Response<String> 
         {
             error(StatusCode::FORBIDDEN, "permission_change_rejected")
         }
-        ServiceError::AuthenticationExpired => error(StatusCode::UNAUTHORIZED, "invalid_token"),
+        ServiceError::AuthenticationExpired | ServiceError::EmptyUserId => {
+            error(StatusCode::UNAUTHORIZED, "invalid_token")
+        }
         failure => {
             tracing::error!(hub = hub.name(), error = %ErrorChain::new(failure), "a refresh failed");
-            error(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error")
+            match failure.is_of_client() {
+                true => error(StatusCode::BAD_REQUEST, "invalid_claims"),
+                false => error(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
+            }
         }
     }
 }
@@ -231,14 +237,18 @@ fn method_not_allowed(is_refresh: bool, cross_origin: bool) -> Response<String> 
     response
 }
 
+/// What the client is told about its own user id or claims.
+const OF_CLIENT: &str = "The user's name or a claim cannot be used here. The server's log says why.";
+const TOKEN_TOO_LONG: &str = "The access token would be longer than 4096 characters.";
+
 /// What the client is told about a failure. The details are for the log: they name tenants, roles and addresses.
 fn explain(hub: &HubClient, failure: &ServiceError) -> Response<String> {
     tracing::error!(hub = hub.name(), error = %ErrorChain::new(failure), "negotiation failed");
     let (status, message) = match failure {
         ServiceError::AuthenticationExpired => (StatusCode::UNAUTHORIZED, "Sign in again."),
-        ServiceError::TokenTooLong { .. } => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "The access token would be longer than 4096 characters.")
-        }
+        ServiceError::EmptyUserId => (StatusCode::UNAUTHORIZED, "Sign in first."),
+        _ if failure.is_of_client() => (StatusCode::BAD_REQUEST, OF_CLIENT),
+        ServiceError::TokenTooLong { .. } => (StatusCode::PAYLOAD_TOO_LARGE, TOKEN_TOO_LONG),
         _ if failure.is_retryable() => {
             (StatusCode::SERVICE_UNAVAILABLE, "The SignalR service is not available. Try again later.")
         }
@@ -256,6 +266,9 @@ pub(super) fn answer_for(failure: &ServiceError) -> Response<String> {
     tracing::error!(error = %ErrorChain::new(failure), "a call of the service failed");
     let (status, message) = match failure {
         ServiceError::AuthenticationExpired => (StatusCode::UNAUTHORIZED, "Sign in again."),
+        ServiceError::EmptyUserId => (StatusCode::UNAUTHORIZED, "Sign in first."),
+        _ if failure.is_of_client() => (StatusCode::BAD_REQUEST, OF_CLIENT),
+        ServiceError::TokenTooLong { .. } => (StatusCode::PAYLOAD_TOO_LARGE, TOKEN_TOO_LONG),
         _ if failure.is_absence() => {
             (StatusCode::NOT_FOUND, "The connection, the user or the group does not exist.")
         }

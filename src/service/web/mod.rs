@@ -11,8 +11,10 @@
 //!
 //! | status | when |
 //! | --- | --- |
-//! | 401 | what the client has authenticated with has ended |
+//! | 400 | the client's user id or one of its claims cannot be used |
+//! | 401 | what the client has authenticated with has ended, or its user id is empty |
 //! | 404 | the connection, user or group does not exist |
+//! | 413 | the client's token would be too long |
 //! | 503 | trying again later may help; with `Retry-After` if the service has said when |
 //! | 502 | the service or Entra refuses, or does not answer as it should |
 //! | 500 | anything else, such as an argument that cannot be serialized |
@@ -28,4 +30,4 @@ pub(super) mod tower;
 
 pub use cors::InvalidOrigin;
 pub use endpoint::AuthenticationChange;
-pub use handler::NegotiateAnswer;
+pub use handler::{NegotiateAnswer, RefreshAnswer};

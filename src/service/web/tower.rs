@@ -3,7 +3,6 @@
 use std::{
     convert::Infallible,
     fmt,
-    future::Future,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -16,7 +15,7 @@ use crate::service::{
     web::{
         cors::{Cors, InvalidOrigin},
         endpoint::{AuthenticationChange, Endpoint},
-        handler::{self, BoxFuture, Handler, NegotiateAnswer},
+        handler::{self, BoxFuture, Handler, NegotiateAnswer, RefreshAnswer},
     },
 };
 
@@ -89,14 +88,17 @@ impl NegotiateService {
     /// Compare whole labels of the host: `ends_with("example.com")` lets `https://evil-example.com` in as well.
     ///
     /// ```
-    /// use hubwire::service::{HubClient, NegotiateOptions, NegotiateService};
+    /// use hubwire::service::{HubClient, NegotiateOptions, NegotiateService, web::InvalidOrigin};
     ///
-    /// fn endpoint(hub: HubClient) -> axum::Router {
+    /// fn endpoint(hub: HubClient) -> Result<axum::Router, InvalidOrigin> {
+    ///     // Two origins, and besides them whatever is below a domain.
     ///     let negotiate = NegotiateService::new(hub, |_| NegotiateOptions::anonymous())
+    ///         .allow_origin("https://app.example.com")?
+    ///         .allow_origin("http://localhost:5173")?
     ///         .allow_origin_if(|origin| {
-    ///             origin.strip_prefix("https://").is_some_and(|host| host.ends_with(".example.com"))
+    ///             origin.strip_prefix("https://").is_some_and(|host| host.ends_with(".preview.example.com"))
     ///         });
-    ///     axum::Router::new().route_service("/chat/negotiate", negotiate)
+    ///     Ok(axum::Router::new().route_service("/chat/negotiate", negotiate))
     /// }
     /// ```
     #[must_use]
@@ -119,12 +121,16 @@ impl NegotiateService {
     /// | 200 `{"accessToken":…,"tokenLifetimeSeconds":…}` | it is refreshed |
     /// | 400 `missing_connection_token` | the header is missing or empty |
     /// | the handler's | it rejects the client |
-    /// | 401 `invalid_token` | what the client has authenticated with has ended |
+    /// | 400 `invalid_claims` | its user id or one of its claims cannot be used |
+    /// | 401 `invalid_token` | what the client has authenticated with has ended, or its user id is empty |
     /// | 403 `permission_change_rejected` | the client is another user, or [the application's rule](Self::authentication_refresh_if) says no |
     /// | 404 `connection_not_found` | there is no such connection |
     /// | 404, empty | refresh is off |
     /// | 405, empty | the method is not POST |
     /// | 500 `internal_server_error` | anything else; the log says what |
+    ///
+    /// A client needs a token provider, from which it gets what it signs in with again: `with_access_token` in this crate,
+    /// `AccessTokenProvider` in .NET. One that signs in by cookies or headers alone is not refreshed.
     ///
     /// Off by default: it needs version 2026-07-01 of the service's REST API and clients of .NET 11 or of this
     /// crate. Source: [authentication refresh](https://github.com/Azure/azure-signalr/issues/2282).
@@ -136,7 +142,7 @@ impl NegotiateService {
 
     /// Lets clients [refresh their authentication](Self::authentication_refresh), where a rule of the application's says
     /// so for each change. The service is asked for the connection's present claims before. A client that is refused keeps its
-    /// connection as it is. `OnAuthenticationRefresh` in .NET.
+    /// connection as it is. The rule gives a `bool`, or a future of one. `OnAuthenticationRefresh` in .NET.
     ///
     /// ```
     /// use hubwire::service::{HubClient, NegotiateOptions, NegotiateService};
@@ -144,22 +150,20 @@ impl NegotiateService {
     /// fn endpoint(hub: HubClient) -> NegotiateService {
     ///     NegotiateService::new(hub, |_| NegotiateOptions::for_user("alice").claim("tenant", "contoso"))
     ///         // Nobody changes the tenant while connected.
-    ///         .authentication_refresh_if(|change| async move {
-    ///             change.previous.get("tenant") == change.new.get("tenant")
-    ///         })
+    ///         .authentication_refresh_if(|change| change.previous.get("tenant") == change.new.get("tenant"))
     /// }
     /// ```
     #[must_use]
-    pub fn authentication_refresh_if<F>(
+    pub fn authentication_refresh_if<R, M>(
         mut self,
-        rule: impl Fn(AuthenticationChange) -> F + Send + Sync + 'static,
+        rule: impl Fn(AuthenticationChange) -> R + Send + Sync + 'static,
     ) -> Self
     where
-        F: Future<Output = bool> + Send + 'static,
+        R: RefreshAnswer<M>,
     {
         let endpoint = Arc::make_mut(&mut self.endpoint);
         endpoint.refreshes = true;
-        endpoint.decide = Some(Arc::new(move |change| Box::pin(rule(change))));
+        endpoint.decide = Some(handler::boxed_rule(rule));
         self
     }
 }
