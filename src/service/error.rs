@@ -217,7 +217,8 @@ pub enum ServiceError {
         /// The limit.
         after: Duration,
     },
-    /// The service answered with something that is not an answer to the request. Check the endpoint's address.
+    /// What answered is not Azure SignalR Service, such as the page of a portal or a gateway, or the service answered with
+    /// something that is not an answer to the request. Check the endpoint's address and what is between.
     #[error(
         "Azure SignalR Service gave no valid answer to {operation}: {reason}; check the endpoint's address"
     )]
@@ -235,6 +236,10 @@ pub enum ServiceError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The filter of [`HubClient::execute`](crate::service::HubClient::execute) is empty. The service would carry out the
+    /// commands for every connection of the hub.
+    #[error("the filter is empty, which would match every client; to reach all of them, use hub.all()")]
+    EmptyFilter,
     /// An argument of a call or an item of a stream cannot be serialized.
     #[error("the arguments cannot be serialized")]
     Arguments(#[source] SerializeError),
@@ -371,10 +376,11 @@ impl ServiceError {
 }
 
 impl ServiceError {
-    /// Whether it says that the endpoint is down, not what was wrong with the call.
+    /// Whether it says that the endpoint is down, or that something else answers in its place, not what was wrong with
+    /// the call.
     pub(in crate::service) fn is_outage(&self) -> bool {
         match self {
-            Self::Connection { .. } | Self::Timeout { .. } => true,
+            Self::Connection { .. } | Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
             _ => self.status().is_some_and(|status| status >= 500),
         }
     }

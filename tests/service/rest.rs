@@ -113,6 +113,19 @@ async fn messages_have_an_id_for_the_messaging_logs_on_request() {
     assert_eq!(fake.last().header("x-asrs-message-tracing-id"), "");
 }
 
+/// The service would carry the commands out for every connection.
+#[tokio::test]
+async fn an_empty_filter_is_refused_and_not_sent() {
+    let fake = Fake::start(all_well).await;
+    let hub = hub(&fake.key_client());
+    for filter in ["", " ", "\t\r\n"] {
+        let error = hub.execute(filter, Commands::new().close_connections(None)).await.expect_err("empty");
+        assert!(matches!(error, ServiceError::EmptyFilter), "{filter:?}: {error:?}");
+        assert!(error.to_string().contains("hub.all()") && !error.is_retryable(), "{error}");
+    }
+    assert_eq!(fake.all().len(), 0);
+}
+
 #[tokio::test]
 async fn a_message_that_is_too_large_is_not_sent() {
     let fake = Fake::start(|_: &Seen| reply(413, "")).await;

@@ -231,8 +231,12 @@ impl HubClient {
     /// ```
     ///
     /// # Errors
-    /// See [`ServiceError`].
+    /// See [`ServiceError`]: [`EmptyFilter`](ServiceError::EmptyFilter) for a filter without text, which would match
+    /// everyone. [`all`](Self::all) reaches every client.
     pub async fn execute(&self, filter: &str, commands: Commands) -> Result<(), ServiceError> {
+        if filter.trim().is_empty() {
+            return Err(ServiceError::EmptyFilter);
+        }
         let request = Request::to_prefixed_hub(Operation::Execute, Method::POST, self.name(), ":execute")?;
         let request = request.query("filter", filter);
         self.0.done(request.payload(commands.into_payload()?)?).await

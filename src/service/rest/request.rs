@@ -7,7 +7,10 @@ use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use azure_core::time::{OffsetDateTime, parse_rfc7231};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -186,7 +189,13 @@ impl Request {
 impl RestClient {
     /// Makes a request of whose answer only the status matters.
     pub(in crate::service) async fn call(&self, request: &Request) -> Result<StatusCode, ServiceError> {
-        self.repeat(request, false).await.map(|(status, _)| status)
+        // Most operations are accepted without a word, and those that are not, in JSON. Anything else is a page of something
+        // in between: a portal that wants a sign-in answers every request with 200.
+        let accepted = |status, body: &[u8]| {
+            let said = body.trim_ascii();
+            (said.is_empty() || serde_json::from_slice::<IgnoredAny>(said).is_ok()).then_some(status)
+        };
+        self.repeat(request, false, accepted).await
     }
 
     /// Makes a request that is answered in JSON.
@@ -194,17 +203,17 @@ impl RestClient {
         &self,
         request: &Request,
     ) -> Result<T, ServiceError> {
-        let (_, body) = self.repeat(request, true).await?;
-        // It may be a token.
-        let body = Zeroizing::new(body);
-        let reason = "it is not the JSON that was expected";
-        let invalid = ServiceError::InvalidResponse { operation: request.operation, reason };
-        serde_json::from_slice(&body).map_err(|_| invalid)
+        self.repeat(request, true, |_, body| serde_json::from_slice(body).ok()).await
     }
 
     /// Makes a request and reads its answer, again if that is safe and may help. Each attempt takes a permit; the
-    /// pauses between them do not.
-    async fn repeat(&self, request: &Request, wanted: bool) -> Result<(StatusCode, Vec<u8>), ServiceError> {
+    /// pauses between them do not. What `read` does not recognize is not the service's answer.
+    async fn repeat<T>(
+        &self,
+        request: &Request,
+        wanted: bool,
+        read: impl Fn(StatusCode, &[u8]) -> Option<T>,
+    ) -> Result<T, ServiceError> {
         let operation = request.operation;
         let tracing_id = (self.message_tracing && !request.hub.is_empty()).then(random::number);
         if let Some(tracing_id) = tracing_id {
@@ -218,12 +227,19 @@ impl RestClient {
                 let response = self.attempt(request, tracing_id).await?;
                 let status = response.status();
                 let limit = if wanted { MAX_RESULT } else { MAX_ANSWER };
-                match read_body(response, limit).await {
-                    Ok(body) => Ok((status, body)),
-                    // A body is read so that its connection is used again. Whether that works does not matter.
-                    Err(_) if !wanted => Ok((status, Vec::new())),
-                    Err(error) => Err(transport_error(operation, self.timeout, error)),
-                }
+                let body = match read_body(response, limit).await {
+                    Ok(body) => body,
+                    // What was accepted is accepted, even if the connection breaks off in the middle of the answer.
+                    Err(error) if !wanted && error.is::<reqwest::Error>() => Vec::new(),
+                    Err(error) if !error.is::<reqwest::Error>() => {
+                        return Err(ServiceError::InvalidResponse { operation, reason: "it is too long" });
+                    }
+                    Err(error) => return Err(transport_error(operation, self.timeout, error)),
+                };
+                // It may be a token.
+                let body = Zeroizing::new(body);
+                let reason = if wanted { "it is not the JSON that was expected" } else { "its body is not JSON" };
+                read(status, &body).ok_or(ServiceError::InvalidResponse { operation, reason })
             });
             let watched = self.health.watch(answer).await;
             drop(permit);
@@ -311,7 +327,11 @@ pub(in crate::service) async fn dispatch(
     let response = request.send().await.map_err(|error| transport_error(operation, timeout, error.into()))?;
     tracing::debug!(%operation, status = response.status().as_u16(), "Azure SignalR Service answered");
     if response.status().is_success() {
-        return Ok(response);
+        // A question for the health or for existence is answered without a body, so that its type is all there is to see.
+        return match is_page(&response) {
+            true => Err(ServiceError::InvalidResponse { operation, reason: "it is a page for browsers" }),
+            false => Ok(response),
+        };
     }
     Err(refusal(response, operation, token).await.into())
 }
@@ -335,6 +355,13 @@ fn transport_error(
         Ok(error) => ServiceError::Connection { operation, source: Cause::new(error.without_url()) },
         Err(error) => ServiceError::Connection { operation, source: Cause::new(error) },
     }
+}
+
+/// Whether it is HTML, which the service never answers with: that of a portal, a gateway or another web server.
+fn is_page(response: &Response) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    ["text/html", "application/xhtml+xml"].iter().any(|page| media_type.eq_ignore_ascii_case(page))
 }
 
 async fn refusal(response: Response, operation: Operation, token: Option<&str>) -> Refusal {
