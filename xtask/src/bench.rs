@@ -31,7 +31,10 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
             step("benchmarks", || {
                 let benches = ["--bench", "client", "--bench", "service", "--"];
                 let mut bench = cargo();
-                bench.args(["bench", "--features", "axum,msgpack,unstable-machines"]).args(benches).args(arguments);
+                bench
+                    .args(["bench", "--features", "axum,msgpack,unstable-machines"])
+                    .args(benches)
+                    .args(arguments);
                 if let Some(peer) = peer {
                     bench.env("HUBWIRE_BENCH_PEER", peer);
                 }

@@ -221,8 +221,13 @@ impl RestClient {
         }
         let mut attempt = 0;
         loop {
+            let online = self.health.is_online();
             // An error would mean that the semaphore is closed, which never happens.
             let permit = self.permits.acquire().await.ok();
+            // Those that wait in line would find out one after the other.
+            if online && let Some(lost) = self.health.reason_if_offline() {
+                return Err(lost);
+            }
             let answer = pin!(async {
                 let response = self.attempt(request, tracing_id).await?;
                 let status = response.status();
@@ -238,7 +243,8 @@ impl RestClient {
                 };
                 // It may be a token.
                 let body = Zeroizing::new(body);
-                let reason = if wanted { "it is not the JSON that was expected" } else { "its body is not JSON" };
+                let reason =
+                    if wanted { "it is not the JSON that was expected" } else { "its body is not JSON" };
                 read(status, &body).ok_or(ServiceError::InvalidResponse { operation, reason })
             });
             let watched = self.health.watch(answer).await;
@@ -253,7 +259,10 @@ impl RestClient {
             let pause = self.retry.pause(attempt, &error, repeatable);
             let Some(pause) = pause else { return Err(error) };
             tracing::debug!(%operation, error = %ErrorChain::new(&error), ?pause, "the request is made again");
-            tokio::time::sleep(pause).await;
+            // Another endpoint serves the clients of one that is lost: nobody is there to wait for.
+            if self.health.is_lost_within(pause).await {
+                return Err(error);
+            }
             attempt += 1;
         }
     }
