@@ -202,7 +202,8 @@ struct Service {
 ///   it; [`ServiceError::EndpointsFailed`] says which ones have not, [`ServiceError::NoEndpointAvailable`] that all
 ///   are offline, and why.
 /// - An endpoint is offline when it does not answer the question for its health, which is asked every 5 seconds while
-///   endpoints are used, at the first failure of a request, and when one stays without an answer for a quarter of a second.
+///   endpoints are used, at the first failure of a request (an
+///   answer that is not the service's, such as a page, counts as one), and when one stays without an answer for a quarter of a second.
 ///   While the answer is open, clients are sent to another endpoint if there is one; so none is sent to one that has
 ///   stopped to answer requests for a second.
 /// - A call that is under way at an endpoint that turns out to be offline, or that waits to be made there again, is given up

@@ -104,6 +104,8 @@ pub struct Refusal {
     pub(in crate::service) error_code: Option<String>,
     pub(in crate::service) message: Option<String>,
     pub(in crate::service) retry_after: Option<Duration>,
+    /// Whether it is not the service's own word, but that of something in its place.
+    pub(in crate::service) foreign: bool,
 }
 
 impl Refusal {
@@ -253,6 +255,22 @@ pub enum ServiceError {
         /// The length of the request's body in bytes.
         length: usize,
     },
+    /// A parameter of the request's address is too long: the ids that are excluded (all of them together), a filter, the
+    /// reason for closing, a user id. The service takes request lines of up to 12 K, percent-encoded. Nothing was sent.
+    /// Shorten it, exclude fewer ids, or put their clients into a group.
+    #[error(
+        "the parameter {parameter} is too long for {operation}: the request line would have {length} bytes, of which \
+         Azure SignalR Service takes 12 K (12288 bytes)"
+    )]
+    ParameterTooLong {
+        /// What was being done.
+        operation: Operation,
+        /// The parameter that takes most of it, by its name in the REST API: `excluded`, `filter`, `reason`,
+        /// `userId`; or `name`, of the user, the group or the connection.
+        parameter: &'static str,
+        /// The length of the request line in bytes.
+        length: usize,
+    },
     /// The client's result of an invocation is of another type than was asked for.
     #[error("the result of the client is not of the type that was asked for")]
     Result(#[source] Cause),
@@ -381,7 +399,7 @@ impl ServiceError {
     pub(in crate::service) fn is_outage(&self) -> bool {
         match self {
             Self::Connection { .. } | Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
-            _ => self.status().is_some_and(|status| status >= 500),
+            _ => self.refusal().is_some_and(|refusal| refusal.foreign || refusal.status >= 500),
         }
     }
 

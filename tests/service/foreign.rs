@@ -1,12 +1,15 @@
 //! Answers that are not the service's: those of portals, gateways and other web servers in its place.
 #![cfg(feature = "axum")]
 
+use std::time::Duration;
+
 use crate::fakes::{ACCESS_KEY, Fake, Reply, Seen, reply};
 use hubwire::service::{
     HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError, credentials::AccessKey,
     hub::Commands,
 };
 
+const HEALTH: &str = "/api/health";
 const PAGE: &str = "<!doctype html><title>Sign in</title><form method=post></form>";
 
 fn html(status: u16, body: &str) -> Reply {
@@ -101,4 +104,46 @@ async fn clients_are_not_sent_where_a_page_answers_for_the_service() {
     assert!(!hub.connection("c").exists().await.unwrap(), "a 202 is not a yes");
     assert_eq!(service.count("/api/hubs/chat/:send"), 1);
     assert!(portal.seen("/api/hubs/chat/:send").is_empty());
+}
+
+/// Another web server at the address has a 404 of its own, or a login to send to, and nothing of the service's.
+#[tokio::test]
+async fn a_refusal_that_is_not_the_services_puts_its_endpoint_in_doubt() {
+    let coded = || reply(404, "").with("x-ms-error-code", "Error.Connection.NotExisted");
+    let refusals: [(fn() -> Reply, bool); 8] = [
+        (|| html(404, PAGE), true),
+        (|| reply(404, ""), true),
+        (|| reply(405, ""), true),
+        (|| reply(302, "").with("location", "/login"), true),
+        (|| html(403, PAGE), true),
+        (|| reply(403, ""), false),
+        (|| reply(400, r#"{"message":"no"}"#), false),
+        (coded, false),
+    ];
+    for (refuse, doubted) in refusals {
+        // The first question for the health, before anything was sent, was answered well.
+        let other = Fake::start(move |seen: &Seen| match (seen.path(), seen.nth) {
+            (HEALTH, 1) => reply(200, ""),
+            _ => refuse(),
+        })
+        .await;
+        let service =
+            Fake::start(|seen: &Seen| reply(if seen.path() == HEALTH { 200 } else { 202 }, "")).await;
+        let builder =
+            ServiceClient::builder().endpoint(endpoint(&other, "a")).endpoint(endpoint(&service, "b"));
+        let client = builder.health_check_interval(Duration::from_secs(600)).build().unwrap();
+        let hub = client.hub("chat").unwrap();
+        let sent = hub.all().send("m", ()).await;
+        let status = refuse().status;
+        assert_eq!(client.endpoints()[0].is_online(), !doubted, "{status}");
+        assert_eq!(other.count(HEALTH) > 1, doubted, "{status}");
+        assert_eq!(service.count("/api/hubs/chat/:send"), 1);
+        if doubted {
+            sent.unwrap_or_else(|error| panic!("{status}: nobody is at an endpoint that is lost: {error}"));
+            for _ in 0..10 {
+                let access = hub.negotiate(NegotiateOptions::anonymous()).await.unwrap();
+                assert!(access.url.starts_with(&service.url), "{status}: {}", access.url);
+            }
+        }
+    }
 }

@@ -43,6 +43,8 @@ const MAX_RESULT: usize = 16 * 1024 * 1024;
 const MAX_MESSAGE: usize = 300;
 /// The largest body that the service takes: 1 MB by its documentation, which does not say which MB it means.
 pub(in crate::service) const MAX_BODY: usize = 1024 * 1024;
+/// The longest request line that the service takes over HTTP/1.1: 12 K.
+const MAX_REQUEST_LINE: usize = 12 * 1024;
 const TRACING_ID: &str = "x-asrs-message-tracing-id";
 /// How long the token of one request is valid, as with the official SDK.
 const TOKEN_LIFETIME: u64 = 3600;
@@ -88,6 +90,8 @@ pub(in crate::service) struct Request {
     path: String,
     /// Encoded, each parameter with its `&` in front.
     query: String,
+    /// How much of the query each parameter takes, by name.
+    lengths: Vec<(&'static str, usize)>,
     version: &'static str,
     application: Application,
     payload: Option<Payload>,
@@ -114,6 +118,7 @@ impl Request {
             hub: String::new(),
             path,
             query: String::new(),
+            lengths: Vec::new(),
             version: API_VERSION,
             application: Application::Nowhere,
             payload: None,
@@ -158,20 +163,40 @@ impl Request {
         }
     }
 
+    /// Refuses what the service would not read, and the HTTP client not send: it takes URLs of up to 65 534 bytes.
+    fn check_line(&self, url: &Url) -> Result<(), ServiceError> {
+        let target = url.path().len() + url.query().map_or(0, |query| 1 + query.len());
+        let length = self.method.as_str().len() + " ".len() + target + " HTTP/1.1\r\n".len();
+        if length <= MAX_REQUEST_LINE {
+            return Ok(());
+        }
+        let longest = self.lengths.iter().copied().max_by_key(|(_, length)| *length);
+        let longest = longest.filter(|(_, length)| *length > url.path().len());
+        // What else is long is the name of what it addresses.
+        let parameter = longest.map_or("name", |(name, _)| name);
+        Err(ServiceError::ParameterTooLong { operation: self.operation, parameter, length })
+    }
+
     pub(in crate::service) fn scope(&self) -> &Scope {
         &self.scope
     }
 
     /// Adds a parameter.
-    pub(in crate::service) fn query(mut self, name: &str, value: &str) -> Self {
+    pub(in crate::service) fn query(mut self, name: &'static str, value: &str) -> Self {
+        let before = self.query.len();
         self.query.extend(["&", name, "=", &encode_data(value)]);
+        let length = self.query.len() - before;
+        match self.lengths.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known += length,
+            None => self.lengths.push((name, length)),
+        }
         self
     }
 
     /// Adds a parameter for each value.
     pub(in crate::service) fn queries<'v>(
         self,
-        name: &str,
+        name: &'static str,
         values: impl IntoIterator<Item = &'v String>,
     ) -> Self {
         values.into_iter().fold(self, |request, value| request.query(name, value))
@@ -280,6 +305,7 @@ impl RestClient {
         let url = url.filter(|url| url.path().ends_with(&format!("/{path}")));
         let url =
             url.ok_or(ServiceError::InvalidName { what: "target", reason: "it does not fit into a path" })?;
+        request.check_line(&url)?;
         let outgoing = || {
             let mut outgoing = self.client.request(method.clone(), url.clone());
             if let Some(id) = tracing_id {
@@ -382,6 +408,9 @@ async fn refusal(response: Response, operation: Operation, token: Option<&str>) 
     let error_code = text("x-ms-error-code").filter(|code| code.len() <= 100).map(str::to_owned);
     let retry_after = text("retry-after").and_then(parse_retry_after);
     let status = response.status().as_u16();
+    // Where the service refuses what was asked for, it gives an error code, but for these; it never redirects.
+    let of_service = error_code.is_some() || matches!(status, 400 | 401 | 403 | 413 | 429 | 500..);
+    let foreign = is_page(&response) || !of_service;
     let answer = read_body(response, MAX_ANSWER).await.unwrap_or_default();
     let message = serde_json::from_slice::<Answer>(&answer).ok().map(|answer| answer.message);
     // Something in between may echo the request.
@@ -389,7 +418,7 @@ async fn refusal(response: Response, operation: Operation, token: Option<&str>) 
         message.filter(|message| !message.is_empty() && !token.is_some_and(|token| message.contains(token)));
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     let message = message.map(|message| message.chars().take(MAX_MESSAGE).map(printable).collect());
-    Refusal { operation, status, error_code, message, retry_after }
+    Refusal { operation, status, error_code, message, retry_after, foreign }
 }
 
 /// Seconds, or a date.
