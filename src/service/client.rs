@@ -202,9 +202,14 @@ struct Service {
 ///   it; [`ServiceError::EndpointsFailed`] says which ones have not, [`ServiceError::NoEndpointAvailable`] that all
 ///   are offline, and why.
 /// - An endpoint is offline when it does not answer the question for its health, which is asked every 5 seconds while
-///   endpoints are used, at the first failure of a request, and when one stays without an answer for a quarter of a second.
+///   endpoints are used, at the first failure of a request (an
+///   answer that is not the service's, such as a page, counts as one), and when one stays without an answer for a quarter of a second.
 ///   While the answer is open, clients are sent to another endpoint if there is one; so none is sent to one that has
-///   stopped to answer requests for a second. What waits for an endpoint that turns out to be offline is given up.
+///   stopped to answer requests for a second.
+/// - A call that is under way at an endpoint that turns out to be offline, or that waits to be made there again, is given up
+///   there. So the loss of an endpoint that has answered before holds up a call to several for a moment where connections
+///   are refused, and for about a second where they hang: a quarter of a second, and half a second for each of two
+///   questions for the health (longer where its answers take more than 60 milliseconds, four seconds at most).
 /// - An endpoint that is offline is asked again every second that it is needed; so it may be skipped for a second after it
 ///   is back. The first call waits for all answers, four seconds at most.
 /// - Where clients only negotiate and nothing is published, the question for the health alone finds a loss: see

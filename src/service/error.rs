@@ -104,6 +104,8 @@ pub struct Refusal {
     pub(in crate::service) error_code: Option<String>,
     pub(in crate::service) message: Option<String>,
     pub(in crate::service) retry_after: Option<Duration>,
+    /// Whether it is not the service's own word, but that of something in its place.
+    pub(in crate::service) foreign: bool,
 }
 
 impl Refusal {
@@ -217,7 +219,8 @@ pub enum ServiceError {
         /// The limit.
         after: Duration,
     },
-    /// The service answered with something that is not an answer to the request. Check the endpoint's address.
+    /// What answered is not Azure SignalR Service, such as the page of a portal or a gateway, or the service answered with
+    /// something that is not an answer to the request. Check the endpoint's address and what is between.
     #[error(
         "Azure SignalR Service gave no valid answer to {operation}: {reason}; check the endpoint's address"
     )]
@@ -235,6 +238,10 @@ pub enum ServiceError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The filter of [`HubClient::execute`](crate::service::HubClient::execute) is empty. The service would carry out the
+    /// commands for every connection of the hub.
+    #[error("the filter is empty, which would match every client; to reach all of them, use hub.all()")]
+    EmptyFilter,
     /// An argument of a call or an item of a stream cannot be serialized.
     #[error("the arguments cannot be serialized")]
     Arguments(#[source] SerializeError),
@@ -246,6 +253,22 @@ pub enum ServiceError {
     )]
     MessageTooLarge {
         /// The length of the request's body in bytes.
+        length: usize,
+    },
+    /// A parameter of the request's address is too long: the ids that are excluded (all of them together), a filter, the
+    /// reason for closing, a user id. The service takes request lines of up to 12 K, percent-encoded. Nothing was sent.
+    /// Shorten it, exclude fewer ids, or put their clients into a group.
+    #[error(
+        "the parameter {parameter} is too long for {operation}: the request line would have {length} bytes, of which \
+         Azure SignalR Service takes 12 K (12288 bytes)"
+    )]
+    ParameterTooLong {
+        /// What was being done.
+        operation: Operation,
+        /// The parameter that takes most of it, by its name in the REST API: `excluded`, `filter`, `reason`,
+        /// `userId`; or `name`, of the user, the group or the connection.
+        parameter: &'static str,
+        /// The length of the request line in bytes.
         length: usize,
     },
     /// The client's result of an invocation is of another type than was asked for.
@@ -389,11 +412,12 @@ impl ServiceError {
 }
 
 impl ServiceError {
-    /// Whether it says that the endpoint is down, not what was wrong with the call.
+    /// Whether it says that the endpoint is down, or that something else answers in its place, not what was wrong with
+    /// the call.
     pub(in crate::service) fn is_outage(&self) -> bool {
         match self {
-            Self::Connection { .. } | Self::Timeout { .. } => true,
-            _ => self.status().is_some_and(|status| status >= 500),
+            Self::Connection { .. } | Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
+            _ => self.refusal().is_some_and(|refusal| refusal.foreign || refusal.status >= 500),
         }
     }
 

@@ -30,6 +30,7 @@ fn refusal(status: u16) -> Refusal {
         error_code: Some("Error.Connection.NotExisted".to_owned()),
         message: Some("no such connection".to_owned()),
         retry_after: None,
+        foreign: false,
     }
 }
 

@@ -269,8 +269,8 @@ async fn what_can_not_be_is_refused_before_it_is_sent() {
     assert!(matches!(error, ServiceError::InvalidName { what: "connection", .. }));
     let map = std::collections::BTreeMap::from([((1, 2), 3)]);
     let commands = Commands::new().send("m", (map,)).add_to_group("g");
-    assert!(matches!(hub.execute("", commands).await, Err(ServiceError::Arguments(_))));
-    let error = hub.execute("", Commands::new().send("", ())).await.expect_err("no method");
+    assert!(matches!(hub.execute("true", commands).await, Err(ServiceError::Arguments(_))));
+    let error = hub.execute("true", Commands::new().send("", ())).await.expect_err("no method");
     assert!(matches!(error, ServiceError::InvalidName { what: "method", .. }));
     assert!(fake.all().is_empty());
 }

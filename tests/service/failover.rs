@@ -178,3 +178,43 @@ async fn an_answer_that_takes_long_takes_no_endpoint_out() {
     assert!(fake.count("/api/health") < 8, "asked {} times", fake.count("/api/health"));
     let _ = call.await.unwrap();
 }
+
+/// The figure of the documentation: at once where connections are refused; where they hang, a quarter of a second, and half
+/// a second for each of two questions for the health.
+#[tokio::test]
+async fn a_call_under_way_does_not_wait_for_an_endpoint_that_is_lost() {
+    // With room for a busy machine; the retries of one message take five seconds.
+    for (how, at_most) in
+        [(State::Refusing, Duration::from_secs(2)), (State::Hanging, Duration::from_millis(2_500))]
+    {
+        let (fake, other) = (Fake::start(healthy).await, Fake::start(healthy).await);
+        let (a, b) = (Switch::before(&fake).await, Switch::before(&other).await);
+        let builder = ServiceClient::builder()
+            .endpoint(a.endpoint("a"))
+            .endpoint(b.endpoint("b"))
+            .health_check_interval(Duration::from_secs(600))
+            .max_concurrent_requests(2);
+        let client = builder.build().unwrap();
+        let hub = client.hub("chat").unwrap();
+        hub.all().send("m", ()).await.unwrap();
+        a.set(how);
+        let since = Instant::now();
+        // What may be repeated and what may not, and more than may be under way at once.
+        let calls = (0..6).map(|n| {
+            let hub = hub.clone();
+            async move {
+                match n % 2 {
+                    0 => hub.all().send("m", ()).await,
+                    _ => hub.group("g").add_user("u").await,
+                }
+            }
+        });
+        let done = futures_util::future::join_all(calls).await;
+        let took = since.elapsed();
+        println!("{how:?}: the last call was done after {took:?}");
+        assert!(done.iter().all(Result::is_ok), "{how:?}: {done:?}");
+        assert!(!client.endpoints()[0].is_online());
+        assert!(took < at_most, "{how:?}: {took:?}");
+        assert_eq!(other.count("/api/hubs/chat/:send"), 4, "each was done where it could be");
+    }
+}

@@ -17,6 +17,7 @@ mod entra;
 mod failover;
 mod fakes;
 mod faults;
+mod foreign;
 mod functions;
 mod futures;
 mod handlers;

@@ -113,6 +113,62 @@ async fn messages_have_an_id_for_the_messaging_logs_on_request() {
     assert_eq!(fake.last().header("x-asrs-message-tracing-id"), "");
 }
 
+/// The service would carry the commands out for every connection.
+#[tokio::test]
+async fn an_empty_filter_is_refused_and_not_sent() {
+    let fake = Fake::start(all_well).await;
+    let hub = hub(&fake.key_client());
+    for filter in ["", " ", "\t\r\n"] {
+        let error = hub.execute(filter, Commands::new().close_connections(None)).await.expect_err("empty");
+        assert!(matches!(error, ServiceError::EmptyFilter), "{filter:?}: {error:?}");
+        assert!(error.to_string().contains("hub.all()") && !error.is_retryable(), "{error}");
+    }
+    assert_eq!(fake.all().len(), 0);
+}
+
+/// The service takes request lines of 12 K, and the HTTP client no URL of 64 K.
+#[tokio::test]
+async fn an_address_that_is_too_long_is_not_sent() {
+    let (fake, other) = (Fake::start(all_well).await, Fake::start(all_well).await);
+    let endpoint = |fake: &Fake| ServiceEndpoint::new(&fake.url, AccessKey::new(ACCESS_KEY)).unwrap();
+    let several = ServiceClient::builder().endpoint(endpoint(&fake)).endpoint(endpoint(&other));
+    for client in [fake.key_client(), several.build().unwrap()] {
+        let hub = hub(&client);
+        let ids: Vec<String> = (0..5_000).map(|n| format!("connection-{n:011}")).collect();
+        let (filter, reason) = (format!("userId eq '{}'", "x".repeat(90_000)), "because ".repeat(12_500));
+        let commands = || Commands::new().add_to_group("g");
+        let longest_name = "\u{1f600}".repeat(1024);
+        for (parameter, result) in [
+            ("excluded", hub.all().excluding(&ids).send("m", ()).await),
+            ("excluded", hub.group("g").excluding(&ids).send("m", ()).await),
+            ("excluded", hub.user("u").excluding(&ids).close_connections(Some("bye")).await),
+            ("filter", hub.execute(&filter, commands()).await),
+            ("reason", hub.all().close_connections(Some(&reason)).await),
+            ("reason", hub.connection("c").close(Some(&reason)).await),
+            ("reason", hub.connection("c").stream("1").complete(Some(&reason)).await),
+            ("name", hub.group(&longest_name).send("m", ()).await),
+        ] {
+            let error = result.expect_err(parameter);
+            let ServiceError::ParameterTooLong { parameter: named, length, .. } = &error else {
+                panic!("{parameter}: {error:?}")
+            };
+            assert!(*named == parameter && *length > 12_288, "{error}");
+            let text = error.to_string();
+            assert!(text.contains(parameter) && text.contains("12 K"), "{text}");
+            assert!(!error.is_retryable());
+        }
+        assert!(fake.all().iter().all(|seen| seen.path() == "/api/health"));
+
+        // The limit is exact: `POST /api/hubs/chat/:execute?api-version=2024-12-01&filter=... HTTP/1.1` and a line break.
+        let fits = 12_288 - "POST /api/hubs/chat/:execute?api-version=2024-12-01&filter= HTTP/1.1\r\n".len();
+        let error = hub.execute(&"x".repeat(fits + 1), commands()).await.expect_err("too long");
+        assert!(matches!(error, ServiceError::ParameterTooLong { length: 12_289, .. }), "{error:?}");
+        hub.execute(&"x".repeat(fits), commands()).await.unwrap();
+        hub.all().excluding(&ids[..350]).send("m", ()).await.unwrap();
+        fake.forget();
+    }
+}
+
 #[tokio::test]
 async fn a_message_that_is_too_large_is_not_sent() {
     let fake = Fake::start(|_: &Seen| reply(413, "")).await;

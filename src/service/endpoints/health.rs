@@ -37,6 +37,10 @@ use crate::{
 /// An endpoint that is offline is checked again after this, so that it is used again soon after it is back.
 const OFFLINE_INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// What has answered before is known to be able to answer sooner: the limit is many times as long as it took, which leaves
+/// room for a new connection, and at least this.
+const USUAL_TIMEOUT: Duration = Duration::from_millis(500);
+const TIMES_AS_LONG: u32 = 8;
 /// One lost packet does not take an endpoint out.
 const ATTEMPTS: usize = 2;
 /// What stays without an answer for so long is a reason to ask for the health, and the health's own answer that takes so
@@ -174,6 +178,28 @@ impl Health {
         }
     }
 
+    /// Why it is offline, if it is one of several that is.
+    pub(in crate::service) fn reason_if_offline(&self) -> Option<ServiceError> {
+        if self.is_online() { None } else { self.reason() }
+    }
+
+    /// Waits, but no longer than until the endpoint is known to be offline, and says whether it is. One that is alone never
+    /// is, so that this waits for the whole time.
+    pub(in crate::service) async fn is_lost_within(&self, pause: Duration) -> bool {
+        let lost = async {
+            loop {
+                let changed = self.changed.notified();
+                let mut changed = pin!(changed);
+                changed.as_mut().enable();
+                if !self.is_online() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        timeout(pause, lost).await.is_ok()
+    }
+
     /// Something has failed there: sends no clients there until it is known what the matter is.
     pub(in crate::service) fn doubt(self: &Arc<Self>) {
         self.suspect();
@@ -188,6 +214,15 @@ impl Health {
     /// What counts as slow: longer than usual for an endpoint that is far away.
     fn slow(&self) -> Duration {
         (self.known().answered_in * 2).clamp(SLOW, OFFLINE_INTERVAL)
+    }
+
+    /// How long the answer to the question for the health may take. What is offline gets the whole time to come back.
+    fn patience(&self) -> Duration {
+        let known = self.known();
+        if known.verdict.is_err() || known.answered_in.is_zero() {
+            return TIMEOUT;
+        }
+        (known.answered_in * TIMES_AS_LONG).clamp(USUAL_TIMEOUT, TIMEOUT)
     }
 
     fn age(&self) -> Option<Duration> {
@@ -269,6 +304,6 @@ impl Health {
             reason: "it has no place for a path",
         })?;
         let request = self.probe.client.head(url);
-        request::dispatch(request, Operation::CheckHealth, None, TIMEOUT).await.map(drop)
+        request::dispatch(request, Operation::CheckHealth, None, self.patience()).await.map(drop)
     }
 }

@@ -196,7 +196,13 @@ impl<T> Answers<T> {
     /// A call is done when all endpoints that are online and know what it is about have done it.
     pub(in crate::service) fn into_result(mut self) -> Result<Vec<T>, ServiceError> {
         match self.absent {
-            _ if self.alone && !self.failed.is_empty() => Err(self.failed.remove(0).into_error()),
+            // What is wrong with the call is wrong everywhere.
+            _ if self.failed.first().is_some_and(|first| {
+                self.alone || (self.done.is_empty() && !first.error().is_of_endpoint())
+            }) =>
+            {
+                Err(self.failed.remove(0).into_error())
+            }
             _ if !self.failed.is_empty() => {
                 Err(ServiceError::EndpointsFailed { succeeded: self.done.len(), failures: self.failed })
             }

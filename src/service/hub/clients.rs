@@ -25,6 +25,9 @@ pub struct AllClients<'a> {
 
 impl AllClients<'_> {
     /// Leaves these connections out, by connection id.
+    ///
+    /// They are a part of the URL, of which the service takes 12 K: a few hundred ids. More are
+    /// [`ServiceError::ParameterTooLong`].
     pub fn excluding(mut self, connection_ids: impl IntoIterator<Item: Into<String>>) -> Self {
         self.excluded.extend(connection_ids.into_iter().map(Into::into));
         self
@@ -91,7 +94,7 @@ impl<'a> User<'a> {
         self.hub.close(self.scope()?, &[], reason).await
     }
 
-    /// Leaves some of the user's connections open, by connection id.
+    /// Leaves some of the user's connections open, by connection id; see [`AllClients::excluding`] for how many.
     pub fn excluding(self, connection_ids: impl IntoIterator<Item: Into<String>>) -> UserConnections<'a> {
         UserConnections { user: self, excluded: connection_ids.into_iter().map(Into::into).collect() }
     }

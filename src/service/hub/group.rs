@@ -33,7 +33,7 @@ pub struct Group<'a> {
 
 impl Group<'_> {
     /// Leaves these connections out of a [`send`](Self::send) or a [`close_connections`](Self::close_connections), by
-    /// connection id.
+    /// connection id. There is room for [a few hundred](crate::service::hub::AllClients::excluding).
     pub fn excluding(mut self, connection_ids: impl IntoIterator<Item: Into<String>>) -> Self {
         self.excluded.extend(connection_ids.into_iter().map(Into::into));
         self

@@ -218,6 +218,7 @@ impl HubClient {
     /// Carries out commands for every connection that a filter matches: an
     /// [OData expression](https://learn.microsoft.com/azure/azure-web-pubsub/reference-odata-filter) over `userId`,
     /// `connectionId` and `groups`. Values from outside need [`filter_text`](crate::service::hub::filter_text) around them.
+    /// A filter is a part of the URL, of which the service takes 12 K.
     ///
     /// ```no_run
     /// use hubwire::service::hub::{Commands, filter_text};
@@ -231,8 +232,12 @@ impl HubClient {
     /// ```
     ///
     /// # Errors
-    /// See [`ServiceError`].
+    /// See [`ServiceError`]: [`EmptyFilter`](ServiceError::EmptyFilter) for a filter without text, which would match
+    /// everyone, [`ParameterTooLong`](ServiceError::ParameterTooLong) for a long one. [`all`](Self::all) reaches every client.
     pub async fn execute(&self, filter: &str, commands: Commands) -> Result<(), ServiceError> {
+        if filter.trim().is_empty() {
+            return Err(ServiceError::EmptyFilter);
+        }
         let request = Request::to_prefixed_hub(Operation::Execute, Method::POST, self.name(), ":execute")?;
         let request = request.query("filter", filter);
         self.0.done(request.payload(commands.into_payload()?)?).await

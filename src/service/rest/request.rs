@@ -7,7 +7,10 @@ use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use azure_core::time::{OffsetDateTime, parse_rfc7231};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -40,6 +43,8 @@ const MAX_RESULT: usize = 16 * 1024 * 1024;
 const MAX_MESSAGE: usize = 300;
 /// The largest body that the service takes: 1 MB by its documentation, which does not say which MB it means.
 pub(in crate::service) const MAX_BODY: usize = 1024 * 1024;
+/// The longest request line that the service takes over HTTP/1.1: 12 K.
+const MAX_REQUEST_LINE: usize = 12 * 1024;
 const TRACING_ID: &str = "x-asrs-message-tracing-id";
 /// How long the token of one request is valid, as with the official SDK.
 const TOKEN_LIFETIME: u64 = 3600;
@@ -85,6 +90,8 @@ pub(in crate::service) struct Request {
     path: String,
     /// Encoded, each parameter with its `&` in front.
     query: String,
+    /// How much of the query each parameter takes, by name.
+    lengths: Vec<(&'static str, usize)>,
     version: &'static str,
     application: Application,
     payload: Option<Payload>,
@@ -111,6 +118,7 @@ impl Request {
             hub: String::new(),
             path,
             query: String::new(),
+            lengths: Vec::new(),
             version: API_VERSION,
             application: Application::Nowhere,
             payload: None,
@@ -155,20 +163,40 @@ impl Request {
         }
     }
 
+    /// Refuses what the service would not read, and the HTTP client not send: it takes URLs of up to 65 534 bytes.
+    fn check_line(&self, url: &Url) -> Result<(), ServiceError> {
+        let target = url.path().len() + url.query().map_or(0, |query| 1 + query.len());
+        let length = self.method.as_str().len() + " ".len() + target + " HTTP/1.1\r\n".len();
+        if length <= MAX_REQUEST_LINE {
+            return Ok(());
+        }
+        let longest = self.lengths.iter().copied().max_by_key(|(_, length)| *length);
+        let longest = longest.filter(|(_, length)| *length > url.path().len());
+        // What else is long is the name of what it addresses.
+        let parameter = longest.map_or("name", |(name, _)| name);
+        Err(ServiceError::ParameterTooLong { operation: self.operation, parameter, length })
+    }
+
     pub(in crate::service) fn scope(&self) -> &Scope {
         &self.scope
     }
 
     /// Adds a parameter.
-    pub(in crate::service) fn query(mut self, name: &str, value: &str) -> Self {
+    pub(in crate::service) fn query(mut self, name: &'static str, value: &str) -> Self {
+        let before = self.query.len();
         self.query.extend(["&", name, "=", &encode_data(value)]);
+        let length = self.query.len() - before;
+        match self.lengths.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known += length,
+            None => self.lengths.push((name, length)),
+        }
         self
     }
 
     /// Adds a parameter for each value.
     pub(in crate::service) fn queries<'v>(
         self,
-        name: &str,
+        name: &'static str,
         values: impl IntoIterator<Item = &'v String>,
     ) -> Self {
         values.into_iter().fold(self, |request, value| request.query(name, value))
@@ -186,7 +214,13 @@ impl Request {
 impl RestClient {
     /// Makes a request of whose answer only the status matters.
     pub(in crate::service) async fn call(&self, request: &Request) -> Result<StatusCode, ServiceError> {
-        self.repeat(request, false).await.map(|(status, _)| status)
+        // Most operations are accepted without a word, and those that are not, in JSON. Anything else is a page of something
+        // in between: a portal that wants a sign-in answers every request with 200.
+        let accepted = |status, body: &[u8]| {
+            let said = body.trim_ascii();
+            (said.is_empty() || serde_json::from_slice::<IgnoredAny>(said).is_ok()).then_some(status)
+        };
+        self.repeat(request, false, accepted).await
     }
 
     /// Makes a request that is answered in JSON.
@@ -194,17 +228,17 @@ impl RestClient {
         &self,
         request: &Request,
     ) -> Result<T, ServiceError> {
-        let (_, body) = self.repeat(request, true).await?;
-        // It may be a token.
-        let body = Zeroizing::new(body);
-        let reason = "it is not the JSON that was expected";
-        let invalid = ServiceError::InvalidResponse { operation: request.operation, reason };
-        serde_json::from_slice(&body).map_err(|_| invalid)
+        self.repeat(request, true, |_, body| serde_json::from_slice(body).ok()).await
     }
 
     /// Makes a request and reads its answer, again if that is safe and may help. Each attempt takes a permit; the
-    /// pauses between them do not.
-    async fn repeat(&self, request: &Request, wanted: bool) -> Result<(StatusCode, Vec<u8>), ServiceError> {
+    /// pauses between them do not. What `read` does not recognize is not the service's answer.
+    async fn repeat<T>(
+        &self,
+        request: &Request,
+        wanted: bool,
+        read: impl Fn(StatusCode, &[u8]) -> Option<T>,
+    ) -> Result<T, ServiceError> {
         let operation = request.operation;
         let tracing_id = (self.message_tracing && !request.hub.is_empty()).then(random::number);
         if let Some(tracing_id) = tracing_id {
@@ -212,18 +246,31 @@ impl RestClient {
         }
         let mut attempt = 0;
         loop {
+            let online = self.health.is_online();
             // An error would mean that the semaphore is closed, which never happens.
             let permit = self.permits.acquire().await.ok();
+            // Those that wait in line would find out one after the other.
+            if online && let Some(lost) = self.health.reason_if_offline() {
+                return Err(lost);
+            }
             let answer = pin!(async {
                 let response = self.attempt(request, tracing_id).await?;
                 let status = response.status();
                 let limit = if wanted { MAX_RESULT } else { MAX_ANSWER };
-                match read_body(response, limit).await {
-                    Ok(body) => Ok((status, body)),
-                    // A body is read so that its connection is used again. Whether that works does not matter.
-                    Err(_) if !wanted => Ok((status, Vec::new())),
-                    Err(error) => Err(transport_error(operation, self.timeout, error)),
-                }
+                let body = match read_body(response, limit).await {
+                    Ok(body) => body,
+                    // What was accepted is accepted, even if the connection breaks off in the middle of the answer.
+                    Err(error) if !wanted && error.is::<reqwest::Error>() => Vec::new(),
+                    Err(error) if !error.is::<reqwest::Error>() => {
+                        return Err(ServiceError::InvalidResponse { operation, reason: "it is too long" });
+                    }
+                    Err(error) => return Err(transport_error(operation, self.timeout, error)),
+                };
+                // It may be a token.
+                let body = Zeroizing::new(body);
+                let reason =
+                    if wanted { "it is not the JSON that was expected" } else { "its body is not JSON" };
+                read(status, &body).ok_or(ServiceError::InvalidResponse { operation, reason })
             });
             let watched = self.health.watch(answer).await;
             drop(permit);
@@ -237,7 +284,10 @@ impl RestClient {
             let pause = self.retry.pause(attempt, &error, repeatable);
             let Some(pause) = pause else { return Err(error) };
             tracing::debug!(%operation, error = %ErrorChain::new(&error), ?pause, "the request is made again");
-            tokio::time::sleep(pause).await;
+            // Another endpoint serves the clients of one that is lost: nobody is there to wait for.
+            if self.health.is_lost_within(pause).await {
+                return Err(error);
+            }
             attempt += 1;
         }
     }
@@ -255,6 +305,7 @@ impl RestClient {
         let url = url.filter(|url| url.path().ends_with(&format!("/{path}")));
         let url =
             url.ok_or(ServiceError::InvalidName { what: "target", reason: "it does not fit into a path" })?;
+        request.check_line(&url)?;
         let outgoing = || {
             let mut outgoing = self.client.request(method.clone(), url.clone());
             if let Some(id) = tracing_id {
@@ -311,7 +362,11 @@ pub(in crate::service) async fn dispatch(
     let response = request.send().await.map_err(|error| transport_error(operation, timeout, error.into()))?;
     tracing::debug!(%operation, status = response.status().as_u16(), "Azure SignalR Service answered");
     if response.status().is_success() {
-        return Ok(response);
+        // A question for the health or for existence is answered without a body, so that its type is all there is to see.
+        return match is_page(&response) {
+            true => Err(ServiceError::InvalidResponse { operation, reason: "it is a page for browsers" }),
+            false => Ok(response),
+        };
     }
     Err(refusal(response, operation, token).await.into())
 }
@@ -337,6 +392,13 @@ fn transport_error(
     }
 }
 
+/// Whether it is HTML, which the service never answers with: that of a portal, a gateway or another web server.
+fn is_page(response: &Response) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    ["text/html", "application/xhtml+xml"].iter().any(|page| media_type.eq_ignore_ascii_case(page))
+}
+
 async fn refusal(response: Response, operation: Operation, token: Option<&str>) -> Refusal {
     #[derive(Deserialize)]
     struct Answer {
@@ -346,6 +408,9 @@ async fn refusal(response: Response, operation: Operation, token: Option<&str>) 
     let error_code = text("x-ms-error-code").filter(|code| code.len() <= 100).map(str::to_owned);
     let retry_after = text("retry-after").and_then(parse_retry_after);
     let status = response.status().as_u16();
+    // Where the service refuses what was asked for, it gives an error code, but for these; it never redirects.
+    let of_service = error_code.is_some() || matches!(status, 400 | 401 | 403 | 413 | 429 | 500..);
+    let foreign = is_page(&response) || !of_service;
     let answer = read_body(response, MAX_ANSWER).await.unwrap_or_default();
     let message = serde_json::from_slice::<Answer>(&answer).ok().map(|answer| answer.message);
     // Something in between may echo the request.
@@ -353,7 +418,7 @@ async fn refusal(response: Response, operation: Operation, token: Option<&str>) 
         message.filter(|message| !message.is_empty() && !token.is_some_and(|token| message.contains(token)));
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     let message = message.map(|message| message.chars().take(MAX_MESSAGE).map(printable).collect());
-    Refusal { operation, status, error_code, message, retry_after }
+    Refusal { operation, status, error_code, message, retry_after, foreign }
 }
 
 /// Seconds, or a date.

@@ -122,7 +122,7 @@ mod tests {
     fn refused(status: u16, retry_after: Option<u64>) -> ServiceError {
         let retry_after = retry_after.map(Duration::from_secs);
         let operation = Operation::Send;
-        Refusal { operation, status, error_code: None, message: None, retry_after }.into()
+        Refusal { operation, status, error_code: None, message: None, retry_after, foreign: false }.into()
     }
 
     #[test]

@@ -191,6 +191,11 @@ impl Fake {
         self.log.seen.lock().unwrap().clone()
     }
 
+    /// Starts with an empty log.
+    pub(crate) fn forget(&self) {
+        self.log.seen.lock().unwrap().clear();
+    }
+
     pub(crate) fn last(&self) -> Seen {
         self.all().pop().expect("a request")
     }
