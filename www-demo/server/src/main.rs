@@ -69,7 +69,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new()
         .merge(hubwire::axum_routes::negotiate("/chat", hub, options))
         .route("/chat/messages", post(publish).with_state(room.clone()))
-        .route_service("/upstream", room.upstream(&AccessKey::new(LocalService::EMULATOR_ACCESS_KEY)))
+        .route_service("/upstream", room.upstream(&AccessKey::new(LocalService::EMULATOR_ACCESS_KEY))?)
         .route("/trouble", post(make_trouble).with_state(network.clone()))
         .merge(page::router(network.origin()));
 

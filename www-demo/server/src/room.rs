@@ -12,7 +12,7 @@ use hubwire::{
     Binary, ErrorChain,
     service::{
         HubClient, ServiceError,
-        credentials::AccessKey,
+        credentials::{AccessKey, InvalidCredential},
         upstream::{UpstreamClient, UpstreamError, UpstreamRouter},
     },
 };
@@ -48,10 +48,10 @@ impl Room {
     }
 
     /// What clients can call, told by the service in requests that it has signed.
-    pub(crate) fn upstream(self: &Arc<Self>, key: &AccessKey) -> UpstreamRouter {
+    pub(crate) fn upstream(self: &Arc<Self>, key: &AccessKey) -> Result<UpstreamRouter, InvalidCredential> {
         let [say, share, part, burst, comes, goes] = std::array::from_fn(|_| self.clone());
-        UpstreamRouter::new()
-            .access_key(key)
+        let upstream = UpstreamRouter::new()
+            .access_key(key)?
             .on_message("chat", "Say", move |message| {
                 let room = say.clone();
                 async move {
@@ -114,7 +114,8 @@ impl Room {
                         room.tell_presence().await;
                     }
                 }
-            })
+            });
+        Ok(upstream)
     }
 
     /// Says something to everybody.
