@@ -134,6 +134,12 @@ fn of_calls() -> All {
         NeedsAccessKey{} => ServiceError::NeedsAccessKey { option: "claims" },
         AuthenticationExpired() => ServiceError::AuthenticationExpired,
         InvalidLifetime() => ServiceError::InvalidLifetime,
+        EmptyFilter() => ServiceError::EmptyFilter,
+        ParameterTooLong{} => ServiceError::ParameterTooLong {
+            operation: Operation::Send,
+            parameter: "excluded",
+            length: 20_000,
+        },
     }
 }
 
