@@ -117,10 +117,6 @@ fn of_calls() -> All {
         Timeout{} => ServiceError::Timeout { operation: Operation::Send, after: Duration::from_secs(1) },
         InvalidResponse{} => ServiceError::InvalidResponse { operation: Operation::Send, reason: "it is empty" },
         InvalidName{} => ServiceError::InvalidName { what: "hub", reason: "it is empty" },
-        EmptyFilter() => ServiceError::EmptyFilter,
-        ParameterTooLong{} => ServiceError::ParameterTooLong {
-            operation: Operation::Send, parameter: "excluded", length: 20_000,
-        },
         Arguments(_) => ServiceError::Arguments(SerializeError::new("a key is not a text")),
         Result(_) => ServiceError::Result(Cause::new("a number was expected")),
         TokenTooLong{} => ServiceError::TokenTooLong { length: 5000, largest: vec![("groups".to_owned(), 4000)] },
