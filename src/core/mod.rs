@@ -10,7 +10,7 @@
 //!    [`hub_name`] is what a hub may be called.
 //! 4. [`client`] and [`server`] are the machines of the two ends of a connection; they drive all of this. [`codec`] is
 //!    how they read and write messages. [`sse`] reads the event stream of one transport.
-//! 5. [`service_protocol`] is what app servers and Azure SignalR Service say to each other.
+//! 5. `service_protocol`, natively, is what app servers and Azure SignalR Service say to each other.
 //!
 //! State machines have one shape: `handle_…(now, input)` takes what happened, `poll_…()` gives what is to be done.
 //! Time is an argument, a [`Moment`]: the same lines run natively, in the browser, in the tests with their virtual clock
@@ -80,7 +80,7 @@ pub mod msgpack;
 pub mod refresh;
 #[cfg(feature = "unstable-machines")]
 pub mod server;
-#[cfg(feature = "unstable-machines")]
+#[cfg(all(native, feature = "unstable-machines"))]
 pub mod service_protocol;
 #[cfg(feature = "unstable-machines")]
 pub mod sse;
