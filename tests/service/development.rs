@@ -99,7 +99,7 @@ fn neither_azure_nor_entra_is_reached_by_plain_http() {
 const CHILD: &str = "HUBWIRE_TEST_ENDPOINT";
 
 #[tokio::test]
-#[ignore = "another runs it in a process with an environment"]
+#[ignore = "others run it in a process with an environment"]
 async fn sends_without_root_certificates() {
     let Ok(url) = std::env::var(CHILD) else { return };
     let text = format!("Endpoint={url};AccessKey={ACCESS_KEY}");
