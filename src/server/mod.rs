@@ -17,7 +17,7 @@
 //!         if text.is_empty() {
 //!             return Err(HubError::new("say something"));
 //!         }
-//!         caller.groups().add(caller.connection_id(), &room).await;
+//!         caller.groups().add(caller.connection_id(), &room).await?;
 //!         caller.clients().group(room).send("Said", (caller.user_id(), text)).await?;
 //!         Ok(())
 //!     })

@@ -33,7 +33,7 @@ fn hub() -> HubServer {
             Ok(())
         })
         .on("Join", |caller: Caller, group: String| async move {
-            caller.groups().add(caller.connection_id(), &group).await;
+            caller.groups().add(caller.connection_id(), &group).await?;
             Ok(())
         })
         .on("ToGroup", |caller: Caller, group: String, text: String| async move {

@@ -71,11 +71,11 @@ fn told(hub: HubServerBuilder) -> HubServerBuilder {
         Ok(caller.clients().client(id).send(&target, (argument,)).await?)
     })
     .on("Join", |caller: Caller, group: String| async move {
-        caller.groups().add(caller.connection_id(), &group).await;
+        caller.groups().add(caller.connection_id(), &group).await?;
         Ok(())
     })
     .on("Leave", |caller: Caller, group: String| async move {
-        caller.groups().remove(caller.connection_id(), &group).await;
+        caller.groups().remove(caller.connection_id(), &group).await?;
         Ok(())
     })
     .on("Ask", |caller: Caller, target: String, question: String| async move {

@@ -4,23 +4,23 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 
-use super::{error::ClientResultError, state::Hub};
+use super::{
+    error::{ClientResultError, SendError},
+    lifetime::{ClientCall, Recipients, Sending},
+    state::Hub,
+};
 use crate::{
     Arguments, SerializeError,
     arguments::ArgumentWriter,
-    core::{
-        codec::Payload,
-        message::{HubMessage, Invocation, Outcome},
-    },
+    core::{codec::Payload, message::Outcome},
     payload::Decode as _,
     property_names::PropertyNames,
-    server::{connections::Target, message::Message},
 };
 
 /// The clients of a hub: whom to call.
 ///
 /// ```no_run
-/// # async fn run(hub: hubwire::server::HubServer) -> Result<(), hubwire::SerializeError> {
+/// # async fn run(hub: hubwire::server::HubServer) -> Result<(), hubwire::server::SendError> {
 /// hub.clients().all().send("ReceiveMessage", ("system", "welcome")).await?;
 /// hub.clients().group("admins").except(["a-connection-id"]).send("Alarm", ()).await?;
 /// # Ok(())
@@ -33,13 +33,13 @@ pub struct Clients<'h> {
 }
 
 impl<'h> Clients<'h> {
-    fn to(&self, to: impl IntoIterator<Item = To>) -> Receivers<'h> {
-        Receivers { hub: self.hub, to: to.into_iter().collect(), except: Vec::new() }
+    fn to(&self, to: Recipients) -> Receivers<'h> {
+        Receivers { hub: self.hub, caller: self.caller, to, except: Vec::new() }
     }
 
     /// Everybody.
     pub fn all(&self) -> Receivers<'h> {
-        self.to([To::All])
+        self.to(Recipients::All)
     }
 
     /// Everybody but the caller; from outside of a call, everybody.
@@ -49,27 +49,27 @@ impl<'h> Clients<'h> {
 
     /// The caller; from outside of a call, nobody.
     pub fn caller(&self) -> Receivers<'h> {
-        self.to(self.caller.map(|id| To::Connection(id.to_owned())))
+        self.clients(self.caller)
     }
 
     /// One connection, which may also be asked for a result.
     pub fn client(&self, connection_id: impl Into<String>) -> Client<'h> {
-        Client { hub: self.hub, id: connection_id.into() }
+        Client { hub: self.hub, caller: self.caller, id: connection_id.into() }
     }
 
     /// Several connections.
     pub fn clients<S: Into<String>>(&self, connection_ids: impl IntoIterator<Item = S>) -> Receivers<'h> {
-        self.to(connection_ids.into_iter().map(|id| To::Connection(id.into())))
+        self.to(Recipients::Connections(connection_ids.into_iter().map(Into::into).collect()))
     }
 
     /// A group.
     pub fn group(&self, name: impl Into<String>) -> Receivers<'h> {
-        self.to([To::Group(name.into())])
+        self.groups([name])
     }
 
     /// Several groups. A client that is in two of them gets the message twice, as in ASP.NET Core.
     pub fn groups<S: Into<String>>(&self, names: impl IntoIterator<Item = S>) -> Receivers<'h> {
-        self.to(names.into_iter().map(|name| To::Group(name.into())))
+        self.to(Recipients::Groups(names.into_iter().map(Into::into).collect()))
     }
 
     /// A group, without the caller.
@@ -79,12 +79,12 @@ impl<'h> Clients<'h> {
 
     /// All connections of a user.
     pub fn user(&self, id: impl Into<String>) -> Receivers<'h> {
-        self.to([To::User(id.into())])
+        self.users([id])
     }
 
     /// All connections of several users.
     pub fn users<S: Into<String>>(&self, ids: impl IntoIterator<Item = S>) -> Receivers<'h> {
-        self.to(ids.into_iter().map(|id| To::User(id.into())))
+        self.to(Recipients::Users(ids.into_iter().map(Into::into).collect()))
     }
 }
 
@@ -94,20 +94,13 @@ impl fmt::Debug for Clients<'_> {
     }
 }
 
-#[derive(Debug, Clone)]
-enum To {
-    All,
-    Group(String),
-    User(String),
-    Connection(String),
-}
-
 /// Clients that a message is sent to.
 #[derive(Clone)]
 #[must_use = "nothing is sent until `send` is called"]
 pub struct Receivers<'h> {
     hub: &'h Hub,
-    to: Vec<To>,
+    caller: Option<&'h str>,
+    to: Recipients,
     except: Vec<String>,
 }
 
@@ -122,22 +115,12 @@ impl Receivers<'_> {
     /// client that does not keep up, so that more than 16 MiB wait for it, is cut off.
     ///
     /// # Errors
-    /// When an argument cannot be written.
-    #[allow(clippy::unused_async, reason = "with several servers it waits")]
-    pub async fn send(&self, method: &str, arguments: impl Arguments) -> Result<(), SerializeError> {
-        let message = encode(method, arguments)?;
-        let except: Vec<&str> = self.except.iter().map(String::as_str).collect();
-        for to in &self.to {
-            let target = match to {
-                To::All => Target::All,
-                To::Group(name) => Target::Group(name),
-                To::User(id) => Target::User(id),
-                To::Connection(id) if except.contains(&&**id) => continue,
-                To::Connection(id) => Target::Connection(id),
-            };
-            self.hub.room.connections.send(HUB, target, &except, &message);
-        }
-        Ok(())
+    /// [`SendError`].
+    pub async fn send(&self, method: &str, arguments: impl Arguments) -> Result<(), SendError> {
+        let message = call(method, arguments)?.message(None);
+        let Self { hub, caller, to, except } = self;
+        let sending = Sending { to, except, caller: *caller, method, message: &message };
+        hub.lifetime.send(sending).await
     }
 }
 
@@ -155,6 +138,7 @@ impl fmt::Debug for Receivers<'_> {
 #[must_use = "nothing is sent until `send` or `invoke` is called"]
 pub struct Client<'h> {
     hub: &'h Hub,
+    caller: Option<&'h str>,
     id: String,
 }
 
@@ -162,9 +146,10 @@ impl Client<'_> {
     /// Calls a method of the client, whose end is not waited for. Nothing happens if there is no such connection.
     ///
     /// # Errors
-    /// When an argument cannot be written.
-    pub async fn send(&self, method: &str, arguments: impl Arguments) -> Result<(), SerializeError> {
-        Clients { hub: self.hub, caller: None }.clients([&*self.id]).send(method, arguments).await
+    /// [`SendError`].
+    pub async fn send(&self, method: &str, arguments: impl Arguments) -> Result<(), SendError> {
+        let Self { hub, caller, id } = self;
+        Clients { hub, caller: *caller }.clients([&**id]).send(method, arguments).await
     }
 
     /// Calls a method of the client and waits for its result. It may be used from within a method, which then waits while
@@ -177,16 +162,13 @@ impl Client<'_> {
         method: &str,
         arguments: impl Arguments,
     ) -> Result<T, ClientResultError> {
-        let (call, size) = prepare(method, arguments)?;
-        let pending = self.hub.room.connections.call(HUB, &self.id, size, call);
-        let pending = pending.ok_or(ClientResultError::NotConnected)?;
-        let protocol = pending.protocol;
-        let payload = match pending.answer().await.ok_or(ClientResultError::Disconnected)? {
-            Outcome::Error(error) => return Err(ClientResultError::Client(error.into_owned())),
-            Outcome::Void => return Ok(Payload::null(protocol).decode(PropertyNames::AsDeclared)?),
-            Outcome::Value(value) => value,
-        };
-        Ok(Payload::new(protocol, &payload).decode(PropertyNames::AsDeclared)?)
+        let call = call(method, arguments)?;
+        let (protocol, answer) = self.hub.lifetime.invoke(&self.id, call).await?;
+        match answer {
+            Outcome::Error(error) => Err(ClientResultError::Client(error.into_owned())),
+            Outcome::Void => Ok(Payload::null(protocol).decode(PropertyNames::AsDeclared)?),
+            Outcome::Value(value) => Ok(Payload::new(protocol, &value).decode(PropertyNames::AsDeclared)?),
+        }
     }
 }
 
@@ -203,23 +185,33 @@ pub struct Groups<'h> {
 }
 
 impl Groups<'_> {
-    /// Puts a connection into a group. Whether there is such a connection.
-    #[allow(clippy::unused_async, reason = "with several servers it waits")]
-    pub async fn add(&self, connection_id: &str, group: &str) -> bool {
-        self.hub.room.connections.add_to_group(HUB, connection_id, group)
+    /// Puts a connection into a group. `false` when it is known that there is no such connection.
+    ///
+    /// # Errors
+    /// [`SendError::Unreachable`], of hubs with several servers.
+    pub async fn add(&self, connection_id: &str, group: &str) -> Result<bool, SendError> {
+        self.hub.lifetime.add_to_group(connection_id, group).await
     }
 
     /// Takes a connection out of a group.
-    #[allow(clippy::unused_async, reason = "with several servers it waits")]
-    pub async fn remove(&self, connection_id: &str, group: &str) {
-        self.hub.room.connections.remove_from_group(HUB, connection_id, Some(group));
+    ///
+    /// # Errors
+    /// [`SendError::Unreachable`], of hubs with several servers.
+    pub async fn remove(&self, connection_id: &str, group: &str) -> Result<(), SendError> {
+        self.hub.lifetime.remove_from_group(connection_id, group).await
     }
 
     /// Up to `count` connections of a group with their users, in the order of their ids, from behind the id `after` on.
-    #[must_use]
-    pub fn members(&self, group: &str, after: Option<&str>, count: usize) -> Vec<(String, Option<String>)> {
-        let (listed, _) = self.hub.room.connections.list(HUB, group, after, count);
-        listed.into_iter().map(|(id, user)| (id.to_string(), user)).collect()
+    ///
+    /// # Errors
+    /// [`SendError::Unreachable`], of hubs with several servers.
+    pub async fn members(
+        &self,
+        group: &str,
+        after: Option<&str>,
+        count: usize,
+    ) -> Result<Vec<(String, Option<String>)>, SendError> {
+        self.hub.lifetime.members(group, after, count).await
     }
 }
 
@@ -229,44 +221,9 @@ impl fmt::Debug for Groups<'_> {
     }
 }
 
-/// A room has many hubs; here each has its own.
-pub(super) const HUB: &str = "";
-
-/// A call that wants no answer, in both protocols.
-fn encode(method: &str, arguments: impl Arguments) -> Result<Message, SerializeError> {
-    let (json, msgpack) = written(arguments)?;
-    Ok(message(None, method, &json, msgpack))
-}
-
-type WriteCall = Box<dyn FnOnce(&str) -> Message + Send + Sync>;
-
-/// A call whose id is not known yet, and about how long it will be.
-fn prepare(method: &str, arguments: impl Arguments) -> Result<(WriteCall, usize), SerializeError> {
-    let (json, msgpack) = written(arguments)?;
-    let (size, method) = (json.len().max(msgpack.len()), method.to_owned());
-    Ok((Box::new(move |id| message(Some(id), &method, &json, msgpack)), size))
-}
-
-fn written(arguments: impl Arguments) -> Result<(Vec<u8>, Vec<u8>), SerializeError> {
+/// The arguments of a call in both protocols.
+fn call(method: &str, arguments: impl Arguments) -> Result<ClientCall, SerializeError> {
     let mut writer = ArgumentWriter::json_and_msgpack();
     arguments.write(&mut writer)?;
-    writer.finish_both()
-}
-
-fn message(id: Option<&str>, method: &str, json: &[u8], msgpack: Vec<u8>) -> Message {
-    let json = std::str::from_utf8(json).unwrap_or("[]");
-    Message::new(
-        &HubMessage::Invocation(invocation(id, method, json)),
-        &HubMessage::Invocation(invocation(id, method, msgpack)),
-    )
-}
-
-fn invocation<'a, P>(id: Option<&'a str>, method: &'a str, arguments: P) -> Invocation<'a, P> {
-    Invocation {
-        headers: Vec::new(),
-        invocation_id: id.map(Into::into),
-        target: method.into(),
-        arguments,
-        stream_ids: Vec::new(),
-    }
+    Ok(ClientCall::new(method, writer.finish_both()?))
 }

@@ -228,6 +228,9 @@ impl Dispatcher for HubDispatcher {
 /// Runs what a client calls, from its first moment to its last.
 async fn run(caller: Caller, mut works: queue::UnboundedReceiver<Work>, calls: Calls) {
     let hub = caller.hub.clone();
+    let connection = caller.connection.clone();
+    let (id, user) = (&*connection.id, connection.identity.user_id.as_deref());
+    hub.lifetime.connected(id, user).await;
     if let Some(on_connected) = &hub.on_connected {
         let refused = match guarded(on_connected(caller.clone())).await {
             Some(Ok(())) => None,
@@ -240,6 +243,8 @@ async fn run(caller: Caller, mut works: queue::UnboundedReceiver<Work>, calls: C
         if let Some(text) = refused {
             // As in ASP.NET Core, what it called meanwhile is not performed, and nobody is told of its end.
             caller.connection.outbox.close(Some(&text));
+            caller.cancelled().await;
+            hub.lifetime.disconnected(id, user).await;
             return;
         }
     }
@@ -258,6 +263,7 @@ async fn run(caller: Caller, mut works: queue::UnboundedReceiver<Work>, calls: C
         tokio::spawn(perform(caller, work, permit, calls.clone()));
     }
     caller.cancelled().await;
+    hub.lifetime.disconnected(id, user).await;
     if let Some(on_disconnected) = &hub.on_disconnected {
         guarded(on_disconnected(caller)).await;
     }

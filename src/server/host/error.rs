@@ -91,4 +91,20 @@ pub enum ClientResultError {
     /// The arguments cannot be sent.
     #[error("the arguments cannot be sent: {0}")]
     Arguments(#[from] crate::SerializeError),
+    /// The client is connected elsewhere, and what leads there is not working.
+    #[error("the client cannot be reached from this server: {0}")]
+    Unreachable(String),
+}
+
+/// Why a message was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The arguments cannot be sent.
+    #[error("the arguments cannot be sent: {0}")]
+    Arguments(#[from] crate::SerializeError),
+    /// What leads to clients of other servers is not working; clients of this server may have got the message. It can be
+    /// tried again.
+    #[error("the message did not leave this server: {0}")]
+    Unreachable(String),
 }

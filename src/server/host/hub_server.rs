@@ -20,10 +20,11 @@ use tokio::sync::watch;
 
 use super::{
     caller::Caller,
-    clients::{Clients, Groups, HUB},
+    clients::{Clients, Groups},
     dispatcher::{Guest, HubDispatcher},
     error::HubError,
     identity::{HubRequest, Identity, Rejection},
+    lifetime::{HUB, Local},
     methods::{HubMethod, HubStreamMethod, IntoMethod, Methods, Registered},
     state::{Authenticate, Hub, OnConnected, OnDisconnected},
 };
@@ -281,8 +282,10 @@ impl HubServerBuilder {
     #[must_use]
     pub fn build(self) -> HubServer {
         let (stop, stopped) = watch::channel(false);
+        let room = Arc::new(Room::new(self.options, stopped));
         let hub = Hub {
-            room: Arc::new(Room::new(self.options, stopped)),
+            lifetime: Arc::new(Local(room.connections.clone())),
+            room,
             methods: self.methods,
             authenticate: self.authenticate,
             on_connected: self.on_connected,

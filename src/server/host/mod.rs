@@ -8,6 +8,7 @@ mod dispatcher;
 mod error;
 mod hub_server;
 mod identity;
+pub(crate) mod lifetime;
 mod methods;
 mod state;
 
@@ -15,7 +16,7 @@ pub use self::{
     arguments::{HubArgument, Incoming, UploadError},
     caller::Caller,
     clients::{Client, Clients, Groups, Receivers},
-    error::{ClientResultError, HubError},
+    error::{ClientResultError, HubError, SendError},
     hub_server::{HubServer, HubServerBuilder},
     identity::{HubRequest, Identity, Rejection},
     methods::{HubMethod, HubStreamMethod},

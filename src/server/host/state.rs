@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     caller::Caller,
     identity::{HubRequest, Identity, Rejection},
+    lifetime::Lifetime,
     methods::Methods,
 };
 use crate::{core::negotiate::Transports, platform::BoxFuture, server::room::Room};
@@ -19,6 +20,8 @@ pub(super) type OnDisconnected = Arc<dyn Fn(Caller) -> BoxFuture<()> + Send + Sy
 /// A hub: its methods, its connections, its rules.
 pub(super) struct Hub {
     pub(super) room: Arc<Room>,
+    /// What carries messages to clients, of this process or of others.
+    pub(super) lifetime: Arc<dyn Lifetime>,
     pub(super) methods: Methods,
     pub(super) authenticate: Authenticate,
     pub(super) on_connected: Option<OnConnected>,
