@@ -61,11 +61,36 @@ fn sums(line: &str) -> Option<Tally> {
     })
 }
 
+/// How many lines of what runners say of failures are said again in the end.
+const MOST_TOLD: usize = 200;
+
+/// What runners say of the tests that failed. In the whole output it stands far from the end.
+#[derive(Debug, Default)]
+struct Told {
+    lines: Vec<String>,
+    /// Whether a runner is about to tell how its tests failed.
+    goes_on: bool,
+}
+
+impl Told {
+    fn read(&mut self, line: &str) {
+        let is_sum = line.starts_with("test result: ");
+        self.goes_on = (self.goes_on || line == "failures:") && !is_sum;
+        let names = (line.starts_with("test ") && line.contains(" ... FAIL")) || line.starts_with("FAILED");
+        // A backtrace is no help without its program.
+        let tells = self.goes_on && !line.starts_with("   ");
+        if (names || tells) && self.lines.len() < MOST_TOLD {
+            self.lines.push(line.to_owned());
+        }
+    }
+}
+
 /// Collects the outcome of all steps.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     tally: Tally,
     failures: Vec<String>,
+    told: Told,
     extras: Vec<String>,
 }
 
@@ -86,11 +111,16 @@ impl Report {
 
     /// A step that runs tests, each of which counts.
     pub(crate) fn tests(&mut self, title: &str, command: impl FnOnce() -> Result<Command>) {
-        let tally = Mutex::new(Tally::default());
+        let read = Mutex::new((Tally::default(), &mut self.told));
         let result = step(title, || {
-            run_lines(&mut command()?, |line| tally.lock().is_ok_and(|mut tally| tally.read(line)))
+            run_lines(&mut command()?, |line| {
+                read.lock().is_ok_and(|mut read| {
+                    read.1.read(line);
+                    read.0.read(line)
+                })
+            })
         });
-        let tally = tally.into_inner().unwrap_or_default();
+        let tally = read.into_inner().map(|(tally, _)| tally).unwrap_or_default();
         self.tally.passed += tally.passed;
         self.tally.failed += tally.failed;
         self.tally.skipped += tally.skipped;
@@ -135,6 +165,7 @@ impl Report {
         for extra in &self.extras {
             println!("{extra}");
         }
+        self.told.lines.iter().for_each(|line| println!("  {line}"));
         for failure in &self.failures {
             println!("FAILED: {failure}");
         }
@@ -175,5 +206,26 @@ mod tests {
             assert_eq!(tally.read(line), shown, "{line}");
         }
         assert_eq!(tally, Tally { passed: 11, failed: 3, skipped: 2 });
+    }
+
+    #[test]
+    fn what_failed_is_told_again() {
+        let mut told = Told::default();
+        for line in [
+            "test a ... ok",
+            "test b ... FAILED",
+            "failures:",
+            "---- b stdout ----",
+            "assertion failed",
+            "   1: core::panicking",
+            "test result: FAILED. 1 passed; 1 failed; 0 ignored",
+            "test c ... ok",
+            "FAILED  d",
+        ] {
+            told.read(line);
+        }
+        let expected =
+            ["test b ... FAILED", "failures:", "---- b stdout ----", "assertion failed", "FAILED  d"];
+        assert_eq!(told.lines, expected);
     }
 }
