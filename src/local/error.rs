@@ -33,6 +33,12 @@ pub enum LocalError {
         /// The client id.
         client_id: String,
     },
+    /// The certificate or the key of the https address cannot be used.
+    #[error("the certificate of the https address cannot be used: {reason}")]
+    InvalidHttpsCertificate {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The upstream's URL is not absolute, or not http or https.
     #[error(
         "the upstream must be an absolute http or https URL; it may contain {{hub}}, {{category}} and {{event}}"

@@ -64,7 +64,7 @@ fn answer(service: &Service, query: Option<&str>) -> Response {
         return bad_request("invalid_request", "Identity not found");
     };
     let now = unix_now();
-    let Some(token) = service.entra.issue_to_identity(identity, resource, &service.origin, now) else {
+    let Some(token) = service.entra.issue_to_identity(identity, resource, now) else {
         return bad_request("invalid_resource", "AADSTS500011: The resource principal was not found.");
     };
     let lifetime = service.entra.token_lifetime.as_secs();

@@ -31,7 +31,7 @@
 //! REST API up to 1 MB. A client that does not keep up, so that more than 16 MiB wait for it, is cut off without a
 //! Close message, and comes back if it reconnects automatically.
 //!
-//! It is a service for development and tests: it has no TLS, keeps everything in memory, and lets every web page
+//! It is a service for development and tests: it keeps everything in memory, and lets every web page
 //! call it. To outgrow one machine, put the connection string of an
 //! [Azure SignalR Service](https://learn.microsoft.com/azure/azure-signalr/signalr-overview) where this one's is.
 
@@ -44,6 +44,7 @@ mod default_mode;
 mod entra;
 mod error;
 mod filter;
+mod https;
 mod identity_endpoint;
 mod keys;
 mod message;
@@ -57,14 +58,15 @@ mod transcode;
 mod upstream;
 mod user_groups;
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::DefaultBodyLimit, serve::ListenerExt};
+use axum::{
+    Extension, Router,
+    extract::DefaultBodyLimit,
+    serve::{Listener, ListenerExt},
+};
 use tokio::{net::TcpListener, sync::watch, time};
+use tokio_rustls::TlsAcceptor;
 
 pub use default_mode::ServiceMode;
 pub use entra::{application::EntraApplication, identity::LocalManagedIdentity};
@@ -73,6 +75,7 @@ pub use roles::Role;
 
 use crate::{
     core::server::ServerOptions,
+    platform::server_config,
     server::{
         connections::Connections,
         random::random_text,
@@ -82,8 +85,9 @@ use crate::{
 };
 use default_mode::{Hubs, hub::Place, server_connection};
 use entra::authority::Authority;
+use https::HttpsListener;
 use keys::KeyRing;
-use service::Service;
+use service::{Origin, Service};
 use upstream::Upstream;
 use user_groups::UserGroups;
 
@@ -118,6 +122,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 #[must_use = "the service stops when it is dropped"]
 pub struct LocalService {
     origin: String,
+    https_origin: Option<String>,
     port: u16,
     access_key: Secret,
     identity_header: Secret,
@@ -145,6 +150,7 @@ impl LocalService {
             token_lifetime: Duration::from_secs(3600),
             mode: ServiceMode::default(),
             upstream: None,
+            https: None,
             options: ServerOptions { message_limit: MAX_MESSAGE, ..ServerOptions::default() },
         }
     }
@@ -155,10 +161,17 @@ impl LocalService {
         &self.origin
     }
 
-    /// The authority host to give to Entra credentials. It is the same address as the endpoint.
+    /// The same service over TLS, `https://127.0.0.1:PORT`, if it [has a certificate](LocalServiceBuilder::https).
+    #[must_use]
+    pub fn https_endpoint(&self) -> Option<&str> {
+        self.https_origin.as_deref()
+    }
+
+    /// The authority host to give to Entra credentials: [`https_endpoint`](Self::https_endpoint) where there is one,
+    /// because credentials of other languages insist on https, else the [`endpoint`](Self::endpoint).
     #[must_use]
     pub fn authority(&self) -> &str {
-        &self.origin
+        self.https_origin.as_deref().unwrap_or(&self.origin)
     }
 
     /// The address of the metadata service that gives tokens to managed identities, in place of 169.254.169.254. It
@@ -217,6 +230,7 @@ pub struct LocalServiceBuilder {
     token_lifetime: Duration,
     mode: ServiceMode,
     upstream: Option<String>,
+    https: Option<(Vec<u8>, Secret)>,
     options: ServerOptions,
 }
 
@@ -259,6 +273,13 @@ impl LocalServiceBuilder {
         self
     }
 
+    /// Listens on another port as well, any free one, over TLS. Credentials for Microsoft Entra of other languages want
+    /// an `https` authority. Both texts are PEM: the certificate for `127.0.0.1` with the chain behind it, and its key.
+    pub fn https(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<String>) -> Self {
+        self.https = Some((certificate.into(), Secret::new(key)));
+        self
+    }
+
     /// How long Entra tokens are valid, in whole seconds. Default: one hour. With zero they are expired when they
     /// are issued, which helps in tests.
     pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
@@ -290,19 +311,31 @@ impl LocalServiceBuilder {
     /// # Errors
     /// See [`LocalError`].
     pub async fn start(self) -> Result<LocalService, LocalError> {
-        let Self { port, access_key, applications, identities, token_lifetime, mode, upstream, options } =
-            self;
+        let Self {
+            port,
+            access_key,
+            applications,
+            identities,
+            token_lifetime,
+            mode,
+            upstream,
+            https,
+            options,
+        } = self;
         if access_key.is_empty() || access_key.expose().contains(';') {
             return Err(LocalError::InvalidAccessKey);
         }
-        let entra = Authority::new(applications, identities, token_lifetime)?;
         let identity_header = Secret::new(random_text()?);
         let upstream = upstream.map(|url| Upstream::new(url, access_key.clone())).transpose()?.map(Arc::new);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let listen = |source| LocalError::Listen { port, source };
-        let listener = TcpListener::bind(address).await.map_err(listen)?;
-        let port = listener.local_addr().map_err(listen)?.port();
+        let acceptor = https.map(|(certificate, key)| {
+            let config = server_config(&certificate, key.expose().as_bytes());
+            config.map(|config| TlsAcceptor::from(Arc::new(config)))
+        });
+        let acceptor =
+            acceptor.transpose().map_err(|reason| LocalError::InvalidHttpsCertificate { reason })?;
+        let (listener, port) = listen(port).await?;
         let origin = format!("http://127.0.0.1:{port}");
+        let entra = Authority::new(applications, identities, token_lifetime, &origin)?;
 
         let (stop, stopped) = watch::channel(false);
         let room = Arc::new(Room::new(options, stopped.clone()));
@@ -322,13 +355,34 @@ impl LocalServiceBuilder {
             upstream,
             hubs: (mode == ServiceMode::Default).then(|| Hubs::new(place)),
         });
-        tokio::spawn(serve(listener, router(service), stopped));
-        tracing::info!(%origin, "the local service has started");
-        Ok(LocalService { origin, port, access_key, identity_header, connections, stop })
+        let mut https_origin = None;
+        if let Some(acceptor) = acceptor {
+            let (listener, port) = listen(0).await?;
+            let listener = HttpsListener::new(listener, acceptor);
+            let listener = listener.map_err(|source| LocalError::Listen { port, source })?;
+            let origin = https_origin.insert(format!("https://127.0.0.1:{port}"));
+            tokio::spawn(serve(listener, router(service.clone(), origin), stopped.clone()));
+        }
+        let listener = listener.tap_io(|stream| {
+            // Without it, small messages wait for the acknowledgement of the ones before.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY is not available");
+            }
+        });
+        tokio::spawn(serve(listener, router(service, &origin), stopped));
+        tracing::info!(%origin, https_origin, "the local service has started");
+        Ok(LocalService { origin, https_origin, port, access_key, identity_header, connections, stop })
     }
 }
 
-fn router(service: Arc<Service>) -> Router {
+async fn listen(port: u16) -> Result<(TcpListener, u16), LocalError> {
+    let failed = |source| LocalError::Listen { port, source };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
+    let port = listener.local_addr().map_err(failed)?.port();
+    Ok((listener, port))
+}
+
+fn router(service: Arc<Service>, origin: &str) -> Router {
     // axum has to be told that the colon of `:send` is not one of its old captures.
     let mut router = Router::new().without_v07_checks();
     for add in [
@@ -345,16 +399,11 @@ fn router(service: Arc<Service>) -> Router {
     router
         .layer(DefaultBodyLimit::max(rest::MAX_BODY))
         .layer(axum::middleware::from_fn(cors::allow))
+        .layer(Extension(Origin(origin.into())))
         .with_state(service)
 }
 
-async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<bool>) {
-    let listener = listener.tap_io(|stream| {
-        // Without it, small messages wait for the acknowledgement of the ones before.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY is not available");
-        }
-    });
+async fn serve<L: Listener<Addr: std::fmt::Debug>>(listener: L, router: Router, stop: watch::Receiver<bool>) {
     let serving = axum::serve(listener, router).with_graceful_shutdown(stopped(stop.clone()));
     let overdue = async {
         stopped(stop).await;

@@ -11,6 +11,10 @@ use crate::{
     service::secret::Secret,
 };
 
+/// The address of the service at which a request has come in.
+#[derive(Debug, Clone)]
+pub(super) struct Origin(pub(super) Arc<str>);
+
 /// One running service.
 #[derive(Debug)]
 pub(super) struct Service {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Bytes,
     extract::{Path, State},
     http::{StatusCode, header::CACHE_CONTROL},
@@ -13,7 +13,10 @@ use axum::{
 use serde_json::json;
 
 use crate::{
-    local::{entra::authority::OAuthError, service::Service},
+    local::{
+        entra::authority::OAuthError,
+        service::{Origin, Service},
+    },
     server::query::Query,
     service::unix_now,
 };
@@ -22,11 +25,16 @@ pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
     router.route("/{tenant}/oauth2/v2.0/token", post(token))
 }
 
-async fn token(State(service): State<Arc<Service>>, Path(tenant): Path<String>, form: Bytes) -> Response {
+async fn token(
+    State(service): State<Arc<Service>>,
+    Extension(Origin(origin)): Extension<Origin>,
+    Path(tenant): Path<String>,
+    form: Bytes,
+) -> Response {
     // The body need not be UTF-8; what cannot be read is a missing parameter.
     let form = Query::parse(std::str::from_utf8(&form).ok());
     let lifetime = service.entra.token_lifetime.as_secs();
-    match service.entra.issue(&tenant, &form, &service.origin, unix_now()) {
+    match service.entra.issue(&tenant, &form, &origin, unix_now()) {
         Ok(token) => (
             [(CACHE_CONTROL, "no-store, no-cache")],
             Json(json!({

@@ -11,7 +11,7 @@ use futures_channel::mpsc;
 use futures_util::{StreamExt, stream};
 use hubwire::{
     ConnectionError, HubConnection, HubProtocol, RefreshError, Transport, Upload,
-    local::{LocalManagedIdentity, LocalService, Role, ServiceMode},
+    local::{EntraApplication, LocalManagedIdentity, LocalService, Role, ServiceMode},
     service::{HubClient, ServiceClient, ServiceEndpoint},
 };
 use serde_json::{Value, json};
@@ -64,8 +64,12 @@ impl AppServer {
     }
 
     async fn start_in(connection: &str, options: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_by("--connection", connection, options, environment).await
+    }
+
+    async fn start_by(how: &str, service: &str, options: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(support::reference_dir().unwrap().join("run"));
-        command.args(["appserver", "--connection", connection, "--servers", "1"]).args(options);
+        command.args(["appserver", how, service, "--servers", "1"]).args(options);
         command.envs(environment.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let (child, url) = tokio::task::spawn_blocking(move || {
             let mut child = command.spawn().expect("the app server starts");
@@ -373,6 +377,22 @@ async fn an_app_server_with_a_managed_identity() {
     ];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let server = AppServer::start_in(&connection, &[], &environment).await;
+    let client = Ours::connect(&server, "/hub", "ann", (Transport::WebSockets, HubProtocol::Json)).await;
+    assert_eq!(client.hub.invoke::<i32>("Add", (1, 2)).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn an_app_server_with_a_client_secret() {
+    if !has_reference("an_app_server_with_a_client_secret") {
+        return;
+    }
+    let application = EntraApplication::new("tenant", "app", "secret").role(Role::SignalRAppServer);
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".into()]).unwrap();
+    let builder = LocalService::builder().service_mode(ServiceMode::Default).application(application);
+    let local = builder.https(made.cert.pem(), made.signing_key.serialize_pem()).start().await.unwrap();
+    let options = ["--tenant", "tenant", "--client", "app", "--secret", "secret"];
+    let options = [&options[..], &["--authority", local.authority()]].concat();
+    let server = AppServer::start_by("--entra", local.endpoint(), &options, &[]).await;
     let client = Ours::connect(&server, "/hub", "ann", (Transport::WebSockets, HubProtocol::Json)).await;
     assert_eq!(client.hub.invoke::<i32>("Add", (1, 2)).await.unwrap(), 3);
 }

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use crate::wire::{KEY, SECRET, TENANT, Wire, application, now, sign, token_form};
-use hubwire::local::{EntraApplication, LocalError, LocalService, Role};
+use hubwire::{
+    local::{EntraApplication, LocalError, LocalService, Role},
+    service::{ServiceClient, ServiceEndpoint, credentials::ClientSecret},
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -228,4 +231,34 @@ async fn secrets_do_not_show_in_debug() {
         local.connection_string(),
         format!("Endpoint=http://127.0.0.1;Port={port};AccessKey=marked-key;Version=1.0;")
     );
+}
+
+#[tokio::test]
+async fn the_service_is_there_over_https_as_well() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".into()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let builder = || LocalService::builder().application(application("server", &[Role::ServiceOwner]));
+    let local = builder().https(certificate.clone(), key.clone()).start().await.unwrap();
+    let https = local.https_endpoint().unwrap().to_owned();
+    assert_eq!(local.authority(), https);
+    // Who begins a handshake and says nothing more keeps nobody waiting.
+    let address = https.strip_prefix("https://").unwrap();
+    let _silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    let credential = ClientSecret::new(TENANT, "server", SECRET).authority(&*https);
+    let endpoint = ServiceEndpoint::new(local.endpoint(), credential).unwrap();
+    let client = ServiceClient::builder().endpoint(endpoint).root_certificate(&certificate).build().unwrap();
+    client.hub("chat").unwrap().all().send("News", ("hello",)).await.unwrap();
+
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".into()]).unwrap().signing_key.serialize_pem();
+    for (certificate, key, reason) in [
+        (String::new(), key.clone(), "there is no certificate"),
+        (certificate.clone(), "nothing".to_owned(), "there is no private key"),
+        (certificate, other, "the key belongs to another certificate"),
+    ] {
+        let error = builder().https(certificate, key).start().await.unwrap_err();
+        assert!(
+            matches!(&error, LocalError::InvalidHttpsCertificate { reason: said } if said.contains(reason)),
+            "{error}"
+        );
+    }
 }

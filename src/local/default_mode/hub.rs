@@ -300,6 +300,7 @@ impl Hub {
     /// Passes on what a client sends, for which there is room.
     pub(super) fn client_data(&self, id: &str, bytes: &[u8], room: OwnedSemaphorePermit) {
         if let Some(to_server) = self.way_of(id) {
+            tracing::trace!(hub = self.name, id, length = bytes.len(), "a client has spoken");
             to_server.push_with(&data(id, bytes, 0), Some(room));
         }
     }

@@ -80,6 +80,7 @@ impl Hub {
             return;
         };
         let Some(caller) = self.servers.get(&from) else { return };
+        caller.to_server.hold();
         let Some(host) =
             self.clients.get(&**connection_id).and_then(|client| self.servers.get(&client.server))
         else {
@@ -88,6 +89,9 @@ impl Hub {
             return;
         };
         let is_remote = host.id != caller.id;
+        if !is_remote {
+            host.to_server.hold();
+        }
         if is_remote {
             caller.to_server.push(&ServiceMessage::ServiceMapping {
                 invocation_id: invocation_id.clone(),

@@ -84,8 +84,9 @@ async fn open(
     if server_id.len() > MAX_SERVER_ID {
         return Err(ApiError::bad_request("X-ASRS-Server-Id", "The name of the app server is too long."));
     }
-    let connection =
-        ServerConnection { service, hub, server_id: server_id.to_owned(), connection_id: random_text()? };
+    let user_agent = header("asrs-user-agent").unwrap_or_default().to_owned();
+    let (server_id, connection_id) = (server_id.to_owned(), random_text()?);
+    let connection = ServerConnection { service, hub, server_id, user_agent, connection_id };
     let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
     Ok(upgrade.on_upgrade(|socket| connection.run(socket)))
 }
@@ -95,13 +96,14 @@ struct ServerConnection {
     service: Arc<Service>,
     hub: String,
     server_id: String,
+    user_agent: String,
     connection_id: String,
 }
 
 impl ServerConnection {
     async fn run(self, socket: WebSocket) {
         let Some(hubs) = &self.service.hubs else { return };
-        let (to_server, mut queue) = ToServer::new();
+        let (to_server, mut queue) = ToServer::new(&self.user_agent);
         let to_server = Arc::new(to_server);
         let (mut sink, stream) = socket.split();
         let reader = Reader {
@@ -145,6 +147,7 @@ async fn write(
 ) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, 64).await > 0 {
+        to_server.released().await;
         let size: usize = batch.iter().map(|queued| queued.bytes.len()).sum();
         let sending = async {
             for queued in batch.drain(..) {

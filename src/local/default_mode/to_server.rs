@@ -1,12 +1,18 @@
 //! What waits to be sent on one server connection.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::body::Bytes;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
+    time::{self, Instant},
+};
 
 use crate::core::service_protocol::{self, ServiceMessage};
 
@@ -15,6 +21,10 @@ pub(super) const ROOM: usize = 8 * 1024 * 1024;
 
 /// So much may wait in all. An app server that makes more wait by its own messages is cut off.
 const LIMIT: usize = 64 * 1024 * 1024;
+
+/// `Microsoft.Azure.SignalR` (1.34.0) sends a call of a client's method, and only then begins to wait for its result. A result
+/// that is there sooner is lost, and the call never ends. In the cloud none is so fast.
+const LATE_TO_WAIT: Duration = Duration::from_millis(50);
 
 /// Messages in a row, and the room that those of clients hold until they are sent.
 #[derive(Debug)]
@@ -31,13 +41,43 @@ pub(super) struct ToServer {
     room: Arc<Semaphore>,
     sent: Notify,
     cut: Notify,
+    /// What this app server needs between a call of a client's method and the result.
+    late_to_wait: Duration,
+    /// Until when it gets nothing.
+    held: Mutex<Option<Instant>>,
 }
 
 impl ToServer {
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Queued>) {
+    /// The queue to an app server with this `Asrs-User-Agent`.
+    pub(super) fn new(user_agent: &str) -> (Self, mpsc::UnboundedReceiver<Queued>) {
         let (queue, queued) = mpsc::unbounded_channel();
-        let (waiting, room) = (AtomicUsize::new(0), Arc::new(Semaphore::new(ROOM)));
-        (Self { queue, waiting, room, sent: Notify::new(), cut: Notify::new() }, queued)
+        let is_official = user_agent.starts_with("Microsoft.Azure.SignalR");
+        let to_server = Self {
+            queue,
+            waiting: AtomicUsize::new(0),
+            room: Arc::new(Semaphore::new(ROOM)),
+            sent: Notify::new(),
+            cut: Notify::new(),
+            late_to_wait: if is_official { LATE_TO_WAIT } else { Duration::ZERO },
+            held: Mutex::default(),
+        };
+        (to_server, queued)
+    }
+
+    /// The app server has called a client's method: what comes of it is held back until it waits for that.
+    pub(super) fn hold(&self) {
+        if !self.late_to_wait.is_zero() {
+            let until = Instant::now() + self.late_to_wait;
+            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
+    }
+
+    /// Waits until messages may be sent.
+    pub(super) async fn released(&self) {
+        let held = || *self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(until) = held().filter(|until| *until > Instant::now()) {
+            time::sleep_until(until).await;
+        }
     }
 
     /// Queues a message of the service's own.
@@ -104,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn clients_wait_for_room_and_servers_that_flood_are_cut() {
-        let (to_server, mut queued) = ToServer::new();
+        let (to_server, mut queued) = ToServer::new("");
         let data = vec![0; ROOM];
         let message = |payload| ServiceMessage::ConnectionData {
             connection_id: "c".into(),
@@ -128,5 +168,20 @@ mod tests {
         assert!(to_server.was_cut().now_or_never().is_some());
         to_server.end();
         assert!(to_server.reserve(1).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn results_come_no_sooner_than_the_official_app_server_waits_for_them() {
+        for (user_agent, wanted) in
+            [("Microsoft.Azure.SignalR/1.34.0 (.NET)", LATE_TO_WAIT), ("hubwire/0.1.0", Duration::ZERO)]
+        {
+            let (to_server, _queued) = ToServer::new(user_agent);
+            let begun = Instant::now();
+            to_server.released().await;
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+            to_server.hold();
+            to_server.released().await;
+            assert!(begun.elapsed() >= wanted && begun.elapsed() <= wanted + Duration::from_millis(1));
+        }
     }
 }

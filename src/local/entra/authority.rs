@@ -44,6 +44,8 @@ pub(crate) struct Authority {
     applications: Vec<Arc<EntraApplication>>,
     pub(crate) identities: Vec<LocalManagedIdentity>,
     pub(crate) token_lifetime: Duration,
+    /// Of the metadata service, which gives tokens to managed identities.
+    origin: String,
     /// Real tokens are signed with RSA; what one instance issues, only the same instance has to understand.
     key: Key,
     key_id: String,
@@ -54,6 +56,7 @@ impl Authority {
         mut applications: Vec<EntraApplication>,
         identities: Vec<LocalManagedIdentity>,
         token_lifetime: Duration,
+        origin: &str,
     ) -> Result<Self, LocalError> {
         applications.extend(identities.iter().map(|identity| identity.application.clone()));
         for (n, application) in applications.iter().enumerate() {
@@ -68,7 +71,7 @@ impl Authority {
         let key_id = random_text()?;
         let key = Key::new(Secret::new(random_text()?).expose(), Some(&key_id));
         let applications = applications.into_iter().map(Arc::new).collect();
-        Ok(Self { applications, identities, token_lifetime, key, key_id })
+        Ok(Self { applications, identities, token_lifetime, origin: origin.to_owned(), key, key_id })
     }
 
     /// Whether a token claims to come from this authority; nothing is verified by that.
@@ -85,7 +88,7 @@ impl Authority {
         application.cloned().ok_or(EntraTokenError::UnknownApplication)
     }
 
-    /// A token for what the form of a token request proves and asks for.
+    /// A token for what the form of a token request proves and asks for. `origin` is where the request has come in.
     pub(crate) fn issue(
         &self,
         tenant: &str,
@@ -133,14 +136,13 @@ impl Authority {
         &self,
         identity: &LocalManagedIdentity,
         resource: &str,
-        origin: &str,
         now: u64,
     ) -> Option<String> {
         let application = &identity.application;
         let resource = resource.trim_end_matches('/');
         let issuer = match resource {
-            AUDIENCE => format!("{origin}/{}/", application.tenant_id),
-            _ if assertion::is_exchange_audience(resource) => identity_issuer(origin, identity),
+            AUDIENCE => format!("{}/{}/", self.origin, application.tenant_id),
+            _ if assertion::is_exchange_audience(resource) => self.identity_issuer(identity),
             _ => return None,
         };
         Some(self.sign(application, &issuer, &identity.object_id, resource, now))
@@ -180,7 +182,7 @@ impl Authority {
             self.key.verify(text, now, assertion::is_exchange_audience)?;
             let trusted =
                 self.identities.iter().filter(|identity| application.trusts(&identity.application.client_id));
-            let of_issuer = |identity: &&_| identity_issuer(origin, identity) == assertion.issuer();
+            let of_issuer = |identity: &&_| self.identity_issuer(identity) == assertion.issuer();
             let mut trusted = trusted.filter(of_issuer).peekable();
             if trusted.peek().is_none() {
                 return Err(AssertionError::Issuer);
@@ -195,11 +197,11 @@ impl Authority {
         let token_url = format!("{origin}/{tenant}/oauth2/v2.0/token");
         assertion.check_own(&application.client_id, &application.certificates, &token_url, now)
     }
-}
 
-/// Who gives a managed identity the tokens that it may pass on as an assertion.
-fn identity_issuer(origin: &str, identity: &LocalManagedIdentity) -> String {
-    format!("{origin}/{}/v2.0", identity.application.tenant_id)
+    /// Who gives a managed identity the tokens that it may pass on as an assertion.
+    fn identity_issuer(&self, identity: &LocalManagedIdentity) -> String {
+        format!("{}/{}/v2.0", self.origin, identity.application.tenant_id)
+    }
 }
 
 /// The errors of the token endpoint, in Entra's words.
@@ -252,8 +254,21 @@ mod tests {
     fn applications_are_registered_once() {
         let apps = |other| vec![EntraApplication::new("t", "c", "s"), other];
         let none = Vec::new;
-        let twice = Authority::new(apps(EntraApplication::new("T", "C", "x")), none(), Duration::ZERO);
+        let twice = Authority::new(
+            apps(EntraApplication::new("T", "C", "x")),
+            none(),
+            Duration::ZERO,
+            "http://127.0.0.1",
+        );
         assert!(matches!(twice, Err(LocalError::DuplicateApplication { .. })));
-        assert!(Authority::new(apps(EntraApplication::new("u", "c", "s")), none(), Duration::ZERO).is_ok());
+        assert!(
+            Authority::new(
+                apps(EntraApplication::new("u", "c", "s")),
+                none(),
+                Duration::ZERO,
+                "http://127.0.0.1"
+            )
+            .is_ok()
+        );
     }
 }

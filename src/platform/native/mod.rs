@@ -27,6 +27,8 @@ mod web_socket;
 pub use self::cookies::{CookieError, CookieJar};
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) use self::task::ThreadBound;
+#[cfg(feature = "local")]
+pub(crate) use self::tls::server_config;
 #[cfg(any(feature = "client", feature = "service"))]
 pub(crate) use self::{clock::unix_now, tls::Network};
 #[cfg(feature = "client")]

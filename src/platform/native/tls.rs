@@ -156,6 +156,20 @@ fn verifier(
     }
 }
 
+/// What a server shows its clients: a chain and its key, in PEM. The error says what is wrong with them.
+#[cfg(feature = "local")]
+pub(crate) fn server_config(chain: &[u8], key: &[u8]) -> Result<rustls::ServerConfig, String> {
+    let (chain, key) = (certificates(chain)?, private_key(key)?);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => "the key belongs to another certificate".to_owned(),
+            error => error.to_string(),
+        })
+}
+
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match all {
