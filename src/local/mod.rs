@@ -76,7 +76,7 @@ use crate::{
     server::{
         connections::Connections,
         random::random_text,
-        room::{Room, stopped},
+        room::{Room, Stop, stopped},
     },
     service::secret::Secret,
 };
@@ -122,7 +122,7 @@ pub struct LocalService {
     access_key: Secret,
     identity_header: Secret,
     connections: Arc<Connections>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
 }
 
 impl LocalService {
@@ -196,7 +196,7 @@ impl LocalService {
     /// Stops: sends every client a Close message that allows it to reconnect, and waits until all have left, for
     /// ten seconds at most. The port is free afterwards.
     pub async fn stop(self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(Stop::Now);
         if time::timeout(STOP_TIMEOUT, self.stop.closed()).await.is_err() {
             self.connections.cut_all();
             if time::timeout(STOP_TIMEOUT, self.stop.closed()).await.is_err() {
@@ -304,8 +304,8 @@ impl LocalServiceBuilder {
         let port = listener.local_addr().map_err(listen)?.port();
         let origin = format!("http://127.0.0.1:{port}");
 
-        let (stop, stopped) = watch::channel(false);
-        let room = Arc::new(Room::new(options, stopped.clone()));
+        let (stop, stopped) = watch::channel(Stop::No);
+        let room = Arc::new(Room::new(options, usize::MAX, stopped.clone()));
         let (connections, user_groups) = (room.connections.clone(), Arc::<UserGroups>::default());
         let place = Place {
             connections: connections.clone(),
@@ -348,7 +348,7 @@ fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<bool>) {
+async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<Stop>) {
     let listener = listener.tap_io(|stream| {
         // Without it, small messages wait for the acknowledgement of the ones before.
         if let Err(error) = stream.set_nodelay(true) {
