@@ -14,11 +14,11 @@ use hubwire::{HubConnection, Upload};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
-use crate::conformance_hub::{conformance_hub, serve};
+use crate::conformance_hub::{conformance_hub, in_time, serve};
 
 const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\u{1e}";
 
-fn http_client() -> Client {
+pub(crate) fn http_client() -> Client {
     // An error means that another test has done it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::new()
@@ -86,10 +86,6 @@ fn call(id: impl std::fmt::Display, target: &str, arguments: Value) -> String {
 
 async fn hub_at(hub: HubServerBuilder) -> String {
     serve([("/hub", hub.build())]).await + "/hub"
-}
-
-async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("in time")
 }
 
 #[tokio::test]
@@ -225,7 +221,7 @@ async fn five_thousand_uploads_are_too_many() {
         }
     })
     .await;
-    assert_eq!(last["error"], "The connection was closed: invalid hub message: too many stream ids.");
+    assert_eq!(last["error"], "Connection closed with an error. invalid hub message: too many stream ids.");
 
     // In many.
     let client = Poller::open(&url).await;

@@ -1,49 +1,36 @@
 //! A hub as a tower service, and how it is built.
 
 use std::{
-    convert::Infallible,
     fmt,
     future::{Future, ready},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use axum::{
-    body::{Body, Bytes},
-    extract::{FromRequestParts as _, ws::WebSocketUpgrade},
-    response::{IntoResponse, Response},
-};
-use http::{Method, Request, StatusCode, request::Parts};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     caller::Caller,
     clients::{Clients, Groups},
-    dispatcher::{Guest, HubDispatcher},
     error::HubError,
+    front::Front,
     identity::{HubRequest, Identity, Rejection},
-    lifetime::{HUB, Local},
+    lifetime::Local,
     methods::{HubMethod, HubStreamMethod, IntoMethod, Methods, Registered},
+    refresh::Refreshable,
     state::{Authenticate, Hub, OnConnected, OnDisconnected},
 };
 use crate::{
     Transports,
     core::server::ServerOptions,
-    server::{
-        endpoint::{self, Admission, Opening, Refusal},
-        query::Query,
-        room::Room,
-        session::Session,
-    },
+    server::room::{Room, Stop},
 };
 
-/// The longest body of a POST of Server-Sent Events or long polling, in bytes. It may carry several messages.
-const MAX_BODY: usize = 4 * 1024 * 1024;
+/// How many bytes of what a client sends may wait for the hub's methods.
+const DEFAULT_CLIENT_BUFFER: usize = 256 * 1024;
 
-/// How many bytes of items of an upload, at least one, wait for a method.
-const DEFAULT_STREAM_BUFFER: usize = 10;
+/// How long connections may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A hub that clients connect to: a [`tower`](tower_service::Service) service for any server that speaks HTTP, such as axum
 /// and hyper.
@@ -70,8 +57,8 @@ const DEFAULT_STREAM_BUFFER: usize = 10;
 /// ```
 #[derive(Clone)]
 pub struct HubServer {
-    hub: Arc<Hub>,
-    stop: Arc<watch::Sender<bool>>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) stop: Arc<watch::Sender<Stop>>,
 }
 
 impl HubServer {
@@ -92,9 +79,43 @@ impl HubServer {
         Groups { hub: &self.hub }
     }
 
-    /// Ends all connections, with a Close message that lets clients reconnect, and takes no new ones.
-    pub fn shut_down(&self) {
-        self.stop.send_replace(true);
+    /// Ends all connections, with a Close message that lets clients reconnect, and takes no new ones: they are answered 503.
+    /// Waits until all connections have ended and [`on_disconnected`](HubServerBuilder::on_disconnected) has run for each;
+    /// what takes longer than five seconds is cut off, and not waited for. Neither are methods that still run.
+    pub async fn shut_down(&self) {
+        self.stop.send_replace(Stop::Now);
+        let room = &self.hub.room;
+        if timeout(PATIENCE, room.slots.empty()).await.is_err() {
+            room.connections.cut_all();
+            let _ = timeout(PATIENCE / 5, room.slots.empty()).await;
+        }
+    }
+
+    /// The same, but clients get the answers to what they have called first, if they come in time: a connection ends as soon
+    /// as no call of its client is in progress, streams and uploads among them, and every connection at the end of this
+    /// time.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use hubwire::server::HubServer;
+    /// # async fn run(chat: HubServer, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let app = axum::Router::new().nest_service("/chat", chat.clone());
+    /// axum::serve(listener, app)
+    ///     .with_graceful_shutdown(async move {
+    ///         tokio::signal::ctrl_c().await.expect("signals can be handled");
+    ///         chat.shut_down_within(Duration::from_secs(10)).await;
+    ///     })
+    ///     .await
+    /// # }
+    /// ```
+    pub async fn shut_down_within(&self, limit: Duration) {
+        self.stop.send_if_modified(|stop| {
+            let is_new = *stop == Stop::No;
+            *stop = Stop::Soon.max(*stop);
+            is_new
+        });
+        let _ = timeout(limit, self.hub.room.slots.empty()).await;
+        self.shut_down().await;
     }
 }
 
@@ -111,11 +132,13 @@ pub struct HubServerBuilder {
     authenticate: Authenticate,
     on_connected: Option<OnConnected>,
     on_disconnected: Option<OnDisconnected>,
-    options: ServerOptions,
+    pub(super) options: ServerOptions,
+    pub(super) front: Front,
+    pub(super) maximum_connections: usize,
+    pub(super) client_buffer: usize,
     transports: Transports,
     poll_interval: Duration,
     parallel_calls: usize,
-    stream_buffer: usize,
     detailed_errors: bool,
 }
 
@@ -127,10 +150,12 @@ impl Default for HubServerBuilder {
             on_connected: None,
             on_disconnected: None,
             options: ServerOptions::default(),
+            front: Front::default(),
+            maximum_connections: usize::MAX,
+            client_buffer: DEFAULT_CLIENT_BUFFER,
             transports: Transports::ALL,
             poll_interval: Duration::from_secs(90),
             parallel_calls: 1,
-            stream_buffer: DEFAULT_STREAM_BUFFER,
             detailed_errors: false,
         }
     }
@@ -268,11 +293,6 @@ impl HubServerBuilder {
         Self { parallel_calls: calls.max(1), ..self }
     }
 
-    /// How many items of an upload may wait for a method. Default: 10. While no more may, the client is not read.
-    pub fn stream_buffer_capacity(self, items: usize) -> Self {
-        Self { stream_buffer: items, ..self }
-    }
-
     /// Tells callers all about errors: for development. Default: no.
     pub fn detailed_errors(self) -> Self {
         Self { detailed_errors: true, ..self }
@@ -281,8 +301,8 @@ impl HubServerBuilder {
     /// The hub.
     #[must_use]
     pub fn build(self) -> HubServer {
-        let (stop, stopped) = watch::channel(false);
-        let room = Arc::new(Room::new(self.options, stopped));
+        let (stop, stopped) = watch::channel(Stop::No);
+        let room = Arc::new(Room::new(self.options, self.maximum_connections, stopped));
         let hub = Hub {
             lifetime: Arc::new(Local(room.connections.clone())),
             room,
@@ -293,8 +313,10 @@ impl HubServerBuilder {
             transports: self.transports,
             poll_interval: self.poll_interval,
             parallel_calls: self.parallel_calls,
-            stream_buffer: self.stream_buffer,
             detailed_errors: self.detailed_errors,
+            client_buffer: self.client_buffer,
+            front: self.front,
+            refreshable: Refreshable::default(),
         };
         HubServer { hub: Arc::new(hub), stop: Arc::new(stop) }
     }
@@ -303,88 +325,5 @@ impl HubServerBuilder {
 impl fmt::Debug for HubServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubServerBuilder").finish_non_exhaustive()
-    }
-}
-
-impl<B> tower_service::Service<Request<B>> for HubServer
-where
-    B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let hub = self.hub.clone();
-        Box::pin(async move { Ok(serve(&hub, request.map(Body::new)).await) })
-    }
-}
-
-async fn serve(hub: &Arc<Hub>, request: Request<Body>) -> Response {
-    let (parts, body) = request.into_parts();
-    match answer(hub, parts, body).await {
-        Ok(response) => response,
-        Err(Rejection { status, text }) => (status, text).into_response(),
-    }
-}
-
-async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response, Rejection> {
-    let identity = {
-        let request = HubRequest::new(&parts);
-        (hub.authenticate)(&request)
-    };
-    let identity = identity.await?;
-    let client = admission(hub, &identity);
-    let query = Query::parse(parts.uri.query());
-    let negotiates = parts.uri.path().trim_end_matches('/').ends_with("/negotiate");
-    match parts.method {
-        Method::POST if negotiates => Ok(endpoint::negotiate(&hub.room, client, &query)?.into_response()),
-        _ if negotiates => Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "")),
-        Method::GET => {
-            let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
-            let opening =
-                Opening { room: &hub.room, client, query: &query, headers: &parts.headers, upgrade };
-            let opened = endpoint::open(opening, |admitted| {
-                let guest = Guest {
-                    connection_id: admitted.negotiation.connection_id.clone(),
-                    identity,
-                    headers: parts.headers.clone(),
-                    query: Query::parse(parts.uri.query()),
-                };
-                Session { admitted, dispatcher: HubDispatcher::new(hub.clone(), guest) }
-            });
-            Ok(opened.await?)
-        }
-        Method::POST => {
-            let body = axum::body::to_bytes(body, MAX_BODY).await;
-            let body = body.map_err(|_| Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, ""))?;
-            Ok(endpoint::send(&hub.room, &client, &query, body).await?.into_response())
-        }
-        Method::DELETE => Ok(endpoint::leave(&hub.room, &client, &query)?.into_response()),
-        _ => Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "")),
-    }
-}
-
-fn admission(hub: &Hub, identity: &Identity) -> Admission {
-    let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Admission {
-        hub: HUB.to_owned(),
-        user: identity.user_id.clone(),
-        transports: hub.transports,
-        handshake_timeout: None,
-        poll_interval: hub.poll_interval,
-        expiry: identity.expires.map(seconds),
-        claims: Arc::default(),
-        may_resume: false,
-    }
-}
-
-impl From<Refusal> for Rejection {
-    fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.status(), refusal.to_string())
     }
 }

@@ -6,12 +6,18 @@ mod caller;
 mod clients;
 mod dispatcher;
 mod error;
+mod front;
 mod hub_server;
 mod identity;
+mod in_memory;
 pub(crate) mod lifetime;
 mod methods;
+mod refresh;
+mod service;
 mod state;
 
+#[cfg(feature = "actix")]
+pub(super) use self::service::open_pipe;
 pub use self::{
     arguments::{HubArgument, Incoming, UploadError},
     caller::Caller,
@@ -20,4 +26,6 @@ pub use self::{
     hub_server::{HubServer, HubServerBuilder},
     identity::{HubRequest, Identity, Rejection},
     methods::{HubMethod, HubStreamMethod},
+    refresh::AuthenticationRefresh,
 };
+pub use crate::cors::InvalidOrigin;
