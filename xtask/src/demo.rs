@@ -17,16 +17,23 @@ use crate::{
 
 const PORT: &str = "5080";
 
+/// Who takes what clients call: an upstream of the local service, a hub behind it, or a hub of its own.
+const MODES: [&str; 3] = ["serverless", "app-server", "self-hosted"];
+
 /// Builds everything and runs the demo until it is interrupted.
 pub(crate) fn demo(arguments: &[String]) -> Result<()> {
     let framework = FRAMEWORKS.iter().find(|framework| {
         arguments.first().and_then(|option| option.strip_prefix("--")) == Some(framework.path)
     });
-    let port = match arguments.get(usize::from(framework.is_some())..).unwrap_or_default() {
-        [] => PORT,
-        [option, port] if option == "--port" => port,
-        _ => bail!("usage: cargo xtask demo [--yew | --leptos] [--port N]"),
-    };
+    let options = arguments.get(usize::from(framework.is_some())..).unwrap_or_default();
+    let (mut port, mut mode) = (PORT, MODES[0]);
+    for option in options.chunks(2) {
+        match option {
+            [name, value] if name == "--port" => port = value,
+            [name, value] if name == "--mode" && MODES.contains(&value.as_str()) => mode = value,
+            _ => bail!("usage: cargo xtask demo [--yew | --leptos] [--mode {}] [--port N]", MODES.join("|")),
+        }
+    }
     match framework {
         Some(framework) => build_app(framework)?,
         None => build_page(&package()?)?,
@@ -36,7 +43,7 @@ pub(crate) fn demo(arguments: &[String]) -> Result<()> {
     if let Some(Framework { name, path }) = framework {
         println!("the app in {name}: http://127.0.0.1:{port}/{path}/");
     }
-    run(command(server()).args(["--port", port]))
+    run(command(server()).args(["--port", port, "--mode", mode]))
 }
 
 /// Builds `www-demo/page` on the packed package.

@@ -29,7 +29,9 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
   package            build the npm package and its tarball in target/npm
-  demo [--port N]    build the package and the chat page, then run the demo server
+  demo [--port N] [--mode serverless | app-server | self-hosted]
+                     build the package and the chat page, then run the demo server: behind the local service with an
+                     upstream, behind it with a hub, or with a hub of its own
   demo --yew | --leptos [--port N]
                      build the app in that framework, then run the demo server
   test               everything that has to hold: format, lints, docs, tests, browser, npm package
