@@ -14,6 +14,7 @@
 //! | `Network` | proxy and certificates, which a browser has of its own |
 //! | `Cookies` | which of them requests carry |
 //! | `HttpBody` | `poll_chunk`; dropping it aborts the request |
+//! | `Pipe` | a transport within the program, natively |
 //! | `WakeSignal` | tells that a page was asleep or offline |
 //! | `absolute_url` | a hub's URL in full |
 //! | `lowercase` | a text in lower case, of any language |

@@ -33,7 +33,7 @@ use crate::{
         negotiated::{Lease, Negotiation},
         outbox::{Outbox, Outgoing},
         room::Room,
-        transport::{Malformed, Transport},
+        transport::{Broken, Transport},
     },
 };
 
@@ -46,8 +46,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A timer that does not run out soon. The machine's moments may lie further away than a timer can reach.
 const FAR: Duration = Duration::from_secs(24 * 3600);
 
-const MALFORMED: ProtocolError =
-    ProtocolError::Message("a WebSocket message was malformed or larger than 4 MB");
+const MALFORMED: ProtocolError = ProtocolError::Message("a WebSocket message was malformed");
+
+const TOO_LONG: ProtocolError = ProtocolError::Message("a WebSocket message was larger than 4 MB");
 
 /// What the host of a room does with one connection, from its handshake to its end. Nothing here may wait.
 pub(crate) trait Dispatcher: Send + 'static {
@@ -180,7 +181,7 @@ struct Ends<'e> {
 
 /// What a driver waits for.
 enum Input {
-    Received(Result<Option<Frame>, Malformed>),
+    Received(Result<Option<Frame>, Broken>),
     /// The host has room for more.
     Ready,
     Queued(Vec<Outgoing>),
@@ -276,7 +277,12 @@ impl<D: Dispatcher> Driver<D> {
         let machine = &mut self.wire.machine;
         match input {
             Input::Received(Ok(None)) => machine.handle_left(),
-            Input::Received(Err(Malformed)) => machine.handle_protocol_error(MALFORMED),
+            Input::Received(Err(Broken::Malformed)) => machine.handle_protocol_error(MALFORMED),
+            Input::Received(Err(Broken::TooLong)) => machine.handle_protocol_error(TOO_LONG),
+            Input::Received(Err(Broken::Lost)) => {
+                let now = self.wire.now();
+                self.wire.machine.handle_transport_closed(now, TransportError::new("the socket is gone"));
+            }
             // A frame is taken where it came from.
             Input::Received(Ok(Some(_))) | Input::Ready => {}
             Input::Queued(batch) => self.forward(batch),

@@ -1,4 +1,4 @@
-//! What carries a connection: a WebSocket, or HTTP requests.
+//! What carries a connection: a WebSocket, HTTP requests, or a pipe within the program.
 
 use std::{future::poll_fn, pin::Pin};
 
@@ -6,12 +6,14 @@ use axum::extract::ws::{self, WebSocket, WebSocketUpgrade};
 use futures_sink::Sink;
 use tokio::time::Instant;
 
-use crate::core::ErrorChain;
-use crate::core::negotiate::Transport as Kind;
-use crate::server::{
-    exchange::{Closed, HttpTransport},
-    message::Frame,
-    outbox,
+use crate::{
+    core::{ErrorChain, negotiate::Transport as Kind},
+    platform::{Gone, Pipe},
+    server::{
+        exchange::{Closed, HttpTransport},
+        message::Frame,
+        outbox,
+    },
 };
 
 /// A thousand idle connections should not take more memory than they have to; the default is 128 kB each.
@@ -41,16 +43,25 @@ pub(crate) fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
 pub(crate) enum Transport {
     WebSocket(Box<WebSocket>),
     Http(HttpTransport),
+    /// The client is in this program, or somebody else has its socket. What holds for a WebSocket holds for it.
+    Pipe(Pipe),
 }
 
-/// The client sent something that its transport can't carry.
-#[derive(Debug)]
-pub(crate) struct Malformed;
+/// Why nothing more comes of a transport, unless the client has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The client sent something that its transport can't carry.
+    Malformed,
+    /// The client sent more in one message than a transport takes.
+    TooLong,
+    /// The client, or the network, is gone without a word.
+    Lost,
+}
 
 impl Transport {
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::WebSocket(_) => Kind::WebSockets,
+            Self::WebSocket(_) | Self::Pipe(_) => Kind::WebSockets,
             Self::Http(http) if http.is_polled() => Kind::LongPolling,
             Self::Http(_) => Kind::ServerSentEvents,
         }
@@ -59,31 +70,41 @@ impl Transport {
     /// When the client was last there, of transports that show it without pings.
     pub(crate) fn last_seen(&self) -> Option<Instant> {
         match self {
-            Self::WebSocket(_) => None,
+            Self::WebSocket(_) | Self::Pipe(_) => None,
             Self::Http(http) => http.last_seen(),
         }
     }
 
     /// The next frame, `None` when the client has left. It can be abandoned at any time without losing any.
-    pub(crate) async fn receive(&mut self) -> Result<Option<Frame>, Malformed> {
+    pub(crate) async fn receive(&mut self) -> Result<Option<Frame>, Broken> {
         let socket = match self {
             Self::WebSocket(socket) => socket,
             Self::Http(http) => return Ok(http.receive().await.map(Frame::Binary)),
+            Self::Pipe(pipe) => {
+                let received = pipe.receive().await.map_err(|Gone| Broken::Lost)?;
+                return match received {
+                    Some(frame) if frame.len() > MAX_FRAME => Err(Broken::TooLong),
+                    received => Ok(received.map(Frame::Binary)),
+                };
+            }
         };
         loop {
             // The answer to a ping waits in the write buffer. Nothing more is read before it has left, so a client that
             // sends pings and does not read cannot fill the buffer.
             if flush(socket).await.is_err() {
-                return Ok(None);
+                return Err(Broken::Lost);
             }
             match socket.recv().await {
                 Some(Ok(ws::Message::Text(text))) => return Ok(Some(Frame::Text(text))),
                 Some(Ok(ws::Message::Binary(bytes))) => return Ok(Some(Frame::Binary(bytes))),
                 Some(Ok(ws::Message::Ping(_) | ws::Message::Pong(_))) => {}
-                Some(Ok(ws::Message::Close(_))) | None => return Ok(None),
+                Some(Ok(ws::Message::Close(close))) if close.as_ref().is_none_or(is_goodbye) => {
+                    return Ok(None);
+                }
+                Some(Ok(ws::Message::Close(_))) | None => return Err(Broken::Lost),
                 Some(Err(error)) => {
                     tracing::debug!(error = %ErrorChain::new(&error), "a client's WebSocket failed");
-                    return Err(Malformed);
+                    return Err(broken(&error));
                 }
             }
         }
@@ -101,6 +122,12 @@ impl Transport {
                 flush(socket).await
             }
             Self::Http(http) => http.write(frames).await,
+            Self::Pipe(pipe) => {
+                for frame in frames {
+                    pipe.send(frame.into()).await.map_err(|Gone| Closed)?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -116,6 +143,7 @@ impl Transport {
             // A client that has left reads nothing more.
             Self::Http(http) if is_last_word => return http.close().await,
             Self::Http(_) => return,
+            Self::Pipe(pipe) => return pipe.leave().await,
         };
         if socket.send(ws::Message::Close(None)).await.is_ok() {
             while let Some(Ok(_)) = socket.recv().await {}
@@ -125,6 +153,23 @@ impl Transport {
 
 async fn flush(socket: &mut WebSocket) -> Result<(), Closed> {
     poll_fn(|cx| Pin::new(&mut *socket).poll_flush(cx)).await.map_err(|_| Closed)
+}
+
+/// Whether the client itself closes its socket. Proxies that are restarted, and pages that are left, say something else.
+fn is_goodbye(close: &ws::CloseFrame) -> bool {
+    close.code == ws::close_code::NORMAL
+}
+
+/// axum does not show the errors of its tungstenite, which is not this crate's: what is left is their texts.
+fn broken(error: &axum::Error) -> Broken {
+    let text = ErrorChain::new(error).to_string();
+    if text.contains("Space limit exceeded") {
+        Broken::TooLong
+    } else if text.contains("UTF-8") || text.contains("protocol error") && !text.contains("without closing") {
+        Broken::Malformed
+    } else {
+        Broken::Lost
+    }
 }
 
 impl From<Frame> for ws::Message {

@@ -22,7 +22,7 @@ use crate::{
         negotiated::Negotiation,
         outbox::{Outbox, Outgoing},
         session::{Admitted, Run, expired},
-        transport::{Malformed, Transport},
+        transport::{Broken, Transport},
     },
 };
 
@@ -134,7 +134,8 @@ async fn handshake(transport: &mut Transport) -> Result<Option<(String, Vec<u8>)
                 Err(error) => return Err(format!("The handshake request cannot be read: {error}.")),
             },
             Ok(None) => return Ok(None),
-            Err(Malformed) => return Err(MALFORMED.to_owned()),
+            Err(Broken::Lost) => return Ok(None),
+            Err(Broken::Malformed | Broken::TooLong) => return Err(MALFORMED.to_owned()),
         }
     }
 }
@@ -199,9 +200,9 @@ impl Connection<'_> {
                 received = receive(&mut self.transport), if waiting.is_empty() => match received {
                     Ok(Some(frame)) => self.receive(frame.bytes()).map(|bytes| waiting = bytes),
                     Ok(None) => self.lost(End::Left),
-                    // Of a socket that is cut off, nothing else is known.
-                    Err(Malformed) if self.relay.may_resume() => self.lost(End::Gone),
-                    Err(Malformed) => Err(self.goodbye(Some(MALFORMED), false)),
+                    Err(Broken::Lost) => self.lost(End::Gone),
+                    Err(Broken::Malformed | Broken::TooLong) if self.relay.may_resume() => self.lost(End::Gone),
+                    Err(Broken::Malformed | Broken::TooLong) => Err(self.goodbye(Some(MALFORMED), false)),
                 },
                 () = place.pass_on(&waiting), if !waiting.is_empty() => {
                     waiting.clear();
@@ -304,7 +305,7 @@ impl Connection<'_> {
     }
 }
 
-async fn receive(transport: &mut Option<Transport>) -> Result<Option<Frame>, Malformed> {
+async fn receive(transport: &mut Option<Transport>) -> Result<Option<Frame>, Broken> {
     match transport {
         Some(transport) => transport.receive().await,
         None => pending().await,

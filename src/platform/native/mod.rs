@@ -8,6 +8,8 @@ mod clock;
 mod cookies;
 #[cfg(feature = "client")]
 mod http;
+#[cfg(feature = "server")]
+mod pipe;
 #[cfg(any(feature = "client", feature = "service"))]
 pub(crate) mod proxy;
 #[cfg(feature = "client")]
@@ -25,6 +27,8 @@ mod web_socket;
 
 #[cfg(feature = "client")]
 pub use self::cookies::{CookieError, CookieJar};
+#[cfg(feature = "server")]
+pub(crate) use self::pipe::{Gone, Pipe};
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) use self::task::ThreadBound;
 #[cfg(feature = "local")]
