@@ -9,6 +9,8 @@ use crate::client::HubConnection;
 use crate::client::engine::connection::{Connection, ConnectionSettings};
 use crate::client::engine::events::{ConnectionEvent, EventCallback};
 use crate::client::engine::retry::RetryPolicy;
+#[cfg(all(native, feature = "server"))]
+use crate::client::engine::transport::in_memory::InMemory;
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::{Handlers, Inbound};
 use crate::client::trace::{TraceContext, Tracing};
@@ -46,6 +48,14 @@ impl HubConnectionBuilder {
             tracing: None,
             call_timeout: None,
         }
+    }
+
+    /// A connection to a hub in this program.
+    #[cfg(all(native, feature = "server"))]
+    pub(crate) fn in_memory(server: Arc<dyn InMemory>) -> Self {
+        let mut builder = Self::new("http://localhost/");
+        builder.settings.in_memory = Some(server);
+        builder.with_transports(crate::Transport::WebSockets)
     }
 
     fn set(mut self, change: impl FnOnce(&mut ClientOptions)) -> Self {

@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     core::negotiate::{TransferFormat, Transport as Kind, Transports},
+    platform::Pipe,
     server::{
         claims::SharedClaims,
         exchange::{self, Exchange, Polled},
@@ -177,9 +178,47 @@ pub(crate) async fn open<R: Run>(
     }
     let entry = Entry { room, client, query };
     match (kind, upgrade) {
-        (_, Ok(upgrade)) => entry.web_socket(upgrade, session),
+        (_, Ok(upgrade)) => {
+            let socket = entry.socket(session)?;
+            let opened = |opened| socket.opened(Transport::WebSocket(Box::new(opened)));
+            Ok(transport::bounded(upgrade).on_upgrade(opened))
+        }
         (Kind::ServerSentEvents, _) => entry.server_sent_events(session),
         _ => entry.poll(session).await,
+    }
+}
+
+/// Opens a connection of a client in this program, or goes on with one. Gives the client's end.
+pub(crate) fn open_pipe<R: Run>(
+    room: &Arc<Room>,
+    client: Admission,
+    query: &Query,
+    session: impl FnOnce(Admitted) -> R,
+) -> Result<Pipe, Refusal> {
+    if !client.transports.contains(Kind::WebSockets) {
+        return Err(Refusal::Transport);
+    }
+    let socket = Entry { room, client, query }.socket(session)?;
+    let (ours, theirs) = Pipe::pair();
+    tokio::spawn(socket.opened(Transport::Pipe(ours)));
+    Ok(theirs)
+}
+
+/// What a socket is for.
+enum Socket<R> {
+    /// A new connection.
+    First(R),
+    /// A connection that has lost the one before.
+    Next(mpsc::Sender<Transport>),
+}
+
+impl<R: Run> Socket<R> {
+    async fn opened(self, transport: Transport) {
+        match self {
+            Self::First(session) => session.run(transport).await,
+            // An error means that the connection has just ended, and so does the socket.
+            Self::Next(connection) => drop(connection.send(transport).await),
+        }
     }
 }
 
@@ -191,32 +230,20 @@ struct Entry<'r> {
 }
 
 impl Entry<'_> {
-    fn web_socket<R: Run>(
-        self,
-        upgrade: WebSocketUpgrade,
-        session: impl FnOnce(Admitted) -> R,
-    ) -> Result<Response, Refusal> {
+    /// What becomes of a socket: of a WebSocket, and of what takes its place.
+    fn socket<R: Run>(self, session: impl FnOnce(Admitted) -> R) -> Result<Socket<R>, Refusal> {
         let Admission { hub, user, .. } = &self.client;
-        if let Some(id) = self.query.first("id")
-            && let Some(resume) = self.room.negotiated.resume(id, hub, user.as_deref())
-        {
-            // An error means that the connection has just ended, and so does the socket.
-            return Ok(transport::bounded(upgrade).on_upgrade(|socket| async move {
-                drop(resume.send(Transport::WebSocket(Box::new(socket))).await);
-            }));
+        if let Some(id) = self.query.first("id") {
+            if let Some(resume) = self.room.negotiated.resume(id, hub, user.as_deref()) {
+                return Ok(Socket::Next(resume));
+            }
+            return Ok(Socket::First(session(self.negotiated(None)?)));
         }
         // A client whose URL and token are good may come without having negotiated.
-        let admitted = if self.query.first("id").is_some() {
-            self.negotiated(None)?
-        } else {
-            let connection_id = random_text()?;
-            let (hub, user) = (self.client.hub.clone(), self.client.user.clone());
-            let negotiation = Negotiation { connection_id, hub, user, is_stateful: false };
-            self.admitted(negotiation, None, &Ways::default(), None)
-        };
-        let session = session(admitted);
-        let upgrade = transport::bounded(upgrade);
-        Ok(upgrade.on_upgrade(|socket| session.run(Transport::WebSocket(Box::new(socket)))))
+        let connection_id = random_text()?;
+        let (hub, user) = (hub.clone(), user.clone());
+        let negotiation = Negotiation { connection_id, hub, user, is_stateful: false };
+        Ok(Socket::First(session(self.admitted(negotiation, None, &Ways::default(), None))))
     }
 
     fn server_sent_events<R: Run>(self, session: impl FnOnce(Admitted) -> R) -> Result<Response, Refusal> {

@@ -184,3 +184,8 @@ pub(crate) async fn serve<const N: usize>(hubs: [(&str, HubServer); N]) -> Strin
     tokio::spawn(async move { axum::serve(listener, app).await });
     format!("http://{address}")
 }
+
+/// Waits for what has to happen soon.
+pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("in time")
+}

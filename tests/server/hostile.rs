@@ -14,7 +14,7 @@ use hubwire::{HubConnection, Upload};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
-use crate::conformance_hub::{conformance_hub, serve};
+use crate::conformance_hub::{conformance_hub, in_time, serve};
 
 const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\u{1e}";
 
@@ -86,10 +86,6 @@ fn call(id: impl std::fmt::Display, target: &str, arguments: Value) -> String {
 
 async fn hub_at(hub: HubServerBuilder) -> String {
     serve([("/hub", hub.build())]).await + "/hub"
-}
-
-async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("in time")
 }
 
 #[tokio::test]

@@ -8,4 +8,5 @@ mod conformance;
 mod conformance_hub;
 mod connections;
 mod hostile;
+mod in_memory;
 mod node;

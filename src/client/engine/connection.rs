@@ -14,6 +14,8 @@ use crate::client::engine::events::{ConnectionEvent, Listen, Listeners};
 use crate::client::engine::events::{ConnectionEvents, EventCallback};
 use crate::client::engine::retry::RetryPolicy;
 use crate::client::engine::room::Room;
+#[cfg(all(native, feature = "server"))]
+use crate::client::engine::transport::in_memory::InMemory;
 use crate::core::Cause;
 use crate::core::client::{ClientMachine, ClientOptions, ConnectionError, ConnectionInfo, ConnectionState};
 use crate::core::codec::Codec;
@@ -52,6 +54,9 @@ pub(crate) struct ConnectionSettings {
     #[cfg(native)]
     pub(crate) cookie_jar: Option<platform::CookieJar>,
     pub(crate) token_provider: Option<TokenProvider>,
+    /// Answers in the network's place.
+    #[cfg(all(native, feature = "server"))]
+    pub(crate) in_memory: Option<Arc<dyn InMemory>>,
     /// Asked when the connection is lost, if the machine's options say so.
     pub(crate) retry_policy: RetryPolicy,
 }
@@ -65,6 +70,8 @@ impl Default for ConnectionSettings {
             #[cfg(native)]
             cookie_jar: None,
             token_provider: None,
+            #[cfg(all(native, feature = "server"))]
+            in_memory: None,
             retry_policy: RetryPolicy::default(),
         }
     }

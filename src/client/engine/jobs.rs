@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::client::engine::codec::WireCodec;
 use crate::client::engine::connection::{Connection, TokenProvider};
 use crate::client::engine::guard::guarded;
+#[cfg(all(native, feature = "server"))]
+use crate::client::engine::transport::in_memory::PipeLink;
 use crate::client::engine::transport::{Authorization, Link};
 use crate::core::Cause;
 use crate::core::client::{RefreshRequest, Renewal, RetryContext, TransportError};
@@ -79,6 +81,12 @@ impl<C: WireCodec> Jobs<C> {
         url: HubUrl,
         timeout: Duration,
     ) -> Job {
+        #[cfg(all(native, feature = "server"))]
+        if let Some(server) = &self.connection.settings.in_memory {
+            let opened = server.open(url.clone(), self.headers(&url));
+            let open = move |pipe| Link::InMemory(PipeLink { pipe, format });
+            return Box::pin(async move { Done::Opened(opened.await.map(open)) });
+        }
         let (http, headers) = (self.http(), self.headers(&url));
         let authorization = Arc::new(LinkTokens(Arc::downgrade(&self.connection)));
         Box::pin(async move {
@@ -100,9 +108,14 @@ impl<C: WireCodec> Jobs<C> {
         token: Option<AccessToken>,
         connection_token: Option<AccessToken>,
     ) -> BoxFuture<Result<HttpResponse, TransportError>> {
-        let (http, mut headers) = (self.http(), self.headers(&url));
+        let mut headers = self.headers(&url);
         let id = connection_token.map(|id| (CONNECTION_TOKEN_HEADER.to_owned(), id.secret().to_owned()));
         headers.extend(id);
+        #[cfg(all(native, feature = "server"))]
+        if let Some(server) = &self.connection.settings.in_memory {
+            return server.post(url, headers);
+        }
+        let http = self.http();
         Box::pin(async move { http?.post(url, token, headers, RESPONSE_LIMIT).await })
     }
 

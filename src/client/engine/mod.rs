@@ -22,6 +22,6 @@ mod jobs;
 pub(super) mod retry;
 mod room;
 pub(super) mod start;
-mod transport;
+pub(crate) mod transport;
 mod turn;
 mod wire;

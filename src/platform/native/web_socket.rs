@@ -89,6 +89,14 @@ impl Frame {
         }
     }
 
+    #[cfg(feature = "server")]
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Text(text) => text.into(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
     pub(super) fn shared_bytes(&self) -> Bytes {
         match self {
             Self::Text(text) => text.clone().into(),

@@ -1,46 +1,24 @@
 //! A hub as a tower service, and how it is built.
 
 use std::{
-    convert::Infallible,
     fmt,
     future::{Future, ready},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use axum::{
-    body::{Body, Bytes},
-    extract::{FromRequestParts as _, ws::WebSocketUpgrade},
-    response::{IntoResponse, Response},
-};
-use http::{Method, Request, StatusCode, request::Parts};
 use tokio::sync::watch;
 
 use super::{
     caller::Caller,
     clients::{Clients, Groups},
-    dispatcher::{Guest, HubDispatcher},
     error::HubError,
     identity::{HubRequest, Identity, Rejection},
-    lifetime::{HUB, Local},
+    lifetime::Local,
     methods::{HubMethod, HubStreamMethod, IntoMethod, Methods, Registered},
     state::{Authenticate, Hub, OnConnected, OnDisconnected},
 };
-use crate::{
-    Transports,
-    core::server::ServerOptions,
-    server::{
-        endpoint::{self, Admission, Opening, Refusal},
-        query::Query,
-        room::Room,
-        session::Session,
-    },
-};
-
-/// The longest body of a POST of Server-Sent Events or long polling, in bytes. It may carry several messages.
-const MAX_BODY: usize = 4 * 1024 * 1024;
+use crate::{Transports, core::server::ServerOptions, server::room::Room};
 
 /// How many bytes of items of an upload, at least one, wait for a method.
 const DEFAULT_STREAM_BUFFER: usize = 10;
@@ -70,8 +48,8 @@ const DEFAULT_STREAM_BUFFER: usize = 10;
 /// ```
 #[derive(Clone)]
 pub struct HubServer {
-    hub: Arc<Hub>,
-    stop: Arc<watch::Sender<bool>>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) stop: Arc<watch::Sender<bool>>,
 }
 
 impl HubServer {
@@ -303,88 +281,5 @@ impl HubServerBuilder {
 impl fmt::Debug for HubServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubServerBuilder").finish_non_exhaustive()
-    }
-}
-
-impl<B> tower_service::Service<Request<B>> for HubServer
-where
-    B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let hub = self.hub.clone();
-        Box::pin(async move { Ok(serve(&hub, request.map(Body::new)).await) })
-    }
-}
-
-async fn serve(hub: &Arc<Hub>, request: Request<Body>) -> Response {
-    let (parts, body) = request.into_parts();
-    match answer(hub, parts, body).await {
-        Ok(response) => response,
-        Err(Rejection { status, text }) => (status, text).into_response(),
-    }
-}
-
-async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response, Rejection> {
-    let identity = {
-        let request = HubRequest::new(&parts);
-        (hub.authenticate)(&request)
-    };
-    let identity = identity.await?;
-    let client = admission(hub, &identity);
-    let query = Query::parse(parts.uri.query());
-    let negotiates = parts.uri.path().trim_end_matches('/').ends_with("/negotiate");
-    match parts.method {
-        Method::POST if negotiates => Ok(endpoint::negotiate(&hub.room, client, &query)?.into_response()),
-        _ if negotiates => Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "")),
-        Method::GET => {
-            let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
-            let opening =
-                Opening { room: &hub.room, client, query: &query, headers: &parts.headers, upgrade };
-            let opened = endpoint::open(opening, |admitted| {
-                let guest = Guest {
-                    connection_id: admitted.negotiation.connection_id.clone(),
-                    identity,
-                    headers: parts.headers.clone(),
-                    query: Query::parse(parts.uri.query()),
-                };
-                Session { admitted, dispatcher: HubDispatcher::new(hub.clone(), guest) }
-            });
-            Ok(opened.await?)
-        }
-        Method::POST => {
-            let body = axum::body::to_bytes(body, MAX_BODY).await;
-            let body = body.map_err(|_| Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, ""))?;
-            Ok(endpoint::send(&hub.room, &client, &query, body).await?.into_response())
-        }
-        Method::DELETE => Ok(endpoint::leave(&hub.room, &client, &query)?.into_response()),
-        _ => Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "")),
-    }
-}
-
-fn admission(hub: &Hub, identity: &Identity) -> Admission {
-    let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Admission {
-        hub: HUB.to_owned(),
-        user: identity.user_id.clone(),
-        transports: hub.transports,
-        handshake_timeout: None,
-        poll_interval: hub.poll_interval,
-        expiry: identity.expires.map(seconds),
-        claims: Arc::default(),
-        may_resume: false,
-    }
-}
-
-impl From<Refusal> for Rejection {
-    fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.status(), refusal.to_string())
     }
 }

@@ -8,8 +8,10 @@ mod dispatcher;
 mod error;
 mod hub_server;
 mod identity;
+mod in_memory;
 pub(crate) mod lifetime;
 mod methods;
+mod service;
 mod state;
 
 pub use self::{

@@ -7,6 +7,8 @@
 
 mod endpoint;
 mod http_link;
+#[cfg(all(native, feature = "server"))]
+pub(crate) mod in_memory;
 mod long_polling;
 mod server_sent_events;
 #[cfg(all(native, test))]
@@ -43,6 +45,8 @@ pub(crate) trait Authorization: MaybeSend + MaybeSync {
 pub(crate) enum Link {
     WebSocket(Box<WebSocket>),
     Http(Box<HttpLink>),
+    #[cfg(all(native, feature = "server"))]
+    InMemory(in_memory::PipeLink),
 }
 
 impl Link {
@@ -75,6 +79,8 @@ impl Link {
         match self {
             Self::WebSocket(link) => link.poll_next(cx),
             Self::Http(link) => link.poll_next(cx),
+            #[cfg(all(native, feature = "server"))]
+            Self::InMemory(link) => link.poll_next(cx),
         }
     }
 
@@ -85,6 +91,8 @@ impl Link {
         match self {
             Self::WebSocket(link) => link.poll_overflow(cx),
             Self::Http(_) => Poll::Pending,
+            #[cfg(all(native, feature = "server"))]
+            Self::InMemory(_) => Poll::Pending,
         }
     }
 
@@ -94,6 +102,8 @@ impl Link {
         match self {
             Self::WebSocket(link) => link.poll_ready(cx),
             Self::Http(link) => link.poll_ready(cx),
+            #[cfg(all(native, feature = "server"))]
+            Self::InMemory(link) => link.poll_ready(cx),
         }
     }
 
@@ -104,6 +114,8 @@ impl Link {
                 link.start_send(frame);
                 Ok(())
             }
+            #[cfg(all(native, feature = "server"))]
+            Self::InMemory(link) => link.start_send(frame),
         }
     }
 
@@ -112,6 +124,9 @@ impl Link {
         match self {
             Self::WebSocket(link) => link.poll_flush(cx),
             Self::Http(link) => link.poll_ready(cx),
+            // What is sent is in the server's hands.
+            #[cfg(all(native, feature = "server"))]
+            Self::InMemory(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -120,6 +135,8 @@ impl Link {
         match self {
             Self::WebSocket(link) => link.close(left).await,
             Self::Http(link) => link.close(left).await,
+            #[cfg(all(native, feature = "server"))]
+            Self::InMemory(link) => link.close(left).await,
         }
     }
 }
