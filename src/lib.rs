@@ -63,6 +63,8 @@ mod platform;
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "a wasm build has no services"))]
 mod arguments;
 pub mod core;
+#[cfg(all(native, any(feature = "server", feature = "service")))]
+mod cors;
 #[cfg(all(native, test, feature = "client"))]
 mod error_chains;
 #[cfg(feature = "client")]

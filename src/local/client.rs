@@ -97,6 +97,8 @@ impl Client {
             poll_interval: self.poll_interval(),
             expiry: self.expiry(),
             claims: self.shared.clone(),
+            lifetime: None,
+            address: None,
             may_resume: false,
         }
     }

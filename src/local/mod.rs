@@ -79,7 +79,7 @@ use crate::{
     server::{
         connections::Connections,
         random::random_text,
-        room::{Room, stopped},
+        room::{Room, Stop, stopped},
     },
     service::secret::Secret,
 };
@@ -127,7 +127,7 @@ pub struct LocalService {
     access_key: Secret,
     identity_header: Secret,
     connections: Arc<Connections>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
 }
 
 impl LocalService {
@@ -209,7 +209,7 @@ impl LocalService {
     /// Stops: sends every client a Close message that allows it to reconnect, and waits until all have left, for
     /// ten seconds at most. The port is free afterwards.
     pub async fn stop(self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(Stop::Now);
         if time::timeout(STOP_TIMEOUT, self.stop.closed()).await.is_err() {
             self.connections.cut_all();
             if time::timeout(STOP_TIMEOUT, self.stop.closed()).await.is_err() {
@@ -337,8 +337,8 @@ impl LocalServiceBuilder {
         let origin = format!("http://127.0.0.1:{port}");
         let entra = Authority::new(applications, identities, token_lifetime, &origin)?;
 
-        let (stop, stopped) = watch::channel(false);
-        let room = Arc::new(Room::new(options, stopped.clone()));
+        let (stop, stopped) = watch::channel(Stop::No);
+        let room = Arc::new(Room::new(options, usize::MAX, stopped.clone()));
         let (connections, user_groups) = (room.connections.clone(), Arc::<UserGroups>::default());
         let place = Place {
             connections: connections.clone(),
@@ -403,7 +403,7 @@ fn router(service: Arc<Service>, origin: &str) -> Router {
         .with_state(service)
 }
 
-async fn serve<L: Listener<Addr: std::fmt::Debug>>(listener: L, router: Router, stop: watch::Receiver<bool>) {
+async fn serve<L: Listener<Addr: std::fmt::Debug>>(listener: L, router: Router, stop: watch::Receiver<Stop>) {
     let serving = axum::serve(listener, router).with_graceful_shutdown(stopped(stop.clone()));
     let overdue = async {
         stopped(stop).await;

@@ -9,6 +9,7 @@
 //! Source: [TransportProtocols.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/TransportProtocols.md).
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,7 +36,7 @@ use crate::{
         negotiated::{Lease, Negotiation, OpenError, Ways},
         query::Query,
         random::random_text,
-        room::Room,
+        room::{Room, Slot},
         session::{Admitted, Run},
         transport::{self, Transport},
     },
@@ -57,6 +58,10 @@ pub(crate) struct Admission {
     /// When the connection ends with the client's authentication, in seconds since the Unix epoch, if it does.
     pub(crate) expiry: Option<u64>,
     pub(crate) claims: Arc<SharedClaims>,
+    /// How many seconds its authentication is good for, if it is told that, so that it refreshes it in time.
+    pub(crate) lifetime: Option<u64>,
+    /// Where it comes from, if that is known.
+    pub(crate) address: Option<IpAddr>,
     /// Whether it may go on with another socket when it has lost one, if it asks for that (stateful reconnect).
     pub(crate) may_resume: bool,
 }
@@ -78,6 +83,10 @@ pub(crate) enum Refusal {
     Taken,
     #[error("Too many connections are negotiated and not open; try again in some seconds.")]
     Full,
+    #[error("The server has as many connections as it may have; try again later.")]
+    Busy,
+    #[error("The server is shutting down.")]
+    Stopping,
     #[error("There are no random numbers.")]
     NoRandomNumbers,
 }
@@ -88,7 +97,7 @@ impl Refusal {
             Self::NoId | Self::Upgrade | Self::Transport => StatusCode::BAD_REQUEST,
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Taken => StatusCode::CONFLICT,
-            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Busy | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoRandomNumbers => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -110,8 +119,17 @@ impl From<getrandom::Error> for Refusal {
     }
 }
 
+/// Whether there may be another connection.
+fn check_room(room: &Room) -> Result<(), Refusal> {
+    if room.is_stopping() {
+        return Err(Refusal::Stopping);
+    }
+    if room.slots.has_room() { Ok(()) } else { Err(Refusal::Busy) }
+}
+
 /// Lets a client begin: with the ids of its connection, and the transports that it may use.
 pub(crate) fn negotiate(room: &Room, client: Admission, query: &Query) -> Result<Json<Value>, Refusal> {
+    check_room(room)?;
     let transports: Vec<_> =
         KINDS.into_iter().filter(|&kind| client.transports.contains(kind)).map(described).collect();
     let connection_id = random_text()?;
@@ -121,6 +139,9 @@ pub(crate) fn negotiate(room: &Room, client: Admission, query: &Query) -> Result
         "connectionId": connection_id,
         "availableTransports": transports,
     });
+    if let Some(lifetime) = client.lifetime {
+        answer["tokenLifetimeSeconds"] = lifetime.into();
+    }
     // Clients of version 0 connect with the connection id.
     let mut token = connection_id.clone();
     if version > 0 {
@@ -133,7 +154,7 @@ pub(crate) fn negotiate(room: &Room, client: Admission, query: &Query) -> Result
         answer["useStatefulReconnect"] = true.into();
     }
     let negotiation = Negotiation { connection_id, hub: client.hub, user: client.user, is_stateful };
-    if room.negotiated.insert(token, negotiation, Instant::now()) {
+    if room.negotiated.insert(token, negotiation, client.address, Instant::now()) {
         Ok(Json(answer))
     } else {
         Err(Refusal::Full)
@@ -243,7 +264,8 @@ impl Entry<'_> {
         let connection_id = random_text()?;
         let (hub, user) = (hub.clone(), user.clone());
         let negotiation = Negotiation { connection_id, hub, user, is_stateful: false };
-        Ok(Socket::First(session(self.admitted(negotiation, None, &Ways::default(), None))))
+        let slot = self.slot()?;
+        Ok(Socket::First(session(self.admitted(negotiation, None, &Ways::default(), None, slot))))
     }
 
     fn server_sent_events<R: Run>(self, session: impl FnOnce(Admitted) -> R) -> Result<Response, Refusal> {
@@ -257,7 +279,12 @@ impl Entry<'_> {
     /// The first poll opens the connection and is answered at once.
     async fn poll<R: Run>(self, session: impl FnOnce(Admitted) -> R) -> Result<Response, Refusal> {
         let polled = match exchange_of(self.room, &self.client, self.query)? {
-            Some(exchange) if exchange.is_polled() => exchange.poll(self.client.poll_interval).await,
+            Some(exchange) if exchange.is_polled() => {
+                if let (Some(id), Some(expiry)) = (self.query.first("id"), self.client.expiry) {
+                    self.room.negotiated.prolong(id, expiry);
+                }
+                exchange.poll(self.client.poll_interval).await
+            }
             Some(_) => return Err(Refusal::Taken),
             None => {
                 let (transport, exchange) = exchange::long_polling();
@@ -279,12 +306,19 @@ impl Entry<'_> {
     fn negotiated(self, exchange: Option<Arc<Exchange>>) -> Result<Admitted, Refusal> {
         let id = self.query.first("id").ok_or(Refusal::NoId)?;
         let Admission { hub, user, .. } = &self.client;
+        let slot = self.slot()?;
         let (resume, resumed) = mpsc::channel(1);
         let claims = self.client.claims.clone();
         let ways = Ways { exchange, claims, resume: Some(resume), ..Ways::default() };
         let (negotiation, lease) =
             self.room.negotiated.open(id, hub, user.as_deref(), &ways, Instant::now())?;
-        Ok(self.admitted(negotiation, Some(lease), &ways, Some(resumed)))
+        Ok(self.admitted(negotiation, Some(lease), &ways, Some(resumed), slot))
+    }
+
+    /// A place for another connection.
+    fn slot(&self) -> Result<Arc<Slot>, Refusal> {
+        check_room(self.room)?;
+        self.room.slots.take().ok_or(Refusal::Busy)
     }
 
     fn admitted(
@@ -293,6 +327,7 @@ impl Entry<'_> {
         lease: Option<Lease>,
         ways: &Ways,
         resumed: Option<mpsc::Receiver<Transport>>,
+        slot: Arc<Slot>,
     ) -> Admitted {
         ways.expiry.send_replace(self.client.expiry);
         Admitted {
@@ -302,6 +337,7 @@ impl Entry<'_> {
             resumed: resumed.filter(|_| negotiation.is_stateful),
             negotiation,
             _lease: lease,
+            _slot: slot,
         }
     }
 }
@@ -312,6 +348,11 @@ fn exchange_of(room: &Room, client: &Admission, query: &Query) -> Result<Option<
     Ok(room.negotiated.exchange(id, &client.hub, client.user.as_deref()))
 }
 
+/// Who takes what a client sends that has no WebSocket.
+pub(crate) fn receiver(room: &Room, client: &Admission, query: &Query) -> Result<Arc<Exchange>, Refusal> {
+    exchange_of(room, client, query)?.ok_or(Refusal::Unknown)
+}
+
 /// Takes what a client sends that has no WebSocket.
 pub(crate) async fn send(
     room: &Room,
@@ -319,8 +360,7 @@ pub(crate) async fn send(
     query: &Query,
     body: Bytes,
 ) -> Result<StatusCode, Refusal> {
-    let exchange = exchange_of(room, client, query)?.ok_or(Refusal::Unknown)?;
-    exchange.send(body).await.map_err(|_| Refusal::Unknown)?;
+    receiver(room, client, query)?.send(body).await.map_err(|_| Refusal::Unknown)?;
     Ok(StatusCode::OK)
 }
 

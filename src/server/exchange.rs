@@ -43,6 +43,8 @@ pub(crate) struct HttpTransport {
 #[derive(Debug)]
 pub(crate) struct Exchange {
     received: mpsc::Sender<Bytes>,
+    /// One POST after the other is read.
+    turn: sync::Mutex<()>,
     /// Polls take it in turn. An event stream has it for itself.
     outgoing: Option<sync::Mutex<mpsc::Receiver<Chunk>>>,
     /// Ends the poll under way when another one begins.
@@ -91,6 +93,7 @@ fn connection(
     let (sender, received) = mpsc::channel(1);
     let exchange = Arc::new(Exchange {
         received: sender,
+        turn: sync::Mutex::default(),
         outgoing: incoming,
         superseded: Notify::new(),
         left: Notify::new(),
@@ -169,6 +172,11 @@ impl Exchange {
     /// Whether it is polled, rather than an event stream.
     pub(crate) fn is_polled(&self) -> bool {
         self.outgoing.is_some()
+    }
+
+    /// Waits until the body of a POST may be read: one at a time waits in memory.
+    pub(crate) async fn turn(&self) -> sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// Hands on what a client sends. An error means that the connection has ended.

@@ -81,6 +81,7 @@ pub(crate) mod random;
 pub(crate) mod room;
 pub(crate) mod session;
 pub(crate) mod transport;
+mod wire;
 
 #[doc(inline)]
 pub use host::*;

@@ -1,7 +1,8 @@
 //! Connections between their negotiation and their end, by connection token.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -19,6 +20,9 @@ const OPEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many connections may wait to be opened.
 const MAX_WAITING: usize = 100_000;
+
+/// How many of them may be for clients at one address, where that is known. Many may be behind one.
+const MAX_WAITING_AT_ADDRESS: usize = 5_000;
 
 /// Who a connection was negotiated for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,7 +56,9 @@ pub(crate) struct Negotiated(Mutex<Table>);
 struct Table {
     states: HashMap<String, State>,
     /// Tokens with the time that they have to be used by, the earliest first.
-    deadlines: VecDeque<(Instant, String)>,
+    deadlines: VecDeque<(Instant, String, Option<IpAddr>)>,
+    /// How many of them are for clients at an address.
+    at: HashMap<IpAddr, usize>,
 }
 
 #[derive(Debug)]
@@ -85,12 +91,22 @@ pub(crate) enum RefreshError {
 impl Negotiated {
     /// Keeps a negotiated connection for a while. Whether there is room for it.
     #[must_use]
-    pub(crate) fn insert(&self, token: String, negotiation: Negotiation, now: Instant) -> bool {
+    pub(crate) fn insert(
+        &self,
+        token: String,
+        negotiation: Negotiation,
+        address: Option<IpAddr>,
+        now: Instant,
+    ) -> bool {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.expire(now);
-        let has_room = table.deadlines.len() < MAX_WAITING;
+        let waiting = address.and_then(|address| table.at.get(&address)).copied().unwrap_or_default();
+        let has_room = table.deadlines.len() < MAX_WAITING && waiting < MAX_WAITING_AT_ADDRESS;
         if has_room {
-            table.deadlines.push_back((now + OPEN_WITHIN, token.clone()));
+            if let Some(address) = address {
+                table.at.insert(address, waiting + 1);
+            }
+            table.deadlines.push_back((now + OPEN_WITHIN, token.clone(), address));
             table.states.insert(token, State::Waiting(negotiation));
         }
         has_room
@@ -164,6 +180,45 @@ impl Negotiated {
         Ok(ways.claims.update(|claims| change(claims, ends)))
     }
 
+    /// Moves the end of a connection, whose client has come with an authentication that ends later, to that.
+    pub(crate) fn prolong(&self, token: &str, expiry: u64) {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(State::Open(_, ways)) = table.states.get(token) {
+            let is_later = |ends: &mut Option<u64>| match ends {
+                Some(ends) if *ends < expiry => {
+                    *ends = expiry;
+                    true
+                }
+                _ => false,
+            };
+            ways.expiry.send_if_modified(is_later);
+        }
+    }
+
+    /// The client of an open connection has another authentication, which ends then, if the connection ends with it. It has
+    /// to be of the same user.
+    pub(crate) fn reauthenticate(
+        &self,
+        token: &str,
+        hub: &str,
+        user: Option<&str>,
+        expiry: Option<u64>,
+    ) -> Result<(), RefreshError> {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, ways) = table.opened(token, hub).ok_or(RefreshError::Unknown)?;
+        if user != known.user.as_deref() {
+            return Err(RefreshError::OtherUser);
+        }
+        ways.expiry.send_replace(expiry);
+        Ok(())
+    }
+
+    /// Who an open connection with a secret token is for: its id and its user.
+    pub(crate) fn owner(&self, token: &str, hub: &str) -> Option<(String, Option<String>)> {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.opened(token, hub).map(|(known, _)| (known.connection_id.clone(), known.user.clone()))
+    }
+
     /// The claims of an open connection.
     pub(crate) fn claims(&self, token: &str, hub: &str) -> Option<Claims> {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,8 +257,16 @@ impl Table {
     }
 
     fn expire(&mut self, now: Instant) {
-        while self.deadlines.front().is_some_and(|(deadline, _)| *deadline <= now) {
-            let Some((_, token)) = self.deadlines.pop_front() else { return };
+        while self.deadlines.front().is_some_and(|(deadline, ..)| *deadline <= now) {
+            let Some((_, token, address)) = self.deadlines.pop_front() else { return };
+            if let Some(address) = address
+                && let Entry::Occupied(mut waiting) = self.at.entry(address)
+            {
+                *waiting.get_mut() -= 1;
+                if *waiting.get() == 0 {
+                    waiting.remove();
+                }
+            }
             if let Some(State::Waiting(_)) = self.states.get(&token) {
                 self.states.remove(&token);
             }
@@ -225,8 +288,8 @@ mod tests {
             ..Negotiation::default()
         };
         let (start, ways) = (Instant::now(), Ways::default());
-        assert!(negotiated.insert("early".into(), negotiation.clone(), start));
-        assert!(negotiated.insert("late".into(), negotiation.clone(), start));
+        assert!(negotiated.insert("early".into(), negotiation.clone(), None, start));
+        assert!(negotiated.insert("late".into(), negotiation.clone(), None, start));
         let open = |token, at| negotiated.open(token, "chat", Some("alice"), &ways, start + at);
         let refused = |token, at| open(token, at).err();
 
@@ -259,7 +322,7 @@ mod tests {
 
         let version_0 =
             Negotiation { connection_id: "public".into(), hub: "chat".into(), ..Negotiation::default() };
-        assert!(negotiated.insert("public".into(), version_0, start));
+        assert!(negotiated.insert("public".into(), version_0, None, start));
         let _lease = negotiated.open("public", "chat", None, &ways, start).expect("it is in time");
         assert_eq!(refresh("public", "chat", None), Err(RefreshError::Unknown));
         assert_eq!(negotiated.claims("public", "chat"), None);
@@ -275,11 +338,16 @@ mod tests {
         let negotiated = Negotiated::default();
         let negotiation =
             Negotiation { connection_id: "c".into(), hub: "chat".into(), ..Negotiation::default() };
-        let (start, insert) =
-            (Instant::now(), |token: String, at| negotiated.insert(token, negotiation.clone(), at));
-        assert!((0..MAX_WAITING).all(|n| insert(n.to_string(), start)));
-        assert!(!insert("one more".into(), start));
-        assert!(insert("later".into(), start + OPEN_WITHIN));
-        assert_eq!(negotiated.0.lock().expect("no panic").states.len(), 1);
+        let start = Instant::now();
+        let address = |n: usize| Some(IpAddr::from([10, 0, 0, (n / MAX_WAITING_AT_ADDRESS) as u8]));
+        let insert = |n: usize, at| negotiated.insert(n.to_string(), negotiation.clone(), address(n), at);
+        assert!((0..MAX_WAITING_AT_ADDRESS).all(|n| insert(n, start)));
+        let more = |at| negotiated.insert("more".into(), negotiation.clone(), address(0), at);
+        assert!(!more(start), "it is for one address");
+        assert!((MAX_WAITING_AT_ADDRESS..MAX_WAITING).all(|n| insert(n, start)));
+        assert!(!insert(MAX_WAITING, start), "it is for everybody");
+        assert!(more(start + OPEN_WITHIN));
+        let table = negotiated.0.lock().expect("no panic");
+        assert!(table.states.len() == 1 && table.at.len() == 1);
     }
 }

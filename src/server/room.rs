@@ -1,13 +1,27 @@
 //! One server's connections and what they share.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     core::server::ServerOptions,
     server::{connections::Connections, negotiated::Negotiated},
 };
+
+/// Whether a server goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    /// It does.
+    No,
+    /// Connections end as soon as nothing that their clients have called is in progress.
+    Soon,
+    /// They end now.
+    Now,
+}
 
 /// The connections of one server, with the rules for all of them.
 #[derive(Debug)]
@@ -15,23 +29,111 @@ pub(crate) struct Room {
     pub(crate) connections: Arc<Connections>,
     pub(crate) negotiated: Arc<Negotiated>,
     pub(crate) options: ServerOptions,
-    /// Turns true, or loses its sender, when the server stops.
-    stop: watch::Receiver<bool>,
+    pub(crate) slots: Arc<Slots>,
+    /// Loses its sender as well when the server stops.
+    stop: watch::Receiver<Stop>,
 }
 
 impl Room {
-    /// An empty room. Each connection keeps a clone of `stop` until it has ended.
-    pub(crate) fn new(options: ServerOptions, stop: watch::Receiver<bool>) -> Self {
-        Self { connections: Arc::default(), negotiated: Arc::default(), options, stop }
+    /// An empty room for so many connections.
+    pub(crate) fn new(options: ServerOptions, connections: usize, stop: watch::Receiver<Stop>) -> Self {
+        Self {
+            connections: Arc::default(),
+            negotiated: Arc::default(),
+            options,
+            slots: Arc::new(Slots::new(connections)),
+            stop,
+        }
     }
 
     /// Waits until the server stops, whether it is told to or dropped.
     pub(crate) async fn stopped(&self) {
         stopped(self.stop.clone()).await;
     }
+
+    /// Waits until the server is about to stop.
+    pub(crate) async fn drained(&self) {
+        let _ = self.stop.clone().wait_for(|stop| *stop >= Stop::Soon).await;
+    }
+
+    /// Whether the server takes no more connections.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stop.borrow() > Stop::No
+    }
 }
 
 /// Waits until the server stops, whether it is told to or dropped.
-pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stopping| *stopping).await;
+pub(crate) async fn stopped(mut stop: watch::Receiver<Stop>) {
+    let _ = stop.wait_for(|stop| *stop == Stop::Now).await;
+}
+
+/// Counts connections, whose number is bounded.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    limit: usize,
+    taken: AtomicUsize,
+    empty: Notify,
+}
+
+/// The place of one connection.
+#[derive(Debug)]
+pub(crate) struct Slot(Arc<Slots>);
+
+impl Slots {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, taken: AtomicUsize::new(0), empty: Notify::new() }
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) < self.limit
+    }
+
+    /// A place for one more, if there is one.
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Arc<Slot>> {
+        let one_more = |taken| Some(taken + 1).filter(|taken| *taken <= self.limit);
+        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
+        Some(Arc::new(Slot(self.clone())))
+    }
+
+    /// Waits until there is no connection.
+    pub(crate) async fn empty(&self) {
+        loop {
+            let empty = self.empty.notified();
+            if self.taken.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            empty.await;
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.0.taken.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.empty.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn places_are_bounded_and_counted() {
+        let slots = Arc::new(Slots::new(2));
+        let (one, two) = (slots.take(), slots.take());
+        assert!(one.is_some() && two.is_some() && !slots.has_room() && slots.take().is_none());
+        let mut empty = pin!(slots.empty());
+        assert!(poll!(&mut empty).is_pending());
+        drop(one);
+        assert!(slots.has_room() && poll!(&mut empty).is_pending());
+        drop(two);
+        assert!(poll!(&mut empty).is_ready());
+        slots.empty().await;
+    }
 }

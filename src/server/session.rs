@@ -13,7 +13,7 @@ use tokio::{
         mpsc::{self, UnboundedReceiver},
         watch,
     },
-    time::{self, Instant, Sleep},
+    time,
 };
 
 use crate::{
@@ -22,18 +22,19 @@ use crate::{
         codec::Payload,
         hub::HubEvent,
         message::{Invocation, Outcome},
-        server::{DisconnectReason, Effect, ServerMachine, ServerOptions, Transmit, TransportError},
+        negotiate::Transport as Kind,
+        server::{DisconnectReason, Effect, ServerMachine, ServerOptions, TransportError},
     },
     platform::unix_now,
     server::{
         calls::{self, Calls},
-        codec::{Out, SharedCodec},
-        exchange::Closed,
+        codec::SharedCodec,
         message::Frame,
         negotiated::{Lease, Negotiation},
         outbox::{Outbox, Outgoing},
-        room::Room,
+        room::{Room, Slot},
         transport::{Broken, Transport},
+        wire::{Event, Wire, cut},
     },
 };
 
@@ -42,9 +43,6 @@ const BATCH: usize = 64;
 
 /// How long a client may take to answer that the connection closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A timer that does not run out soon. The machine's moments may lie further away than a timer can reach.
-const FAR: Duration = Duration::from_secs(24 * 3600);
 
 const MALFORMED: ProtocolError = ProtocolError::Message("a WebSocket message was malformed");
 
@@ -90,6 +88,11 @@ pub(crate) trait Dispatcher: Send + 'static {
         Poll::Ready(())
     }
 
+    /// Whether nothing that the client has called is in progress.
+    fn poll_idle(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     /// The connection has ended, because of an error if there is one.
     fn disconnected(&mut self, error: Option<&str>);
 }
@@ -106,6 +109,8 @@ pub(crate) struct Admitted {
     pub(crate) resumed: Option<mpsc::Receiver<Transport>>,
     /// Gives the connection token free in the end, if the client has negotiated.
     pub(crate) _lease: Option<Lease>,
+    /// Its place among the connections of the room.
+    pub(crate) _slot: Arc<Slot>,
 }
 
 /// What becomes of a connection that was let in.
@@ -124,22 +129,21 @@ pub(crate) struct Session<D> {
 impl<D: Dispatcher> Run for Session<D> {
     async fn run(self, transport: Transport) {
         let Self { admitted, dispatcher } = self;
-        let Admitted { room, negotiation, handshake_timeout, expiry, _lease, .. } = admitted;
-        let options = ServerOptions { handshake_timeout, ..room.options.clone() };
+        let Admitted { room, negotiation, handshake_timeout, expiry, resumed, _lease, _slot } = admitted;
+        // Other transports are not lost and found.
+        let is_stateful = negotiation.is_stateful && transport.kind() == Kind::WebSockets;
+        let stateful_buffer = room.options.stateful_buffer.filter(|_| is_stateful);
+        let options = ServerOptions { handshake_timeout, stateful_buffer, ..room.options.clone() };
         let codecs = HubProtocol::ALL.iter().map(|protocol| SharedCodec(*protocol)).collect();
         let machine = ServerMachine::new(Moment::ZERO, options, codecs, transport.kind());
         let driver = Driver {
             room: room.clone(),
             negotiation,
             dispatcher,
-            wire: Wire {
-                machine,
-                transport,
-                epoch: Instant::now(),
-                timer: Box::pin(time::sleep(Duration::ZERO)),
-            },
+            wire: Wire::new(machine, transport, resumed),
             client: None,
             calls: Calls::default(),
+            drains: false,
         };
         driver.run(expiry).await;
     }
@@ -155,6 +159,8 @@ struct Driver<D> {
     client: Option<Client>,
     /// What the client was asked.
     calls: Calls,
+    /// Whether it ends as soon as nothing is in progress.
+    drains: bool,
 }
 
 /// What others want to tell a client.
@@ -165,36 +171,36 @@ struct Client {
     taken: usize,
 }
 
-/// The machine with its transport and its clock.
-struct Wire {
-    machine: ServerMachine<SharedCodec>,
-    transport: Transport,
-    epoch: Instant,
-    timer: Pin<Box<Sleep>>,
-}
-
 /// What ends a connection from outside.
 struct Ends<'e> {
     expired: Pin<Box<dyn Future<Output = ()> + Send + 'e>>,
+    drained: Pin<Box<dyn Future<Output = ()> + Send + 'e>>,
     stopped: Pin<Box<dyn Future<Output = ()> + Send + 'e>>,
 }
 
 /// What a driver waits for.
 enum Input {
-    Received(Result<Option<Frame>, Broken>),
+    Wire(Event),
     /// The host has room for more.
     Ready,
     Queued(Vec<Outgoing>),
-    Timeout,
     Cut,
     Expired,
+    /// The server is about to stop.
+    Drains,
+    /// Nothing is in progress.
+    Idle,
     Stopped,
 }
 
 impl<D: Dispatcher> Driver<D> {
     async fn run(mut self, expiry: watch::Receiver<Option<u64>>) {
         let room = self.room.clone();
-        let mut ends = Ends { expired: Box::pin(expired(expiry)), stopped: Box::pin(room.stopped()) };
+        let mut ends = Ends {
+            expired: Box::pin(expired(expiry)),
+            drained: Box::pin(room.drained()),
+            stopped: Box::pin(room.stopped()),
+        };
         // The effect of the end comes right after that of the transport's.
         let mut abort = true;
         let reason = loop {
@@ -202,14 +208,24 @@ impl<D: Dispatcher> Driver<D> {
                 Some(Effect::Connected) => self.connect(),
                 Some(Effect::CloseTransport { abort: at_once }) => abort = at_once,
                 Some(Effect::Disconnected(reason)) => break reason,
-                // No client is offered stateful reconnect here.
-                Some(_) => {}
+                Some(Effect::Detached) => {
+                    self.wire.detach();
+                    tracing::debug!(id = self.negotiation.connection_id, "a client has lost its socket");
+                }
+                Some(Effect::Resumed) => {
+                    tracing::debug!(
+                        id = self.negotiation.connection_id,
+                        "a client goes on with another socket"
+                    );
+                }
                 None => {
                     if self.transmit().await {
                         continue;
                     }
                     match self.next(&mut ends, true).await {
-                        Input::Received(Ok(Some(frame))) => self.receive(&frame, &mut ends).await,
+                        Input::Wire(Event::Received(Ok(Some(frame)))) => {
+                            self.receive(&frame, &mut ends).await
+                        }
                         input => self.handle(input),
                     }
                 }
@@ -246,14 +262,13 @@ impl<D: Dispatcher> Driver<D> {
 
     /// Waits for something to happen. Where nothing is to be read, the host having room again is.
     async fn next(&mut self, ends: &mut Ends<'_>, reads: bool) -> Input {
-        let Wire { machine, transport, epoch, timer } = &mut self.wire;
-        arm(timer, *epoch, machine.poll_timeout());
-        let may_read = reads && machine.may_read();
+        let is_full = self.wire.machine.is_full();
         let (queue, outbox) = match &mut self.client {
-            Some(client) => (Some(&mut client.queue).filter(|_| !machine.is_full()), Some(&client.outbox)),
+            Some(client) => (Some(&mut client.queue).filter(|_| !is_full), Some(&client.outbox)),
             None => (None, None),
         };
         let is_connected = outbox.is_some();
+        let ends_idle = self.drains && is_connected && self.wire.machine.is_idle();
         let queued = async {
             let mut batch = Vec::new();
             match queue {
@@ -262,33 +277,57 @@ impl<D: Dispatcher> Driver<D> {
             };
             batch
         };
+        // It is asked for one of two things.
+        let dispatcher = poll_fn(|cx| {
+            if !reads && self.dispatcher.poll_ready(cx).is_ready() {
+                return Poll::Ready(Input::Ready);
+            }
+            if ends_idle && self.dispatcher.poll_idle(cx).is_ready() {
+                Poll::Ready(Input::Idle)
+            } else {
+                Poll::Pending
+            }
+        });
         tokio::select! {
-            received = transport.receive(), if may_read => Input::Received(received),
-            () = poll_fn(|cx| self.dispatcher.poll_ready(cx)), if !reads => Input::Ready,
+            event = self.wire.next(reads) => Input::Wire(event),
+            input = dispatcher => input,
             batch = queued => Input::Queued(batch),
-            () = timer => Input::Timeout,
             () = cut(outbox) => Input::Cut,
             () = &mut ends.expired, if is_connected => Input::Expired,
+            () = &mut ends.drained, if !self.drains => Input::Drains,
             () = &mut ends.stopped => Input::Stopped,
         }
     }
 
     fn handle(&mut self, input: Input) {
-        let machine = &mut self.wire.machine;
         match input {
-            Input::Received(Ok(None)) => machine.handle_left(),
-            Input::Received(Err(Broken::Malformed)) => machine.handle_protocol_error(MALFORMED),
-            Input::Received(Err(Broken::TooLong)) => machine.handle_protocol_error(TOO_LONG),
-            Input::Received(Err(Broken::Lost)) => {
+            Input::Wire(event) => self.handle_event(event),
+            Input::Ready => {}
+            Input::Queued(batch) => self.forward(batch),
+            Input::Cut => self.wire.machine.abort(),
+            Input::Drains => self.drains = true,
+            Input::Idle => {
+                self.forward_queued();
+                self.wire.machine.close(None, true);
+            }
+            Input::Expired | Input::Stopped => self.wire.machine.close(None, true),
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        let machine = &mut self.wire.machine;
+        match event {
+            Event::Received(Ok(None)) => machine.handle_left(),
+            Event::Received(Err(Broken::Malformed)) => machine.handle_protocol_error(MALFORMED),
+            Event::Received(Err(Broken::TooLong)) => machine.handle_protocol_error(TOO_LONG),
+            Event::Received(Err(Broken::Lost)) => {
                 let now = self.wire.now();
                 self.wire.machine.handle_transport_closed(now, TransportError::new("the socket is gone"));
             }
             // A frame is taken where it came from.
-            Input::Received(Ok(Some(_))) | Input::Ready => {}
-            Input::Queued(batch) => self.forward(batch),
-            Input::Timeout => self.wire.handle_timeout(),
-            Input::Cut => machine.abort(),
-            Input::Expired | Input::Stopped => machine.close(None, true),
+            Event::Received(Ok(Some(_))) => {}
+            Event::Transport(transport) => self.wire.resume(transport),
+            Event::Timeout => self.wire.handle_timeout(),
         }
     }
 
@@ -296,16 +335,20 @@ impl<D: Dispatcher> Driver<D> {
     /// here.
     async fn receive(&mut self, frame: &Frame, ends: &mut Ends<'_>) {
         let (now, mut spare) = (self.wire.now(), Vec::new());
+        let generation = self.wire.generation;
         let was_connected = self.wire.machine.is_connected();
         let Some(mut messages) = self.wire.machine.handle_frame(now, frame, &mut spare) else { return };
         if !was_connected && self.wire.machine.poll_effect() == Some(Effect::Connected) {
             self.connect();
         }
         loop {
+            // What a lost transport has brought and nobody has read comes again with the next one.
+            if !self.wire.machine.has_transport() || self.wire.generation != generation {
+                return;
+            }
             if !self.is_ready().await {
-                while self.wire.machine.has_transport() && self.transmit().await {}
-                if !self.wire.machine.has_transport() {
-                    return;
+                if self.transmit().await {
+                    continue;
                 }
                 let input = self.next(ends, false).await;
                 // A client that is not read is not silent. One that is gone takes no pings.
@@ -416,83 +459,6 @@ impl<D: Dispatcher> Driver<D> {
             client.outbox.sent(std::mem::take(&mut client.taken));
         }
         sent
-    }
-}
-
-impl Wire {
-    fn now(&self) -> Moment {
-        Moment::from_epoch(self.epoch.elapsed())
-    }
-
-    fn handle_timeout(&mut self) {
-        if let Some(seen) = self.transport.last_seen() {
-            self.machine.handle_seen(Moment::from_epoch(seen.saturating_duration_since(self.epoch)));
-        }
-        let now = self.now();
-        self.machine.handle_timeout(now);
-    }
-
-    async fn transmit(&mut self, outbox: Option<&Arc<Outbox>>) -> bool {
-        let Some(transmit) = self.machine.poll_transmit(self.now()) else { return false };
-        let frames = self.frames(transmit);
-        let Self { machine, transport, epoch, timer } = self;
-        let write = transport.write(frames);
-        tokio::pin!(write);
-        let written = loop {
-            arm(timer, *epoch, machine.poll_timeout());
-            tokio::select! {
-                written = &mut write => break written,
-                () = &mut *timer => machine.handle_timeout(Moment::from_epoch(epoch.elapsed())),
-                () = cut(outbox) => machine.abort(),
-            }
-            if !machine.has_transport() {
-                return true;
-            }
-        };
-        let now = Moment::from_epoch(epoch.elapsed());
-        match written {
-            Ok(()) => machine.handle_transmitted(now),
-            Err(Closed) => {
-                let error = TransportError::new("the client takes nothing any more");
-                machine.handle_transport_closed(now, error);
-            }
-        }
-        true
-    }
-
-    fn frames(&self, transmit: Transmit<Out>) -> Vec<Frame> {
-        let protocol = self.machine.codec().map_or(HubProtocol::Json, |codec| codec.0);
-        match transmit {
-            Transmit::Handshake(record) => vec![Frame::new(protocol, record)],
-            Transmit::Messages(out) => out.into_frames(protocol),
-        }
-    }
-
-    /// Says goodbye. A client that does not disconnect in time is dropped.
-    async fn close(mut self) {
-        let mut last = Vec::new();
-        while let Some(transmit) = self.machine.poll_transmit(self.now()) {
-            last.extend(self.frames(transmit));
-            self.machine.handle_transmitted(self.now());
-        }
-        self.transport.close(last).await;
-    }
-}
-
-/// Lets a timer run out at a moment, if it would do so later. One that runs out too early does no harm.
-fn arm(timer: &mut Pin<Box<Sleep>>, epoch: Instant, due: Option<Moment>) {
-    let due = due
-        .map(|due| epoch + due.since_epoch().min(epoch.elapsed() + FAR))
-        .unwrap_or_else(|| Instant::now() + FAR);
-    if timer.is_elapsed() || due < timer.deadline() {
-        timer.as_mut().reset(due);
-    }
-}
-
-async fn cut(outbox: Option<&Arc<Outbox>>) {
-    match outbox {
-        Some(outbox) => outbox.was_cut().await,
-        None => pending().await,
     }
 }
 

@@ -129,6 +129,7 @@ async fn connections_end_as_in_asp_net_core() {
             .authenticate(|_| async {
                 Ok(Identity::user("ann").expires(SystemTime::now() + Duration::from_secs(1)))
             })
+            .close_on_authentication_expiration()
             .build();
         let impatient = conformance_hub().client_timeout_interval(Duration::from_millis(700)).build();
         let hub = conformance_hub().build();
@@ -168,7 +169,7 @@ async fn connections_end_as_in_asp_net_core() {
         closed(&mut client, &format!("{base}/hub"), transport).await;
         let running = client.begin("invoke", json!({"target": "Slow", "arguments": [3_600_000]})).await;
         client.command("send", json!({"target": "Void"})).await;
-        hub.shut_down();
+        tokio::spawn(async move { hub.shut_down().await });
         assert_eq!(client.event("closed").await["error"], Value::Null, "{transport}");
         assert!(client.outcome_of(running).await.get("error").is_some());
     }

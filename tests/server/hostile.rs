@@ -221,7 +221,7 @@ async fn five_thousand_uploads_are_too_many() {
         }
     })
     .await;
-    assert_eq!(last["error"], "The connection was closed: invalid hub message: too many stream ids.");
+    assert_eq!(last["error"], "Connection closed with an error. invalid hub message: too many stream ids.");
 
     // In many.
     let client = Poller::open(&url).await;

@@ -44,9 +44,9 @@ async fn it_speaks_the_real_protocol() {
         assert_eq!(counted.count().await, 1_000);
         let numbers = Upload::new(stream::iter(1..=1_000_i64));
         assert_eq!(ann.invoke::<i64>("UploadSum", (numbers,)).await.unwrap(), 500_500);
-        let error = ann.invoke::<()>("Echo", ("x".repeat(33_000),)).await.unwrap_err().to_string();
+        ann.invoke::<()>("Echo", ("x".repeat(33_000),)).await.unwrap_err();
+        let error = in_time(ann.closed()).await.to_string();
         assert!(error.contains("32768 bytes"), "{error}");
-        in_time(ann.closed()).await;
     }
 }
 
@@ -54,6 +54,7 @@ async fn it_speaks_the_real_protocol() {
 async fn it_ends_as_over_the_network() {
     let (ended, mut has_ended) = tokio::sync::mpsc::unbounded_channel();
     let hub = conformance_hub()
+        .close_on_authentication_expiration()
         .on_disconnected(move |caller: Caller| {
             let ended = ended.clone();
             async move { ended.send(caller.user_id().map(str::to_owned)).unwrap_or_default() }
@@ -75,8 +76,7 @@ async fn it_ends_as_over_the_network() {
     in_time(back.closed()).await;
     back.start().await.unwrap();
     assert_ne!(back.connection_id(), first);
-    hub.shut_down();
-    in_time(back.closed()).await;
+    let (_, ()) = in_time(async { tokio::join!(back.closed(), hub.shut_down()) }).await;
     assert_eq!(back.state(), ConnectionState::Disconnected);
 
     let polled = HubServer::builder().transports(Transport::LongPolling).build();

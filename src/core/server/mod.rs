@@ -154,6 +154,12 @@ impl<C: Codec> ServerMachine<C> {
         matches!(self.phase, Phase::Handshaking(_) | Phase::Connected)
     }
 
+    /// Whether no call and no upload of the client's is in progress.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.live.as_ref().is_none_or(|live| live.hub.peer_calls() + live.hub.peer_uploads() == 0)
+    }
+
     /// Whether the connection survives the loss of its transport.
     #[must_use]
     pub fn is_stateful(&self) -> bool {
@@ -345,10 +351,10 @@ impl<C: Codec> ServerMachine<C> {
         }
     }
 
-    /// The protocol was broken.
+    /// The protocol was broken. The client may reconnect, as in ASP.NET Core.
     fn fail(&mut self, error: ProtocolError) {
-        let text = format!("The connection was closed: {error}.");
-        self.end_with_close(Some(&text), false, DisconnectReason::Protocol(error));
+        let text = format!("Connection closed with an error. {error}.");
+        self.end_with_close(Some(&text), true, DisconnectReason::Protocol(error));
     }
 
     fn end_with_close(&mut self, error: Option<&str>, allow_reconnect: bool, reason: DisconnectReason) {

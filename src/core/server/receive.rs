@@ -134,7 +134,11 @@ impl<C: Codec> ServerMachine<C> {
     fn choose(&mut self, request: &HandshakeRequest) -> Result<(C, bool), String> {
         let Some(at) = self.codecs.iter().position(|codec| codec.name() == request.protocol) else {
             let names: Vec<_> = self.codecs.iter().map(|codec| format!("'{}'", codec.name())).collect();
-            return Err(format!("The server supports the protocols {} only.", names.join(" and ")));
+            let asked = clip(&request.protocol);
+            return Err(format!(
+                "The protocol '{asked}' is not supported. The server speaks {}.",
+                names.join(" and ")
+            ));
         };
         let codec = self.codecs.swap_remove(at);
         if codec.format() == TransferFormat::Binary && self.transport == Transport::ServerSentEvents {
@@ -143,11 +147,14 @@ impl<C: Codec> ServerMachine<C> {
                 codec.name()
             ));
         }
-        match (request.version, self.options.stateful_buffer) {
-            (1, _) => Ok((codec, false)),
-            (2, Some(_)) => Ok((codec, true)),
-            (_, Some(_)) => Err("The server supports the versions 1 and 2 of the protocol only.".to_owned()),
-            (_, None) => Err("The server supports version 1 of the protocol only.".to_owned()),
+        match request.version {
+            1 => Ok((codec, false)),
+            // All that it adds is the messages of stateful reconnect.
+            2 => Ok((codec, self.options.stateful_buffer.is_some())),
+            version => Err(format!(
+                "The server does not support version {version} of the '{}' protocol.",
+                codec.name()
+            )),
         }
     }
 

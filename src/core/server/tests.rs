@@ -158,10 +158,14 @@ fn handshakes_are_refused_with_a_reason() {
             Transport::WebSockets,
             None,
             "{\"protocol\":\"xml\",\"version\":1}",
-            "supports the protocols 'json'",
+            "The protocol 'xml' is not supported. The server speaks 'json'",
         ),
-        (Transport::WebSockets, None, "{\"protocol\":\"json\",\"version\":2}", "version 1 of"),
-        (Transport::WebSockets, Some(1), "{\"protocol\":\"json\",\"version\":3}", "versions 1 and 2"),
+        (
+            Transport::WebSockets,
+            Some(1),
+            "{\"protocol\":\"json\",\"version\":3}",
+            "The server does not support version 3 of the 'json' protocol.",
+        ),
         (Transport::WebSockets, None, "{\"type\":6}", "`protocol` is missing"),
         (Transport::WebSockets, None, "hello", "malformed"),
         #[cfg(feature = "msgpack")]
@@ -179,6 +183,9 @@ fn handshakes_are_refused_with_a_reason() {
         let end = bench.end(false);
         assert!(matches!(&end, DisconnectReason::HandshakeRefused(text) if text.contains(reason)), "{end}");
     }
+    let mut bench = Bench::new(Transport::WebSockets, |_| {});
+    bench.receive(STATEFUL);
+    assert_eq!((bench.effects(), bench.machine.is_stateful()), (vec![Effect::Connected], false));
     let mut bench = Bench::new(Transport::WebSockets, |_| {});
     bench.receive(&format!("{{{}", " ".repeat(20_000)));
     assert!(matches!(bench.end(false), DisconnectReason::HandshakeRefused(_)));
@@ -331,7 +338,11 @@ fn a_message_that_breaks_the_protocol_ends_the_connection() {
         let mut bench = Bench::connected(|_| {});
         assert_eq!(bench.receive(&format!("{}{message}\u{1e}{}", call("1"), call("2"))).len(), 1);
         let sent = bench.sent();
-        assert!(sent.contains("\"type\":7") && sent.contains(reason) && !sent.contains("allow"), "{sent}");
+        assert!(sent.contains("\"type\":7") && sent.contains(reason), "{sent}");
+        assert!(
+            sent.contains("Connection closed with an error.") && sent.contains("\"allowReconnect\":true"),
+            "{sent}"
+        );
         assert!(matches!(bench.end(false), DisconnectReason::Protocol(_)));
     }
     let mut bench = Bench::connected(|_| {});

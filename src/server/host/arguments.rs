@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_channel::mpsc::Receiver;
+use futures_channel::mpsc::UnboundedReceiver as Receiver;
 use futures_core::Stream;
 use serde::de::{DeserializeOwned, Deserializer, SeqAccess, Visitor};
 

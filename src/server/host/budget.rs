@@ -10,14 +10,13 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-/// How many bytes of calls and items may wait before the client is no longer read.
-const LIMIT: usize = 256 * 1024;
-
 /// What something that waits takes besides its bytes.
 const OVERHEAD: usize = 256;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Budget {
+    /// How many bytes of calls and items may wait before the client is no longer read.
+    limit: usize,
     used: AtomicUsize,
     reader: AtomicWaker,
 }
@@ -30,19 +29,33 @@ pub(super) struct Waiting {
 }
 
 impl Budget {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, used: AtomicUsize::new(0), reader: AtomicWaker::new() }
+    }
+
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Waiting {
         let cost = bytes + OVERHEAD;
         self.used.fetch_add(cost, Ordering::Relaxed);
         Waiting { budget: self.clone(), cost }
     }
 
+    /// Whether there is room for more.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        let has_room = || self.used.load(Ordering::Acquire) < LIMIT;
-        if has_room() {
+        self.poll_until(cx, |used| used == 0 || used < self.limit)
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
+        self.poll_until(cx, |used| used == 0)
+    }
+
+    fn poll_until(&self, cx: &Context<'_>, is_reached: impl Fn(usize) -> bool) -> Poll<()> {
+        let is_reached = || is_reached(self.used.load(Ordering::Acquire));
+        if is_reached() {
             return Poll::Ready(());
         }
         self.reader.register(cx.waker());
-        if has_room() { Poll::Ready(()) } else { Poll::Pending }
+        if is_reached() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::{
     clients::{Clients, Groups},
     identity::Identity,
+    refresh::CurrentIdentity,
     state::Hub,
 };
 use crate::server::{outbox::Outbox, query::Query};
@@ -17,6 +18,8 @@ use crate::server::{outbox::Outbox, query::Query};
 pub struct Caller {
     pub(super) hub: Arc<Hub>,
     pub(super) connection: Arc<Connection>,
+    /// Who the client was when the call began.
+    pub(super) identity: Arc<Identity>,
     /// Turns true when the client no longer wants the result, and when the connection ends.
     pub(super) cancelled: watch::Receiver<bool>,
 }
@@ -24,7 +27,8 @@ pub struct Caller {
 /// What is known of a connection.
 pub(super) struct Connection {
     pub(super) id: String,
-    pub(super) identity: Identity,
+    /// Who the client is by now.
+    pub(super) current: CurrentIdentity,
     pub(super) headers: HeaderMap,
     pub(super) query: Query,
     pub(super) outbox: Arc<Outbox>,
@@ -40,12 +44,13 @@ impl Caller {
     /// Whose connection it is.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
-        self.connection.identity.user_id.as_deref()
+        self.identity.user_id.as_deref()
     }
 
-    /// Every value of a claim.
+    /// Every value of a claim, as it was when the call began: see
+    /// [`enable_authentication_refresh`](super::HubServerBuilder::enable_authentication_refresh).
     pub fn claims<'c>(&'c self, name: &'c str) -> impl Iterator<Item = &'c str> {
-        let claims = self.connection.identity.claims.iter();
+        let claims = self.identity.claims.iter();
         claims.filter(move |(claim, _)| claim == name).map(|(_, value)| value.as_str())
     }
 

@@ -25,6 +25,7 @@ use super::{
     error::HubError,
     identity::Identity,
     methods::{Items, Running},
+    refresh::CurrentIdentity,
     state::Hub,
 };
 use crate::{
@@ -57,10 +58,9 @@ pub(super) struct HubDispatcher {
 /// What there is while the client is connected.
 struct Open {
     works: queue::UnboundedSender<Work>,
-    /// The upload that may have no room for another item.
-    full: Option<String>,
     calls: Calls,
     budget: Arc<Budget>,
+    connection: Arc<Connection>,
     outbox: Arc<Outbox>,
     /// Turns true in the end.
     closed: watch::Sender<bool>,
@@ -75,7 +75,7 @@ struct CallTable {
     /// How they are told that nobody wants their result.
     cancels: HashMap<u64, watch::Sender<bool>>,
     /// The streams that the client uploads with them.
-    uploads: HashMap<String, mpsc::Sender<UploadEvent>>,
+    uploads: HashMap<String, mpsc::UnboundedSender<UploadEvent>>,
 }
 
 impl Calls {
@@ -87,9 +87,9 @@ impl Calls {
 impl CallTable {
     fn upload(&mut self, stream_id: &str, event: UploadEvent) {
         let ends = matches!(event, UploadEvent::Ended(_));
-        let Some(upload) = self.uploads.get_mut(stream_id) else { return };
+        let Some(upload) = self.uploads.get(stream_id) else { return };
         // A method that has dropped its stream wants nothing more of it.
-        if upload.try_send(event).is_err() || ends {
+        if upload.unbounded_send(event).is_err() || ends {
             self.uploads.remove(stream_id);
         }
     }
@@ -122,7 +122,7 @@ impl HubDispatcher {
             // Without an id it ends with the connection.
             calls.cancels.extend(call.map(|call| (call, cancel)));
             for id in &upload_ids {
-                let (sender, receiver) = mpsc::channel(self.hub.stream_buffer);
+                let (sender, receiver) = mpsc::unbounded();
                 calls.uploads.insert(id.clone(), sender);
                 uploads.push(receiver);
             }
@@ -148,17 +148,22 @@ impl Dispatcher for HubDispatcher {
         let (works, queue) = queue::unbounded_channel();
         let (closed, is_closed) = watch::channel(false);
         let calls = Calls::default();
+        let identity = Arc::new(guest.identity);
         let connection = Arc::new(Connection {
             id: guest.connection_id,
-            identity: guest.identity,
+            current: CurrentIdentity::new(identity.clone()),
             headers: guest.headers,
             query: guest.query,
             outbox: outbox.clone(),
         });
-        let caller = Caller { hub: self.hub.clone(), connection, cancelled: is_closed };
+        if self.hub.front.refreshes {
+            self.hub.refreshable.insert(&connection, is_closed.clone());
+        }
+        let caller =
+            Caller { hub: self.hub.clone(), connection: connection.clone(), identity, cancelled: is_closed };
         tokio::spawn(run(caller, queue, calls.clone()));
-        self.open =
-            Some(Open { works, full: None, calls, budget: Arc::default(), outbox: outbox.clone(), closed });
+        let budget = Arc::new(Budget::new(self.hub.client_buffer));
+        self.open = Some(Open { works, calls, budget, connection, outbox: outbox.clone(), closed });
     }
 
     fn invocation(
@@ -184,7 +189,6 @@ impl Dispatcher for HubDispatcher {
         let item = item.as_ref().to_vec();
         let waiting = open.budget.take(item.len());
         open.calls.lock().upload(stream_id, UploadEvent::Item(item, waiting));
-        open.full = Some(stream_id.to_owned());
     }
 
     fn upload_completed(&mut self, stream_id: &str, error: Option<&str>) {
@@ -202,18 +206,19 @@ impl Dispatcher for HubDispatcher {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(open) = &mut self.open else { return Poll::Ready(()) };
-        if let Some(id) = &open.full {
-            if let Some(upload) = open.calls.lock().uploads.get_mut(id) {
-                let _ = std::task::ready!(upload.poll_ready(cx));
-            }
-            open.full = None;
-        }
         open.budget.poll_room(cx)
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.open.as_ref().map_or(Poll::Ready(()), |open| open.budget.poll_empty(cx))
     }
 
     fn disconnected(&mut self, error: Option<&str>) {
         let Some(open) = self.open.take() else { return };
         tracing::debug!(error, "a client of the hub has gone");
+        if self.hub.front.refreshes {
+            self.hub.refreshable.remove(&open.connection.id);
+        }
         // The calls in progress hear of it by this, and by what is dropped.
         let mut calls = open.calls.lock();
         for (_, cancel) in calls.cancels.drain() {
@@ -229,7 +234,7 @@ impl Dispatcher for HubDispatcher {
 async fn run(caller: Caller, mut works: queue::UnboundedReceiver<Work>, calls: Calls) {
     let hub = caller.hub.clone();
     let connection = caller.connection.clone();
-    let (id, user) = (&*connection.id, connection.identity.user_id.as_deref());
+    let (id, user) = (&*connection.id, caller.identity.user_id.as_deref());
     hub.lifetime.connected(id, user).await;
     if let Some(on_connected) = &hub.on_connected {
         let refused = match guarded(on_connected(caller.clone())).await {
@@ -259,7 +264,8 @@ async fn run(caller: Caller, mut works: queue::UnboundedReceiver<Work>, calls: C
             permit = permits.clone().acquire_owned() => permit.ok(),
             () = caller.cancelled() => break,
         };
-        let caller = Caller { cancelled: work.cancelled.clone(), ..caller.clone() };
+        let identity = caller.connection.current.get();
+        let caller = Caller { identity, cancelled: work.cancelled.clone(), ..caller.clone() };
         tokio::spawn(perform(caller, work, permit, calls.clone()));
     }
     caller.cancelled().await;

@@ -13,15 +13,21 @@ use super::{
     caller::Caller,
     clients::{Clients, Groups},
     error::HubError,
+    front::Front,
     identity::{HubRequest, Identity, Rejection},
     lifetime::Local,
     methods::{HubMethod, HubStreamMethod, IntoMethod, Methods, Registered},
+    refresh::Refreshable,
     state::{Authenticate, Hub, OnConnected, OnDisconnected},
 };
-use crate::{Transports, core::server::ServerOptions, server::room::Room};
+use crate::{
+    Transports,
+    core::server::ServerOptions,
+    server::room::{Room, Stop},
+};
 
-/// How many bytes of items of an upload, at least one, wait for a method.
-const DEFAULT_STREAM_BUFFER: usize = 10;
+/// How many bytes of what a client sends may wait for the hub's methods.
+const DEFAULT_CLIENT_BUFFER: usize = 256 * 1024;
 
 /// A hub that clients connect to: a [`tower`](tower_service::Service) service for any server that speaks HTTP, such as axum
 /// and hyper.
@@ -49,7 +55,7 @@ const DEFAULT_STREAM_BUFFER: usize = 10;
 #[derive(Clone)]
 pub struct HubServer {
     pub(super) hub: Arc<Hub>,
-    pub(super) stop: Arc<watch::Sender<bool>>,
+    pub(super) stop: Arc<watch::Sender<Stop>>,
 }
 
 impl HubServer {
@@ -70,9 +76,39 @@ impl HubServer {
         Groups { hub: &self.hub }
     }
 
-    /// Ends all connections, with a Close message that lets clients reconnect, and takes no new ones.
-    pub fn shut_down(&self) {
-        self.stop.send_replace(true);
+    /// Ends all connections, with a Close message that lets clients reconnect, and takes no new ones: they are answered 503.
+    /// Waits until all connections have ended, which takes a few seconds at most. It is not waited for methods that still
+    /// run.
+    pub async fn shut_down(&self) {
+        self.stop.send_replace(Stop::Now);
+        self.hub.room.slots.empty().await;
+    }
+
+    /// The same, but clients get the answers to what they have called first, if they come in time: a connection ends as soon
+    /// as no call of its client is in progress, streams and uploads among them, and every connection at the end of this
+    /// time.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use hubwire::server::HubServer;
+    /// # async fn run(chat: HubServer, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let app = axum::Router::new().nest_service("/chat", chat.clone());
+    /// axum::serve(listener, app)
+    ///     .with_graceful_shutdown(async move {
+    ///         tokio::signal::ctrl_c().await.expect("signals can be handled");
+    ///         chat.shut_down_within(Duration::from_secs(10)).await;
+    ///     })
+    ///     .await
+    /// # }
+    /// ```
+    pub async fn shut_down_within(&self, limit: Duration) {
+        self.stop.send_if_modified(|stop| {
+            let is_new = *stop == Stop::No;
+            *stop = Stop::Soon.max(*stop);
+            is_new
+        });
+        let _ = tokio::time::timeout(limit, self.hub.room.slots.empty()).await;
+        self.shut_down().await;
     }
 }
 
@@ -89,11 +125,13 @@ pub struct HubServerBuilder {
     authenticate: Authenticate,
     on_connected: Option<OnConnected>,
     on_disconnected: Option<OnDisconnected>,
-    options: ServerOptions,
+    pub(super) options: ServerOptions,
+    pub(super) front: Front,
+    pub(super) maximum_connections: usize,
+    pub(super) client_buffer: usize,
     transports: Transports,
     poll_interval: Duration,
     parallel_calls: usize,
-    stream_buffer: usize,
     detailed_errors: bool,
 }
 
@@ -105,10 +143,12 @@ impl Default for HubServerBuilder {
             on_connected: None,
             on_disconnected: None,
             options: ServerOptions::default(),
+            front: Front::default(),
+            maximum_connections: usize::MAX,
+            client_buffer: DEFAULT_CLIENT_BUFFER,
             transports: Transports::ALL,
             poll_interval: Duration::from_secs(90),
             parallel_calls: 1,
-            stream_buffer: DEFAULT_STREAM_BUFFER,
             detailed_errors: false,
         }
     }
@@ -246,11 +286,6 @@ impl HubServerBuilder {
         Self { parallel_calls: calls.max(1), ..self }
     }
 
-    /// How many items of an upload may wait for a method. Default: 10. While no more may, the client is not read.
-    pub fn stream_buffer_capacity(self, items: usize) -> Self {
-        Self { stream_buffer: items, ..self }
-    }
-
     /// Tells callers all about errors: for development. Default: no.
     pub fn detailed_errors(self) -> Self {
         Self { detailed_errors: true, ..self }
@@ -259,8 +294,8 @@ impl HubServerBuilder {
     /// The hub.
     #[must_use]
     pub fn build(self) -> HubServer {
-        let (stop, stopped) = watch::channel(false);
-        let room = Arc::new(Room::new(self.options, stopped));
+        let (stop, stopped) = watch::channel(Stop::No);
+        let room = Arc::new(Room::new(self.options, self.maximum_connections, stopped));
         let hub = Hub {
             lifetime: Arc::new(Local(room.connections.clone())),
             room,
@@ -271,8 +306,10 @@ impl HubServerBuilder {
             transports: self.transports,
             poll_interval: self.poll_interval,
             parallel_calls: self.parallel_calls,
-            stream_buffer: self.stream_buffer,
             detailed_errors: self.detailed_errors,
+            client_buffer: self.client_buffer,
+            front: self.front,
+            refreshable: Refreshable::default(),
         };
         HubServer { hub: Arc::new(hub), stop: Arc::new(stop) }
     }

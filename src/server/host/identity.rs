@@ -1,8 +1,13 @@
 //! Who a client is.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode, Uri, header::AUTHORIZATION, request::Parts};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use http::{
+    HeaderMap, Method, StatusCode, Uri,
+    header::{AUTHORIZATION, RETRY_AFTER},
+    request::Parts,
+};
 
 use crate::server::query::Query;
 
@@ -33,7 +38,21 @@ impl Identity {
         self
     }
 
-    /// Ends the connection at this time, when the client's authentication does. The client may come back with a new one.
+    /// Whose connections they are; nobody's, of an anonymous client.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.user_id.as_deref()
+    }
+
+    /// Whether a claim has this value.
+    #[must_use]
+    pub fn has_claim(&self, name: &str, value: &str) -> bool {
+        self.claims.iter().any(|(claim, text)| claim == name && text == value)
+    }
+
+    /// When the client's authentication ends, such as the claim `exp` of its token. What this means is up to the hub: see
+    /// [`close_on_authentication_expiration`](super::HubServerBuilder::close_on_authentication_expiration) and
+    /// [`enable_authentication_refresh`](super::HubServerBuilder::enable_authentication_refresh).
     #[must_use]
     pub fn expires(self, at: SystemTime) -> Self {
         Self { expires: Some(at), ..self }
@@ -100,12 +119,19 @@ impl<'r> HubRequest<'r> {
 pub struct Rejection {
     pub(super) status: StatusCode,
     pub(super) text: String,
+    retry_after: Option<Duration>,
 }
 
 impl Rejection {
     /// Any status, with a text for the client.
     pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into() }
+        Self { status, text: text.into(), retry_after: None }
+    }
+
+    /// Says when to try again: the header `Retry-After`, in whole seconds.
+    #[must_use]
+    pub fn retry_after(self, pause: Duration) -> Self {
+        Self { retry_after: Some(pause), ..self }
     }
 
     /// 401: the request has no access token, or one that does not hold.
@@ -118,5 +144,13 @@ impl Rejection {
     #[must_use]
     pub fn forbidden() -> Self {
         Self::new(StatusCode::FORBIDDEN, "")
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        let Self { status, text, retry_after } = self;
+        let seconds = retry_after.map(|pause| (RETRY_AFTER, pause.as_secs().to_string()));
+        (status, AppendHeaders(seconds), text).into_response()
     }
 }

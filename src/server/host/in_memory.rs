@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::IntoResponse as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::{
     dispatcher::Guest,
     hub_server::HubServer,
     identity::{Identity, Rejection},
+    refresh,
     service::{admission, session},
     state::Hub,
 };
@@ -84,10 +86,27 @@ struct Door {
 }
 
 impl InMemory for Door {
-    fn post(&self, url: HubUrl, _: Vec<(String, String)>) -> BoxFuture<Result<HttpResponse, TransportError>> {
-        let client = admission(&self.hub, &self.identity);
-        let answer = endpoint::negotiate(&self.hub.room, client, &query_of(&url)).map_err(Rejection::from);
-        Box::pin(async move { Ok(answered(answer.map(|answer| answer.0.to_string()))) })
+    fn post(
+        &self,
+        url: HubUrl,
+        headers: Vec<(String, String)>,
+    ) -> BoxFuture<Result<HttpResponse, TransportError>> {
+        let (hub, identity) = (self.hub.clone(), self.identity.clone());
+        Box::pin(async move {
+            let client = admission(&hub, &identity);
+            let answer = if url.path().ends_with("/negotiate") {
+                match endpoint::negotiate(&hub.room, client, &query_of(&url)) {
+                    Ok(answer) => answer.into_response(),
+                    Err(refusal) => Rejection::from(refusal).into_response(),
+                }
+            } else {
+                refresh::answer(&hub, &Method::POST, &headers_of(headers), identity).await
+            };
+            let status = answer.status().as_u16();
+            // It is in memory already.
+            let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap_or_default();
+            Ok(HttpResponse { head: Head::new(status, |_| None), body: body.into() })
+        })
     }
 
     fn open(&self, url: HubUrl, headers: Vec<(String, String)>) -> BoxFuture<Result<Pipe, TransportError>> {
@@ -119,12 +138,4 @@ fn headers_of(list: Vec<(String, String)>) -> HeaderMap {
         Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
     };
     list.into_iter().filter_map(header).collect()
-}
-
-fn answered(answer: Result<String, Rejection>) -> HttpResponse {
-    let (status, body) = match answer {
-        Ok(body) => (StatusCode::OK, body),
-        Err(Rejection { status, text }) => (status, text),
-    };
-    HttpResponse { head: Head::new(status.as_u16(), |_| None), body: body.into() }
 }

@@ -6,11 +6,13 @@ mod caller;
 mod clients;
 mod dispatcher;
 mod error;
+mod front;
 mod hub_server;
 mod identity;
 mod in_memory;
 pub(crate) mod lifetime;
 mod methods;
+mod refresh;
 mod service;
 mod state;
 
@@ -22,4 +24,6 @@ pub use self::{
     hub_server::{HubServer, HubServerBuilder},
     identity::{HubRequest, Identity, Rejection},
     methods::{HubMethod, HubStreamMethod},
+    refresh::AuthenticationRefresh,
 };
+pub use crate::cors::InvalidOrigin;

@@ -2,24 +2,28 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use axum::{
     body::{Body, Bytes},
-    extract::{FromRequestParts as _, ws::WebSocketUpgrade},
+    extract::{ConnectInfo, FromRequestParts as _, ws::WebSocketUpgrade},
     response::{IntoResponse, Response},
 };
-use http::{Method, Request, StatusCode, request::Parts};
+use futures_util::StreamExt as _;
+use http::{Method, Request, StatusCode, Uri, header, request::Parts};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     dispatcher::{Guest, HubDispatcher},
     hub_server::HubServer,
     identity::{HubRequest, Identity, Rejection},
     lifetime::HUB,
+    refresh,
     state::Hub,
 };
 use crate::server::{
@@ -30,6 +34,19 @@ use crate::server::{
 
 /// The longest body of a POST of Server-Sent Events or long polling, in bytes. It may carry several messages.
 const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// A body has to come at this rate, in bytes a second, after a time of grace: Kestrel's `MinRequestBodyDataRate`.
+const MIN_RATE: u64 = 240;
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The longest URL, access token and all: Kestrel's `MaxRequestLineSize`.
+const MAX_URL: usize = 8 * 1024;
+
+/// What the headers may come to, which are kept for as long as a connection lasts: Kestrel's `MaxRequestHeadersTotalSize`.
+const MAX_HEADERS: usize = 32 * 1024;
+
+/// When a client that finds no room may try again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl<B> tower_service::Service<Request<B>> for HubServer
 where
@@ -51,21 +68,49 @@ where
 
 async fn serve(hub: &Arc<Hub>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
-    match answer(hub, parts, body).await {
-        Ok(response) => response,
-        Err(Rejection { status, text }) => (status, text).into_response(),
+    let cors = &hub.front.cors;
+    if !cors.is_on() {
+        return answer(hub, parts, body).await.unwrap_or_else(IntoResponse::into_response);
     }
+    let headers = parts.headers.clone();
+    let mut response = match checked(hub, &parts) {
+        Some(response) => response,
+        None => answer(hub, parts, body).await.unwrap_or_else(IntoResponse::into_response),
+    };
+    cors.apply(&headers, response.headers_mut());
+    response
+}
+
+/// What is answered to a page of another origin before anybody looks at its request.
+fn checked(hub: &Hub, parts: &Parts) -> Option<Response> {
+    let cors = &hub.front.cors;
+    let host = || parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = parts.uri.authority().map(http::uri::Authority::as_str).or_else(host);
+    if cors.is_foreign(&parts.headers, host) {
+        return Some(Rejection::forbidden().into_response());
+    }
+    let asks = parts.method == Method::OPTIONS;
+    asks.then(|| cors.preflight(&parts.headers, "GET, POST, DELETE"))?.map(|answer| answer.map(Body::from))
 }
 
 async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response, Rejection> {
+    check_size(&parts)?;
+    let path = parts.uri.path().trim_end_matches('/');
+    let (negotiates, refreshes) = (path.ends_with("/negotiate"), path.ends_with("/refresh"));
+    if refreshes && !hub.front.refreshes {
+        return Err(Rejection::new(StatusCode::NOT_FOUND, ""));
+    }
     let identity = {
         let request = HubRequest::new(&parts);
         (hub.authenticate)(&request)
     };
     let identity = identity.await?;
-    let client = admission(hub, &identity);
+    if refreshes {
+        return Ok(refresh::answer(hub, &parts.method, &parts.headers, identity).await);
+    }
+    let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let client = Admission { address, ..admission(hub, &identity) };
     let query = Query::parse(parts.uri.query());
-    let negotiates = parts.uri.path().trim_end_matches('/').ends_with("/negotiate");
     match parts.method {
         Method::POST if negotiates => Ok(endpoint::negotiate(&hub.room, client, &query)?.into_response()),
         _ if negotiates => Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "")),
@@ -82,15 +127,57 @@ async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response
                 };
                 session(hub, admitted, guest)
             });
-            Ok(opened.await?)
+            match opened.await {
+                // The client's authentication is another user's by now.
+                Err(Refusal::Unknown) if hub.front.refreshes && is_open(hub, &query) => {
+                    Ok(refresh::required())
+                }
+                opened => Ok(opened?),
+            }
         }
         Method::POST => {
-            let body = axum::body::to_bytes(body, MAX_BODY).await;
-            let body = body.map_err(|_| Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, ""))?;
-            Ok(endpoint::send(&hub.room, &client, &query, body).await?.into_response())
+            let receiver = endpoint::receiver(&hub.room, &client, &query)?;
+            let _turn = receiver.turn().await;
+            receiver.send(read(body).await?).await.map_err(|_| Refusal::Unknown)?;
+            Ok(StatusCode::OK.into_response())
         }
         Method::DELETE => Ok(endpoint::leave(&hub.room, &client, &query)?.into_response()),
         _ => Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "")),
+    }
+}
+
+/// Whether a connection is open, whoever it belongs to.
+fn is_open(hub: &Hub, query: &Query) -> bool {
+    query.first("id").is_some_and(|id| hub.room.negotiated.owner(id, HUB).is_some())
+}
+
+/// Bounds what is kept for a client, and what is looked at for anybody.
+fn check_size(parts: &Parts) -> Result<(), Rejection> {
+    let url = |uri: &Uri| uri.path_and_query().map_or(0, |text| text.as_str().len());
+    if url(&parts.uri) > MAX_URL {
+        return Err(Rejection::new(StatusCode::URI_TOO_LONG, ""));
+    }
+    let headers = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    if headers.sum::<usize>() > MAX_HEADERS {
+        return Err(Rejection::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""));
+    }
+    Ok(())
+}
+
+/// Reads a body, which may be neither too long nor too slow.
+async fn read(body: Body) -> Result<Bytes, Rejection> {
+    let (begun, mut chunks, mut read) = (Instant::now(), body.into_data_stream(), Vec::new());
+    loop {
+        let due = begun + GRACE + Duration::from_secs(read.len() as u64 / MIN_RATE);
+        let Ok(chunk) = timeout_at(due, chunks.next()).await else {
+            return Err(Rejection::new(StatusCode::REQUEST_TIMEOUT, ""));
+        };
+        match chunk {
+            Some(Ok(chunk)) if read.len() + chunk.len() <= MAX_BODY => read.extend_from_slice(&chunk),
+            Some(Ok(_)) => return Err(Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, "")),
+            Some(Err(_)) => return Err(Rejection::new(StatusCode::BAD_REQUEST, "")),
+            None => return Ok(read.into()),
+        }
     }
 }
 
@@ -100,21 +187,27 @@ pub(super) fn session(hub: &Arc<Hub>, admitted: Admitted, guest: Guest) -> Sessi
 }
 
 pub(super) fn admission(hub: &Hub, identity: &Identity) -> Admission {
-    let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Admission {
         hub: HUB.to_owned(),
         user: identity.user_id.clone(),
         transports: hub.transports,
         handshake_timeout: None,
         poll_interval: hub.poll_interval,
-        expiry: identity.expires.map(seconds),
+        expiry: hub.front.end(identity),
         claims: Arc::default(),
-        may_resume: false,
+        lifetime: hub.front.lifetime(identity),
+        address: None,
+        may_resume: hub.room.options.stateful_buffer.is_some(),
     }
 }
 
 impl From<Refusal> for Rejection {
     fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.status(), refusal.to_string())
+        let rejection = Self::new(refusal.status(), refusal.to_string());
+        if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
+            rejection.retry_after(RETRY_AFTER)
+        } else {
+            rejection
+        }
     }
 }

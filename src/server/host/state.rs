@@ -4,9 +4,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     caller::Caller,
+    front::Front,
     identity::{HubRequest, Identity, Rejection},
     lifetime::Lifetime,
     methods::Methods,
+    refresh::Refreshable,
 };
 use crate::{core::negotiate::Transports, platform::BoxFuture, server::room::Room};
 
@@ -29,8 +31,11 @@ pub(super) struct Hub {
     pub(super) transports: Transports,
     pub(super) poll_interval: Duration,
     pub(super) parallel_calls: usize,
-    pub(super) stream_buffer: usize,
     pub(super) detailed_errors: bool,
+    /// How many bytes may wait for the methods of one client.
+    pub(super) client_buffer: usize,
+    pub(super) front: Front,
+    pub(super) refreshable: Refreshable,
 }
 
 impl fmt::Debug for Hub {

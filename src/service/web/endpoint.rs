@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::{
     core::{ErrorChain, refresh::CONNECTION_TOKEN_HEADER},
+    cors::Cors,
     service::{
         error::ServiceError,
         http::url::decode,
@@ -15,10 +16,7 @@ use crate::{
             options::{ClientAccess, NegotiateOptions},
             refresh::ConnectionClaims,
         },
-        web::{
-            cors::Cors,
-            handler::{BoxFuture, Handler},
-        },
+        web::handler::{BoxFuture, Handler},
     },
 };
 
@@ -144,7 +142,7 @@ impl Endpoint {
             Method::POST => {}
             Method::OPTIONS if self.cors.is_on() => {
                 let refusal = || error(StatusCode::FORBIDDEN, "Pages of this origin may not negotiate.");
-                return Err(Box::new(self.cors.preflight(&parts.headers).unwrap_or_else(refusal)));
+                return Err(Box::new(self.cors.preflight(&parts.headers, "POST").unwrap_or_else(refusal)));
             }
             _ => return Err(Box::new(method_not_allowed(is_refresh, self.cors.is_on()))),
         }

@@ -23,11 +23,10 @@
 pub mod actix_routes;
 #[cfg(feature = "axum")]
 pub mod axum_routes;
-mod cors;
 pub(super) mod endpoint;
 mod handler;
 pub(super) mod tower;
 
-pub use cors::InvalidOrigin;
+pub use crate::cors::InvalidOrigin;
 pub use endpoint::AuthenticationChange;
 pub use handler::{NegotiateAnswer, RefreshAnswer};

@@ -10,12 +10,14 @@ use std::{
 use http::{Request, Response, request::Parts};
 use tower_service::Service;
 
-use crate::service::{
-    hub::hub_client::HubClient,
-    web::{
-        cors::{Cors, InvalidOrigin},
-        endpoint::{AuthenticationChange, Endpoint},
-        handler::{self, BoxFuture, Handler, NegotiateAnswer, RefreshAnswer},
+use crate::{
+    cors::{Cors, InvalidOrigin},
+    service::{
+        hub::hub_client::HubClient,
+        web::{
+            endpoint::{AuthenticationChange, Endpoint},
+            handler::{self, BoxFuture, Handler, NegotiateAnswer, RefreshAnswer},
+        },
     },
 };
 

@@ -1,6 +1,6 @@
-//! Cross-origin requests to the negotiate endpoint, with cookies.
+//! Cross-origin requests to a hub or to its negotiate endpoint, with cookies.
 //!
-//! The layer of `tower-http` is not used: it would change the type of the endpoint, which is the same for tower, axum and
+//! The layer of `tower-http` is not used: it would change the type of an endpoint, which is the same for tower, axum and
 //! actix-web, and it answers preflights of origins that are not allowed with 200.
 //!
 //! Source: [CORS protocol and credentials](https://fetch.spec.whatwg.org/#cors-protocol-and-credentials).
@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use reqwest::Url;
 
-/// Why [`NegotiateService::allow_origin`](crate::service::NegotiateService::allow_origin) does not take an origin.
+/// Why `allow_origin` does not take an origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidOrigin {
@@ -46,24 +46,24 @@ pub enum InvalidOrigin {
 
 type Predicate = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// The origins that may negotiate. Without any, CORS is left to another layer.
+/// The origins whose pages may come. Without any, CORS is left to another layer.
 #[derive(Clone, Default)]
-pub(super) struct Cors {
+pub(crate) struct Cors {
     origins: Vec<String>,
     predicates: Vec<Predicate>,
 }
 
 impl Cors {
-    pub(super) fn allow(&mut self, origin: &str) -> Result<(), InvalidOrigin> {
+    pub(crate) fn allow(&mut self, origin: &str) -> Result<(), InvalidOrigin> {
         self.origins.push(checked(origin)?);
         Ok(())
     }
 
-    pub(super) fn allow_if(&mut self, predicate: impl Fn(&str) -> bool + Send + Sync + 'static) {
+    pub(crate) fn allow_if(&mut self, predicate: impl Fn(&str) -> bool + Send + Sync + 'static) {
         self.predicates.push(Arc::new(predicate));
     }
 
-    pub(super) fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         !self.origins.is_empty() || !self.predicates.is_empty()
     }
 
@@ -77,8 +77,21 @@ impl Cors {
         allowed.then_some(origin)
     }
 
+    /// Whether a request comes from a page of an origin that is not allowed, and not of the server's own. Browsers let any
+    /// page open a WebSocket, cookies and all, so that it is the server who has to look.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_foreign(&self, request: &HeaderMap, host: Option<&str>) -> bool {
+        let own = |origin: &HeaderValue| {
+            let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+            origin.is_some_and(|(_, authority)| host.is_some_and(|host| host.eq_ignore_ascii_case(authority)))
+        };
+        self.is_on()
+            && request.get(header::ORIGIN).is_some_and(|origin| !own(origin))
+            && self.origin(request).is_none()
+    }
+
     /// Adds to any answer what lets the page read it. A wildcard would not do, since cookies are sent.
-    pub(super) fn apply(&self, request: &HeaderMap, response: &mut HeaderMap) {
+    pub(crate) fn apply(&self, request: &HeaderMap, response: &mut HeaderMap) {
         if self.is_on() {
             response.insert(header::VARY, HeaderValue::from_static("Origin"));
         }
@@ -89,12 +102,12 @@ impl Cors {
     }
 
     /// The answer to the question before the request; none for an origin that is not allowed.
-    pub(super) fn preflight(&self, request: &HeaderMap) -> Option<Response<String>> {
+    pub(crate) fn preflight(&self, request: &HeaderMap, methods: &'static str) -> Option<Response<String>> {
         self.origin(request)?;
         let mut response = Response::new(String::new());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         // SignalR clients send `x-signalr-user-agent` and whatever headers the page sets.
         if let Some(wanted) = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {

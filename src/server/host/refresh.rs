@@ -1,0 +1,187 @@
+//! New authentications for clients that stay connected.
+//!
+//! The contract is that of ASP.NET Core 11, whose answers are in a test beside ours.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::{
+    caller::{Caller, Connection},
+    identity::Identity,
+    lifetime::HUB,
+    state::Hub,
+};
+use crate::{
+    client::guarded, core::refresh::CONNECTION_TOKEN_HEADER, platform::BoxFuture,
+    server::negotiated::RefreshError,
+};
+
+pub(super) type OnRefresh = Arc<dyn Fn(AuthenticationRefresh) -> BoxFuture<bool> + Send + Sync>;
+
+pub(super) type OnRefreshed = Arc<dyn Fn(Caller) -> BoxFuture<()> + Send + Sync>;
+
+/// What a client wants to change by a refresh.
+#[derive(Debug, Clone)]
+pub struct AuthenticationRefresh {
+    connection_id: String,
+    previous: Arc<Identity>,
+    new: Arc<Identity>,
+}
+
+impl AuthenticationRefresh {
+    /// The connection whose client it is.
+    #[must_use]
+    pub fn connection_id(&self) -> &str {
+        &self.connection_id
+    }
+
+    /// Who the client is by now.
+    #[must_use]
+    pub fn previous(&self) -> &Identity {
+        &self.previous
+    }
+
+    /// Who it is going to be: the same user, possibly with other claims.
+    #[must_use]
+    pub fn new_identity(&self) -> &Identity {
+        &self.new
+    }
+}
+
+/// Who a client is by now.
+#[derive(Debug)]
+pub(super) struct CurrentIdentity(Mutex<Arc<Identity>>);
+
+impl CurrentIdentity {
+    pub(super) fn new(identity: Arc<Identity>) -> Self {
+        Self(Mutex::new(identity))
+    }
+
+    pub(super) fn get(&self) -> Arc<Identity> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, identity: Arc<Identity>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+    }
+}
+
+/// The connections whose authentication can be refreshed, by id.
+#[derive(Debug, Default)]
+pub(super) struct Refreshable(Mutex<HashMap<String, Known>>);
+
+#[derive(Clone)]
+struct Known {
+    connection: Weak<Connection>,
+    closed: watch::Receiver<bool>,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Known(…)")
+    }
+}
+
+impl Refreshable {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn insert(&self, connection: &Arc<Connection>, closed: watch::Receiver<bool>) {
+        let known = Known { connection: Arc::downgrade(connection), closed };
+        self.lock().insert(connection.id.clone(), known);
+    }
+
+    pub(super) fn remove(&self, id: &str) {
+        self.lock().remove(id);
+    }
+
+    fn get(&self, id: &str) -> Option<(Arc<Connection>, watch::Receiver<bool>)> {
+        let known = self.lock().get(id).cloned()?;
+        Some((known.connection.upgrade()?, known.closed))
+    }
+}
+
+fn refused(status: StatusCode, error: &str) -> Response {
+    (status, Json(json!({ "error": error }))).into_response()
+}
+
+/// The answer to a poll with the authentication of another user.
+pub(super) fn required() -> Response {
+    refused(StatusCode::CONFLICT, "authentication_refresh_required")
+}
+
+/// Answers a request for another authentication, by a client that has one.
+pub(super) async fn answer(
+    hub: &Arc<Hub>,
+    method: &Method,
+    headers: &HeaderMap,
+    identity: Identity,
+) -> Response {
+    if method != Method::POST {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    let token = headers.get(CONNECTION_TOKEN_HEADER).and_then(|token| token.to_str().ok());
+    let Some(token) = token.filter(|token| !token.is_empty()) else {
+        return refused(StatusCode::BAD_REQUEST, "missing_connection_token");
+    };
+    match refresh(hub, token, identity).await {
+        Ok(lifetime) => {
+            let lifetime = lifetime.map(|seconds| ("tokenLifetimeSeconds".to_owned(), seconds.into()));
+            Json(Value::Object(lifetime.into_iter().collect())).into_response()
+        }
+        Err(Refused::Unknown) => refused(StatusCode::NOT_FOUND, "connection_not_found"),
+        Err(Refused::OtherUser) => refused(StatusCode::FORBIDDEN, "user_changed"),
+        Err(Refused::Rule) => refused(StatusCode::FORBIDDEN, "permission_change_rejected"),
+    }
+}
+
+enum Refused {
+    Unknown,
+    OtherUser,
+    Rule,
+}
+
+impl From<RefreshError> for Refused {
+    fn from(error: RefreshError) -> Self {
+        match error {
+            RefreshError::Unknown => Self::Unknown,
+            RefreshError::OtherUser => Self::OtherUser,
+        }
+    }
+}
+
+/// Gives a connection another authentication, and says how many seconds it lasts.
+async fn refresh(hub: &Arc<Hub>, token: &str, identity: Identity) -> Result<Option<u64>, Refused> {
+    let (id, user) = hub.room.negotiated.owner(token, HUB).ok_or(Refused::Unknown)?;
+    if user != identity.user_id {
+        return Err(Refused::OtherUser);
+    }
+    let (connection, closed) = hub.refreshable.get(&id).ok_or(Refused::Unknown)?;
+    let (previous, new) = (connection.current.get(), Arc::new(identity));
+    if let Some(allows) = &hub.front.on_refresh {
+        let refresh = AuthenticationRefresh { connection_id: id, previous, new: new.clone() };
+        // A rule that panics allows nothing.
+        if guarded(allows(refresh)).await != Some(true) {
+            return Err(Refused::Rule);
+        }
+    }
+    hub.room.negotiated.reauthenticate(token, HUB, user.as_deref(), hub.front.end(&new))?;
+    connection.current.set(new.clone());
+    let lifetime = hub.front.lifetime(&new);
+    if let Some(refreshed) = &hub.front.on_refreshed {
+        let caller = Caller { hub: hub.clone(), connection, identity: new, cancelled: closed };
+        tokio::spawn(guarded(refreshed(caller)));
+    }
+    Ok(lifetime)
+}
