@@ -15,15 +15,10 @@ use hubwire::{
     service::{HubClient, ServiceClient, ServiceEndpoint},
 };
 use serde_json::{Value, json};
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 use crate::{
-    support::{self, dotnet::Dotnet},
+    support::{self, cutter::Cutter, dotnet::Dotnet},
     wire::Wire,
 };
 
@@ -295,35 +290,6 @@ async fn app_servers_come_and_go() {
     );
     let refused = HubConnection::builder(format!("{}/client/?hub=chat", local.endpoint())).connect().await;
     assert_eq!(refused.unwrap_err().status(), Some(401));
-}
-
-/// Passes connections on to a port of this machine, and cuts them when it is told to.
-struct Cutter {
-    port: u16,
-    under_way: Arc<Mutex<JoinSet<()>>>,
-}
-
-impl Cutter {
-    async fn start(to: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let under_way = Arc::<Mutex<JoinSet<()>>>::default();
-        let all = under_way.clone();
-        tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let passing = async move {
-                    let mut server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
-                    let _ = copy_bidirectional(&mut client, &mut server).await;
-                };
-                all.lock().unwrap().spawn(passing);
-            }
-        });
-        Self { port, under_way }
-    }
-
-    fn cut(&self) {
-        self.under_way.lock().unwrap().abort_all();
-    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::conformance_hub::{conformance_hub, in_time, serve};
 
 const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\u{1e}";
 
-fn http_client() -> Client {
+pub(crate) fn http_client() -> Client {
     // An error means that another test has done it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::new()

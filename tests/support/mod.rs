@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod cutter;
 pub(crate) mod dotnet;
 
 use std::io::{BufRead, BufReader, Write};
