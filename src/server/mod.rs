@@ -66,6 +66,8 @@
 //!
 //! Nothing here knows Azure or access tokens. The claims of clients are kept for the host, and mean nothing here.
 
+#[cfg(feature = "actix")]
+pub mod actix;
 pub(crate) mod calls;
 pub(crate) mod claims;
 mod codec;

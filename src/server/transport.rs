@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{
     core::{ErrorChain, negotiate::Transport as Kind},
-    platform::{Gone, Pipe},
+    platform::{Gone, Pipe, PipeFrame},
     server::{
         exchange::{Closed, HttpTransport},
         message::Frame,
@@ -26,7 +26,7 @@ const WRITE_BUFFER: usize = 64 * 1024;
 const MAX_WRITE_BUFFER: usize = outbox::LIMIT + 2 * WRITE_BUFFER;
 
 /// The largest WebSocket message. It may carry several hub messages.
-const MAX_FRAME: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_FRAME: usize = 4 * 1024 * 1024;
 
 /// Bounds what a client can make a WebSocket keep in memory.
 pub(crate) fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
@@ -81,10 +81,10 @@ impl Transport {
             Self::WebSocket(socket) => socket,
             Self::Http(http) => return Ok(http.receive().await.map(Frame::Binary)),
             Self::Pipe(pipe) => {
-                let received = pipe.receive().await.map_err(|Gone| Broken::Lost)?;
+                let received = pipe.receiver.receive().await.map_err(|Gone| Broken::Lost)?;
                 return match received {
-                    Some(frame) if frame.len() > MAX_FRAME => Err(Broken::TooLong),
-                    received => Ok(received.map(Frame::Binary)),
+                    Some(frame) if frame.bytes.len() > MAX_FRAME => Err(Broken::TooLong),
+                    received => Ok(received.map(|frame| Frame::Binary(frame.bytes))),
                 };
             }
         };
@@ -124,7 +124,11 @@ impl Transport {
             Self::Http(http) => http.write(frames).await,
             Self::Pipe(pipe) => {
                 for frame in frames {
-                    pipe.send(frame.into()).await.map_err(|Gone| Closed)?;
+                    let is_text = matches!(frame, Frame::Text(_));
+                    pipe.sender
+                        .send(PipeFrame { is_text, bytes: frame.into() })
+                        .await
+                        .map_err(|Gone| Closed)?;
                 }
                 Ok(())
             }
@@ -143,7 +147,7 @@ impl Transport {
             // A client that has left reads nothing more.
             Self::Http(http) if is_last_word => return http.close().await,
             Self::Http(_) => return,
-            Self::Pipe(pipe) => return pipe.leave().await,
+            Self::Pipe(pipe) => return pipe.sender.leave().await,
         };
         if socket.send(ws::Message::Close(None)).await.is_ok() {
             while let Some(Ok(_)) = socket.recv().await {}

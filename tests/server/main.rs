@@ -3,10 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "actix")]
+mod actix;
 mod calls;
 mod conformance;
 mod conformance_hub;
 mod connections;
+mod faults;
 mod front;
 mod hostile;
 mod in_memory;

@@ -28,7 +28,7 @@ mod web_socket;
 #[cfg(feature = "client")]
 pub use self::cookies::{CookieError, CookieJar};
 #[cfg(feature = "server")]
-pub(crate) use self::pipe::{Gone, Pipe};
+pub(crate) use self::pipe::{Gone, Pipe, PipeFrame, PipeReceiver, PipeSender};
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) use self::task::ThreadBound;
 #[cfg(feature = "local")]

@@ -16,6 +16,8 @@ mod refresh;
 mod service;
 mod state;
 
+#[cfg(feature = "actix")]
+pub(super) use self::service::open_pipe;
 pub use self::{
     arguments::{HubArgument, Incoming, UploadError},
     caller::Caller,

@@ -26,6 +26,8 @@ use super::{
     refresh,
     state::Hub,
 };
+#[cfg(feature = "actix")]
+use crate::platform::Pipe;
 use crate::server::{
     endpoint::{self, Admission, Opening, Refusal},
     query::Query,
@@ -93,6 +95,36 @@ fn checked(hub: &Hub, parts: &Parts) -> Option<Response> {
     asks.then(|| cors.preflight(&parts.headers, "GET, POST, DELETE"))?.map(|answer| answer.map(Body::from))
 }
 
+/// Opens a connection over a socket that somebody else has: what would be a WebSocket. Gives its other end.
+#[cfg(feature = "actix")]
+pub(in crate::server) async fn open_pipe(server: &HubServer, parts: Parts) -> Result<Pipe, Response> {
+    let hub = &server.hub;
+    if let Some(response) = checked(hub, &parts) {
+        return Err(response);
+    }
+    let opened = async {
+        check_size(&parts)?;
+        let identity = authenticate(hub, &parts).await?;
+        let client = admission(hub, &identity);
+        let query = Query::parse(parts.uri.query());
+        let opened = endpoint::open_pipe(&hub.room, client, &query, |admitted| {
+            let connection_id = admitted.negotiation.connection_id.clone();
+            let query = Query::parse(parts.uri.query());
+            session(hub, admitted, Guest { connection_id, identity, headers: parts.headers, query })
+        });
+        Ok::<_, Rejection>(opened?)
+    };
+    opened.await.map_err(IntoResponse::into_response)
+}
+
+async fn authenticate(hub: &Hub, parts: &Parts) -> Result<Identity, Rejection> {
+    let identity = {
+        let request = HubRequest::new(parts);
+        (hub.authenticate)(&request)
+    };
+    identity.await
+}
+
 async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response, Rejection> {
     check_size(&parts)?;
     let path = parts.uri.path().trim_end_matches('/');
@@ -100,11 +132,7 @@ async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response
     if refreshes && !hub.front.refreshes {
         return Err(Rejection::new(StatusCode::NOT_FOUND, ""));
     }
-    let identity = {
-        let request = HubRequest::new(&parts);
-        (hub.authenticate)(&request)
-    };
-    let identity = identity.await?;
+    let identity = authenticate(hub, &parts).await?;
     if refreshes {
         return Ok(refresh::answer(hub, &parts.method, &parts.headers, identity).await);
     }

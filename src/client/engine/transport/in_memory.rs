@@ -38,8 +38,9 @@ fn lost(_: Gone) -> TransportError {
 
 impl PipeLink {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, TransportError>> {
-        let received = ready!(self.pipe.poll_next(cx)).map_err(lost)?;
-        let bytes = received.ok_or_else(|| TransportError::new("the server closed the connection"))?;
+        let received = ready!(self.pipe.receiver.poll_next(cx)).map_err(lost)?;
+        let closed = || TransportError::new("the server closed the connection");
+        let bytes = received.ok_or_else(closed)?.bytes;
         Poll::Ready(Ok(match self.format {
             TransferFormat::Text => Frame::text(bytes.into()),
             TransferFormat::Binary => Frame::Binary(bytes),
@@ -47,19 +48,19 @@ impl PipeLink {
     }
 
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        self.pipe.poll_ready(cx).map_err(lost)
+        self.pipe.sender.poll_ready(cx).map_err(lost)
     }
 
     pub(super) fn start_send(&mut self, frame: Frame) -> Result<(), TransportError> {
-        self.pipe.start_send(frame.into_bytes()).map_err(lost)
+        self.pipe.sender.start_send(frame.into_bytes().into()).map_err(lost)
     }
 
     pub(super) async fn close(mut self, left: VecDeque<Frame>) {
         let last = async {
             for frame in left {
-                self.pipe.send(frame.into_bytes()).await?;
+                self.pipe.sender.send(frame.into_bytes().into()).await?;
             }
-            self.pipe.leave().await;
+            self.pipe.sender.leave().await;
             Ok::<_, Gone>(())
         };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, last).await;
