@@ -1,7 +1,7 @@
 //! SignalR for Rust, in the browser and on the server.
 //!
 //! It connects to SignalR hubs, of ASP.NET Core or of Azure SignalR Service, and lets Rust services use Azure SignalR
-//! Service with Microsoft Entra. It does not host hubs.
+//! Service with Microsoft Entra. It hosts hubs, too.
 //!
 //! - [`HubConnection`] (feature `client`, on by default) is a connection to a hub, natively and in the browser.
 //!   [`hub!`] describes a hub, so that calls to it and from it are checked when the program is compiled.
@@ -10,6 +10,7 @@
 //!   `axum` is its negotiate endpoint as a router, `actix` the same for actix-web.
 //! - [`yew`](mod@yew_hooks) and [`leptos`](mod@leptos_hooks) (features of those names) connect the components of a page to a hub.
 //! - `typescript` (feature of that name, native) describes hubs to users of the npm package.
+//! - `server` (feature of that name, native) hosts hubs.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
 //! - [`core`] is what all of them are made of: the protocol without any I/O.
 //!

@@ -337,7 +337,7 @@ impl Entry<'_> {
             resumed: resumed.filter(|_| negotiation.is_stateful),
             negotiation,
             _lease: lease,
-            _slot: slot,
+            slot,
         }
     }
 }

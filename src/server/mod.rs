@@ -47,7 +47,55 @@
 //! # }
 //! ```
 //!
-//! What is not there yet: stateful reconnect, filters, hubs behind Azure SignalR Service and hubs on several servers.
+//! # Tests of hubs
+//!
+//! A hub is tested without a port: [`connect_in_memory`](HubServer::connect_in_memory) gives a client of any user within the
+//! program, which speaks the real protocol with the hub, and [`in_memory`](HubServer::in_memory) one with handlers of its own,
+//! with MessagePack, or with automatic reconnect.
+//!
+//! ```
+//! use hubwire::server::{Caller, HubServer, Identity};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let chat = HubServer::builder()
+//!     .on("Say", |caller: Caller, text: String| async move {
+//!         Ok(caller.clients().others().send("Said", (caller.user_id(), text)).await?)
+//!     })
+//!     .build();
+//!
+//! let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+//! let bob = chat.in_memory(Identity::user("bob"));
+//! let bob = bob.on("Said", move |who: String, text: String| told.send((who, text)).unwrap_or_default());
+//! let bob = bob.connect().await?;
+//! let ann = chat.connect_in_memory(Identity::user("ann")).await?;
+//! ann.invoke::<()>("Say", ("hello",)).await?;
+//! assert_eq!(heard.recv().await, Some(("ann".to_owned(), "hello".to_owned())));
+//! # bob.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Limits
+//!
+//! What a client can make a hub keep or do is bounded. Where an option is named, it is the builder's.
+//!
+//! | of | how much | what happens then |
+//! | --- | --- | --- |
+//! | the URL of a request | 8 KiB | 414 |
+//! | its headers | 32 KiB | 431 |
+//! | the body of a POST | 4 MiB, at 240 bytes a second after 5 seconds, one at a time for a connection | 413, 408 |
+//! | connections | `maximum_connections` | 503 and `Retry-After` |
+//! | connections that are negotiated and not open | 5 seconds; 100 000, and 5 000 for an address, where axum's `ConnectInfo` tells it | 503 and `Retry-After` |
+//! | the handshake | `handshake_timeout` | an error, and the end |
+//! | silence of a client, or not reading | `client_timeout_interval` | the end |
+//! | a message, a WebSocket message | `maximum_receive_message_size`, 4 MiB | a Close message that says so |
+//! | calls and uploads in progress | 4 096 each | an error for the next one |
+//! | calls and items that wait for methods | `application_max_buffer_size` | the client is not read |
+//! | what waits for a client | 16 MiB; streams wait earlier | the connection is cut |
+//! | sent and not acknowledged, with stateful reconnect | `stateful_reconnect_buffer_size` | sending waits |
+//!
+//! What is not there yet: filters, hubs behind Azure SignalR Service and hubs on several servers.
 //!
 //! # How it is made
 //!

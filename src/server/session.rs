@@ -110,7 +110,7 @@ pub(crate) struct Admitted {
     /// Gives the connection token free in the end, if the client has negotiated.
     pub(crate) _lease: Option<Lease>,
     /// Its place among the connections of the room.
-    pub(crate) _slot: Arc<Slot>,
+    pub(crate) slot: Arc<Slot>,
 }
 
 /// What becomes of a connection that was let in.
@@ -129,7 +129,8 @@ pub(crate) struct Session<D> {
 impl<D: Dispatcher> Run for Session<D> {
     async fn run(self, transport: Transport) {
         let Self { admitted, dispatcher } = self;
-        let Admitted { room, negotiation, handshake_timeout, expiry, resumed, _lease, _slot } = admitted;
+        let Admitted { room, negotiation, handshake_timeout, expiry, resumed, _lease, slot: _slot } =
+            admitted;
         // Other transports are not lost and found.
         let is_stateful = negotiation.is_stateful && transport.kind() == Kind::WebSockets;
         let stateful_buffer = room.options.stateful_buffer.filter(|_| is_stateful);

@@ -176,7 +176,16 @@ async fn pages_of_other_origins_are_let_in_or_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_shuts_down_answers_what_is_asked() {
     let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
-    let hub = conformance_hub().on("Begin", move |_: Caller, milliseconds: u64| {
+    let told = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = told.clone();
+    let hub = conformance_hub().on_disconnected(move |_| {
+        let counter = counter.clone();
+        async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    });
+    let hub = hub.on("Begin", move |_: Caller, milliseconds: u64| {
         begun.send(()).unwrap();
         async move {
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
@@ -218,6 +227,7 @@ async fn a_hub_that_shuts_down_answers_what_is_asked() {
     }
     assert_eq!(in_time(upload).await.unwrap().unwrap(), 55);
     in_time(stopping).await.unwrap();
+    assert_eq!(told.load(std::sync::atomic::Ordering::SeqCst), 5);
     in_time(hub.shut_down()).await;
 }
 

@@ -60,7 +60,8 @@ enum End {
 impl Run for RelayedClient {
     async fn run(self, mut transport: Transport) {
         let Self { service, admitted, mut visitor } = self;
-        let Admitted { room, negotiation, handshake_timeout, expiry, resumed, _lease, _slot } = admitted;
+        let Admitted { room, negotiation, handshake_timeout, expiry, resumed, _lease, slot: _slot } =
+            admitted;
         let Some(hubs) = &service.hubs else { return };
         let Negotiation { connection_id, hub, user, .. } = negotiation;
         (visitor.id, visitor.user) = (connection_id.clone(), user);

@@ -126,6 +126,7 @@ mod tests {
     async fn an_end_that_leaves_is_not_lost() {
         let (one, mut other) = Pipe::pair();
         one.sender.leave().await;
+        drop(one.receiver);
         assert_eq!(other.receiver.receive().await, Ok(None));
         assert_eq!(other.sender.send(frame("x")).await, Err(Gone));
         let (one, mut other) = Pipe::pair();

@@ -1,6 +1,9 @@
 //! The client on whose behalf a method runs.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use http::HeaderMap;
 use tokio::sync::watch;
@@ -11,7 +14,7 @@ use super::{
     refresh::CurrentIdentity,
     state::Hub,
 };
-use crate::server::{outbox::Outbox, query::Query};
+use crate::server::{outbox::Outbox, query::Query, room::Slot};
 
 /// The client that calls a method, and the way to all others. It is cheap to clone, and may be kept.
 #[derive(Clone)]
@@ -32,6 +35,15 @@ pub(super) struct Connection {
     pub(super) headers: HeaderMap,
     pub(super) query: Query,
     pub(super) outbox: Arc<Outbox>,
+    /// Its place in the room, until the hub has been told of its end.
+    pub(super) slot: Mutex<Option<Arc<Slot>>>,
+}
+
+impl Connection {
+    /// The hub has been told of its end.
+    pub(super) fn leave(&self) {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 impl Caller {

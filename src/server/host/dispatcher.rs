@@ -35,7 +35,7 @@ use crate::{
         message::{Invocation, Outcome},
         text::clip,
     },
-    server::{calls::Answer, outbox::Outbox, query::Query, session::Dispatcher},
+    server::{calls::Answer, outbox::Outbox, query::Query, room::Slot, session::Dispatcher},
 };
 
 /// What an upload takes, in bytes, while its call waits.
@@ -47,6 +47,8 @@ pub(super) struct Guest {
     pub(super) identity: Identity,
     pub(super) headers: http::HeaderMap,
     pub(super) query: Query,
+    /// Its place in the room.
+    pub(super) slot: Arc<Slot>,
 }
 
 pub(super) struct HubDispatcher {
@@ -155,13 +157,19 @@ impl Dispatcher for HubDispatcher {
             headers: guest.headers,
             query: guest.query,
             outbox: outbox.clone(),
+            slot: Mutex::new(Some(guest.slot)),
         });
         if self.hub.front.refreshes {
             self.hub.refreshable.insert(&connection, is_closed.clone());
         }
         let caller =
             Caller { hub: self.hub.clone(), connection: connection.clone(), identity, cancelled: is_closed };
-        tokio::spawn(run(caller, queue, calls.clone()));
+        let running = run(caller, queue, calls.clone());
+        let ended = connection.clone();
+        tokio::spawn(async move {
+            running.await;
+            ended.leave();
+        });
         let budget = Arc::new(Budget::new(self.hub.client_buffer));
         self.open = Some(Open { works, calls, budget, connection, outbox: outbox.clone(), closed });
     }
@@ -271,7 +279,8 @@ async fn run(caller: Caller, mut works: queue::UnboundedReceiver<Work>, calls: C
     caller.cancelled().await;
     hub.lifetime.disconnected(id, user).await;
     if let Some(on_disconnected) = &hub.on_disconnected {
-        guarded(on_disconnected(caller)).await;
+        let identity = connection.current.get();
+        guarded(on_disconnected(Caller { identity, ..caller })).await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     caller::Caller,
@@ -28,6 +28,9 @@ use crate::{
 
 /// How many bytes of what a client sends may wait for the hub's methods.
 const DEFAULT_CLIENT_BUFFER: usize = 256 * 1024;
+
+/// How long connections may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A hub that clients connect to: a [`tower`](tower_service::Service) service for any server that speaks HTTP, such as axum
 /// and hyper.
@@ -77,11 +80,15 @@ impl HubServer {
     }
 
     /// Ends all connections, with a Close message that lets clients reconnect, and takes no new ones: they are answered 503.
-    /// Waits until all connections have ended, which takes a few seconds at most. It is not waited for methods that still
-    /// run.
+    /// Waits until all connections have ended and [`on_disconnected`](HubServerBuilder::on_disconnected) has run for each;
+    /// what takes longer than five seconds is cut off, and not waited for. Neither are methods that still run.
     pub async fn shut_down(&self) {
         self.stop.send_replace(Stop::Now);
-        self.hub.room.slots.empty().await;
+        let room = &self.hub.room;
+        if timeout(PATIENCE, room.slots.empty()).await.is_err() {
+            room.connections.cut_all();
+            let _ = timeout(PATIENCE / 5, room.slots.empty()).await;
+        }
     }
 
     /// The same, but clients get the answers to what they have called first, if they come in time: a connection ends as soon
@@ -107,7 +114,7 @@ impl HubServer {
             *stop = Stop::Soon.max(*stop);
             is_new
         });
-        let _ = tokio::time::timeout(limit, self.hub.room.slots.empty()).await;
+        let _ = timeout(limit, self.hub.room.slots.empty()).await;
         self.shut_down().await;
     }
 }

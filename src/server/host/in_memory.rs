@@ -117,6 +117,7 @@ impl InMemory for Door {
                 identity: self.identity.clone(),
                 headers: headers_of(headers),
                 query: query_of(&url),
+                slot: admitted.slot.clone(),
             };
             session(&self.hub, admitted, guest)
         });

@@ -109,8 +109,8 @@ pub(in crate::server) async fn open_pipe(server: &HubServer, parts: Parts) -> Re
         let query = Query::parse(parts.uri.query());
         let opened = endpoint::open_pipe(&hub.room, client, &query, |admitted| {
             let connection_id = admitted.negotiation.connection_id.clone();
-            let query = Query::parse(parts.uri.query());
-            session(hub, admitted, Guest { connection_id, identity, headers: parts.headers, query })
+            let (query, slot) = (Query::parse(parts.uri.query()), admitted.slot.clone());
+            session(hub, admitted, Guest { connection_id, identity, headers: parts.headers, query, slot })
         });
         Ok::<_, Rejection>(opened?)
     };
@@ -152,6 +152,7 @@ async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response
                     identity,
                     headers: parts.headers.clone(),
                     query: Query::parse(parts.uri.query()),
+                    slot: admitted.slot.clone(),
                 };
                 session(hub, admitted, guest)
             });
