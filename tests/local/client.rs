@@ -161,8 +161,11 @@ async fn a_client_with_a_token_need_not_negotiate() {
 async fn a_bad_handshake_gets_an_error() {
     let wire = start().await;
     for (request, reason) in [
-        (r#"{"protocol":"xml","version":1}"#, "'json' and 'messagepack' only"),
-        (r#"{"protocol":"json","version":2}"#, "version 1"),
+        (
+            r#"{"protocol":"xml","version":1}"#,
+            "'xml' is not supported. The server speaks 'json' and 'messagepack'.",
+        ),
+        (r#"{"protocol":"json","version":3}"#, "does not support version 3 of the 'json' protocol"),
         (r#"{"type":6}"#, "`protocol` is missing"),
         ("hello", "malformed"),
     ] {
@@ -222,7 +225,7 @@ async fn a_malformed_message_closes_the_connection() {
         socket.send(&[record]).await;
         let (error, allow_reconnect) = socket.closed().await;
         assert!(error.as_ref().unwrap().contains(reason), "{error:?}");
-        assert!(!allow_reconnect);
+        assert!(allow_reconnect, "as in ASP.NET Core");
     }
 }
 
