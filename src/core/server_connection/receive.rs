@@ -55,11 +55,11 @@ impl ServerConnection {
                 let (ack_id, status) = (*ack_id, *status);
                 self.effects.push_back(Effect::Acknowledged { ack_id, status, payload });
             }
-            ServiceMessage::ServiceError { error_message: Some(text) } if !text.is_empty() => {
-                if self.broken_until.is_none() {
-                    self.broken_until = Some(now + ERROR_TIMEOUT);
-                    self.effects.push_back(Effect::Block(clipped(text)));
-                }
+            ServiceMessage::ServiceError { error_message: Some(text) }
+                if !text.is_empty() && self.broken_until.is_none() =>
+            {
+                self.broken_until = Some(now + ERROR_TIMEOUT);
+                self.effects.push_back(Effect::Block(clipped(text)));
             }
             ServiceMessage::ServiceEvent { object_type, event, message, .. } => {
                 let text = message.as_deref().unwrap_or_default();
