@@ -42,6 +42,7 @@ impl EndpointAccess {
         network: Network,
         algorithm: TokenAlgorithm,
     ) -> Result<Self, BuildError> {
+        let application = application.filter(|name| !name.is_empty()).map(|name| name.to_lowercase());
         let setup = Setup { application, network: network.clone(), algorithm, ..Setup::default() };
         Ok(Self { connected: ConnectedEndpoint::new(endpoint, &setup)?, network })
     }
@@ -83,7 +84,7 @@ impl EndpointAccess {
 
     /// A hub's name within the service: in lower case, behind the application's.
     pub(crate) fn hub(&self, hub: &str) -> String {
-        self.connected.prefixed(hub).to_lowercase()
+        self.connected.prefixed(&hub.to_lowercase())
     }
 
     /// A token that opens a server connection.
@@ -129,6 +130,6 @@ impl EndpointAccess {
         hub: &str,
         options: &NegotiateOptions,
     ) -> Result<ClientAccess, ServiceError> {
-        negotiation::negotiate(&self.connected, hub, options).await
+        negotiation::negotiate(&self.connected, &hub.to_lowercase(), options).await
     }
 }

@@ -180,8 +180,16 @@ impl Task {
             asks_for_keys: access.uses_entra(),
         };
         let machine = ServerConnection::new(now(), terms);
-        let io =
-            Io { socket, is_flushed: true, blocked_since: None, delivery: None, token: None, timer: None };
+        let events = shared.events.clone();
+        let io = Io {
+            socket,
+            is_flushed: true,
+            blocked_since: None,
+            delivery: None,
+            token: None,
+            abandoned: Box::pin(async move { events.closed().await }),
+            timer: None,
+        };
         let mut serving = Serving { task: self, machine, io, deliveries: VecDeque::new(), is_broken: false };
         let End { reason, is_broken } = serving.run().await;
         let (hub, endpoint, number) = (&*shared.options.hub, access.label(), serving.task.via.number);
@@ -248,6 +256,8 @@ struct Io {
     /// An event that waits for the hub to take it.
     delivery: Option<BoxFuture<bool>>,
     token: Option<BoxFuture<Result<ServerToken, ServiceError>>>,
+    /// Ends when nobody waits for events any more.
+    abandoned: BoxFuture<()>,
     timer: Option<(Moment, BoxFuture<()>)>,
 }
 
@@ -406,6 +416,9 @@ impl Serving<'_> {
         let Self { task, machine, io, is_broken, .. } = self;
         if let Poll::Ready(command) = task.commands.poll_recv(cx) {
             return Poll::Ready(Step::Command(command.unwrap_or(Command::Close)));
+        }
+        if io.abandoned.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Step::Abandoned);
         }
         if let Some(token) = &mut io.token
             && let Poll::Ready(token) = token.as_mut().poll(cx)

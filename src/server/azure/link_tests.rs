@@ -240,3 +240,16 @@ async fn what_waits_to_be_sent_goes_before_the_end_and_nothing_comes_back() {
     stopping.await.unwrap();
     assert!(poll!(Box::pin(listener.accept())).is_pending(), "nothing is opened any more");
 }
+
+#[tokio::test]
+async fn server_connections_end_when_nobody_waits_for_events() {
+    let (connections, events, listener) = start().await;
+    let mut peer = Peer::accept(&listener).await;
+    connections.ready().await;
+    drop(events);
+    let end = tokio::time::timeout(PATIENCE, peer.0.next()).await.unwrap();
+    assert!(matches!(end, Some(Ok(Message::Close(_)))), "{end:?}");
+    drop(peer);
+    assert_eq!(connections.send(VIA, &data(b"x")).await, Err(NotConnected));
+    assert!(poll!(Box::pin(listener.accept())).is_pending(), "nothing is opened any more");
+}
