@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads bytes, which old writers write as a text; nil is none.
-    #[cfg(all(native, any(feature = "unstable-machines", feature = "local")))]
+    #[cfg(all(native, any(feature = "unstable-machines", all(feature = "server", feature = "service"))))]
     pub(crate) fn binary(&mut self) -> Result<&'a [u8]> {
         match self.peek() {
             Some(0xc4..=0xc6) => match self.header()? {
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads an integer of 64 bits without a sign, if one is next.
-    #[cfg(all(native, any(feature = "unstable-machines", feature = "local")))]
+    #[cfg(all(native, any(feature = "unstable-machines", all(feature = "server", feature = "service"))))]
     pub(crate) fn unsigned_64(&mut self) -> Result<Option<u64>> {
         if self.peek() != Some(0xcf) {
             return Ok(None);
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads an extension: its type and its bytes.
-    #[cfg(all(native, any(feature = "unstable-machines", feature = "local")))]
+    #[cfg(all(native, any(feature = "unstable-machines", all(feature = "server", feature = "service"))))]
     pub(crate) fn extension(&mut self) -> Result<(i8, &'a [u8])> {
         match self.peek() {
             Some(0xc7..=0xc9 | 0xd4..=0xd8) => match self.header()? {
