@@ -113,7 +113,7 @@ pub(crate) mod msgpack;
 pub(crate) mod refresh;
 #[cfg(not(feature = "unstable-machines"))]
 pub(crate) mod server;
-#[cfg(all(native, feature = "local", not(feature = "unstable-machines")))]
+#[cfg(all(native, feature = "server", feature = "service", not(feature = "unstable-machines")))]
 pub(crate) mod service_protocol;
 #[cfg(not(feature = "unstable-machines"))]
 pub(crate) mod sse;

@@ -116,6 +116,9 @@
 
 #[cfg(feature = "actix")]
 pub mod actix;
+#[cfg(feature = "service")]
+#[allow(dead_code, reason = "what carries a hub's messages uses it")]
+pub(crate) mod azure;
 pub(crate) mod calls;
 pub(crate) mod claims;
 mod codec;

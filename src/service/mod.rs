@@ -55,6 +55,9 @@ pub mod negotiate;
 mod random;
 mod rest;
 pub(crate) mod secret;
+#[cfg(feature = "server")]
+#[allow(dead_code, reason = "what carries a hub's messages uses it")]
+pub(crate) mod server_access;
 pub mod upstream;
 pub mod web;
 

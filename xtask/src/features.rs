@@ -18,7 +18,7 @@ const GROUPS: [&[&str]; 8] = [
     &["client", "msgpack", "service", "js", "unstable-machines"],
     &["typescript"],
     &["axum", "actix"],
-    &["server"],
+    &["server", "service"],
     &["local"],
     &["yew"],
     &["leptos"],
@@ -162,6 +162,7 @@ mod tests {
         let features = implied(&package().unwrap()).unwrap();
         let mut grouped: Vec<&str> = GROUPS.concat();
         grouped.sort_unstable();
+        grouped.dedup();
         assert_eq!(grouped, features.keys().map(String::as_str).collect::<Vec<_>>());
     }
 }

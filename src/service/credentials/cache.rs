@@ -59,6 +59,20 @@ struct State<T, E> {
     fetched: u64,
 }
 
+impl<T: Clone, E> State<T, E> {
+    fn keep(&mut self, Fresh { value, refresh_after, usable_for }: Fresh<T>) -> Lease<T> {
+        self.fetched += 1;
+        let (now, lease) = (Instant::now(), Lease { value, generation: self.fetched });
+        self.entry = Some(Entry {
+            lease: lease.clone(),
+            refresh_at: now + refresh_after,
+            expires_at: now + usable_for,
+            expires_at_wall: SystemTime::now() + usable_for,
+        });
+        lease
+    }
+}
+
 struct Inner<T, E> {
     what: &'static str,
     fetch: Fetch<T, E>,
@@ -123,7 +137,10 @@ where
                 _ => self.board(&mut state),
             }
         };
-        wait(flight).await
+        match wait(flight).await {
+            Ok(lease) => Ok(lease),
+            Err(error) => self.usable().ok_or(error),
+        }
     }
 
     /// A newer value than the one given, which did not work. A second caller gets what the first one fetched.
@@ -136,6 +153,19 @@ where
             }
         };
         wait(flight).await
+    }
+
+    /// Takes a value that came in another way. It is there for those as well who wait for a fetch that fails.
+    #[cfg(feature = "server")]
+    pub(in crate::service) fn put(&self, fresh: Fresh<T>) {
+        self.0.state().keep(fresh);
+    }
+
+    /// The present value, if it may still be used.
+    fn usable(&self) -> Option<Lease<T>> {
+        let state = self.0.state();
+        let entry = state.entry.as_ref()?;
+        entry.is_usable(Instant::now(), SystemTime::now()).then(|| entry.lease.clone())
     }
 
     /// Joins the fetch under way, or starts one.
@@ -175,18 +205,9 @@ impl<T: Clone, E: Error + 'static> Landing<T, E> {
         state.flight = None;
         self.landed = true;
         match result {
-            Ok(Fresh { value, refresh_after, usable_for }) => {
-                state.fetched += 1;
-                let lease = Lease { value, generation: state.fetched };
-                let entry = Entry {
-                    lease: lease.clone(),
-                    refresh_at: now + refresh_after,
-                    expires_at: now + usable_for,
-                    expires_at_wall: SystemTime::now() + usable_for,
-                };
-                state.entry = Some(entry);
-                tracing::debug!(what = self.inner.what, usable_for_s = usable_for.as_secs(), "fetched");
-                Ok(lease)
+            Ok(fresh) => {
+                tracing::debug!(what = self.inner.what, usable_for_s = fresh.usable_for.as_secs(), "fetched");
+                Ok(state.keep(fresh))
             }
             Err(error) => {
                 if let Some(entry) = &mut state.entry {

@@ -75,6 +75,8 @@ impl SigningKeys {
 #[derive(Debug, Clone)]
 pub(in crate::service) struct ExchangedKeys {
     cache: Cache<Arc<jwt::Key>, ServiceError>,
+    #[cfg(feature = "server")]
+    algorithm: TokenAlgorithm,
     refused_at: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -90,6 +92,18 @@ impl ExchangedKeys {
     pub(in crate::service) fn was_refused(&self) -> bool {
         let at = *lock(&self.refused_at);
         at.is_some_and(|at| at.elapsed() < REFUSED_FOR)
+    }
+
+    /// Takes a key that came over a server connection. Those bring one every ten minutes, so that nothing is due to be
+    /// exchanged for as long as one is up.
+    #[cfg(feature = "server")]
+    pub(in crate::service) fn install(&self, key: jwt::Key) {
+        *lock(&self.refused_at) = None;
+        self.cache.put(Fresh {
+            value: Arc::new(key.algorithm(self.algorithm)),
+            refresh_after: REFRESH_AFTER + random::up_to(JITTER),
+            usable_for: USABLE_FOR,
+        });
     }
 
     async fn renew(&self) -> Result<(), ServiceError> {
@@ -121,11 +135,18 @@ pub(in crate::service) struct Exchange {
 
 impl Exchange {
     pub(in crate::service) fn into_keys(self) -> SigningKeys {
+        #[cfg(feature = "server")]
+        let algorithm = self.algorithm;
         let cache = Cache::new("access key", move || {
             let exchange = self.clone();
             async move { exchange.fetch().await }
         });
-        SigningKeys::Exchanged(ExchangedKeys { cache, refused_at: Arc::default() })
+        SigningKeys::Exchanged(ExchangedKeys {
+            cache,
+            #[cfg(feature = "server")]
+            algorithm,
+            refused_at: Arc::default(),
+        })
     }
 
     async fn fetch(&self) -> Result<Fresh<Arc<jwt::Key>>, ServiceError> {

@@ -1,0 +1,6 @@
+//! Hubs behind Azure SignalR Service, in its default mode.
+//!
+//! `connections` are the server connections of a hub: WebSockets to the service, on which the traffic of all its clients
+//! goes. They know the service, and nothing of hubs.
+
+pub(crate) mod connections;
