@@ -10,7 +10,8 @@
 //!    [`hub_name`] is what a hub may be called.
 //! 4. [`client`] and [`server`] are the machines of the two ends of a connection; they drive all of this. [`codec`] is
 //!    how they read and write messages. [`sse`] reads the event stream of one transport.
-//! 5. `service_protocol`, natively, is what app servers and Azure SignalR Service say to each other.
+//! 5. `service_protocol`, natively, is what app servers and Azure SignalR Service say to each other; `server_connection` is
+//!    the app server's machine for that.
 //!
 //! State machines have one shape: `handle_…(now, input)` takes what happened, `poll_…()` gives what is to be done.
 //! Time is an argument, a [`Moment`]: the same lines run natively, in the browser, in the tests with their virtual clock
@@ -81,6 +82,8 @@ pub mod refresh;
 #[cfg(feature = "unstable-machines")]
 pub mod server;
 #[cfg(all(native, feature = "unstable-machines"))]
+pub mod server_connection;
+#[cfg(all(native, feature = "unstable-machines"))]
 pub mod service_protocol;
 #[cfg(feature = "unstable-machines")]
 pub mod sse;
@@ -113,6 +116,8 @@ pub(crate) mod msgpack;
 pub(crate) mod refresh;
 #[cfg(not(feature = "unstable-machines"))]
 pub(crate) mod server;
+#[cfg(all(native, feature = "server", feature = "service", not(feature = "unstable-machines")))]
+pub(crate) mod server_connection;
 #[cfg(all(native, feature = "server", feature = "service", not(feature = "unstable-machines")))]
 pub(crate) mod service_protocol;
 #[cfg(not(feature = "unstable-machines"))]

@@ -36,6 +36,16 @@ impl HttpClient {
         Ok(Self { client, cookies, network: Arc::new(network.clone()) })
     }
 
+    /// The same for plain http alone, which goes to this machine or in development: see
+    /// [`Network::plain_http_client_builder`].
+    #[cfg(all(feature = "server", feature = "service"))]
+    pub(crate) fn plain() -> Result<Self, TransportError> {
+        let client = Network::plain_http_client_builder().map_err(unavailable)?.http1_only().build();
+        let network = Network { proxy: super::proxy::Proxy::none(), ..Network::default() };
+        let (client, network) = (client.map_err(describe)?, Arc::new(network));
+        Ok(Self { client, cookies: Cookies::default(), network })
+    }
+
     /// Sends a request and waits for the head of the answer. One that is dropped is aborted.
     pub(crate) async fn send(
         &self,

@@ -1,14 +1,44 @@
 //! The server connections of one hub, at all its endpoints.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use futures_util::{
+    future::join_all,
+    stream::{FuturesUnordered, StreamExt as _},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time,
+};
 
+use super::{
+    ids,
+    link::{Command, Link},
+    shared::{Endpoint, Shared},
+};
 use crate::{
-    core::service_protocol::{self, ServiceMessage},
+    core::{
+        TransportError,
+        server_connection::Fin,
+        service_protocol::{self, ServiceMessage},
+    },
     platform::SharedBytes,
     service::server_access::EndpointAccess,
 };
+
+/// How often a message is tried on another server connection, and the pause before, as in the official SDK.
+const TRIES: usize = 3;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long the service may take to answer a question.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the ends of server connections may take when the server stops.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the service answers when it has done what it was asked for.
+const OK: i32 = 1;
+const FORBIDDEN: i32 = 5;
 
 /// What server connections are made with.
 pub(crate) struct ConnectionsOptions {
@@ -21,7 +51,7 @@ pub(crate) struct ConnectionsOptions {
     pub(crate) initial_count: usize,
     /// How many at most, where the service asks for more.
     pub(crate) maximum_count: Option<usize>,
-    /// Which server this is: one name for a process. See [`server_id`].
+    /// Which server this is: one name for a process. See [`ids::server_id`].
     pub(crate) server_id: String,
     /// Whether clients move to another server when this one shuts down: 0 no, 1 yes.
     pub(crate) migration_level: i32,
@@ -39,19 +69,44 @@ pub(crate) struct Via {
     pub(crate) number: u64,
 }
 
-/// A message of the service that was taken apart already once.
+impl ConnectionsOptions {
+    /// The defaults of the official SDK.
+    pub(crate) fn new(hub: impl Into<String>, endpoints: Vec<EndpointAccess>) -> Self {
+        Self {
+            hub: hub.into(),
+            endpoints,
+            initial_count: 5,
+            maximum_count: None,
+            server_id: ids::server_id().to_owned(),
+            migration_level: 0,
+            allows_stateful_reconnect: false,
+            access_token_lifetime: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// A message of the service, as it came. It takes a part of what may wait for the hub until it is dropped.
 pub(crate) struct Arrived {
-    pub(crate) frame: SharedBytes,
+    pub(super) frame: SharedBytes,
+    pub(super) budget: Option<OwnedSemaphorePermit>,
+}
+
+/// There are tokens and users' data in it.
+impl fmt::Debug for Arrived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Arrived({} bytes)", self.frame.len())
+    }
 }
 
 impl Arrived {
-    /// The message, which borrows from this.
+    /// The message, which borrows from this. It could be read once already, so it can be again.
     pub(crate) fn message(&self) -> Option<ServiceMessage<'_>> {
         service_protocol::parse(&self.frame).ok().flatten()
     }
 }
 
 /// What the service says.
+#[derive(Debug)]
 pub(crate) enum Event {
     /// What concerns clients, in order: types 4, 5, 6, 34 to 38, 39 of a client, and 43.
     Message(Via, Arrived),
@@ -60,6 +115,15 @@ pub(crate) enum Event {
     /// An instance of the service is gone, and with it those clients of this server connection that it had; all of them,
     /// where the instance is empty.
     Offline(Via, String),
+}
+
+impl Event {
+    /// Takes a part of what may wait until this is dropped.
+    pub(super) fn hold(&mut self, part: OwnedSemaphorePermit) {
+        if let Self::Message(_, arrived) = self {
+            arrived.budget = Some(part);
+        }
+    }
 }
 
 /// No server connection could take the message.
@@ -82,8 +146,8 @@ pub(crate) struct Ack {
 pub(crate) enum AskError {
     #[error(transparent)]
     NotConnected(#[from] NotConnected),
-    #[error("Azure SignalR Service has not answered within {} seconds", .0.as_secs())]
-    Timeout(Duration),
+    #[error("Azure SignalR Service has not answered within {} seconds", ANSWER_TIMEOUT.as_secs())]
+    Timeout,
     #[error("too many questions to Azure SignalR Service are open")]
     TooMany,
 }
@@ -114,51 +178,115 @@ pub(crate) enum Shutdown {
     MigrateClients,
 }
 
-/// The server connections of one hub, at all its endpoints. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct ServerConnections(Arc<()>);
-
 /// Why server connections cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     #[error("there is no endpoint")]
     NoEndpoint,
     #[error(transparent)]
-    Transport(#[from] crate::core::TransportError),
+    Transport(#[from] TransportError),
 }
 
-#[allow(clippy::todo, clippy::unused_async, unused_variables, reason = "an outline")]
+/// The server connections of one hub, at all its endpoints. Cheap to clone. They end when the events are no longer
+/// waited for.
+#[derive(Clone)]
+pub(crate) struct ServerConnections(Arc<Shared>);
+
+impl fmt::Debug for ServerConnections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConnections").field("hub", &self.0.options.hub).finish_non_exhaustive()
+    }
+}
+
 impl ServerConnections {
-    /// Connects in the background, for ever. The events have to be read without delay: what reads them must not wait for an
-    /// answer of the service.
+    /// Connects in the background, for ever; within a tokio runtime. The events have to be read without delay: what reads
+    /// them must not wait for an answer of the service, which comes behind them.
     pub(crate) fn start(options: ConnectionsOptions) -> Result<(Self, mpsc::Receiver<Event>), StartError> {
-        todo!()
+        let (shared, events) = Shared::new(options)?;
+        for index in 0..shared.endpoints.len() {
+            tokio::spawn(Arc::clone(&shared).keep_up(index));
+        }
+        Ok((Self(shared), events))
+    }
+
+    /// The endpoints, with the tokens and keys of each.
+    pub(crate) fn endpoints(&self) -> impl ExactSizeIterator<Item = &EndpointAccess> {
+        self.0.endpoints.iter().map(|endpoint| &endpoint.access)
+    }
+
+    /// The hub's name, without the application's.
+    pub(crate) fn hub(&self) -> &str {
+        &self.0.options.hub
+    }
+
+    /// Which server this is.
+    pub(crate) fn server_id(&self) -> &str {
+        &self.0.options.server_id
     }
 
     /// Sends on this very server connection; waits while it is full.
     pub(crate) async fn send(&self, via: Via, message: &ServiceMessage<'_>) -> Result<(), NotConnected> {
-        todo!()
+        let link = self.0.endpoints.get(via.endpoint).and_then(|endpoint| endpoint.link(via.number));
+        let (bytes, closes) = written(message);
+        let sent = match link {
+            Some(link) => link.send(bytes, closes).await,
+            None => false,
+        };
+        if sent { Ok(()) } else { Err(NotConnected) }
     }
 
-    /// Sends on one server connection of every endpoint that is online. What has the same key goes on the same one, so
-    /// that order is kept; so does what prefers one.
+    /// Sends on one server connection of every endpoint that is online; `Ok` when one of them takes it. What has the same
+    /// key (a group, a user, a connection) goes on the same one while that is up, and what prefers one on that, so that
+    /// order is kept.
     pub(crate) async fn send_to_all(
         &self,
         key: Option<&str>,
         prefer: Option<Via>,
         message: &ServiceMessage<'_>,
     ) -> Result<(), NotConnected> {
-        todo!()
+        let (hash, (bytes, closes)) = (key.map(ids::hash), written(message));
+        let sends = self.0.endpoints.iter().enumerate().map(|(index, endpoint)| {
+            let route = Route { endpoint, prefer: number_at(prefer, index), hash };
+            route.send(bytes.clone(), closes.clone())
+        });
+        let sent = join_all(sends).await;
+        if !sent.contains(&true) {
+            return Err(NotConnected);
+        }
+        for (endpoint, _) in self.0.endpoints.iter().zip(&sent).filter(|(_, sent)| !**sent) {
+            let (hub, endpoint, message) = (self.hub(), endpoint.access.label(), message.name());
+            tracing::debug!(hub, endpoint, message, "the endpoint is offline, and does not get the message");
+        }
+        Ok(())
     }
 
-    /// Asks every endpoint that is online, and waits for the first that says 1; if none does, the last answer.
+    /// Asks every endpoint that is online. What concerns one connection is over with the first that says 1, the rest when all
+    /// have answered; then 1 counts most. A question whose server connection ends meanwhile is asked again.
     pub(crate) async fn ask<'m>(
         &self,
         key: Option<&str>,
         prefer: Option<Via>,
-        build: impl Fn(i32) -> ServiceMessage<'m>,
+        build: impl Fn(i32) -> ServiceMessage<'m> + Sync,
     ) -> Result<Ack, AskError> {
-        todo!()
+        let hash = key.map(ids::hash);
+        let one_is_enough = has_one_owner(&build(0));
+        let asked = self.0.endpoints.iter().enumerate();
+        let mut answers: FuturesUnordered<_> = asked
+            .map(|(index, endpoint)| {
+                let route = Route { endpoint, prefer: number_at(prefer, index), hash };
+                self.ask_along(index, route, &build)
+            })
+            .collect();
+        let mut best = Err(AskError::NotConnected(NotConnected));
+        while let Some(answer) = answers.next().await {
+            if weight(&answer) > weight(&best) {
+                best = answer;
+            }
+            if one_is_enough && best.as_ref().is_ok_and(|ack| ack.status == OK) {
+                break;
+            }
+        }
+        best
     }
 
     /// Asks one endpoint.
@@ -166,29 +294,174 @@ impl ServerConnections {
         &self,
         endpoint: usize,
         key: Option<&str>,
-        build: impl Fn(i32) -> ServiceMessage<'m>,
+        build: impl Fn(i32) -> ServiceMessage<'m> + Sync,
     ) -> Result<Ack, AskError> {
-        todo!()
+        let Some(asked) = self.0.endpoints.get(endpoint) else { return Err(NotConnected.into()) };
+        let route = Route { endpoint: asked, prefer: None, hash: key.map(ids::hash) };
+        self.ask_along(endpoint, route, &build).await
+    }
+
+    async fn ask_along<'m>(
+        &self,
+        index: usize,
+        route: Route<'_>,
+        build: &(impl Fn(i32) -> ServiceMessage<'m> + Sync),
+    ) -> Result<Ack, AskError> {
+        let asking = async {
+            for attempt in 0..TRIES {
+                let (number, link) = route.choose(attempt).await.ok_or(NotConnected)?;
+                let via = Via { endpoint: index, number };
+                let mut question = self.0.questions.ask(via).ok_or(AskError::TooMany)?;
+                let (bytes, closes) = written(&build(question.ack_id));
+                if link.send(bytes, closes).await
+                    && let Ok(answer) = (&mut question.answer).await
+                {
+                    return Ok(answer);
+                }
+            }
+            Err(NotConnected.into())
+        };
+        time::timeout(ANSWER_TIMEOUT, asking).await.unwrap_or(Err(AskError::Timeout))
+    }
+
+    /// A client is gone that this end has not closed by a message: it is not counted any more.
+    pub(crate) fn forget_client(&self, via: Via, connection_id: &str) {
+        let link = self.0.endpoints.get(via.endpoint).and_then(|endpoint| endpoint.link(via.number));
+        if let Some(link) = link {
+            link.tell(Command::Forget(connection_id.into()));
+        }
     }
 
     /// What is known of each endpoint, in their order.
     pub(crate) fn status(&self) -> Vec<EndpointStatus> {
-        todo!()
+        let of = |endpoint: &Endpoint| {
+            endpoint.with(|state| {
+                let said = state.pool.status().unwrap_or_default();
+                EndpointStatus {
+                    is_online: state.pool.is_online(),
+                    connections: state.pool.online().count(),
+                    clients: state.links.values().map(|link| link.state.borrow().clients).sum(),
+                    client_count: said.client_count,
+                    server_count: said.server_count,
+                    capacity: said.capacity,
+                }
+            })
+        };
+        self.0.endpoints.iter().map(of).collect()
     }
 
-    /// Waits until a server connection is up.
+    /// Waits until a server connection has been up.
     pub(crate) async fn ready(&self) {
-        todo!()
+        // The sender lives as long as this does.
+        let _ = self.0.is_ready.subscribe().wait_for(|is_ready| *is_ready).await;
     }
 
-    /// Ends all server connections, after what the mode asks for. Each has its [`Event::Lost`].
+    /// Ends all server connections, after what the mode asks for, which takes until the timeout at most. Each that was up has
+    /// its [`Event::Lost`], so events have to be read on. No new ones are opened.
     pub(crate) async fn shut_down(&self, mode: Shutdown, timeout: Duration) {
-        todo!()
+        let links: Vec<Link> = self
+            .0
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| {
+                endpoint.with(|state| {
+                    state.pool.stop();
+                    state.links.values().cloned().collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let fin = match mode {
+            Shutdown::Off => None,
+            Shutdown::WaitForClientsClose => Some(Fin::Keep),
+            Shutdown::MigrateClients => Some(Fin::Migrate),
+        };
+        if let Some(fin) = fin {
+            let leave = links.iter().filter(|link| link.state.borrow().is_ready).map(|link| {
+                link.tell(Command::Fin(fin));
+                let mut state = link.state.clone();
+                // One that has ended meanwhile has no clients either.
+                async move { drop(state.wait_for(|state| state.fin_done && state.clients == 0).await) }
+            });
+            if time::timeout(timeout, join_all(leave)).await.is_err() {
+                let clients: usize = links.iter().map(|link| link.state.borrow().clients).sum();
+                tracing::warn!(hub = self.hub(), clients, "the server stops with clients that have not left");
+            }
+        }
+        let end = links.iter().map(|link| {
+            link.tell(Command::Close);
+            let mut state = link.state.clone();
+            async move { while state.changed().await.is_ok() {} }
+        });
+        let _ = time::timeout(CLOSE_TIMEOUT, join_all(end)).await;
     }
 }
 
-/// A name for this process: the machine's, and 32 random hexadecimal digits.
-#[allow(clippy::todo, reason = "an outline")]
-pub(crate) fn server_id() -> String {
-    todo!()
+/// The preferred server connection, if it is one of this endpoint.
+fn number_at(prefer: Option<Via>, endpoint: usize) -> Option<u64> {
+    prefer.filter(|via| via.endpoint == endpoint).map(|via| via.number)
+}
+
+/// A message with its length, and the client that it closes.
+fn written(message: &ServiceMessage<'_>) -> (Vec<u8>, Option<Box<str>>) {
+    let mut bytes = Vec::new();
+    service_protocol::write(&mut bytes, message);
+    let closes = match message {
+        ServiceMessage::CloseConnection { connection_id, .. } => Some(connection_id.as_ref().into()),
+        _ => None,
+    };
+    (bytes, closes)
+}
+
+/// Whether one endpoint alone can say yes: the one that has the connection.
+fn has_one_owner(message: &ServiceMessage<'_>) -> bool {
+    matches!(
+        message,
+        ServiceMessage::JoinGroupWithAck { .. }
+            | ServiceMessage::LeaveGroupWithAck { .. }
+            | ServiceMessage::CheckConnectionExistenceWithAck { .. }
+            | ServiceMessage::CloseConnectionWithAck { .. }
+            | ServiceMessage::RefreshAuth { .. }
+            | ServiceMessage::GetConnectionClaims { .. }
+    )
+}
+
+/// How much an answer counts among those of several endpoints: that it is done, that it must not be, that it is not known,
+/// that there is nothing, that the endpoint is offline.
+fn weight(answer: &Result<Ack, AskError>) -> u8 {
+    match answer {
+        Ok(Ack { status: OK, .. }) => 5,
+        Ok(Ack { status: FORBIDDEN, .. }) => 4,
+        Ok(Ack { status: 2, .. }) => 1,
+        Ok(_) => 3,
+        Err(AskError::Timeout | AskError::TooMany) => 2,
+        Err(AskError::NotConnected(_)) => 0,
+    }
+}
+
+/// The way of a message at one endpoint.
+#[derive(Clone, Copy)]
+struct Route<'e> {
+    endpoint: &'e Endpoint,
+    prefer: Option<u64>,
+    hash: Option<u64>,
+}
+
+impl Route<'_> {
+    /// The server connection to send on. The one before has ended, so the next attempt waits a moment.
+    async fn choose(self, attempt: usize) -> Option<(u64, Link)> {
+        if attempt > 0 {
+            time::sleep(PAUSE).await;
+        }
+        self.endpoint.choose(self.prefer, self.hash)
+    }
+
+    async fn send(self, bytes: Vec<u8>, closes: Option<Box<str>>) -> bool {
+        for attempt in 0..TRIES {
+            let Some((_, link)) = self.choose(attempt).await else { return false };
+            if link.send(bytes.clone(), closes.clone()).await {
+                return true;
+            }
+        }
+        false
+    }
 }

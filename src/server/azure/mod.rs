@@ -4,3 +4,7 @@
 //! goes. They know the service, and nothing of hubs.
 
 pub(crate) mod connections;
+pub(crate) mod ids;
+mod link;
+mod questions;
+mod shared;
