@@ -259,3 +259,147 @@ fn pause(failures: u32, random: f64) -> Duration {
     let seconds = 1_u64.checked_shl(failures - 1).unwrap_or(u64::MAX);
     Duration::from_secs(seconds).min(LONGEST_PAUSE) + Duration::from_secs_f64(random.clamp(0.0, 1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::moment::at;
+
+    fn opened(pool: &mut Pool, now: Moment) -> Vec<u64> {
+        std::iter::from_fn(|| pool.poll_open(now)).map(|open| open.number).collect()
+    }
+
+    /// With so many that are up since 0.
+    fn up(fixed: usize, most: Option<usize>) -> Pool {
+        let mut pool = Pool::new(true, fixed, most);
+        for number in opened(&mut pool, at(0)) {
+            pool.handle_ready(at(0), number);
+        }
+        pool
+    }
+
+    #[test]
+    fn an_endpoint_that_is_down_is_tried_by_one_attempt_at_a_time() {
+        let mut pool = Pool::new(true, 5, None);
+        assert!(pool.is_online(), "before anything was tried");
+        let mut attempts = opened(&mut pool, at(0));
+        assert_eq!(attempts, [0, 1, 2, 3, 4]);
+        let mut now = at(0);
+        for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+            for number in attempts {
+                pool.handle_lost(now, number, 0.5);
+            }
+            assert!(!pool.is_online());
+            let next = now + Duration::from_millis(pause * 1000 + 500);
+            assert_eq!(pool.poll_timeout(), next);
+            assert!(opened(&mut pool, now).is_empty());
+            attempts = opened(&mut pool, next);
+            assert_eq!(attempts.len(), 1);
+            assert_eq!(pool.poll_timeout(), Moment::MAX, "nothing to do but to wait for the attempt");
+            now = next;
+        }
+        pool.handle_ready(now, attempts[0]);
+        assert_eq!(opened(&mut pool, now).len(), 4, "with the first that succeeds, all others");
+    }
+
+    #[test]
+    fn what_is_lost_is_opened_again_at_once() {
+        let mut pool = up(3, None);
+        pool.handle_lost(at(100), 1, 1.0);
+        assert_eq!(opened(&mut pool, at(100)), [3]);
+        pool.handle_lost(at(100), 0, 1.0);
+        pool.handle_lost(at(100), 2, 1.0);
+        assert_eq!(opened(&mut pool, at(100)), [4, 5]);
+        pool.handle_lost(at(100), 77, 1.0);
+        assert!(opened(&mut pool, at(100)).is_empty());
+    }
+
+    #[test]
+    fn what_ends_at_once_again_and_again_is_opened_more_and_more_slowly() {
+        let mut pool = up(1, None);
+        let mut now = at(1);
+        let mut pauses = Vec::new();
+        for number in 0..6 {
+            pool.handle_lost(now, number, 0.0);
+            let next = pool.poll_timeout();
+            pauses.push(next.since(now).as_secs());
+            assert_eq!(opened(&mut pool, next), [number + 1]);
+            pool.handle_ready(next, number + 1);
+            now = next;
+        }
+        assert_eq!(pauses, [0, 1, 2, 4, 8, 16]);
+        let later = now + SHORT_LIFE;
+        pool.handle_lost(later, 6, 0.0);
+        assert_eq!(opened(&mut pool, later), [7]);
+    }
+
+    #[test]
+    fn the_service_may_ask_for_more_up_to_the_most() {
+        let mut pool = up(2, Some(4));
+        for target in ["a", "b", "c"] {
+            pool.handle_rebalance(target.to_owned());
+        }
+        let mut asked: Vec<_> = std::iter::from_fn(|| pool.poll_open(at(1))).collect();
+        asked.sort_by_key(|open| open.target.clone());
+        let targets: Vec<_> = asked.iter().map(|open| (open.kind, open.target.as_deref())).collect();
+        assert_eq!(targets, [(Kind::OnDemand, Some("a")), (Kind::OnDemand, Some("b"))]);
+        // They are not opened again, and their failure says nothing of the endpoint.
+        pool.handle_lost(at(2), asked[0].number, 0.0);
+        assert!(opened(&mut pool, at(2)).is_empty());
+        pool.handle_rebalance("d".to_owned());
+        assert_eq!(opened(&mut pool, at(2)).len(), 1);
+
+        let mut pool = up(2, None);
+        for n in 0..1000 {
+            pool.handle_rebalance(n.to_string());
+        }
+        assert_eq!(opened(&mut pool, at(1)).len(), MOST_ON_DEMAND);
+
+        let mut secondary = Pool::new(false, 1, None);
+        assert_eq!(secondary.poll_open(at(0)).map(|open| open.kind), Some(Kind::Weak));
+        secondary.handle_rebalance("a".to_owned());
+        assert_eq!(secondary.poll_open(at(0)), None);
+    }
+
+    #[test]
+    fn a_message_goes_where_its_like_went_before() {
+        let mut pool = up(5, None);
+        assert_eq!(pool.choose(Some(3), Some(1), 0), Some(3));
+        let first = pool.choose(None, Some(1), 2);
+        assert_eq!(first, Some(2));
+        for random in 0..10 {
+            assert_eq!(pool.choose(None, Some(1), random), first);
+            assert_eq!(pool.choose(None, None, random), Some(random % 5));
+        }
+        pool.handle_retired(2);
+        assert_eq!(pool.choose(Some(2), Some(1), 3), Some(4));
+        assert_eq!(pool.choose(None, Some(1), 0), Some(4), "and stays there");
+        for number in [0, 1, 3, 4] {
+            pool.handle_lost(at(9), number, 0.0);
+        }
+        assert_eq!(pool.choose(None, None, 0), None);
+        assert!(!pool.is_online());
+    }
+
+    #[test]
+    fn the_endpoint_is_asked_every_ten_seconds_while_it_is_online() {
+        let mut pool = Pool::new(true, 2, None);
+        opened(&mut pool, at(0));
+        assert_eq!(pool.poll_status(at(60), 0), None);
+        pool.handle_ready(at(1), 0);
+        pool.handle_ready(at(5), 1);
+        assert_eq!(pool.poll_timeout(), at(11));
+        assert_eq!(pool.poll_status(at(10), 1), None);
+        assert_eq!(pool.poll_status(at(11), 1), Some(1));
+        assert_eq!(pool.poll_status(at(11), 0), None);
+        assert_eq!(pool.poll_timeout(), at(21));
+        let status = Status { capacity: Some(5), ..Status::default() };
+        pool.handle_status(status);
+        assert_eq!(pool.status(), Some(status));
+        pool.stop();
+        pool.handle_lost(at(22), 0, 0.0);
+        pool.handle_lost(at(22), 1, 0.0);
+        assert_eq!((pool.status(), pool.poll_timeout()), (None, Moment::MAX));
+        assert!(opened(&mut pool, at(90)).is_empty());
+    }
+}

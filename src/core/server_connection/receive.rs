@@ -47,7 +47,9 @@ impl ServerConnection {
         match message {
             ServiceMessage::Ping { messages } => self.handle_ping(messages),
             ServiceMessage::Ack { ack_id, status, payload, .. } => {
-                let (ack_id, status, payload) = (*ack_id, *status, payload.map(<[u8]>::to_vec));
+                // Nothing and nil are read as no bytes, of which no value is made.
+                let payload = payload.filter(|payload| !payload.is_empty()).map(<[u8]>::to_vec);
+                let (ack_id, status) = (*ack_id, *status);
                 self.effects.push_back(Effect::Acknowledged { ack_id, status, payload });
             }
             ServiceMessage::ServiceError { error_message: Some(text) } if !text.is_empty() => {

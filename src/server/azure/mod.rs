@@ -8,3 +8,5 @@ pub(crate) mod ids;
 mod link;
 mod questions;
 mod shared;
+#[cfg(test)]
+mod tests;
