@@ -486,7 +486,12 @@ impl Io {
         machine: &mut ServerConnection,
         mut queue: Option<&mut mpsc::UnboundedReceiver<Queued>>,
     ) -> Result<Option<Box<str>>, TransportError> {
-        for _ in 0..BATCH {
+        for written in 0..=BATCH {
+            if written == BATCH {
+                // There may be more, of which nothing else tells.
+                cx.waker().wake_by_ref();
+                break;
+            }
             if self.socket.poll_ready(cx)?.is_pending() {
                 break;
             }
