@@ -18,6 +18,7 @@ mod mutator;
 mod negotiate;
 mod pair;
 mod reference;
+mod server_connection;
 mod service_protocol;
 mod sse;
 mod stateful;
@@ -44,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "msgpack", run: msgpack::run },
     Target { name: "negotiate", run: negotiate::run },
     Target { name: "pair", run: pair::run },
+    Target { name: "server_connection", run: server_connection::run },
     Target { name: "service_protocol", run: service_protocol::run },
     Target { name: "sse", run: sse::run },
     Target { name: "stateful", run: stateful::run },

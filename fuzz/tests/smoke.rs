@@ -46,4 +46,4 @@ macro_rules! targets {
     };
 }
 
-targets! { client framing json msgpack negotiate pair service_protocol sse stateful token }
+targets! { client framing json msgpack negotiate pair server_connection service_protocol sse stateful token }

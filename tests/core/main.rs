@@ -7,6 +7,7 @@ mod known_faults;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod messages;
+mod server_connections;
 #[path = "../support/mod.rs"]
 mod support;
 mod urls;

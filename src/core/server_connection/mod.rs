@@ -22,7 +22,7 @@ mod receive;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::core::Moment;
@@ -188,8 +188,8 @@ pub struct ServerConnection {
     phase: Phase,
     framing: BinaryFraming,
     keep_alive: KeepAlive,
-    /// Who came over it and has not left.
-    clients: HashSet<Box<str>>,
+    /// Who came over it and has not left, each with the instance of the service that it is connected to.
+    clients: HashMap<Box<str>, Box<str>>,
     /// How many clients the hub has in this process.
     clients_in_hub: usize,
     next_key: Moment,
@@ -209,7 +209,7 @@ impl ServerConnection {
             phase: Phase::Handshaking { by: now + HANDSHAKE_TIMEOUT },
             framing: BinaryFraming::new(MAX_MESSAGE),
             keep_alive: KeepAlive::new(now, PING_INTERVAL, SERVICE_TIMEOUT),
-            clients: HashSet::new(),
+            clients: HashMap::new(),
             clients_in_hub: 0,
             next_key: Moment::MAX,
             announcement: None,

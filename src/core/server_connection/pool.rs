@@ -144,7 +144,8 @@ impl Pool {
             member.state = State::Ready(now);
             self.was_tried = true;
             self.failures = 0;
-            self.next_status.get_or_insert(now + STATUS_INTERVAL);
+            // The SDK waits for an interval, in which it does not know where there is room for clients.
+            self.next_status.get_or_insert(now);
         }
     }
 
@@ -388,6 +389,8 @@ mod tests {
         assert_eq!(pool.poll_status(at(60), 0), None);
         pool.handle_ready(at(1), 0);
         pool.handle_ready(at(5), 1);
+        assert_eq!(pool.poll_timeout(), at(1));
+        assert_eq!(pool.poll_status(at(1), 0), Some(0));
         assert_eq!(pool.poll_timeout(), at(11));
         assert_eq!(pool.poll_status(at(10), 1), None);
         assert_eq!(pool.poll_status(at(11), 1), Some(1));

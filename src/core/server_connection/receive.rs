@@ -9,6 +9,9 @@ use crate::core::text::clipped;
 const MAX_NAME: usize = 1024;
 const MAX_ECHO: usize = 4096;
 
+/// The header of a client that names the instance of the service.
+const INSTANCE: &str = "Asrs-Instance-Id";
+
 /// What type 39 means in its two numbers.
 const SERVER_CONNECTION: i32 = 2;
 const OFFLINE: i32 = 4;
@@ -80,8 +83,10 @@ impl ServerConnection {
                 OFFLINE => self.effects.push_back(Effect::Retire),
                 other => self.note(format!("flow control {other} of a server connection is not known")),
             },
-            ServiceMessage::OpenConnection { connection_id, .. } => {
-                self.clients.insert(connection_id.as_ref().into());
+            ServiceMessage::OpenConnection { connection_id, headers, .. } => {
+                let header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(INSTANCE));
+                let instance = header.and_then(|(_, values)| values.first()?.as_deref()).unwrap_or_default();
+                self.clients.insert(connection_id.as_ref().into(), instance.into());
                 self.pass(frame);
             }
             ServiceMessage::CloseConnection { connection_id, .. } => {
@@ -133,6 +138,7 @@ impl ServerConnection {
                     self.effects.push_back(Effect::Rebalance(value.to_owned()));
                 }
                 "offline" if value.len() <= MAX_NAME => {
+                    self.clients.retain(|_, instance| !value.is_empty() && **instance != *value);
                     self.effects.push_back(Effect::Offline(value.to_owned()));
                 }
                 "shutdown" if value == "finack" && self.announcement.take().is_some() => {

@@ -31,7 +31,7 @@ fn open_connection(id: &'static str) -> Vec<u8> {
     bytes(&ServiceMessage::OpenConnection {
         connection_id: id.into(),
         claims: Vec::new(),
-        headers: Vec::new(),
+        headers: vec![("asrs-instance-id".into(), vec![Some(format!("of {id}").into())])],
         query_string: None,
         extensions: Extensions::default(),
     })
@@ -152,8 +152,12 @@ fn clients_are_counted_whoever_closes_them() {
     connection.handle_client_closed("a");
     connection.handle_client_closed("b");
     assert_eq!(connection.client_count(), 1);
+    connection.handle_bytes(at(1), &[open_connection("d"), ping(&["offline", "of c"])].concat());
+    assert_eq!(connection.client_count(), 1);
+    connection.handle_bytes(at(1), &ping(&["offline", ""]));
+    assert_eq!(connection.client_count(), 0);
     let passed = effects(&mut connection);
-    assert_eq!(passed.len(), 5);
+    assert_eq!(passed.len(), 8);
     assert_eq!(passed[0], Effect::Message(open_connection("a")[1..].to_vec()));
 }
 

@@ -209,21 +209,6 @@ impl ServerConnections {
         Ok((Self(shared), events))
     }
 
-    /// The endpoints, with the tokens and keys of each.
-    pub(crate) fn endpoints(&self) -> impl ExactSizeIterator<Item = &EndpointAccess> {
-        self.0.endpoints.iter().map(|endpoint| &endpoint.access)
-    }
-
-    /// The hub's name, without the application's.
-    pub(crate) fn hub(&self) -> &str {
-        &self.0.options.hub
-    }
-
-    /// Which server this is.
-    pub(crate) fn server_id(&self) -> &str {
-        &self.0.options.server_id
-    }
-
     /// Sends on this very server connection; waits while it is full.
     pub(crate) async fn send(&self, via: Via, message: &ServiceMessage<'_>) -> Result<(), NotConnected> {
         let link = self.0.endpoints.get(via.endpoint).and_then(|endpoint| endpoint.link(via.number));
@@ -254,7 +239,7 @@ impl ServerConnections {
             return Err(NotConnected);
         }
         for (endpoint, _) in self.0.endpoints.iter().zip(&sent).filter(|(_, sent)| !**sent) {
-            let (hub, endpoint, message) = (self.hub(), endpoint.access.label(), message.name());
+            let (hub, endpoint, message) = (&*self.0.options.hub, endpoint.access.label(), message.name());
             tracing::debug!(hub, endpoint, message, "the endpoint is offline, and does not get the message");
         }
         Ok(())
@@ -324,14 +309,6 @@ impl ServerConnections {
         time::timeout(ANSWER_TIMEOUT, asking).await.unwrap_or(Err(AskError::Timeout))
     }
 
-    /// A client is gone that this end has not closed by a message: it is not counted any more.
-    pub(crate) fn forget_client(&self, via: Via, connection_id: &str) {
-        let link = self.0.endpoints.get(via.endpoint).and_then(|endpoint| endpoint.link(via.number));
-        if let Some(link) = link {
-            link.tell(Command::Forget(connection_id.into()));
-        }
-    }
-
     /// What is known of each endpoint, in their order.
     pub(crate) fn status(&self) -> Vec<EndpointStatus> {
         let of = |endpoint: &Endpoint| {
@@ -384,7 +361,11 @@ impl ServerConnections {
             });
             if time::timeout(timeout, join_all(leave)).await.is_err() {
                 let clients: usize = links.iter().map(|link| link.state.borrow().clients).sum();
-                tracing::warn!(hub = self.hub(), clients, "the server stops with clients that have not left");
+                tracing::warn!(
+                    hub = &*self.0.options.hub,
+                    clients,
+                    "the server stops with clients that have not left"
+                );
             }
         }
         let end = links.iter().map(|link| {

@@ -42,8 +42,6 @@ pub(super) const BUDGET_UNIT: usize = 1024;
 #[derive(Debug)]
 pub(super) enum Command {
     AskStatus,
-    /// A client is gone that this end has not closed.
-    Forget(Box<str>),
     Fin(Fin),
     Close,
 }
@@ -293,7 +291,7 @@ impl Serving<'_> {
                 Step::Command(Command::AskStatus) => self.machine.ask_status(),
                 Step::Command(Command::Fin(fin)) => self.machine.announce_end(now(), fin),
                 Step::Command(Command::Close) => return End::closed("the server stops"),
-                Step::Command(Command::Forget(client)) | Step::Sent(client) => {
+                Step::Sent(client) => {
                     self.machine.handle_client_closed(&client);
                     self.count_clients();
                 }

@@ -6,6 +6,8 @@
 pub(crate) mod connections;
 pub(crate) mod ids;
 mod link;
+#[cfg(test)]
+mod link_tests;
 mod questions;
 mod shared;
 #[cfg(test)]

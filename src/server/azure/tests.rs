@@ -166,13 +166,16 @@ async fn five_server_connections_say_what_the_sdk_says() {
         let (path, cid) = target.as_str().unwrap().split_once("&cid=").unwrap();
         assert_eq!(path, "GET /server/?hub=app_chat");
         cids.push(cid);
-        assert_eq!(headers["X-ASRS-Server-Id"], connections.server_id());
-        assert_eq!(headers["X-Requested-With"], "XMLHttpRequest");
-        assert!(headers["Asrs-User-Agent"].as_str().unwrap().starts_with("hubwire/"));
-        assert!(headers.get("User-Agent").is_none() && headers.get("Sec-WebSocket-Protocol").is_none());
+        let header =
+            |name| headers.as_object().unwrap().iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let header = |name| header(name).map(|(_, value)| value.as_str().unwrap());
+        assert_eq!(header("X-ASRS-Server-Id"), Some(super::ids::server_id()));
+        assert_eq!(header("X-Requested-With"), Some("XMLHttpRequest"));
+        assert!(header("Asrs-User-Agent").is_some_and(|agent| agent.starts_with("hubwire/")));
+        assert_eq!((header("User-Agent"), header("Sec-WebSocket-Protocol")), (None, None));
         assert_eq!(token["header"]["alg"], "HS512");
         let claims = &token["claims"];
-        assert_eq!(claims["nameid"], connections.server_id());
+        assert_eq!(claims["nameid"], super::ids::server_id());
         assert_eq!(claims["aud"], "http://127.0.0.1/server/?hub=app_chat");
         assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 600);
         assert_eq!(claims["iss"], "azure-signalr");
@@ -184,10 +187,9 @@ async fn five_server_connections_say_what_the_sdk_says() {
         assert_eq!(line["fields"]["migrationLevel"], 1);
         assert_eq!(line["fields"]["connectionType"], 0);
     }
-    // The SDK takes five to ten seconds; then the answer to the first question.
+    // The SDK takes five to ten seconds for its first one.
     let pinged = service.lines(5, ping_is("#clientInHub")).await;
     assert_eq!(pinged[0]["fields"]["messages"], json!(["#clientInHub", "0", "#client", "0"]));
-    service.lines(1, |line| ping_is("status")(line) && line["from"] == "service").await;
     let status = async {
         while connections.status()[0].capacity.is_none() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -195,7 +197,9 @@ async fn five_server_connections_say_what_the_sdk_says() {
     };
     tokio::time::timeout(PATIENCE, status).await.unwrap();
     let status = &connections.status()[0];
-    assert_eq!((status.capacity, status.client_count, status.server_count), (Some(1000), Some(0), Some(5)));
+    // It was asked as soon as the first one was up.
+    assert_eq!((status.capacity, status.client_count), (Some(1000), Some(0)));
+    assert!(status.server_count.is_some_and(|count| (1..=5).contains(&count)), "{status:?}");
 }
 
 #[tokio::test]
@@ -265,10 +269,10 @@ async fn messages_questions_and_pings_find_their_way() {
 #[tokio::test]
 async fn a_client_comes_is_answered_and_goes_with_its_server_connection() {
     let Some(service) = Service::start("a_client_comes_is_answered_and_goes") else { return };
-    let (connections, mut events) =
-        ServerConnections::start(ConnectionsOptions { initial_count: 1, ..options(&service) }).unwrap();
+    let given = ConnectionsOptions { initial_count: 1, ..options(&service) };
+    let endpoint = given.endpoints[0].clone();
+    let (connections, mut events) = ServerConnections::start(given).unwrap();
     are_up(&connections, 1).await;
-    let endpoint = connections.endpoints().next().unwrap().clone();
     let access = endpoint.client_access("Chat", &NegotiateOptions::for_user("ann")).await.unwrap();
     let connecting = tokio::spawn(async move {
         let token = access.access_token.clone();
