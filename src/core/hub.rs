@@ -69,6 +69,13 @@ pub enum HubEvent<'a, P> {
         /// How it ended.
         outcome: Outcome<'a, P>,
     },
+    /// The peer answers a call that this end has not made: another server of the same hub may have. Only servers are told.
+    ForeignCompletion {
+        /// The id of the call.
+        invocation_id: Cow<'a, str>,
+        /// How it ended.
+        outcome: Outcome<'a, P>,
+    },
     /// A stream item came for a plain call, which is over now.
     UnexpectedItem {
         /// The number of the call.
@@ -410,6 +417,11 @@ impl HubMachine {
 
     fn find_upload(&self, stream_id: &str) -> Result<usize, usize> {
         self.peer_uploads.binary_search_by(|(known, _)| (**known).cmp(stream_id))
+    }
+
+    /// Whether an id of a completion is one that this end cannot have given, nor the peer to an upload.
+    pub(crate) fn is_foreign(&self, id: &str) -> bool {
+        self.own_id(id).is_none() && self.find_upload(id).is_err()
     }
 
     fn completed(&mut self, id: &str, has_value: bool) -> Meaning {

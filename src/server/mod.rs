@@ -95,7 +95,8 @@
 //! | what waits for a client | 16 MiB; streams wait earlier | the connection is cut |
 //! | sent and not acknowledged, with stateful reconnect | `stateful_reconnect_buffer_size` | sending waits |
 //!
-//! What is not there yet: filters, hubs behind Azure SignalR Service and hubs on several servers.
+//! What is not there yet: filters, and hubs on several servers by themselves. Behind Azure SignalR Service a hub may have
+//! several: see `azure`.
 //!
 //! # How it is made
 //!
@@ -112,13 +113,12 @@
 //!    client does.
 //! 4. `connections` knows who is where; what goes to a client waits in its `outbox`.
 //!
-//! Nothing here knows Azure or access tokens. The claims of clients are kept for the host, and mean nothing here.
+//! Nothing here but `azure` knows Azure or access tokens. The claims of clients are kept for the host, and mean nothing here.
 
 #[cfg(feature = "actix")]
 pub mod actix;
 #[cfg(feature = "service")]
-#[allow(dead_code, reason = "what carries a hub's messages uses it")]
-pub(crate) mod azure;
+pub mod azure;
 pub(crate) mod calls;
 pub(crate) mod claims;
 mod codec;

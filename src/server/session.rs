@@ -80,6 +80,9 @@ pub(crate) trait Dispatcher: Send + 'static {
     /// A stream that the client uploads has ended, because of an error if there is one.
     fn upload_completed(&mut self, _stream_id: &str, _error: Option<&str>) {}
 
+    /// The client answers a call that this server has not made.
+    fn foreign_completion(&mut self, _id: &str, _outcome: Outcome<'_, Payload<'_>>) {}
+
     /// The client no longer wants the answer to a call. It still expects one.
     fn cancelled(&mut self, _call: u64) {}
 
@@ -389,6 +392,9 @@ impl<D: Dispatcher> Driver<D> {
                 }
             }
             HubEvent::Completed { id, outcome } => self.calls.end(id, calls::owned(outcome)),
+            HubEvent::ForeignCompletion { invocation_id, outcome } => {
+                self.dispatcher.foreign_completion(&invocation_id, outcome);
+            }
             HubEvent::UnexpectedItem { id } => {
                 self.calls.end(id, Outcome::Error("The client answered with an item of a stream.".into()));
             }

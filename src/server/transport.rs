@@ -6,6 +6,8 @@ use axum::extract::ws::{self, WebSocket, WebSocketUpgrade};
 use futures_sink::Sink;
 use tokio::time::Instant;
 
+#[cfg(feature = "service")]
+use crate::server::azure::ServiceTransport;
 use crate::{
     core::{ErrorChain, negotiate::Transport as Kind},
     platform::{Gone, Pipe, PipeFrame},
@@ -43,6 +45,9 @@ pub(crate) fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
 pub(crate) enum Transport {
     WebSocket(Box<WebSocket>),
     Http(HttpTransport),
+    /// The client is connected to Azure SignalR Service.
+    #[cfg(feature = "service")]
+    Service(Box<ServiceTransport>),
     /// The client is in this program, or somebody else has its socket. What holds for a WebSocket holds for it.
     Pipe(Pipe),
 }
@@ -62,6 +67,9 @@ impl Transport {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::WebSocket(_) | Self::Pipe(_) => Kind::WebSockets,
+            // Whichever it is, it carries bytes.
+            #[cfg(feature = "service")]
+            Self::Service(_) => Kind::WebSockets,
             Self::Http(http) if http.is_polled() => Kind::LongPolling,
             Self::Http(_) => Kind::ServerSentEvents,
         }
@@ -71,6 +79,8 @@ impl Transport {
     pub(crate) fn last_seen(&self) -> Option<Instant> {
         match self {
             Self::WebSocket(_) | Self::Pipe(_) => None,
+            #[cfg(feature = "service")]
+            Self::Service(service) => service.last_seen(),
             Self::Http(http) => http.last_seen(),
         }
     }
@@ -80,6 +90,8 @@ impl Transport {
         let socket = match self {
             Self::WebSocket(socket) => socket,
             Self::Http(http) => return Ok(http.receive().await.map(Frame::Binary)),
+            #[cfg(feature = "service")]
+            Self::Service(service) => return Ok(service.receive().await.map(Frame::Binary)),
             Self::Pipe(pipe) => {
                 let received = pipe.receiver.receive().await.map_err(|Gone| Broken::Lost)?;
                 return match received {
@@ -122,6 +134,8 @@ impl Transport {
                 flush(socket).await
             }
             Self::Http(http) => http.write(frames).await,
+            #[cfg(feature = "service")]
+            Self::Service(service) => service.write(frames).await,
             Self::Pipe(pipe) => {
                 for frame in frames {
                     let is_text = matches!(frame, Frame::Text(_));
@@ -147,6 +161,8 @@ impl Transport {
             // A client that has left reads nothing more.
             Self::Http(http) if is_last_word => return http.close().await,
             Self::Http(_) => return,
+            #[cfg(feature = "service")]
+            Self::Service(_) => return,
             Self::Pipe(pipe) => return pipe.sender.leave().await,
         };
         if socket.send(ws::Message::Close(None)).await.is_ok() {

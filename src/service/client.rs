@@ -516,7 +516,7 @@ fn is_called(endpoint: &ConnectedEndpoint, name_or_address: &str) -> bool {
         && (name == name_or_address || address == name_or_address.trim_end_matches('/'))
 }
 
-fn is_application_name(name: &str) -> bool {
+pub(super) fn is_application_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

@@ -38,6 +38,8 @@ pub mod entra_guide {}
 #[doc = include_str!("operations_guide.md")]
 pub mod operations_guide {}
 
+#[cfg(feature = "server")]
+pub(crate) mod app_server;
 pub mod check;
 mod client;
 mod clock;
@@ -56,7 +58,6 @@ mod random;
 mod rest;
 pub(crate) mod secret;
 #[cfg(feature = "server")]
-#[allow(dead_code, reason = "what carries a hub's messages uses it")]
 pub(crate) mod server_access;
 pub mod upstream;
 pub mod web;

@@ -15,7 +15,10 @@ use crate::{
         error::{BuildError, ServiceError},
         hub::negotiation,
         jwt::{self, Validity},
-        negotiate::options::{ClientAccess, NegotiateOptions, TokenAlgorithm},
+        negotiate::{
+            options::{ClientAccess, NegotiateOptions, TokenAlgorithm},
+            refresh::ConnectionClaims,
+        },
         rest::{keys::SigningKeys, request::RestCredential},
         secret::Secret,
     },
@@ -131,5 +134,16 @@ impl EndpointAccess {
         options: &NegotiateOptions,
     ) -> Result<ClientAccess, ServiceError> {
         negotiation::negotiate(&self.connected, &hub.to_lowercase(), options).await
+    }
+
+    /// A token of claims that the service has for a client, and how long it is valid.
+    pub(crate) async fn token_of(
+        &self,
+        hub: &str,
+        claims: Vec<(String, String)>,
+        options: &NegotiateOptions,
+    ) -> Result<(String, Duration), ServiceError> {
+        let claims = ConnectionClaims::from_pairs(claims);
+        negotiation::token_of(&self.connected, &hub.to_lowercase(), &claims, options).await
     }
 }

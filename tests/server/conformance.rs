@@ -120,16 +120,21 @@ fn script(path: &str) -> Vec<(&'static str, Value)> {
 }
 
 async fn compare(client: fn() -> Dotnet, transport: &str, protocol: &str) {
-    let Some(theirs) = reference_hub("the .NET client against both hubs") else { return };
     let ours = serve([
         ("/hub", conformance_hub().build()),
         ("/detailed", conformance_hub().detailed_errors().build()),
     ])
     .await;
+    compare_at(&ours, client, transport, protocol).await;
+}
+
+/// Plays the same with ASP.NET Core's hub and with ours at this address.
+pub(crate) async fn compare_at(ours: &str, client: fn() -> Dotnet, transport: &str, protocol: &str) {
+    let Some(theirs) = reference_hub("the .NET client against both hubs") else { return };
     let (mut one, mut other) = (client(), client());
     let (expected, actual) = tokio::join!(
         play(&mut one, theirs, transport, protocol),
-        play(&mut other, &ours, transport, protocol)
+        play(&mut other, ours, transport, protocol)
     );
     let mut differences = Vec::new();
     for ((what, expected), (_, actual)) in expected.iter().zip(&actual) {

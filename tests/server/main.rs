@@ -5,6 +5,8 @@ mod support;
 
 #[cfg(feature = "actix")]
 mod actix;
+#[cfg(feature = "local")]
+mod azure;
 mod calls;
 mod conformance;
 mod conformance_hub;
@@ -14,5 +16,8 @@ mod front;
 mod hostile;
 mod in_memory;
 mod node;
+#[cfg(feature = "local")]
+#[path = "../support/http.rs"]
+mod plain_http;
 mod refresh;
 mod stateful;

@@ -75,7 +75,7 @@ impl<C: Codec> ServerMachine<C> {
     fn handle_message<'a>(
         &mut self,
         now: Moment,
-        message: HubMessage<'a, C::Payload<'a>>,
+        mut message: HubMessage<'a, C::Payload<'a>>,
     ) -> HubEvent<'a, C::Payload<'a>> {
         let Some(live) = &mut self.live else { return HubEvent::None };
         match live.outgoing.handle_message(now, message.head()) {
@@ -85,6 +85,12 @@ impl<C: Codec> ServerMachine<C> {
                 self.fail(error);
                 return HubEvent::None;
             }
+        }
+        if let HubMessage::Completion { invocation_id, outcome, .. } = message {
+            if live.hub.is_foreign(&invocation_id) {
+                return HubEvent::ForeignCompletion { invocation_id, outcome: outcome.without_empty_error() };
+            }
+            message = HubMessage::Completion { headers: Vec::new(), invocation_id, outcome };
         }
         match live.hub.handle_message(message) {
             HubEvent::Close { error, .. } => {

@@ -171,6 +171,7 @@ pub(crate) struct EndpointStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shutdown {
     /// They are dropped.
+    #[cfg_attr(not(test), allow(dead_code, reason = "a hub lets its sessions say goodbye first"))]
     Off,
     /// No new ones come, and those that are there may go on until they leave or time is up.
     WaitForClientsClose,
@@ -207,6 +208,21 @@ impl ServerConnections {
             tokio::spawn(Arc::clone(&shared).keep_up(index));
         }
         Ok((Self(shared), events))
+    }
+
+    /// The endpoints, with the tokens and keys of each.
+    pub(crate) fn endpoints(&self) -> impl ExactSizeIterator<Item = &EndpointAccess> {
+        self.0.endpoints.iter().map(|endpoint| &endpoint.access)
+    }
+
+    /// The hub's name, without the application's.
+    pub(crate) fn hub(&self) -> &str {
+        &self.0.options.hub
+    }
+
+    /// Which server this is.
+    pub(crate) fn server_id(&self) -> &str {
+        &self.0.options.server_id
     }
 
     /// Sends on this very server connection; waits while it is full.

@@ -42,16 +42,16 @@ use crate::{
 const UPLOAD: usize = 1024;
 
 /// Who is at the door.
-pub(super) struct Guest {
-    pub(super) connection_id: String,
-    pub(super) identity: Identity,
-    pub(super) headers: http::HeaderMap,
-    pub(super) query: Query,
+pub(in crate::server) struct Guest {
+    pub(in crate::server) connection_id: String,
+    pub(in crate::server) identity: Identity,
+    pub(in crate::server) headers: http::HeaderMap,
+    pub(in crate::server) query: Query,
     /// Its place in the room.
-    pub(super) slot: Arc<Slot>,
+    pub(in crate::server) slot: Arc<Slot>,
 }
 
-pub(super) struct HubDispatcher {
+pub(in crate::server) struct HubDispatcher {
     hub: Arc<Hub>,
     guest: Option<Guest>,
     open: Option<Open>,
@@ -109,7 +109,7 @@ struct Work {
 }
 
 impl HubDispatcher {
-    pub(super) fn new(hub: Arc<Hub>, guest: Guest) -> Self {
+    pub(in crate::server) fn new(hub: Arc<Hub>, guest: Guest) -> Self {
         Self { hub, guest: Some(guest), open: None }
     }
 
@@ -159,7 +159,7 @@ impl Dispatcher for HubDispatcher {
             outbox: outbox.clone(),
             slot: Mutex::new(Some(guest.slot)),
         });
-        if self.hub.front.refreshes {
+        if self.hub.has_refreshes() {
             self.hub.refreshable.insert(&connection, is_closed.clone());
         }
         let caller =
@@ -205,6 +205,12 @@ impl Dispatcher for HubDispatcher {
         open.calls.lock().upload(stream_id, ended);
     }
 
+    fn foreign_completion(&mut self, id: &str, outcome: Outcome<'_, Payload<'_>>) {
+        if let Some(open) = &self.open {
+            self.hub.lifetime.answered_elsewhere(&open.connection.id, id, open.outbox.protocol, outcome);
+        }
+    }
+
     fn cancelled(&mut self, call: u64) {
         let Some(open) = &self.open else { return };
         if let Some(cancel) = open.calls.lock().cancels.get(&call) {
@@ -224,7 +230,7 @@ impl Dispatcher for HubDispatcher {
     fn disconnected(&mut self, error: Option<&str>) {
         let Some(open) = self.open.take() else { return };
         tracing::debug!(error, "a client of the hub has gone");
-        if self.hub.front.refreshes {
+        if self.hub.has_refreshes() {
             self.hub.refreshable.remove(&open.connection.id);
         }
         // The calls in progress hear of it by this, and by what is dropped.

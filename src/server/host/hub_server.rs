@@ -20,6 +20,8 @@ use super::{
     refresh::Refreshable,
     state::{Authenticate, Hub, OnConnected, OnDisconnected},
 };
+#[cfg(feature = "service")]
+use crate::server::azure;
 use crate::{
     Transports,
     core::server::ServerOptions,
@@ -57,7 +59,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Clone)]
 pub struct HubServer {
-    pub(super) hub: Arc<Hub>,
+    pub(in crate::server) hub: Arc<Hub>,
     pub(super) stop: Arc<watch::Sender<Stop>>,
 }
 
@@ -140,6 +142,8 @@ pub struct HubServerBuilder {
     poll_interval: Duration,
     parallel_calls: usize,
     detailed_errors: bool,
+    #[cfg(feature = "service")]
+    pub(in crate::server) azure: Option<azure::Prepared>,
 }
 
 impl Default for HubServerBuilder {
@@ -157,6 +161,8 @@ impl Default for HubServerBuilder {
             poll_interval: Duration::from_secs(90),
             parallel_calls: 1,
             detailed_errors: false,
+            #[cfg(feature = "service")]
+            azure: None,
         }
     }
 }
@@ -298,13 +304,33 @@ impl HubServerBuilder {
         Self { detailed_errors: true, ..self }
     }
 
-    /// The hub.
+    /// The hub. One that is behind Azure SignalR Service begins to connect to it.
+    ///
+    /// # Panics
+    /// Behind Azure SignalR Service: outside of a tokio runtime, and where TLS cannot be set up.
     #[must_use]
     pub fn build(self) -> HubServer {
         let (stop, stopped) = watch::channel(Stop::No);
-        let room = Arc::new(Room::new(self.options, self.maximum_connections, stopped));
+        #[cfg(feature = "service")]
+        let (options, prepared) = match self.azure {
+            Some(mut prepared) => (prepared.adapt(self.options), Some(prepared)),
+            None => (self.options, None),
+        };
+        #[cfg(not(feature = "service"))]
+        let options = self.options;
+        let room = Arc::new(Room::new(options, self.maximum_connections, stopped));
+        #[cfg(feature = "service")]
+        let (azure, events) = prepared.map(|prepared| azure::start(prepared, room.clone())).unzip();
         let hub = Hub {
+            #[cfg(feature = "service")]
+            lifetime: match &azure {
+                Some(azure) => Arc::new(azure.clone()),
+                None => Arc::new(Local(room.connections.clone())),
+            },
+            #[cfg(not(feature = "service"))]
             lifetime: Arc::new(Local(room.connections.clone())),
+            #[cfg(feature = "service")]
+            azure,
             room,
             methods: self.methods,
             authenticate: self.authenticate,
@@ -318,7 +344,12 @@ impl HubServerBuilder {
             front: self.front,
             refreshable: Refreshable::default(),
         };
-        HubServer { hub: Arc::new(hub), stop: Arc::new(stop) }
+        let hub = Arc::new(hub);
+        #[cfg(feature = "service")]
+        if let Some(events) = events {
+            azure::listen(&hub, events);
+        }
+        HubServer { hub, stop: Arc::new(stop) }
     }
 }
 

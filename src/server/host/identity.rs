@@ -14,9 +14,9 @@ use crate::server::query::Query;
 /// Who a client is, as [`HubServerBuilder::authenticate`](super::HubServerBuilder::authenticate) finds out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
-    pub(super) user_id: Option<String>,
-    pub(super) claims: Vec<(String, String)>,
-    pub(super) expires: Option<SystemTime>,
+    pub(in crate::server) user_id: Option<String>,
+    pub(in crate::server) claims: Vec<(String, String)>,
+    pub(in crate::server) expires: Option<SystemTime>,
 }
 
 impl Identity {
@@ -44,6 +44,11 @@ impl Identity {
         self.user_id.as_deref()
     }
 
+    /// Its claims: names and values.
+    pub fn claims(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.claims.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether a claim has this value.
     #[must_use]
     pub fn has_claim(&self, name: &str, value: &str) -> bool {
@@ -67,7 +72,7 @@ pub struct HubRequest<'r> {
 }
 
 impl<'r> HubRequest<'r> {
-    pub(super) fn new(parts: &'r Parts) -> Self {
+    pub(in crate::server) fn new(parts: &'r Parts) -> Self {
         Self { query: Query::parse(parts.uri.query()), parts }
     }
 

@@ -14,7 +14,8 @@ use super::error::{ClientResultError, SendError};
 use crate::{
     core::{
         HubProtocol,
-        message::{HubMessage, Invocation},
+        codec::Payload,
+        message::{HubMessage, Invocation, Outcome},
     },
     server::{
         calls::Answer,
@@ -108,6 +109,16 @@ pub(crate) trait Lifetime: Send + Sync {
     /// It has gone, and is no longer in the room.
     fn disconnected<'a>(&'a self, _connection_id: &'a str, _user: Option<&'a str>) -> Doing<'a, ()> {
         Either::Left(ready(()))
+    }
+
+    /// A client of this process answers a call that this server has not made. Nothing here may wait.
+    fn answered_elsewhere(
+        &self,
+        _connection_id: &str,
+        _call_id: &str,
+        _protocol: HubProtocol,
+        _outcome: Outcome<'_, Payload<'_>>,
+    ) {
     }
 
     /// Sends a message to all that it is for.

@@ -4,7 +4,7 @@ mod arguments;
 mod budget;
 mod caller;
 mod clients;
-mod dispatcher;
+pub(in crate::server) mod dispatcher;
 mod error;
 mod front;
 mod hub_server;
@@ -12,9 +12,9 @@ mod identity;
 mod in_memory;
 pub(crate) mod lifetime;
 mod methods;
-mod refresh;
+pub(in crate::server) mod refresh;
 mod service;
-mod state;
+pub(in crate::server) mod state;
 
 #[cfg(feature = "actix")]
 pub(super) use self::service::open_pipe;

@@ -39,7 +39,12 @@ pub struct AuthenticationRefresh {
 }
 
 impl AuthenticationRefresh {
-    /// The connection whose client it is.
+    #[cfg(feature = "service")]
+    pub(in crate::server) fn new(connection_id: String, previous: Arc<Identity>, new: Arc<Identity>) -> Self {
+        Self { connection_id, previous, new }
+    }
+
+    /// The connection whose client it is. Behind Azure SignalR Service it is not known, and empty.
     #[must_use]
     pub fn connection_id(&self) -> &str {
         &self.connection_id
@@ -169,19 +174,37 @@ async fn refresh(hub: &Arc<Hub>, token: &str, identity: Identity) -> Result<Opti
     }
     let (connection, closed) = hub.refreshable.get(&id).ok_or(Refused::Unknown)?;
     let (previous, new) = (connection.current.get(), Arc::new(identity));
-    if let Some(allows) = &hub.front.on_refresh {
-        let refresh = AuthenticationRefresh { connection_id: id, previous, new: new.clone() };
-        // A rule that panics allows nothing.
-        if guarded(allows(refresh)).await != Some(true) {
-            return Err(Refused::Rule);
-        }
+    let refresh = AuthenticationRefresh { connection_id: id, previous, new: new.clone() };
+    if !is_allowed(hub, refresh).await {
+        return Err(Refused::Rule);
     }
     hub.room.negotiated.reauthenticate(token, HUB, user.as_deref(), hub.front.end(&new))?;
-    connection.current.set(new.clone());
     let lifetime = hub.front.lifetime(&new);
+    renew(hub, connection, closed, new);
+    Ok(lifetime)
+}
+
+/// Whether the hub's rule, if there is one, allows it.
+pub(in crate::server) async fn is_allowed(hub: &Hub, refresh: AuthenticationRefresh) -> bool {
+    match &hub.front.on_refresh {
+        // A rule that panics allows nothing.
+        Some(allows) => guarded(allows(refresh)).await == Some(true),
+        None => true,
+    }
+}
+
+fn renew(hub: &Arc<Hub>, connection: Arc<Connection>, closed: watch::Receiver<bool>, new: Arc<Identity>) {
+    connection.current.set(new.clone());
     if let Some(refreshed) = &hub.front.on_refreshed {
         let caller = Caller { hub: hub.clone(), connection, identity: new, cancelled: closed };
         tokio::spawn(guarded(refreshed(caller)));
     }
-    Ok(lifetime)
+}
+
+/// A client has another authentication, which was checked elsewhere.
+#[cfg(feature = "service")]
+pub(in crate::server) fn renewed(hub: &Arc<Hub>, connection_id: &str, identity: Identity) {
+    if let Some((connection, closed)) = hub.refreshable.get(connection_id) {
+        renew(hub, connection, closed, Arc::new(identity));
+    }
 }

@@ -28,6 +28,8 @@ use super::{
 };
 #[cfg(feature = "actix")]
 use crate::platform::Pipe;
+#[cfg(feature = "service")]
+use crate::server::azure;
 use crate::server::{
     endpoint::{self, Admission, Opening, Refusal},
     query::Query,
@@ -105,6 +107,10 @@ pub(in crate::server) async fn open_pipe(server: &HubServer, parts: Parts) -> Re
     let opened = async {
         check_size(&parts)?;
         let identity = authenticate(hub, &parts).await?;
+        #[cfg(feature = "service")]
+        if hub.azure.is_some() {
+            return Err(azure::not_here());
+        }
         let client = admission(hub, &identity);
         let query = Query::parse(parts.uri.query());
         let opened = endpoint::open_pipe(&hub.room, client, &query, |admitted| {
@@ -129,10 +135,14 @@ async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response
     check_size(&parts)?;
     let path = parts.uri.path().trim_end_matches('/');
     let (negotiates, refreshes) = (path.ends_with("/negotiate"), path.ends_with("/refresh"));
-    if refreshes && !hub.front.refreshes {
+    if refreshes && !hub.front.refreshes && !is_elsewhere(hub) {
         return Err(Rejection::new(StatusCode::NOT_FOUND, ""));
     }
     let identity = authenticate(hub, &parts).await?;
+    #[cfg(feature = "service")]
+    if let Some(azure) = &hub.azure {
+        return azure::answer(azure, hub, &parts, identity).await;
+    }
     if refreshes {
         return Ok(refresh::answer(hub, &parts.method, &parts.headers, identity).await);
     }
@@ -173,6 +183,18 @@ async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response
         Method::DELETE => Ok(endpoint::leave(&hub.room, &client, &query)?.into_response()),
         _ => Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "")),
     }
+}
+
+/// Whether the hub's clients connect to Azure SignalR Service.
+fn is_elsewhere(hub: &Hub) -> bool {
+    #[cfg(feature = "service")]
+    let is_elsewhere = hub.azure.is_some();
+    #[cfg(not(feature = "service"))]
+    let is_elsewhere = {
+        let _ = hub;
+        false
+    };
+    is_elsewhere
 }
 
 /// Whether a connection is open, whoever it belongs to.

@@ -20,22 +20,36 @@ pub(super) type OnConnected = Arc<dyn Fn(Caller) -> BoxFuture<Result<(), super::
 pub(super) type OnDisconnected = Arc<dyn Fn(Caller) -> BoxFuture<()> + Send + Sync>;
 
 /// A hub: its methods, its connections, its rules.
-pub(super) struct Hub {
-    pub(super) room: Arc<Room>,
+pub(in crate::server) struct Hub {
+    pub(in crate::server) room: Arc<Room>,
     /// What carries messages to clients, of this process or of others.
     pub(super) lifetime: Arc<dyn Lifetime>,
     pub(super) methods: Methods,
     pub(super) authenticate: Authenticate,
     pub(super) on_connected: Option<OnConnected>,
     pub(super) on_disconnected: Option<OnDisconnected>,
-    pub(super) transports: Transports,
+    pub(in crate::server) transports: Transports,
     pub(super) poll_interval: Duration,
     pub(super) parallel_calls: usize,
-    pub(super) detailed_errors: bool,
+    pub(in crate::server) detailed_errors: bool,
+    /// Where its clients connect, instead of here.
+    #[cfg(feature = "service")]
+    pub(in crate::server) azure: Option<Arc<crate::server::azure::Azure>>,
     /// How many bytes may wait for the methods of one client.
     pub(super) client_buffer: usize,
-    pub(super) front: Front,
+    pub(in crate::server) front: Front,
     pub(super) refreshable: Refreshable,
+}
+
+impl Hub {
+    /// Whether the authentication of its clients may be refreshed, here or by another server.
+    pub(super) fn has_refreshes(&self) -> bool {
+        #[cfg(feature = "service")]
+        if self.azure.is_some() {
+            return true;
+        }
+        self.front.refreshes
+    }
 }
 
 impl fmt::Debug for Hub {

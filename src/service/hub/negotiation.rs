@@ -56,7 +56,7 @@ pub(in crate::service) async fn refresh(
 ) -> Result<RefreshedAccess, ServiceError> {
     let RefreshOptions { options, keeps_claims } = refresh;
     // What is wrong with the options is said before anything is changed, and so is a key that cannot be obtained.
-    let mut validity = token::validity(options, unix_now())?;
+    let validity = token::validity(options, unix_now())?;
     let claims = ConnectionClaims::from(&token::claims(options, validity.expires_at)?);
     let beyond = options.beyond_generated();
     if let SigningKeys::Exchanged(keys) = &shared.keys {
@@ -96,21 +96,45 @@ pub(in crate::service) async fn refresh(
         return Err(ServiceError::InvalidResponse { operation, reason: "there are no claims in it" });
     }
 
+    let (access_token, expires_in) = signed_for(shared, hub, &answered, options, validity).await?;
+    Ok(RefreshedAccess { access_token, expires_in, claims: answered })
+}
+
+/// A token of the claims that the service has of a connection.
+async fn signed_for(
+    shared: &ConnectedEndpoint,
+    hub: &str,
+    claims: &ConnectionClaims,
+    options: &NegotiateOptions,
+    mut validity: Validity,
+) -> Result<Signed, ServiceError> {
     // The token does not outlive the authentication that the connection closes with.
-    if let Some(end) = answered.expiry().filter(|end| *end > validity.issued_at) {
+    if let Some(end) = claims.expiry().filter(|end| *end > validity.issued_at) {
         validity.expires_at = validity.expires_at.min(end);
     }
+    let beyond = options.beyond_generated();
     let request = Request {
         shared,
         name: hub,
         hub: shared.prefixed(hub),
-        user: answered.user_id(),
-        beyond: beyond.or(answered.are_beyond_user().then_some("claims")),
-        claims: answered.to_token(),
+        user: claims.user_id(),
+        beyond: beyond.or(claims.are_beyond_user().then_some("claims")),
+        claims: claims.to_token(),
         validity,
     };
-    let (access_token, expires_in) = request.token(options.strategy()).await?;
-    Ok(RefreshedAccess { access_token, expires_in, claims: answered })
+    request.token(options.strategy()).await
+}
+
+/// A token of claims that an app server has told the service by itself.
+#[cfg(feature = "server")]
+pub(in crate::service) async fn token_of(
+    shared: &ConnectedEndpoint,
+    hub: &str,
+    claims: &ConnectionClaims,
+    options: &NegotiateOptions,
+) -> Result<Signed, ServiceError> {
+    let validity = token::validity(options, unix_now())?;
+    signed_for(shared, hub, claims, options, validity).await
 }
 
 /// What the service has of a connection.

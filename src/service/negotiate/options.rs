@@ -86,6 +86,8 @@ pub struct NegotiateOptions {
     pub(super) original_request: Option<(String, String)>,
     pub(super) request_id: Option<String>,
     pub(super) culture: Option<(String, String)>,
+    /// The app server that the client is for, and how much.
+    pub(super) sticky: Option<(String, &'static str)>,
 }
 
 impl NegotiateOptions {
@@ -109,6 +111,7 @@ impl NegotiateOptions {
             original_request: None,
             request_id: None,
             culture: None,
+            sticky: None,
         }
     }
 
@@ -258,6 +261,12 @@ impl NegotiateOptions {
         Self { culture: Some((culture.into(), ui_culture.into())), ..self }
     }
 
+    /// Names the app server that the client is for, and whether it has to be that one.
+    #[cfg(feature = "server")]
+    pub(crate) fn sticky(self, server_id: &str, mode: &'static str) -> Self {
+        Self { sticky: Some((server_id.to_owned(), mode)), ..self }
+    }
+
     pub(in crate::service) fn strategy(&self) -> EntraStrategy {
         self.strategy
     }
@@ -272,6 +281,7 @@ impl NegotiateOptions {
             (!self.claims.is_empty(), "claims"),
             (self.endpoint_count.is_some(), "number of endpoints"),
             (self.close_on_expiry, "closing on expiry"),
+            (self.sticky.is_some(), "app server"),
             (self.diagnostic, "mark of a diagnostic client"),
             (self.detailed_errors, "detailed errors"),
             (self.transports.is_some(), "set of transports"),

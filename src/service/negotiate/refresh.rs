@@ -151,6 +151,17 @@ impl ConnectionClaims {
         own.map(|Claim { name, value }| (name.strip_prefix("asrs.u.").unwrap_or(name), value.as_str()))
     }
 
+    /// One by one, those that say something to the service among them.
+    #[cfg(feature = "server")]
+    pub(in crate::service) fn into_pairs(self) -> Vec<(String, String)> {
+        self.0.into_iter().map(|Claim { name, value }| (name, value)).collect()
+    }
+
+    #[cfg(feature = "server")]
+    pub(in crate::service) fn from_pairs(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| Claim { name, value }).collect())
+    }
+
     /// Those that a token with these options has.
     pub(in crate::service) fn of(options: &NegotiateOptions) -> Result<Self, ServiceError> {
         let validity = token::validity(options, unix_now())?;

@@ -81,6 +81,10 @@ pub(in crate::service) fn claims(
         check("asrs.s.uid", user_id, options)?;
         own("uid", user_id.clone());
     }
+    if let Some((server_id, mode)) = &options.sticky {
+        own("sn", server_id.clone());
+        own("ssticky", (*mode).to_owned());
+    }
     if options.diagnostic {
         own("dc", "true".to_owned());
     }

@@ -183,11 +183,12 @@ impl Exchange {
     }
 
     async fn request(&self, token: &Secret) -> Result<jwt::Key, ServiceError> {
+        // The SDK reads names in any case; these two are in use.
         #[derive(Deserialize)]
         struct Answer {
-            #[serde(rename = "KeyId")]
+            #[serde(rename = "KeyId", alias = "keyId")]
             key_id: String,
-            #[serde(rename = "AccessKey")]
+            #[serde(rename = "AccessKey", alias = "accessKey")]
             access_key: Secret,
         }
         let request = self.client.get(self.url.clone());

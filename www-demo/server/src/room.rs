@@ -29,6 +29,8 @@ const MAX_PART: usize = 256 * 1024;
 const MAX_PARTS: u32 = 64;
 const MAX_BURST: u32 = 1000;
 
+type Sent = Result<(), Box<dyn Error + Send + Sync>>;
+
 /// What speaks to the clients.
 #[derive(Debug)]
 enum Voice {
@@ -39,11 +41,7 @@ enum Voice {
 }
 
 impl Voice {
-    async fn to_all(
-        &self,
-        method: &str,
-        arguments: impl Arguments,
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+    async fn to_all(&self, method: &str, arguments: impl Arguments) -> Sent {
         match self {
             Self::Service(hub) => hub.all().send(method, arguments).await?,
             Self::Hub(hub) => hub.clients().all().send(method, arguments).await?,
@@ -51,12 +49,7 @@ impl Voice {
         Ok(())
     }
 
-    async fn to_user(
-        &self,
-        user: &str,
-        method: &str,
-        arguments: impl Arguments,
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+    async fn to_user(&self, user: &str, method: &str, arguments: impl Arguments) -> Sent {
         match self {
             Self::Service(hub) => hub.user(user).send(method, arguments).await?,
             Self::Hub(hub) => hub.clients().user(user).send(method, arguments).await?,
@@ -66,7 +59,7 @@ impl Voice {
 }
 
 /// Why the room does not do what a client asks for: what the client is told.
-struct Refused(&'static str);
+pub(crate) struct Refused(&'static str);
 
 impl From<Refused> for UpstreamError {
     fn from(Refused(text): Refused) -> Self {
@@ -301,9 +294,9 @@ fn name(caller: &Caller) -> &str {
     caller.user_id().unwrap_or("somebody")
 }
 
-fn log<T>(published: Result<T, Box<dyn Error + Send + Sync>>, what: &str) -> Option<T> {
-    let failed = |error: &Box<dyn Error + Send + Sync>| {
+fn log(sent: Sent, what: &str) -> Option<()> {
+    if let Err(error) = &sent {
         tracing::error!(error = %ErrorChain::new(&**error), "{what} could not be published");
-    };
-    published.inspect_err(failed).ok()
+    }
+    sent.ok()
 }
