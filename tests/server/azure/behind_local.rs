@@ -230,7 +230,7 @@ async fn a_client_is_who_the_hub_has_found_it_to_be() {
     let local = LocalService::builder().service_mode(ServiceMode::Default).application(application);
     let local = local.start().await.unwrap();
     let credential = ClientSecret::new("tenant", "application", "secret").authority(local.authority());
-    let endpoint = ServiceEndpoint::new(&local.endpoint(), credential).unwrap();
+    let endpoint = ServiceEndpoint::new(local.endpoint(), credential).unwrap();
     let azure =
         AzureSignalR::new("who", [endpoint]).application_name("App").claims_provider(|request, identity| {
             let roles = identity.claims().map(|(name, value)| (name.to_owned(), value.to_owned()));
