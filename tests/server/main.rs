@@ -16,3 +16,4 @@ mod in_memory;
 mod node;
 mod refresh;
 mod stateful;
+mod typed;

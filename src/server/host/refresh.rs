@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    marker::PhantomData,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -180,7 +181,7 @@ async fn refresh(hub: &Arc<Hub>, token: &str, identity: Identity) -> Result<Opti
     connection.current.set(new.clone());
     let lifetime = hub.front.lifetime(&new);
     if let Some(refreshed) = &hub.front.on_refreshed {
-        let caller = Caller { hub: hub.clone(), connection, identity: new, cancelled: closed };
+        let caller = Caller { hub: hub.clone(), connection, identity: new, cancelled: closed, types: PhantomData };
         tokio::spawn(guarded(refreshed(caller)));
     }
     Ok(lifetime)
