@@ -5,6 +5,7 @@ mod description;
 #[cfg(doctest)]
 mod mistakes;
 mod names;
+mod served;
 
 pub use self::answers::{Answers, MaybeSend};
 pub use self::names::{text, wire_name, wire_name_length};
@@ -51,6 +52,9 @@ impl TypedHub for crate::HubConnection {
 /// - An attribute `#[typescript]` at the hub's trait describes the hub in TypeScript as well: see
 ///   [`typescript`](https://docs.rs/hubwire/latest/hubwire/typescript/).
 /// - The handle has `new`, `on` (what the hub calls) and `connection` besides; it is cheap to clone.
+/// - `Hub<…> + Served<ChatHub>` describes the hub for its server as well: `ChatHub` becomes the trait that the server
+///   implements, where hubwire has the feature `server`. See
+///   [`server`](https://docs.rs/hubwire/latest/hubwire/server/#one-contract-for-both-ends).
 ///
 /// ```no_run
 /// use hubwire::{HubConnection, Upload};
@@ -102,7 +106,9 @@ impl TypedHub for crate::HubConnection {
 macro_rules! hub {
     (
         $(#[$($about:tt)*])*
-        $visible:vis trait $Hub:ident $(: Hub<$Client:ident>)? {
+        $visible:vis trait $Hub:ident
+            $(: Hub<$Client:ident> $(+ Served<$Server:ident>)?)? $(: Served<$OnlyServer:ident>)?
+        {
             $(
                 $(#[$($attribute:tt)*])*
                 $($word:ident)+ ($($argument:tt)*) $(-> $Result:ty)? ;
@@ -148,6 +154,15 @@ macro_rules! hub {
             )?
         }
 
+        $crate::__hub_server! {
+            $visible $Hub [$($($Server)?)? $($OnlyServer)?]
+            [$({ $(#[$($attribute)*])* $($word)+ ($($argument)*) $(-> $Result)? })*]
+            [$(
+                ($client_visible)
+                $({ $(#[$($client_attribute)*])* $($client_word)+ ($($client_argument)*) $(-> $ClientResult)? })*
+            )?]
+        }
+
         $(
             $crate::__hub_handle! { [client] [] $(#[$($client_about)*])* $client_visible $Called }
 
@@ -166,7 +181,8 @@ macro_rules! hub {
     ($($other:tt)*) => {
         ::std::compile_error! {
             "a hub is described as `pub trait Chat: Hub<ChatClient> { fn add(a: i32, b: i32) -> i32; } \
-             pub trait ChatClient { fn receive(text: String); }`; methods have no body and end in `;`"
+             pub trait ChatClient { fn receive(text: String); }`; methods have no body and end in `;`; for its server the \
+             first line is `pub trait Chat: Hub<ChatClient> + Served<ChatHub> {`"
         }
     };
 }
