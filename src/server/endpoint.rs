@@ -181,19 +181,27 @@ pub(crate) struct Opening<'r> {
     pub(crate) upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 }
 
+/// The transport that a request of the method GET is for.
+pub(crate) fn transport_of(
+    headers: &HeaderMap,
+    upgrade: &Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Kind, Refusal> {
+    let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    match upgrade {
+        Ok(_) => Ok(Kind::WebSockets),
+        Err(_) if headers.contains_key(UPGRADE) => Err(Refusal::Upgrade),
+        Err(_) if accepted.contains("text/event-stream") => Ok(Kind::ServerSentEvents),
+        Err(_) => Ok(Kind::LongPolling),
+    }
+}
+
 /// Opens a connection, or polls one that is open. `session` is what becomes of it.
 pub(crate) async fn open<R: Run>(
     opening: Opening<'_>,
     session: impl FnOnce(Admitted) -> R,
 ) -> Result<Response, Refusal> {
     let Opening { room, client, query, headers, upgrade } = opening;
-    let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let kind = match &upgrade {
-        Ok(_) => Kind::WebSockets,
-        Err(_) if headers.contains_key(UPGRADE) => return Err(Refusal::Upgrade),
-        Err(_) if accepted.contains("text/event-stream") => Kind::ServerSentEvents,
-        Err(_) => Kind::LongPolling,
-    };
+    let kind = transport_of(headers, &upgrade)?;
     if !client.transports.contains(kind) {
         return Err(Refusal::Transport);
     }

@@ -33,6 +33,7 @@ use crate::{
     core::{
         codec::Payload,
         message::{Invocation, Outcome},
+        negotiate::Transport,
         text::clip,
     },
     server::{calls::Answer, outbox::Outbox, query::Query, room::Slot, session::Dispatcher},
@@ -45,6 +46,8 @@ const UPLOAD: usize = 1024;
 pub(super) struct Guest {
     pub(super) connection_id: String,
     pub(super) identity: Identity,
+    pub(super) transport: Option<Transport>,
+    pub(super) is_stateful: bool,
     pub(super) headers: http::HeaderMap,
     pub(super) query: Query,
     /// Its place in the room.
@@ -154,6 +157,8 @@ impl Dispatcher for HubDispatcher {
         let connection = Arc::new(Connection {
             id: guest.connection_id,
             current: CurrentIdentity::new(identity.clone()),
+            transport: guest.transport,
+            is_stateful: guest.is_stateful,
             headers: guest.headers,
             query: guest.query,
             outbox: outbox.clone(),
