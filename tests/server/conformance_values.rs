@@ -43,6 +43,11 @@ impl Serialize for Written<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             rmpv::Value::Binary(bytes) => Binary(bytes.clone()).serialize(serializer),
+            // A time; JSON has it as text.
+            rmpv::Value::Ext(-1, _) => {
+                let time = rmpv::ext::from_value::<Timestamp>(self.0.clone());
+                time.map_err(serde::ser::Error::custom)?.serialize(serializer)
+            }
             rmpv::Value::Array(items) => serializer.collect_seq(items.iter().map(Written)),
             rmpv::Value::Map(entries) => {
                 let mut map = serializer.serialize_map(Some(entries.len()))?;
