@@ -99,23 +99,39 @@ fn app(log: &Log, lines: &Lines, certificate: String) -> Router {
             async { Ok(()) }
         })
     };
-    let secure = |closes| hub().authenticate(move |request| tokens::authenticate(request, closes));
+    let secure = || hub().authenticate(tokens::authenticate);
+    let refreshed = log.clone();
+    let refreshing = || {
+        let log = refreshed.clone();
+        secure()
+            .enable_authentication_refresh()
+            .on_authentication_refresh(|refresh| {
+                std::future::ready(!refresh.new_identity().has_claim("role", "refused"))
+            })
+            .on_authentication_refreshed(move |caller: Caller| {
+                *log.lock().refreshes.entry(caller.connection_id().to_owned()).or_default() += 1;
+                std::future::ready(())
+            })
+    };
     let impatient = hub()
         .handshake_timeout(Duration::from_secs(1))
         .client_timeout_interval(Duration::from_secs(2))
         .keep_alive_interval(Duration::from_millis(500));
-    let hubs: [(&str, HubServerBuilder); 12] = [
+    let hubs: [(&str, HubServerBuilder); 15] = [
         ("/hub", hub()),
         ("/ws", hub().transports(Transport::WebSockets)),
         ("/sse", hub().transports(Transport::ServerSentEvents)),
         ("/lp", hub().transports(Transport::LongPolling).long_poll_timeout(Duration::from_secs(2))),
         ("/detailed", hub().detailed_errors()),
         ("/parallel", hub().maximum_parallel_invocations_per_client(16)),
-        ("/small", hub().maximum_receive_message_size(1024).stream_buffer_capacity(2)),
+        ("/small", hub().maximum_receive_message_size(1024)),
         ("/impatient", impatient),
-        ("/secure", secure(false)),
-        ("/secure-expiring", secure(true)),
-        ("/refreshing", secure(false)),
+        ("/stateful", hub().allow_stateful_reconnects()),
+        ("/stateful-secure", secure().allow_stateful_reconnects()),
+        ("/secure", secure()),
+        ("/secure-expiring", secure().close_on_authentication_expiration()),
+        ("/refreshing", refreshing()),
+        ("/refreshing-expiring", refreshing().close_on_authentication_expiration()),
         ("/chat", chat()),
     ];
     let app = hubs.into_iter().fold(Router::new(), |app, (path, hub)| app.nest_service(path, hub.build()));
@@ -123,6 +139,7 @@ fn app(log: &Log, lines: &Lines, certificate: String) -> Router {
         .route("/", get(|| async { "reference hub" }))
         .route("/token", get(token))
         .route("/stats", get(stats))
+        .route("/refreshing/refreshes", get(refreshes).with_state(log.clone()))
         .route("/connections", get(connections).with_state(log.clone()))
         .route("/cut", post(cut_some).with_state(lines.clone()))
         .route("/certificate", get(move || async move { certificate }))
@@ -185,6 +202,16 @@ async fn connections(State(log): State<Log>) -> Json<Value> {
     let seen = log.lock();
     let ended: serde_json::Map<_, _> = seen.ended.iter().map(|id| (id.clone(), "".into())).collect();
     Json(json!({ "open": seen.open, "ended": ended }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection {
+    connection_id: String,
+}
+
+async fn refreshes(State(log): State<Log>, Query(of): Query<Connection>) -> String {
+    log.lock().refreshes.get(&of.connection_id).copied().unwrap_or_default().to_string()
 }
 
 #[derive(Deserialize)]

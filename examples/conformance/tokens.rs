@@ -24,17 +24,12 @@ pub(crate) fn create(user: &str, seconds: f64, role: Option<&str>) -> String {
     jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(KEY)).unwrap_or_default()
 }
 
-/// Who a client is by its token. The connection ends with the token, or not.
-pub(crate) fn authenticate(
-    request: &HubRequest<'_>,
-    closes: bool,
-) -> std::future::Ready<Result<Identity, Rejection>> {
-    std::future::ready(
-        request.access_token().and_then(|token| identity(token, closes)).ok_or_else(Rejection::unauthorized),
-    )
+/// Who a client is by its token.
+pub(crate) fn authenticate(request: &HubRequest<'_>) -> std::future::Ready<Result<Identity, Rejection>> {
+    std::future::ready(request.access_token().and_then(identity).ok_or_else(Rejection::unauthorized))
 }
 
-fn identity(token: &str, closes: bool) -> Option<Identity> {
+fn identity(token: &str) -> Option<Identity> {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.set_issuer(&[ISSUER]);
     validation.set_audience(&[ISSUER]);
@@ -55,5 +50,5 @@ fn identity(token: &str, closes: bool) -> Option<Identity> {
         }
     }
     let ends = UNIX_EPOCH + Duration::from_secs(claims.get("exp")?.as_u64()?);
-    Some(if closes { identity.expires(ends) } else { identity })
+    Some(identity.expires(ends))
 }

@@ -368,8 +368,16 @@ pub(crate) async fn send(
     query: &Query,
     body: Bytes,
 ) -> Result<StatusCode, Refusal> {
-    receiver(room, client, query)?.send(body).await.map_err(|_| Refusal::Unknown)?;
+    if !keep(room, client, query, &body) {
+        receiver(room, client, query)?.send(body).await.map_err(|_| Refusal::Unknown)?;
+    }
     Ok(StatusCode::OK)
+}
+
+/// Keeps what a client sends whose connection is negotiated and not open yet. Whether it is that.
+pub(crate) fn keep(room: &Room, client: &Admission, query: &Query, body: &[u8]) -> bool {
+    let keep = |id| room.negotiated.keep(id, &client.hub, client.user.as_deref(), body);
+    query.first("id").is_some_and(keep)
 }
 
 /// Ends a connection of long polls.

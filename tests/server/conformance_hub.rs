@@ -29,9 +29,11 @@ type Items<T> = std::pin::Pin<Box<dyn Stream<Item = Result<T, HubError>> + Send>
 pub(crate) struct Log(Arc<Mutex<Seen>>);
 
 #[derive(Default)]
+#[allow(dead_code, reason = "what the example tells")]
 pub(crate) struct Seen {
     pub(crate) open: BTreeSet<String>,
     pub(crate) ended: BTreeSet<String>,
+    pub(crate) refreshes: HashMap<String, u64>,
     series: HashMap<String, Vec<i64>>,
     cancelled_streams: u64,
     cancelled_calls: u64,
@@ -172,7 +174,8 @@ fn told(hub: HubServerBuilder) -> HubServerBuilder {
 fn asked(hub: HubServerBuilder) -> HubServerBuilder {
     hub.on("Ask", |caller: Caller, target: String, question: String| async move {
         let client = caller.clients().client(caller.connection_id());
-        Ok(answer(client.invoke(&target, (question,)).await))
+        let result = client.invoke::<Option<String>>(&target, (question,)).await;
+        Ok(answer(result.map(Option::unwrap_or_default)))
     })
     .on("AskLater", |caller: Caller, target: String, question: String| async move {
         tokio::spawn(async move {
@@ -309,7 +312,7 @@ fn connection(hub: HubServerBuilder) -> HubServerBuilder {
             "connectionId": caller.connection_id(),
             "user": caller.user_id(),
             "transport": caller.transport().map(|transport| transport.name()),
-            "stateful": "False",
+            "stateful": if caller.is_stateful() { "True" } else { "False" },
             "name": caller.user_id(),
         });
         Ok(who)

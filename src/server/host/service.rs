@@ -176,6 +176,9 @@ async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response
                 opened => Ok(opened?),
             }
         }
+        Method::POST if endpoint::keep(&hub.room, &client, &query, b"") => {
+            Ok(endpoint::send(&hub.room, &client, &query, read(body).await?).await?.into_response())
+        }
         Method::POST => {
             let receiver = endpoint::receiver(&hub.room, &client, &query)?;
             let _turn = receiver.turn().await;
