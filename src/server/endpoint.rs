@@ -181,19 +181,27 @@ pub(crate) struct Opening<'r> {
     pub(crate) upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 }
 
+/// The transport that a request of the method GET is for.
+pub(crate) fn transport_of(
+    headers: &HeaderMap,
+    upgrade: &Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Kind, Refusal> {
+    let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    match upgrade {
+        Ok(_) => Ok(Kind::WebSockets),
+        Err(_) if headers.contains_key(UPGRADE) => Err(Refusal::Upgrade),
+        Err(_) if accepted.contains("text/event-stream") => Ok(Kind::ServerSentEvents),
+        Err(_) => Ok(Kind::LongPolling),
+    }
+}
+
 /// Opens a connection, or polls one that is open. `session` is what becomes of it.
 pub(crate) async fn open<R: Run>(
     opening: Opening<'_>,
     session: impl FnOnce(Admitted) -> R,
 ) -> Result<Response, Refusal> {
     let Opening { room, client, query, headers, upgrade } = opening;
-    let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let kind = match &upgrade {
-        Ok(_) => Kind::WebSockets,
-        Err(_) if headers.contains_key(UPGRADE) => return Err(Refusal::Upgrade),
-        Err(_) if accepted.contains("text/event-stream") => Kind::ServerSentEvents,
-        Err(_) => Kind::LongPolling,
-    };
+    let kind = transport_of(headers, &upgrade)?;
     if !client.transports.contains(kind) {
         return Err(Refusal::Transport);
     }
@@ -360,8 +368,16 @@ pub(crate) async fn send(
     query: &Query,
     body: Bytes,
 ) -> Result<StatusCode, Refusal> {
-    receiver(room, client, query)?.send(body).await.map_err(|_| Refusal::Unknown)?;
+    if !keep(room, client, query, &body) {
+        receiver(room, client, query)?.send(body).await.map_err(|_| Refusal::Unknown)?;
+    }
     Ok(StatusCode::OK)
+}
+
+/// Keeps what a client sends whose connection is negotiated and not open yet. Whether it is that.
+pub(crate) fn keep(room: &Room, client: &Admission, query: &Query, body: &[u8]) -> bool {
+    let keep = |id| room.negotiated.keep(id, &client.hub, client.user.as_deref(), body);
+    query.first("id").is_some_and(keep)
 }
 
 /// Ends a connection of long polls.

@@ -185,6 +185,12 @@ impl Exchange {
         self.received.send(chunk).await.map_err(|_| Closed)
     }
 
+    /// Hands on what the client has sent before: the first that is received.
+    pub(crate) fn send_early(&self, chunk: Bytes) {
+        // There is room for one chunk.
+        let _ = self.received.try_send(chunk);
+    }
+
     /// Waits so long for something to answer a poll with.
     pub(crate) async fn poll(&self, patience: Duration) -> Polled {
         let Some(outgoing) = &self.outgoing else { return Polled::End };

@@ -24,6 +24,9 @@ const MAX_WAITING: usize = 100_000;
 /// How many of them may be for clients at one address, where that is known. Many may be behind one.
 const MAX_WAITING_AT_ADDRESS: usize = 5_000;
 
+/// How many bytes of a client are kept until its connection is opened.
+const MAX_EARLY: usize = 1024;
+
 /// Who a connection was negotiated for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Negotiation {
@@ -63,7 +66,8 @@ struct Table {
 
 #[derive(Debug)]
 enum State {
-    Waiting(Negotiation),
+    /// With what the client has sent before it is opened.
+    Waiting(Negotiation, Vec<u8>),
     Open(Negotiation, Ways),
 }
 
@@ -107,7 +111,7 @@ impl Negotiated {
                 table.at.insert(address, waiting + 1);
             }
             table.deadlines.push_back((now + OPEN_WITHIN, token.clone(), address));
-            table.states.insert(token, State::Waiting(negotiation));
+            table.states.insert(token, State::Waiting(negotiation, Vec::new()));
         }
         has_room
     }
@@ -125,15 +129,32 @@ impl Negotiated {
         table.expire(now);
         let state = table.states.get_mut(token).ok_or(OpenError::Unknown)?;
         match state {
-            State::Waiting(known) | State::Open(known, _) if !known.is_for(hub, user) => {
+            State::Waiting(known, _) | State::Open(known, _) if !known.is_for(hub, user) => {
                 Err(OpenError::Unknown)
             }
             State::Open(..) => Err(OpenError::Taken),
-            State::Waiting(known) => {
+            State::Waiting(known, early) => {
+                if let (Some(exchange), false) = (&ways.exchange, early.is_empty()) {
+                    exchange.send_early(std::mem::take(early).into());
+                }
                 let known = known.clone();
                 *state = State::Open(known.clone(), ways.clone());
                 Ok((known, Lease { negotiated: self.clone(), token: token.to_owned() }))
             }
+        }
+    }
+
+    /// Keeps what a client sends before its connection is opened: some say their handshake before the first poll. Whether
+    /// the connection waits, and there is room for it.
+    pub(crate) fn keep(&self, token: &str, hub: &str, user: Option<&str>, bytes: &[u8]) -> bool {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get_mut(token) {
+            Some(State::Waiting(known, early))
+                if known.is_for(hub, user) && early.len() + bytes.len() <= MAX_EARLY =>
+            {
+                early.extend_from_slice(bytes);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -267,7 +288,7 @@ impl Table {
                     waiting.remove();
                 }
             }
-            if let Some(State::Waiting(_)) = self.states.get(&token) {
+            if let Some(State::Waiting(..)) = self.states.get(&token) {
                 self.states.remove(&token);
             }
         }

@@ -311,6 +311,9 @@ async fn nothing_is_lost_when_a_stateful_client_is_cut() {
         client.command("send", json!({ "target": "PushSeries", "arguments": ["S", 200, 2] })).await;
         for n in 0..200 {
             if n % 60 == 30 {
+                // Cut once more while it resumes, the client gives up: a call that is answered says that it is up again.
+                let sum = client.command("invoke", json!({ "target": "Add", "arguments": [n, 1] })).await;
+                assert_eq!(sum, n + 1, "{protocol}");
                 cutter.cut();
             }
             client.command("send", json!({ "target": "Record", "arguments": [protocol, n] })).await;

@@ -33,14 +33,18 @@ struct Poller {
 impl Poller {
     /// A connection that has negotiated and polled once, which opens it.
     async fn open(url: &str) -> Self {
+        let poller = Self::negotiate(url).await;
+        assert_eq!(poller.request(Method::GET, "").await.status(), 200);
+        poller
+    }
+
+    async fn negotiate(url: &str) -> Self {
         let http = http_client();
         let negotiated =
             http.post(format!("{url}/negotiate?negotiateVersion=1")).send().await.expect("an answer");
         let negotiated: Value = negotiated.json().await.expect("JSON");
         let token = negotiated["connectionToken"].as_str().expect("a token");
-        let poller = Self { http, url: format!("{url}?id={token}") };
-        assert_eq!(poller.request(Method::GET, "").await.status(), 200);
-        poller
+        Self { http, url: format!("{url}?id={token}") }
     }
 
     async fn request(&self, method: Method, body: impl Into<reqwest::Body>) -> Response {
@@ -86,6 +90,21 @@ fn call(id: impl std::fmt::Display, target: &str, arguments: Value) -> String {
 
 async fn hub_at(hub: HubServerBuilder) -> String {
     serve([("/hub", hub.build())]).await + "/hub"
+}
+
+/// Some clients say their handshake before they poll.
+#[tokio::test]
+async fn what_is_sent_before_the_first_poll_is_kept() {
+    let url = serve([("/hub", conformance_hub().build())]).await + "/hub";
+    let poller = Poller::negotiate(&url).await;
+    poller.send("{\"protocol\":\"json\",").await;
+    poller.send(format!("\"version\":0}}\u{1e}{}", call(1, "Add", json!([1, 2])))).await;
+    // There is room for a handshake, and not for much more.
+    assert_eq!(poller.request(Method::POST, "x".repeat(1024)).await.status(), 404);
+    assert_eq!(poller.request(Method::GET, "").await.status(), 200);
+    assert_eq!(poller.completion("1").await["result"], 3);
+    let other = Poller { url: format!("{url}?id=unknown"), ..poller };
+    assert_eq!(other.request(Method::POST, "{}").await.status(), 404);
 }
 
 #[tokio::test]

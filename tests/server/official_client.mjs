@@ -1,10 +1,16 @@
-// Calls a hub hosted in Rust with @microsoft/signalr, on each transport in both protocols. The argument is the hub's address.
+// Calls a hub hosted in Rust with @microsoft/signalr, on each transport in both protocols. Arguments: the hub's address, and
+// the names under which a version of the client and its MessagePack protocol are installed.
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
 
-import { HttpTransportType, HubConnectionBuilder, JsonHubProtocol, LogLevel, Subject } from '@microsoft/signalr';
-import { MessagePackHubProtocol } from '@microsoft/signalr-protocol-msgpack';
-
-const url = process.argv[2];
+// Version 5 is older than `fetch` in Node, and takes what has it for a browser.
+globalThis.self ??= globalThis;
+const [url, client, msgpack] = process.argv.slice(2);
+const require = createRequire(import.meta.url);
+const { HttpTransportType, HubConnectionBuilder, JsonHubProtocol, LogLevel, Subject } = require(client);
+const { MessagePackHubProtocol } = require(msgpack);
+/** From version 7 on, a client answers. */
+const answers = Number(require(`${client}/package.json`).version.split('.')[0]) >= 7;
 
 const next = (hub, method) =>
   new Promise((resolve) => {
@@ -89,10 +95,12 @@ async function calls(transport, protocol) {
   await hub.send('UploadQuietly', upload([1, 2]));
   assert.deepEqual(await uploaded, [3]);
 
-  hub.on('Question', async (question) => `${question}, because`);
-  assert.equal(await hub.invoke('Ask', 'Question', 'why'), 'why, because');
-  hub.on('Trouble', async () => Promise.reject(new Error('no idea')));
-  assert.match(await hub.invoke('Ask', 'Trouble', 'why'), /no idea/);
+  if (answers) {
+    hub.on('Question', async (question) => `${question}, because`);
+    assert.equal(await hub.invoke('Ask', 'Question', 'why'), 'why, because');
+    hub.on('Trouble', async () => Promise.reject(new Error('no idea')));
+    assert.match(await hub.invoke('Ask', 'Trouble', 'why'), /no idea/);
+  }
 
   await hub.invoke('Join', 'room');
   const told = next(hub, 'News');
@@ -113,7 +121,7 @@ for (const transport of ['WebSockets', 'ServerSentEvents', 'LongPolling']) {
 }
 await assert.rejects(
   new HubConnectionBuilder().withUrl(url, { accessTokenFactory: () => 'refused' }).configureLogging(LogLevel.None).build().start(),
-  /401/,
+  /401|Unauthorized/,
 );
 console.log('done');
 process.exit(0);

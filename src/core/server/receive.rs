@@ -138,7 +138,9 @@ impl<C: Codec> ServerMachine<C> {
 
     /// The codec that a client asks for, and whether its connection is to be a stateful one.
     fn choose(&mut self, request: &HandshakeRequest) -> Result<(C, bool), String> {
-        let Some(at) = self.codecs.iter().position(|codec| codec.name() == request.protocol) else {
+        let Some(at) =
+            self.codecs.iter().position(|codec| codec.name().eq_ignore_ascii_case(&request.protocol))
+        else {
             let names: Vec<_> = self.codecs.iter().map(|codec| format!("'{}'", codec.name())).collect();
             let asked = clip(&request.protocol);
             return Err(format!(
@@ -154,7 +156,8 @@ impl<C: Codec> ServerMachine<C> {
             ));
         }
         match request.version {
-            1 => Ok((codec, false)),
+            // As in ASP.NET Core; there are clients that ask for version 0.
+            ..=1 => Ok((codec, false)),
             // All that it adds is the messages of stateful reconnect.
             2 => Ok((codec, self.options.stateful_buffer.is_some())),
             version => Err(format!(

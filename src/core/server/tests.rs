@@ -187,6 +187,9 @@ fn handshakes_are_refused_with_a_reason() {
     bench.receive(STATEFUL);
     assert_eq!((bench.effects(), bench.machine.is_stateful()), (vec![Effect::Connected], false));
     let mut bench = Bench::new(Transport::WebSockets, |_| {});
+    bench.receive("{\"protocol\":\"JSON\",\"version\":0}\u{1e}");
+    assert_eq!(bench.effects(), [Effect::Connected]);
+    let mut bench = Bench::new(Transport::WebSockets, |_| {});
     bench.receive(&format!("{{{}", " ".repeat(20_000)));
     assert!(matches!(bench.end(false), DisconnectReason::HandshakeRefused(_)));
 }

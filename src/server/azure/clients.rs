@@ -168,7 +168,15 @@ fn open(hub: &Arc<Hub>, azure: &Arc<Azure>, via: Via, id: &str, opening: Opening
     let user = identity.user_id.clone();
     let negotiation =
         Negotiation { connection_id: id.to_owned(), hub: HUB.to_owned(), user, is_stateful: false };
-    let guest = Guest { connection_id: id.to_owned(), identity, headers, query, slot: slot.clone() };
+    let guest = Guest {
+        connection_id: id.to_owned(),
+        identity,
+        transport: None,
+        is_stateful: false,
+        headers,
+        query,
+        slot: slot.clone(),
+    };
     let admitted = Admitted {
         room: hub.room.clone(),
         negotiation,

@@ -17,7 +17,10 @@ use super::{
     state::Hub,
     typed::Untyped,
 };
-use crate::server::{outbox::Outbox, query::Query, room::Slot};
+use crate::{
+    core::negotiate::Transport,
+    server::{outbox::Outbox, query::Query, room::Slot},
+};
 
 /// The client that calls a method, and the way to all others. It is cheap to clone, and may be kept.
 ///
@@ -41,6 +44,8 @@ pub(super) struct Connection {
     pub(super) id: String,
     /// Who the client is by now.
     pub(super) current: CurrentIdentity,
+    pub(super) transport: Option<Transport>,
+    pub(super) is_stateful: bool,
     pub(super) headers: HeaderMap,
     pub(super) query: Query,
     pub(super) outbox: Arc<Outbox>,
@@ -99,6 +104,18 @@ impl<C, S> Caller<C, S> {
     #[must_use]
     pub fn has_claim(&self, name: &str, value: &str) -> bool {
         self.claims(name).any(|claim| claim == value)
+    }
+
+    /// The transport that the client has chosen, if it is connected to this program.
+    #[must_use]
+    pub fn transport(&self) -> Option<Transport> {
+        self.connection.transport
+    }
+
+    /// Whether the connection goes on when it loses its transport, and the client comes back in time.
+    #[must_use]
+    pub fn is_stateful(&self) -> bool {
+        self.connection.is_stateful
     }
 
     /// The headers of the request that opened the connection.

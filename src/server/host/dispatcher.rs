@@ -34,6 +34,7 @@ use crate::{
     core::{
         codec::Payload,
         message::{Invocation, Outcome},
+        negotiate::Transport,
         text::clip,
     },
     server::{calls::Answer, outbox::Outbox, query::Query, room::Slot, session::Dispatcher},
@@ -46,6 +47,8 @@ const UPLOAD: usize = 1024;
 pub(in crate::server) struct Guest {
     pub(in crate::server) connection_id: String,
     pub(in crate::server) identity: Identity,
+    pub(in crate::server) transport: Option<Transport>,
+    pub(in crate::server) is_stateful: bool,
     pub(in crate::server) headers: http::HeaderMap,
     pub(in crate::server) query: Query,
     /// Its place in the room.
@@ -155,6 +158,8 @@ impl Dispatcher for HubDispatcher {
         let connection = Arc::new(Connection {
             id: guest.connection_id,
             current: CurrentIdentity::new(identity.clone()),
+            transport: guest.transport,
+            is_stateful: guest.is_stateful,
             headers: guest.headers,
             query: guest.query,
             outbox: outbox.clone(),

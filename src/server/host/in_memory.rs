@@ -115,6 +115,8 @@ impl InMemory for Door {
             let guest = Guest {
                 connection_id: admitted.negotiation.connection_id.clone(),
                 identity: self.identity.clone(),
+                transport: None,
+                is_stateful: admitted.negotiation.is_stateful,
                 headers: headers_of(headers),
                 query: query_of(&url),
                 slot: admitted.slot.clone(),

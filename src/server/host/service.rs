@@ -27,6 +27,7 @@ use super::{
     state::Hub,
 };
 #[cfg(feature = "actix")]
+use crate::core::negotiate::Transport;
 use crate::platform::Pipe;
 #[cfg(feature = "service")]
 use crate::server::azure;
@@ -115,8 +116,16 @@ pub(in crate::server) async fn open_pipe(server: &HubServer, parts: Parts) -> Re
         let query = Query::parse(parts.uri.query());
         let opened = endpoint::open_pipe(&hub.room, client, &query, |admitted| {
             let connection_id = admitted.negotiation.connection_id.clone();
-            let (query, slot) = (Query::parse(parts.uri.query()), admitted.slot.clone());
-            session(hub, admitted, Guest { connection_id, identity, headers: parts.headers, query, slot })
+            let guest = Guest {
+                connection_id,
+                identity,
+                transport: Some(Transport::WebSockets),
+                is_stateful: admitted.negotiation.is_stateful,
+                headers: parts.headers,
+                query: Query::parse(parts.uri.query()),
+                slot: admitted.slot.clone(),
+            };
+            session(hub, admitted, guest)
         });
         Ok::<_, Rejection>(opened?)
     };
@@ -154,12 +163,15 @@ async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response
         _ if negotiates => Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "")),
         Method::GET => {
             let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
+            let transport = endpoint::transport_of(&parts.headers, &upgrade)?;
             let opening =
                 Opening { room: &hub.room, client, query: &query, headers: &parts.headers, upgrade };
             let opened = endpoint::open(opening, |admitted| {
                 let guest = Guest {
                     connection_id: admitted.negotiation.connection_id.clone(),
                     identity,
+                    transport: Some(transport),
+                    is_stateful: admitted.negotiation.is_stateful,
                     headers: parts.headers.clone(),
                     query: Query::parse(parts.uri.query()),
                     slot: admitted.slot.clone(),
@@ -173,6 +185,9 @@ async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response
                 }
                 opened => Ok(opened?),
             }
+        }
+        Method::POST if endpoint::keep(&hub.room, &client, &query, b"") => {
+            Ok(endpoint::send(&hub.room, &client, &query, read(body).await?).await?.into_response())
         }
         Method::POST => {
             let receiver = endpoint::receiver(&hub.room, &client, &query)?;
