@@ -12,6 +12,7 @@
 //! - [`yew`](mod@yew_hooks) and [`leptos`](mod@leptos_hooks) (features of those names) connect the components of a page to a hub.
 //! - `typescript` (feature of that name, native) describes hubs to users of the npm package.
 //! - `server` (feature of that name, native) hosts hubs.
+//! - `redis` (feature of that name, native) connects the servers of a hub that is hosted on several of them.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
 //! - [`core`] is what all of them are made of: the protocol without any I/O.
 //!

@@ -89,10 +89,17 @@ impl Connections {
         self.each(hub, target, excluded, |outbox| outbox.close(reason));
     }
 
-    fn each(&self, hub: &str, target: Target<'_>, excluded: &[&str], act: impl Fn(&Outbox)) {
+    /// Does something for every connection addressed.
+    pub(crate) fn each(
+        &self,
+        hub: &str,
+        target: Target<'_>,
+        excluded: &[&str],
+        mut act: impl FnMut(&Outbox),
+    ) {
         let hubs = self.read();
         let Some(hub) = hubs.get(hub) else { return };
-        let all = |outboxes: Option<&Outboxes>| {
+        let mut all = |outboxes: Option<&Outboxes>| {
             for (id, outbox) in outboxes.into_iter().flatten() {
                 if !excluded.contains(&&**id) {
                     act(outbox);

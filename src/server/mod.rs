@@ -218,8 +218,9 @@
 //! | what waits for a client | 16 MiB; streams wait earlier | the connection is cut |
 //! | sent and not acknowledged, with stateful reconnect | `stateful_reconnect_buffer_size` | sending waits |
 //!
-//! What is not there yet: filters, and hubs on several servers by themselves. Behind Azure SignalR Service a hub may have
-//! several: see `azure`.
+//! Several servers are one hub by a [`backplane`], or behind Azure SignalR Service: see `azure`.
+//!
+//! What is not there yet: filters.
 //!
 //! # How it is made
 //!
@@ -246,6 +247,7 @@ pub mod guide {}
 pub mod actix;
 #[cfg(feature = "service")]
 pub mod azure;
+pub mod backplane;
 pub(crate) mod calls;
 pub(crate) mod claims;
 mod codec;

@@ -7,6 +7,7 @@ mod support;
 mod actix;
 #[cfg(feature = "local")]
 mod azure;
+mod backplane;
 mod calls;
 mod conformance;
 mod conformance_hub;
@@ -19,6 +20,12 @@ mod node;
 #[cfg(feature = "local")]
 #[path = "../support/http.rs"]
 mod plain_http;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod redis_faults;
+#[cfg(feature = "redis")]
+mod redis_server;
 mod refresh;
 mod stateful;
 mod typed;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::command::{command, find_program, output, run};
+use crate::{command::find_program, tools};
 
 /// A browser and its driver.
 pub(crate) struct Browser {
@@ -20,16 +20,7 @@ impl Browser {
         if let Some(browser) = Self::find() {
             return Ok(browser);
         }
-        let root = output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-        if root && find_program("apt-get").is_some() {
-            let apt = || {
-                let mut apt = command("apt-get");
-                apt.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
-                apt
-            };
-            run(apt().arg("update"))?;
-            run(apt().args(["install", "--yes", "--no-install-recommends", "chromium", "chromium-driver"]))?;
-        }
+        tools::install_packages(&["chromium", "chromium-driver"])?;
         Self::find()
             .context("there is no Chromium; install it with its driver (Debian: chromium, chromium-driver)")
     }

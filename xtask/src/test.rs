@@ -21,6 +21,9 @@ use crate::{
 pub(crate) fn test() -> Result<()> {
     let mut report = Report::default();
     let browser = browser(&mut report);
+    if let Err(error) = tools::ensure_redis() {
+        missing(&mut report, "everything on Redis", &error);
+    }
     report.check("set up: wasm target, JavaScript tools", || {
         tools::ensure_wasm_target()?;
         tools::ensure_node_modules()

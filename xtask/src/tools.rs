@@ -20,6 +20,30 @@ pub(crate) fn ensure_wasm_target() -> Result<()> {
     })
 }
 
+/// Installs packages of Debian, as root; elsewhere it does nothing.
+pub(crate) fn install_packages(names: &[&str]) -> Result<()> {
+    let root = output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if !root || find_program("apt-get").is_none() {
+        return Ok(());
+    }
+    let apt = || {
+        let mut apt = command("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
+        apt
+    };
+    run(apt().arg("update"))?;
+    run(apt().args(["install", "--yes", "--no-install-recommends"]).args(names))
+}
+
+/// Makes sure of Redis, on which the tests of hubs on several servers run; on Debian as root it is installed.
+pub(crate) fn ensure_redis() -> Result<()> {
+    let is_there = || find_program("redis-server").is_some();
+    if !is_there() {
+        install_packages(&["redis-server"])?;
+    }
+    if is_there() { Ok(()) } else { bail!("there is no Redis; install it (Debian: redis-server)") }
+}
+
 /// Installs the JavaScript tools as `package-lock.json` says, unless that was done before.
 pub(crate) fn ensure_node_modules() -> Result<()> {
     let lock = std::fs::read(root().join("package-lock.json"))?;

@@ -332,7 +332,10 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Writes bytes.
-#[cfg(all(native, any(feature = "unstable-machines", all(feature = "service", feature = "msgpack"))))]
+#[cfg(all(
+    native,
+    any(feature = "unstable-machines", feature = "server", all(feature = "service", feature = "msgpack"))
+))]
 pub(crate) fn write_binary(out: &mut Vec<u8>, bytes: &[u8]) {
     #[allow(clippy::cast_possible_truncation, reason = "each arm has checked the range")]
     match bytes.len() {

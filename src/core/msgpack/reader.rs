@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads bytes, which old writers write as a text; nil is none.
-    #[cfg(all(native, any(feature = "unstable-machines", all(feature = "server", feature = "service"))))]
+    #[cfg(all(native, any(feature = "unstable-machines", feature = "server")))]
     pub(crate) fn binary(&mut self) -> Result<&'a [u8]> {
         match self.peek() {
             Some(0xc4..=0xc6) => match self.header()? {

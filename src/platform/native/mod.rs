@@ -31,6 +31,8 @@ pub use self::cookies::{CookieError, CookieJar};
 pub(crate) use self::pipe::{Gone, Pipe, PipeFrame, PipeReceiver, PipeSender};
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) use self::task::ThreadBound;
+#[cfg(feature = "redis")]
+pub(crate) use self::tls::Certificates;
 #[cfg(feature = "local")]
 pub(crate) use self::tls::server_config;
 #[cfg(any(feature = "client", feature = "service"))]

@@ -110,7 +110,7 @@ impl Certificates {
     }
 
     /// For all that is to be connected.
-    pub(super) fn config(&self) -> Result<ClientConfig, rustls::Error> {
+    pub(crate) fn config(&self) -> Result<ClientConfig, rustls::Error> {
         match &self.config {
             Some(config) => Ok(ClientConfig::clone(config)),
             None => shared_config(),

@@ -15,7 +15,7 @@ use super::{
     error::HubError,
     front::Front,
     identity::{HubRequest, Identity, Rejection},
-    lifetime::Local,
+    lifetime::{Lifetime, Local},
     methods::{HubMethod, HubStreamMethod, IntoMethod, Methods, Registered},
     refresh::Refreshable,
     state::{Authenticate, Hub, OnConnected, OnDisconnected},
@@ -25,7 +25,10 @@ use crate::server::azure;
 use crate::{
     Transports,
     core::server::ServerOptions,
-    server::room::{Room, Stop},
+    server::{
+        backplane,
+        room::{Room, Stop},
+    },
 };
 
 /// How many bytes of what a client sends may wait for the hub's methods.
@@ -144,6 +147,7 @@ pub struct HubServerBuilder {
     detailed_errors: bool,
     #[cfg(feature = "service")]
     pub(in crate::server) azure: Option<azure::Prepared>,
+    pub(in crate::server) backplane: backplane::Options,
 }
 
 impl Default for HubServerBuilder {
@@ -163,6 +167,7 @@ impl Default for HubServerBuilder {
             detailed_errors: false,
             #[cfg(feature = "service")]
             azure: None,
+            backplane: backplane::Options::default(),
         }
     }
 }
@@ -341,14 +346,19 @@ impl HubServerBuilder {
         let room = Arc::new(Room::new(options, self.maximum_connections, stopped));
         #[cfg(feature = "service")]
         let (azure, events) = prepared.map(|prepared| azure::start(prepared, room.clone())).unzip();
+        let backplane = self.backplane;
+        let by_ourselves = || -> Arc<dyn Lifetime> {
+            let lifetime = backplane.into_lifetime(&room.connections);
+            lifetime.unwrap_or_else(|| Arc::new(Local(room.connections.clone())))
+        };
         let hub = Hub {
             #[cfg(feature = "service")]
             lifetime: match &azure {
                 Some(azure) => Arc::new(azure.clone()),
-                None => Arc::new(Local(room.connections.clone())),
+                None => by_ourselves(),
             },
             #[cfg(not(feature = "service"))]
-            lifetime: Arc::new(Local(room.connections.clone())),
+            lifetime: by_ourselves(),
             #[cfg(feature = "service")]
             azure,
             room,

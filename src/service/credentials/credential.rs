@@ -41,6 +41,35 @@ impl Credential {
     }
 }
 
+/// Entra tokens of a credential for something that is not Azure SignalR Service. Nothing is cached.
+#[cfg(feature = "redis")]
+pub(crate) struct EntraTokens {
+    source: Arc<dyn TokenSource>,
+    http: HttpClients,
+}
+
+#[cfg(feature = "redis")]
+impl EntraTokens {
+    /// How long one request may take, its retries included.
+    const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+    /// `None` for an access key, which gives no tokens.
+    pub(crate) fn new(credential: &Credential) -> Result<Option<Self>, crate::service::error::BuildError> {
+        match &credential.0 {
+            Kind::AccessKey(_) => Ok(None),
+            Kind::Token(source) => {
+                let http = HttpClients::new(&crate::platform::Network::default(), false)?;
+                Ok(Some(Self { source: Arc::clone(source), http }))
+            }
+        }
+    }
+
+    pub(crate) async fn fetch(&self, scope: &str) -> Result<AccessToken, CredentialError> {
+        let elapsed = || CredentialError::Timeout { after: Self::TIMEOUT };
+        crate::service::http::body::within(Self::TIMEOUT, self.source.fetch(&self.http, scope), elapsed).await
+    }
+}
+
 impl From<AccessKey> for Credential {
     fn from(key: AccessKey) -> Self {
         Self(Kind::AccessKey(key))

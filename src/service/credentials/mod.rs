@@ -32,6 +32,8 @@ pub(in crate::service) mod settings;
 pub(in crate::service) mod source;
 pub(in crate::service) mod token_cache;
 
+#[cfg(feature = "redis")]
+pub(crate) use self::credential::EntraTokens;
 pub use access_key::AccessKey;
 pub use certificate::{CertificateError, SigningAlgorithm};
 pub use chain::CredentialChain;
