@@ -3,6 +3,7 @@
 mod arguments;
 mod budget;
 mod caller;
+mod cancel;
 mod clients;
 mod dispatcher;
 mod error;
@@ -10,11 +11,13 @@ mod front;
 mod hub_server;
 mod identity;
 mod in_memory;
+mod kept;
 pub(crate) mod lifetime;
 mod methods;
 mod refresh;
 mod service;
 mod state;
+mod turns;
 
 #[cfg(feature = "actix")]
 pub(super) use self::service::open_pipe;
