@@ -28,7 +28,10 @@ mod stream;
 mod trace;
 mod upload;
 #[cfg(all(native, feature = "server"))]
-pub(crate) use self::engine::{guard::guarded, transport::in_memory::InMemory};
+pub(crate) use self::engine::{
+    guard::{caught, guarded},
+    transport::in_memory::InMemory,
+};
 pub use self::{
     builder::HubConnectionBuilder,
     engine::{

@@ -8,7 +8,10 @@ use crate::{
         service::Service,
         upstream::{self, Events},
     },
-    server::{outbox::Outbox, session::Dispatcher},
+    server::{
+        outbox::Outbox,
+        session::{Dispatcher, Taken},
+    },
 };
 
 const NO_UPSTREAM: &str = "The service runs in serverless mode and has no upstream configured, so there is nobody to \
@@ -45,16 +48,19 @@ impl Dispatcher for Serverless {
         &mut self,
         call: Option<u64>,
         invocation: &Invocation<'_, Payload<'_>>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<Taken, &'static str> {
         let events = self.events.as_ref().ok_or(NO_UPSTREAM)?;
-        if invocation.stream_ids.is_empty() { events.call(call, invocation) } else { Err(NO_STREAMS) }
+        if !invocation.stream_ids.is_empty() {
+            return Err(NO_STREAMS);
+        }
+        events.call(call, invocation).map(|()| Taken::Later)
     }
 
     fn stream_invocation(
         &mut self,
         _: Option<u64>,
         _: &Invocation<'_, Payload<'_>>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<Taken, &'static str> {
         Err(if self.events.is_some() { NO_STREAMS } else { NO_UPSTREAM })
     }
 

@@ -268,16 +268,18 @@ fn remove_from(sets: &mut HashMap<String, Outboxes>, name: &str, id: &str) {
 #[cfg(test)]
 mod tests {
     use axum::body::Bytes;
-    use tokio::sync::mpsc::UnboundedReceiver;
 
     use super::*;
-    use crate::{core::HubProtocol, server::outbox::Outgoing};
+    use crate::{
+        core::HubProtocol,
+        server::{outbox::Outgoing, queue::Receiver},
+    };
 
-    struct Client(UnboundedReceiver<Outgoing>);
+    struct Client(Receiver<Outgoing>);
 
     impl Client {
         fn received(&mut self) -> usize {
-            std::iter::from_fn(|| self.0.try_recv().ok()).count()
+            std::iter::from_fn(|| self.0.try_recv()).count()
         }
     }
 

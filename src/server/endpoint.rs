@@ -208,9 +208,11 @@ pub(crate) async fn open<R: Run>(
     let entry = Entry { room, client, query };
     match (kind, upgrade) {
         (_, Ok(upgrade)) => {
-            let socket = entry.socket(session)?;
-            let opened = |opened| socket.opened(Transport::WebSocket(Box::new(opened)));
-            Ok(transport::bounded(upgrade).on_upgrade(opened))
+            let socket = Box::new(entry.socket(session)?);
+            // In a task of its own: that of the upgrade keeps what it had to do with HTTP, some kilobytes.
+            Ok(transport::bounded(upgrade).on_upgrade(|opened| async move {
+                tokio::spawn(socket.opened(Transport::WebSocket(Box::new(opened))));
+            }))
         }
         (Kind::ServerSentEvents, _) => entry.server_sent_events(session),
         _ => entry.poll(session).await,
@@ -227,7 +229,7 @@ pub(crate) fn open_pipe<R: Run>(
     if !client.transports.contains(Kind::WebSockets) {
         return Err(Refusal::Transport);
     }
-    let socket = Entry { room, client, query }.socket(session)?;
+    let socket = Box::new(Entry { room, client, query }.socket(session)?);
     let (ours, theirs) = Pipe::pair();
     tokio::spawn(socket.opened(Transport::Pipe(ours)));
     Ok(theirs)
@@ -242,8 +244,8 @@ enum Socket<R> {
 }
 
 impl<R: Run> Socket<R> {
-    async fn opened(self, transport: Transport) {
-        match self {
+    async fn opened(self: Box<Self>, transport: Transport) {
+        match *self {
             Self::First(session) => session.run(transport).await,
             // An error means that the connection has just ended, and so does the socket.
             Self::Next(connection) => drop(connection.send(transport).await),
@@ -315,12 +317,12 @@ impl Entry<'_> {
         let id = self.query.first("id").ok_or(Refusal::NoId)?;
         let Admission { hub, user, .. } = &self.client;
         let slot = self.slot()?;
-        let (resume, resumed) = mpsc::channel(1);
+        let (resume, resumed) = self.room.negotiated.is_stateful(id).then(|| mpsc::channel(1)).unzip();
         let claims = self.client.claims.clone();
-        let ways = Ways { exchange, claims, resume: Some(resume), ..Ways::default() };
+        let ways = Ways { exchange, claims, resume, ..Ways::default() };
         let (negotiation, lease) =
             self.room.negotiated.open(id, hub, user.as_deref(), &ways, Instant::now())?;
-        Ok(self.admitted(negotiation, Some(lease), &ways, Some(resumed), slot))
+        Ok(self.admitted(negotiation, Some(lease), &ways, resumed, slot))
     }
 
     /// A place for another connection.

@@ -170,6 +170,21 @@
 //! # }
 //! ```
 //!
+//! # Under load
+//!
+//! A method runs in the task of its connection up to where it first waits, and in a task of its own from there on. One that
+//! computes for long, or blocks, belongs in `tokio::task::spawn_blocking`. Sockets should have `TCP_NODELAY`, as ASP.NET Core
+//! sets it, or small messages wait for one another; with axum:
+//!
+//! ```no_run
+//! use axum::serve::ListenerExt as _;
+//!
+//! # async fn run(app: axum::Router) -> std::io::Result<()> {
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! axum::serve(listener.tap_io(|stream| drop(stream.set_nodelay(true))), app).await
+//! # }
+//! ```
+//!
 //! # Tests of hubs
 //!
 //! A hub is tested without a port: [`connect_in_memory`](HubServer::connect_in_memory) gives a client of any user within the
@@ -259,11 +274,13 @@ pub(crate) mod message;
 pub(crate) mod negotiated;
 pub(crate) mod outbox;
 pub(crate) mod query;
+pub(crate) mod queue;
 pub(crate) mod random;
 pub(crate) mod room;
 pub(crate) mod session;
 pub(crate) mod transport;
 mod wire;
+mod woken;
 
 #[doc(inline)]
 pub use host::*;

@@ -158,6 +158,12 @@ impl Negotiated {
         }
     }
 
+    /// Whether a negotiated connection that is to be opened will be a stateful one.
+    pub(crate) fn is_stateful(&self, token: &str) -> bool {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(table.states.get(token), Some(State::Waiting(known, _)) if known.is_stateful)
+    }
+
     /// What takes the next socket of an open connection that is stateful.
     pub(crate) fn resume(
         &self,

@@ -2,17 +2,14 @@
 
 use std::{
     future::{pending, poll_fn},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::{
-    sync::{
-        mpsc::{self, UnboundedReceiver},
-        watch,
-    },
+    sync::{mpsc, watch},
     time,
 };
 
@@ -27,18 +24,19 @@ use crate::{
     },
     platform::unix_now,
     server::{
-        calls::{self, Calls},
+        calls::{self, Answer, Calls},
         codec::SharedCodec,
         message::Frame,
         negotiated::{Lease, Negotiation},
         outbox::{Outbox, Outgoing},
+        queue::Receiver,
         room::{Room, Slot},
         transport::{Broken, Transport},
-        wire::{Event, Wire, cut},
+        wire::{Cut, Event, Seldom, Wire, receive, stays_registered},
     },
 };
 
-/// How many queued messages are taken at once.
+/// How many queued messages are taken at once, and how many frames before they are answered.
 const BATCH: usize = 64;
 
 /// How long a client may take to answer that the connection closes.
@@ -47,6 +45,16 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const MALFORMED: ProtocolError = ProtocolError::Message("a WebSocket message was malformed");
 
 const TOO_LONG: ProtocolError = ProtocolError::Message("a WebSocket message was larger than 4 MB");
+
+/// What became of a call.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Taken {
+    /// The answer comes through the outbox, if one is expected.
+    Later,
+    /// The call with this number is done, and this is its answer.
+    Now(u64, Answer),
+}
 
 /// What the host of a room does with one connection, from its handshake to its end. Nothing here may wait.
 pub(crate) trait Dispatcher: Send + 'static {
@@ -62,7 +70,7 @@ pub(crate) trait Dispatcher: Send + 'static {
         &mut self,
         call: Option<u64>,
         invocation: &Invocation<'_, Payload<'_>>,
-    ) -> Result<(), &'static str>;
+    ) -> Result<Taken, &'static str>;
 
     /// The client calls a method that streams.
     ///
@@ -72,7 +80,7 @@ pub(crate) trait Dispatcher: Send + 'static {
         &mut self,
         call: Option<u64>,
         invocation: &Invocation<'_, Payload<'_>>,
-    ) -> Result<(), &'static str>;
+    ) -> Result<Taken, &'static str>;
 
     /// An item of a stream that the client uploads with a call.
     fn uploaded(&mut self, _stream_id: &str, _item: Payload<'_>) {}
@@ -130,26 +138,29 @@ pub(crate) struct Session<D> {
 }
 
 impl<D: Dispatcher> Run for Session<D> {
-    async fn run(self, transport: Transport) {
+    /// What lives as long as the connection is on the heap: it would be in the task twice, here and where it is used.
+    fn run(self, transport: Transport) -> impl Future<Output = ()> + Send {
         let Self { admitted, dispatcher } = self;
-        let Admitted { room, negotiation, handshake_timeout, expiry, resumed, _lease, slot: _slot } =
-            admitted;
+        let Admitted { room, negotiation, handshake_timeout, expiry, resumed, _lease, slot } = admitted;
         // Other transports are not lost and found.
         let is_stateful = negotiation.is_stateful && transport.kind() == Kind::WebSockets;
         let stateful_buffer = room.options.stateful_buffer.filter(|_| is_stateful);
         let options = ServerOptions { handshake_timeout, stateful_buffer, ..room.options.clone() };
         let codecs = HubProtocol::ALL.iter().map(|protocol| SharedCodec(*protocol)).collect();
         let machine = ServerMachine::new(Moment::ZERO, options, codecs, transport.kind());
-        let driver = Driver {
-            room: room.clone(),
+        let driver = Box::new(Driver {
+            room,
             negotiation,
             dispatcher,
             wire: Wire::new(machine, transport, resumed),
             client: None,
             calls: Calls::default(),
             drains: false,
-        };
-        driver.run(expiry).await;
+            queue_had_its_turn: false,
+            _lease,
+            _slot: slot,
+        });
+        driver.run(expiry)
     }
 }
 
@@ -165,14 +176,19 @@ struct Driver<D> {
     calls: Calls,
     /// Whether it ends as soon as nothing is in progress.
     drains: bool,
+    /// Whether what others send was the last thing to be taken.
+    queue_had_its_turn: bool,
+    _lease: Option<Lease>,
+    _slot: Arc<Slot>,
 }
 
 /// What others want to tell a client.
 struct Client {
     outbox: Arc<Outbox>,
-    queue: UnboundedReceiver<Outgoing>,
+    queue: Receiver<Outgoing>,
     /// What was taken from the queue and is not sent yet.
     taken: usize,
+    cut: Cut,
 }
 
 /// What ends a connection from outside.
@@ -198,7 +214,7 @@ enum Input {
 }
 
 impl<D: Dispatcher> Driver<D> {
-    async fn run(mut self, expiry: watch::Receiver<Option<u64>>) {
+    async fn run(mut self: Box<Self>, expiry: watch::Receiver<Option<u64>>) {
         let room = self.room.clone();
         let mut ends = Ends {
             expired: Box::pin(expired(expiry)),
@@ -207,6 +223,8 @@ impl<D: Dispatcher> Driver<D> {
         };
         // The effect of the end comes right after that of the transport's.
         let mut abort = true;
+        // Answers to frames that came together go out together.
+        let mut gathered = 0;
         let reason = loop {
             match self.wire.machine.poll_effect() {
                 Some(Effect::Connected) => self.connect(),
@@ -223,12 +241,21 @@ impl<D: Dispatcher> Driver<D> {
                     );
                 }
                 None => {
-                    if self.transmit().await {
-                        continue;
-                    }
-                    match self.next(&mut ends, true).await {
+                    let more = if (1..BATCH).contains(&gathered) { self.wire.gathered().await } else { None };
+                    let input = match more {
+                        Some(event) => Input::Wire(event),
+                        None => {
+                            gathered = 0;
+                            if self.transmit().await {
+                                continue;
+                            }
+                            self.next(&mut ends, true).await
+                        }
+                    };
+                    match input {
                         Input::Wire(Event::Received(Ok(Some(frame)))) => {
-                            self.receive(&frame, &mut ends).await
+                            gathered += 1;
+                            self.receive(&frame, &mut ends).await;
                         }
                         input => self.handle(input),
                     }
@@ -237,7 +264,8 @@ impl<D: Dispatcher> Driver<D> {
         };
         self.disconnect(&reason);
         if !abort {
-            let _ = time::timeout(CLOSE_TIMEOUT, self.wire.close()).await;
+            let Self { wire, .. } = *self;
+            let _ = Box::pin(time::timeout(CLOSE_TIMEOUT, wire.close())).await;
         }
     }
 
@@ -250,7 +278,10 @@ impl<D: Dispatcher> Driver<D> {
         self.room.connections.insert(hub, id, user.as_deref(), outbox.clone());
         tracing::debug!(hub, id, "client connected");
         self.dispatcher.connected(&outbox);
-        self.client = Some(Client { outbox, queue, taken: 0 });
+        let cut = outbox.clone();
+        let cut = Box::pin(async move { cut.was_cut().await });
+        self.client = Some(Client { outbox, queue, taken: 0, cut });
+        self.wire.rare.again();
     }
 
     fn disconnect(&mut self, reason: &DisconnectReason) {
@@ -266,41 +297,44 @@ impl<D: Dispatcher> Driver<D> {
 
     /// Waits for something to happen. Where nothing is to be read, the host having room again is.
     async fn next(&mut self, ends: &mut Ends<'_>, reads: bool) -> Input {
-        let is_full = self.wire.machine.is_full();
-        let (queue, outbox) = match &mut self.client {
-            Some(client) => (Some(&mut client.queue).filter(|_| !is_full), Some(&client.outbox)),
-            None => (None, None),
-        };
-        let is_connected = outbox.is_some();
-        let ends_idle = self.drains && is_connected && self.wire.machine.is_idle();
-        let queued = async {
-            let mut batch = Vec::new();
-            match queue {
-                Some(queue) => queue.recv_many(&mut batch, BATCH).await,
-                None => pending().await,
+        self.wire.arm();
+        let ends_idle = self.drains && self.client.is_some() && self.wire.machine.is_idle();
+        let Self { dispatcher, client, queue_had_its_turn, wire, drains, .. } = self;
+        let Wire { machine, transport, seldom, reading, is_flushing, rare, .. } = wire;
+        let (may_read, is_full) = (reads && machine.may_read(), machine.is_full());
+        let always = !stays_registered(transport.as_ref());
+        let mut receive = pin!(receive(transport, is_flushing));
+        poll_fn(|cx| {
+            let rare = rare.poll(cx, false, |cx| poll_rare(cx, seldom, client.as_mut(), ends, *drains));
+            if rare.is_ready() {
+                return rare;
+            }
+            // What goes out and what comes in take turns.
+            let queue_is_last = std::mem::take(queue_had_its_turn);
+            let mut poll_queue = |cx: &Context<'_>| {
+                let queue = client.as_ref().filter(|_| !is_full).map(|client| &client.queue);
+                let mut batch = Vec::new();
+                *queue_had_its_turn = queue?.poll_many(cx, &mut batch, BATCH).is_ready();
+                queue_had_its_turn.then_some(Input::Queued(batch))
             };
-            batch
-        };
-        // It is asked for one of two things.
-        let dispatcher = poll_fn(|cx| {
-            if !reads && self.dispatcher.poll_ready(cx).is_ready() {
+            if !queue_is_last && let Some(queued) = poll_queue(cx) {
+                return Poll::Ready(queued);
+            }
+            if may_read
+                && let Poll::Ready(received) = reading.poll(cx, always, |cx| receive.as_mut().poll(cx))
+            {
+                return Poll::Ready(Input::Wire(Event::Received(received)));
+            }
+            if queue_is_last && let Some(queued) = poll_queue(cx) {
+                return Poll::Ready(queued);
+            }
+            // It is asked for one of two things.
+            if !reads && dispatcher.poll_ready(cx).is_ready() {
                 return Poll::Ready(Input::Ready);
             }
-            if ends_idle && self.dispatcher.poll_idle(cx).is_ready() {
-                Poll::Ready(Input::Idle)
-            } else {
-                Poll::Pending
-            }
-        });
-        tokio::select! {
-            event = self.wire.next(reads) => Input::Wire(event),
-            input = dispatcher => input,
-            batch = queued => Input::Queued(batch),
-            () = cut(outbox) => Input::Cut,
-            () = &mut ends.expired, if is_connected => Input::Expired,
-            () = &mut ends.drained, if !self.drains => Input::Drains,
-            () = &mut ends.stopped => Input::Stopped,
-        }
+            if ends_idle { dispatcher.poll_idle(cx).map(|()| Input::Idle) } else { Poll::Pending }
+        })
+        .await
     }
 
     fn handle(&mut self, input: Input) {
@@ -382,7 +416,11 @@ impl<D: Dispatcher> Driver<D> {
                 } else {
                     self.dispatcher.invocation(call, &invocation)
                 };
-                let Err(reason) = taken else { return };
+                let reason = match taken {
+                    Ok(Taken::Later) => return,
+                    Ok(Taken::Now(call, answer)) => return self.answer(call, answer),
+                    Err(reason) => reason,
+                };
                 invocation.stream_ids.iter().for_each(|id| machine.forget_upload(id));
                 match call {
                     Some(call) => {
@@ -408,13 +446,25 @@ impl<D: Dispatcher> Driver<D> {
         }
     }
 
+    /// Answers a call, after whatever its method has sent to its caller.
+    fn answer(&mut self, call: u64, answer: Answer) {
+        self.forward_queued();
+        let (Some(client), machine) = (&self.client, &mut self.wire.machine) else { return };
+        // A client that does not take what it is sent has to find the next calls waiting.
+        if client.queue.is_empty() && !machine.is_full() {
+            machine.answer(call, calls::borrowed(client.outbox.protocol, &answer));
+        } else {
+            client.outbox.answer(call, answer);
+        }
+    }
+
     /// Hands over what is queued by now, if the client takes it.
     fn forward_queued(&mut self) {
         let mut batch = Vec::new();
         if let Some(client) = &mut self.client {
             while batch.len() < BATCH
                 && !self.wire.machine.is_full()
-                && let Ok(outgoing) = client.queue.try_recv()
+                && let Some(outgoing) = client.queue.try_recv()
             {
                 batch.push(outgoing);
             }
@@ -460,13 +510,38 @@ impl<D: Dispatcher> Driver<D> {
 
     /// Sends what the machine has for the transport. Returns whether there was anything.
     async fn transmit(&mut self) -> bool {
-        let outbox = self.client.as_ref().map(|client| client.outbox.clone());
-        let sent = self.wire.transmit(outbox.as_ref()).await;
+        let cut = self.client.as_mut().map(|client| &mut client.cut);
+        let sent = self.wire.transmit(cut).await;
         if let (true, Some(client)) = (sent, &mut self.client) {
             client.outbox.sent(std::mem::take(&mut client.taken));
         }
         sent
     }
+}
+
+/// What happens seldom.
+fn poll_rare(
+    cx: &mut Context<'_>,
+    seldom: &mut Seldom,
+    client: Option<&mut Client>,
+    ends: &mut Ends<'_>,
+    drains: bool,
+) -> Poll<Input> {
+    if let Poll::Ready(event) = seldom.poll(cx) {
+        return Poll::Ready(Input::Wire(event));
+    }
+    if let Some(client) = client {
+        if client.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Input::Cut);
+        }
+        if ends.expired.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Input::Expired);
+        }
+    }
+    if !drains && ends.drained.as_mut().poll(cx).is_ready() {
+        return Poll::Ready(Input::Drains);
+    }
+    ends.stopped.as_mut().poll(cx).map(|()| Input::Stopped)
 }
 
 /// Waits for the end of an authentication, which may be moved meanwhile.
@@ -475,7 +550,10 @@ pub(crate) async fn expired(mut expiry: watch::Receiver<Option<u64>>) {
         let ends = *expiry.borrow_and_update();
         let ended = async {
             match ends {
-                Some(at) => time::sleep(Duration::from_secs(at.saturating_sub(unix_now().as_secs()))).await,
+                Some(at) => {
+                    let left = Duration::from_secs(at.saturating_sub(unix_now().as_secs()));
+                    Box::pin(time::sleep(left)).await;
+                }
                 None => pending().await,
             }
         };

@@ -87,6 +87,11 @@ impl Transport {
 
     /// The next frame, `None` when the client has left. It can be abandoned at any time without losing any.
     pub(crate) async fn receive(&mut self) -> Result<Option<Frame>, Broken> {
+        self.receive_after(&mut false).await
+    }
+
+    /// As [`receive`](Self::receive). `is_flushing` is true while it waits for something to be sent first.
+    pub(crate) async fn receive_after(&mut self, is_flushing: &mut bool) -> Result<Option<Frame>, Broken> {
         let socket = match self {
             Self::WebSocket(socket) => socket,
             Self::Http(http) => return Ok(http.receive().await.map(Frame::Binary)),
@@ -103,9 +108,11 @@ impl Transport {
         loop {
             // The answer to a ping waits in the write buffer. Nothing more is read before it has left, so a client that
             // sends pings and does not read cannot fill the buffer.
+            *is_flushing = true;
             if flush(socket).await.is_err() {
                 return Err(Broken::Lost);
             }
+            *is_flushing = false;
             match socket.recv().await {
                 Some(Ok(ws::Message::Text(text))) => return Ok(Some(Frame::Text(text))),
                 Some(Ok(ws::Message::Binary(bytes))) => return Ok(Some(Frame::Binary(bytes))),

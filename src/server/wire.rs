@@ -1,6 +1,12 @@
 //! The machine of a connection with its transport, its clock, and the transports that come later.
 
-use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::{pending, poll_fn},
+    mem,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tokio::{
     sync::mpsc,
@@ -16,24 +22,50 @@ use crate::{
         codec::{Out, SharedCodec},
         exchange::Closed,
         message::Frame,
-        outbox::Outbox,
         transport::{Broken, Transport},
+        woken::Woken,
     },
 };
 
 /// A timer that does not run out soon. The machine's moments may lie further away than a timer can reach.
 const FAR: Duration = Duration::from_secs(24 * 3600);
 
+/// Ends when a client is to be cut off.
+pub(super) type Cut = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 pub(super) struct Wire {
     pub(super) machine: ServerMachine<SharedCodec>,
     /// None while a stateful connection waits for another one.
-    transport: Option<Transport>,
-    /// Where that comes from.
-    resumed: Option<mpsc::Receiver<Transport>>,
+    pub(super) transport: Option<Transport>,
+    /// What comes seldom.
+    pub(super) seldom: Seldom,
     /// How many transports there have been.
     pub(super) generation: u64,
     epoch: Instant,
+    /// Waits for the next frame of this very transport.
+    pub(super) reading: Woken,
+    /// Whether that has to wait for something to be sent.
+    pub(super) is_flushing: bool,
+    /// Waits for all that comes seldom, here and at the connection's end.
+    pub(super) rare: Woken,
+}
+
+/// What comes seldom to a wire.
+pub(super) struct Seldom {
+    /// The next transports.
+    resumed: Option<mpsc::Receiver<Transport>>,
     timer: Pin<Box<Sleep>>,
+}
+
+impl Seldom {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Some(resumed) = &mut self.resumed
+            && let Poll::Ready(Some(transport)) = resumed.poll_recv(cx)
+        {
+            return Poll::Ready(Event::Transport(transport));
+        }
+        self.timer.as_mut().poll(cx).map(|()| Event::Timeout)
+    }
 }
 
 /// What a wire waits for.
@@ -56,24 +88,42 @@ impl Wire {
         transport: Transport,
         resumed: Option<mpsc::Receiver<Transport>>,
     ) -> Self {
-        let timer = Box::pin(time::sleep(Duration::ZERO));
-        Self { machine, transport: Some(transport), resumed, generation: 0, epoch: Instant::now(), timer }
+        Self {
+            machine,
+            transport: Some(transport),
+            seldom: Seldom { resumed, timer: Box::pin(time::sleep(Duration::ZERO)) },
+            generation: 0,
+            epoch: Instant::now(),
+            reading: Woken::new(),
+            is_flushing: false,
+            rare: Woken::new(),
+        }
     }
 
     pub(super) fn now(&self) -> Moment {
         Moment::from_epoch(self.epoch.elapsed())
     }
 
-    /// Waits for something to happen. It can be abandoned at any time.
-    pub(super) async fn next(&mut self, reads: bool) -> Event {
-        let may_read = reads && self.machine.may_read();
-        let Self { machine, transport, resumed, epoch, timer, .. } = self;
-        arm(timer, *epoch, machine.poll_timeout());
-        tokio::select! {
-            received = receive(transport), if may_read => Event::Received(received),
-            transport = next(resumed) => Event::Transport(transport),
-            () = timer => Event::Timeout,
+    /// Has the timer run out when the machine wants it to.
+    pub(super) fn arm(&mut self) {
+        if arm(&mut self.seldom.timer, self.epoch, self.machine.poll_timeout()) {
+            self.rare.again();
         }
+    }
+
+    /// A frame that is there already.
+    pub(super) async fn gathered(&mut self) -> Option<Event> {
+        if !self.machine.may_read() {
+            return None;
+        }
+        let Self { transport, reading, is_flushing, .. } = self;
+        let always = !stays_registered(transport.as_ref());
+        let mut receive = pin!(receive(transport, is_flushing));
+        poll_fn(|cx| match reading.poll(cx, always, |cx| receive.as_mut().poll(cx)) {
+            Poll::Ready(received) => Poll::Ready(Some(Event::Received(received))),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 
     /// Goes on with another transport, in the place of the one before, if the connection can.
@@ -82,6 +132,7 @@ impl Wire {
         if self.machine.handle_transport(now).is_ok() {
             self.transport = Some(transport);
             self.generation += 1;
+            self.reading.again();
         }
     }
 
@@ -99,27 +150,40 @@ impl Wire {
     }
 
     /// Sends what the machine has for the transport. Returns whether there was anything.
-    pub(super) async fn transmit(&mut self, outbox: Option<&Arc<Outbox>>) -> bool {
+    pub(super) async fn transmit(&mut self, mut cut: Option<&mut Cut>) -> bool {
         let Some(transmit) = self.machine.poll_transmit(self.now()) else { return false };
         let frames = self.frames(transmit);
-        let Self { machine, transport, resumed, epoch, timer, .. } = self;
+        let Self { machine, transport, seldom, epoch, rare, .. } = self;
         let Some(transport) = transport else { return true };
         let written = {
-            let write = transport.write(frames);
-            tokio::pin!(write);
-            loop {
-                arm(timer, *epoch, machine.poll_timeout());
-                tokio::select! {
-                    written = &mut write => break Write::Taken(written),
-                    transport = next(resumed) => break Write::Superseded(transport),
-                    () = &mut *timer => machine.handle_timeout(Moment::from_epoch(epoch.elapsed())),
-                    () = cut(outbox) => machine.abort(),
-                }
-                if !machine.has_transport() {
-                    return true;
+            let mut write = pin!(transport.write(frames));
+            // In most cases there is room.
+            let written = poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await;
+            if let Poll::Ready(written) = written {
+                Write::Taken(written)
+            } else {
+                // What is waited for here is woken for this, and not for what waits elsewhere.
+                rare.again();
+                loop {
+                    arm(&mut seldom.timer, *epoch, machine.poll_timeout());
+                    tokio::select! {
+                        biased;
+                        written = &mut write => break Write::Taken(written),
+                        event = poll_fn(|cx| seldom.poll(cx)) => match event {
+                            Event::Transport(transport) => break Write::Superseded(transport),
+                            _ => machine.handle_timeout(Moment::from_epoch(epoch.elapsed())),
+                        },
+                        () = is_cut(cut.as_deref_mut()) => machine.abort(),
+                    }
+                    if !machine.has_transport() {
+                        return true;
+                    }
                 }
             }
         };
+        if mem::take(&mut self.is_flushing) {
+            self.reading.again();
+        }
         let now = self.now();
         match written {
             Write::Taken(Ok(())) => self.machine.handle_transmitted(now),
@@ -153,36 +217,37 @@ impl Wire {
     }
 }
 
-/// Lets a timer run out at a moment, if it would do so later. One that runs out too early does no harm.
-fn arm(timer: &mut Pin<Box<Sleep>>, epoch: Instant, due: Option<Moment>) {
+/// Lets a timer run out at a moment, if it would do so later, and tells whether it would. One that runs out too early does
+/// no harm.
+fn arm(timer: &mut Pin<Box<Sleep>>, epoch: Instant, due: Option<Moment>) -> bool {
     let due = due
         .map(|due| epoch + due.since_epoch().min(epoch.elapsed() + FAR))
         .unwrap_or_else(|| Instant::now() + FAR);
-    if timer.is_elapsed() || due < timer.deadline() {
+    let is_later = timer.is_elapsed() || due < timer.deadline();
+    if is_later {
         timer.as_mut().reset(due);
     }
+    is_later
 }
 
-async fn receive(transport: &mut Option<Transport>) -> Result<Option<Frame>, Broken> {
+/// Whether what waits for the next frame is woken even if it was abandoned meanwhile.
+pub(super) fn stays_registered(transport: Option<&Transport>) -> bool {
+    matches!(transport, Some(Transport::WebSocket(_)))
+}
+
+pub(super) async fn receive(
+    transport: &mut Option<Transport>,
+    is_flushing: &mut bool,
+) -> Result<Option<Frame>, Broken> {
     match transport {
-        Some(transport) => transport.receive().await,
+        Some(transport) => transport.receive_after(is_flushing).await,
         None => pending().await,
     }
 }
 
-async fn next(resumed: &mut Option<mpsc::Receiver<Transport>>) -> Transport {
-    match resumed {
-        Some(resumed) => match resumed.recv().await {
-            Some(transport) => transport,
-            None => pending().await,
-        },
-        None => pending().await,
-    }
-}
-
-pub(super) async fn cut(outbox: Option<&Arc<Outbox>>) {
-    match outbox {
-        Some(outbox) => outbox.was_cut().await,
+async fn is_cut(cut: Option<&mut Cut>) {
+    match cut {
+        Some(cut) => cut.await,
         None => pending().await,
     }
 }

@@ -7,7 +7,7 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
     browser::Browser,
-    command::{cargo, command, root, run, target_dir},
+    command::{cargo, command, root, run, target_dir, with_many_files},
     compare,
     package::package,
     program::Program,
@@ -16,12 +16,13 @@ use crate::{
 };
 
 /// Runs the benchmarks; the arguments are theirs. `--browser` and `--node` run those of the npm package instead,
-/// `--browser-rust` those of Rust in a browser, `--against` those of two commits.
+/// `--browser-rust` those of Rust in a browser, `--server` those of hosted hubs, `--against` those of two commits.
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((option, rest)) if option == "--browser" => npm("browser.mjs", rest),
         Some((option, rest)) if option == "--node" => npm("node.mjs", rest),
         Some((option, rest)) if option == "--browser-rust" => browser_rust(rest),
+        Some((option, rest)) if option == "--server" => server(rest),
         Some((option, rest)) if option == "--against" => {
             let (commit, parts) = rest.split_first().context("--against wants a commit")?;
             compare::against(commit, parts)
@@ -73,6 +74,17 @@ fn npm(script: &str, arguments: &[String]) -> Result<()> {
             .arg(target_dir().join("npm/hubwire"))
             .args(arguments)
             .env("HUBWIRE_CHROMIUM", &browser.chromium))
+    })
+}
+
+/// Hosted hubs beside ASP.NET Core. Ten thousand connections are as many open files.
+fn server(arguments: &[String]) -> Result<()> {
+    let bench = ["bench", "--features", "server", "--bench", "server"];
+    step("build", || run(cargo().args(bench).arg("--no-run")))?;
+    step("benchmarks of hosted hubs", || {
+        let mut program = cargo();
+        program.args(bench).arg("--").args(arguments);
+        run(&mut with_many_files(program))
     })
 }
 

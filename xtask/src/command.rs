@@ -41,6 +41,25 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Raises the limit of open files as far as it goes, then becomes the program that follows.
+const RAISED: &str = r#"ulimit -n "$(ulimit -H -n)" 2>/dev/null; exec "$@""#;
+
+/// The same command, with as many open files as the system allows.
+pub(crate) fn with_many_files(program: Command) -> Command {
+    if cfg!(not(unix)) {
+        return program;
+    }
+    let mut shell = command("sh");
+    shell.args(["-c", RAISED, "sh"]).arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
 /// A command as one would type it.
 pub(crate) fn show(command: &Command) -> String {
     let mut text = String::new();

@@ -44,6 +44,8 @@ cargo xtask COMMAND
                      the npm package beside the official client in Node.js, without a network
   bench --browser-rust [ROUNDS [MESSAGES]]
                      typed receiving of Rust in a browser, beside the crate signalr-client
+  bench --server [PART]
+                     hosted hubs beside ASP.NET Core
   bench --against COMMIT [PART]
                      the client's benchmarks of another commit and of this one, in turn
   soak [--minutes N | --seconds N] [--seed N] [--restarts N] [--connections N]

@@ -5,13 +5,10 @@ use anyhow::Result;
 
 use crate::{
     browser::Browser,
-    command::{cargo, command, root, run, target_dir},
+    command::{cargo, command, root, run, target_dir, with_many_files},
     package::package,
     step::step,
 };
-
-/// Raises the limit of open files as far as it goes, then becomes the program that follows.
-const RAISED: &str = r#"ulimit -n "$(ulimit -H -n)" 2>/dev/null; exec "$@""#;
 
 /// Runs it; the arguments are its own. `--npm` runs that of the npm package instead.
 pub(crate) fn soak(arguments: &[String]) -> Result<()> {
@@ -25,18 +22,7 @@ pub(crate) fn soak(arguments: &[String]) -> Result<()> {
     step("soak", || {
         let mut soak = cargo();
         soak.args(bench).arg("--").args(arguments);
-        if cfg!(not(unix)) {
-            return run(&mut soak);
-        }
-        let mut shell = command("sh");
-        shell.args(["-c", RAISED, "sh"]).arg(soak.get_program()).args(soak.get_args());
-        for (name, value) in soak.get_envs() {
-            match value {
-                Some(value) => shell.env(name, value),
-                None => shell.env_remove(name),
-            };
-        }
-        run(&mut shell)
+        run(&mut with_many_files(soak))
     })
 }
 

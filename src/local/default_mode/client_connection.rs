@@ -21,6 +21,7 @@ use crate::{
         message::Frame,
         negotiated::Negotiation,
         outbox::{Outbox, Outgoing},
+        queue::Receiver,
         session::{Admitted, Run, expired},
         transport::{Broken, Transport},
     },
@@ -175,7 +176,7 @@ struct Connection<'c> {
     patience: Duration,
     resume_window: Duration,
     outbox: &'c Outbox,
-    queue: mpsc::UnboundedReceiver<Outgoing>,
+    queue: Receiver<Outgoing>,
     epoch: Instant,
     relay: Relay,
     /// None while another one may come.

@@ -8,9 +8,9 @@ use std::{
 };
 
 use http::HeaderMap;
-use tokio::sync::watch;
 
 use super::{
+    cancel::Cancel,
     clients::{Clients, Groups},
     identity::Identity,
     refresh::CurrentIdentity,
@@ -31,9 +31,9 @@ pub struct Caller<C = Untyped, S = ()> {
     pub(super) connection: Arc<Connection>,
     /// Who the client was when the call began.
     pub(super) identity: Arc<Identity>,
-    /// Turns true when the client no longer wants the result, and when the connection ends.
-    pub(super) cancelled: watch::Receiver<bool>,
     pub(super) types: PhantomData<fn() -> (C, S)>,
+    /// Of the call, or of the connection.
+    pub(super) cancelled: Arc<Cancel>,
 }
 
 /// What a typed hub keeps for a connection.
@@ -139,13 +139,13 @@ impl<C, S> Caller<C, S> {
     /// Waits until the client no longer wants the result: it cancelled the call, or is gone. For methods that work for
     /// long; a stream is dropped then.
     pub async fn cancelled(&self) {
-        let _ = self.cancelled.clone().wait_for(|cancelled| *cancelled).await;
+        self.cancelled.cancelled().await;
     }
 
     /// Whether the client no longer wants the result.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        *self.cancelled.borrow() || self.cancelled.has_changed().is_err()
+        self.cancelled.is_cancelled()
     }
 
     /// Ends the connection. The client is told that it may not reconnect by itself.

@@ -1,11 +1,12 @@
 //! One client's connection: what it calls goes to the hub's methods.
 //!
 //! ```text
-//!   session ──Work──▶ queue ──▶ runner: connected, then calls in order ──▶ a task for each call
-//!           ──items──────────────────────────────────────────────────────▶ its Incoming streams
+//!   session ──call──▶ its turn? ──yes──▶ runs here up to where it waits ──▶ a task
+//!                         └────no────▶ waits ─────────────────────────────▶ a task
+//!           ──items─────────────────────────────────────────────────────────▶ its Incoming streams
 //! ```
 //!
-//! As many calls run at a time as the hub allows; the next ones wait in the queue. As in ASP.NET Core, calls with streams, of
+//! As many calls run at a time as the hub allows. As in ASP.NET Core, calls with streams, of
 //! either direction, count until they begin only: they may last as long as the connection.
 
 use std::{
@@ -17,27 +18,35 @@ use std::{
 
 use futures_channel::mpsc;
 use futures_util::StreamExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc as queue, watch};
 
 use super::{
     arguments::{Mismatch, RawArguments, UploadEvent},
     budget::{Budget, Waiting},
     caller::{Caller, Connection},
+    cancel::Cancel,
     error::HubError,
     identity::Identity,
+    kept,
     methods::{Items, Running},
     refresh::CurrentIdentity,
     state::Hub,
+    turns::{Turn, Turns, Waits, begin, poll_once},
 };
 use crate::{
-    client::guarded,
+    client::{caught, guarded},
     core::{
         codec::Payload,
         message::{Invocation, Outcome},
         negotiate::Transport,
         text::clip,
     },
-    server::{calls::Answer, outbox::Outbox, query::Query, room::Slot, session::Dispatcher},
+    server::{
+        calls::Answer,
+        outbox::Outbox,
+        query::Query,
+        room::Slot,
+        session::{Dispatcher, Taken},
+    },
 };
 
 /// What an upload takes, in bytes, while its call waits.
@@ -63,13 +72,10 @@ pub(in crate::server) struct HubDispatcher {
 
 /// What there is while the client is connected.
 struct Open {
-    works: queue::UnboundedSender<Work>,
+    caller: Caller,
+    turns: Arc<Turns<Work>>,
     calls: Calls,
     budget: Arc<Budget>,
-    connection: Arc<Connection>,
-    outbox: Arc<Outbox>,
-    /// Turns true in the end.
-    closed: watch::Sender<bool>,
 }
 
 /// The calls in progress.
@@ -78,8 +84,8 @@ struct Calls(Arc<Mutex<CallTable>>);
 
 #[derive(Default)]
 struct CallTable {
-    /// How they are told that nobody wants their result.
-    cancels: HashMap<u64, watch::Sender<bool>>,
+    /// How those that are not done at once are told that nobody wants their result.
+    cancels: HashMap<u64, Arc<Cancel>>,
     /// The streams that the client uploads with them.
     uploads: HashMap<String, mpsc::UnboundedSender<UploadEvent>>,
 }
@@ -103,57 +109,113 @@ impl CallTable {
 
 /// A call on its way to its method.
 struct Work {
+    caller: Caller,
+    calls: Calls,
     call: Option<u64>,
     target: String,
     streams: bool,
     arguments: RawArguments,
     upload_ids: Vec<String>,
-    cancelled: watch::Receiver<bool>,
     waiting: Waiting,
+}
+
+impl Waits for Work {
+    async fn run(mut self, turn: Turn<Self>) {
+        let connection = self.caller.connection.clone();
+        // Who it is may have changed while the call waited.
+        self.caller.identity = connection.current.get();
+        perform(self, turn).await.tell(&connection.outbox);
+    }
+}
+
+/// What a call keeps others waiting by, until it is answered.
+type Place = (Turn<Work>, Waiting);
+
+/// A call that is done.
+struct Performed {
+    /// Where one is expected, with the number of the call.
+    answer: Option<(u64, Answer)>,
+    place: Option<Place>,
+}
+
+impl Performed {
+    fn tell(self, outbox: &Outbox) {
+        if let Some((call, answer)) = self.answer {
+            outbox.answer(call, answer);
+        }
+        drop(self.place);
+    }
 }
 
 impl HubDispatcher {
     pub(in crate::server) fn new(hub: Arc<Hub>, guest: Guest) -> Self {
+        let guest = Guest { headers: kept::headers(&guest.headers), ..guest };
         Self { hub, guest: Some(guest), open: None }
     }
 
-    fn called(&mut self, call: Option<u64>, invocation: &Invocation<'_, Payload<'_>>, streams: bool) {
-        let Some(open) = &mut self.open else { return };
-        let (cancel, cancelled) = watch::channel(false);
+    fn called(
+        &mut self,
+        call: Option<u64>,
+        invocation: &Invocation<'_, Payload<'_>>,
+        streams: bool,
+    ) -> Taken {
+        let Some(open) = &mut self.open else { return Taken::Later };
         let list = invocation.arguments.as_ref();
         let upload_ids: Vec<_> = invocation.stream_ids.iter().map(|id| id.as_ref().to_owned()).collect();
         let mut uploads = Vec::new();
-        {
-            let mut calls = open.calls.lock();
-            // Without an id it ends with the connection.
-            calls.cancels.extend(call.map(|call| (call, cancel)));
-            for id in &upload_ids {
-                let (sender, receiver) = mpsc::unbounded();
-                calls.uploads.insert(id.clone(), sender);
-                uploads.push(receiver);
-            }
+        for id in &upload_ids {
+            let (sender, receiver) = mpsc::unbounded();
+            open.calls.lock().uploads.insert(id.clone(), sender);
+            uploads.push(receiver);
         }
         let waits = list.len() + invocation.target.len() + upload_ids.len() * UPLOAD;
+        // Without an id it ends with the connection.
+        let cancel = call.map(|call| (call, Arc::<Cancel>::default()));
+        let identity = open.caller.connection.current.get();
+        let mut caller = Caller { identity, ..open.caller.clone() };
+        if let Some((_, cancel)) = &cancel {
+            caller.cancelled = cancel.clone();
+        }
+        let protocol = caller.connection.outbox.protocol;
         let work = Work {
+            caller,
+            calls: open.calls.clone(),
             call,
             target: invocation.target.as_ref().to_owned(),
             streams,
-            arguments: RawArguments { protocol: open.outbox.protocol, list: list.to_vec(), uploads },
+            arguments: RawArguments { protocol, list: list.to_vec(), uploads },
             upload_ids,
-            cancelled: if call.is_some() { cancelled } else { open.closed.subscribe() },
             waiting: open.budget.take(waits),
         };
-        // An error means that the connection has just ended.
-        let _ = open.works.send(work);
+        let Some(turn) = open.turns.take() else {
+            open.calls.lock().cancels.extend(cancel);
+            open.turns.wait(work);
+            return Taken::Later;
+        };
+        // Most calls are done at once, and take no task.
+        let mut performed = Box::pin(perform(work, turn));
+        match poll_once(&mut performed) {
+            Some(Poll::Ready(Performed { answer, .. })) => {
+                answer.map_or(Taken::Later, |(call, answer)| Taken::Now(call, answer))
+            }
+            Some(Poll::Pending) => {
+                open.calls.lock().cancels.extend(cancel);
+                let connection = open.caller.connection.clone();
+                tokio::spawn(async move { performed.await.tell(&connection.outbox) });
+                Taken::Later
+            }
+            // What the method left behind cannot even be dropped.
+            None => {
+                let error = Answer::Error(unexpected(&invocation.target).into());
+                call.map_or(Taken::Later, |call| Taken::Now(call, error))
+            }
+        }
     }
 }
 
 impl Dispatcher for HubDispatcher {
     fn connected(&mut self, outbox: &Arc<Outbox>) {
         let Some(guest) = self.guest.take() else { return };
-        let (works, queue) = queue::unbounded_channel();
-        let (closed, is_closed) = watch::channel(false);
-        let calls = Calls::default();
         let identity = Arc::new(guest.identity);
         let connection = Arc::new(Connection {
             id: guest.connection_id,
@@ -166,42 +228,31 @@ impl Dispatcher for HubDispatcher {
             slot: Mutex::new(Some(guest.slot)),
             session: OnceLock::new(),
         });
+        let cancelled = Arc::<Cancel>::default();
         if self.hub.has_refreshes() {
-            self.hub.refreshable.insert(&connection, is_closed.clone());
+            self.hub.refreshable.insert(&connection, cancelled.clone());
         }
-        let caller = Caller {
-            hub: self.hub.clone(),
-            connection: connection.clone(),
-            identity,
-            cancelled: is_closed,
-            types: PhantomData,
-        };
-        let running = run(caller, queue, calls.clone());
-        let ended = connection.clone();
-        tokio::spawn(async move {
-            running.await;
-            ended.leave();
-        });
+        let caller = Caller { hub: self.hub.clone(), connection, identity, cancelled, types: PhantomData };
+        let turns = Arc::new(Turns::new(self.hub.parallel_calls));
+        begin(connected(caller.clone(), turns.clone()));
         let budget = Arc::new(Budget::new(self.hub.client_buffer));
-        self.open = Some(Open { works, calls, budget, connection, outbox: outbox.clone(), closed });
+        self.open = Some(Open { caller, turns, calls: Calls::default(), budget });
     }
 
     fn invocation(
         &mut self,
         call: Option<u64>,
         invocation: &Invocation<'_, Payload<'_>>,
-    ) -> Result<(), &'static str> {
-        self.called(call, invocation, false);
-        Ok(())
+    ) -> Result<Taken, &'static str> {
+        Ok(self.called(call, invocation, false))
     }
 
     fn stream_invocation(
         &mut self,
         call: Option<u64>,
         invocation: &Invocation<'_, Payload<'_>>,
-    ) -> Result<(), &'static str> {
-        self.called(call, invocation, true);
-        Ok(())
+    ) -> Result<Taken, &'static str> {
+        Ok(self.called(call, invocation, true))
     }
 
     fn uploaded(&mut self, stream_id: &str, item: Payload<'_>) {
@@ -218,15 +269,15 @@ impl Dispatcher for HubDispatcher {
     }
 
     fn foreign_completion(&mut self, id: &str, outcome: Outcome<'_, Payload<'_>>) {
-        if let Some(open) = &self.open {
-            self.hub.lifetime.answered_elsewhere(&open.connection.id, id, open.outbox.protocol, outcome);
+        if let Some(Open { caller: Caller { connection, .. }, .. }) = &self.open {
+            self.hub.lifetime.answered_elsewhere(&connection.id, id, connection.outbox.protocol, outcome);
         }
     }
 
     fn cancelled(&mut self, call: u64) {
         let Some(open) = &self.open else { return };
         if let Some(cancel) = open.calls.lock().cancels.get(&call) {
-            cancel.send_replace(true);
+            cancel.cancel();
         }
     }
 
@@ -243,21 +294,24 @@ impl Dispatcher for HubDispatcher {
         let Some(open) = self.open.take() else { return };
         tracing::debug!(error, "a client of the hub has gone");
         if self.hub.has_refreshes() {
-            self.hub.refreshable.remove(&open.connection.id);
+            self.hub.refreshable.remove(&open.caller.connection.id);
         }
         // The calls in progress hear of it by this, and by what is dropped.
         let mut calls = open.calls.lock();
         for (_, cancel) in calls.cancels.drain() {
-            cancel.send_replace(true);
+            cancel.cancel();
         }
         calls.uploads.clear();
         drop(calls);
-        open.closed.send_replace(true);
+        open.caller.cancelled.cancel();
+        if open.turns.close() {
+            begin(disconnected(open.caller));
+        }
     }
 }
 
-/// Runs what a client calls, from its first moment to its last.
-async fn run(caller: Caller, mut works: queue::UnboundedReceiver<Work>, calls: Calls) {
+/// Lets a client in, or not.
+async fn connected(caller: Caller, turns: Arc<Turns<Work>>) {
     let hub = caller.hub.clone();
     let connection = caller.connection.clone();
     let (id, user) = (&*connection.id, caller.identity.user_id.as_deref());
@@ -276,42 +330,37 @@ async fn run(caller: Caller, mut works: queue::UnboundedReceiver<Work>, calls: C
             caller.connection.outbox.close(Some(&text));
             caller.cancelled().await;
             hub.lifetime.disconnected(id, user).await;
+            connection.leave();
             return;
         }
     }
-    let permits = Arc::new(Semaphore::new(hub.parallel_calls));
-    loop {
-        let work = tokio::select! {
-            work = works.recv() => work,
-            () = caller.cancelled() => None,
-        };
-        let Some(work) = work else { break };
-        let permit = tokio::select! {
-            permit = permits.clone().acquire_owned() => permit.ok(),
-            () = caller.cancelled() => break,
-        };
-        let identity = caller.connection.current.get();
-        let caller = Caller { identity, cancelled: work.cancelled.clone(), ..caller.clone() };
-        tokio::spawn(perform(caller, work, permit, calls.clone()));
+    if !turns.open() {
+        // It has gone meanwhile.
+        disconnected(caller).await;
     }
-    caller.cancelled().await;
-    hub.lifetime.disconnected(id, user).await;
+}
+
+/// Tells of the end of a client that was let in.
+async fn disconnected(caller: Caller) {
+    let (hub, connection) = (caller.hub.clone(), caller.connection.clone());
+    hub.lifetime.disconnected(&connection.id, caller.identity.user_id.as_deref()).await;
     if let Some(on_disconnected) = &hub.on_disconnected {
         let identity = connection.current.get();
         guarded(on_disconnected(Caller { identity, ..caller })).await;
     }
+    connection.leave();
 }
 
-/// Performs one call, and answers it where an answer is expected.
-async fn perform(caller: Caller, work: Work, permit: Option<OwnedSemaphorePermit>, calls: Calls) {
-    let Work { call, target, streams, arguments, upload_ids, waiting, .. } = work;
-    let outbox = caller.connection.outbox.clone();
-    // What keeps others waiting.
-    let mut place = Some((permit, waiting));
+/// Performs one call.
+async fn perform(work: Work, turn: Turn<Work>) -> Performed {
+    let Work { caller, calls, call, target, streams, arguments, upload_ids, waiting } = work;
+    let outbox = &caller.connection.outbox;
+    let mut place = Some((turn, waiting));
     if !upload_ids.is_empty() {
         place = None;
     }
-    let answer = match begin(&caller, &target, streams, arguments) {
+    let running = caught(|| run(&caller, &target, streams, arguments));
+    let answer = match running.unwrap_or_else(|| Err(unexpected(&target))) {
         Ok(Running::Plain(result)) => match guarded(result).await {
             Some(Ok(value)) => Answer::Value(value),
             Some(Err(error)) => failed(&caller, &target, &error),
@@ -335,10 +384,11 @@ async fn perform(caller: Caller, work: Work, permit: Option<OwnedSemaphorePermit
         upload_ids.iter().for_each(|id| drop(calls.uploads.remove(id)));
         call.map(|call| calls.cancels.remove(&call));
     }
-    if let Some(call) = call {
-        outbox.answer(call, answer);
+    if call.is_some() {
+        // Whoever has kept the caller hears that its call has ended.
+        caller.cancelled.cancel();
     }
-    drop(place);
+    Performed { answer: call.map(|call| (call, answer)), place }
 }
 
 fn unexpected(target: &str) -> String {
@@ -351,7 +401,7 @@ fn failed(caller: &Caller, target: &str, error: &HubError) -> Answer {
 }
 
 /// Finds the method, and calls it. An error is the answer: ASP.NET Core's words.
-fn begin(caller: &Caller, target: &str, streams: bool, arguments: RawArguments) -> Result<Running, String> {
+fn run(caller: &Caller, target: &str, streams: bool, arguments: RawArguments) -> Result<Running, String> {
     let name = &*clip(target);
     let Some(method) = caller.hub.methods.find(target) else {
         return Err(format!("{} HubException: Method does not exist.", failed_to_invoke(name)));

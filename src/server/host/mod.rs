@@ -3,6 +3,7 @@
 mod arguments;
 mod budget;
 mod caller;
+mod cancel;
 mod clients;
 pub(in crate::server) mod dispatcher;
 mod error;
@@ -10,11 +11,13 @@ mod front;
 mod hub_server;
 mod identity;
 mod in_memory;
+mod kept;
 pub(crate) mod lifetime;
 mod methods;
 pub(in crate::server) mod refresh;
 mod service;
 pub(in crate::server) mod state;
+mod turns;
 pub(crate) mod typed;
 
 #[cfg(feature = "actix")]

@@ -14,10 +14,10 @@ use axum::{
 };
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use super::{
     caller::{Caller, Connection},
+    cancel::Cancel,
     identity::Identity,
     lifetime::HUB,
     state::Hub,
@@ -89,7 +89,7 @@ pub(super) struct Refreshable(Mutex<HashMap<String, Known>>);
 #[derive(Clone)]
 struct Known {
     connection: Weak<Connection>,
-    closed: watch::Receiver<bool>,
+    closed: Arc<Cancel>,
 }
 
 impl std::fmt::Debug for Known {
@@ -103,7 +103,7 @@ impl Refreshable {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn insert(&self, connection: &Arc<Connection>, closed: watch::Receiver<bool>) {
+    pub(super) fn insert(&self, connection: &Arc<Connection>, closed: Arc<Cancel>) {
         let known = Known { connection: Arc::downgrade(connection), closed };
         self.lock().insert(connection.id.clone(), known);
     }
@@ -112,7 +112,7 @@ impl Refreshable {
         self.lock().remove(id);
     }
 
-    fn get(&self, id: &str) -> Option<(Arc<Connection>, watch::Receiver<bool>)> {
+    fn get(&self, id: &str) -> Option<(Arc<Connection>, Arc<Cancel>)> {
         let known = self.lock().get(id).cloned()?;
         Some((known.connection.upgrade()?, known.closed))
     }
@@ -194,7 +194,7 @@ pub(in crate::server) async fn is_allowed(hub: &Hub, refresh: AuthenticationRefr
     }
 }
 
-fn renew(hub: &Arc<Hub>, connection: Arc<Connection>, closed: watch::Receiver<bool>, new: Arc<Identity>) {
+fn renew(hub: &Arc<Hub>, connection: Arc<Connection>, closed: Arc<Cancel>, new: Arc<Identity>) {
     connection.current.set(new.clone());
     if let Some(refreshed) = &hub.front.on_refreshed {
         let caller =

@@ -1,0 +1,95 @@
+//! Hosted hubs beside ASP.NET Core, in one run: `cargo xtask bench --server`.
+//!
+//! The same clients load a hub of this crate and the reference's, which have the same methods. What counts is the server's
+//! CPU time, so other work on the machine matters little; latencies are of the whole machine, with the clients on it.
+//!
+//! | column | server |
+//! | --- | --- |
+//! | hubwire | the hub of `tests/server`, in a process of its own |
+//! | Core 10, Core 11 | ASP.NET Core, in the folder that `HUBWIRE_REFERENCE_DIR` names |
+//! | raw | tokio-tungstenite that sends back what it gets, without a hub |
+
+#[allow(dead_code, unreachable_pub, reason = "the tests use all of it")]
+#[path = "../../tests/server/conformance_hub.rs"]
+mod conformance_hub;
+mod figures;
+mod load;
+mod process;
+mod servers;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use crate::{
+    figures::{Figures, Table},
+    process::Server,
+};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("--serve") => return servers::hub(),
+        Some("--echo") => return servers::raw_echo(),
+        _ => {}
+    }
+    // `cargo test` runs benches as well; there they need only compile.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    match measure() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What goes wrong here is told, and is the end.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn measure() -> Result<()> {
+    // reqwest wants one, though nothing here is encrypted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let this = std::env::current_exe()?;
+    let reference =
+        std::env::var_os("HUBWIRE_REFERENCE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut table = Table::default();
+
+    let ours = Server::start(&this, &["--serve"])?;
+    runtime.block_on(hub(&ours, reference.as_deref(), table.column("hubwire", &wanted)))?;
+    drop(ours);
+    if std::env::args().any(|argument| argument == "--alone") {
+        // For a comparison of this crate with itself.
+    } else if let Some(reference) = &reference {
+        for (name, program) in [("Core 10", "hub"), ("Core 11", "hub11")] {
+            let theirs = Server::start(&reference.join("run"), &[program])?;
+            runtime.block_on(hub(&theirs, Some(reference), table.column(name, &wanted)))?;
+        }
+    } else {
+        println!(
+            "SKIPPED: ASP.NET Core; HUBWIRE_REFERENCE_DIR names no folder, or it is not wanted (--alone)"
+        );
+    }
+    let raw = Server::start(&this, &["--echo"])?;
+    runtime.block_on(load::raw_echo(&raw, table.column("raw", &wanted)))?;
+    table.print();
+    Ok(())
+}
+
+/// All that is measured of one server.
+async fn hub(server: &Server, reference: Option<&std::path::Path>, mut figures: Figures<'_>) -> Result<()> {
+    // Before anything else, so that what others leave behind does not count.
+    load::idle(server, &mut figures).await?;
+    load::calls(server, &mut figures).await?;
+    load::echo(server, &mut figures).await?;
+    load::broadcast(server, &mut figures).await?;
+    load::groups(server, &mut figures).await?;
+    load::client_results(server, &mut figures).await?;
+    match reference {
+        Some(reference) => load::official_client(server, reference, &mut figures),
+        None => Ok(()),
+    }
+}
