@@ -126,6 +126,8 @@ pub mod typescript;
 #[cfg(feature = "client")]
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(all(native, feature = "server"))]
+    pub use crate::server::host::typed::{Stream, Taker, items, typed};
     pub use crate::typed::{Answers, MaybeSend, TypedHub, text, wire_name, wire_name_length};
 }
 

@@ -125,7 +125,7 @@ mod codec;
 pub(crate) mod connections;
 pub(crate) mod endpoint;
 mod exchange;
-mod host;
+pub(crate) mod host;
 pub(crate) mod message;
 pub(crate) mod negotiated;
 pub(crate) mod outbox;

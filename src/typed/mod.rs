@@ -5,6 +5,7 @@ mod description;
 #[cfg(doctest)]
 mod mistakes;
 mod names;
+mod served;
 
 pub use self::answers::{Answers, MaybeSend};
 pub use self::names::{text, wire_name, wire_name_length};
@@ -102,7 +103,9 @@ impl TypedHub for crate::HubConnection {
 macro_rules! hub {
     (
         $(#[$($about:tt)*])*
-        $visible:vis trait $Hub:ident $(: Hub<$Client:ident>)? {
+        $visible:vis trait $Hub:ident
+            $(: Hub<$Client:ident> $(+ Served<$Server:ident>)?)? $(: Served<$OnlyServer:ident>)?
+        {
             $(
                 $(#[$($attribute:tt)*])*
                 $($word:ident)+ ($($argument:tt)*) $(-> $Result:ty)? ;
@@ -146,6 +149,15 @@ macro_rules! hub {
                 $Called
                 [$({ $(#[$($client_attribute)*])* $($client_word)+ ($($client_argument)*) $(-> $ClientResult)? })*]
             )?
+        }
+
+        $crate::__hub_server! {
+            $visible $Hub [$($($Server)?)? $($OnlyServer)?]
+            [$({ $(#[$($attribute)*])* $($word)+ ($($argument)*) $(-> $Result)? })*]
+            [$(
+                ($client_visible)
+                $({ $(#[$($client_attribute)*])* $($client_word)+ ($($client_argument)*) $(-> $ClientResult)? })*
+            )?]
         }
 
         $(

@@ -21,3 +21,4 @@ mod node;
 mod plain_http;
 mod refresh;
 mod stateful;
+mod typed;

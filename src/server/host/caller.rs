@@ -1,8 +1,10 @@
 //! The client on whose behalf a method runs.
 
 use std::{
+    any::Any,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    marker::PhantomData,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use http::HeaderMap;
@@ -13,19 +15,26 @@ use super::{
     identity::Identity,
     refresh::CurrentIdentity,
     state::Hub,
+    typed::Untyped,
 };
 use crate::server::{outbox::Outbox, query::Query, room::Slot};
 
 /// The client that calls a method, and the way to all others. It is cheap to clone, and may be kept.
-#[derive(Clone)]
-pub struct Caller {
+///
+/// Methods of a hub that [`hub!`](crate::hub) describes get a `Caller<Chat, User>`: it calls what the contract `Chat` has for
+/// clients, and has a `User` as its session.
+pub struct Caller<C = Untyped, S = ()> {
     pub(super) hub: Arc<Hub>,
     pub(super) connection: Arc<Connection>,
     /// Who the client was when the call began.
     pub(super) identity: Arc<Identity>,
     /// Turns true when the client no longer wants the result, and when the connection ends.
     pub(super) cancelled: watch::Receiver<bool>,
+    pub(super) types: PhantomData<fn() -> (C, S)>,
 }
+
+/// What a typed hub keeps for a connection.
+pub(super) type Session = OnceLock<Box<dyn Any + Send + Sync>>;
 
 /// What is known of a connection.
 pub(super) struct Connection {
@@ -37,6 +46,7 @@ pub(super) struct Connection {
     pub(super) outbox: Arc<Outbox>,
     /// Its place in the room, until the hub has been told of its end.
     pub(super) slot: Mutex<Option<Arc<Slot>>>,
+    pub(super) session: Session,
 }
 
 impl Connection {
@@ -47,6 +57,25 @@ impl Connection {
 }
 
 impl Caller {
+    /// The clients of the hub, this one among them.
+    #[must_use]
+    pub fn clients(&self) -> Clients<'_> {
+        Clients { hub: &self.hub, caller: Some(&self.connection.id) }
+    }
+}
+
+impl<C, S> Caller<C, S> {
+    pub(super) fn with_types<D, T>(&self) -> Caller<D, T> {
+        let Self { hub, connection, identity, cancelled, .. } = self.clone();
+        Caller { hub, connection, identity, cancelled, types: PhantomData }
+    }
+
+    /// The same caller for what knows nothing of the contract.
+    #[must_use]
+    pub fn untyped(&self) -> Caller {
+        self.with_types()
+    }
+
     /// The id of the connection: it can be addressed by it.
     #[must_use]
     pub fn connection_id(&self) -> &str {
@@ -84,12 +113,6 @@ impl Caller {
         self.connection.query.first(name)
     }
 
-    /// The clients of the hub, this one among them.
-    #[must_use]
-    pub fn clients(&self) -> Clients<'_> {
-        Clients { hub: &self.hub, caller: Some(&self.connection.id) }
-    }
-
     /// The groups of the hub.
     #[must_use]
     pub fn groups(&self) -> Groups<'_> {
@@ -114,7 +137,19 @@ impl Caller {
     }
 }
 
-impl fmt::Debug for Caller {
+impl<C, S> Clone for Caller<C, S> {
+    fn clone(&self) -> Self {
+        Self {
+            hub: self.hub.clone(),
+            connection: self.connection.clone(),
+            identity: self.identity.clone(),
+            cancelled: self.cancelled.clone(),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<C, S> fmt::Debug for Caller<C, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caller").field("connection_id", &self.connection.id).finish_non_exhaustive()
     }

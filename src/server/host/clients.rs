@@ -47,9 +47,10 @@ impl<'h> Clients<'h> {
         self.all().except(self.caller)
     }
 
-    /// The caller; from outside of a call, nobody.
-    pub fn caller(&self) -> Receivers<'h> {
-        self.clients(self.caller)
+    /// The caller, which may also be asked for a result; from outside of a call, nobody.
+    pub fn caller(&self) -> Client<'h> {
+        // No connection has an empty id.
+        self.client(self.caller.unwrap_or_default())
     }
 
     /// One connection, which may also be asked for a result.

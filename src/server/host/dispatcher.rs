@@ -10,7 +10,8 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    marker::PhantomData,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Context, Poll},
 };
 
@@ -158,12 +159,18 @@ impl Dispatcher for HubDispatcher {
             query: guest.query,
             outbox: outbox.clone(),
             slot: Mutex::new(Some(guest.slot)),
+            session: OnceLock::new(),
         });
         if self.hub.has_refreshes() {
             self.hub.refreshable.insert(&connection, is_closed.clone());
         }
-        let caller =
-            Caller { hub: self.hub.clone(), connection: connection.clone(), identity, cancelled: is_closed };
+        let caller = Caller {
+            hub: self.hub.clone(),
+            connection: connection.clone(),
+            identity,
+            cancelled: is_closed,
+            types: PhantomData,
+        };
         let running = run(caller, queue, calls.clone());
         let ended = connection.clone();
         tokio::spawn(async move {

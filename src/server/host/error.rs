@@ -5,6 +5,9 @@ use std::{any::Any, error::Error, fmt};
 use super::arguments::UploadError;
 use crate::core::ErrorChain;
 
+/// What a method of a hub gives.
+pub type HubResult<T = ()> = Result<T, HubError>;
+
 /// Why a method of a hub failed.
 ///
 /// The caller is told the text of [`new`](Self::new) and what is wrong with a stream that it uploads, and of any other

@@ -239,23 +239,43 @@ impl HubServerBuilder {
     }
 
     /// Runs when a client is connected, before any of its calls. An error ends the connection: none of its calls runs, nor
-    /// does [`on_disconnected`](Self::on_disconnected).
+    /// does [`on_disconnected`](Self::on_disconnected). What was given before, or belongs to a typed hub, runs first.
     pub fn on_connected<F, R>(mut self, handler: F) -> Self
     where
         F: Fn(Caller) -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), HubError>> + Send + 'static,
     {
-        self.on_connected = Some(Arc::new(move |caller| Box::pin(handler(caller))));
+        let before = self.on_connected.take();
+        let handler = Arc::new(handler);
+        self.on_connected = Some(Arc::new(move |caller| {
+            let (before, handler) = (before.clone(), handler.clone());
+            Box::pin(async move {
+                if let Some(before) = before {
+                    before(caller.clone()).await?;
+                }
+                handler(caller).await
+            })
+        }));
         self
     }
 
-    /// Runs when a connection has ended.
+    /// Runs when a connection has ended, after what was given before.
     pub fn on_disconnected<F, R>(mut self, handler: F) -> Self
     where
         F: Fn(Caller) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        self.on_disconnected = Some(Arc::new(move |caller| Box::pin(handler(caller))));
+        let before = self.on_disconnected.take();
+        let handler = Arc::new(handler);
+        self.on_disconnected = Some(Arc::new(move |caller| {
+            let (before, handler) = (before.clone(), handler.clone());
+            Box::pin(async move {
+                if let Some(before) = before {
+                    before(caller.clone()).await;
+                }
+                handler(caller).await;
+            })
+        }));
         self
     }
 

@@ -15,6 +15,7 @@ mod methods;
 pub(in crate::server) mod refresh;
 mod service;
 pub(in crate::server) mod state;
+pub(crate) mod typed;
 
 #[cfg(feature = "actix")]
 pub(super) use self::service::open_pipe;
@@ -22,10 +23,11 @@ pub use self::{
     arguments::{HubArgument, Incoming, UploadError},
     caller::Caller,
     clients::{Client, Clients, Groups, Receivers},
-    error::{ClientResultError, HubError, SendError},
+    error::{ClientResultError, HubError, HubResult, SendError},
     hub_server::{HubServer, HubServerBuilder},
     identity::{HubRequest, Identity, Rejection},
     methods::{HubMethod, HubStreamMethod},
     refresh::AuthenticationRefresh,
+    typed::{HubContext, HubContract, SentAs, TypedClients, Untyped},
 };
 pub use crate::cors::InvalidOrigin;
