@@ -127,7 +127,7 @@ pub mod typescript;
 #[doc(hidden)]
 pub mod __private {
     #[cfg(all(native, feature = "server"))]
-    pub use crate::server::host::typed::{Stream, Taker, items, typed};
+    pub use crate::server::host::typed::{Stream, Taker, items, reads, typed, writes};
     pub use crate::typed::{Answers, MaybeSend, TypedHub, text, wire_name, wire_name_length};
 }
 

@@ -1,5 +1,126 @@
 //! Hubs hosted by a Rust program: [`HubServer`], a tower service for axum, hyper and whatever else serves HTTP.
 //!
+//! # One contract for both ends
+//!
+//! [`hub!`](crate::hub) describes a hub once, for its server and for its clients in Rust, natively and in the browser (and, with
+//! `#[typescript]`, for those in JavaScript). `Served<ChatHub>` names the trait that the server implements.
+//!
+//! ```no_run
+//! use std::{collections::HashMap, sync::Mutex};
+//!
+//! use futures_util::{Stream, stream};
+//! use hubwire::server::{Caller, HubError, HubResult, Incoming};
+//!
+//! hubwire::hub! {
+//!     pub trait Chat: Hub<ChatClient> + Served<ChatHub> {
+//!         fn join(room: &str);
+//!         fn say(room: &str, text: &str) -> usize;
+//!         stream fn history(room: &str) -> String;
+//!         fn import(room: &str, lines: Upload<String>) -> usize;
+//!         fn clear(room: &str) -> bool;
+//!     }
+//!
+//!     pub trait ChatClient {
+//!         fn said(user: String, text: String);
+//!         fn confirm(question: String) -> bool;
+//!     }
+//! }
+//!
+//! // One value serves all connections: what they share is in it.
+//! #[derive(Default)]
+//! struct Rooms {
+//!     lines: Mutex<HashMap<String, Vec<String>>>,
+//! }
+//!
+//! // What belongs to one connection.
+//! struct User {
+//!     name: String,
+//! }
+//!
+//! impl ChatHub for Rooms {
+//!     type Session = User;
+//!
+//!     // Before any call; an error refuses the client.
+//!     async fn connected(&self, who: Caller<Chat>) -> HubResult<User> {
+//!         let name = who.user_id().ok_or_else(|| HubError::new("say who you are"))?.to_owned();
+//!         who.clients().others().said("system", &format!("{name} is here")).await?;
+//!         Ok(User { name })
+//!     }
+//!
+//!     async fn join(&self, who: Caller<Chat, User>, room: String) -> HubResult {
+//!         who.groups().add(who.connection_id(), &room).await?;
+//!         Ok(())
+//!     }
+//!
+//!     async fn say(&self, who: Caller<Chat, User>, room: String, text: String) -> HubResult<usize> {
+//!         who.clients().others_in_group(&room).said(&who.session().name, &text).await?;
+//!         Ok(self.add(room, [text]))
+//!     }
+//!
+//!     // It may borrow the hub. While the client does not keep up, the next item is not asked for.
+//!     fn history(&self, _: Caller<Chat, User>, room: String) -> impl Stream<Item = HubResult<String>> + Send {
+//!         let lines = self.lines.lock().unwrap().get(&room).cloned();
+//!         stream::iter(lines.unwrap_or_default().into_iter().map(Ok))
+//!     }
+//!
+//!     async fn import(&self, _: Caller<Chat, User>, room: String, mut lines: Incoming<String>) -> HubResult<usize> {
+//!         let mut all = Vec::new();
+//!         while let Some(line) = lines.next().await {
+//!             all.push(line?);
+//!         }
+//!         Ok(self.add(room, all))
+//!     }
+//!
+//!     // The client is asked, within a call.
+//!     async fn clear(&self, who: Caller<Chat, User>, room: String) -> HubResult<bool> {
+//!         let is_sure = who.clients().caller().confirm(&format!("Clear {room}?")).await?;
+//!         if is_sure {
+//!             self.lines.lock().unwrap().remove(&room);
+//!         }
+//!         Ok(is_sure)
+//!     }
+//!
+//!     // Left out, it does nothing.
+//!     async fn disconnected(&self, who: Caller<Chat, User>) {
+//!         let _ = who.clients().all().said("system", &format!("{} has left", who.session().name)).await;
+//!     }
+//! }
+//!
+//! impl Rooms {
+//!     fn add(&self, room: String, more: impl IntoIterator<Item = String>) -> usize {
+//!         let mut lines = self.lines.lock().unwrap();
+//!         let lines = lines.entry(room).or_default();
+//!         lines.extend(more);
+//!         lines.len()
+//!     }
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let chat = Chat::serve(Rooms::default())
+//!     .authorize("Clear", |caller| caller.has_claim("role", "admin"))
+//!     .build();
+//!
+//! // From outside of a call.
+//! chat.context::<Chat>().clients().all().said("system", "the server is up").await?;
+//!
+//! let app = axum::Router::new().nest_service("/chat", chat);
+//! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:8080").await?, app).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - `&self` is the hub, one for all connections and at the same time: behind it are what it shares and its locks. What a
+//!   connection has for itself is its `Session`, which [`Caller::session`] shows to every method.
+//! - [`Caller<Chat, User>`](Caller) is by whom and for whom a method runs. It may be kept, and moved into a task.
+//! - What the contract borrows, the server owns: `&str` is a `String`, `&[T]` a `Vec<T>`, `&T` a `T`, and an
+//!   [`Upload<T>`](crate::Upload) an [`Incoming<T>`](Incoming).
+//! - `Chat::serve` gives a [`HubServerBuilder`], with all options; methods without a contract may be added by
+//!   [`on`](HubServerBuilder::on).
+//! - A crate with contracts depends on `hubwire` alone. The trait of the server is there where the feature `server` is
+//!   switched on, natively: by the server's crate, not by the page's.
+//!
+//! # Methods by name
+//!
 //! ```no_run
 //! use hubwire::server::{Caller, HubError, HubServer, Incoming};
 //! use futures_util::stream;
@@ -32,8 +153,7 @@
 //!     })
 //!     // The client is asked, within a call.
 //!     .on("Delete", |caller: Caller, file: String| async move {
-//!         let client = caller.clients().client(caller.connection_id());
-//!         Ok(client.invoke::<bool>("Confirm", (file,)).await?)
+//!         Ok(caller.clients().caller().invoke::<bool>("Confirm", (file,)).await?)
 //!     })
 //!     .authorize("Delete", |caller| caller.has_claim("role", "admin"))
 //!     .build();

@@ -105,3 +105,72 @@
 /// hubwire::hub! { trait Chat { fn add(a: i32, b: i32) -> i32 { a + b } } }
 /// ```
 struct Mistakes;
+
+/// The same for hubs that are served.
+///
+/// ```
+/// use hubwire::server::{Caller, HubResult};
+/// hubwire::hub! {
+///     trait Chat: Hub<Client> + Served<ChatHub> { fn add(a: i32, b: i32) -> i32; }
+///     trait Client { fn receive(text: String); fn ask(question: String) -> bool; }
+/// }
+/// struct Right;
+/// impl ChatHub for Right {
+///     type Session = ();
+///     async fn connected(&self, _: Caller<Chat>) -> HubResult { Ok(()) }
+///     async fn add(&self, who: Caller<Chat>, a: i32, b: i32) -> HubResult<i32> {
+///         who.clients().group("g").receive("x").await?;
+///         Ok(if who.clients().caller().ask("x").await? { a + b } else { 0 })
+///     }
+/// }
+/// Chat::serve(Right);
+/// ```
+/// A method that is left out:
+/// ```compile_fail,E0046
+/// use hubwire::server::{Caller, HubResult};
+/// hubwire::hub! { trait Chat: Served<ChatHub> { fn add(a: i32, b: i32) -> i32; } }
+/// struct Wrong;
+/// impl ChatHub for Wrong {
+///     type Session = ();
+///     async fn connected(&self, _: Caller<Chat>) -> HubResult { Ok(()) }
+/// }
+/// ```
+/// An argument that the server does not own:
+/// ```compile_fail,E0053
+/// use hubwire::server::{Caller, HubResult};
+/// hubwire::hub! { trait Chat: Served<ChatHub> { fn say(text: &str); } }
+/// struct Wrong;
+/// impl ChatHub for Wrong {
+///     type Session = ();
+///     async fn connected(&self, _: Caller<Chat>) -> HubResult { Ok(()) }
+///     async fn say(&self, _: Caller<Chat>, text: &str) -> HubResult { Ok(()) }
+/// }
+/// ```
+/// Something else for a client than it reads, an answer of many, and a method that the client does not have:
+/// ```compile_fail,E0277
+/// hubwire::hub! { trait Chat: Hub<Client> + Served<ChatHub> {} trait Client { fn receive(text: String); } }
+/// async fn wrong(who: hubwire::server::Caller<Chat>) { who.clients().all().receive(1).await; }
+/// ```
+/// ```compile_fail,E0599
+/// hubwire::hub! { trait Chat: Hub<Client> + Served<ChatHub> {} trait Client { fn ask(text: String) -> bool; } }
+/// async fn wrong(who: hubwire::server::Caller<Chat>) { who.clients().all().ask("x").await; }
+/// ```
+/// ```compile_fail,E0599
+/// hubwire::hub! { trait Chat: Hub<Client> + Served<ChatHub> {} trait Client { fn receive(text: String); } }
+/// async fn wrong(who: hubwire::server::Caller<Chat>) { who.clients().all().recieve("x").await; }
+/// ```
+/// Something that serves another hub:
+/// ```compile_fail,E0277
+/// hubwire::hub! { trait Chat: Served<ChatHub> {} }
+/// fn wrong() { Chat::serve("a hub"); }
+/// ```
+/// Types that the server cannot read, and one that it does not know:
+/// ```compile_fail,E0277
+/// #[derive(serde::Serialize)] struct OneWay;
+/// hubwire::hub! { trait Chat: Served<ChatHub> { fn take(it: OneWay); } }
+/// ```
+/// ```compile_fail
+/// hubwire::hub! { trait Chat: Served<ChatHub> { fn take(it: impl serde::Serialize); } }
+/// ```
+#[cfg(all(native, feature = "server"))]
+struct ServedMistakes;

@@ -52,6 +52,9 @@ impl TypedHub for crate::HubConnection {
 /// - An attribute `#[typescript]` at the hub's trait describes the hub in TypeScript as well: see
 ///   [`typescript`](https://docs.rs/hubwire/latest/hubwire/typescript/).
 /// - The handle has `new`, `on` (what the hub calls) and `connection` besides; it is cheap to clone.
+/// - `Hub<…> + Served<ChatHub>` describes the hub for its server as well: `ChatHub` becomes the trait that the server
+///   implements, where hubwire has the feature `server`. See
+///   [`server`](https://docs.rs/hubwire/latest/hubwire/server/#one-contract-for-both-ends).
 ///
 /// ```no_run
 /// use hubwire::{HubConnection, Upload};
@@ -178,7 +181,8 @@ macro_rules! hub {
     ($($other:tt)*) => {
         ::std::compile_error! {
             "a hub is described as `pub trait Chat: Hub<ChatClient> { fn add(a: i32, b: i32) -> i32; } \
-             pub trait ChatClient { fn receive(text: String); }`; methods have no body and end in `;`"
+             pub trait ChatClient { fn receive(text: String); }`; methods have no body and end in `;`; for its server the \
+             first line is `pub trait Chat: Hub<ChatClient> + Served<ChatHub> {`"
         }
     };
 }

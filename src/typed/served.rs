@@ -178,7 +178,7 @@ macro_rules! __hub_served_method {
     ([serve $($what:tt)*] $kept:tt $name:tt
         $(send)? fn $method:ident ($($argument:tt)*) $(-> $Result:ty)?
     ) => {
-        $crate::__hub_owned! { { [serve $($what)*] $kept $name [fn $method] } [] [] $($argument)* }
+        $crate::__hub_owned! { { [serve $($what)*] $kept $name [fn $method $(-> $Result)?] } [] [] $($argument)* }
     };
     ($what:tt $kept:tt $name:tt stream fn $method:ident ($($argument:tt)*) -> $Item:ty) => {
         $crate::__hub_owned! { { $what $kept $name [stream $method -> $Item] } [] [] $($argument)* }
@@ -203,10 +203,6 @@ macro_rules! __hub_owned {
     };
     ($method:tt [{ [$($before:tt)*] [$($after:tt)*] } $($around:tt)*] [$($done:tt)*]) => {
         $crate::__hub_owned! { $method [$($around)*] [$($before)* [$($done)*]] $($after)* }
-    };
-    // The most frequent arguments at once.
-    ($method:tt $around:tt [$($done:tt)*] $argument:ident: $Argument:ident $(, $($rest:tt)*)?) => {
-        $crate::__hub_owned! { $method $around [$($done)* $argument: $Argument,] $($($rest)*)? }
     };
     ($method:tt $around:tt [$($done:tt)*] & $($life:lifetime)? str $($rest:tt)*) => {
         $crate::__hub_owned! { $method $around [$($done)* ::std::string::String] $($rest)* }
@@ -240,6 +236,7 @@ macro_rules! __hub_owned {
     ($method:tt [$($around:tt)*] [$($done:tt)*] [$($inner:tt)*] $($rest:tt)*) => {
         $crate::__hub_owned! { $method [{ [$($done)*] [$($rest)*] } $($around)*] [] $($inner)* }
     };
+    // Token by token, so that errors of the compiler point at the type.
     ($method:tt $around:tt [$($done:tt)*] $next:tt $($rest:tt)*) => {
         $crate::__hub_owned! { $method $around [$($done)* $next] $($rest)* }
     };
@@ -270,11 +267,14 @@ macro_rules! __hub_served {
             $(, $argument: $Argument)*
         ) -> impl $crate::__private::Stream<Item = $crate::server::HubResult<$Item>> + ::std::marker::Send;
     };
-    ([serve $builder:ident $hub:ident $Served:ident $Server:ident] [$($kept:tt)*] $name:tt [fn $method:ident]
-        [$($argument:ident: $Argument:ty),* $(,)?]
+    ([serve $builder:ident $hub:ident $Served:ident $Server:ident] [$($kept:tt)*] $name:tt
+        [fn $method:ident $(-> $Result:ty)?] [$($argument:ident: $Argument:ty),* $(,)?]
     ) => {
         $($kept)*
         {
+            // Errors of the compiler point at the contract's type.
+            $($crate::__private::reads::<$Argument>();)*
+            $($crate::__private::writes::<$Result>();)?
             let hub = $hub.clone();
             $builder = $builder.on(
                 $crate::__hub_name!($name $method),
@@ -293,6 +293,8 @@ macro_rules! __hub_served {
     ) => {
         $($kept)*
         {
+            $($crate::__private::reads::<$Argument>();)*
+            $crate::__private::writes::<$Item>();
             let hub = $hub.clone();
             $builder = $builder.stream(
                 $crate::__hub_name!($name $method),

@@ -14,6 +14,7 @@ pub use futures_core::Stream;
 use serde::Serialize;
 
 use super::{
+    arguments::HubArgument,
     caller::Caller,
     clients::{Client, Clients, Groups, Receivers},
     error::{HubError, HubResult},
@@ -33,8 +34,8 @@ pub trait HubContract: Sized + 'static {
     type Client<'h>: From<Client<'h>>;
 }
 
-/// What can be sent where a client reads a `T`: a `T`, a reference to one, `&str` for a `String`, and a slice or an array for
-/// a `Vec`.
+/// What can be sent where a client reads a `T`: a `T`, a reference to one, `&str` for a `String`, and for a `Vec` a slice or an
+/// array of what can be sent in the place of its items.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as a `{T}`",
     label = "the client reads a `{T}`",
@@ -45,9 +46,9 @@ pub trait SentAs<T: ?Sized>: Serialize {}
 impl<T: Serialize> SentAs<T> for T {}
 impl<T: Serialize> SentAs<T> for &T {}
 impl SentAs<String> for &str {}
-impl<T: Serialize> SentAs<Vec<T>> for &[T] {}
-impl<T, const N: usize> SentAs<Vec<T>> for [T; N] where Self: Serialize {}
-impl<T, const N: usize> SentAs<Vec<T>> for &[T; N] where Self: Serialize {}
+impl<T, U: SentAs<T>> SentAs<Vec<T>> for &[U] {}
+impl<T, U: SentAs<T>, const N: usize> SentAs<Vec<T>> for [U; N] where Self: Serialize {}
+impl<T, U: SentAs<T>, const N: usize> SentAs<Vec<T>> for &[U; N] where Self: Serialize {}
 
 impl Caller {
     /// This caller of a typed hub, with its session; `None` if the hub keeps sessions of another type.
@@ -264,6 +265,12 @@ impl<C> fmt::Debug for TypedClients<'_, C> {
 pub fn typed<C: HubContract, S: Send + Sync + 'static>(caller: &Caller) -> HubResult<Caller<C, S>> {
     caller.typed().ok_or_else(|| HubError::new("the connection has no session"))
 }
+
+/// That a server can read an argument.
+pub fn reads<T: HubArgument>() {}
+
+/// That a server can write a result.
+pub fn writes<T: Serialize>() {}
 
 /// Takes the items of a stream that a block of code makes.
 #[derive(Debug)]
