@@ -131,6 +131,10 @@ macro_rules! __hub_served_method {
     ([serve $($what:tt)*] $kept:tt $name:tt #[$($attribute:tt)*] $($rest:tt)*) => {
         $crate::__hub_served_method! { [serve $($what)*] $kept $name $($rest)* }
     };
+    // Clients are to call something else; until then the server performs it.
+    ([trait $($what:tt)*] $kept:tt $name:tt #[deprecated $($details:tt)*] $($rest:tt)*) => {
+        $crate::__hub_served_method! { [trait $($what)*] $kept $name $($rest)* }
+    };
     ($what:tt [$($kept:tt)*] $name:tt #[$($attribute:tt)*] $($rest:tt)*) => {
         $crate::__hub_served_method! { $what [$($kept)* #[$($attribute)*]] $name $($rest)* }
     };

@@ -63,7 +63,7 @@ hubwire::hub! {
     ///
     /// Its comments come along, even with `*/` in them.
     #[typescript]
-    pub(crate) trait Chat: Hub<ChatClient> {
+    pub(crate) trait Chat: Hub<ChatClient> + Served<ChatHub> {
         /// Sends a message to everybody.
         fn send_message(message: &Message, r#in: &str) -> Stamp;
         #[name = "people.online"]
@@ -94,7 +94,7 @@ hubwire::hub! {
 
 hubwire::hub! {
     #[cfg_attr(all(), typescript)]
-    trait Clock {
+    trait Clock: Served<ClockHub> {
         stream fn ticks() -> Timestamp;
     }
 }
