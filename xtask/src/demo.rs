@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     command::{cargo, command, root, run, target_dir},
-    framework::{FRAMEWORKS, Framework},
+    framework::{BOARD, FRAMEWORKS, Framework},
     package::package,
     step::step,
     tools::ensure_wasm_target,
@@ -22,7 +22,8 @@ const MODES: [&str; 3] = ["serverless", "app-server", "self-hosted"];
 
 /// Builds everything and runs the demo until it is interrupted.
 pub(crate) fn demo(arguments: &[String]) -> Result<()> {
-    let framework = FRAMEWORKS.iter().find(|framework| {
+    let is_board = arguments.first().is_some_and(|option| option == "--board");
+    let framework = FRAMEWORKS.iter().chain([&BOARD]).find(|framework| {
         arguments.first().and_then(|option| option.strip_prefix("--")) == Some(framework.path)
     });
     let options = arguments.get(usize::from(framework.is_some())..).unwrap_or_default();
@@ -31,16 +32,22 @@ pub(crate) fn demo(arguments: &[String]) -> Result<()> {
         match option {
             [name, value] if name == "--port" => port = value,
             [name, value] if name == "--mode" && MODES.contains(&value.as_str()) => mode = value,
-            _ => bail!("usage: cargo xtask demo [--yew | --leptos] [--mode {}] [--port N]", MODES.join("|")),
+            _ => bail!(
+                "usage: cargo xtask demo [--yew | --leptos | --board] [--mode {}] [--port N]",
+                MODES.join("|")
+            ),
         }
     }
     match framework {
         Some(framework) => build_app(framework)?,
         None => build_page(&package()?)?,
     }
-    step("build the demo server", || run(&mut build_server()))?;
+    step("build the demo server", || run(&mut build_servers()))?;
     println!("\n== the demo runs until you press Ctrl-C");
-    if let Some(Framework { name, path }) = framework {
+    if is_board {
+        return run(command(board_server()).args(["--port", port]));
+    }
+    if let Some(Framework { name, path, .. }) = framework {
         println!("the app in {name}: http://127.0.0.1:{port}/{path}/");
     }
     run(command(server()).args(["--port", port, "--mode", mode]))
@@ -58,14 +65,23 @@ fn build_app(framework: &Framework) -> Result<()> {
     step(&format!("build the app in {}", framework.name), || framework.build())
 }
 
-/// The build of the demo server.
-pub(crate) fn build_server() -> Command {
+/// The build of the demo's server and of the board's: together, so that they share one build of the crate.
+pub(crate) fn build_servers() -> Command {
     let mut build = cargo();
-    build.args(["build", "--package", "hubwire-demo"]);
+    build.args(["build", "--package", "hubwire-demo", "--package", "hubwire-board-server"]);
     build
 }
 
 /// The demo server's program. It is run without cargo in between, so that it can be ended.
 pub(crate) fn server() -> PathBuf {
-    target_dir().join("debug").join(format!("hubwire-demo{}", std::env::consts::EXE_SUFFIX))
+    program("hubwire-demo")
+}
+
+/// The same of the board.
+pub(crate) fn board_server() -> PathBuf {
+    program("hubwire-board-server")
+}
+
+fn program(name: &str) -> PathBuf {
+    target_dir().join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }

@@ -1,4 +1,4 @@
-//! The example apps in Rust's front-end frameworks.
+//! The example apps in Rust's front-end frameworks, and the board, whose server is in Rust as well.
 
 use std::{fs, path::PathBuf};
 
@@ -14,18 +14,25 @@ use crate::{
 pub(crate) struct Framework {
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
+    package: &'static str,
 }
 
 /// All of them.
 pub(crate) const FRAMEWORKS: [Framework; 2] =
-    [Framework { name: "Leptos", path: "leptos" }, Framework { name: "Yew", path: "yew" }];
+    [framework("Leptos", "leptos", "hubwire-demo-leptos"), framework("Yew", "yew", "hubwire-demo-yew")];
+
+/// The page of the board, which its own server serves.
+pub(crate) const BOARD: Framework = framework("Rust, from end to end", "board", "hubwire-board-page");
+
+const fn framework(name: &'static str, path: &'static str, package: &'static str) -> Framework {
+    Framework { name, path, package }
+}
 
 impl Framework {
     /// Builds the app to where the demo server serves it.
     pub(crate) fn build(&self) -> Result<()> {
-        let package = format!("hubwire-demo-{}", self.path);
-        run(cargo().args(["build", "--package", &package, "--target", WASM]))?;
-        let module = target_dir().join(WASM).join("debug").join(package).with_extension("wasm");
+        run(cargo().args(["build", "--package", self.package, "--target", WASM]))?;
+        let module = target_dir().join(WASM).join("debug").join(self.package).with_extension("wasm");
         let out = self.folder();
         if out.exists() {
             fs::remove_dir_all(&out)?;

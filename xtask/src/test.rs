@@ -9,7 +9,7 @@ use crate::{
     checks,
     command::{cargo, command, root, run, target_dir},
     demo, deny, features, format,
-    framework::FRAMEWORKS,
+    framework::{BOARD, FRAMEWORKS},
     package::package,
     program::Program,
     report::Report,
@@ -180,7 +180,9 @@ fn lints(report: &mut Report) {
     report.check("clippy, wasm, client without MessagePack", || clippy(&["--target", WASM, "--lib"]));
     report.check("clippy, wasm, front-end frameworks and their apps", || {
         clippy(&["--target", WASM, "--features", "leptos,yew", "--lib"])?;
-        clippy(&["--target", WASM, "--package", "hubwire-demo-leptos", "--package", "hubwire-demo-yew"])
+        let apps = ["hubwire-board-page", "hubwire-demo-leptos", "hubwire-demo-yew"];
+        let packages: Vec<&str> = apps.iter().flat_map(|app| ["--package", app]).collect();
+        clippy(&[&["--target", WASM][..], &packages].concat())
     });
     report.check("clippy, wasm, npm exports", || {
         clippy(&["--target", WASM, "--lib", "--no-default-features", "--features", "js"])
@@ -295,7 +297,7 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
 
     let Some(server) = report.check("demo", || {
         demo::build_page(&tarball)?;
-        run(&mut demo::build_server())?;
+        run(&mut demo::build_servers())?;
         Program::start(command(demo::server()).args(["--port", "0"]))
             .context("the demo server does not start")
     }) else {
@@ -323,6 +325,10 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
             Ok(tests)
         });
     }
+    let built = report.check("the board's page", || BOARD.build());
+    if built.is_some() && browser.is_some() {
+        board(report, &node);
+    }
     if browser.is_some() {
         report.tests("everything the demo's page shows", || {
             let mut tests = node("www-demo/e2e/run.mjs", &[&target_dir().join("e2e")]);
@@ -330,6 +336,19 @@ fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
             Ok(tests)
         });
     }
+}
+
+/// The page and the hub that share a contract.
+fn board(report: &mut Report, node: &dyn Fn(&str, &[&Path]) -> Command) {
+    let server = report.check("the board's server", || {
+        Program::start(command(demo::board_server()).args(["--port", "0"])).context("it does not start")
+    });
+    let Some(server) = server else { return };
+    report.tests("a list of things to do, on the board", || {
+        let mut tests = node("www-demo/e2e/board.mjs", &[]);
+        tests.env("HUBWIRE_BOARD_URL", &server.url);
+        Ok(tests)
+    });
 }
 
 /// What depends on Node.js itself, on a later one: its WebSocket, its fetch.
