@@ -1,11 +1,12 @@
 //! SignalR for Rust, in the browser and on the server.
 //!
-//! It connects to SignalR hubs, of ASP.NET Core or of Azure SignalR Service, and lets Rust services use Azure SignalR
-//! Service with Microsoft Entra. It hosts hubs, too.
+//! It connects to SignalR hubs, of ASP.NET Core or of Azure SignalR Service, hosts hubs, and lets Rust services use Azure
+//! SignalR Service with Microsoft Entra.
 //!
 //! - [`HubConnection`] (feature `client`, on by default) is a connection to a hub, natively and in the browser.
 //!   [`hub!`] describes a hub, so that calls to it and from it are checked when the program is compiled.
 //! - `msgpack` (feature of that name) lets it speak MessagePack, besides JSON.
+//! - `server` (feature of that name, native) hosts hubs: those that [`hub!`] describes, and others.
 //! - `service` (feature of that name, native) gives clients access to Azure SignalR Service and publishes through it;
 //!   `axum` is its negotiate endpoint as a router, `actix` the same for actix-web.
 //! - [`yew`](mod@yew_hooks) and [`leptos`](mod@leptos_hooks) (features of those names) connect the components of a page to a hub.

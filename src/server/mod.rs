@@ -1,5 +1,7 @@
 //! Hubs hosted by a Rust program: [`HubServer`], a tower service for axum, hyper and whatever else serves HTTP.
 //!
+//! [`guide`] leads here from ASP.NET Core: what stands for what, and how a hub moves.
+//!
 //! # One contract for both ends
 //!
 //! [`hub!`](crate::hub) describes a hub once, for its server and for its clients in Rust, natively and in the browser (and, with
@@ -234,6 +236,10 @@
 //! 4. `connections` knows who is where; what goes to a client waits in its `outbox`.
 //!
 //! Nothing here but `azure` knows Azure or access tokens. The claims of clients are kept for the host, and mean nothing here.
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 
 #[cfg(feature = "actix")]
 pub mod actix;

@@ -166,14 +166,19 @@ impl ChatHub for Rooms {
         texts: Incoming<String>,
         (count, line): (u32, Line),
     ) -> impl Stream<Item = HubResult<String>> + Send {
-        texts.map(move |text| Ok(format!("{}{}{count}{}", who.session().name, line.text, text?.to_uppercase())))
+        texts.map(move |text| {
+            Ok(format!("{}{}{count}{}", who.session().name, line.text, text?.to_uppercase()))
+        })
     }
 
     async fn erase(&self, who: Caller<Chat, User>, room: String) -> HubResult<bool> {
         let is_sure = who.clients().caller().confirm(&format!("Erase {room}?")).await?;
         if is_sure {
             self.lines.lock().expect("a lock").remove(&room);
-            who.clients().group_except("everybody", [who.connection_id()]).rooms(&[] as &[String], &[0]).await?;
+            who.clients()
+                .group_except("everybody", [who.connection_id()])
+                .rooms(&[] as &[String], &[0])
+                .await?;
         }
         Ok(is_sure)
     }
@@ -248,7 +253,11 @@ async fn both_ends_have_one_contract() {
         let _rooms = ann.on().rooms(move |names, counts| rooms.send((names, counts)).expect("so is this"));
         ann.connection().start().await.expect("it starts");
         bob.connection().start().await.expect("it starts");
-        assert_eq!(counted.recv().await, Some((vec!["lobby".to_owned()], vec![1, 2])), "told when it connected");
+        assert_eq!(
+            counted.recv().await,
+            Some((vec!["lobby".to_owned()], vec![1, 2])),
+            "told when it connected"
+        );
 
         ann.join("lobby").await.expect("it joins");
         assert_eq!(bob.say(&line("lobby", "hello")).await.expect("it is said"), 1);
@@ -311,7 +320,8 @@ async fn streams_borrow_the_hub_and_end_with_their_caller() {
 async fn clients_answer_and_policies_see_sessions() {
     each(async |ann, bob, server| {
         let (rooms, mut counted) = mpsc::unbounded_channel();
-        let _rooms = bob.on().rooms(move |names, counts| rooms.send((names, counts)).expect("it is waited for"));
+        let _rooms =
+            bob.on().rooms(move |names, counts| rooms.send((names, counts)).expect("it is waited for"));
         let _confirm = ann.on().confirm(|question| async move { question == "Erase lobby?" });
         ann.connection().start().await.expect("it starts");
         bob.connection().start().await.expect("it starts");

@@ -202,10 +202,7 @@ impl<'h, C: HubContract> TypedClients<'h, C> {
     }
 
     /// Several connections.
-    pub fn clients<S: Into<String>>(
-        &self,
-        connection_ids: impl IntoIterator<Item = S>,
-    ) -> C::Receivers<'h> {
+    pub fn clients<S: Into<String>>(&self, connection_ids: impl IntoIterator<Item = S>) -> C::Receivers<'h> {
         self.clients.clients(connection_ids).into()
     }
 
