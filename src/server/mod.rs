@@ -11,6 +11,7 @@
 //! use std::{collections::HashMap, sync::Mutex};
 //!
 //! use futures_util::{Stream, stream};
+//! use hubwire::Upload;
 //! use hubwire::server::{Caller, HubError, HubResult, Incoming};
 //!
 //! hubwire::hub! {

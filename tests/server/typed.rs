@@ -207,11 +207,16 @@ async fn serve(rooms: Rooms) -> (HubServer, String) {
         // What has no place in the contract may stand beside it.
         .on("Version", |caller: Caller| async move { Ok((7, caller.typed::<Chat, User>().is_some())) })
         .build();
+    let url = address_of(hub.clone()).await;
+    (hub, url)
+}
+
+async fn address_of(hub: HubServer) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let app = axum::Router::new().nest_service("/chat", hub.clone());
+    let app = axum::Router::new().nest_service("/chat", hub);
     tokio::spawn(async move { axum::serve(listener, app).await });
-    (hub, format!("http://{address}/chat"))
+    format!("http://{address}/chat")
 }
 
 fn client(url: &str, user: &str, protocol: HubProtocol) -> Chat {
@@ -350,16 +355,97 @@ async fn clients_answer_and_policies_see_sessions() {
 #[tokio::test]
 async fn who_is_refused_has_no_session_and_does_not_leave() {
     let (gone, mut went) = mpsc::unbounded_channel();
-    let (hub, url) = serve(Rooms { gone: Some(gone), ..Rooms::default() }).await;
-    let nobody = Chat::new(HubConnection::builder(url).build().expect("a connection"));
+    let (_hub, url) = serve(Rooms { gone: Some(gone), ..Rooms::default() }).await;
+    let nobody = Chat::new(HubConnection::builder(&url).build().expect("a connection"));
     let in_time = tokio::time::timeout(Duration::from_secs(20), async {
         // The handshake has answered before the hub says no.
         let _ = nobody.connection().start().await;
         let closed = nobody.connection().closed().await.to_string();
         assert!(closed.ends_with("who are you?"), "{closed}");
+        let ann = client(&url, "ann", HubProtocol::Json);
+        ann.connection().start().await.expect("it starts");
+        ann.connection().stop().await;
+        // The first who has left.
+        assert_eq!(went.recv().await, Some(("ann".to_owned(), 0)));
     });
     in_time.await.expect("in time");
-    // With the hub, its channel goes: nobody has left.
-    drop(hub);
-    assert_eq!(went.try_recv().ok(), None);
+}
+
+/// Names that the macro uses itself, for types, arguments and methods.
+mod names {
+    use super::{Caller, HubConnection, HubResult, Stream, stream};
+
+    type Client = u8;
+    type Receivers = u16;
+
+    hubwire::hub! {
+        #[allow(dead_code, reason = "it is compiled")]
+        pub(super) trait Odd: Hub<OddClient> + Served<OddHub> {
+            fn all(who: Client, hub: Receivers, caller: u8, r#type: &'static str, to: ((u8, &[&str]), [u8; 2]))
+                -> Option<Vec<(Client, Receivers, String)>>;
+            #[deprecated = "it is old"]
+            fn old(builder: u8);
+            stream fn serve_all(self_: &&u8, items: &[u8; 3]) -> Client;
+            send fn none();
+        }
+
+        trait OddClient {
+            #[deprecated]
+            fn receivers(r#type: Client, connection: Receivers);
+            fn client(n: Client) -> Receivers;
+        }
+    }
+
+    struct One;
+
+    impl OddHub for One {
+        type Session = ();
+
+        async fn connected(&self, _: Caller<Odd>) -> HubResult {
+            Ok(())
+        }
+
+        async fn all(
+            &self,
+            who: Caller<Odd>,
+            first: u8,
+            second: u16,
+            third: u8,
+            text: String,
+            ((fourth, texts), numbers): ((u8, Vec<String>), [u8; 2]),
+        ) -> HubResult<Option<Vec<(u8, u16, String)>>> {
+            let asked = who.clients().caller().client(first).await?;
+            Ok(Some(vec![(first + third + fourth + numbers[1], second + asked, text + &texts.concat())]))
+        }
+
+        async fn old(&self, _: Caller<Odd>, _: u8) -> HubResult {
+            Ok(())
+        }
+
+        fn serve_all(
+            &self,
+            _: Caller<Odd>,
+            first: u8,
+            items: [u8; 3],
+        ) -> impl Stream<Item = HubResult<u8>> + Send {
+            stream::iter(items.into_iter().map(move |item| Ok(first + item)))
+        }
+
+        async fn none(&self, _: Caller<Odd>) -> HubResult {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn names_do_not_meet() {
+        let url = super::address_of(Odd::serve(One).build()).await;
+        let odd = Odd::new(HubConnection::builder(&url).build().expect("a connection"));
+        let _answer = odd.on().client(|n| u16::from(n) * 10);
+        odd.connection().start().await.expect("it starts");
+        let answer = odd.all(1, 2, 3, "a", ((4, &["b", "c"]), [0, 5])).await.expect("an answer");
+        assert_eq!(answer, Some(vec![(13, 12, "abc".to_owned())]));
+        let mut items = odd.serve_all(&&1, &[1, 2, 3]).await.expect("a stream");
+        assert_eq!(items.next().await.map(Result::ok), Some(Some(2)));
+        odd.connection().stop().await;
+    }
 }
