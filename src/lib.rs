@@ -11,7 +11,6 @@
 //!   `axum` is its negotiate endpoint as a router, `actix` the same for actix-web.
 //! - [`yew`](mod@yew_hooks) and [`leptos`](mod@leptos_hooks) (features of those names) connect the components of a page to a hub.
 //! - `typescript` (feature of that name, native) describes hubs to users of the npm package.
-//! - `server` (feature of that name, native) hosts hubs.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
 //! - [`core`] is what all of them are made of: the protocol without any I/O.
 //!

@@ -197,7 +197,8 @@ pub(in crate::server) async fn is_allowed(hub: &Hub, refresh: AuthenticationRefr
 fn renew(hub: &Arc<Hub>, connection: Arc<Connection>, closed: watch::Receiver<bool>, new: Arc<Identity>) {
     connection.current.set(new.clone());
     if let Some(refreshed) = &hub.front.on_refreshed {
-        let caller = Caller { hub: hub.clone(), connection, identity: new, cancelled: closed, types: PhantomData };
+        let caller =
+            Caller { hub: hub.clone(), connection, identity: new, cancelled: closed, types: PhantomData };
         tokio::spawn(guarded(refreshed(caller)));
     }
 }

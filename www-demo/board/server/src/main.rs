@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-        board.shut_down();
+        board.shut_down().await;
     };
     axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
     Ok(())
