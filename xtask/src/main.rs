@@ -34,6 +34,8 @@ cargo xtask COMMAND
                      upstream, behind it with a hub, or with a hub of its own
   demo --yew | --leptos [--port N]
                      build the app in that framework, then run the demo server
+  demo --board [--port N]
+                     build the board, a hub and a page on one contract, then run its server
   test               everything that has to hold: format, lints, docs, tests, browser, npm package
   features           the part of it that checks every feature alone and with others, and with the oldest Rust
   deny               licences, bans, sources and known vulnerabilities of the dependencies, by cargo-deny
