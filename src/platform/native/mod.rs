@@ -28,7 +28,9 @@ mod web_socket;
 #[cfg(feature = "client")]
 pub use self::cookies::{CookieError, CookieJar};
 #[cfg(feature = "server")]
-pub(crate) use self::pipe::{Gone, Pipe, PipeFrame, PipeReceiver, PipeSender};
+pub(crate) use self::pipe::{Gone, Pipe, PipeFrame};
+#[cfg(all(feature = "actix", feature = "server"))]
+pub(crate) use self::pipe::{PipeReceiver, PipeSender};
 #[cfg(any(feature = "leptos", feature = "yew"))]
 pub(crate) use self::task::ThreadBound;
 #[cfg(feature = "local")]
