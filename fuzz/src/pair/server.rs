@@ -192,6 +192,8 @@ impl Server {
             HubEvent::UploadCompleted { stream_id, .. } => {
                 assert!(uploads.remove(&*stream_id).is_some(), "an upload ends twice");
             }
+            // The end of an upload whose call has ended before.
+            HubEvent::ForeignCompletion { .. } => {}
             event => panic!("{event:?} of a well-behaved client"),
         }
     }

@@ -118,6 +118,7 @@ fn described(event: HubEvent<'_, Payload<'_>>) -> String {
         HubEvent::Completed { id, outcome: Outcome::Value(value) } => format!("result {id} {}", text(value)),
         HubEvent::Completed { id, outcome: Outcome::Error(error) } => format!("error {id} {error}"),
         HubEvent::Completed { id, outcome: Outcome::Void } => format!("done {id}"),
+        HubEvent::ForeignCompletion { invocation_id, .. } => format!("foreign {invocation_id}"),
         HubEvent::Cancelled { call } => format!("cancelled {call}"),
         HubEvent::Uploaded { stream_id, item } => format!("item {stream_id} {}", text(item)),
         HubEvent::UploadCompleted { stream_id, error } => format!("uploaded {stream_id} {error:?}"),
@@ -378,7 +379,8 @@ fn clients_are_asked_by_ids_of_the_servers_own() {
     assert_eq!(sent, asked + &message);
     assert!(first_id.starts_with('s') && id.starts_with('s') && first_id != id);
     let answer = |id: &str| format!("{{\"type\":3,\"invocationId\":\"{id}\",\"result\":5}}\u{1e}");
-    assert_eq!(bench.receive(&answer(&first.to_string())), [""; 0], "a number of the client's own");
+    let other = bench.receive(&answer(&first.to_string()));
+    assert_eq!(other, [format!("foreign {first}")], "a number of the client's own");
     assert_eq!(bench.receive(&answer(&first_id)), [format!("result {first} 5")]);
     assert_eq!(bench.receive(&answer(&first_id)), [""; 0], "only once");
     assert!(bench.machine.forget(second) && !bench.machine.forget(second));
@@ -404,7 +406,11 @@ fn streams_go_both_ways() {
     let end = |id: &str| format!("{{\"type\":3,\"invocationId\":\"{id}\"}}\u{1e}");
     assert_eq!(bench.receive(&format!("{upload}{}{}", item("a"), item("b"))).len(), 3);
     bench.machine.forget_upload("b");
-    assert_eq!(bench.receive(&format!("{}{}", item("b"), end("b"))), [""; 0]);
+    assert_eq!(
+        bench.receive(&format!("{}{}", item("b"), end("b"))),
+        ["foreign b"],
+        "nobody waits for it here"
+    );
     assert_eq!(bench.receive(&format!("{}{}", item("a"), end("a"))), ["item a 1", "uploaded a None"]);
 }
 

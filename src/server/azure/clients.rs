@@ -87,8 +87,9 @@ pub(super) async fn listen(hub: Arc<Hub>, azure: Arc<Azure>, mut events: mpsc::R
             }
             Event::Lost(via) => {
                 azure.clients.leave(|client| client.via == via);
-                if azure.connections.status().iter().all(|endpoint| endpoint.connections == 0) {
-                    azure.results.all_lost();
+                let endpoint = azure.connections.status().into_iter().nth(via.endpoint);
+                if endpoint.is_some_and(|endpoint| endpoint.connections == 0) {
+                    azure.results.endpoint_lost(via.endpoint);
                 }
             }
             Event::Offline(via, instance) => {

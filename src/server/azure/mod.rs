@@ -36,6 +36,8 @@
 //! - [`Groups::members`](crate::server::Groups::members) asks the service, page by page.
 //! - A client whose calls the hub does not keep up with ends when 16 MiB of them wait, since the service cannot be asked to
 //!   hold back one client of many.
+//! - Clients of [`connect_in_memory`](crate::server::HubServer::connect_in_memory) are not known to the service, so what is sent to
+//!   all, to users or to groups does not reach them. Test the hub without this line.
 //!
 //! # Microsoft Entra
 //!

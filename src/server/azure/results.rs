@@ -123,9 +123,16 @@ impl Results {
         }
     }
 
-    /// No server connection is left that an answer could come on.
-    pub(super) fn all_lost(&self) {
-        for (_, own) in lock(&self.own).drain() {
+    /// No server connection to an endpoint is left that its answers could come on.
+    pub(super) fn endpoint_lost(&self, endpoint: usize) {
+        let lost = |own: &mut Own| match &own.place {
+            Some((place, _)) => *place == endpoint,
+            None => {
+                own.endpoints = own.endpoints.saturating_sub(1);
+                own.endpoints == 0
+            }
+        };
+        for (_, own) in lock(&self.own).extract_if(|_, own| lost(own)) {
             let text = "the server connections to Azure SignalR Service are lost".to_owned();
             let _ = own.answer.send(Err(ClientResultError::Unreachable(text)));
         }
@@ -281,9 +288,14 @@ mod tests {
         results.instance_lost(0, "i");
         assert_eq!(ended(instance), Err(ClientResultError::Disconnected));
 
-        let lost = results.begin("c", 1);
-        results.all_lost();
-        assert!(matches!(ended(lost), Err(ClientResultError::Unreachable(_))));
+        let (lost, elsewhere) = (results.begin("c", 2), results.begin("c", 2));
+        results.mapped(elsewhere.id(), 1, "i");
+        results.endpoint_lost(0);
+        assert!(lock(&results.own).contains_key(lost.id()), "the other endpoint may know the client");
+        results.endpoint_lost(1);
+        for pending in [lost, elsewhere] {
+            assert!(matches!(ended(pending), Err(ClientResultError::Unreachable(_))));
+        }
 
         drop(results.begin("c", 1));
         assert!(lock(&results.own).is_empty(), "what is given up is forgotten");
