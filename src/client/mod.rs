@@ -27,11 +27,6 @@ mod reply;
 mod stream;
 mod trace;
 mod upload;
-#[cfg(all(native, feature = "server"))]
-pub(crate) use self::engine::{
-    guard::{caught, guarded},
-    transport::in_memory::InMemory,
-};
 pub use self::{
     builder::HubConnectionBuilder,
     engine::{
@@ -44,6 +39,14 @@ pub use self::{
     hub_connection::{HubConnection, WeakHubConnection},
     stream::HubStream,
     trace::TraceContext,
+};
+#[cfg(all(native, feature = "server"))]
+pub(crate) use self::{
+    engine::{
+        guard::{caught, guarded},
+        transport::in_memory::InMemory,
+    },
+    trace::{Incoming as CallTrace, Tracing},
 };
 #[cfg(feature = "yew")]
 pub use self::{listener::Feed, questions::Ask};

@@ -127,15 +127,15 @@ impl CallSpan {
     }
 }
 
-/// The trace context that came with a call of the server.
-pub(super) struct Incoming {
+/// The trace context that came with a call.
+pub(crate) struct Incoming {
     context: Arc<dyn TraceContext>,
     headers: HashMap<String, String>,
 }
 
 impl Incoming {
     /// `None` if none came, or nobody wants it.
-    pub(super) fn new(tracing: &Tracing, headers: &Headers<'_>) -> Option<Box<Self>> {
+    pub(crate) fn new(tracing: &Tracing, headers: &Headers<'_>) -> Option<Box<Self>> {
         let context = tracing.as_ref().filter(|_| !headers.is_empty())?;
         let known = headers.iter().filter_map(|(name, value)| {
             let name = NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(name))?;
@@ -160,10 +160,15 @@ impl Incoming {
             rpc.system = "signalr",
             rpc.method = method,
         );
-        // What the user's code does wrong is no harm to the call.
-        if caught(|| self.context.extract(&span, &self.headers)).is_none() {
-            tracing::error!(target_method = method, "the trace context panicked");
-        }
+        self.extract(&span);
         span
+    }
+
+    /// Makes it the parent of a span.
+    pub(crate) fn extract(&self, span: &Span) {
+        // What the user's code does wrong is no harm to the call.
+        if caught(|| self.context.extract(span, &self.headers)).is_none() {
+            tracing::error!("the trace context panicked");
+        }
     }
 }

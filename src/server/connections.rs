@@ -187,6 +187,23 @@ impl Connections {
         Some(hubs.get(hub)?.members.get(id)?.outbox.call(size, message))
     }
 
+    /// How many connections there are.
+    pub(crate) fn count(&self, hub: &str) -> usize {
+        self.read().get(hub).map_or(0, |hub| hub.members.len())
+    }
+
+    /// The users that have a connection.
+    pub(crate) fn users(&self, hub: &str) -> Vec<String> {
+        self.read().get(hub).map(|hub| hub.users.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The connections of a user.
+    pub(crate) fn ids_of(&self, hub: &str, user: &str) -> Vec<String> {
+        let hubs = self.read();
+        let ids = hubs.get(hub).map(|hub| hub.connections_of(user)).unwrap_or_default();
+        ids.iter().map(|id| id.to_string()).collect()
+    }
+
     /// Up to `count` connections of a group with their users, in the order of their ids from behind `after`, and
     /// whether there are more.
     pub(crate) fn list(

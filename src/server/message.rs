@@ -1,8 +1,16 @@
 //! Encoded messages: for one client, and for clients of either protocol.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::{body::Bytes, extract::ws::Utf8Bytes};
 
-use crate::core::{HubProtocol, json, message::HubMessage, msgpack};
+use crate::core::{
+    HubProtocol,
+    codec::{self, Payload, RawDecoder},
+    json,
+    message::{HubMessage, Invocation},
+    msgpack,
+};
 
 /// Encoded messages for one client, in what its protocol is carried in.
 #[derive(Debug, Clone)]
@@ -52,6 +60,8 @@ impl From<Frame> for Bytes {
 pub(crate) struct Message {
     json: Utf8Bytes,
     msgpack: Bytes,
+    /// The method that it calls, once somebody has asked.
+    target: OnceLock<Option<Arc<str>>>,
 }
 
 impl Message {
@@ -65,7 +75,7 @@ impl Message {
 
     /// What is encoded already.
     pub(crate) fn from_encoded(json: Utf8Bytes, msgpack: Bytes) -> Self {
-        Self { json, msgpack }
+        Self { json, msgpack, target: OnceLock::new() }
     }
 
     /// The message for a client, if there is one for it.
@@ -75,5 +85,25 @@ impl Message {
             HubProtocol::MessagePack => Frame::Binary(self.msgpack.clone()),
         };
         (frame.len() > 0).then_some(frame)
+    }
+
+    /// The method of the clients that it calls, if it is a call.
+    pub(crate) fn target(&self) -> Option<&Arc<str>> {
+        self.target.get_or_init(|| self.read(|call| call.target.as_ref().into())).as_ref()
+    }
+
+    /// Looks into it, if it is a call.
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Invocation<'_, Payload<'_>>) -> R) -> Option<R> {
+        let (protocol, frame) = if self.json.is_empty() {
+            (HubProtocol::MessagePack, codec::Frame::Binary(&self.msgpack))
+        } else {
+            (HubProtocol::Json, codec::Frame::Text(&self.json))
+        };
+        let mut spare = Vec::new();
+        let mut messages = RawDecoder::new(protocol, usize::MAX).decode(frame, 0, &mut spare).ok()?;
+        match messages.next()?.ok()? {
+            HubMessage::Invocation(call) => Some(look(&call)),
+            _ => None,
+        }
     }
 }

@@ -170,6 +170,23 @@
 //! # }
 //! ```
 //!
+//! # Around calls and messages
+//!
+//! | what | how | in ASP.NET Core |
+//! | --- | --- | --- |
+//! | code around calls, beginnings and ends | [`filter`](HubServerBuilder::filter), [`HubFilter`] | `IHubFilter`, which misses unknown methods |
+//! | calls of methods that do not exist | [`fallback`](HubServerBuilder::fallback) | – |
+//! | who may connect and call what | [`policy`](HubServerBuilder::policy), [`authorize_hub`](HubServerBuilder::authorize_hub), [`authorize_methods`](HubServerBuilder::authorize_methods) | `[Authorize("…")]` |
+//! | how often | [`rate_limit`](HubServerBuilder::rate_limit) | – |
+//! | messages before they are written, and for each client | [`filter_outgoing`](HubServerBuilder::filter_outgoing), [`filter_delivery`](HubServerBuilder::filter_delivery) | – |
+//! | clients that do not keep up | [`slow_consumers_of`](HubServerBuilder::slow_consumers_of), [`maximum_send_buffer_size`](HubServerBuilder::maximum_send_buffer_size) | – |
+//! | who is online | [`presence`](HubServer::presence), [`on_presence_changed`](HubServerBuilder::on_presence_changed) | – |
+//! | traces | [`trace_context`](HubServerBuilder::trace_context), [`service_name`](HubServerBuilder::service_name) | activity source `Microsoft.AspNetCore.SignalR.Server` |
+//! | metrics | feature `metrics`: `signalr.server.active_connections` (gauge), `signalr.server.connection.duration` (histogram, seconds), by transport and end | meter `Microsoft.AspNetCore.Http.Connections` |
+//!
+//! A call passes its rate limits, then its policies, then the filters, the first one added first, and then comes its method or the
+//! fallback. What is not used costs nothing.
+//!
 //! # Under load
 //!
 //! A method runs in the task of its connection up to where it first waits, and in a task of its own from there on. One that
@@ -235,8 +252,6 @@
 //!
 //! Several servers are one hub by a [`backplane`], or behind Azure SignalR Service: see `azure`.
 //!
-//! What is not there yet: filters.
-//!
 //! # How it is made
 //!
 //! What a server of hubs is made of, whoever its clients are and whatever is done with their messages.
@@ -270,6 +285,7 @@ pub(crate) mod connections;
 pub(crate) mod endpoint;
 mod exchange;
 pub(crate) mod host;
+mod kept;
 pub(crate) mod message;
 pub(crate) mod negotiated;
 pub(crate) mod outbox;
@@ -278,9 +294,10 @@ pub(crate) mod queue;
 pub(crate) mod random;
 pub(crate) mod room;
 pub(crate) mod session;
+mod slow;
 pub(crate) mod transport;
 mod wire;
 mod woken;
 
 #[doc(inline)]
-pub use host::*;
+pub use {host::*, slow::SlowConsumers};

@@ -1,6 +1,9 @@
 //! What waits to be sent to one client.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
 
 use axum::body::Bytes;
 use tokio::sync::Notify;
@@ -9,8 +12,10 @@ use crate::{
     core::{HubProtocol, message::Outcome},
     server::{
         calls::{Answer, Call, PendingCall},
+        kept::{Kept, KeptTargets},
         message::{Frame, Message},
         queue::{Receiver, Sender, queue},
+        slow::{Slow, SlowRules},
     },
 };
 
@@ -21,13 +26,15 @@ pub(crate) const LIMIT: usize = 16 * 1024 * 1024;
 const HIGH_WATER: usize = 64 * 1024;
 
 /// What a queued message costs besides its bytes.
-const OVERHEAD: usize = 64;
+pub(crate) const OVERHEAD: usize = 64;
 
 /// One thing for the connection's task to do.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     /// Send this.
     Message(Frame),
+    /// Send the oldest of these, if there is any left.
+    Kept(Arc<Kept>),
     /// Send an item of the stream that this call of the client's asked for, if it still does.
     Item(u64, Vec<u8>),
     /// Answer this call of the client's, if it still expects an answer.
@@ -51,7 +58,38 @@ pub(crate) enum Relayed {
     Lost,
 }
 
+/// What happens to a message on its way into the queue.
+pub(crate) struct Delivery {
+    /// How many bytes may wait.
+    pub(crate) limit: usize,
+    /// Gives what goes to this client in the place of a message, if anything does.
+    pub(crate) gate: Option<Gate>,
+    pub(crate) slow: Arc<SlowRules>,
+}
+
+pub(crate) type Gate = Box<dyn Fn(&Message) -> Option<Frame> + Send + Sync>;
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self { limit: LIMIT, gate: None, slow: Arc::default() }
+    }
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery").finish_non_exhaustive()
+    }
+}
+
 impl Outgoing {
+    /// What is to be done, as it is now.
+    pub(crate) fn take(self) -> Option<Self> {
+        match self {
+            Self::Kept(kept) => kept.take().map(Self::Message),
+            other => Some(other),
+        }
+    }
+
     /// What it takes of the room in the queue.
     pub(crate) fn cost(&self) -> usize {
         let size = match self {
@@ -65,6 +103,8 @@ impl Outgoing {
             }
             Self::Relayed(Relayed::Data { bytes, .. }) => bytes.len(),
             Self::Relayed(Relayed::Lost) => 0,
+            // It is counted where it is kept.
+            Self::Kept(_) => return 0,
         };
         size + OVERHEAD
     }
@@ -74,6 +114,10 @@ impl Outgoing {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     pub(crate) protocol: HubProtocol,
+    delivery: Delivery,
+    kept: KeptTargets,
+    /// How many messages were dropped.
+    dropped: AtomicU64,
     queue: Sender<Outgoing>,
     waiting: AtomicUsize,
     /// Tells those who wait for room.
@@ -83,16 +127,63 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(protocol: HubProtocol) -> (Self, Receiver<Outgoing>) {
-        let (queue, outgoing) = queue();
-        let waiting = AtomicUsize::new(0);
-        (Self { protocol, queue, waiting, taken: Notify::new(), cut: Notify::new() }, outgoing)
+        Self::with(protocol, Delivery::default())
     }
 
-    /// Queues a message if there is one for this client's protocol.
+    pub(crate) fn with(protocol: HubProtocol, delivery: Delivery) -> (Self, Receiver<Outgoing>) {
+        let (queue, outgoing) = queue();
+        let outbox = Self {
+            protocol,
+            delivery,
+            kept: KeptTargets::default(),
+            dropped: AtomicU64::new(0),
+            queue,
+            waiting: AtomicUsize::new(0),
+            taken: Notify::new(),
+            cut: Notify::new(),
+        };
+        (outbox, outgoing)
+    }
+
+    /// Queues a message if there is one for this client and its protocol.
     pub(crate) fn send(&self, message: &Message) {
-        if let Some(frame) = message.frame(self.protocol) {
+        let frame = match &self.delivery.gate {
+            None => message.frame(self.protocol),
+            Some(gate) => gate(message),
+        };
+        let Some(frame) = frame else { return };
+        let slow = &self.delivery.slow;
+        if !slow.keep_all()
+            && let Some(target) = message.target()
+            && let how @ (Slow::DropOldest | Slow::KeepLatest) = slow.of(target)
+        {
+            self.keep(target, frame, how);
+        } else {
             self.push(Outgoing::Message(frame));
         }
+    }
+
+    /// Queues a message that may make older ones of its target superfluous.
+    fn keep(&self, target: &Arc<str>, frame: Frame, how: Slow) {
+        let cost = frame.len() + OVERHEAD;
+        let is_slow = self.waiting.load(Ordering::Relaxed) >= self.delivery.slow.threshold;
+        if !self.reserve(cost) {
+            return;
+        }
+        let (queued, dropped) = self.kept.push(target, frame, is_slow.then_some(how));
+        if let Some(kept) = queued {
+            let _ = self.queue.send(Outgoing::Kept(kept));
+        }
+        if dropped.messages > 0 {
+            self.waiting.fetch_sub(dropped.cost, Ordering::Relaxed);
+            self.dropped.fetch_add(dropped.messages, Ordering::Relaxed);
+            self.delivery.slow.dropped(dropped.messages);
+        }
+    }
+
+    /// How many messages were dropped since the client does not keep up.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Queues an item of a stream that the client asked for, once little enough waits for it. `false` when the connection
@@ -153,14 +244,21 @@ impl Outbox {
     /// Queues a message. If there is no room, the connection is cut: dropping single messages would leave the
     /// client with gaps that it can't know of.
     fn push(&self, outgoing: Outgoing) {
-        let cost = outgoing.cost();
-        if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > LIMIT {
-            self.waiting.fetch_sub(cost, Ordering::Relaxed);
-            self.cut();
-            return;
+        if self.reserve(outgoing.cost()) {
+            // An error means that the connection has just ended.
+            let _ = self.queue.send(outgoing);
         }
-        // An error means that the connection has just ended.
-        let _ = self.queue.send(outgoing);
+    }
+
+    /// Makes room for a message, or cuts the connection.
+    fn reserve(&self, cost: usize) -> bool {
+        let fits = self.waiting.fetch_add(cost, Ordering::Relaxed) + cost <= self.delivery.limit;
+        if !fits {
+            self.waiting.fetch_sub(cost, Ordering::Relaxed);
+            self.delivery.slow.closed();
+            self.cut();
+        }
+        fits
     }
 
     /// Tells the queue that its connection has sent so much of it.
@@ -189,6 +287,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::server::slow::SlowConsumers;
 
     fn text(length: usize) -> Frame {
         Frame::Text("x".repeat(length).into())
@@ -219,5 +318,55 @@ mod tests {
         let (outbox, _outgoing) = Outbox::new(HubProtocol::Json);
         outbox.push(Outgoing::Message(text(LIMIT)));
         assert!(is_cut(&outbox));
+    }
+
+    fn call(target: &str, text: &str) -> Message {
+        let text = format!("{{\"type\":1,\"target\":\"{target}\",\"arguments\":[\"{text}\"]}}\u{1e}");
+        Message::from_encoded(text.into(), Bytes::new())
+    }
+
+    /// What is taken off the queue and how many bytes that was.
+    fn take(outgoing: &mut Receiver<Outgoing>) -> (Vec<String>, usize) {
+        let (mut texts, mut cost) = (Vec::new(), 0);
+        while let Some(next) = outgoing.try_recv() {
+            let Some(next) = next.take() else { continue };
+            cost += next.cost();
+            let Outgoing::Message(Frame::Text(text)) = next else { panic!("a message") };
+            let argument = text.split('"').nth(9).expect("an argument");
+            texts.push(argument.trim_end_matches('.').to_owned());
+        }
+        (texts, cost)
+    }
+
+    #[test]
+    fn a_slow_client_loses_what_it_may_lose() {
+        let mut slow = SlowRules::default();
+        slow.set("Price", SlowConsumers::KeepLatest);
+        slow.threshold = 1_000;
+        slow.set("log", SlowConsumers::DropOldest);
+        let delivery = Delivery { slow: slow.into(), ..Delivery::default() };
+        let (outbox, mut outgoing) = Outbox::with(HubProtocol::Json, delivery);
+        // A burst to a client that keeps up.
+        (0..3).for_each(|number| outbox.send(&call("Price", &number.to_string())));
+        let (texts, cost) = take(&mut outgoing);
+        assert_eq!(texts, ["0", "1", "2"]);
+        outbox.sent(cost);
+        assert_eq!(outbox.waiting.load(Ordering::Relaxed), 0);
+        // One that does not.
+        for (target, text) in [("Log", "l1"), ("Price", "p1"), ("Log", "l2"), ("Price", "p2")] {
+            outbox.send(&call(target, text));
+        }
+        outbox.send(&call("Chat", &format!("c1{}", ".".repeat(1_000))));
+        for (target, text) in [("LOG", "l3"), ("Price", "p3"), ("Price", "p4"), ("Chat", "c2"), ("Log", "l4")]
+        {
+            outbox.send(&call(target, text));
+        }
+        assert_eq!(outbox.dropped(), 2 + 3);
+        let (texts, cost) = take(&mut outgoing);
+        assert_eq!(texts, ["l3", "p4", "l4", "c1", "c2"]);
+        outbox.sent(cost);
+        assert_eq!(outbox.waiting.load(Ordering::Relaxed), 0);
+        outbox.send(&call("Price", "p5"));
+        assert_eq!(take(&mut outgoing).0, ["p5"]);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    core::server::ServerOptions,
+    core::{HubProtocol, server::ServerOptions},
     server::{connections::Connections, negotiated::Negotiated},
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct Room {
     pub(crate) negotiated: Arc<Negotiated>,
     pub(crate) options: ServerOptions,
     pub(crate) slots: Arc<Slots>,
+    /// The hub protocols that clients may speak.
+    pub(crate) protocols: &'static [HubProtocol],
     /// Loses its sender as well when the server stops.
     stop: watch::Receiver<Stop>,
 }
@@ -42,8 +44,14 @@ impl Room {
             negotiated: Arc::default(),
             options,
             slots: Arc::new(Slots::new(connections)),
+            protocols: HubProtocol::ALL,
             stop,
         }
+    }
+
+    /// Takes clients of these protocols only.
+    pub(crate) fn with_protocols(self, protocols: &'static [HubProtocol]) -> Self {
+        Self { protocols, ..self }
     }
 
     /// Waits until the server stops, whether it is told to or dropped.

@@ -28,7 +28,7 @@ use crate::{
         codec::SharedCodec,
         message::Frame,
         negotiated::{Lease, Negotiation},
-        outbox::{Outbox, Outgoing},
+        outbox::{Delivery, Outbox, Outgoing},
         queue::Receiver,
         room::{Room, Slot},
         transport::{Broken, Transport},
@@ -58,6 +58,11 @@ pub(crate) enum Taken {
 
 /// What the host of a room does with one connection, from its handshake to its end. Nothing here may wait.
 pub(crate) trait Dispatcher: Send + 'static {
+    /// The client has shaken hands. What happens to messages on their way into its queue.
+    fn opening(&mut self, _protocol: HubProtocol, _transport: Kind) -> Delivery {
+        Delivery::default()
+    }
+
     /// The client is connected: it can be addressed, through the room or through its outbox.
     fn connected(&mut self, outbox: &Arc<Outbox>);
 
@@ -104,6 +109,9 @@ pub(crate) trait Dispatcher: Send + 'static {
         Poll::Ready(())
     }
 
+    /// The connection has ended; [`disconnected`](Self::disconnected) follows.
+    fn ending(&mut self, _reason: &DisconnectReason) {}
+
     /// The connection has ended, because of an error if there is one.
     fn disconnected(&mut self, error: Option<&str>);
 }
@@ -146,7 +154,7 @@ impl<D: Dispatcher> Run for Session<D> {
         let is_stateful = negotiation.is_stateful && transport.kind() == Kind::WebSockets;
         let stateful_buffer = room.options.stateful_buffer.filter(|_| is_stateful);
         let options = ServerOptions { handshake_timeout, stateful_buffer, ..room.options.clone() };
-        let codecs = HubProtocol::ALL.iter().map(|protocol| SharedCodec(*protocol)).collect();
+        let codecs = room.protocols.iter().map(|protocol| SharedCodec(*protocol)).collect();
         let machine = ServerMachine::new(Moment::ZERO, options, codecs, transport.kind());
         let driver = Box::new(Driver {
             room,
@@ -272,7 +280,7 @@ impl<D: Dispatcher> Driver<D> {
     /// The client may be addressed from the moment it sees the handshake's response.
     fn connect(&mut self) {
         let Some(SharedCodec(protocol)) = self.wire.machine.codec() else { return };
-        let (outbox, queue) = Outbox::new(*protocol);
+        let (outbox, queue) = Outbox::with(*protocol, self.dispatcher.opening(*protocol, self.wire.kind()));
         let outbox = Arc::new(outbox);
         let Negotiation { connection_id: id, hub, user, .. } = &self.negotiation;
         self.room.connections.insert(hub, id, user.as_deref(), outbox.clone());
@@ -290,6 +298,7 @@ impl<D: Dispatcher> Driver<D> {
         }
         let Negotiation { connection_id: id, hub, .. } = &self.negotiation;
         self.room.connections.remove(hub, id);
+        self.dispatcher.ending(reason);
         let is_cut = matches!(reason, DisconnectReason::Aborted | DisconnectReason::SlowClient { .. });
         self.dispatcher.disconnected(is_cut.then(|| reason.to_string()).as_deref());
         tracing::debug!(hub, id, reason = %ErrorChain::new(reason), "client disconnected");
@@ -478,7 +487,7 @@ impl<D: Dispatcher> Driver<D> {
     fn forward(&mut self, batch: Vec<Outgoing>) {
         let (Some(client), machine) = (&mut self.client, &mut self.wire.machine) else { return };
         let protocol = client.outbox.protocol;
-        for outgoing in batch {
+        for outgoing in batch.into_iter().filter_map(Outgoing::take) {
             client.taken += outgoing.cost();
             match outgoing {
                 // An error means that the connection was closed by something before.
@@ -504,6 +513,8 @@ impl<D: Dispatcher> Driver<D> {
                 Outgoing::Close(error) => machine.close(error.as_deref(), false),
                 // Only what a host relays is told that.
                 Outgoing::Relayed(_) => {}
+                // It is a message by now.
+                Outgoing::Kept(_) => {}
             }
         }
     }

@@ -16,6 +16,7 @@ use tokio::{
 use crate::{
     core::{
         HubProtocol, Moment,
+        negotiate::Transport as Kind,
         server::{ServerMachine, Transmit, TransportError},
     },
     server::{
@@ -98,6 +99,11 @@ impl Wire {
             is_flushing: false,
             rare: Woken::new(),
         }
+    }
+
+    /// What carries it, or did.
+    pub(super) fn kind(&self) -> Kind {
+        self.transport.as_ref().map_or(Kind::WebSockets, Transport::kind)
     }
 
     pub(super) fn now(&self) -> Moment {

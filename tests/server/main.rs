@@ -1,5 +1,7 @@
 //! Hubs hosted in Rust, called by this crate's client and by others.
 
+#[path = "../support/http.rs"]
+mod plain_http;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -13,13 +15,14 @@ mod conformance;
 mod conformance_hub;
 mod connections;
 mod faults;
+mod filters;
 mod front;
 mod hostile;
 mod in_memory;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod node;
-#[cfg(feature = "local")]
-#[path = "../support/http.rs"]
-mod plain_http;
+mod outgoing;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]

@@ -18,7 +18,7 @@ const GROUPS: [&[&str]; 8] = [
     &["client", "msgpack", "service", "js", "unstable-machines"],
     &["typescript"],
     &["axum", "actix"],
-    &["server", "service", "redis"],
+    &["server", "service", "redis", "metrics"],
     &["local"],
     &["yew"],
     &["leptos"],

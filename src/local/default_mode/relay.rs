@@ -169,7 +169,7 @@ impl Relay {
                 return ControlFlow::Break(());
             }
             // Calls are not the service's to answer.
-            Outgoing::Item(..) | Outgoing::Answer(..) => {}
+            Outgoing::Item(..) | Outgoing::Answer(..) | Outgoing::Kept(_) => {}
         }
         ControlFlow::Continue(())
     }

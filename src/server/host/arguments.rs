@@ -102,6 +102,14 @@ pub(super) struct RawArguments {
     pub(super) uploads: Vec<Receiver<UploadEvent>>,
 }
 
+impl RawArguments {
+    /// The next stream that the client uploads.
+    pub(super) fn take_upload<T>(&mut self) -> Option<Incoming<T>> {
+        let next = (!self.uploads.is_empty()).then(|| self.uploads.remove(0))?;
+        Some(Incoming { events: next, protocol: self.protocol, ended: false, items: PhantomData })
+    }
+}
+
 /// Why a method cannot be called with the arguments that came.
 pub(super) enum Mismatch {
     /// They are too few, too many, or of other types.

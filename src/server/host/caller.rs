@@ -49,6 +49,8 @@ pub(super) struct Connection {
     pub(super) headers: HeaderMap,
     pub(super) query: Query,
     pub(super) outbox: Arc<Outbox>,
+    /// Why it has ended, once it has.
+    pub(super) error: OnceLock<Box<str>>,
     /// Its place in the room, until the hub has been told of its end.
     pub(super) slot: Mutex<Option<Arc<Slot>>>,
     pub(super) session: Session,
@@ -146,6 +148,19 @@ impl<C, S> Caller<C, S> {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()
+    }
+
+    /// Why the connection has ended: `None` while it has not, and where the client or this server has closed it as agreed.
+    #[must_use]
+    pub fn disconnect_error(&self) -> Option<&str> {
+        self.connection.error.get().map(|error| &**error)
+    }
+
+    /// How many messages this client has not got since it does not keep up, see
+    /// [`slow_consumers`](super::HubServerBuilder::slow_consumers).
+    #[must_use]
+    pub fn dropped_messages(&self) -> u64 {
+        self.connection.outbox.dropped()
     }
 
     /// Ends the connection. The client is told that it may not reconnect by itself.

@@ -113,13 +113,16 @@ impl Receivers<'_> {
     }
 
     /// Calls a method of these clients, whose end is not waited for. Arguments are written once for each hub protocol. A
-    /// client that does not keep up, so that more than 16 MiB wait for it, is cut off.
+    /// client that does not keep up, so that more than 16 MiB wait for it, is cut off, unless
+    /// [`slow_consumers`](super::HubServerBuilder::slow_consumers) says otherwise.
     ///
     /// # Errors
     /// [`SendError`].
     pub async fn send(&self, method: &str, arguments: impl Arguments) -> Result<(), SendError> {
-        let message = call(method, arguments)?.message(None);
         let Self { hub, caller, to, except } = self;
+        let call = ClientCall::new(method, written(arguments)?);
+        let Some(call) = hub.rules.outgoing(call, to) else { return Ok(()) };
+        let message = hub.rules.traced(call).message(None);
         let sending = Sending { to, except, caller: *caller, method, message: &message };
         hub.lifetime.send(sending).await
     }
@@ -163,7 +166,10 @@ impl Client<'_> {
         method: &str,
         arguments: impl Arguments,
     ) -> Result<T, ClientResultError> {
-        let call = call(method, arguments)?;
+        let call = ClientCall::new(method, written(arguments)?);
+        let to = Recipients::Connections(vec![self.id.clone()]);
+        let call = self.hub.rules.outgoing(call, &to).ok_or(ClientResultError::Dropped)?;
+        let call = self.hub.rules.traced(call);
         let (protocol, answer) = self.hub.lifetime.invoke(&self.id, call).await?;
         match answer {
             Outcome::Error(error) => Err(ClientResultError::Client(error.into_owned())),
@@ -223,8 +229,8 @@ impl fmt::Debug for Groups<'_> {
 }
 
 /// The arguments of a call in both protocols.
-fn call(method: &str, arguments: impl Arguments) -> Result<ClientCall, SerializeError> {
+pub(super) fn written(arguments: impl Arguments) -> Result<(Vec<u8>, Vec<u8>), SerializeError> {
     let mut writer = ArgumentWriter::json_and_msgpack();
     arguments.write(&mut writer)?;
-    Ok(ClientCall::new(method, writer.finish_both()?))
+    writer.finish_both()
 }

@@ -18,31 +18,40 @@ use std::{
 
 use futures_channel::mpsc;
 use futures_util::StreamExt as _;
+use tracing::Instrument as _;
 
+#[cfg(feature = "metrics")]
+use super::metrics::Measured;
 use super::{
-    arguments::{Mismatch, RawArguments, UploadEvent},
+    arguments::{RawArguments, UploadEvent},
     budget::{Budget, Waiting},
     caller::{Caller, Connection},
     cancel::Cancel,
     error::HubError,
+    filter::{NextConnected, NextDisconnected},
     identity::Identity,
+    invocation::HubInvocation,
+    invoke::{self, unexpected},
     kept,
     methods::{Items, Running},
     refresh::CurrentIdentity,
+    reply::Written,
     state::Hub,
     turns::{Turn, Turns, Waits, begin, poll_once},
 };
 use crate::{
-    client::{caught, guarded},
+    client::{CallTrace, caught, guarded},
     core::{
+        ErrorChain, HubProtocol,
         codec::Payload,
         message::{Invocation, Outcome},
         negotiate::Transport,
+        server::DisconnectReason,
         text::clip,
     },
     server::{
         calls::Answer,
-        outbox::Outbox,
+        outbox::{Delivery, Outbox},
         query::Query,
         room::Slot,
         session::{Dispatcher, Taken},
@@ -68,6 +77,8 @@ pub(in crate::server) struct HubDispatcher {
     hub: Arc<Hub>,
     guest: Option<Guest>,
     open: Option<Open>,
+    #[cfg(feature = "metrics")]
+    measured: Option<Measured>,
 }
 
 /// What there is while the client is connected.
@@ -112,9 +123,10 @@ struct Work {
     caller: Caller,
     calls: Calls,
     call: Option<u64>,
-    target: String,
+    target: Arc<str>,
     streams: bool,
     arguments: RawArguments,
+    trace: Option<Box<CallTrace>>,
     upload_ids: Vec<String>,
     waiting: Waiting,
 }
@@ -150,7 +162,13 @@ impl Performed {
 impl HubDispatcher {
     pub(in crate::server) fn new(hub: Arc<Hub>, guest: Guest) -> Self {
         let guest = Guest { headers: kept::headers(&guest.headers), ..guest };
-        Self { hub, guest: Some(guest), open: None }
+        Self {
+            hub,
+            guest: Some(guest),
+            open: None,
+            #[cfg(feature = "metrics")]
+            measured: None,
+        }
     }
 
     fn called(
@@ -181,9 +199,10 @@ impl HubDispatcher {
             caller,
             calls: open.calls.clone(),
             call,
-            target: invocation.target.as_ref().to_owned(),
+            target: invocation.target.as_ref().into(),
             streams,
             arguments: RawArguments { protocol, list: list.to_vec(), uploads },
+            trace: self.hub.rules.trace(&invocation.headers),
             upload_ids,
             waiting: open.budget.take(waits),
         };
@@ -214,6 +233,16 @@ impl HubDispatcher {
 }
 
 impl Dispatcher for HubDispatcher {
+    fn opening(&mut self, protocol: HubProtocol, _transport: Transport) -> Delivery {
+        #[cfg(feature = "metrics")]
+        {
+            self.measured = Some(Measured::new(_transport));
+        }
+        let guest = self.guest.as_ref();
+        let rules = &self.hub.rules;
+        guest.map(|guest| rules.delivery(protocol, &guest.connection_id, &guest.identity)).unwrap_or_default()
+    }
+
     fn connected(&mut self, outbox: &Arc<Outbox>) {
         let Some(guest) = self.guest.take() else { return };
         let identity = Arc::new(guest.identity);
@@ -225,6 +254,7 @@ impl Dispatcher for HubDispatcher {
             headers: guest.headers,
             query: guest.query,
             outbox: outbox.clone(),
+            error: OnceLock::new(),
             slot: Mutex::new(Some(guest.slot)),
             session: OnceLock::new(),
         });
@@ -290,6 +320,20 @@ impl Dispatcher for HubDispatcher {
         self.open.as_ref().map_or(Poll::Ready(()), |open| open.budget.poll_empty(cx))
     }
 
+    fn ending(&mut self, reason: &DisconnectReason) {
+        use DisconnectReason::{Aborted, ClientTimeout, Protocol, SlowClient, Transport};
+
+        #[cfg(feature = "metrics")]
+        if let Some(measured) = &mut self.measured {
+            measured.ending(reason);
+        }
+        let is_error =
+            matches!(reason, Aborted | ClientTimeout { .. } | Protocol(_) | SlowClient { .. } | Transport(_));
+        if let Some(open) = self.open.as_ref().filter(|_| is_error) {
+            let _ = open.caller.connection.error.set(ErrorChain::new(reason).to_string().into());
+        }
+    }
+
     fn disconnected(&mut self, error: Option<&str>) {
         let Some(open) = self.open.take() else { return };
         tracing::debug!(error, "a client of the hub has gone");
@@ -316,8 +360,9 @@ async fn connected(caller: Caller, turns: Arc<Turns<Work>>) {
     let connection = caller.connection.clone();
     let (id, user) = (&*connection.id, caller.identity.user_id.as_deref());
     hub.lifetime.connected(id, user).await;
-    if let Some(on_connected) = &hub.on_connected {
-        let refused = match guarded(on_connected(caller.clone())).await {
+    let span = hub.rules.span("OnConnectedAsync", None);
+    if hub.on_connected.is_some() || !hub.rules.filters.is_empty() || !span.is_disabled() {
+        let refused = match guarded(NextConnected::first().run(caller.clone()).instrument(span)).await {
             Some(Ok(())) => None,
             Some(Err(error)) => {
                 tracing::info!(%error, "the hub refused a client");
@@ -334,6 +379,7 @@ async fn connected(caller: Caller, turns: Arc<Turns<Work>>) {
             return;
         }
     }
+    hub.presence(user, true);
     if !turns.open() {
         // It has gone meanwhile.
         disconnected(caller).await;
@@ -343,37 +389,43 @@ async fn connected(caller: Caller, turns: Arc<Turns<Work>>) {
 /// Tells of the end of a client that was let in.
 async fn disconnected(caller: Caller) {
     let (hub, connection) = (caller.hub.clone(), caller.connection.clone());
-    hub.lifetime.disconnected(&connection.id, caller.identity.user_id.as_deref()).await;
-    if let Some(on_disconnected) = &hub.on_disconnected {
-        let identity = connection.current.get();
-        guarded(on_disconnected(Caller { identity, ..caller })).await;
-    }
+    let identity = connection.current.get();
+    hub.presence(identity.user_id.as_deref(), false);
+    hub.lifetime.disconnected(&connection.id, identity.user_id.as_deref()).await;
+    let span = hub.rules.span("OnDisconnectedAsync", None);
+    guarded(NextDisconnected::first().run(Caller { identity, ..caller }).instrument(span)).await;
     connection.leave();
 }
 
 /// Performs one call.
 async fn perform(work: Work, turn: Turn<Work>) -> Performed {
-    let Work { caller, calls, call, target, streams, arguments, upload_ids, waiting } = work;
+    let Work { caller, calls, call, target, streams, arguments, trace, upload_ids, waiting } = work;
     let outbox = &caller.connection.outbox;
     let mut place = Some((turn, waiting));
     if !upload_ids.is_empty() {
         place = None;
     }
-    let running = caught(|| run(&caller, &target, streams, arguments));
-    let answer = match running.unwrap_or_else(|| Err(unexpected(&target))) {
-        Ok(Running::Plain(result)) => match guarded(result).await {
-            Some(Ok(value)) => Answer::Value(value),
-            Some(Err(error)) => failed(&caller, &target, &error),
-            None => Answer::Error(unexpected(&target).into()),
-        },
-        Ok(Running::Stream(items)) => {
+    let protocol = arguments.protocol;
+    let invocation =
+        HubInvocation { caller: caller.clone(), target: target.clone(), streams, arguments, trace };
+    let reply = match caught(|| invoke::begin(invocation)) {
+        Some(Ok(Running::Plain(value))) => guarded(value).await.map(|value| value.map(Written::Value)),
+        Some(Ok(Running::Stream(items))) => Some(Ok(Written::Items(items))),
+        Some(Ok(Running::Later(reply))) => guarded(async { reply.await?.write(protocol) }).await,
+        Some(Err(error)) => Some(Err(error)),
+        None => None,
+    };
+    let answer = match reply {
+        Some(Ok(Written::Value(value))) => Answer::Value(value),
+        Some(Ok(Written::Items(items))) => {
             place = None;
             match call {
                 Some(call) => send_items(&caller, &target, call, items).await,
                 None => Answer::Void,
             }
         }
-        Err(text) => Answer::Error(text.into()),
+        Some(Err(error)) => failed(&caller, &target, &error),
+        None => Answer::Error(unexpected(&target).into()),
     };
     // What a client does not take is not followed by the answer to its next call.
     if call.is_some() {
@@ -391,52 +443,9 @@ async fn perform(work: Work, turn: Turn<Work>) -> Performed {
     Performed { answer: call.map(|call| (call, answer)), place }
 }
 
-fn unexpected(target: &str) -> String {
-    format!("An unexpected error occurred invoking '{}' on the server.", clip(target))
-}
-
 fn failed(caller: &Caller, target: &str, error: &HubError) -> Answer {
     tracing::info!(%error, target, "a method of the hub failed");
     Answer::Error(error.told(&unexpected(target), caller.hub.detailed_errors).into())
-}
-
-/// Finds the method, and calls it. An error is the answer: ASP.NET Core's words.
-fn run(caller: &Caller, target: &str, streams: bool, arguments: RawArguments) -> Result<Running, String> {
-    let name = &*clip(target);
-    let Some(method) = caller.hub.methods.find(target) else {
-        return Err(format!("{} HubException: Method does not exist.", failed_to_invoke(name)));
-    };
-    if method.allows.as_ref().is_some_and(|allows| !allows(caller)) {
-        return Err(format!("Failed to invoke '{name}' because user is unauthorized"));
-    }
-    match (method.streams, streams) {
-        (true, false) => {
-            return Err(format!(
-                "The client attempted to invoke the streaming '{name}' method with a non-streaming invocation."
-            ));
-        }
-        (false, true) => {
-            return Err(format!(
-                "The client attempted to invoke the non-streaming '{name}' method with a streaming invocation."
-            ));
-        }
-        _ => {}
-    }
-    let call = (method.method)(caller.clone(), arguments);
-    call.map_err(|mismatch| match mismatch {
-        Mismatch::Values(reason) if caller.hub.detailed_errors => {
-            format!("{} {reason}", failed_to_invoke(name))
-        }
-        Mismatch::Values(_) => failed_to_invoke(name),
-        Mismatch::Streams { sent, expected } => format!(
-            "{} HubException: Client sent {sent} stream(s), Hub method expects {expected}.",
-            unexpected(name)
-        ),
-    })
-}
-
-fn failed_to_invoke(name: &str) -> String {
-    format!("Failed to invoke '{name}' due to an error on the server.")
 }
 
 /// Sends the items of a stream for as long as the client wants them.

@@ -10,8 +10,8 @@ pub type HubResult<T = ()> = Result<T, HubError>;
 
 /// Why a method of a hub failed.
 ///
-/// The caller is told the text of [`new`](Self::new) and what is wrong with a stream that it uploads, and of any other
-/// error only that there was one: its text may name files, queries or addresses that are none of a client's business. It is
+/// The caller is told the text of [`new`](Self::new), what is wrong with a stream that it uploads, and the error that a client
+/// answers an [`invoke`](super::Client::invoke) with; of any other error only that there was one: its text may name files, queries or addresses that are none of a client's business. It is
 /// logged instead. With
 /// [`detailed_errors`](super::HubServerBuilder::detailed_errors) callers are told everything.
 ///
@@ -35,6 +35,8 @@ pub struct HubError(Kind);
 #[derive(Debug)]
 enum Kind {
     Told(String),
+    /// The whole answer, in ASP.NET Core's words.
+    Answer(String),
     Hidden(Box<dyn Error + Send + Sync>),
 }
 
@@ -44,10 +46,16 @@ impl HubError {
         Self(Kind::Told(text.into()))
     }
 
+    /// An error whose text is all that the caller is told.
+    pub(super) fn answer(text: String) -> Self {
+        Self(Kind::Answer(text))
+    }
+
     /// What the caller of a method is told: ASP.NET Core's words.
     pub(super) fn told(&self, what: &str, detailed: bool) -> String {
         match &self.0 {
             Kind::Told(text) => format!("{what} HubException: {text}"),
+            Kind::Answer(text) => text.clone(),
             Kind::Hidden(error) if detailed => format!("{what} {}", ErrorChain::new(&**error)),
             Kind::Hidden(_) => what.to_owned(),
         }
@@ -58,7 +66,7 @@ impl HubError {
 impl fmt::Display for HubError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Told(text) => f.write_str(text),
+            Kind::Told(text) | Kind::Answer(text) => f.write_str(text),
             Kind::Hidden(error) => write!(f, "{}", ErrorChain::new(&**error)),
         }
     }
@@ -66,11 +74,14 @@ impl fmt::Display for HubError {
 
 impl<E: Error + Send + Sync + 'static> From<E> for HubError {
     fn from(error: E) -> Self {
-        match (&error as &dyn Any).downcast_ref() {
+        let any = &error as &dyn Any;
+        match (any.downcast_ref(), any.downcast_ref()) {
             // It is the caller's own doing. The second text is ASP.NET Core's.
-            Some(UploadError::Failed(text)) => Self::new(text),
-            Some(UploadError::Item(_)) => Self::new("Failed to bind Stream message."),
-            Some(UploadError::Disconnected) | None => Self(Kind::Hidden(Box::new(error))),
+            (Some(UploadError::Failed(text)), _) => Self::new(text),
+            (Some(UploadError::Item(_)), _) => Self::new("Failed to bind Stream message."),
+            // Where a client answers with an error, ASP.NET Core throws a HubException with its text, and tells the caller.
+            (_, Some(ClientResultError::Client(text))) => Self::new(text),
+            _ => Self(Kind::Hidden(Box::new(error))),
         }
     }
 }
@@ -94,6 +105,9 @@ pub enum ClientResultError {
     /// The arguments cannot be sent.
     #[error("the arguments cannot be sent: {0}")]
     Arguments(#[from] crate::SerializeError),
+    /// A filter has [dropped](super::HubServerBuilder::filter_outgoing) the call.
+    #[error("a filter of the hub has dropped the call")]
+    Dropped,
     /// The client is connected elsewhere, and what leads there is not working.
     #[error("the client cannot be reached from this server: {0}")]
     Unreachable(String),

@@ -18,12 +18,13 @@ use super::{
     lifetime::{Lifetime, Local},
     methods::{HubMethod, HubStreamMethod, IntoMethod, Methods, Registered},
     refresh::Refreshable,
+    rules::Rules,
     state::{Authenticate, Hub, OnConnected, OnDisconnected},
 };
 #[cfg(feature = "service")]
 use crate::server::azure;
 use crate::{
-    Transports,
+    HubProtocol, Transports,
     core::server::ServerOptions,
     server::{
         backplane,
@@ -134,6 +135,7 @@ impl fmt::Debug for HubServer {
 #[must_use = "build it"]
 pub struct HubServerBuilder {
     methods: Methods,
+    pub(super) rules: Rules,
     authenticate: Authenticate,
     on_connected: Option<OnConnected>,
     on_disconnected: Option<OnDisconnected>,
@@ -142,6 +144,7 @@ pub struct HubServerBuilder {
     pub(super) maximum_connections: usize,
     pub(super) client_buffer: usize,
     transports: Transports,
+    protocols: &'static [HubProtocol],
     poll_interval: Duration,
     parallel_calls: usize,
     detailed_errors: bool,
@@ -154,6 +157,7 @@ impl Default for HubServerBuilder {
     fn default() -> Self {
         Self {
             methods: Methods::default(),
+            rules: Rules::default(),
             authenticate: Arc::new(|_| Box::pin(ready(Ok(Identity::anonymous())))),
             on_connected: None,
             on_disconnected: None,
@@ -162,6 +166,7 @@ impl Default for HubServerBuilder {
             maximum_connections: usize::MAX,
             client_buffer: DEFAULT_CLIENT_BUFFER,
             transports: Transports::ALL,
+            protocols: HubProtocol::ALL,
             poll_interval: Duration::from_secs(90),
             parallel_calls: 1,
             detailed_errors: false,
@@ -185,7 +190,24 @@ impl HubServerBuilder {
     }
 
     /// A method that clients call for a stream. The stream is dropped when nobody wants it any more; while the client does
-    /// not keep up, the next item is not asked for.
+    /// not keep up, the next item is not asked for. The method may be `async` and return a `Result` of a stream: it can refuse
+    /// before the stream begins, and runs up to there whatever the client does.
+    ///
+    /// ```
+    /// use futures_util::stream;
+    /// use hubwire::server::{Caller, HubError, HubServer};
+    ///
+    /// let hub = HubServer::builder()
+    ///     .stream("Count", |_: Caller, to: u32| stream::iter((0..to).map(Ok)))
+    ///     .stream("Ticks", |_: Caller, symbol: String| async move {
+    ///         if symbol.is_empty() {
+    ///             return Err(HubError::new("which one?"));
+    ///         }
+    ///         Ok(stream::iter([1, 2, 3]).map(Ok))
+    ///     });
+    /// # use futures_util::StreamExt as _;
+    /// # drop(hub);
+    /// ```
     ///
     /// # Panics
     /// When there is a method of this name already.
@@ -289,6 +311,11 @@ impl HubServerBuilder {
         Self { transports: transports.into(), ..self }
     }
 
+    /// Which hub protocols clients may speak, such as `&[HubProtocol::Json]`. Default: all.
+    pub fn supported_protocols(self, protocols: &'static [HubProtocol]) -> Self {
+        Self { protocols, ..self }
+    }
+
     /// How long a client may take for its handshake. Default: 15 seconds.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.options.handshake_timeout = timeout;
@@ -332,9 +359,11 @@ impl HubServerBuilder {
     /// The hub. One that is behind Azure SignalR Service begins to connect to it.
     ///
     /// # Panics
-    /// Behind Azure SignalR Service: outside of a tokio runtime, and where TLS cannot be set up.
+    /// When [`authorize_hub`](Self::authorize_hub) or [`authorize_methods`](Self::authorize_methods) names what does not
+    /// exist. Behind Azure SignalR Service: outside of a tokio runtime, and where TLS cannot be set up.
     #[must_use]
-    pub fn build(self) -> HubServer {
+    pub fn build(mut self) -> HubServer {
+        self.rules.policies.resolve(&self.methods);
         let (stop, stopped) = watch::channel(Stop::No);
         #[cfg(feature = "service")]
         let (options, prepared) = match self.azure {
@@ -343,7 +372,8 @@ impl HubServerBuilder {
         };
         #[cfg(not(feature = "service"))]
         let options = self.options;
-        let room = Arc::new(Room::new(options, self.maximum_connections, stopped));
+        let room = Room::new(options, self.maximum_connections, stopped);
+        let room = Arc::new(room.with_protocols(self.protocols));
         #[cfg(feature = "service")]
         let (azure, events) = prepared.map(|prepared| azure::start(prepared, room.clone())).unzip();
         let backplane = self.backplane;
@@ -363,6 +393,7 @@ impl HubServerBuilder {
             azure,
             room,
             methods: self.methods,
+            rules: self.rules,
             authenticate: self.authenticate,
             on_connected: self.on_connected,
             on_disconnected: self.on_disconnected,

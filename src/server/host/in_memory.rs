@@ -93,14 +93,18 @@ impl InMemory for Door {
     ) -> BoxFuture<Result<HttpResponse, TransportError>> {
         let (hub, identity) = (self.hub.clone(), self.identity.clone());
         Box::pin(async move {
-            let client = admission(&hub, &identity);
-            let answer = if url.path().ends_with("/negotiate") {
+            let (client, headers) = (admission(&hub, &identity), headers_of(headers));
+            let text = url.to_text();
+            let query = text.split_once('?').map(|(_, query)| query);
+            let answer = if let Err(rejection) = hub.rules.admit(&identity, &headers, query).await {
+                rejection.into_response()
+            } else if url.path().ends_with("/negotiate") {
                 match endpoint::negotiate(&hub.room, client, &query_of(&url)) {
                     Ok(answer) => answer.into_response(),
                     Err(refusal) => Rejection::from(refusal).into_response(),
                 }
             } else {
-                refresh::answer(&hub, &Method::POST, &headers_of(headers), identity).await
+                refresh::answer(&hub, &Method::POST, &headers, identity).await
             };
             let status = answer.status().as_u16();
             // It is in memory already.

@@ -32,7 +32,7 @@ pub(crate) type Doing<'a, T> = Either<Ready<T>, BoxFuture<'a, T>>;
 
 /// Whom a message goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Recipients {
+pub enum Recipients {
     /// Everybody.
     All,
     /// Who is in these groups; in two of them, twice.
@@ -61,6 +61,8 @@ pub(crate) struct Sending<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct ClientCall {
     method: String,
+    /// With the trace context, if there is one.
+    headers: Vec<(String, String)>,
     json: Vec<u8>,
     msgpack: Vec<u8>,
 }
@@ -68,7 +70,23 @@ pub(crate) struct ClientCall {
 impl ClientCall {
     /// Of arguments in both protocols.
     pub(crate) fn new(method: &str, (json, msgpack): (Vec<u8>, Vec<u8>)) -> Self {
-        Self { method: method.to_owned(), json, msgpack }
+        Self { method: method.to_owned(), headers: Vec::new(), json, msgpack }
+    }
+
+    pub(crate) fn with_headers(self, headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut headers: Vec<_> = headers.into_iter().collect();
+        headers.sort_unstable();
+        Self { headers, ..self }
+    }
+
+    /// The method of the client.
+    pub(crate) fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The arguments.
+    pub(crate) fn json(&self) -> &[u8] {
+        &self.json
     }
 
     /// About how long its message is, in bytes.
@@ -80,15 +98,20 @@ impl ClientCall {
     pub(crate) fn message(self, id: Option<&str>) -> Message {
         let json = std::str::from_utf8(&self.json).unwrap_or("[]");
         Message::new(
-            &HubMessage::Invocation(invocation(id, &self.method, json)),
-            &HubMessage::Invocation(invocation(id, &self.method, self.msgpack)),
+            &HubMessage::Invocation(invocation(id, &self.method, &self.headers, json)),
+            &HubMessage::Invocation(invocation(id, &self.method, &self.headers, self.msgpack)),
         )
     }
 }
 
-fn invocation<'a, P>(id: Option<&'a str>, method: &'a str, arguments: P) -> Invocation<'a, P> {
+fn invocation<'a, P>(
+    id: Option<&'a str>,
+    method: &'a str,
+    headers: &'a [(String, String)],
+    arguments: P,
+) -> Invocation<'a, P> {
     Invocation {
-        headers: Vec::new(),
+        headers: headers.iter().map(|(name, value)| (name.into(), value.into())).collect(),
         invocation_id: id.map(Into::into),
         target: method.into(),
         arguments,

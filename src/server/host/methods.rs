@@ -1,6 +1,6 @@
 //! The methods of a hub, by name.
 
-use std::{collections::HashMap, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{collections::HashMap, fmt, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 use serde::Serialize;
@@ -9,6 +9,7 @@ use super::{
     arguments::{HubArgument, HubArguments as _, Mismatch, RawArguments},
     caller::Caller,
     error::HubError,
+    reply::Reply,
 };
 use crate::{
     core::HubProtocol,
@@ -27,6 +28,8 @@ pub(super) enum Running {
     Plain(BoxFuture<Encoded>),
     /// It answers with a stream.
     Stream(Items),
+    /// Which of the two is known later.
+    Later(BoxFuture<Result<Reply, HubError>>),
 }
 
 /// A method without its types. An error says what is wrong with the arguments.
@@ -45,15 +48,21 @@ pub trait HubMethod<M>: Send + Sync + 'static {
 }
 
 /// A function that clients can call for a stream: a closure of the [`Caller`] and up to eight arguments that returns a
-/// `Stream` of `Result<T, HubError>`.
+/// `Stream` of `Result<T, HubError>`; or an `async` one that returns a `Result` of such a stream and a [`HubError`], and so
+/// can refuse before it begins.
 #[diagnostic::on_unimplemented(
     message = "this is not a streaming method of a hub",
-    note = "a streaming method is `|caller: Caller, to: u32| …` and returns a `Stream` whose items are `Result<T, HubError>`"
+    note = "a streaming method is `|caller: Caller, to: u32| …` and returns a `Stream` whose items are `Result<T, HubError>`",
+    note = "or it is `|caller: Caller, to: u32| async move {{ … Ok(stream) }}`"
 )]
 pub trait HubStreamMethod<M>: Send + Sync + 'static {
     #[doc(hidden)]
     fn into_method(self) -> IntoMethod;
 }
+
+/// Tells streaming methods that can refuse from those that cannot.
+#[derive(Debug)]
+pub struct Fallible<M>(PhantomData<M>);
 
 /// Not for others.
 pub struct IntoMethod(pub(super) Method);
@@ -64,10 +73,19 @@ impl fmt::Debug for IntoMethod {
     }
 }
 
-fn encode<T: Serialize>(protocol: HubProtocol, value: &T) -> Encoded {
+pub(super) fn encode<T: Serialize>(protocol: HubProtocol, value: &T) -> Encoded {
     let mut out = Vec::new();
     serialize(protocol, &mut out, value)?;
     Ok(out)
+}
+
+/// A stream of values as one of encoded items.
+pub(super) fn encode_items<T, S>(protocol: HubProtocol, items: S) -> Items
+where
+    T: Serialize + 'static,
+    S: Stream<Item = Result<T, HubError>> + Send + 'static,
+{
+    Box::pin(EncodedItems(Box::pin(items), protocol))
 }
 
 /// The items of a stream, written.
@@ -119,8 +137,25 @@ macro_rules! methods {
                     IntoMethod(Arc::new(move |caller, raw| {
                         let protocol = raw.protocol;
                         let ($($name,)*) = <($($name,)*)>::take(raw)?;
-                        let items = Box::pin(self(caller, $($name),*));
-                        Ok(Running::Stream(Box::pin(EncodedItems(items, protocol))))
+                        Ok(Running::Stream(encode_items(protocol, self(caller, $($name),*))))
+                    }))
+                }
+            }
+
+            impl<F, R, S, T, $($name),*> HubStreamMethod<Fallible<(R, S, T, $($name,)*)>> for F
+            where
+                F: Fn(Caller, $($name),*) -> R + Send + Sync + 'static,
+                R: Future<Output = Result<S, HubError>> + Send + 'static,
+                S: Stream<Item = Result<T, HubError>> + Send + 'static,
+                T: Serialize + 'static,
+                $($name: HubArgument,)*
+            {
+                #[allow(non_snake_case, reason = "the names of the types are used for the values")]
+                fn into_method(self) -> IntoMethod {
+                    IntoMethod(Arc::new(move |caller, raw| {
+                        let ($($name,)*) = <($($name,)*)>::take(raw)?;
+                        let future = self(caller, $($name),*);
+                        Ok(Running::Later(Box::pin(async move { Ok(Reply::stream(future.await?)) })))
                     }))
                 }
             }

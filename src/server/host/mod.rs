@@ -7,16 +7,28 @@ mod cancel;
 mod clients;
 pub(in crate::server) mod dispatcher;
 mod error;
+mod filter;
 mod front;
 mod hub_server;
 mod identity;
 mod in_memory;
+mod invocation;
+mod invoke;
 mod kept;
 pub(crate) mod lifetime;
 mod methods;
+#[cfg(feature = "metrics")]
+pub(in crate::server) mod metrics;
+mod outgoing;
+mod policy;
+mod presence;
+mod rate_limit;
 pub(in crate::server) mod refresh;
+mod reply;
+mod rules;
 mod service;
 pub(in crate::server) mod state;
+mod telemetry;
 mod turns;
 pub(crate) mod typed;
 
@@ -27,10 +39,18 @@ pub use self::{
     caller::Caller,
     clients::{Client, Clients, Groups, Receivers},
     error::{ClientResultError, HubError, HubResult, SendError},
+    filter::{HubFilter, Next, NextConnected, NextDisconnected},
     hub_server::{HubServer, HubServerBuilder},
     identity::{HubRequest, Identity, Rejection},
+    invocation::HubInvocation,
+    lifetime::Recipients,
     methods::{HubMethod, HubStreamMethod},
+    outgoing::{Deliver, DeliveredMessage, OutgoingMessage, Recipient, SlowConsumerCounts},
+    policy::Authorizing,
+    presence::{Presence, PresenceChange},
+    rate_limit::RateLimit,
     refresh::AuthenticationRefresh,
+    reply::Reply,
     typed::{HubContext, HubContract, SentAs, TypedClients, Untyped},
 };
 pub use crate::cors::InvalidOrigin;

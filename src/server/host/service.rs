@@ -137,7 +137,9 @@ async fn authenticate(hub: &Hub, parts: &Parts) -> Result<Identity, Rejection> {
         let request = HubRequest::new(parts);
         (hub.authenticate)(&request)
     };
-    identity.await
+    let identity = identity.await?;
+    hub.rules.admit(&identity, &parts.headers, parts.uri.query()).await?;
+    Ok(identity)
 }
 
 async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response, Rejection> {

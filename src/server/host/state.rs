@@ -9,6 +9,7 @@ use super::{
     lifetime::Lifetime,
     methods::Methods,
     refresh::Refreshable,
+    rules::Rules,
 };
 use crate::{core::negotiate::Transports, platform::BoxFuture, server::room::Room};
 
@@ -25,6 +26,7 @@ pub(in crate::server) struct Hub {
     /// What carries messages to clients, of this process or of others.
     pub(super) lifetime: Arc<dyn Lifetime>,
     pub(super) methods: Methods,
+    pub(super) rules: Rules,
     pub(super) authenticate: Authenticate,
     pub(super) on_connected: Option<OnConnected>,
     pub(super) on_disconnected: Option<OnDisconnected>,
