@@ -252,6 +252,20 @@
 //!
 //! Several servers are one hub by a [`backplane`], or behind Azure SignalR Service: see `azure`.
 //!
+//! # Clients
+//!
+//! `examples/conformance` hosts the hubs of a conformance server that also exists in ASP.NET Core; what clients see of both
+//! was compared. WebSockets and long polling were tried with JSON and MessagePack, Server-Sent Events with JSON.
+//!
+//! | client | versions | transports | |
+//! | --- | --- | --- | --- |
+//! | this crate, its npm package | | all | passes |
+//! | Microsoft.AspNetCore.SignalR.Client | 10, 11 | all | passes; authentication refresh with 11 |
+//! | @microsoft/signalr in Node.js | 3.1, 5 to 10 | all | passes; client results from 7 on |
+//! | pysignalr | 1.3 | WebSockets | passes |
+//! | signalrcore | 1.0 | all | as with ASP.NET Core |
+//! | aiosignalr | 0.1 | all | as with ASP.NET Core: it refuses messages of more than 32 KiB |
+//!
 //! # How it is made
 //!
 //! What a server of hubs is made of, whoever its clients are and whatever is done with their messages.
