@@ -22,6 +22,7 @@ mod in_memory;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod node;
+mod noise;
 mod outgoing;
 #[cfg(feature = "redis")]
 mod redis;
