@@ -263,8 +263,6 @@
 //! | Microsoft.AspNetCore.SignalR.Client | 10, 11 | all | passes; authentication refresh with 11 |
 //! | @microsoft/signalr in Node.js | 3.1, 5 to 10 | all | passes; client results from 7 on |
 //! | pysignalr | 1.3 | WebSockets | passes |
-//! | signalrcore | 1.0 | all | as with ASP.NET Core |
-//! | aiosignalr | 0.1 | all | as with ASP.NET Core: it refuses messages of more than 32 KiB |
 //!
 //! # How it is made
 //!
