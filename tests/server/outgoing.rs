@@ -319,8 +319,11 @@ mod spans {
     }
 
     impl Ended {
-        pub(crate) fn subscribe(&self) -> tracing::subscriber::DefaultGuard {
-            tracing::subscriber::set_default(tracing_subscriber::registry().with(self.clone()))
+        /// While there is one subscriber alone, tracing asks the thread on which a span is first made for its own: one of
+        /// another test, which has none, would switch the span off for good. With a second one it asks both.
+        pub(crate) fn subscribe(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
+            let second = tracing::Dispatch::new(tracing_subscriber::registry());
+            (tracing::subscriber::set_default(tracing_subscriber::registry().with(self.clone())), second)
         }
     }
 }

@@ -44,15 +44,15 @@ fn series(seen: &Seen) -> HubServerBuilder {
             disconnected.fetch_add(1, Ordering::SeqCst);
             async {}
         })
-        .on("Record", move |_: Caller, number: u32| {
+        .on("Note", move |_: Caller, number: u32| {
             recording.lock().unwrap().push(number);
             async { Ok(()) }
         })
-        .on("Recorded", move |_: Caller| {
+        .on("Noted", move |_: Caller| {
             let recorded = std::mem::take(&mut *recorded.lock().unwrap());
             async { Ok(recorded) }
         })
-        .on("PushSeries", |caller: Caller, count: u32| async move {
+        .on("SendNumbers", |caller: Caller, count: u32| async move {
             tokio::spawn(async move {
                 for number in 0..count {
                     caller.clients().caller().send("Number", (number, "x".repeat(100))).await.unwrap();
@@ -85,18 +85,18 @@ async fn our_client_loses_nothing() {
         let hub = hub.on("Number", move |number: u32, _: String| told.send(number).unwrap());
         let hub = hub.connect().await.unwrap();
         let id = hub.connection_id();
-        hub.send("PushSeries", (COUNT,)).await.unwrap();
+        hub.send("SendNumbers", (COUNT,)).await.unwrap();
         for number in 0..COUNT {
             if number % 60 == 30 {
                 cutter.cut();
             }
-            hub.send("Record", (number,)).await.unwrap();
+            hub.send("Note", (number,)).await.unwrap();
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         for number in 0..COUNT {
             assert_eq!(in_time(heard.recv()).await, Some(number), "{protocol:?}");
         }
-        assert_eq!(in_time(hub.invoke::<Vec<u32>>("Recorded", ())).await.unwrap(), all(), "{protocol:?}");
+        assert_eq!(in_time(hub.invoke::<Vec<u32>>("Noted", ())).await.unwrap(), all(), "{protocol:?}");
         assert_eq!(hub.connection_id(), id);
         // Negotiate has one of its own.
         assert!(cutter.opened() > 3, "{} sockets", cutter.opened());
@@ -124,17 +124,17 @@ async fn the_official_net_clients_lose_nothing() {
         client.command("build", options).await;
         client.command("on", json!({"target": "Number", "count": 2})).await;
         let started = client.command("start", json!({})).await;
-        client.command("send", json!({"target": "PushSeries", "arguments": [COUNT]})).await;
+        client.command("send", json!({"target": "SendNumbers", "arguments": [COUNT]})).await;
         for number in 0..COUNT {
             if number % 100 == 50 {
                 cutter.cut();
             }
-            client.command("send", json!({"target": "Record", "arguments": [number]})).await;
+            client.command("send", json!({"target": "Note", "arguments": [number]})).await;
         }
         for number in 0..COUNT {
             assert_eq!(client.message("Number").await[0], number, "{protocol}");
         }
-        assert_eq!(client.command("invoke", json!({"target": "Recorded"})).await, json!(all()), "{protocol}");
+        assert_eq!(client.command("invoke", json!({"target": "Noted"})).await, json!(all()), "{protocol}");
         assert_eq!(client.command("state", json!({})).await["connectionId"], started["connectionId"]);
         assert!(cutter.opened() > 2);
         assert_eq!(seen.connected.load(Ordering::SeqCst), 1);

@@ -22,15 +22,15 @@ const all = new Promise((resolve) => {
 });
 await hub.start();
 const id = hub.connectionId;
-await hub.send('PushSeries', count);
+await hub.send('SendNumbers', count);
 for (const number of numbers) {
   if (number % 100 === 50) console.log('cut');
-  await hub.send('Record', number);
+  await hub.send('Note', number);
   await new Promise((resolve) => setTimeout(resolve, 2));
 }
 await all;
 assert.deepEqual(heard, numbers);
-assert.deepEqual(await hub.invoke('Recorded'), numbers);
+assert.deepEqual(await hub.invoke('Noted'), numbers);
 assert.equal(hub.connectionId, id);
 console.log('done');
 process.exit(0);
