@@ -1,7 +1,7 @@
 //! What carries the messages of a hub to its clients, wherever they are connected: `HubLifetimeManager` in ASP.NET Core's
 //! terms.
 //!
-//! [`Local`] knows the connections of this process alone. A farm's backplane and Azure SignalR Service are others.
+//! [`Local`] knows the connections of this process alone. A backplane and Azure SignalR Service are others.
 
 use std::{
     future::{Ready, ready},
