@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::{process::Command, sync::mpsc};
 
 use crate::backplane::{NAME, Server};
-use crate::conformance_hub::conformance_hub;
+use crate::conformance_hub::{conformance_hub, in_time};
 use crate::redis_server::RedisServer;
 
 /// A server, and what it is told about its backplane.
@@ -75,7 +75,7 @@ async fn what_redis_does_not_take_is_an_error_until_it_is_back() {
     });
     // Whoever waits for an answer that may have been lost is told so.
     let (answer, ()) = tokio::join!(one.server.ask(&bob.id, "when"), async {
-        assert_eq!(question.recv().await.as_deref(), Some("when"));
+        assert_eq!(in_time(question.recv()).await.as_deref(), Some("when"));
         redis.stop().await;
     });
     assert!(matches!(answer, Err(ClientResultError::Unreachable(_))), "{answer:?}");
