@@ -1,6 +1,6 @@
 //! What a hub bears before it knows a client, how it meets pages of other origins, and how it stops.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use hubwire::server::{Caller, Identity, Incoming};
@@ -176,7 +176,7 @@ async fn pages_of_other_origins_are_let_in_or_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_shuts_down_answers_what_is_asked() {
     let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
-    let told = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let told = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = told.clone();
     let hub = conformance_hub().on_disconnected(move |_| {
         let counter = counter.clone();
@@ -206,14 +206,21 @@ async fn a_hub_that_shuts_down_answers_what_is_asked() {
     }
     let idle = HubConnection::builder(&url).connect().await.unwrap();
     let uploading = hub.connect_in_memory(Identity::anonymous()).await.unwrap();
-    let numbers = stream::iter(1..=10_i64).then(|number| async move {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        number
+    let begun = Arc::new(tokio::sync::Notify::new());
+    let begins = begun.clone();
+    let numbers = stream::iter(1..=10_i64).then(move |number| {
+        // The call is on its way.
+        begins.notify_one();
+        async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            number
+        }
     });
     let upload = tokio::spawn({
         let uploading = uploading.clone();
         async move { uploading.invoke::<i64>("UploadSum", (Upload::new(numbers),)).await }
     });
+    in_time(begun.notified()).await;
     uploading.invoke::<()>("Void", ()).await.unwrap();
     let stopping = tokio::spawn({
         let hub = hub.clone();
