@@ -116,7 +116,7 @@
 //!
 //! `connections` are the server connections of a hub: WebSockets to the service, on which the traffic of all its clients
 //! goes. They know the service, and nothing of hubs. `clients` has the clients, and `client` the transport that carries each
-//! [session](super::session). `lifetime` is how messages leave, `results` how results come from clients of other servers,
+//! session. `lifetime` is how messages leave, `results` how results come from clients of other servers,
 //! `negotiate` the way in.
 
 mod client;

@@ -26,9 +26,6 @@ use super::{
     refresh,
     state::Hub,
 };
-#[cfg(feature = "actix")]
-use crate::core::negotiate::Transport;
-use crate::platform::Pipe;
 #[cfg(feature = "service")]
 use crate::server::azure;
 use crate::server::{
@@ -36,6 +33,8 @@ use crate::server::{
     query::Query,
     session::{Admitted, Session},
 };
+#[cfg(feature = "actix")]
+use crate::{core::negotiate::Transport, platform::Pipe};
 
 /// The longest body of a POST of Server-Sent Events or long polling, in bytes. It may carry several messages.
 const MAX_BODY: usize = 4 * 1024 * 1024;
