@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use axum::body::Bytes;
@@ -123,6 +123,8 @@ pub(crate) struct Outbox {
     /// Tells those who wait for room.
     taken: Notify,
     cut: Notify,
+    /// Whether it was cut for what waits.
+    is_closed: AtomicBool,
 }
 
 impl Outbox {
@@ -141,6 +143,7 @@ impl Outbox {
             waiting: AtomicUsize::new(0),
             taken: Notify::new(),
             cut: Notify::new(),
+            is_closed: AtomicBool::new(false),
         };
         (outbox, outgoing)
     }
@@ -255,7 +258,10 @@ impl Outbox {
         let fits = self.waiting.fetch_add(cost, Ordering::Relaxed) + cost <= self.delivery.limit;
         if !fits {
             self.waiting.fetch_sub(cost, Ordering::Relaxed);
-            self.delivery.slow.closed();
+            // What comes until it has ended does not close it again.
+            if !self.is_closed.swap(true, Ordering::Relaxed) {
+                self.delivery.slow.closed();
+            }
             self.cut();
         }
         fits

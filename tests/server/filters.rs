@@ -442,3 +442,43 @@ async fn errors_are_told_as_by_asp_net_core() {
     })
     .await;
 }
+
+#[test]
+#[should_panic(expected = "the hub has two policies of the name Users")]
+fn a_policy_does_not_replace_another() {
+    drop(hub().policy("Users", |_| false).policy("Users", |_| true));
+}
+
+#[test]
+#[should_panic(expected = "the hub has no method of the name ad to limit")]
+fn a_misspelt_rate_limit_is_refused() {
+    drop(hub().rate_limit(RateLimit::per_hub(1, Duration::from_secs(1)).methods(["Ad"])).build());
+}
+
+#[test]
+#[should_panic(expected = "a rate limit is of at least one call in a time")]
+fn a_rate_limit_without_a_time_is_refused() {
+    drop(RateLimit::per_hub(1, Duration::ZERO));
+}
+
+#[tokio::test]
+async fn of_several_rules_for_a_method_all_must_be_true() {
+    let hub = hub().authorize("Say", |_| false).authorize("Say", |_| true).build();
+    let client = hub.connect_in_memory(Identity::user("ann")).await.expect("a client");
+    let refused = client.invoke::<String>("Say", ("hi",)).await.expect_err("it is refused").to_string();
+    assert!(refused.ends_with("because user is unauthorized"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_error_of_any_kind_can_be_hidden() {
+    let hub = hub()
+        .on("Boxed", |caller: Caller| async move {
+            assert!(caller.presence().is_online("ann"));
+            let failed: Result<(), Box<dyn std::error::Error + Send + Sync>> = Err("a secret".into());
+            failed.map_err(HubError::hidden)
+        })
+        .build();
+    let client = hub.connect_in_memory(Identity::user("ann")).await.expect("a client");
+    let told = client.invoke::<()>("Boxed", ()).await.expect_err("it fails").to_string();
+    assert!(told.ends_with("An unexpected error occurred invoking 'Boxed' on the server."), "{told}");
+}

@@ -425,7 +425,10 @@ async fn perform(work: Work, turn: Turn<Work>) -> Performed {
             }
         }
         Some(Err(error)) => failed(&caller, &target, &error),
-        None => Answer::Error(unexpected(&target).into()),
+        None => {
+            tracing::error!(target = &*target, "a method of the hub panicked");
+            Answer::Error(unexpected(&target).into())
+        }
     };
     // What a client does not take is not followed by the answer to its next call.
     if call.is_some() {

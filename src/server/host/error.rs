@@ -15,7 +15,8 @@ pub type HubResult<T = ()> = Result<T, HubError>;
 /// logged instead. With
 /// [`detailed_errors`](super::HubServerBuilder::detailed_errors) callers are told everything.
 ///
-/// Every error converts into it, so `?` works in a method:
+/// Every type that implements [`Error`] converts into it, so `?` works in a method; for others there is
+/// [`hidden`](Self::hidden):
 ///
 /// ```
 /// use hubwire::server::HubError;
@@ -41,7 +42,14 @@ enum Kind {
 }
 
 impl HubError {
-    /// An error whose text the caller is told.
+    /// An error of any kind of which the caller is told only that there was one, such as a `Box<dyn Error>` or an
+    /// `anyhow::Error`, which `?` does not convert: `.map_err(HubError::hidden)?`.
+    pub fn hidden(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Kind::Hidden(error.into()))
+    }
+
+    /// An error whose text the caller is told, behind ASP.NET Core's words: `An unexpected error occurred invoking 'Buy' on the
+    /// server. HubException: …`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Kind::Told(text.into()))
     }

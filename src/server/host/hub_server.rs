@@ -222,6 +222,7 @@ impl HubServerBuilder {
     }
 
     /// Lets only those callers call a method for whom this is true; the others are told that they are unauthorized.
+    /// Of several, all must be true.
     ///
     /// # Panics
     /// When there is no method of this name: a misspelt one would stay open.
@@ -233,7 +234,10 @@ impl HubServerBuilder {
         let found = self.methods.find_mut(method);
         assert!(found.is_some(), "the hub has no method of the name {method} to authorize");
         if let Some(found) = found {
-            found.allows = Some(Arc::new(allows));
+            found.allows = Some(match found.allows.take() {
+                Some(earlier) => Arc::new(move |caller: &Caller| earlier(caller) && allows(caller)),
+                None => Arc::new(allows),
+            });
         }
         self
     }
@@ -364,6 +368,7 @@ impl HubServerBuilder {
     #[must_use]
     pub fn build(mut self) -> HubServer {
         self.rules.policies.resolve(&self.methods);
+        self.rules.check_limits(&self.methods);
         let (stop, stopped) = watch::channel(Stop::No);
         #[cfg(feature = "service")]
         let (options, prepared) = match self.azure {

@@ -78,6 +78,13 @@ fn run(method: &Registered, call: HubInvocation) -> Result<Running, HubError> {
     let detailed = call.caller.hub.detailed_errors;
     let name = &*clip(&*call.target);
     (method.method)(call.caller, call.arguments).map_err(|mismatch| {
+        if let Mismatch::Values(reason) = &mismatch {
+            tracing::info!(
+                target = name,
+                reason,
+                "a client called a method with other arguments than it has"
+            );
+        }
         HubError::answer(match mismatch {
             Mismatch::Values(reason) if detailed => format!("{} {reason}", failed_to_invoke(name)),
             Mismatch::Values(_) => failed_to_invoke(name),

@@ -190,6 +190,9 @@ impl HubServerBuilder {
     /// A policy, by the name that [`authorize_hub`](Self::authorize_hub) and
     /// [`authorize_methods`](Self::authorize_methods) know it by.
     ///
+    /// # Panics
+    /// When there is a policy of this name already.
+    ///
     /// ```
     /// use hubwire::server::{Caller, HubServer};
     ///
@@ -217,13 +220,19 @@ impl HubServerBuilder {
     }
 
     /// A [`policy`](Self::policy) that has to ask somebody.
+    ///
+    /// # Panics
+    /// When there is a policy of this name already.
     pub fn async_policy<F, R>(mut self, name: impl Into<String>, allows: F) -> Self
     where
         F: Fn(Authorizing) -> R + Send + Sync + 'static,
         R: Future<Output = bool> + Send + 'static,
     {
         let policy: Policy = Arc::new(move |who| Box::pin(allows(who)));
-        self.rules.policies.named.insert(name.into(), policy);
+        let name = name.into();
+        let is_new = !self.rules.policies.named.contains_key(&name);
+        assert!(is_new, "the hub has two policies of the name {name}");
+        self.rules.policies.named.insert(name, policy);
         self
     }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    caller::Caller,
     clients::{Clients, Groups},
     hub_server::{HubServer, HubServerBuilder},
     lifetime::HUB,
@@ -184,6 +185,14 @@ async fn tell(hub: Arc<Hub>, handler: OnChange) {
 }
 
 impl HubServer {
+    /// Who is connected to this server.
+    #[must_use]
+    pub fn presence(&self) -> Presence<'_> {
+        Presence { hub: &self.hub }
+    }
+}
+
+impl<C, S> Caller<C, S> {
     /// Who is connected to this server.
     #[must_use]
     pub fn presence(&self) -> Presence<'_> {

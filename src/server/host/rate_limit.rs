@@ -43,33 +43,49 @@ enum Of {
 }
 
 impl RateLimit {
+    /// # Panics
+    /// When no calls are allowed, or in no time.
     fn new(of: Of, calls: u32, time: Duration) -> Self {
+        assert!(calls > 0 && !time.is_zero(), "a rate limit is of at least one call in a time");
         Self { of, calls, time, methods: Vec::new(), closes: false }
     }
 
     /// For each connection.
+    ///
+    /// # Panics
+    /// When no calls are allowed, or in no time.
     pub fn per_connection(calls: u32, time: Duration) -> Self {
         Self::new(Of::Connection, calls, time)
     }
 
     /// For each user, whatever the number of its connections to this server. Connections that belong to nobody have it each
     /// to itself.
+    ///
+    /// # Panics
+    /// When no calls are allowed, or in no time.
     pub fn per_user(calls: u32, time: Duration) -> Self {
         Self::new(Of::User, calls, time)
     }
 
     /// For all clients of the hub that are connected to this server together.
+    ///
+    /// # Panics
+    /// When no calls are allowed, or in no time.
     pub fn per_hub(calls: u32, time: Duration) -> Self {
         Self::new(Of::Hub, calls, time)
     }
 
-    /// For the calls of these methods together. Default: of all.
+    /// For the calls of these methods together, by the names that clients call them by, in any case. Default: of all.
+    ///
+    /// [`build`](super::HubServerBuilder::build) panics when there is no such method, and no
+    /// [`fallback`](super::HubServerBuilder::fallback) either: a misspelt one would not be limited.
     pub fn methods<S: AsRef<str>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.methods.extend(names.into_iter().map(|name| lowercase(name.as_ref())));
         self
     }
 
-    /// Closes the connection. Default: the call fails with an error that says when to try again.
+    /// Closes the connection, which the client then does not make again by itself. Default: the call fails with an error that
+    /// says when to try again.
     pub fn closes(self) -> Self {
         Self { closes: true, ..self }
     }
@@ -98,6 +114,11 @@ impl Limiter {
         Self { rule, counted: Mutex::default() }
     }
 
+    /// The methods whose calls it counts, in lower case; none for all.
+    pub(super) fn methods(&self) -> &[String] {
+        &self.rule.methods
+    }
+
     pub(super) fn count(&self, caller: &Caller, target: &str) -> Result<(), HubError> {
         let rule = &self.rule;
         if !rule.methods.is_empty() && !rule.methods.contains(&lowercase(target)) {
@@ -122,10 +143,10 @@ impl Limiter {
     /// Lets something through, or says how long it has to wait.
     fn take(&self, key: String, now: Instant) -> Result<(), Duration> {
         let RateLimit { calls, time, .. } = self.rule;
-        let each = time / calls.max(1);
+        let each = time / calls;
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let paid = counted.paid.get(&key).copied().unwrap_or(now).max(now) + each;
-        if let Some(wait) = (paid - now).checked_sub(time).filter(|wait| !wait.is_zero() || calls == 0) {
+        if let Some(wait) = (paid - now).checked_sub(time).filter(|wait| !wait.is_zero()) {
             return Err(wait);
         }
         counted.paid.insert(key, paid);

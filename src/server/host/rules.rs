@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use super::{
     caller::Caller, error::HubError, filter::Filters, hub_server::HubServerBuilder,
-    invocation::HubInvocation, outgoing::OutgoingRules, policy::Policies, presence::Watch,
+    invocation::HubInvocation, methods::Methods, outgoing::OutgoingRules, policy::Policies, presence::Watch,
     rate_limit::Limiter, reply::Reply,
 };
 use crate::{client::Tracing, platform::BoxFuture, server::slow::SlowRules};
@@ -31,6 +31,17 @@ impl Rules {
             && self.fallback.is_none()
             && self.limits.is_empty()
             && self.policies.of_methods.is_empty()
+    }
+
+    /// Sees to it that what is to be limited exists.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub(super) fn check_limits(&self, methods: &Methods) {
+        for name in self.limits.iter().flat_map(Limiter::methods) {
+            let exists = self.fallback.is_some() || methods.find(name).is_some();
+            assert!(exists, "the hub has no method of the name {name} to limit");
+        }
     }
 
     /// Counts a call.
