@@ -136,11 +136,12 @@ impl Task {
         let commands = &mut self.commands;
         let opening = async {
             tokio::select! {
+                biased;
+                () = shared.events.closed() => Err(OpenError::Stopped),
                 opened = time::timeout(OPEN_TIMEOUT, connect(&shared, self.via.endpoint, &open)) => {
                     opened.unwrap_or(Err(OpenError::Timeout))
                 }
                 () = stopped(commands) => Err(OpenError::Stopped),
-                () = shared.events.closed() => Err(OpenError::Stopped),
             }
         };
         match opening.await {

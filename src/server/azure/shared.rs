@@ -94,7 +94,8 @@ impl Shared {
     /// Keeps up the server connections of an endpoint, until nobody waits for events any more.
     pub(super) async fn keep_up(self: Arc<Self>, index: usize) {
         let endpoint = &self.endpoints[index];
-        loop {
+        // A server connection that ends because nobody waits is not replaced.
+        while !self.events.is_closed() {
             let timeout = endpoint.with(|state| {
                 let now = now();
                 while let Some(open) = state.pool.poll_open(now) {
