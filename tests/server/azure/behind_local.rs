@@ -106,11 +106,13 @@ async fn our_clients_do_everything() {
 async fn compare(client: fn() -> Dotnet, transport: &str, protocol: &str) {
     let local = local().await;
     let behind = |name: &str| AzureSignalR::from_connection_string(name, &local.connection_string());
-    let ours = serve([
-        ("/hub", conformance_hub().azure(behind("hub")).unwrap().build()),
-        ("/detailed", conformance_hub().detailed_errors().azure(behind("detailed")).unwrap().build()),
-    ])
-    .await;
+    let hub = conformance_hub().azure(behind("hub")).unwrap().build();
+    let detailed = conformance_hub().detailed_errors().azure(behind("detailed")).unwrap().build();
+    // Negotiate waits for five seconds only.
+    for hub in [&hub, &detailed] {
+        timeout(PATIENCE, hub.ready()).await.expect("a server connection");
+    }
+    let ours = serve([("/hub", hub), ("/detailed", detailed)]).await;
     conformance::compare_at(&ours, client, transport, protocol).await;
 }
 
