@@ -19,7 +19,7 @@ use crate::{
     server::{
         ClientResultError, SendError,
         calls::Answer,
-        host::lifetime::{ClientCall, Doing, HUB, Lifetime, Member, Recipients, Sending},
+        host::lifetime::{ClientCall, Doing, Lifetime, Member, Recipients, Sending, ask},
         message::{Frame, Message},
     },
 };
@@ -256,18 +256,11 @@ impl Lifetime for Arc<Azure> {
         connection_id: &'a str,
         call: ClientCall,
     ) -> BoxFuture<'a, Result<(HubProtocol, Answer), ClientResultError>> {
-        let size = call.size();
         if self.clients.find(connection_id).is_none() {
             return Box::pin(self.ask_elsewhere(connection_id, call));
         }
         // A client of this server's own answers on its own connection.
-        let message = move |id: &str| call.message(Some(id));
-        let pending = self.room.connections.call(HUB, connection_id, size, message);
-        Box::pin(async move {
-            let pending = pending.ok_or(ClientResultError::NotConnected)?;
-            let protocol = pending.protocol;
-            Ok((protocol, pending.answer().await.ok_or(ClientResultError::Disconnected)?))
-        })
+        ask(&self.room.connections, connection_id, call)
     }
 
     fn add_to_group<'a>(

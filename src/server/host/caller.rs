@@ -98,14 +98,13 @@ impl<C, S> Caller<C, S> {
     /// Every value of a claim, as it was when the call began: see
     /// [`enable_authentication_refresh`](super::HubServerBuilder::enable_authentication_refresh).
     pub fn claims<'c>(&'c self, name: &'c str) -> impl Iterator<Item = &'c str> {
-        let claims = self.identity.claims.iter();
-        claims.filter(move |(claim, _)| claim == name).map(|(_, value)| value.as_str())
+        self.identity.values(name)
     }
 
     /// Whether a claim has this value, such as `has_claim("role", "admin")`.
     #[must_use]
     pub fn has_claim(&self, name: &str, value: &str) -> bool {
-        self.claims(name).any(|claim| claim == value)
+        self.identity.has_claim(name, value)
     }
 
     /// The transport that the client has chosen, if it is connected to this program.

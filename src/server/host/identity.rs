@@ -49,6 +49,11 @@ impl Identity {
         self.claims.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Every value of a claim.
+    pub(super) fn values<'c>(&'c self, name: &'c str) -> impl Iterator<Item = &'c str> {
+        self.claims().filter(move |(claim, _)| *claim == name).map(|(_, value)| value)
+    }
+
     /// Whether a claim has this value.
     #[must_use]
     pub fn has_claim(&self, name: &str, value: &str) -> bool {

@@ -177,6 +177,21 @@ pub(crate) trait Lifetime: Send + Sync {
     ) -> Doing<'a, Result<Vec<Member>, SendError>>;
 }
 
+/// Asks a client of this process.
+pub(crate) fn ask(
+    connections: &Connections,
+    connection_id: &str,
+    call: ClientCall,
+) -> BoxFuture<'static, Result<(HubProtocol, Answer), ClientResultError>> {
+    let size = call.size();
+    let pending = connections.call(HUB, connection_id, size, move |id| call.message(Some(id)));
+    Box::pin(async move {
+        let pending = pending.ok_or(ClientResultError::NotConnected)?;
+        let protocol = pending.protocol;
+        Ok((protocol, pending.answer().await.ok_or(ClientResultError::Disconnected)?))
+    })
+}
+
 /// The connections of this process.
 #[derive(Debug)]
 pub(crate) struct Local(pub(crate) Arc<Connections>);
@@ -203,13 +218,7 @@ impl Lifetime for Local {
         connection_id: &'a str,
         call: ClientCall,
     ) -> BoxFuture<'a, Result<(HubProtocol, Answer), ClientResultError>> {
-        let size = call.size();
-        let pending = self.0.call(HUB, connection_id, size, move |id| call.message(Some(id)));
-        Box::pin(async move {
-            let pending = pending.ok_or(ClientResultError::NotConnected)?;
-            let protocol = pending.protocol;
-            Ok((protocol, pending.answer().await.ok_or(ClientResultError::Disconnected)?))
-        })
+        ask(&self.0, connection_id, call)
     }
 
     fn add_to_group<'a>(

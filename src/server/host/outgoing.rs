@@ -108,14 +108,13 @@ impl Recipient {
 
     /// Every value of a claim that it has connected with.
     pub fn claims<'c>(&'c self, name: &'c str) -> impl Iterator<Item = &'c str> {
-        let claims = self.identity.claims.iter();
-        claims.filter(move |(claim, _)| claim == name).map(|(_, value)| value.as_str())
+        self.identity.values(name)
     }
 
     /// Whether a claim has this value.
     #[must_use]
     pub fn has_claim(&self, name: &str, value: &str) -> bool {
-        self.claims(name).any(|claim| claim == value)
+        self.identity.has_claim(name, value)
     }
 }
 

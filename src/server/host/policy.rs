@@ -56,8 +56,7 @@ impl Authorizing {
             Subject::Connect(visitor) => (Some(visitor), None),
             Subject::Call(caller, _) => (None, Some(caller)),
         };
-        let claims = visitor.into_iter().flat_map(|visitor| &visitor.identity.claims);
-        let claims = claims.filter(move |(claim, _)| claim == name).map(|(_, value)| value.as_str());
+        let claims = visitor.into_iter().flat_map(move |visitor| visitor.identity.values(name));
         claims.chain(caller.into_iter().flat_map(move |caller| caller.claims(name)))
     }
 
