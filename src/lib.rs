@@ -11,9 +11,9 @@
 //!   `axum` is its negotiate endpoint as a router, `actix` the same for actix-web.
 //! - [`yew`](mod@yew_hooks) and [`leptos`](mod@leptos_hooks) (features of those names) connect the components of a page to a hub.
 //! - `typescript` (feature of that name, native) describes hubs to users of the npm package.
-//! - `server` (feature of that name, native) hosts hubs.
 //! - `redis` (feature of that name, native) connects the servers of a hub that is hosted on several of them.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
+//! - `cli` (feature of that name, native) is the command line program `hubwire`.
 //! - [`core`] is what all of them are made of: the protocol without any I/O.
 //!
 //! ```no_run
@@ -94,6 +94,9 @@ pub use service::web::actix_routes;
 #[doc(inline)]
 pub use service::web::axum_routes;
 
+#[cfg(all(native, feature = "cli"))]
+#[doc(hidden)]
+pub mod cli;
 #[cfg(all(native, feature = "local"))]
 pub mod local;
 #[cfg(all(native, feature = "server"))]

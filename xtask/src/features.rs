@@ -14,12 +14,13 @@ use crate::{
 /// together, and each feature alone. Two of different groups (say `actix` and `leptos`) meet in no line but those of the
 /// first group, which both imply; checking all pairs finds nothing more, and takes a quarter of an hour, since nearly every
 /// pair compiles its dependencies anew.
-const GROUPS: [&[&str]; 8] = [
+const GROUPS: [&[&str]; 9] = [
     &["client", "msgpack", "service", "js", "unstable-machines"],
     &["typescript"],
     &["axum", "actix"],
     &["server", "service", "redis", "metrics"],
     &["local"],
+    &["cli"],
     &["yew"],
     &["leptos"],
     &["leptos-ssr"],

@@ -1,0 +1,104 @@
+//! The command line program `hubwire`: a face of the crate, above everything else in it.
+//!
+//! ```text
+//! Arguments ─▶ a command ─▶ Output (what was asked for, to standard output)
+//!                  └──────▶ Failure (what went wrong and what to do, to standard error; exit code 1)
+//! ```
+//!
+//! What a command was asked for goes to standard output, as text for people or, with `--json`, as one JSON value a line;
+//! everything else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod failure;
+mod local;
+mod output;
+mod secret;
+
+use std::{io, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+use output::{Color, Output};
+
+/// SignalR from the command line: hubs, Azure SignalR Service, and a local service for development and tests.
+#[derive(Debug, Parser)]
+#[command(name = "hubwire", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Print JSON, one value a line
+    #[arg(long, global = true, help_heading = "Global options")]
+    json: bool,
+    /// When to use colours
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        global = true,
+        value_name = "WHEN",
+        help_heading = "Global options"
+    )]
+    color: Color,
+    /// Print a log to standard error: warn, info, debug, trace, or a filter such as hubwire=debug
+    #[arg(long, env = "HUBWIRE_LOG", global = true, value_name = "FILTER", help_heading = "Global options")]
+    log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Local(local::Arguments),
+}
+
+/// Runs the program that the process was started as.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Arguments { global, command } = Arguments::parse();
+    let output = Output::new(global.json, global.color);
+    if let Err(failure) = start_log(global.log.as_deref()) {
+        return failure.print(&output);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return Failure::new("the program cannot start its threads").because(error).print(&output);
+        }
+    };
+    let done = runtime.block_on(async {
+        match command {
+            Command::Local(arguments) => local::run(arguments, &output).await,
+        }
+    });
+    // A thread that reads standard input cannot be ended.
+    runtime.shutdown_background();
+    done.unwrap_or_else(|failure| failure.print(&output))
+}
+
+fn start_log(filter: Option<&str>) -> Result<(), Failure> {
+    let Some(filter) = filter else { return Ok(()) };
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
+        Failure::new("the log filter is not valid")
+            .because(error)
+            .advise("give a level such as `--log debug`, or a filter such as `--log hubwire=debug`")
+    })?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

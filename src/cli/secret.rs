@@ -1,0 +1,71 @@
+//! Secrets on their way into the program: never as an argument, which every user of the machine can see.
+
+use std::{io::Read as _, str::FromStr};
+
+use crate::{cli::failure::Failure, service::secret::Secret};
+
+/// Where a secret stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SecretSource {
+    /// `env:NAME`
+    Environment(String),
+    /// `file:PATH`
+    File(String),
+    /// `-`
+    StandardInput,
+}
+
+impl FromStr for SecretSource {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some(("env", name)) if !name.is_empty() => Ok(Self::Environment(name.to_owned())),
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.to_owned())),
+            _ if text == "-" => Ok(Self::StandardInput),
+            // The text may be the secret itself: it is not repeated.
+            _ => Err("a secret is given as `env:NAME`, `file:PATH` or `-` for standard input, not by itself"),
+        }
+    }
+}
+
+impl SecretSource {
+    /// Reads the secret, without the white space around it.
+    pub(super) fn read(&self) -> Result<Secret, Failure> {
+        let text = match self {
+            Self::Environment(name) => std::env::var(name).map_err(|error| {
+                Failure::new(format!("the environment variable {name} cannot be read")).because(error)
+            })?,
+            Self::File(path) => std::fs::read_to_string(path)
+                .map_err(|error| Failure::new(format!("{path} cannot be read")).because(error))?,
+            Self::StandardInput => {
+                let mut text = String::new();
+                std::io::stdin()
+                    .read_to_string(&mut text)
+                    .map_err(|error| Failure::new("standard input cannot be read").because(error))?;
+                text
+            }
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Failure::new(format!("the secret from {self:?} is empty")));
+        }
+        Ok(Secret::new(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_an_argument() {
+        assert_eq!("env:KEY".parse(), Ok(SecretSource::Environment("KEY".into())));
+        assert_eq!("file:/run/key".parse(), Ok(SecretSource::File("/run/key".into())));
+        assert_eq!("-".parse(), Ok(SecretSource::StandardInput));
+        for text in ["c2VjcmV0", "", "env:", "file:", "Endpoint=https://x;AccessKey=c2VjcmV0"] {
+            let error = text.parse::<SecretSource>().expect_err(text);
+            assert!(!error.contains("c2VjcmV0"));
+        }
+    }
+}
