@@ -1,0 +1,64 @@
+//! The program as a process.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, Command, Output, Stdio},
+};
+
+/// The program with arguments, and nothing of the environment that could change what it does.
+pub(crate) fn hubwire<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(arguments: I) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hubwire"));
+    command.args(arguments).env_remove("HUBWIRE_LOG").env("NO_COLOR", "1");
+    command
+}
+
+/// Runs it to its end, with a text as its standard input.
+pub(crate) fn run_with(mut command: Command, input: &str) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    // A program that does not read its input may have ended by now.
+    let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+    child.wait_with_output().expect("the program ends")
+}
+
+/// Runs it to its end.
+pub(crate) fn run<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(arguments: I) -> Output {
+    run_with(hubwire(arguments), "")
+}
+
+pub(crate) fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("it prints UTF-8")
+}
+
+/// A `hubwire local` that stops when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Local {
+    child: Child,
+    /// What it printed when it had started.
+    pub(crate) started: serde_json::Value,
+}
+
+impl Local {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let all = ["local", "--json", "--until-input-ends", "--port", "0"].iter().chain(arguments);
+        let mut command = hubwire(all);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("it is piped");
+        BufReader::new(out).read_line(&mut line).expect("it prints a line");
+        let started = serde_json::from_str(&line).expect("the line is JSON");
+        Self { child, started }
+    }
+
+    pub(crate) fn connection_string(&self) -> &str {
+        self.started["settings"]["AzureSignalRConnectionString"].as_str().expect("it is there")
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
