@@ -240,6 +240,15 @@ pub fn is_loopback_host(host: &str) -> bool {
         || (host.starts_with("127.") && is_all(host, |b| b == b'.' || b.is_ascii_digit()))
 }
 
+/// Whether a host can only be this machine: also a name that ends in `.localhost`, which leads nowhere else (RFC 6761).
+/// Plain `http` is not held safe there, since not every resolver knows that.
+#[cfg(native)]
+#[must_use]
+pub(crate) fn is_this_machine(host: &str) -> bool {
+    is_loopback_host(host)
+        || host.rsplit_once('.').is_some_and(|(_, top)| top.eq_ignore_ascii_case("localhost"))
+}
+
 /// The scheme that is spoken, and what follows it.
 fn split_scheme(text: &str) -> Option<(&'static str, &str)> {
     // Bytes and single characters are looked for here: a search for a text takes a kilobyte of a browser's build.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use percent_encoding::percent_decode_str;
 
-use crate::{core::url::HubUrl, server::query::Query};
+use crate::{core::url::HubUrl, local::guard::Guard, server::query::Query};
 
 /// The bearer token of a request.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -15,31 +15,31 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// Whether a client token with this audience opens the hub. The official SDK writes the host without its port, some
 /// others with it, so the port does not matter; the hub has to be in lower case.
-pub(super) fn is_client_audience(audience: &str, hub: &str) -> bool {
-    is_hub_audience(audience, "/client", hub)
+pub(super) fn is_client_audience(guard: &Guard, audience: &str, hub: &str) -> bool {
+    is_hub_audience(guard, audience, "/client", hub)
 }
 
 /// Whether a token with this audience opens a server connection of the hub.
-pub(super) fn is_server_audience(audience: &str, hub: &str) -> bool {
-    is_hub_audience(audience, "/server", hub)
+pub(super) fn is_server_audience(guard: &Guard, audience: &str, hub: &str) -> bool {
+    is_hub_audience(guard, audience, "/server", hub)
 }
 
-fn is_hub_audience(audience: &str, path: &str, hub: &str) -> bool {
-    let Some(url) = local_url(audience) else { return false };
+fn is_hub_audience(guard: &Guard, audience: &str, path: &str, hub: &str) -> bool {
+    let Some(url) = local_url(guard, audience) else { return false };
     url.path().trim_end_matches('/') == path && Query::parse(Some(url.query())).first("hub") == Some(hub)
 }
 
 /// Whether a REST token with this audience is for a request to this path. SDKs differ in port, query and
 /// percent-encoding, and an address with a path in front of the service adds one to the audience.
-pub(super) fn is_rest_audience(audience: &str, path: &str) -> bool {
-    let Some(url) = local_url(audience) else { return false };
+pub(super) fn is_rest_audience(guard: &Guard, audience: &str, path: &str) -> bool {
+    let Some(url) = local_url(guard, audience) else { return false };
     let (audience, path) = (decoded(url.path()), decoded(path));
     audience.trim_end_matches('/').ends_with(path.trim_end_matches('/'))
 }
 
-/// An audience, if its host is this service's.
-fn local_url(audience: &str) -> Option<HubUrl> {
-    HubUrl::parse(audience).ok().filter(|url| !url.is_https() && url.is_loopback())
+/// An audience, if its host is this service's. The scheme does not matter, since TLS may end in front of the service.
+fn local_url(guard: &Guard, audience: &str) -> Option<HubUrl> {
+    HubUrl::parse(audience).ok().filter(|url| guard.knows(url.host()))
 }
 
 fn decoded(path: &str) -> Cow<'_, str> {
@@ -52,13 +52,17 @@ mod tests {
 
     #[test]
     fn client_audiences() {
+        let guard = &Guard::new(&[], vec!["signalr.test".to_owned()], None).expect("it is valid");
         for good in [
             "http://127.0.0.1/client/?hub=chat",
             "http://127.0.0.1:5000/client/?hub=chat",
             "http://LOCALHOST/client?hub=chat",
             "http://localhost/client/?asrs.op=%2Fx&hub=chat",
+            "https://127.0.0.1/client/?hub=chat",
+            "http://signalr/client/?hub=chat",
+            "http://signalr.test:80/client/?hub=chat",
         ] {
-            assert!(is_client_audience(good, "chat"), "{good}");
+            assert!(is_client_audience(guard, good, "chat"), "{good}");
         }
         for bad in [
             "http://127.0.0.1/client/?hub=Chat",
@@ -67,27 +71,27 @@ mod tests {
             "http://127.0.0.1/server/?hub=chat",
             "http://example.com/client/?hub=chat",
             "http://localhost.example.com/client/?hub=chat",
-            "https://127.0.0.1/client/?hub=chat",
             "chat",
             "",
         ] {
-            assert!(!is_client_audience(bad, "chat"), "{bad}");
+            assert!(!is_client_audience(guard, bad, "chat"), "{bad}");
         }
-        assert!(is_server_audience("http://127.0.0.1/server/?hub=chat", "chat"));
+        assert!(is_server_audience(guard, "http://127.0.0.1/server/?hub=chat", "chat"));
         for bad in ["http://127.0.0.1/server/?hub=other", "http://127.0.0.1/client/?hub=chat"] {
-            assert!(!is_server_audience(bad, "chat"), "{bad}");
+            assert!(!is_server_audience(guard, bad, "chat"), "{bad}");
         }
     }
 
     #[test]
     fn rest_audiences() {
+        let guard = &Guard::new(&[], Vec::new(), None).expect("it is valid");
         let path = "/api/hubs/chat/users/a%20b/:send";
         for good in [
             "http://127.0.0.1/api/hubs/chat/users/a%20b/:send",
             "http://localhost:8888/api/hubs/chat/users/a%20b/:send?api-version=2022-06-01",
             "http://127.0.0.1/base/api/hubs/chat/users/a%20b/%3Asend/",
         ] {
-            assert!(is_rest_audience(good, path), "{good}");
+            assert!(is_rest_audience(guard, good, path), "{good}");
         }
         for bad in [
             "http://127.0.0.1/api/hubs/chat/users/b/:send",
@@ -96,7 +100,7 @@ mod tests {
             "http://example.com/api/hubs/chat/users/a%20b/:send",
             "https://signalr.azure.com",
         ] {
-            assert!(!is_rest_audience(bad, path), "{bad}");
+            assert!(!is_rest_audience(guard, bad, path), "{bad}");
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) enum Caller {
 impl Caller {
     /// Finds out who calls by the bearer token. `path` is the request's, as it was sent.
     pub(super) fn identify(service: &Service, headers: &HeaderMap, path: &str) -> Result<Self, ApiError> {
-        Self::identify_by(service, headers, path, |audience| is_rest_audience(audience, path))
+        Self::identify_by(service, headers, path, |audience| is_rest_audience(&service.guard, audience, path))
     }
 
     /// Finds out whose server connection it is, by the bearer token.
@@ -37,7 +37,9 @@ impl Caller {
         hub: &str,
     ) -> Result<Self, ApiError> {
         let target = format!("/server/?hub={hub}");
-        Self::identify_by(service, headers, &target, |audience| is_server_audience(audience, hub))
+        Self::identify_by(service, headers, &target, |audience| {
+            is_server_audience(&service.guard, audience, hub)
+        })
     }
 
     /// Whether somebody with this Entra token may have an access key. The error says why not.

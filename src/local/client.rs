@@ -69,7 +69,10 @@ impl Client {
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(Refusal::LongToken);
         }
-        match service.keys.verify(token, unix_now(), |audience| is_client_audience(audience, &hub)) {
+        match service
+            .keys
+            .verify(token, unix_now(), |audience| is_client_audience(&service.guard, audience, &hub))
+        {
             Ok(claims) => {
                 // What is said of the token itself ends with it.
                 let mut kept = claims.clone();

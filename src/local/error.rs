@@ -1,16 +1,18 @@
 //! Why a local service cannot start.
 
-use std::io;
+use std::{io, net::IpAddr};
 
-use crate::core::Cause;
+use crate::{core::Cause, cors::InvalidOrigin};
 
 /// Why a [`LocalService`](super::LocalService) cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LocalError {
     /// The port is taken or not allowed: choose another, or none for any free one.
-    #[error("the local service cannot listen on port {port} of 127.0.0.1; choose another port")]
+    #[error("the local service cannot listen on port {port} of {address}; choose another port")]
     Listen {
+        /// The address to listen on.
+        address: IpAddr,
         /// The port that was asked for; 0 for any.
         port: u16,
         /// What the operating system says.
@@ -33,11 +35,24 @@ pub enum LocalError {
         /// The client id.
         client_id: String,
     },
-    /// The certificate or the key of the https address cannot be used.
-    #[error("the certificate of the https address cannot be used: {reason}")]
+    /// A certificate or a key of [`tls`](super::LocalServiceBuilder::tls) or [`https`](super::LocalServiceBuilder::https)
+    /// cannot be used.
+    #[error("the certificate of the service cannot be used: {reason}")]
     InvalidHttpsCertificate {
         /// What is wrong with it.
         reason: String,
+    },
+    /// The public endpoint is not a scheme with a host and possibly a port.
+    #[error("the public endpoint must be a scheme, a host and possibly a port, such as http://signalr:8888")]
+    InvalidPublicEndpoint,
+    /// What was given to [`allow_origin`](super::LocalServiceBuilder::allow_origin) is not the origin of pages.
+    #[error(transparent)]
+    InvalidOrigin(InvalidOrigin),
+    /// What was given to [`allow_host`](super::LocalServiceBuilder::allow_host) is not a host.
+    #[error("{host} is not a name that a service can have; give the name alone, without scheme and port")]
+    InvalidHost {
+        /// What was given.
+        host: String,
     },
     /// The upstream's URL is not absolute, or not http or https.
     #[error(

@@ -1,7 +1,7 @@
 //! An Azure SignalR Service with its own Entra authority, for one machine.
 //!
-//! [`LocalService`] runs in the process that starts it and listens on the loopback interface only. One port serves
-//! what in Azure are three services:
+//! [`LocalService`] runs in the process that starts it and listens on the loopback interface, or where it is
+//! [told to](LocalServiceBuilder::address). One port serves what in Azure are three services:
 //!
 //! - **the Entra authority**: `POST /{tenant}/oauth2/v2.0/token` gives client-credential tokens to the
 //!   [`EntraApplication`]s it was told about, for a client secret, a certificate's assertion or a token that they
@@ -31,22 +31,27 @@
 //! REST API up to 1 MB. A client that does not keep up, so that more than 16 MiB wait for it, is cut off without a
 //! Close message, and comes back if it reconnects automatically.
 //!
-//! It is a service for development and tests: it keeps everything in memory, and lets every web page
-//! call it. To outgrow one machine, put the connection string of an
+//! Foreign web pages cannot call it, although its default key is public: the pages of this machine can
+//! (`http://localhost:3000`), and those that [`allow_origin`](LocalServiceBuilder::allow_origin) names. It answers to
+//! `localhost`, addresses, names without dots as container networks have them, names that end in `.internal`, and those
+//! that [`allow_host`](LocalServiceBuilder::allow_host) names. Programs are not asked for an origin.
+//!
+//! It is a service for development and tests, and keeps everything in memory. To outgrow one machine, put the connection string of an
 //! [Azure SignalR Service](https://learn.microsoft.com/azure/azure-signalr/signalr-overview) where this one's is.
 
 mod api_error;
 mod audience;
 mod auth;
 mod client;
-mod cors;
 mod default_mode;
 mod entra;
 mod error;
 mod filter;
+mod guard;
 mod https;
 mod identity_endpoint;
 mod keys;
+mod listen;
 mod message;
 mod rest;
 mod rest_calls;
@@ -58,15 +63,14 @@ mod transcode;
 mod upstream;
 mod user_groups;
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
-
-use axum::{
-    Extension, Router,
-    extract::DefaultBodyLimit,
-    serve::{Listener, ListenerExt},
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
 };
-use tokio::{net::TcpListener, sync::watch, time};
-use tokio_rustls::TlsAcceptor;
+
+use axum::{Router, extract::DefaultBodyLimit};
+use tokio::{sync::watch, time};
 
 pub use default_mode::ServiceMode;
 pub use entra::{application::EntraApplication, identity::LocalManagedIdentity};
@@ -74,20 +78,20 @@ pub use error::LocalError;
 pub use roles::Role;
 
 use crate::{
-    core::server::ServerOptions,
-    platform::server_config,
+    core::{server::ServerOptions, url::HubUrl},
     server::{
         connections::Connections,
         random::random_text,
-        room::{Room, Stop, stopped},
+        room::{Room, Stop},
     },
     service::secret::Secret,
 };
 use default_mode::{Hubs, hub::Place, server_connection};
 use entra::authority::Authority;
-use https::HttpsListener;
+use guard::{Gate, Guard};
 use keys::KeyRing;
-use service::{Origin, Service};
+use listen::{Certificate, Port, acceptor};
+use service::Service;
 use upstream::Upstream;
 use user_groups::UserGroups;
 
@@ -98,9 +102,6 @@ const MAX_MESSAGE: usize = 1024 * 1024;
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running local service. It stops when it is dropped.
-///
-/// It listens on 127.0.0.1. Browsers let pages of this machine connect to it; a page from another machine is refused
-/// by the browser itself (private network access).
 ///
 /// ```
 /// use hubwire::local::{EntraApplication, LocalService, Role};
@@ -143,7 +144,12 @@ impl LocalService {
     /// Starts to describe a service; without further calls it has a free port and the emulator's key.
     pub fn builder() -> LocalServiceBuilder {
         LocalServiceBuilder {
+            address: Ipv4Addr::LOCALHOST.into(),
             port: 0,
+            public_endpoint: None,
+            tls: None,
+            origins: Vec::new(),
+            hosts: Vec::new(),
             access_key: Secret::new(Self::EMULATOR_ACCESS_KEY),
             applications: Vec::new(),
             identities: Vec::new(),
@@ -155,13 +161,15 @@ impl LocalService {
         }
     }
 
-    /// The address of the service: `http://127.0.0.1:PORT`.
+    /// The address of the service: the [public endpoint](LocalServiceBuilder::public_endpoint) if it was told one, else
+    /// `http://127.0.0.1:PORT`, or `https` with [`tls`](LocalServiceBuilder::tls).
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.origin
     }
 
-    /// The same service over TLS, `https://127.0.0.1:PORT`, if it [has a certificate](LocalServiceBuilder::https).
+    /// The address over TLS: the port of [`https`](LocalServiceBuilder::https) if there is one, else the endpoint if
+    /// that [has TLS](LocalServiceBuilder::tls).
     #[must_use]
     pub fn https_endpoint(&self) -> Option<&str> {
         self.https_origin.as_deref()
@@ -202,8 +210,13 @@ impl LocalService {
     /// The connection string with the access key, in the emulator's form. It is a secret when the key is.
     #[must_use]
     pub fn connection_string(&self) -> String {
-        let (port, key) = (self.port, self.access_key.expose());
-        format!("Endpoint=http://127.0.0.1;Port={port};AccessKey={key};Version=1.0;")
+        // The port is not behind an IPv6 address's colons, nor behind that of the scheme.
+        let (endpoint, port) = match self.origin.rsplit_once(':') {
+            Some((endpoint, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (endpoint, port),
+            _ => (&*self.origin, if self.origin.starts_with("https") { "443" } else { "80" }),
+        };
+        let key = self.access_key.expose();
+        format!("Endpoint={endpoint};Port={port};AccessKey={key};Version=1.0;")
     }
 
     /// Stops: sends every client a Close message that allows it to reconnect, and waits until all have left, for
@@ -223,14 +236,19 @@ impl LocalService {
 #[derive(Debug)]
 #[must_use = "a builder does nothing until it is started"]
 pub struct LocalServiceBuilder {
+    address: IpAddr,
     port: u16,
+    public_endpoint: Option<String>,
+    tls: Option<Certificate>,
+    origins: Vec<String>,
+    hosts: Vec<String>,
     access_key: Secret,
     applications: Vec<EntraApplication>,
     identities: Vec<LocalManagedIdentity>,
     token_lifetime: Duration,
     mode: ServiceMode,
     upstream: Option<String>,
-    https: Option<(Vec<u8>, Secret)>,
+    https: Option<Certificate>,
     options: ServerOptions,
 }
 
@@ -238,6 +256,41 @@ impl LocalServiceBuilder {
     /// The port to listen on. Default: any free port. The official emulator uses [`LocalService::EMULATOR_PORT`].
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// The address to listen on. Default: 127.0.0.1. In a container it is `0.0.0.0` or `::`, which let in whoever can reach
+    /// the container.
+    pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// What clients call the service, such as `http://signalr:8888` in a network of containers: what
+    /// [`endpoint`](LocalService::endpoint) and the connection string say. Without it they say the address. What the service
+    /// answers with addresses in it has the one that the request has asked.
+    pub fn public_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.public_endpoint = Some(url.into());
+        self
+    }
+
+    /// Speaks TLS on the port of the service. Both texts are PEM: the certificate with the chain behind it, and its key.
+    pub fn tls(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<String>) -> Self {
+        self.tls = Some((certificate.into(), Secret::new(key)));
+        self
+    }
+
+    /// Lets the pages of an origin call, such as `https://app.example.com`. Those of this machine may: `localhost`, names
+    /// that end in `.localhost`, 127.0.0.0/8 and `[::1]`, with any port. It can be called for several.
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// Lets the service be called by a name with dots, such as `signalr.default.svc.cluster.local`. Names without dots and
+    /// addresses need not be allowed. It can be called for several.
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.hosts.push(host.into());
         self
     }
 
@@ -274,7 +327,8 @@ impl LocalServiceBuilder {
     }
 
     /// Listens on another port as well, any free one, over TLS. Credentials for Microsoft Entra of other languages want
-    /// an `https` authority. Both texts are PEM: the certificate for `127.0.0.1` with the chain behind it, and its key.
+    /// an `https` authority, while app servers may go on with plain `http`; [`tls`](Self::tls) is for the service's own port.
+    /// Both texts are PEM: the certificate for `127.0.0.1` with the chain behind it, and its key.
     pub fn https(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<String>) -> Self {
         self.https = Some((certificate.into(), Secret::new(key)));
         self
@@ -312,7 +366,12 @@ impl LocalServiceBuilder {
     /// See [`LocalError`].
     pub async fn start(self) -> Result<LocalService, LocalError> {
         let Self {
+            address,
             port,
+            public_endpoint,
+            tls,
+            origins,
+            hosts,
             access_key,
             applications,
             identities,
@@ -327,14 +386,24 @@ impl LocalServiceBuilder {
         }
         let identity_header = Secret::new(random_text()?);
         let upstream = upstream.map(|url| Upstream::new(url, access_key.clone())).transpose()?.map(Arc::new);
-        let acceptor = https.map(|(certificate, key)| {
-            let config = server_config(&certificate, key.expose().as_bytes());
-            config.map(|config| TlsAcceptor::from(Arc::new(config)))
-        });
-        let acceptor =
-            acceptor.transpose().map_err(|reason| LocalError::InvalidHttpsCertificate { reason })?;
-        let (listener, port) = listen(port).await?;
-        let origin = format!("http://127.0.0.1:{port}");
+        let public = public_endpoint.map(|url| public_url(&url)).transpose()?;
+        let guard = Guard::new(&origins, hosts, public.clone())?;
+        let tls = tls.as_ref().map(acceptor).transpose()?;
+        let https = https.as_ref().map(acceptor).transpose()?;
+        let main = Port::take(address, port, tls).await?;
+        let second = match https {
+            Some(https) => Some(Port::take(address, 0, Some(https)).await?),
+            None => None,
+        };
+        let port = main.address.port();
+        let origin = match public {
+            Some(url) => url.to_text().trim_end_matches('/').to_owned(),
+            None => main.origin(),
+        };
+        let https_origin = match &second {
+            Some(second) => Some(second.origin()),
+            None => Some(origin.clone()).filter(|_| main.scheme() == "https"),
+        };
         let entra = Authority::new(applications, identities, token_lifetime, &origin)?;
 
         let (stop, stopped) = watch::channel(Stop::No);
@@ -347,6 +416,7 @@ impl LocalServiceBuilder {
         };
         let service = Arc::new(Service {
             origin: origin.clone(),
+            guard,
             keys: KeyRing::new(access_key.expose()),
             entra,
             identity_header: identity_header.clone(),
@@ -355,34 +425,24 @@ impl LocalServiceBuilder {
             upstream,
             hubs: (mode == ServiceMode::Default).then(|| Hubs::new(place)),
         });
-        let mut https_origin = None;
-        if let Some(acceptor) = acceptor {
-            let (listener, port) = listen(0).await?;
-            let listener = HttpsListener::new(listener, acceptor);
-            let listener = listener.map_err(|source| LocalError::Listen { port, source })?;
-            let origin = https_origin.insert(format!("https://127.0.0.1:{port}"));
-            tokio::spawn(serve(listener, router(service.clone(), origin), stopped.clone()));
+        for port in second.into_iter().chain([main]) {
+            let router = router(service.clone(), port.scheme());
+            port.open(router, stopped.clone())?;
         }
-        let listener = listener.tap_io(|stream| {
-            // Without it, small messages wait for the acknowledgement of the ones before.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY is not available");
-            }
-        });
-        tokio::spawn(serve(listener, router(service, &origin), stopped));
         tracing::info!(%origin, https_origin, "the local service has started");
         Ok(LocalService { origin, https_origin, port, access_key, identity_header, connections, stop })
     }
 }
 
-async fn listen(port: u16) -> Result<(TcpListener, u16), LocalError> {
-    let failed = |source| LocalError::Listen { port, source };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
-    let port = listener.local_addr().map_err(failed)?.port();
-    Ok((listener, port))
+/// A scheme, a host and possibly a port.
+fn public_url(text: &str) -> Result<HubUrl, LocalError> {
+    let url = HubUrl::parse(text)
+        .ok()
+        .filter(|url| url.query().is_empty() && matches!(url.path(), "" | "/") && !text.contains(['@', '#']));
+    url.ok_or(LocalError::InvalidPublicEndpoint)
 }
 
-fn router(service: Arc<Service>, origin: &str) -> Router {
+fn router(service: Arc<Service>, scheme: &'static str) -> Router {
     // axum has to be told that the colon of `:send` is not one of its old captures.
     let mut router = Router::new().without_v07_checks();
     for add in [
@@ -396,21 +456,9 @@ fn router(service: Arc<Service>, origin: &str) -> Router {
     ] {
         router = add(router);
     }
+    let gate = Gate { service: service.clone(), scheme };
     router
         .layer(DefaultBodyLimit::max(rest::MAX_BODY))
-        .layer(axum::middleware::from_fn(cors::allow))
-        .layer(Extension(Origin(origin.into())))
+        .layer(axum::middleware::from_fn_with_state(gate, guard::check))
         .with_state(service)
-}
-
-async fn serve<L: Listener<Addr: std::fmt::Debug>>(listener: L, router: Router, stop: watch::Receiver<Stop>) {
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stopped(stop.clone()));
-    let overdue = async {
-        stopped(stop).await;
-        time::sleep(STOP_TIMEOUT).await;
-    };
-    tokio::select! {
-        _ = serving => {}
-        () = overdue => {}
-    }
 }

@@ -30,7 +30,7 @@ use crate::{
         client::is_hub_name,
         message::{from_encoded, from_json},
         roles::Action,
-        service::Service,
+        service::{Origin, Service},
         user_groups::UserGroups,
     },
     server::{
@@ -97,6 +97,8 @@ pub(super) struct Call {
     caller: Caller,
     path: HashMap<String, String>,
     pub(super) query: Query,
+    /// The address that the caller has for the service.
+    pub(super) origin: Arc<str>,
     v1: bool,
 }
 
@@ -108,11 +110,14 @@ impl FromRequestParts<Arc<Service>> for Call {
         let Path(path) = path.map_err(|_| ApiError::bad_request("path", "The path is not valid UTF-8."))?;
         let query = Query::parse(parts.uri.query());
         let v1 = parts.uri.path().starts_with("/api/v1/");
+        let origin =
+            parts.extensions.get().map_or_else(|| (*service.origin).into(), |Origin(origin)| origin.clone());
         let call = Self {
             service: service.clone(),
             caller: Caller::identify(service, &parts.headers, parts.uri.path())?,
             path,
             query,
+            origin,
             v1,
         };
         if !v1 && !call.query.first("api-version").is_some_and(|version| API_VERSIONS.contains(&version)) {

@@ -162,7 +162,7 @@ async fn list_group(call: Call) -> Result<Json<Value>, ApiError> {
         query.extend(left.map(|left| ("top", left.to_string())));
         query.push(("continuationToken", encoded(last)));
         let query: Vec<_> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let (origin, hub) = (&call.service.origin, call.parameter("hub")?);
+        let (origin, hub) = (&call.origin, call.parameter("hub")?);
         let group = encoded(call.group()?);
         let link = format!("{origin}/api/hubs/{hub}/groups/{group}/connections?{}", query.join("&"));
         answer["nextLink"] = link.into();

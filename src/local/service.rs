@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::{
     local::{
-        default_mode::Hubs, entra::authority::Authority, keys::KeyRing, upstream::Upstream,
+        default_mode::Hubs, entra::authority::Authority, guard::Guard, keys::KeyRing, upstream::Upstream,
         user_groups::UserGroups,
     },
     server::room::Room,
     service::secret::Secret,
 };
 
-/// The address of the service at which a request has come in.
+/// The address of the service for whoever has sent a request, by the host that it has asked.
 #[derive(Debug, Clone)]
 pub(super) struct Origin(pub(super) Arc<str>);
 
@@ -19,6 +19,7 @@ pub(super) struct Origin(pub(super) Arc<str>);
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) origin: String,
+    pub(super) guard: Guard,
     pub(super) keys: KeyRing,
     pub(super) entra: Authority,
     pub(super) identity_header: Secret,

@@ -8,6 +8,7 @@ mod default_mode;
 mod end_to_end;
 mod endpoints;
 mod entra;
+mod guard;
 mod limits;
 mod refresh;
 mod rest;

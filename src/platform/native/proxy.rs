@@ -9,7 +9,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use ipnet::IpNet;
 use reqwest::Url;
 
-use crate::core::url::is_loopback_host;
+use crate::core::url;
 
 /// Why a text is not the address of a proxy. The text is not shown: there may be a password in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -266,10 +266,7 @@ fn of_system(system: &Matcher, url: &Url) -> Option<Arc<ProxyServer>> {
 fn is_this_machine(host: &str, address: Option<IpAddr>) -> bool {
     match address.map(|address| address.to_canonical()) {
         Some(address) => address.is_loopback() || address.is_unspecified(),
-        None => {
-            is_loopback_host(host)
-                || host.rsplit_once('.').is_some_and(|(_, top)| top.eq_ignore_ascii_case("localhost"))
-        }
+        None => url::is_this_machine(host),
     }
 }
 
