@@ -8,6 +8,7 @@
 //! What a command was asked for goes to standard output, as text for people or, with `--json`, as one JSON value a line;
 //! everything else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod context;
 mod failure;
 mod local;
 mod output;
@@ -17,6 +18,7 @@ use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use context::Contexts;
 use failure::Failure;
 use output::{Color, Output};
 
@@ -49,10 +51,20 @@ struct Global {
     /// Print a log to standard error: warn, info, debug, trace, or a filter such as hubwire=debug
     #[arg(long, env = "HUBWIRE_LOG", global = true, value_name = "FILTER", help_heading = "Global options")]
     log: Option<String>,
+    /// Take this saved context instead of the current one; see `hubwire context`
+    #[arg(
+        long,
+        env = "HUBWIRE_CONTEXT",
+        global = true,
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
+    context: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Context(context::Arguments),
     Local(local::Arguments),
 }
 
@@ -70,8 +82,10 @@ pub fn main() -> ExitCode {
             return Failure::new("the program cannot start its threads").because(error).print(&output);
         }
     };
+    let contexts = Contexts::new(global.context);
     let done = runtime.block_on(async {
         match command {
+            Command::Context(arguments) => context::run(arguments, &output),
             Command::Local(arguments) => local::run(arguments, &output).await,
         }
     });

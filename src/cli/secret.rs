@@ -1,11 +1,14 @@
 //! Secrets on their way into the program: never as an argument, which every user of the machine can see.
 
-use std::{io::Read as _, str::FromStr};
+use std::{fmt, io::Read as _, str::FromStr};
+
+use serde::{Deserialize, Serialize};
 
 use crate::{cli::failure::Failure, service::secret::Secret};
 
 /// Where a secret stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(super) enum SecretSource {
     /// `env:NAME`
     Environment(String),
@@ -29,6 +32,30 @@ impl FromStr for SecretSource {
     }
 }
 
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{path}"),
+            Self::StandardInput => f.write_str("-"),
+        }
+    }
+}
+
+impl TryFrom<String> for SecretSource {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<SecretSource> for String {
+    fn from(source: SecretSource) -> Self {
+        source.to_string()
+    }
+}
+
 impl SecretSource {
     /// Reads the secret, without the white space around it.
     pub(super) fn read(&self) -> Result<Secret, Failure> {
@@ -48,7 +75,7 @@ impl SecretSource {
         };
         let text = text.trim();
         if text.is_empty() {
-            return Err(Failure::new(format!("the secret from {self:?} is empty")));
+            return Err(Failure::new(format!("{self} is empty, and should hold a secret")));
         }
         Ok(Secret::new(text))
     }

@@ -8,7 +8,12 @@ use std::{
 /// The program with arguments, and nothing of the environment that could change what it does.
 pub(crate) fn hubwire<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(arguments: I) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubwire"));
-    command.args(arguments).env_remove("HUBWIRE_LOG").env("NO_COLOR", "1");
+    for name in ["HUBWIRE_LOG", "HUBWIRE_CONTEXT", "AzureSignalRConnectionString"] {
+        command.env_remove(name);
+    }
+    // There is no such folder: a developer's own contexts do not count.
+    command.env("HUBWIRE_CONFIG", concat!(env!("CARGO_TARGET_TMPDIR"), "/no-settings"));
+    command.args(arguments).env("NO_COLOR", "1");
     command
 }
 

@@ -1,0 +1,84 @@
+//! What a command is about: a hub by its URL, or a hub of Azure SignalR Service; from flags, the environment and saved contexts.
+//!
+//! ```text
+//! flags (TargetOptions) ─┐
+//! saved context ─────────┴▶ Contexts::options ─▶ Target (where to connect, with what) ─▶ HubConnectionBuilder
+//!                                         └────▶ Services (to publish, to check)
+//! ```
+//!
+//! A flag wins over the context. What a context says about its own target, its token and headers above all, does not go to
+//! another one that the flags name.
+
+mod command;
+mod named;
+mod options;
+mod store;
+mod target;
+
+use crate::cli::failure::Failure;
+
+use options::Chosen;
+use store::{Saved, Store};
+
+pub(super) use command::{Arguments, run};
+pub(super) use options::{ProtocolName, RedisAddress, TargetOptions, TransportName};
+pub(super) use target::{Place, Target, service};
+
+/// The saved contexts, and which one the user wants.
+#[derive(Debug)]
+pub(super) struct Contexts {
+    name: Option<String>,
+}
+
+impl Contexts {
+    /// The context of `--context`, else the current one.
+    pub(super) fn new(name: Option<String>) -> Self {
+        Self { name: name.filter(|name| !name.is_empty()) }
+    }
+
+    /// The flags of a command, with what they leave out filled in. `url` is the hub's URL, if the command was given one.
+    pub(super) fn options(
+        &self,
+        url: Option<String>,
+        flags: TargetOptions,
+    ) -> Result<TargetOptions, Failure> {
+        let flags = TargetOptions { url: url.or(flags.url), ..flags };
+        let Some((saved, chosen)) = self.saved()? else { return Ok(flags) };
+        Ok(flags.or(saved, chosen))
+    }
+
+    /// The target of a command.
+    pub(super) fn target(&self, url: Option<String>, flags: TargetOptions) -> Result<Target, Failure> {
+        Target::new(self.options(url, flags)?)
+    }
+
+    fn saved(&self) -> Result<Option<(TargetOptions, Chosen)>, Failure> {
+        if let Some(name) = &self.name {
+            let mut saved = Store::of_user()?.read()?;
+            let target = saved.contexts.remove(name).ok_or_else(|| unknown(name, &saved))?;
+            return Ok(Some((target, Chosen::Named)));
+        }
+        // Whoever has no folder for settings has no current context.
+        let Ok(store) = Store::of_user() else { return Ok(None) };
+        let mut saved = store.read()?;
+        let Some(current) = saved.current.take() else { return Ok(None) };
+        let target = saved.contexts.remove(&current).ok_or_else(|| unknown(&current, &saved))?;
+        Ok(Some((target, Chosen::Current)))
+    }
+}
+
+/// The names of the saved contexts, for the completion of a shell.
+pub(super) fn names() -> Vec<String> {
+    let saved = Store::of_user().and_then(|store| store.read());
+    saved.map(|saved| saved.contexts.into_keys().collect()).unwrap_or_default()
+}
+
+fn unknown(name: &str, saved: &Saved) -> Failure {
+    let names: Vec<_> = saved.contexts.keys().map(String::as_str).collect();
+    let failure = Failure::new(format!("there is no context `{name}`"));
+    if names.is_empty() {
+        failure.advise("no context is saved; `hubwire context add NAME URL` saves one")
+    } else {
+        failure.advise(format!("there are: {}", names.join(", ")))
+    }
+}

@@ -1,0 +1,286 @@
+//! A target: where to connect, and with what.
+
+use std::{env, sync::Arc};
+
+use crate::{
+    HubConnection, HubConnectionBuilder, HubProtocol, Transport,
+    cli::{
+        context::{
+            named::{HeaderValue, Pair},
+            options::TargetOptions,
+        },
+        failure::Failure,
+    },
+    core::{negotiate::Transports, token::AccessToken, url::HubUrl},
+    platform,
+    service::{
+        ClientAccess, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint,
+        configuration::{Configuration, EndpointSettings},
+        endpoints::EndpointRole,
+        secret::Secret,
+    },
+};
+
+const CONNECTION: &str = "AzureSignalRConnectionString";
+const NO_SERVICE: &str = "set AzureSignalRConnectionString (and no quotes within the value), or give --connection-string env:NAME or \
+                          --endpoint URL, or save them with `hubwire context add`";
+
+/// Where a target is.
+#[derive(Debug, Clone)]
+pub(in crate::cli) enum Place {
+    /// A hub by its URL, with all of its query.
+    Hub(HubUrl),
+    /// A hub of Azure SignalR Service, at the endpoint that clients go to.
+    Service(HubClient),
+}
+
+/// Where to connect, and with what.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct Target {
+    place: Place,
+    label: String,
+    token: Option<Arc<Secret>>,
+    headers: Vec<(String, String)>,
+    transports: Transports,
+    protocol: HubProtocol,
+    user: Option<String>,
+    claims: Vec<(String, String)>,
+    root_certificate: Option<Vec<u8>>,
+    insecure_http: bool,
+}
+
+impl Target {
+    /// Reads whatever stands elsewhere. Nothing is sent yet.
+    pub(super) fn new(options: TargetOptions) -> Result<Self, Failure> {
+        let (place, label) = place(&options)?;
+        let token = match (&options.token, &place) {
+            (Some(source), Place::Hub(_)) => Some(Arc::new(source.read()?)),
+            (Some(_), Place::Service(_)) => {
+                return Err(Failure::new(
+                    "--token is for a hub's URL: the token for a hub of the service is made here",
+                )
+                .advise("leave out --token, and say with --user and --claim what the token says"));
+            }
+            (None, _) => None,
+        };
+        if let (Place::Hub(_), true) = (&place, options.user.is_some() || !options.claims.is_empty()) {
+            return Err(Failure::new(
+                "--user and --claim are for a token that is made here, of a hub of the service",
+            )
+            .advise("give --hub NAME instead of a URL, or a token with --token"));
+        }
+        let root_certificate = match &options.root_certificate {
+            Some(path) => Some(read(path)?),
+            None => None,
+        };
+        let transports = options.transport.iter().map(|&name| Transports::from(Transport::from(name)));
+        Ok(Self {
+            label,
+            token,
+            headers: options.headers.iter().map(HeaderValue::read).collect::<Result<_, _>>()?,
+            transports: transports.reduce(|all, next| all | next).unwrap_or(Transports::ALL),
+            protocol: options.protocol.map(HubProtocol::from).unwrap_or_default(),
+            user: options.user,
+            claims: options.claims.iter().map(Pair::read).collect::<Result<_, _>>()?,
+            root_certificate,
+            insecure_http: options.insecure_http,
+            place,
+        })
+    }
+
+    pub(in crate::cli) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What people call it: its URL without the query, or the hub and its service.
+    pub(in crate::cli) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The headers of every request.
+    pub(in crate::cli) fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    /// The transports that are allowed.
+    pub(in crate::cli) fn transports(&self) -> Transports {
+        self.transports
+    }
+
+    pub(in crate::cli) fn protocol(&self) -> HubProtocol {
+        self.protocol
+    }
+
+    /// A PEM text of certificates to trust besides those of the system.
+    pub(in crate::cli) fn root_certificate(&self) -> Option<&[u8]> {
+        self.root_certificate.as_deref()
+    }
+
+    /// What a client token that is made here says.
+    pub(in crate::cli) fn client(&self) -> NegotiateOptions {
+        let client = self.user.as_ref().map_or_else(NegotiateOptions::anonymous, NegotiateOptions::for_user);
+        self.claims.iter().fold(client, |client, (name, value)| client.claim(name, value))
+    }
+
+    /// Where a client begins, and with which token: the hub's URL, or the service's address with a token made here.
+    pub(in crate::cli) async fn start(&self) -> Result<(HubUrl, Option<AccessToken>), Failure> {
+        let hub = match &self.place {
+            Place::Hub(url) => {
+                return Ok((url.clone(), self.token.as_ref().map(|token| AccessToken::from(token.expose()))));
+            }
+            Place::Service(hub) => hub,
+        };
+        let ClientAccess { url, access_token, .. } = hub.negotiate(self.client()).await.map_err(|error| {
+            Failure::new("a client token could not be obtained")
+                .because(error)
+                .advise("`hubwire doctor` goes through the setup step by step")
+        })?;
+        Ok((HubUrl::parse(&url)?, Some(AccessToken::from(access_token))))
+    }
+
+    /// Whether plain http may be used at this URL.
+    pub(in crate::cli) fn check_scheme(&self, url: &HubUrl) -> Result<(), Failure> {
+        // That of a service was checked with the endpoint.
+        if url.is_https()
+            || url.is_loopback()
+            || self.insecure_http
+            || matches!(self.place, Place::Service(_))
+        {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "{url} is plain http to another machine: tokens and messages could be read on the way"
+        ))
+        .advise("take https, or give --insecure-http where that does not matter"))
+    }
+
+    /// A connection to the target that is not started yet. With a hub of the service, each start gets a new token.
+    pub(in crate::cli) async fn connection(&self) -> Result<HubConnectionBuilder, Failure> {
+        let (url, _) = self.start().await?;
+        self.check_scheme(&url)?;
+        let mut builder = HubConnection::builder(&url.to_text())
+            .with_transports(self.transports)
+            .with_protocol(self.protocol)
+            .with_insecure_http(true);
+        for (name, value) in &self.headers {
+            builder = builder.with_header(name, value);
+        }
+        if let Some(pem) = &self.root_certificate {
+            builder = builder.with_root_certificate(pem);
+        }
+        Ok(match (&self.place, &self.token) {
+            (Place::Service(hub), _) => {
+                let (hub, client) = (hub.clone(), self.client());
+                builder.with_access_token(move || {
+                    let (hub, client) = (hub.clone(), client.clone());
+                    async move { hub.negotiate(client).await.map(|access| access.access_token) }
+                })
+            }
+            (Place::Hub(_), Some(token)) => {
+                let token = Arc::clone(token);
+                builder.with_access_token(move || {
+                    let token = token.expose().to_owned();
+                    async move { Ok::<_, std::convert::Infallible>(token) }
+                })
+            }
+            (Place::Hub(_), None) => builder,
+        })
+    }
+}
+
+fn place(options: &TargetOptions) -> Result<(Place, String), Failure> {
+    if let Some(url) = &options.url {
+        if options.hub.is_some() || options.connection_string.is_some() || options.endpoint.is_some() {
+            return Err(Failure::new("both a hub's URL and a service are given")
+                .advise("leave out the URL, or --hub, --connection-string and --endpoint"));
+        }
+        let url = parse(url)?;
+        let mut full = url.clone();
+        for parameter in &options.query {
+            let (name, value) = parameter.read()?;
+            full = full.with_query_parameter(&name, &value);
+        }
+        return Ok((Place::Hub(full), url.to_string()));
+    }
+    let Some(name) = &options.hub else {
+        return Err(Failure::new("it is not said which hub is meant").advise(
+            "give its URL such as https://example.com/chat, or --hub NAME for one of Azure SignalR Service, or save one with \
+             `hubwire context add`",
+        ));
+    };
+    let configuration = configuration(options)?;
+    let endpoints = configuration.endpoints()?;
+    let settings = clients_endpoint(&endpoints).ok_or_else(|| no_service(options))?.clone();
+    let label = format!("hub {name} of {}", settings.endpoint());
+    let mut builder = ServiceClient::builder().endpoint(ServiceEndpoint::try_from(settings)?);
+    if let Some(application) = &options.application_name {
+        builder = builder.application_name(application);
+    }
+    if let Some(path) = &options.root_certificate {
+        builder = builder.root_certificate(read(path)?);
+    }
+    Ok((Place::Service(builder.build()?.hub(name)?), label))
+}
+
+fn read(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path)
+        .map_err(|error| Failure::new(format!("{} cannot be read", path.display())).because(error))
+}
+
+fn parse(url: &str) -> Result<HubUrl, Failure> {
+    platform::absolute_url(url).map_err(|error| {
+        let failure = Failure::new("the hub's URL cannot be used").because(error);
+        if url.contains("://") {
+            failure
+        } else {
+            failure.advise("write it in full, such as https://example.com/chat")
+        }
+    })
+}
+
+/// Clients go to one endpoint: the first primary one.
+fn clients_endpoint(all: &[EndpointSettings]) -> Option<&EndpointSettings> {
+    all.iter().find(|settings| settings.role() == EndpointRole::Primary)
+}
+
+fn no_service(options: &TargetOptions) -> Failure {
+    match &options.connection_string {
+        Some(source) => Failure::new(format!("{source} has no connection string of a primary endpoint")),
+        None => Failure::new("no connection string and no endpoint of Azure SignalR Service is set")
+            .advise(NO_SERVICE),
+    }
+}
+
+/// The settings of the service: of the environment, or what the options say together with the identity in the environment.
+fn configuration(options: &TargetOptions) -> Result<Configuration, Failure> {
+    let identity = || {
+        let of_identity = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            (name.starts_with("azure_") && !name.starts_with("azure__")) || name.starts_with("hubwire_")
+        };
+        let variables = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Configuration::new().variables(variables.filter(|(name, _)| of_identity(name)))
+    };
+    Ok(match (&options.connection_string, &options.endpoint) {
+        (Some(source), _) => identity().set(CONNECTION, source.read()?.expose()),
+        (None, Some(endpoint)) => identity().set(format!("{CONNECTION}:serviceUri"), endpoint),
+        (None, None) => Configuration::from_environment(),
+    })
+}
+
+/// The service of a target, at all of its endpoints: to publish, and to check.
+pub(in crate::cli) fn service(options: &TargetOptions) -> Result<ServiceClient, Failure> {
+    let configuration = configuration(options)?;
+    if configuration.endpoints()?.is_empty() {
+        return Err(no_service(options));
+    }
+    let mut builder = ServiceClient::builder().configuration(&configuration)?;
+    if let Some(application) = &options.application_name {
+        builder = builder.application_name(application);
+    }
+    if let Some(path) = &options.root_certificate {
+        builder = builder.root_certificate(read(path)?);
+    }
+    Ok(builder.build()?)
+}
