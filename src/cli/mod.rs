@@ -9,8 +9,10 @@
 //! everything else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod context;
+mod duration;
 mod failure;
 mod local;
+mod negotiate;
 mod output;
 mod secret;
 
@@ -66,6 +68,7 @@ struct Global {
 enum Command {
     Context(context::Arguments),
     Local(local::Arguments),
+    Negotiate(negotiate::Arguments),
 }
 
 /// Runs the program that the process was started as.
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
         match command {
             Command::Context(arguments) => context::run(arguments, &output),
             Command::Local(arguments) => local::run(arguments, &output).await,
+            Command::Negotiate(arguments) => negotiate::run(arguments, &contexts, &output).await,
         }
     });
     // A thread that reads standard input cannot be ended.

@@ -21,8 +21,8 @@ use options::Chosen;
 use store::{Saved, Store};
 
 pub(super) use command::{Arguments, run};
-pub(super) use options::{ProtocolName, RedisAddress, TargetOptions, TransportName};
-pub(super) use target::{Place, Target, service};
+pub(super) use options::TargetOptions;
+pub(super) use target::{Place, Target};
 
 /// The saved contexts, and which one the user wants.
 #[derive(Debug)]

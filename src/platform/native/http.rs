@@ -72,6 +72,24 @@ impl HttpClient {
         Ok(HttpAnswer { head, body: HttpBody(response.into()) })
     }
 
+    /// Sends a request without a body; the answer comes with all of its headers. The cookies that it sets are kept.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn ask(
+        &self,
+        method: reqwest::Method,
+        url: &HubUrl,
+        token: Option<&AccessToken>,
+        headers: &[(String, String)],
+    ) -> Result<reqwest::Response, TransportError> {
+        let mut builder = self.request(method.clone(), url, token, headers);
+        if method == reqwest::Method::POST {
+            builder = builder.header("Content-Length", "0");
+        }
+        let response = self.execute(builder.build().map_err(describe)?).await?;
+        self.head(url, &response);
+        Ok(response)
+    }
+
     /// What an answer says before its body. The cookies that it sets are kept.
     pub(super) fn head(&self, url: &HubUrl, response: &reqwest::Response) -> Head {
         let headers = response.headers();

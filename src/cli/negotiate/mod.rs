@@ -1,0 +1,68 @@
+//! `hubwire negotiate`: every hop from a hub's URL to the server that hosts the connection, and what is offered there.
+
+mod cors;
+mod explain;
+mod report;
+mod walk;
+
+use std::{process::ExitCode, time::Duration};
+
+use crate::cli::{
+    context::{Contexts, TargetOptions},
+    duration,
+    failure::Failure,
+    output::Output,
+};
+
+use report::choose;
+use walk::{http_client, walk};
+
+/// Negotiate with a hub and show every step of it
+///
+/// Shows every request with its answer, where it leads, what the client token says, which transports are offered, and which
+/// one this program would take. Nothing is opened. The exit code is 1 when a client would not get in.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hubwire negotiate https://example.com/chat
+  hubwire negotiate https://example.com/chat --token env:TOKEN --protocol messagepack
+  hubwire negotiate https://api.example.com/chat --origin https://app.example.com
+  hubwire negotiate --hub chat --user alice")]
+pub(super) struct Arguments {
+    /// The hub's URL, without /negotiate
+    url: Option<String>,
+    /// Check as well what a browser would say for a page of this origin (CORS)
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<String>,
+    /// How long all of it may take
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration::parse)]
+    timeout: Duration,
+    #[command(flatten)]
+    target: TargetOptions,
+}
+
+pub(super) async fn run(
+    arguments: Arguments,
+    contexts: &Contexts,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let Arguments { url, origin, timeout, target } = arguments;
+    let origin = origin.map(|origin| origin.trim_end_matches('/').to_owned());
+    if origin.as_deref().is_some_and(|origin| !origin.contains("://")) {
+        return Err(Failure::new("the origin has no scheme").advise("write it as https://app.example.com"));
+    }
+    let target = contexts.target(url, target)?;
+    let start = target.start().await?;
+    target.check_scheme(&start.0)?;
+    let http = http_client(&target)?;
+    let walk = walk(&target, &http, start, origin.as_deref(), timeout).await;
+    let choice = choose(&target, &walk);
+    if output.is_json() {
+        output.json(&report::json(&target, &walk, &choice));
+    } else {
+        report::print(&target, &walk, &choice, output);
+    }
+    let has_cors_problem = walk.hops.iter().any(|hop| !hop.cors.is_empty());
+    let gets_in = walk.is_done() && choice.chosen.is_some() && !has_cors_problem;
+    Ok(if gets_in { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

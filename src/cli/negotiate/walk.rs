@@ -1,0 +1,272 @@
+//! Negotiates as a client does, hop by hop, and keeps what was seen.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Response, header};
+
+use crate::{
+    cli::{
+        context::Target,
+        failure::Failure,
+        negotiate::cors::{self, CorsProblem},
+    },
+    core::{
+        ErrorChain, TransportError,
+        negotiate::{
+            AvailableTransport, NegotiateAnswer, NegotiateError, NegotiateResponse, Negotiated, Negotiation,
+            RESPONSE_LIMIT,
+        },
+        token::{AccessToken, ClientToken},
+        url::HubUrl,
+    },
+    platform::{Cookies, HttpClient, Network},
+};
+
+/// The headers that say who has answered, and why so.
+const OF_NOTE: [header::HeaderName; 12] = [
+    header::CONTENT_TYPE,
+    header::SERVER,
+    header::VIA,
+    header::WWW_AUTHENTICATE,
+    header::RETRY_AFTER,
+    header::DATE,
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    header::HeaderName::from_static("x-powered-by"),
+    header::HeaderName::from_static("x-cache"),
+    header::HeaderName::from_static("x-azure-ref"),
+    header::HeaderName::from_static("cf-ray"),
+];
+const LONGEST_HEADER: usize = 200;
+
+/// One request of a negotiation and its answer.
+#[derive(Debug)]
+pub(in crate::cli) struct Hop {
+    pub(in crate::cli) url: HubUrl,
+    /// The token that the request bore, if it is a JWT.
+    pub(in crate::cli) token: Option<ClientToken>,
+    pub(in crate::cli) bore_token: bool,
+    pub(in crate::cli) status: Option<u16>,
+    pub(in crate::cli) headers: Vec<(String, String)>,
+    pub(in crate::cli) took: Duration,
+    pub(in crate::cli) answer: Option<NegotiateResponse>,
+    /// Where the answer leads.
+    pub(in crate::cli) leads_to: Option<HubUrl>,
+    /// What would keep a page of `--origin` from this hop.
+    pub(in crate::cli) cors: Vec<CorsProblem>,
+    /// The title of the web page that answered.
+    pub(in crate::cli) page: Option<String>,
+}
+
+/// Why a walk has ended early.
+#[derive(Debug)]
+pub(in crate::cli) enum Obstacle {
+    /// There was no answer.
+    Request(TransportError),
+    /// The answer leads nowhere.
+    Answer(NegotiateError),
+    /// An ASP.NET SignalR server is at this path beside the URL.
+    Legacy(String),
+    /// It leads to plain http.
+    Insecure(HubUrl),
+    Timeout(Duration),
+}
+
+/// A negotiation from its first request to its end.
+#[derive(Debug)]
+pub(in crate::cli) struct Walk {
+    pub(in crate::cli) hops: Vec<Hop>,
+    pub(in crate::cli) obstacle: Option<Obstacle>,
+    /// The transports that the last server offers, if the walk has got there.
+    pub(in crate::cli) offers: Vec<AvailableTransport>,
+}
+
+impl Walk {
+    pub(in crate::cli) fn is_done(&self) -> bool {
+        self.obstacle.is_none()
+    }
+}
+
+/// The client for a target's requests.
+pub(in crate::cli) fn http_client(target: &Target) -> Result<HttpClient, Failure> {
+    let mut network = Network::default();
+    if let Some(pem) = target.root_certificate() {
+        network.certificates.add_root(pem);
+        network.certificates = network.certificates.check().map_err(Failure::new)?;
+    }
+    // A jar of its own, as every start of a connection has one.
+    Ok(HttpClient::new(Cookies::new(true, None), &network)?)
+}
+
+/// Negotiates with a target. `origin` is that of a page that would do it in a browser.
+pub(in crate::cli) async fn walk(
+    target: &Target,
+    http: &HttpClient,
+    (start, token): (HubUrl, Option<AccessToken>),
+    origin: Option<&str>,
+    limit: Duration,
+) -> Walk {
+    let mut walk = Walk { hops: Vec::new(), obstacle: None, offers: Vec::new() };
+    let negotiation = Negotiation::new(start.clone(), token, false);
+    let done = tokio::time::timeout(limit, walk.go(target, http, &start, negotiation, origin)).await;
+    walk.obstacle = match done {
+        Ok(Ok(())) => None,
+        Ok(Err(obstacle)) => Some(obstacle),
+        Err(_) => Some(Obstacle::Timeout(limit)),
+    };
+    walk
+}
+
+impl Walk {
+    async fn go(
+        &mut self,
+        target: &Target,
+        http: &HttpClient,
+        start: &HubUrl,
+        mut negotiation: Negotiation,
+        origin: Option<&str>,
+    ) -> Result<(), Obstacle> {
+        loop {
+            let request = negotiation.request();
+            let is_own = request.url.has_same_origin(start);
+            let mut headers: Vec<_> = target.headers().to_vec();
+            // As a client does it: what identifies the user to the app server is not for others.
+            let is_of_user = |name: &str| {
+                name.eq_ignore_ascii_case("Authorization") || name.eq_ignore_ascii_case("Cookie")
+            };
+            headers.retain(|(name, _)| is_own || !is_of_user(name));
+            headers.push(("X-Requested-With".to_owned(), "XMLHttpRequest".to_owned()));
+            let mut hop = Hop {
+                url: request.url.clone(),
+                token: request.token.as_ref().and_then(|token| ClientToken::parse(token.secret()).ok()),
+                bore_token: request.token.is_some(),
+                status: None,
+                headers: Vec::new(),
+                took: Duration::ZERO,
+                answer: None,
+                leads_to: None,
+                cors: Vec::new(),
+                page: None,
+            };
+            let foreign = origin.filter(|origin| !cors::is_same_origin(origin, &request.url));
+            if let Some(origin) = foreign {
+                headers.push(("Origin".to_owned(), origin.to_owned()));
+                hop.cors = cors::preflight(http, &request.url, origin, request.token.is_some()).await;
+            }
+            let asked = Instant::now();
+            let answered =
+                http.ask(reqwest::Method::POST, &request.url, request.token.as_ref(), &headers).await;
+            let answered = match answered {
+                Ok(response) => Answer::read(response).await,
+                Err(error) => Err(error),
+            };
+            hop.took = asked.elapsed();
+            self.hops.push(hop);
+            let Some(hop) = self.hops.last_mut() else { return Ok(()) };
+            let answer = answered.map_err(Obstacle::Request)?;
+            hop.status = Some(answer.status);
+            hop.headers = answer.headers;
+            if let Some(origin) = foreign.filter(|_| hop.cors.is_empty()) {
+                hop.cors = cors::answer(&hop.headers, origin);
+            }
+            hop.answer = NegotiateResponse::parse(&answer.body).ok().filter(|_| answer.status == 200);
+            let is_page = answer.body.trim_ascii_start().starts_with(b"<");
+            hop.page = is_page.then(|| title(&answer.body)).flatten();
+            let reached = negotiation.handle_answer(NegotiateAnswer {
+                status: answer.status,
+                retry_after: header_of(&hop.headers, "retry-after")
+                    .and_then(|text| Some(Duration::from_secs(text.parse().ok()?))),
+                content_type: header_of(&hop.headers, "content-type"),
+                location: answer.location.as_deref(),
+                body: &answer.body,
+            });
+            match reached {
+                Ok(Negotiated::Redirect) => {
+                    hop.leads_to = Some(negotiation.url().clone());
+                    if target.check_scheme(negotiation.url()).is_err() {
+                        return Err(Obstacle::Insecure(negotiation.url().clone()));
+                    }
+                }
+                Ok(Negotiated::Done(response)) => {
+                    self.offers = response.available_transports;
+                    return Ok(());
+                }
+                Err(NegotiateError::Status { status: 404, .. }) if self.hops.len() == 1 => {
+                    let legacy = self.legacy(http, start).await;
+                    let error = NegotiateError::Status { status: 404, retry_after: None, reason: None };
+                    return Err(legacy.map_or(Obstacle::Answer(error), Obstacle::Legacy));
+                }
+                Err(error) => return Err(Obstacle::Answer(error)),
+            }
+        }
+    }
+
+    /// Where an ASP.NET SignalR server would negotiate, if one does.
+    async fn legacy(&self, http: &HttpClient, start: &HubUrl) -> Option<String> {
+        let root = start.to_text();
+        let authority_ends = root.find("://").and_then(|at| Some(at + 3 + root.get(at + 3..)?.find('/')?));
+        let origin = root.get(..authority_ends.unwrap_or(root.len()))?;
+        let url = HubUrl::parse(&format!("{origin}/signalr/negotiate?clientProtocol=2.1")).ok()?;
+        let response = http.ask(reqwest::Method::GET, &url, None, &[]).await.ok()?;
+        let answer = Answer::read(response).await.ok()?;
+        let is_legacy = matches!(NegotiateResponse::parse(&answer.body), Err(NegotiateError::LegacyServer));
+        (answer.status == 200 && is_legacy).then(|| format!("{origin}/signalr"))
+    }
+}
+
+/// An answer, read to its end.
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    location: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    async fn read(mut response: Response) -> Result<Self, TransportError> {
+        let headers = response.headers();
+        let text = |value: &header::HeaderValue| {
+            let shown = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            shown.chars().take(LONGEST_HEADER).collect::<String>()
+        };
+        let mut kept: Vec<_> = OF_NOTE
+            .iter()
+            .filter_map(|name| Some((name.as_str().to_owned(), text(headers.get(name)?))))
+            .collect();
+        let location = headers.get(header::LOCATION).map(text);
+        if let Some(location) = &location {
+            let shown = location.split(['?', '#']).next().unwrap_or_default();
+            kept.push(("location".to_owned(), shown.to_owned()));
+        }
+        // The value of a cookie is a secret; its name tells who has set it.
+        kept.extend(headers.get_all(header::SET_COOKIE).iter().filter_map(|cookie| {
+            let cookie = text(cookie);
+            Some(("set-cookie".to_owned(), format!("{}=…", cookie.split_once('=')?.0)))
+        }));
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        let failed = |error| TransportError::new(ErrorChain::new(&error).to_string());
+        while body.len() <= RESPONSE_LIMIT {
+            let chunk = response.chunk().await.map_err(|error| failed(error.without_url()))?;
+            let Some(chunk) = chunk else { break };
+            body.extend_from_slice(chunk.get(..RESPONSE_LIMIT + 1 - body.len()).unwrap_or(&chunk));
+        }
+        Ok(Self { status, headers: kept, location, body })
+    }
+}
+
+pub(super) fn header_of<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+/// The title of a web page.
+fn title(page: &[u8]) -> Option<String> {
+    let page = String::from_utf8_lossy(page.get(..64 * 1024).unwrap_or(page)).into_owned();
+    let lower = page.to_ascii_lowercase();
+    let start = lower.find("<title")?;
+    let start = start + lower.get(start..)?.find('>')? + 1;
+    let end = start + lower.get(start..)?.find("</title")?;
+    let title: String = page.get(start..end)?.split_whitespace().collect::<Vec<_>>().join(" ");
+    let title: String = title.chars().filter(|c| !c.is_control()).take(LONGEST_HEADER).collect();
+    Some(title).filter(|title| !title.is_empty())
+}
