@@ -248,6 +248,7 @@ fn errors_of_the_local_service() {
     check(&variants! { LocalError:
         Listen{} => LocalError::Listen { port: 80, source: io::ErrorKind::PermissionDenied.into() },
         InvalidAccessKey() => LocalError::InvalidAccessKey,
+        KeyVaultReference() => LocalError::KeyVaultReference,
         InvalidHttpsCertificate{} => LocalError::InvalidHttpsCertificate { reason: "no key".to_owned() },
         DuplicateApplication{} => LocalError::DuplicateApplication { client_id: "app".to_owned() },
         InvalidCertificate{} => LocalError::InvalidCertificate { client_id: "app".to_owned() },

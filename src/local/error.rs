@@ -18,8 +18,8 @@ pub enum LocalError {
         /// What the operating system says.
         source: io::Error,
     },
-    /// The access key is empty or has a `;` in it: no connection string could carry it.
-    #[error("the access key must not be empty and must not contain a semicolon")]
+    /// An access key is empty or has a `;` in it: no connection string could carry it.
+    #[error("an access key must not be empty and must not contain a semicolon")]
     InvalidAccessKey,
     /// Two applications have the same client id in the same tenant: register each once.
     #[error("the application {client_id} is registered twice in one tenant")]
@@ -59,6 +59,11 @@ pub enum LocalError {
         "the upstream must be an absolute http or https URL; it may contain {{hub}}, {{category}} and {{event}}"
     )]
     InvalidUpstream,
+    /// The upstream's URL refers to Azure Key Vault, which this service does not read: put the secret itself there.
+    #[error(
+        "the upstream has a Key Vault reference, which is not supported here; write its value into the URL"
+    )]
+    KeyVaultReference,
     /// The HTTP client that calls the upstream could not be set up; most likely the system has no root certificates.
     #[error("the HTTP client could not be set up; check that the system has root certificates")]
     HttpClient(#[source] Cause),

@@ -5,7 +5,8 @@
 //!
 //! - **the Entra authority**: `POST /{tenant}/oauth2/v2.0/token` gives client-credential tokens to the
 //!   [`EntraApplication`]s it was told about, for a client secret, a certificate's assertion or a token that they
-//!   trust;
+//!   trust. Its discovery documents (`/{tenant}/.well-known/openid-configuration`, and the same below `/{tenant}/v2.0`)
+//!   and key set (`/{tenant}/discovery/v2.0/keys`) let any library verify them;
 //! - **the managed identities** of the machine ([`LocalManagedIdentity`]): `GET /metadata/identity/oauth2/token` as on
 //!   a virtual machine, `GET /msi/token` as in App Service;
 //! - **the client endpoint**: `POST /client/negotiate`, and at `/client/` WebSockets, Server-Sent Events and long
@@ -16,9 +17,9 @@
 //!
 //! Tokens are checked for signature, audience, expiry and role, and what is refused says why.
 //!
-//! In **serverless mode**, the default, what clients do is told to an [upstream](LocalServiceBuilder::upstream), signed with
-//! the access key; without one, a client that invokes a hub method gets an error in its completion. Streams and uploads of
-//! clients are refused there, as Azure SignalR Service refuses them.
+//! In **serverless mode**, the default, what clients do is told to [upstreams](UpstreamRule), signed with both access keys
+//! and, if a rule says so, with a token of a managed identity; a client that invokes a hub method that no rule matches gets
+//! an error in its completion. Streams and uploads of clients are refused there, as Azure SignalR Service refuses them.
 //!
 //! In **default mode** ([`ServiceMode::Default`]) app servers answer clients: those of `Microsoft.Azure.SignalR` run
 //! unchanged with the connection string of this service, or with a managed identity and `AuthType=azure.msi`. They open
@@ -26,6 +27,11 @@
 //! results, graceful shutdown with migration, authentication refresh and stateful reconnect (where the app servers of a hub
 //! take part in it) included. The REST API reaches the clients of this mode as well. What it does not do there: pausing
 //! clients (flow control), asking for further server connections, message tracing, and several instances of the service.
+//!
+//! **Keys.** There are a primary and a secondary access key, which can be [regenerated](LocalService::regenerate_key) while
+//! the service runs, or be [refused](LocalServiceBuilder::local_auth) for good. Temporary keys and the key of the authority
+//! are derived from the primary access key that the service is started with: what app servers and applications have of an
+//! earlier run stays good. With the emulator's key, which is public, anyone can derive them.
 //!
 //! Limits: a client has 5 seconds to connect after it has negotiated; its messages have up to 1 MiB, those of the
 //! REST API up to 1 MB. A client that does not keep up, so that more than 16 MiB wait for it, is cut off without a
@@ -44,6 +50,7 @@ mod audience;
 mod auth;
 mod client;
 mod default_mode;
+mod discovery;
 mod entra;
 mod error;
 mod filter;
@@ -63,19 +70,20 @@ mod transcode;
 mod upstream;
 mod user_groups;
 
+use axum::{Router, extract::DefaultBodyLimit};
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::Duration,
 };
-
-use axum::{Router, extract::DefaultBodyLimit};
-use tokio::{sync::watch, time};
+use tokio::{sync::watch, task, time};
 
 pub use default_mode::ServiceMode;
 pub use entra::{application::EntraApplication, identity::LocalManagedIdentity};
 pub use error::LocalError;
+pub use keys::KeyType;
 pub use roles::Role;
+pub use upstream::rule::UpstreamRule;
 
 use crate::{
     core::{server::ServerOptions, url::HubUrl},
@@ -84,7 +92,7 @@ use crate::{
         random::random_text,
         room::{Room, Stop},
     },
-    service::secret::Secret,
+    service::{secret::Secret, unix_now},
 };
 use default_mode::{Hubs, hub::Place, server_connection};
 use entra::authority::Authority;
@@ -125,8 +133,10 @@ pub struct LocalService {
     origin: String,
     https_origin: Option<String>,
     port: u16,
-    access_key: Secret,
     identity_header: Secret,
+    keys: Arc<KeyRing>,
+    entra: Arc<Authority>,
+    upstream: Arc<Upstream>,
     connections: Arc<Connections>,
     stop: watch::Sender<Stop>,
 }
@@ -151,11 +161,14 @@ impl LocalService {
             origins: Vec::new(),
             hosts: Vec::new(),
             access_key: Secret::new(Self::EMULATOR_ACCESS_KEY),
+            secondary_access_key: None,
+            local_auth: true,
             applications: Vec::new(),
             identities: Vec::new(),
+            service_identity: None,
             token_lifetime: Duration::from_secs(3600),
             mode: ServiceMode::default(),
-            upstream: None,
+            upstream: Vec::new(),
             https: None,
             options: ServerOptions { message_limit: MAX_MESSAGE, ..ServerOptions::default() },
         }
@@ -207,16 +220,71 @@ impl LocalService {
         self.port
     }
 
-    /// The connection string with the access key, in the emulator's form. It is a secret when the key is.
+    /// The connection string with the primary access key, in the emulator's form. It is a secret when the key is. Where
+    /// access keys are [refused](LocalServiceBuilder::local_auth), it has `AuthType=azure` in place of the key: the
+    /// environment of the app says which identity it is (`AZURE_TENANT_ID` and so on, with the
+    /// [`authority`](Self::authority) as `AZURE_AUTHORITY_HOST`).
     #[must_use]
     pub fn connection_string(&self) -> String {
+        self.connection_string_of(KeyType::Primary)
+    }
+
+    /// The connection string with one of the access keys, as [`connection_string`](Self::connection_string).
+    #[must_use]
+    pub fn connection_string_of(&self, key: KeyType) -> String {
         // The port is not behind an IPv6 address's colons, nor behind that of the scheme.
         let (endpoint, port) = match self.origin.rsplit_once(':') {
             Some((endpoint, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (endpoint, port),
             _ => (&*self.origin, if self.origin.starts_with("https") { "443" } else { "80" }),
         };
-        let key = self.access_key.expose();
-        format!("Endpoint={endpoint};Port={port};AccessKey={key};Version=1.0;")
+        let keys = &self.keys;
+        if !keys.local_auth() {
+            return format!("Endpoint={endpoint};Port={port};AuthType=azure;Version=1.0;");
+        }
+        format!("Endpoint={endpoint};Port={port};AccessKey={};Version=1.0;", keys.access_key(key).expose())
+    }
+
+    /// Puts a new random key in the place of an access key, and gives it; it is a secret. From now on the old one is
+    /// refused. Clients that are connected stay, and so do app servers. The keys of app servers with Entra stay good.
+    ///
+    /// ```
+    /// use hubwire::local::{KeyType, LocalService};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), hubwire::local::LocalError> {
+    /// let local = LocalService::builder().start().await?;
+    /// let before = local.connection_string();
+    /// local.regenerate_key(KeyType::Primary)?;
+    /// assert_ne!(local.connection_string(), before);
+    /// # local.stop().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`LocalError::Random`]: the operating system gives no random numbers. Then nothing changes.
+    pub fn regenerate_key(&self, key: KeyType) -> Result<String, LocalError> {
+        let new = self.keys.regenerate(key, unix_now())?;
+        tracing::info!(?key, "an access key was regenerated");
+        Ok(new.expose().to_owned())
+    }
+
+    /// Replaces the [rules](LocalServiceBuilder::upstream_rule) by which clients' events are told to upstreams. What has
+    /// happened before is still told by the old ones.
+    ///
+    /// # Errors
+    /// [`LocalError::HttpClient`]: there were no rules yet, and no HTTP client can be set up to follow these. Then nothing
+    /// changes.
+    pub fn set_upstream(&self, rules: Vec<UpstreamRule>) -> Result<(), LocalError> {
+        self.upstream.set(rules)
+    }
+
+    /// The tenant and the object id of the [identity](LocalServiceBuilder::service_identity) that the service has when it
+    /// calls an upstream.
+    #[must_use]
+    pub fn service_identity(&self) -> (&str, &str) {
+        let identity = &self.entra.service;
+        (&identity.application.tenant_id, &identity.object_id)
     }
 
     /// Stops: sends every client a Close message that allows it to reconnect, and waits until all have left, for
@@ -243,11 +311,14 @@ pub struct LocalServiceBuilder {
     origins: Vec<String>,
     hosts: Vec<String>,
     access_key: Secret,
+    secondary_access_key: Option<Secret>,
+    local_auth: bool,
     applications: Vec<EntraApplication>,
     identities: Vec<LocalManagedIdentity>,
+    service_identity: Option<LocalManagedIdentity>,
     token_lifetime: Duration,
     mode: ServiceMode,
-    upstream: Option<String>,
+    upstream: Vec<Result<UpstreamRule, LocalError>>,
     https: Option<Certificate>,
     options: ServerOptions,
 }
@@ -294,9 +365,23 @@ impl LocalServiceBuilder {
         self
     }
 
-    /// The access key. Default: [`LocalService::EMULATOR_ACCESS_KEY`].
+    /// The primary access key. Default: [`LocalService::EMULATOR_ACCESS_KEY`].
     pub fn access_key(mut self, key: impl Into<String>) -> Self {
         self.access_key = Secret::new(key);
+        self
+    }
+
+    /// The secondary access key. Default: a random one.
+    pub fn secondary_access_key(mut self, key: impl Into<String>) -> Self {
+        self.secondary_access_key = Some(Secret::new(key));
+        self
+    }
+
+    /// Whether access keys are good for anything. Default: yes. If not, only Microsoft Entra ID opens the service, as
+    /// for a resource whose local authentication is disabled: requests, server connections and client tokens that an
+    /// access key has signed are refused.
+    pub fn local_auth(mut self, is_enabled: bool) -> Self {
+        self.local_auth = is_enabled;
         self
     }
 
@@ -318,11 +403,26 @@ impl LocalServiceBuilder {
         self
     }
 
-    /// Where to tell what clients do: a URL in which `{hub}`, `{category}` and `{event}` may stand, such as
-    /// `http://localhost:7071/runtime/webhooks/signalr`. None by default. Calls of one client are passed on one after
-    /// the other, for up to 100 seconds each; [`UpstreamRouter`](crate::service::upstream::UpstreamRouter) takes them.
+    /// Where to tell what clients do, whatever it is: a URL in which `{hub}`, `{category}` and `{event}` may stand, such as
+    /// `http://localhost:7071/runtime/webhooks/signalr`. It is a [rule](Self::upstream_rule) that matches everything.
     pub fn upstream(mut self, url: impl Into<String>) -> Self {
-        self.upstream = Some(url.into());
+        self.upstream.push(UpstreamRule::new(url));
+        self
+    }
+
+    /// Where to tell some of what clients do. Without a rule nothing is told. It can be called for several, of which the
+    /// first that matches is followed. Calls of one client are passed on one after the other, for up to 100 seconds each;
+    /// [`UpstreamRouter`](crate::service::upstream::UpstreamRouter) takes them.
+    pub fn upstream_rule(mut self, rule: UpstreamRule) -> Self {
+        self.upstream.push(Ok(rule));
+        self
+    }
+
+    /// Who the service itself is when it calls an upstream whose rule has a
+    /// [managed identity](UpstreamRule::managed_identity). By default an identity of its own in the tenant of the first
+    /// application; [`LocalService::service_identity`] says which.
+    pub fn service_identity(mut self, identity: LocalManagedIdentity) -> Self {
+        self.service_identity = Some(identity);
         self
     }
 
@@ -373,19 +473,20 @@ impl LocalServiceBuilder {
             origins,
             hosts,
             access_key,
+            secondary_access_key,
+            local_auth,
             applications,
             identities,
+            service_identity,
             token_lifetime,
             mode,
             upstream,
             https,
             options,
         } = self;
-        if access_key.is_empty() || access_key.expose().contains(';') {
-            return Err(LocalError::InvalidAccessKey);
-        }
+        let keys = Arc::new(KeyRing::new(access_key.clone(), secondary_access_key, local_auth)?);
         let identity_header = Secret::new(random_text()?);
-        let upstream = upstream.map(|url| Upstream::new(url, access_key.clone())).transpose()?.map(Arc::new);
+        let rules = upstream.into_iter().collect::<Result<Vec<_>, _>>()?;
         let public = public_endpoint.map(|url| public_url(&url)).transpose()?;
         let guard = Guard::new(&origins, hosts, public.clone())?;
         let tls = tls.as_ref().map(acceptor).transpose()?;
@@ -404,7 +505,15 @@ impl LocalServiceBuilder {
             Some(second) => Some(second.origin()),
             None => Some(origin.clone()).filter(|_| main.scheme() == "https"),
         };
-        let entra = Authority::new(applications, identities, token_lifetime, &origin)?;
+        let entra =
+            Authority::new(applications, identities, service_identity, token_lifetime, access_key, &origin)?;
+        let entra = Arc::new(entra);
+        let upstream = Arc::new(Upstream::new(rules, keys.clone(), entra.clone())?);
+        let (is_needed, prepared) = (upstream.has_identity(), entra.clone());
+        let prepared = task::spawn_blocking(move || prepared.prepare(is_needed)).await;
+        if let Err(Ok(panic)) = prepared.map_err(task::JoinError::try_into_panic) {
+            std::panic::resume_unwind(panic);
+        }
 
         let (stop, stopped) = watch::channel(Stop::No);
         let room = Arc::new(Room::new(options, usize::MAX, stopped.clone()));
@@ -417,12 +526,12 @@ impl LocalServiceBuilder {
         let service = Arc::new(Service {
             origin: origin.clone(),
             guard,
-            keys: KeyRing::new(access_key.expose()),
-            entra,
+            keys: keys.clone(),
+            entra: entra.clone(),
             identity_header: identity_header.clone(),
             room,
             user_groups,
-            upstream,
+            upstream: upstream.clone(),
             hubs: (mode == ServiceMode::Default).then(|| Hubs::new(place)),
         });
         for port in second.into_iter().chain([main]) {
@@ -430,7 +539,17 @@ impl LocalServiceBuilder {
             port.open(router, stopped.clone())?;
         }
         tracing::info!(%origin, https_origin, "the local service has started");
-        Ok(LocalService { origin, https_origin, port, access_key, identity_header, connections, stop })
+        Ok(LocalService {
+            origin,
+            https_origin,
+            port,
+            identity_header,
+            keys,
+            entra,
+            upstream,
+            connections,
+            stop,
+        })
     }
 }
 
@@ -447,6 +566,7 @@ fn router(service: Arc<Service>, scheme: &'static str) -> Router {
     let mut router = Router::new().without_v07_checks();
     for add in [
         token_endpoint::add_routes,
+        discovery::add_routes,
         identity_endpoint::add_routes,
         client::add_routes,
         server_connection::add_routes,

@@ -6,7 +6,7 @@ use crate::{
     core::{codec::Payload, message::Invocation},
     local::{
         service::Service,
-        upstream::{self, Events},
+        upstream::{self, Teller},
     },
     server::{
         outbox::Outbox,
@@ -14,34 +14,32 @@ use crate::{
     },
 };
 
-const NO_UPSTREAM: &str = "The service runs in serverless mode and has no upstream configured, so there is nobody to \
-                           answer hub method invocations.";
-
-const NO_STREAMS: &str = "Streams are not supported in serverless mode.";
+const NOT_CONNECTED: &str = "The connection has not begun.";
 
 /// One client's connection.
 #[derive(Debug)]
 pub(super) struct Serverless {
     service: Arc<Service>,
-    client: upstream::Client,
-    events: Option<Events>,
+    /// Until it is connected.
+    client: Option<upstream::Client>,
+    teller: Option<Teller>,
 }
 
 impl Serverless {
     pub(super) fn new(service: Arc<Service>, client: upstream::Client) -> Self {
-        Self { service, client, events: None }
+        Self { service, client: Some(client), teller: None }
     }
 }
 
 impl Dispatcher for Serverless {
     fn connected(&mut self, outbox: &Arc<Outbox>) {
-        let (service, negotiation) = (&self.service, &self.client.negotiation);
+        let Some(client) = self.client.take() else { return };
+        let (service, negotiation) = (&self.service, &client.negotiation);
         if let Some(user) = &negotiation.user {
             let (hub, id) = (&negotiation.hub, &negotiation.connection_id);
             service.user_groups.join(&service.room.connections, hub, id, user, Instant::now());
         }
-        let upstream = service.upstream.clone();
-        self.events = upstream.and_then(|to| Events::start(to, self.client.clone(), outbox.clone()));
+        self.teller = Some(Teller::start(service.upstream.clone(), client, outbox.clone()));
     }
 
     fn invocation(
@@ -49,11 +47,8 @@ impl Dispatcher for Serverless {
         call: Option<u64>,
         invocation: &Invocation<'_, Payload<'_>>,
     ) -> Result<Taken, &'static str> {
-        let events = self.events.as_ref().ok_or(NO_UPSTREAM)?;
-        if !invocation.stream_ids.is_empty() {
-            return Err(NO_STREAMS);
-        }
-        events.call(call, invocation).map(|()| Taken::Later)
+        let teller = self.teller.as_mut().ok_or(NOT_CONNECTED)?;
+        teller.call(call, invocation).map(|()| Taken::Later)
     }
 
     fn stream_invocation(
@@ -61,12 +56,12 @@ impl Dispatcher for Serverless {
         _: Option<u64>,
         _: &Invocation<'_, Payload<'_>>,
     ) -> Result<Taken, &'static str> {
-        Err(if self.events.is_some() { NO_STREAMS } else { NO_UPSTREAM })
+        Err(self.teller.as_ref().map_or(NOT_CONNECTED, Teller::refuses_streams))
     }
 
     fn disconnected(&mut self, error: Option<&str>) {
-        if let Some(events) = self.events.take() {
-            events.end(error.map(str::to_owned));
+        if let Some(teller) = self.teller.take() {
+            teller.end(error);
         }
     }
 }

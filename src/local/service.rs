@@ -20,12 +20,12 @@ pub(super) struct Origin(pub(super) Arc<str>);
 pub(super) struct Service {
     pub(super) origin: String,
     pub(super) guard: Guard,
-    pub(super) keys: KeyRing,
-    pub(super) entra: Authority,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) entra: Arc<Authority>,
     pub(super) identity_header: Secret,
     pub(super) room: Arc<Room>,
     pub(super) user_groups: Arc<UserGroups>,
-    pub(super) upstream: Option<Arc<Upstream>>,
+    pub(super) upstream: Arc<Upstream>,
     /// Where clients and app servers meet, in default mode.
     pub(super) hubs: Option<Hubs>,
 }

@@ -37,7 +37,7 @@ async fn an_application_gets_a_token_as_from_entra() {
     let token = answer["access_token"].as_str().unwrap();
     let claims = jsonwebtoken::dangerous::insecure_decode::<Value>(token).unwrap().claims;
     assert_eq!(claims["aud"], "https://signalr.azure.com");
-    assert_eq!(claims["iss"], format!("{}/{TENANT}/", wire.local.authority()));
+    assert_eq!(claims["iss"], format!("https://sts.windows.net/{TENANT}/"));
     assert_eq!((claims["tid"].as_str(), claims["appid"].as_str()), (Some(TENANT), Some("server")));
     assert!(claims["exp"].as_u64().unwrap() > now() + 3500);
     assert!(claims.get("roles").is_none());
@@ -172,7 +172,9 @@ async fn an_expired_or_foreign_token_is_refused() {
         .token_lifetime(Duration::ZERO);
     let wire = Wire::start(expiring).await;
     let expired = wire.entra_token("all").await;
-    let foreign = start().await.entra_token("all").await;
+    // With the same access key it would be the same authority.
+    let foreign = LocalService::builder().access_key("another").application(application("all", &[]));
+    let foreign = Wire::start(foreign).await.entra_token("all").await;
     for (token, reason) in [(expired, "the token has expired"), (foreign, "the signature key was not found")]
     {
         let response = wire.request(Method::GET, KEY_PATHS[0]).bearer_auth(&token).send().await.unwrap();

@@ -9,12 +9,15 @@ mod end_to_end;
 mod endpoints;
 mod entra;
 mod guard;
+mod keys;
 mod limits;
 mod refresh;
 mod rest;
+mod roles;
 mod service;
 #[path = "../support/mod.rs"]
 mod support;
 mod transports;
+mod upstream;
 #[path = "../wire/mod.rs"]
 mod wire;

@@ -31,8 +31,7 @@ use crate::{
         auth::Caller,
         client::is_hub_name,
         default_mode::{
-            Hubs,
-            access_key::AccessKeys,
+            Hubs, access_key,
             hub::Number,
             link::{Link, MAX_MESSAGE, Terms, Timer, unreadable},
             messages::Now,
@@ -113,7 +112,6 @@ impl ServerConnection {
             link: Link::new(Moment::ZERO),
             epoch: Instant::now(),
             number: None,
-            keys: AccessKeys::default(),
         };
         let mut number = None;
         let reason = tokio::select! {
@@ -170,7 +168,6 @@ struct Reader<'c> {
     link: Link,
     epoch: Instant,
     number: Option<Number>,
-    keys: AccessKeys,
 }
 
 impl Reader<'_> {
@@ -246,7 +243,7 @@ impl Reader<'_> {
             return Ok(());
         };
         if let ServiceMessage::AccessKeyRequest { token, .. } = message {
-            self.to_server.push(&self.keys.answer(service, token.as_deref().unwrap_or_default()));
+            self.to_server.push(&access_key::answer(service, token.as_deref().unwrap_or_default()));
             return Ok(());
         }
         let now = Now { instant: std::time::Instant::now(), unix: crate::platform::unix_now() };

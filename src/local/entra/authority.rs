@@ -4,8 +4,12 @@
 //! Sources: [client credentials](https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow),
 //! [error codes](https://learn.microsoft.com/entra/identity-platform/reference-error-codes).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
 use crate::{
@@ -14,18 +18,23 @@ use crate::{
             application::EntraApplication,
             assertion::{self, Assertion, AssertionError},
             identity::LocalManagedIdentity,
+            signer::Signer,
         },
         error::LocalError,
     },
-    server::{query::Query, random::random_text},
+    server::query::Query,
     service::{
         jwt::{
-            Key, Validity,
+            Validity,
             verify::{self, TokenError},
         },
         secret::Secret,
     },
 };
+
+/// The tenant where nothing says another, and the service's own identity there.
+const DEFAULT_TENANT: &str = "00000000-0000-4000-8000-000000000001";
+const SERVICE_IDENTITY: &str = "00000000-0000-4000-8000-000000000002";
 
 const SCOPE: &str = "https://signalr.azure.com/.default";
 const AUDIENCE: &str = "https://signalr.azure.com";
@@ -43,19 +52,23 @@ pub(crate) enum EntraTokenError {
 pub(crate) struct Authority {
     applications: Vec<Arc<EntraApplication>>,
     pub(crate) identities: Vec<LocalManagedIdentity>,
+    /// Who the service itself is when it calls an upstream.
+    pub(crate) service: LocalManagedIdentity,
     pub(crate) token_lifetime: Duration,
     /// Of the metadata service, which gives tokens to managed identities.
     origin: String,
-    /// Real tokens are signed with RSA; what one instance issues, only the same instance has to understand.
-    key: Key,
-    key_id: String,
+    /// What the signer is derived from, once it is needed.
+    access_key: Secret,
+    signer: OnceLock<Arc<Signer>>,
 }
 
 impl Authority {
     pub(crate) fn new(
         mut applications: Vec<EntraApplication>,
         identities: Vec<LocalManagedIdentity>,
+        service: Option<LocalManagedIdentity>,
         token_lifetime: Duration,
+        access_key: Secret,
         origin: &str,
     ) -> Result<Self, LocalError> {
         applications.extend(identities.iter().map(|identity| identity.application.clone()));
@@ -68,21 +81,48 @@ impl Authority {
                 return Err(LocalError::DuplicateApplication { client_id: client_id.clone() });
             }
         }
-        let key_id = random_text()?;
-        let key = Key::new(Secret::new(random_text()?).expose(), Some(&key_id));
+        let service = service.unwrap_or_else(|| {
+            let tenant = applications.first().map_or(DEFAULT_TENANT, |application| &application.tenant_id);
+            LocalManagedIdentity::system_assigned(tenant, SERVICE_IDENTITY)
+        });
         let applications = applications.into_iter().map(Arc::new).collect();
-        Ok(Self { applications, identities, token_lifetime, origin: origin.to_owned(), key, key_id })
+        let (origin, signer) = (origin.to_owned(), OnceLock::new());
+        Ok(Self { applications, identities, service, token_lifetime, origin, access_key, signer })
+    }
+
+    /// Makes the key that signs tokens, if somebody is going to get any. It can take a while.
+    pub(crate) fn prepare(&self, is_needed: bool) {
+        if is_needed || !self.applications.is_empty() {
+            self.signer();
+        }
+    }
+
+    fn signer(&self) -> &Signer {
+        self.signer.get_or_init(|| Signer::of(&self.access_key))
     }
 
     /// Whether a token claims to come from this authority; nothing is verified by that.
     pub(crate) fn has_issued(&self, token: &str) -> bool {
-        verify::key_id(token).is_ok_and(|id| id.as_deref() == Some(&self.key_id))
+        let signer = self.signer.get();
+        signer.is_some_and(|signer| verify::key_id(token).is_ok_and(|id| id.as_deref() == Some(signer.id())))
+    }
+
+    /// The tenant as it was registered, if it was.
+    pub(crate) fn tenant(&self, id: &str) -> Option<&str> {
+        let service = &self.service.application.tenant_id;
+        let applications = self.applications.iter().map(|application| &application.tenant_id);
+        applications.chain([service]).find(|tenant| tenant.eq_ignore_ascii_case(id)).map(String::as_str)
+    }
+
+    /// The public keys that verify every token of the authority, as a JWK set.
+    pub(crate) fn keys(&self) -> Value {
+        json!({ "keys": [self.signer().jwk()] })
     }
 
     /// Verifies a token and finds its application.
     pub(crate) fn verify(&self, token: &str, now: u64) -> Result<Arc<EntraApplication>, EntraTokenError> {
-        let claims = self.key.verify(token, now, |audience| audience == AUDIENCE)?;
-        let claim = |name| claims.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+        let claims = self.signer().verify(token, now, |audience| audience == AUDIENCE)?;
+        let claim = |name| claims.get(name).and_then(Value::as_str).unwrap_or_default();
         let (tenant_id, client_id) = (claim("tid"), claim("appid"));
         let application = self.applications.iter().find(|a| a.is(tenant_id, client_id));
         application.cloned().ok_or(EntraTokenError::UnknownApplication)
@@ -126,7 +166,7 @@ impl Authority {
         if scope != SCOPE {
             return Err(OAuthError::WrongScope(scope.to_owned()));
         }
-        let issuer = format!("{origin}/{}/", application.tenant_id);
+        let issuer = issuer_of_v1(&application.tenant_id);
         // In Azure the object id of the enterprise application, another GUID.
         Ok(self.sign(application, &issuer, &application.client_id, AUDIENCE, now))
     }
@@ -141,11 +181,17 @@ impl Authority {
         let application = &identity.application;
         let resource = resource.trim_end_matches('/');
         let issuer = match resource {
-            AUDIENCE => format!("{}/{}/", self.origin, application.tenant_id),
+            AUDIENCE => issuer_of_v1(&application.tenant_id),
             _ if assertion::is_exchange_audience(resource) => self.identity_issuer(identity),
             _ => return None,
         };
         Some(self.sign(application, &issuer, &identity.object_id, resource, now))
+    }
+
+    /// A token of the service's own identity, for an upstream.
+    pub(crate) fn issue_to_service(&self, resource: &str, now: u64) -> String {
+        let LocalManagedIdentity { application, object_id, .. } = &self.service;
+        self.sign(application, &issuer_of_v1(&application.tenant_id), object_id, resource, now)
     }
 
     fn sign(
@@ -162,11 +208,11 @@ impl Authority {
             ("oid", object_id),
             ("sub", object_id),
             ("tid", &application.tenant_id),
-            ("ver", "1.0"),
+            ("ver", if issuer.ends_with("/v2.0") { "2.0" } else { "1.0" }),
         ];
         let validity =
             Validity { issued_at: now, expires_at: now.saturating_add(self.token_lifetime.as_secs()) };
-        self.key.sign_as(issuer, claims, validity, audience)
+        self.signer().sign(issuer, &claims, validity, audience)
     }
 
     fn check_assertion(
@@ -179,7 +225,7 @@ impl Authority {
     ) -> Result<(), AssertionError> {
         let assertion = Assertion::parse(text)?;
         if self.has_issued(text) {
-            self.key.verify(text, now, assertion::is_exchange_audience)?;
+            self.signer().verify(text, now, assertion::is_exchange_audience)?;
             let trusted =
                 self.identities.iter().filter(|identity| application.trusts(&identity.application.client_id));
             let of_issuer = |identity: &&_| self.identity_issuer(identity) == assertion.issuer();
@@ -202,6 +248,11 @@ impl Authority {
     fn identity_issuer(&self, identity: &LocalManagedIdentity) -> String {
         format!("{}/{}/v2.0", self.origin, identity.application.tenant_id)
     }
+}
+
+/// Who issues tokens of version 1.0 in a tenant. It is an address of Entra, of which nothing is fetched.
+pub(crate) fn issuer_of_v1(tenant: &str) -> String {
+    format!("https://sts.windows.net/{tenant}/")
 }
 
 /// The errors of the token endpoint, in Entra's words.
@@ -252,23 +303,20 @@ mod tests {
 
     #[test]
     fn applications_are_registered_once() {
-        let apps = |other| vec![EntraApplication::new("t", "c", "s"), other];
-        let none = Vec::new;
-        let twice = Authority::new(
-            apps(EntraApplication::new("T", "C", "x")),
-            none(),
-            Duration::ZERO,
-            "http://127.0.0.1",
-        );
-        assert!(matches!(twice, Err(LocalError::DuplicateApplication { .. })));
-        assert!(
+        let with = |other| {
+            let applications = vec![EntraApplication::new("t", "c", "s"), other];
             Authority::new(
-                apps(EntraApplication::new("u", "c", "s")),
-                none(),
+                applications,
+                Vec::new(),
+                None,
                 Duration::ZERO,
-                "http://127.0.0.1"
+                Secret::new("key"),
+                "http://127.0.0.1",
             )
-            .is_ok()
-        );
+        };
+        let twice = with(EntraApplication::new("T", "C", "x"));
+        assert!(matches!(twice, Err(LocalError::DuplicateApplication { .. })));
+        let authority = with(EntraApplication::new("u", "c", "s")).expect("two applications");
+        assert_eq!(["T", "u", "v"].map(|tenant| authority.tenant(tenant)), [Some("t"), Some("u"), None]);
     }
 }

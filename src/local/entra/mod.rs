@@ -5,3 +5,4 @@ pub(crate) mod application;
 mod assertion;
 pub(crate) mod authority;
 pub(crate) mod identity;
+mod signer;

@@ -88,36 +88,7 @@ impl Key {
         K: AsRef<str>,
         V: Serialize,
     {
-        self.sign_as(ISSUER, claims, validity, audience)
-    }
-
-    /// The same as another issuer.
-    pub(crate) fn sign_as<K, V>(
-        &self,
-        issuer: &str,
-        claims: impl IntoIterator<Item = (K, V)>,
-        validity: Validity,
-        audience: &str,
-    ) -> String
-    where
-        K: AsRef<str>,
-        V: Serialize,
-    {
-        let mut payload = Vec::with_capacity(256);
-        payload.push(b'{');
-        for (name, value) in claims {
-            write_json(&mut payload, name.as_ref());
-            payload.push(b':');
-            write_json(&mut payload, &value);
-            payload.push(b',');
-        }
-        let Validity { issued_at, expires_at } = validity;
-        let times = format!(r#""nbf":{issued_at},"exp":{expires_at},"iat":{issued_at},"iss":"#);
-        payload.extend_from_slice(times.as_bytes());
-        write_json(&mut payload, issuer);
-        payload.extend_from_slice(br#","aud":"#);
-        write_json(&mut payload, audience);
-        payload.push(b'}');
+        let payload = payload(ISSUER, claims, validity, audience);
 
         // Room for the payload in base64, and the signature, of up to 86 characters, behind its dot.
         let mut token = String::with_capacity(self.header.len() + payload.len().div_ceil(3) * 4 + 87);
@@ -129,6 +100,35 @@ impl Key {
         }
         token
     }
+}
+
+/// The payload of a token: the given claims in their order, then `nbf`, `exp`, `iat`, `iss` and `aud`.
+pub(crate) fn payload<K, V>(
+    issuer: &str,
+    claims: impl IntoIterator<Item = (K, V)>,
+    validity: Validity,
+    audience: &str,
+) -> Vec<u8>
+where
+    K: AsRef<str>,
+    V: Serialize,
+{
+    let mut payload = Vec::with_capacity(256);
+    payload.push(b'{');
+    for (name, value) in claims {
+        write_json(&mut payload, name.as_ref());
+        payload.push(b':');
+        write_json(&mut payload, &value);
+        payload.push(b',');
+    }
+    let Validity { issued_at, expires_at } = validity;
+    let times = format!(r#""nbf":{issued_at},"exp":{expires_at},"iat":{issued_at},"iss":"#);
+    payload.extend_from_slice(times.as_bytes());
+    write_json(&mut payload, issuer);
+    payload.extend_from_slice(br#","aud":"#);
+    write_json(&mut payload, audience);
+    payload.push(b'}');
+    payload
 }
 
 /// A signing key for the benchmarks, which measure the signature alone.
@@ -270,13 +270,17 @@ mod tests {
         let hs256 = |claims| sign(claims, jsonwebtoken::Algorithm::HS256);
         let verify = |token: &str| key.verify(token, NOW, |a| a == AUDIENCE);
 
-        let good = hs256(serde_json::json!({"exp": NOW + 1, "nbf": NOW, "aud": ["other", AUDIENCE], "x": 1}));
+        let good =
+            hs256(serde_json::json!({"exp": NOW + 1, "nbf": NOW + 300, "aud": ["other", AUDIENCE], "x": 1}));
         assert_eq!(verify(&good).map(|c| c.get("x").cloned()), Ok(Some(1.into())));
         assert_eq!(key_id(&good), Ok(Some("k1".to_owned())));
 
         for (claims, error) in [
             (serde_json::json!({"exp": NOW, "aud": AUDIENCE}), TokenError::Expired),
-            (serde_json::json!({"exp": NOW + 9, "nbf": NOW + 1, "aud": AUDIENCE}), TokenError::NotYetValid),
+            (
+                serde_json::json!({"exp": NOW + 900, "nbf": NOW + 301, "aud": AUDIENCE}),
+                TokenError::NotYetValid,
+            ),
             (serde_json::json!({"aud": AUDIENCE}), TokenError::NoExpiry),
             (serde_json::json!({"exp": "soon", "aud": AUDIENCE}), TokenError::Malformed),
             (serde_json::json!({"exp": NOW + 9, "aud": "other"}), TokenError::Audience),

@@ -2,7 +2,7 @@
 
 use hubwire::{
     core::service_protocol::{Extensions, GroupMembers, InstantUtc, ServiceMessage as M, read_claims},
-    local::Role,
+    local::{LocalServiceBuilder, Role},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -292,24 +292,29 @@ async fn the_rest_api_calls_clients_past_their_app_server() {
     assert_eq!(server.data(&client.id).await, "{\"type\":6}\u{1e}");
 }
 
+/// What a server connection answers to the request for a key: id, key, type and text of the error.
+async fn ask_for_key(server: &mut Server, token: &str) -> [Option<String>; 4] {
+    let (token, extensions) = (Some(token.to_owned().into()), Extensions::default());
+    server.say(&M::AccessKeyRequest { token, kid: None, extensions }).await;
+    let answer = server.next().await;
+    let M::AccessKeyResponse { kid, access_key, error_type, error_message, .. } = m(&answer) else {
+        panic!()
+    };
+    [kid, access_key, error_type, error_message].map(|text| text.map(|text| text.into_owned()))
+}
+
 #[tokio::test]
 async fn access_keys_are_exchanged_for_entra_tokens() {
     let applications = [("both", Role::ServiceOwner), ("rest", Role::RestApiOwner)];
-    let builder = applications
-        .iter()
-        .fold(builder(), |builder, (name, role)| builder.application(application(name, &[*role])));
-    let wire = Wire::start(builder).await;
-    let mut server = Server::connect(&wire, "s").await;
-    let mut ask = async |token: &str| {
-        let (token, extensions) = (Some(token.to_owned().into()), Extensions::default());
-        server.say(&M::AccessKeyRequest { token, kid: None, extensions }).await;
-        let answer = server.next().await;
-        let M::AccessKeyResponse { kid, access_key, error_type, error_message, .. } = m(&answer) else {
-            panic!()
+    let start = async |port: u16| {
+        let add = |builder: LocalServiceBuilder, (name, role): &(&str, Role)| {
+            builder.application(application(name, &[*role]))
         };
-        [kid, access_key, error_type, error_message].map(|text| text.map(|text| text.into_owned()))
+        Wire::start(applications.iter().fold(builder().port(port), add)).await
     };
-    let [kid, key, error, _] = ask(&wire.entra_token("both").await).await;
+    let wire = start(0).await;
+    let mut server = Server::connect(&wire, "s").await;
+    let [kid, key, error, _] = ask_for_key(&mut server, &wire.entra_token("both").await).await;
     assert_eq!(error, None);
     let claims = json!({ "aud": "http://127.0.0.1/client/?hub=chat", "exp": now() + 60 });
     let token = sign(&key.unwrap(), kid.as_deref(), &claims);
@@ -317,9 +322,14 @@ async fn access_keys_are_exchanged_for_entra_tokens() {
     for (token, reason) in
         [(wire.entra_token("rest").await, "SignalR App Server"), ("x".to_owned(), "refused")]
     {
-        let [kid, key, error, text] = ask(&token).await;
+        let [kid, key, error, text] = ask_for_key(&mut server, &token).await;
         assert!((kid, key) == (None, None) && error.is_some() && text.unwrap().contains(reason));
     }
+    // The app server goes on with its key when the service has been restarted.
+    let port = wire.local.port();
+    drop(server);
+    wire.local.stop().await;
+    assert_eq!(start(port).await.negotiate("chat", &token).await.status().as_u16(), 200);
 }
 
 #[tokio::test]
