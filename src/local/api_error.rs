@@ -30,6 +30,20 @@ impl ApiError {
         Self { target: Some(target), ..Self::new(StatusCode::BAD_REQUEST, "BadRequest", message) }
     }
 
+    /// The same refusal with another code than the one of its status.
+    pub(super) fn with_code(self, code: &'static str) -> Self {
+        Self { code, ..self }
+    }
+
+    /// There is nothing at this address.
+    pub(super) fn wrong_address(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message)
+    }
+
+    pub(super) fn method_not_allowed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+    }
+
     pub(super) fn unauthorized(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
     }
@@ -50,9 +64,16 @@ impl ApiError {
         Self { header: Some(header), ..Self::new(StatusCode::NOT_FOUND, "NotFound", message) }
     }
 
-    /// The client answered a call with an error. Azure does not say with which status it passes that on.
+    /// The client answered a call with an error. The official SDK takes status 500 for that, and no other.
     pub(super) fn client_error(message: String) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "ClientInvocationError", message)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ClientInvocationError", message)
+    }
+
+    /// The client was there and has gone before it has answered: an error of the call, for its caller does not have to
+    /// look for another address.
+    pub(super) fn client_left(connection: &str) -> Self {
+        let message = format!("Connection {connection} has disconnected.");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ClientDisconnected", message)
     }
 
     pub(super) fn no_answer() -> Self {

@@ -34,7 +34,10 @@ fn is_hub_audience(guard: &Guard, audience: &str, path: &str, hub: &str) -> bool
 pub(super) fn is_rest_audience(guard: &Guard, audience: &str, path: &str) -> bool {
     let Some(url) = local_url(guard, audience) else { return false };
     let (audience, path) = (decoded(url.path()), decoded(path));
-    audience.trim_end_matches('/').ends_with(path.trim_end_matches('/'))
+    let (audience, path) = (audience.trim_end_matches('/'), path.trim_end_matches('/'));
+    let end = audience.len().checked_sub(path.len()).and_then(|start| audience.get(start..));
+    // The service does not mind the case of paths.
+    end.is_some_and(|end| end.eq_ignore_ascii_case(path))
 }
 
 /// An audience, if its host is this service's. The scheme does not matter, since TLS may end in front of the service.

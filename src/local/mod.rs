@@ -61,7 +61,6 @@ mod keys;
 mod listen;
 mod message;
 mod rest;
-mod rest_calls;
 mod roles;
 mod serverless;
 mod service;
@@ -571,14 +570,14 @@ fn router(service: Arc<Service>, scheme: &'static str) -> Router {
         client::add_routes,
         server_connection::add_routes,
         rest::add_routes,
-        rest_calls::add_routes,
-        rest::add_v1_routes,
     ] {
         router = add(router);
     }
     let gate = Gate { service: service.clone(), scheme };
-    router
+    let router = router
         .layer(DefaultBodyLimit::max(rest::MAX_BODY))
         .layer(axum::middleware::from_fn_with_state(gate, guard::check))
-        .with_state(service)
+        .with_state(service);
+    // Before a router looks at the path.
+    Router::new().fallback_service(router).layer(axum::middleware::map_request(rest::canonical))
 }

@@ -89,6 +89,19 @@ impl Connections {
         self.each(hub, target, excluded, |outbox| outbox.close(reason));
     }
 
+    /// Closes every connection addressed, whose client may come back. The reason is the error of the Close message, if it
+    /// is not empty.
+    pub(crate) fn close_for_now(
+        &self,
+        hub: &str,
+        target: Target<'_>,
+        excluded: &[&str],
+        reason: Option<&str>,
+    ) {
+        let reason = reason.filter(|reason| !reason.is_empty());
+        self.each(hub, target, excluded, |outbox| outbox.close_for_now(reason));
+    }
+
     /// Does something for every connection addressed.
     pub(crate) fn each(
         &self,

@@ -41,8 +41,8 @@ pub(crate) enum Outgoing {
     Answer(u64, Answer),
     /// Call a method of the client, whose message has about so many bytes.
     Call(Call, usize),
-    /// Close the connection, with this error in the Close message.
-    Close(Option<Box<str>>),
+    /// Close the connection, with this error in the Close message, which may allow the client to come back.
+    Close { error: Option<Box<str>>, allow_reconnect: bool },
     /// What an app server does, whose stream the host only passes on.
     Relayed(Relayed),
 }
@@ -98,7 +98,7 @@ impl Outgoing {
             Self::Answer(_, Outcome::Error(error)) => error.len(),
             Self::Answer(_, Outcome::Void) => 0,
             Self::Call(_, size) => *size,
-            Self::Close(error) | Self::Relayed(Relayed::Ended(error)) => {
+            Self::Close { error, .. } | Self::Relayed(Relayed::Ended(error)) => {
                 error.as_ref().map_or(0, |error| error.len())
             }
             Self::Relayed(Relayed::Data { bytes, .. }) => bytes.len(),
@@ -236,7 +236,12 @@ impl Outbox {
 
     /// Queues the end of the connection.
     pub(crate) fn close(&self, error: Option<&str>) {
-        self.push(Outgoing::Close(error.map(Into::into)));
+        self.push(Outgoing::Close { error: error.map(Into::into), allow_reconnect: false });
+    }
+
+    /// Queues the end of the connection, after which the client may come back.
+    pub(crate) fn close_for_now(&self, error: Option<&str>) {
+        self.push(Outgoing::Close { error: error.map(Into::into), allow_reconnect: true });
     }
 
     /// Queues what an app server does with the client.

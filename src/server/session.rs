@@ -510,7 +510,9 @@ impl<D: Dispatcher> Driver<D> {
                         let _ = machine.send_encoded(frame.into());
                     }
                 }
-                Outgoing::Close(error) => machine.close(error.as_deref(), false),
+                Outgoing::Close { error, allow_reconnect } => {
+                    machine.close(error.as_deref(), allow_reconnect);
+                }
                 // Only what a host relays is told that.
                 Outgoing::Relayed(_) => {}
                 // It is a message by now.

@@ -8,13 +8,17 @@ mod default_mode;
 mod end_to_end;
 mod endpoints;
 mod entra;
+mod fuzz;
 mod guard;
 mod keys;
 mod limits;
+mod raw;
+mod recorded;
 mod refresh;
 mod rest;
 mod roles;
 mod service;
+mod specification;
 #[path = "../support/mod.rs"]
 mod support;
 mod transports;

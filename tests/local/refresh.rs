@@ -119,8 +119,8 @@ async fn only_the_same_user_is_refreshed() {
     }
 }
 
-const REFRESH: &str = "/api/hubs/chat/connections/:refreshAuth";
-const CLAIMS: &str = "/api/hubs/chat/connections/claims";
+const REFRESH: &str = "/api/hubs/chat/connections/:refreshAuth?api-version=2026-07-01";
+const CLAIMS: &str = "/api/hubs/chat/connections/claims?api-version=2026-07-01";
 
 /// A client by its own means, and its connection token.
 async fn connected(wire: &Wire, token: &str, version: u32) -> (Socket, String) {

@@ -166,7 +166,7 @@ async fn connections_are_closed_with_a_reason() {
     let (wire, [mut a1, mut a2, mut b]) = with_clients().await;
     let path = format!("/api/hubs/chat/connections/{}", a1.id);
     assert_eq!(wire.status(Method::DELETE, &format!("{path}?reason=too%20loud")).await, (200, None));
-    assert_eq!(a1.closed().await, (Some("too loud".to_owned()), false));
+    assert_eq!(a1.closed().await, (Some("too loud".to_owned()), true));
     let gone = wire.status(Method::DELETE, &path).await;
     assert_eq!(gone, (404, Some("Warning.Connection.NotExisted".to_owned())));
 
@@ -175,14 +175,14 @@ async fn connections_are_closed_with_a_reason() {
     let mut third = wire.connect_user("alice").await;
     let all = format!("/api/hubs/chat/:closeConnections?excluded={}", a2.id);
     assert_eq!(wire.status(Method::POST, &all).await, (204, None));
-    assert_eq!(third.closed().await, (None, false));
-    assert_eq!(b.closed().await, (None, false));
+    assert_eq!(third.closed().await, (None, true));
+    assert_eq!(b.closed().await, (None, true));
     wire.send("/api/hubs/chat/:send", "m", json!([])).await;
     assert_eq!(a2.target().await, "m");
 
     wire.status(Method::PUT, &format!("/api/hubs/chat/groups/g/connections/{}", a2.id)).await;
     assert_eq!(wire.status(Method::POST, "/api/hubs/chat/groups/g/:closeConnections?reason=x").await.0, 204);
-    assert_eq!(a2.closed().await, (Some("x".to_owned()), false));
+    assert_eq!(a2.closed().await, (Some("x".to_owned()), true));
 }
 
 #[tokio::test]

@@ -95,7 +95,7 @@ async fn polls_bring_messages_and_the_end() {
     let path = "/api/hubs/chat/users/alice/:closeConnections?reason=enough";
     let (polled, closed) = tokio::join!(connection.poll(), wire.status(Method::POST, path));
     assert_eq!(closed.0, 204);
-    assert_eq!(polled, (200, "{\"type\":7,\"error\":\"enough\"}\u{1e}".to_owned()));
+    assert_eq!(polled, (200, "{\"type\":7,\"error\":\"enough\",\"allowReconnect\":true}\u{1e}".to_owned()));
     assert_eq!(connection.poll().await, (204, String::new()));
 }
 

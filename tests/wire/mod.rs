@@ -75,7 +75,7 @@ impl Wire {
         self.http.request(method, format!("{}{path}", self.local.endpoint()))
     }
 
-    /// Calls the REST API as somebody with the access key. The API's version is added.
+    /// Calls the REST API as somebody with the access key. The API's version is added if there is none.
     pub(crate) async fn rest(&self, method: Method, path: &str, body: Option<Value>) -> Response {
         let audience = format!("http://127.0.0.1{}", path.split('?').next().unwrap());
         let token = sign(KEY, None, &json!({ "aud": audience, "exp": now() + 60 }));
@@ -89,8 +89,12 @@ impl Wire {
         path: &str,
         body: Option<Value>,
     ) -> Response {
-        let mark = if path.contains('?') { '&' } else { '?' };
-        let request = self.request(method, &format!("{path}{mark}api-version=2024-12-01")).bearer_auth(token);
+        let version = match path {
+            path if path.contains("api-version=") => "",
+            path if path.contains('?') => "&api-version=2024-12-01",
+            _ => "?api-version=2024-12-01",
+        };
+        let request = self.request(method, &format!("{path}{version}")).bearer_auth(token);
         let request = if let Some(body) = body { request.json(&body) } else { request };
         request.send().await.unwrap()
     }

@@ -197,8 +197,7 @@ impl Hub {
     /// Closes connections; their app servers are told when they end.
     fn close(&self, target: Target<'_>, excluded: &[Text<'_>], reason: Option<&str>) {
         let excluded: Vec<&str> = excluded.iter().map(|id| &**id).collect();
-        let reason = reason.filter(|reason| !reason.is_empty());
-        self.place.connections.close(&self.name, target, &excluded, reason);
+        self.place.connections.close_for_now(&self.name, target, &excluded, reason);
     }
 
     /// One page of a group's members.

@@ -164,8 +164,8 @@ impl Relay {
                 out.push(self.goodbye(Some(SERVER_OFFLINE), true));
                 return ControlFlow::Break(());
             }
-            Outgoing::Close(reason) => {
-                out.push(self.goodbye(reason.as_deref(), false));
+            Outgoing::Close { error, allow_reconnect } => {
+                out.push(self.goodbye(error.as_deref(), allow_reconnect));
                 return ControlFlow::Break(());
             }
             // Calls are not the service's to answer.

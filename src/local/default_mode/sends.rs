@@ -52,7 +52,7 @@ impl Hub {
             M::MultiConnectionData { connection_ids, payloads, extensions } => {
                 let Some(filter) = filter(extensions) else { return };
                 let message = message(payloads);
-                if filter == Filter::Everything {
+                if matches!(filter, Filter::Everything) {
                     for id in connection_ids {
                         self.place.connections.send(&self.name, Target::Connection(id), &[], &message);
                     }

@@ -156,7 +156,7 @@ async fn app_servers_end_clients_and_losing_one_does() {
     };
     let error_message = Some("because".into());
     weak.say(&M::CloseConnection { connection_id, error_message, headers, extensions }).await;
-    assert_eq!(closed.closed().await, (Some("because".to_owned()), false));
+    assert_eq!(closed.closed().await, (Some("because".to_owned()), true));
     server.closed(&closed.id).await;
     drop(server);
     assert_eq!(lost.closed().await, (Some("ServerOffline".to_owned()), true));

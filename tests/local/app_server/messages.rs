@@ -206,7 +206,7 @@ async fn closes_are_acknowledged_and_told() {
     {
         let mut client = connect(&wire, &mut server, &user_token("ann")).await;
         server.say(&close(&client.id)).await;
-        assert_eq!(client.closed().await, (Some("enough".to_owned()), false), "{n}");
+        assert_eq!(client.closed().await, (Some("enough".to_owned()), true), "{n}");
         assert_eq!(server.ack(1).await.0, 1);
         server.closed(&client.id).await;
     }
@@ -394,7 +394,7 @@ async fn claims_are_told_and_refreshed() {
     // A refresh over REST reaches the app server as well.
     let claims = json!([{ "type": "asrs.s.uid", "value": "ann" }, { "type": "role", "value": "owner" }]);
     let body = json!({ "connectionToken": secret, "claims": claims });
-    let path = "/api/hubs/chat/connections/:refreshAuth";
+    let path = "/api/hubs/chat/connections/:refreshAuth?api-version=2026-07-01";
     let refreshed = wire.rest(Method::POST, path, Some(body)).await;
     assert_eq!(refreshed.status().as_u16(), 200, "{}", refreshed.text().await.unwrap());
     let update = server.next().await;
