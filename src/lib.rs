@@ -141,7 +141,7 @@ pub mod __private {
 pub use crate::{
     client::{
         CallError, ConnectionEvent, ConnectionEvents, Handler, HubConnection, HubConnectionBuilder,
-        HubStream, InvokeHandler, RetryPolicy, Subscription, TraceContext, WeakHubConnection,
+        HubStream, InvokeHandler, RetryPolicy, ServerCall, Subscription, TraceContext, WeakHubConnection,
     },
     core::{
         HubProtocol, TransportErrorKind,

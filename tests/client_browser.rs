@@ -48,6 +48,7 @@ macro_rules! over {
             a_slow_reader_loses_nothing(SETUP);
             client_results(SETUP, false);
             messages_before_their_handler_are_kept(SETUP);
+            calls_without_a_handler(SETUP);
             handlers_call_the_connection(SETUP);
             one_order(SETUP);
             slow_handlers_keep_the_order(SETUP, false);

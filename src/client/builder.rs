@@ -13,6 +13,7 @@ use crate::client::engine::retry::RetryPolicy;
 use crate::client::engine::transport::in_memory::InMemory;
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::{Handlers, Inbound};
+use crate::client::server_call::ServerCall;
 use crate::client::trace::{TraceContext, Tracing};
 use crate::core::client::{ClientOptions, ConnectionError};
 use crate::core::codec::RawCodec;
@@ -455,6 +456,12 @@ impl HubConnectionBuilder {
     /// Registers the handler whose result the server gets. See [`HubConnection::on_invoke`].
     pub fn on_invoke<M: 'static>(self, target: &str, handler: impl InvokeHandler<M>) -> Self {
         self.handlers.answer(target, handler);
+        self
+    }
+
+    /// Registers a handler for calls of methods that have none of their own. See [`HubConnection::on_unhandled`].
+    pub fn on_unhandled(self, handler: impl FnMut(ServerCall) + MaybeSend + 'static) -> Self {
+        self.handlers.add_unhandled(handler);
         self
     }
 

@@ -64,6 +64,8 @@ pub(super) struct Work {
     pub(super) target: usize,
     pub(super) arguments: Arguments,
     pub(super) reply: Option<Reply>,
+    /// Whether the server waits for a result, whoever gives it.
+    pub(super) is_awaited: bool,
     /// Whether the answer was cancelled before the handler began.
     pub(super) cancelled: bool,
     /// What its handlers' span belongs to.
@@ -118,12 +120,12 @@ pub(super) fn dispatch(batches: VecDeque<Batch>, runtime: &Runtime) {
 
 fn run(batch: Batch, runtime: &Runtime) {
     let Batch { frame, encoding, targets, works, mut waiting } = batch;
-    for Work { target, arguments, reply, cancelled, trace } in works {
+    for Work { target, arguments, reply, is_awaited, cancelled, trace } in works {
         let Some(target) = targets.get(target) else { continue };
         let arguments = arguments.get(&frame, encoding.protocol);
         let (names, waiting) = (encoding.names, &mut waiting);
         let span = trace.map(|trace| trace.span(&target.name));
-        let mut call = Call { arguments, names, span, target, waiting, runtime };
+        let mut call = Call { arguments, names, is_awaited, span, target, waiting, runtime };
         for (_, handler) in &target.handlers {
             Arc::clone(handler).call(&mut call, None);
         }
@@ -135,11 +137,12 @@ fn run(batch: Batch, runtime: &Runtime) {
 
 /// A call on its way to a handler.
 pub(super) struct Call<'c> {
-    arguments: Payload<'c>,
-    names: PropertyNames,
+    pub(super) arguments: Payload<'c>,
+    pub(super) names: PropertyNames,
+    pub(super) is_awaited: bool,
     /// The one to run in, for a call that came with a trace context.
-    span: Option<Span>,
-    target: &'c Target,
+    pub(super) span: Option<Span>,
+    pub(super) target: &'c Target,
     /// The part of the batch that still waits.
     waiting: &'c mut Waiting,
     runtime: &'c Runtime,
@@ -245,7 +248,7 @@ fn attend_at_once<M, H: Callable<M>>(handler: &mut H, arguments: H::Arguments, t
     }
 }
 
-fn panicked(target: &str) -> String {
+pub(super) fn panicked(target: &str) -> String {
     tracing::error!(target_method = target, "a handler panicked");
     PANICKED.to_owned()
 }

@@ -11,10 +11,11 @@ use crate::client::engine::backlog::Backlog;
 use crate::client::engine::connection::{Called, Callee, Connection};
 use crate::client::handler::sealed::Callable;
 use crate::client::reply::{NO_RESULT, Reply};
+use crate::client::server_call::{ServerCall, Whole};
 use crate::client::trace::{Incoming, Tracing};
 use crate::core::codec::{Payload, RawCodec};
 use crate::lock;
-use crate::platform::{Runtime, SharedFrame, lowercase};
+use crate::platform::{MaybeSend, Runtime, SharedFrame, lowercase};
 use crate::property_names::PropertyNames;
 use crate::serialize::Encoding;
 
@@ -35,6 +36,8 @@ const BUILT: u64 = u32::MAX as u64;
 struct Early {
     /// The method, in lower case.
     target: String,
+    /// As the server wrote it.
+    name: String,
     arguments: Vec<u8>,
     encoding: Encoding,
     trace: Option<Box<Incoming>>,
@@ -43,7 +46,7 @@ struct Early {
 impl Early {
     fn bytes(&self) -> usize {
         let trace = self.trace.as_ref().map_or(0, |trace| trace.bytes());
-        self.target.len() + self.arguments.len() + trace
+        self.target.len() + self.name.len() + self.arguments.len() + trace
     }
 }
 
@@ -51,12 +54,23 @@ impl Early {
 struct Registry {
     /// By name in lower case. A method that has had a handler stays.
     targets: HashMap<String, Arc<Target>, BuildHasherDefault<NameHasher>>,
+    /// The handlers of methods that have none.
+    unhandled: Vec<(u64, Arc<dyn Registered>)>,
     early: VecDeque<Early>,
     early_bytes: usize,
     last_id: u64,
 }
 
 impl Registry {
+    /// The handlers of a method by its name in lower case; those of methods without one if it has none.
+    fn find(&self, lower: &str, name: &str) -> Option<Arc<Target>> {
+        let target = self.targets.get(lower);
+        if self.unhandled.is_empty() || target.is_some_and(|target| !target.is_empty()) {
+            return target.cloned();
+        }
+        Some(Arc::new(Target { name: name.to_owned(), handlers: self.unhandled.clone(), answers: None }))
+    }
+
     fn keep(&mut self, early: Early) {
         self.early_bytes += early.bytes();
         self.early.push_back(early);
@@ -161,7 +175,37 @@ impl Handlers {
         drop(guard);
         // A handler's closure may own anything, a connection too: it is dropped outside of the lock.
         drop(replaced);
-        Subscription { handlers: Arc::downgrade(self), target: name, id }
+        Subscription { handlers: Arc::downgrade(self), target: Some(name), id }
+    }
+
+    /// A handler for methods that have none. It gets what was kept for them.
+    pub(super) fn add_unhandled(
+        self: &Arc<Self>,
+        handler: impl FnMut(ServerCall) + MaybeSend + 'static,
+    ) -> Subscription {
+        let handler: Arc<dyn Registered> = Arc::new(Whole::new(handler));
+        let mut registry = self.write();
+        registry.last_id += 1;
+        let id = registry.last_id;
+        registry.unhandled.push((id, Arc::clone(&handler)));
+        registry.early_bytes = 0;
+        for early in mem::take(&mut registry.early) {
+            let (name, handlers) = (early.name.clone(), vec![(id, Arc::clone(&handler))]);
+            let target = Arc::new(Target { name, handlers, answers: None });
+            // Still under the lock: nothing that comes later may get in before.
+            self.give_early(Some(target), [early].into());
+        }
+        Subscription { handlers: Arc::downgrade(self), target: None, id }
+    }
+
+    /// A handler for a method that gets its calls as they are.
+    #[cfg(feature = "cli")]
+    pub(super) fn watch(
+        self: &Arc<Self>,
+        target: &str,
+        handler: impl FnMut(ServerCall) + MaybeSend + 'static,
+    ) -> Subscription {
+        self.register(target, Arc::new(Whole::new(handler)), false)
     }
 
     fn give_early(self: &Arc<Self>, target: Option<Arc<Target>>, early: VecDeque<Early>) {
@@ -170,7 +214,8 @@ impl Handlers {
         let waiting = self.backlog.enter_all(early.len(), bytes);
         let works = early.into_iter().map(|early| {
             let arguments = Arguments::Owned(early.arguments);
-            Work { target: 0, arguments, reply: None, cancelled: false, trace: early.trace }
+            let (reply, is_awaited, cancelled, trace) = (None, false, false, early.trace);
+            Work { target: 0, arguments, reply, is_awaited, cancelled, trace }
         });
         self.send(Batch {
             frame: SharedFrame::default(),
@@ -207,8 +252,14 @@ impl Handlers {
         runtime.run_user_code(Box::new(move || worker.work()));
     }
 
-    fn remove(&self, target: &str, id: u64) {
+    fn remove(&self, target: Option<&str>, id: u64) {
         let mut registry = self.write();
+        let Some(target) = target else {
+            let unhandled = &mut registry.unhandled;
+            let removed = unhandled.iter().position(|(known, _)| *known == id).map(|at| unhandled.remove(at));
+            drop(registry);
+            return drop(removed);
+        };
         let Some(methods) = registry.targets.get_mut(target) else { return };
         let methods = Arc::make_mut(methods);
         let removed = match methods.handlers.iter().position(|(known, _)| *known == id) {
@@ -228,10 +279,14 @@ impl Handlers {
     /// Replaces the handlers of the builder by those of another.
     #[cfg(feature = "yew")]
     pub(super) fn renew(self: &Arc<Self>, newer: &Self) {
-        let newer = mem::take(&mut newer.write().targets);
+        let (newer, unhandled) = {
+            let mut newer = newer.write();
+            (mem::take(&mut newer.targets), mem::take(&mut newer.unhandled))
+        };
         let mut guard = self.write();
         let registry = &mut *guard;
-        let mut old = Vec::new();
+        let mut old: Vec<_> = registry.unhandled.extract_if(.., |(id, _)| *id <= BUILT).collect();
+        registry.unhandled.splice(..0, unhandled);
         for target in registry.targets.values_mut().map(Arc::make_mut) {
             old.extend(target.handlers.extract_if(.., |(id, _)| *id <= BUILT));
             old.extend(target.answers.take_if(|(id, _)| *id <= BUILT));
@@ -271,34 +326,35 @@ impl Handlers {
     /// names; unless an answer is expected.
     fn find(
         &self,
-        name: &str,
+        method: &str,
         arguments: Payload<'_>,
         kept: Option<PropertyNames>,
         trace: &mut Option<Box<Incoming>>,
     ) -> Arc<Target> {
         let (mut short, long);
-        let name = if name.len() <= SHORT_NAME && name.is_ascii() {
+        let name = if method.len() <= SHORT_NAME && method.is_ascii() {
             // The case of most names.
             short = [0; SHORT_NAME];
-            let lower = short.split_at_mut(name.len()).0;
-            lower.copy_from_slice(name.as_bytes());
+            let lower = short.split_at_mut(method.len()).0;
+            lower.copy_from_slice(method.as_bytes());
             lower.make_ascii_lowercase();
             str::from_utf8(lower).unwrap_or_default()
         } else {
-            long = lowercase(name);
+            long = lowercase(method);
             &long
         };
-        let known = self.read().targets.get(name).cloned();
+        let known = self.read().find(name, method);
         known.unwrap_or_else(|| {
             let mut registry = self.write();
             // It may have been registered in between.
-            if let Some(target) = registry.targets.get(name) {
-                return Arc::clone(target);
+            if let Some(target) = registry.find(name, method) {
+                return target;
             }
             if let Some(names) = kept {
                 let encoding = Encoding { protocol: arguments.protocol(), names };
-                let (target, arguments) = (name.to_owned(), arguments.as_ref().to_vec());
-                registry.keep(Early { target, arguments, encoding, trace: trace.take() });
+                let (target, name, arguments) =
+                    (name.to_owned(), method.to_owned(), arguments.as_ref().to_vec());
+                registry.keep(Early { target, name, arguments, encoding, trace: trace.take() });
             }
             Default::default()
         })
@@ -363,7 +419,8 @@ impl Callee<RawCodec> for Inbound {
             }
             bytes += arguments.as_ref().len();
             let arguments = Arguments::new(frame.bytes(), arguments.as_ref());
-            works.push(Work { target: targets.len() - 1, arguments, reply, cancelled, trace });
+            let (target, is_awaited) = (targets.len() - 1, call.is_some());
+            works.push(Work { target, arguments, reply, is_awaited, cancelled, trace });
         }
         if !works.is_empty() {
             let waiting = self.handlers.backlog.enter_all(works.len(), bytes);
@@ -413,7 +470,8 @@ impl Drop for Worker {
 #[derive(Clone)]
 pub struct Subscription {
     handlers: Weak<Handlers>,
-    target: String,
+    /// The method in lower case; `None` for methods without a handler.
+    target: Option<String>,
     id: u64,
 }
 
@@ -421,7 +479,7 @@ impl Subscription {
     /// Removes the handler. Calls that are already under way to it still arrive.
     pub fn unsubscribe(self) {
         if let Some(handlers) = self.handlers.upgrade() {
-            handlers.remove(&self.target, self.id);
+            handlers.remove(self.target.as_deref(), self.id);
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::client::engine::events::{ConnectionEvent, ConnectionEvents};
 use crate::client::handler::sealed::Callable;
 use crate::client::handler::{Handler, InvokeHandler};
 use crate::client::handlers::{Handlers, Subscription};
+use crate::client::server_call::ServerCall;
 use crate::client::stream::HubStream;
 use crate::client::trace::{CallSpan, Tracing};
 use crate::client::upload::Uploads;
@@ -335,6 +336,36 @@ impl HubConnection {
     /// ```
     pub fn on_invoke<M: 'static>(&self, target: &str, handler: impl InvokeHandler<M>) -> Subscription {
         self.handlers.answer(target, handler)
+    }
+
+    /// Registers a handler for calls of methods that have none of their own: to log them, or to pass them on to where the
+    /// methods are known. A method whose last handler was unsubscribed is one of them again. There can be several such
+    /// handlers; each gets every such call, in turn with those of other handlers.
+    ///
+    /// The handler is a closure that is done when it returns; natively it runs on a thread that may block, as those of
+    /// [`on`](Self::on) do. It does not answer: a server that waits for a result is told that there is none, as without
+    /// the handler. Nothing is kept any more for methods without a handler, and what was kept is given to this one.
+    ///
+    /// ```no_run
+    /// # fn run(hub: &hubwire::HubConnection) {
+    /// hub.on_unhandled(|call| match call.arguments::<Vec<serde_json::Value>>() {
+    ///     Ok(arguments) => println!("{}{arguments:?}", call.method()),
+    ///     Err(error) => eprintln!("{}: {error}", call.method()),
+    /// });
+    /// # }
+    /// ```
+    pub fn on_unhandled(&self, handler: impl FnMut(ServerCall) + MaybeSend + 'static) -> Subscription {
+        self.handlers.add_unhandled(handler)
+    }
+
+    /// Registers a handler for a method that gets its calls as they are.
+    #[cfg(feature = "cli")]
+    pub(crate) fn watch(
+        &self,
+        target: &str,
+        handler: impl FnMut(ServerCall) + MaybeSend + 'static,
+    ) -> Subscription {
+        self.handlers.watch(target, handler)
     }
 
     /// What happens to the connection from now on: a stream of [`ConnectionEvent`]s.

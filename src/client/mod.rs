@@ -24,6 +24,7 @@ mod questions;
 #[cfg(feature = "yew")]
 mod renewal;
 mod reply;
+mod server_call;
 mod stream;
 mod trace;
 mod upload;
@@ -37,6 +38,7 @@ pub use self::{
     handler::{Handler, InvokeHandler},
     handlers::Subscription,
     hub_connection::{HubConnection, WeakHubConnection},
+    server_call::ServerCall,
     stream::HubStream,
     trace::TraceContext,
 };

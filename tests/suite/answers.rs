@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_channel::mpsc;
 use futures_util::StreamExt;
-use hubwire::CallError;
+use hubwire::{CallError, ServerCall};
 
 use super::{Setup, Unwritable};
 
@@ -105,6 +105,45 @@ pub(crate) async fn client_results(base: &str, setup: Setup, panics: bool) {
     hub.start().await.unwrap();
     hub.send("AskLater", ("Never", "")).await.unwrap();
     asked.next().await.unwrap();
+}
+
+/// A handler for methods that have none: early messages, names as written, results that nobody gives.
+pub(crate) async fn calls_without_a_handler(base: &str, setup: Setup) {
+    let hub = setup.connect(format!("{base}/parallel")).await;
+    let (tell, mut told) = mpsc::unbounded();
+    hub.invoke::<()>("Push", ("Early", ("kept", 1))).await.unwrap();
+    let fallback = hub.on_unhandled(move |call: ServerCall| {
+        let (arguments, wrong) = (call.arguments::<(String, u32)>(), call.arguments::<(u32,)>());
+        assert!(wrong.is_err());
+        tell.unbounded_send((call.method().to_owned(), arguments.ok(), call.is_awaited())).unwrap();
+    });
+    assert_eq!(told.next().await, Some(("Early".into(), Some(("kept".into(), 1)), false)));
+
+    // In order, and not what has a handler, in whatever case; until that is gone.
+    let (hear, mut heard) = mpsc::unbounded();
+    let own = hub.on("OWN", move |text: String| hear.unbounded_send(text).unwrap());
+    for (method, text) in [("Some", "a"), ("own", "b"), ("Other", "c"), ("some", "d")] {
+        hub.invoke::<()>("Push", (method, (text, 2))).await.unwrap();
+    }
+    assert_eq!(heard.next().await.as_deref(), Some("b"));
+    own.unsubscribe();
+    hub.invoke::<()>("Push", ("Own", ("e", 2))).await.unwrap();
+    for (method, text) in [("Some", "a"), ("Other", "c"), ("some", "d"), ("Own", "e")] {
+        assert_eq!(told.next().await, Some((method.into(), Some((text.into(), 2)), false)));
+    }
+
+    // Who asks is told that there is no result.
+    let answer: String = hub.invoke("Ask", ("Name", "who")).await.unwrap();
+    assert!(answer.contains("Client didn't provide a result."), "{answer}");
+    assert_eq!(told.next().await, Some(("Name".into(), None, true)));
+
+    // Without it, messages are kept again.
+    fallback.unsubscribe();
+    hub.invoke::<()>("Push", ("Again", ("kept",))).await.unwrap();
+    let (hear, mut heard) = mpsc::unbounded();
+    hub.on("Again", move |text: String| hear.unbounded_send(text).unwrap());
+    assert_eq!(heard.next().await.as_deref(), Some("kept"));
+    assert_eq!(told.next().await, None);
 }
 
 /// In `signalr-client`, handlers can only be registered once connected, and what came before is lost.
