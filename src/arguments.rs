@@ -138,6 +138,25 @@ impl ArgumentWriter {
     }
 }
 
+/// Arguments that are known when the program runs.
+#[cfg(all(native, feature = "cli"))]
+#[derive(Debug, Default)]
+pub(crate) struct ArgumentList {
+    pub(crate) values: Vec<serde_json::Value>,
+    pub(crate) uploads: Vec<Upload<serde_json::Value>>,
+}
+
+#[cfg(all(native, feature = "cli"))]
+impl Sealed for ArgumentList {}
+
+#[cfg(all(native, feature = "cli"))]
+impl Arguments for ArgumentList {
+    fn write(self, writer: &mut ArgumentWriter) -> Result<(), SerializeError> {
+        writer.values(&self.values)?;
+        self.uploads.into_iter().try_for_each(|upload| upload.add(writer))
+    }
+}
+
 mod sealed {
     use super::{ArgumentWriter, SerializeError};
 

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, stdin};
 use crate::{
     cli::{
         failure::Failure,
+        machine::raise_file_limit,
         output::{FAINT, NAME, Output},
     },
     local::{EntraApplication, LocalManagedIdentity, LocalService, Role, ServiceMode},
@@ -51,6 +52,8 @@ fn application(text: &str) -> Result<EntraApplication, &'static str> {
 }
 
 pub(super) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    // Each connection is an open file.
+    raise_file_limit();
     let Arguments { port, mode, upstream, identity, application, until_input_ends } = arguments;
     let (has_identity, has_application) = (identity.is_some(), application.is_some());
     let mut builder = LocalService::builder().port(port).service_mode(match mode {

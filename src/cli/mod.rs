@@ -8,13 +8,18 @@
 //! What a command was asked for goes to standard output, as text for people or, with `--json`, as one JSON value a line;
 //! everything else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod bench;
+mod connect;
 mod context;
 mod duration;
 mod failure;
 mod local;
+mod machine;
 mod negotiate;
 mod output;
 mod secret;
+mod upstream;
+mod value;
 
 use std::{io, process::ExitCode};
 
@@ -66,9 +71,12 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(Box<bench::Arguments>),
+    Connect(Box<connect::Arguments>),
     Context(context::Arguments),
     Local(local::Arguments),
     Negotiate(negotiate::Arguments),
+    Upstream(upstream::Arguments),
 }
 
 /// Runs the program that the process was started as.
@@ -89,8 +97,11 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match command {
             Command::Context(arguments) => context::run(arguments, &output),
+            Command::Bench(arguments) => bench::run(*arguments, &contexts, &output).await,
+            Command::Connect(arguments) => connect::run(*arguments, &contexts, &output).await,
             Command::Local(arguments) => local::run(arguments, &output).await,
             Command::Negotiate(arguments) => negotiate::run(arguments, &contexts, &output).await,
+            Command::Upstream(arguments) => upstream::run(arguments, &output).await,
         }
     });
     // A thread that reads standard input cannot be ended.

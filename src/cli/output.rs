@@ -30,7 +30,7 @@ pub(super) enum Color {
 }
 
 /// Standard output and standard error, as the user wants them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Output {
     json: bool,
     choice: ColorChoice,
@@ -49,6 +49,17 @@ impl Output {
     /// Whether JSON is wanted.
     pub(super) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// A text as the terminal gets it, with colours or without, for what is written in another way.
+    pub(super) fn styled(&self, text: impl Display) -> String {
+        let choice = match (self.choice, AutoStream::choice(&io::stdout())) {
+            (ColorChoice::Auto, ColorChoice::Never) | (ColorChoice::Never, _) => ColorChoice::Never,
+            _ => ColorChoice::AlwaysAnsi,
+        };
+        let mut line = AutoStream::new(Vec::new(), choice);
+        let _ = write!(line, "{text}");
+        String::from_utf8_lossy(&line.into_inner()).into_owned()
     }
 
     /// Whether a person looks at standard error, where progress is shown.

@@ -172,7 +172,7 @@ impl EntraTokenValidator {
     }
 
     /// The documentation names the header `Authentication` in one place.
-    pub(super) async fn check_headers(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(crate) async fn check_headers(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let value = headers.get("authorization").or_else(|| headers.get("authentication"));
         let token = value
             .and_then(|value| value.to_str().ok()?.split_once(' '))

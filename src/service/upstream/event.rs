@@ -50,6 +50,12 @@ impl UpstreamClient {
         self.claims.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// The query that the client connected with.
+    #[cfg(feature = "cli")]
+    pub(crate) fn query(&self) -> &str {
+        &self.query
+    }
+
     /// A parameter of the query that the client connected with, decoded; of several with one name the first. Names
     /// are compared without case.
     #[must_use]
@@ -94,6 +100,12 @@ impl UpstreamMessage {
     #[must_use]
     pub fn method(&self) -> &str {
         &self.method
+    }
+
+    /// The id by which the client waits for the result.
+    #[cfg(feature = "cli")]
+    pub(crate) fn invocation_id(&self) -> Option<&str> {
+        self.invocation_id.as_deref()
     }
 
     /// Whether the client waits for the result; it does after `invoke`, not after `send`.

@@ -9,8 +9,8 @@
 
 mod entra;
 mod event;
-mod request;
-pub(super) mod router;
+pub(crate) mod request;
+pub(crate) mod router;
 pub(crate) mod signature;
 
 pub use entra::{EntraTokenValidator, EntraTokenValidatorBuilder, ValidatorError};

@@ -20,9 +20,15 @@ const MESSAGE_PACK: &str = "application/x-msgpack";
 
 /// A refusal, answered in JSON.
 #[derive(Debug)]
-pub(super) struct Refusal(pub(super) StatusCode, pub(super) &'static str);
+pub(crate) struct Refusal(pub(super) StatusCode, pub(super) &'static str);
 
 impl Refusal {
+    /// Why, in a sentence.
+    #[cfg(feature = "cli")]
+    pub(crate) fn text(&self) -> &'static str {
+        self.1
+    }
+
     pub(super) fn into_response(self) -> Response<Vec<u8>> {
         let Self(status, text) = self;
         tracing::debug!(%status, text, "refused an upstream request");
@@ -36,17 +42,17 @@ impl Refusal {
 
 /// What the headers say.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) client: UpstreamClient,
+pub(crate) struct Head {
+    pub(crate) client: UpstreamClient,
     /// `connections` or `messages`.
-    pub(super) category: String,
+    pub(crate) category: String,
     /// `connected`, `disconnected` or the method.
-    pub(super) event: String,
-    pub(super) protocol: HubProtocol,
+    pub(crate) event: String,
+    pub(crate) protocol: HubProtocol,
 }
 
 impl Head {
-    pub(super) fn read(parts: &Parts) -> Result<Self, Refusal> {
+    pub(crate) fn read(parts: &Parts) -> Result<Self, Refusal> {
         if parts.method != Method::POST {
             return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "The method must be POST."));
         }
@@ -81,7 +87,7 @@ impl Head {
     }
 
     /// A message's body. What it calls must be what the headers say, since they chose the handler.
-    pub(super) fn message(self, body: &[u8]) -> Result<UpstreamMessage, Refusal> {
+    pub(crate) fn message(self, body: &[u8]) -> Result<UpstreamMessage, Refusal> {
         let call = match self.protocol {
             HubProtocol::Json => Call::from_json(record(body)?),
             #[cfg(feature = "msgpack")]
@@ -141,7 +147,7 @@ impl Call {
 }
 
 /// `{"type":11,"error":…}`; the emulator writes the names with a capital.
-pub(super) fn disconnect_reason(body: &[u8]) -> Result<Option<String>, Refusal> {
+pub(crate) fn disconnect_reason(body: &[u8]) -> Result<Option<String>, Refusal> {
     let refusal = || Refusal(StatusCode::BAD_REQUEST, "The body is not a message of type 11.");
     let value: Value = serde_json::from_str(record(body)?).map_err(|_| refusal())?;
     let object = value.as_object().ok_or_else(refusal)?;
@@ -163,7 +169,7 @@ fn record(body: &[u8]) -> Result<&str, Refusal> {
 }
 
 /// The result of a handler, for a client that waits for it.
-pub(super) fn completion(
+pub(crate) fn completion(
     protocol: HubProtocol,
     id: Option<&str>,
     result: Result<Vec<u8>, UpstreamError>,

@@ -35,10 +35,10 @@ use crate::{
 };
 
 /// Messages of clients have up to 1 MB.
-pub(in crate::service) const MAX_BODY: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_BODY: usize = 4 * 1024 * 1024;
 /// How often a refusal with one cause is told.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
-pub(in crate::service) const READ_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type OnConnected = dyn Fn(UpstreamClient) -> BoxFuture<Result<(), UpstreamError>> + Send + Sync;

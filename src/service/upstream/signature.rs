@@ -56,7 +56,7 @@ impl UpstreamKeys {
         Ok(())
     }
 
-    pub(super) fn accept(&self, connection_id: &str, header: &str) -> bool {
+    pub(crate) fn accept(&self, connection_id: &str, header: &str) -> bool {
         read(&self.0).accept(connection_id, header)
     }
 }

@@ -1,0 +1,122 @@
+//! `hubwire bench`: load on a hub, and how it takes it.
+//!
+//! ```text
+//! flags, file ─▶ plan ─▶ Scenario ─▶ load, broadcast (connections, at a pace) ─▶ Figures ─▶ report
+//! ```
+
+mod broadcast;
+mod figures;
+mod load;
+mod pace;
+mod plan;
+mod report;
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use serde_json::json;
+
+use crate::cli::{
+    bench::{
+        load::Run,
+        plan::{Length, Options, plan},
+        report::{Progress, Report},
+    },
+    context::{Contexts, TargetOptions},
+    failure::Failure,
+    machine::{end_asked, raise_file_limit},
+    output::{Output, WARNING},
+};
+
+/// Files that a process has open besides its connections.
+const OTHER_FILES: u64 = 64;
+
+/// Put load on a hub, and measure rates, latencies and errors
+///
+/// A closed loop, the default, measures how much the hub does at most: each answer brings the next call. An open loop
+/// (--rate) measures how long answers take at that rate: calls begin by the clock, and a call that had to wait for its turn
+/// is measured from when it was due.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  hubwire bench http://localhost:5000/hub --connections 10 --in-flight 4
+  hubwire bench http://localhost:5000/hub --rate 5000 --duration 30s
+  hubwire bench --hub chat --scenario broadcast --connections 1000
+  hubwire bench --file plan.jsonc --report figures.json")]
+pub(super) struct Arguments {
+    /// The hub's URL, such as https://example.com/chat; {count} in it is the number of --count
+    #[arg(value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    options: Options,
+    /// Take scenarios from this file: JSON with comments, {"scenarios": […]} with the names of these options
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Write the report to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    target: TargetOptions,
+}
+
+pub(super) async fn run(
+    arguments: Arguments,
+    contexts: &Contexts,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let Arguments { url, options, file, report: path, target } = arguments;
+    let flags = match (&file, &url) {
+        // The targets are in the file.
+        (Some(_), None) => target,
+        _ => contexts.options(url, target)?,
+    };
+    let scenarios = plan(file.as_deref(), options, flags)?;
+    let most = scenarios.iter().map(|scenario| scenario.connections).max().unwrap_or_default() as u64;
+    if let Some(limit) = raise_file_limit().filter(|&limit| limit < most + OTHER_FILES) {
+        return Err(Failure::new(format!(
+            "{most} connections want as many open files, and the system allows this process {limit}"
+        ))
+        .advise("raise the hard limit (`ulimit -Hn`, LimitNOFILE of a service), or take fewer connections"));
+    }
+    let stopped = Arc::<AtomicBool>::default();
+    let stop = Arc::clone(&stopped);
+    tokio::spawn(async move {
+        end_asked().await;
+        stop.store(true, Ordering::Relaxed);
+        // The second time at once.
+        end_asked().await;
+        std::process::exit(130);
+    });
+    let progress = Progress::new(output);
+    let (mut report, mut failed) = (Report::default(), false);
+    for scenario in &scenarios {
+        let mut options = scenario.target.clone();
+        if let (Some(url), Length::Count(count)) = (&mut options.url, scenario.length) {
+            *url = url.replace("{count}", &count.to_string());
+        }
+        let target = contexts.target(None, options)?;
+        let run = Run { scenario, target: &target, stopped: &stopped, on_pace: &progress };
+        let figures = run.measure().await?;
+        failed |= figures.error_count() > 0;
+        report.add(scenario, &target, &figures, output);
+        if stopped.load(Ordering::Relaxed) {
+            output.note(format_args!(
+                "{WARNING}stopped early{WARNING:#}: the figures are of what was done until then"
+            ));
+            break;
+        }
+    }
+    report.summary(output);
+    if let Some(path) = path {
+        let text = json!({ "program": format!("hubwire {}", env!("CARGO_PKG_VERSION")), "scenarios": report.into_json() });
+        fs::write(&path, format!("{text:#}\n"))
+            .map_err(|error| Failure::new(format!("{} cannot be written", path.display())).because(error))?;
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,169 @@
+//! When the next call begins, and when a phase is over.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Semaphore;
+
+use crate::cli::bench::plan::Length;
+
+/// The pace of a phase, which all workers share.
+#[derive(Debug)]
+pub(super) struct Pace {
+    begun: Instant,
+    until: Option<Instant>,
+    count: u64,
+    taken: AtomicU64,
+    /// How many are done, for the progress bar.
+    pub(super) done: AtomicU64,
+    stopped: Arc<AtomicBool>,
+    schedule: Option<Schedule>,
+}
+
+/// An open loop: calls begin by the clock, whatever has become of those before.
+#[derive(Debug)]
+struct Schedule {
+    interval: Duration,
+    due: Arc<Semaphore>,
+}
+
+impl Pace {
+    pub(super) fn start(length: Length, rate: Option<f64>, stopped: &Arc<AtomicBool>) -> Arc<Self> {
+        let begun = Instant::now();
+        let (until, count) = match length {
+            Length::Time(time) => (Some(begun + time), u64::MAX),
+            Length::Count(count) => (None, count),
+        };
+        let schedule = rate.map(|rate| {
+            let interval = Duration::from_secs_f64(1.0 / rate);
+            let due = Arc::new(Semaphore::new(0));
+            (Schedule { interval, due: Arc::clone(&due) }, due)
+        });
+        let (schedule, due) = schedule.unzip();
+        let pace = Arc::new(Self {
+            begun,
+            until,
+            count,
+            taken: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            stopped: Arc::clone(stopped),
+            schedule,
+        });
+        if let Some(due) = due {
+            let pace = Arc::clone(&pace);
+            // A thread of its own sleeps more exactly than the runtime's timer, which counts milliseconds.
+            thread::spawn(move || pace.keep(&due));
+        }
+        pace
+    }
+
+    /// Makes calls due, each in its time.
+    fn keep(&self, due: &Semaphore) {
+        let Some(Schedule { interval, .. }) = self.schedule else { return };
+        let mut made = 0;
+        while made < self.count && !self.is_over() {
+            let elapsed = self.begun.elapsed();
+            let owed = (elapsed.as_secs_f64() / interval.as_secs_f64()) as u64 + 1;
+            let new = owed.min(self.count).saturating_sub(made);
+            due.add_permits(usize::try_from(new).unwrap_or(Semaphore::MAX_PERMITS));
+            made += new;
+            let next = self.begun + interval.mul_f64(made as f64);
+            thread::sleep(next.saturating_duration_since(Instant::now()).min(Duration::from_millis(100)));
+        }
+        // Who waits for a call that will not come is told so; all others get theirs.
+        if made < self.count {
+            due.close();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed) || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// Waits until the next call has to begin. Returns from when on its time counts; `None` when the phase is over.
+    ///
+    /// In an open loop that is the moment at which it was due, if nobody was free to begin it then: otherwise an answer that
+    /// takes long would hide how long others would have taken (coordinated omission).
+    pub(super) async fn next(&self) -> Option<Instant> {
+        let number = self.taken.fetch_add(1, Ordering::Relaxed);
+        if number >= self.count {
+            return None;
+        }
+        let mut due_at = None;
+        if let Some(Schedule { interval, due }) = &self.schedule {
+            let is_late = match due.try_acquire() {
+                Ok(permit) => {
+                    permit.forget();
+                    true
+                }
+                Err(_) => {
+                    due.acquire().await.ok()?.forget();
+                    false
+                }
+            };
+            due_at = is_late.then(|| self.begun + interval.mul_f64(number as f64));
+        }
+        if self.is_over() {
+            return None;
+        }
+        self.done.fetch_add(1, Ordering::Relaxed);
+        Some(due_at.unwrap_or_else(Instant::now))
+    }
+
+    /// How much of the phase is over, of 1.
+    pub(super) fn progress(&self) -> f64 {
+        match self.until {
+            Some(until) => {
+                let all = until.duration_since(self.begun).as_secs_f64().max(1e-9);
+                (self.begun.elapsed().as_secs_f64() / all).min(1.0)
+            }
+            None => (self.done.load(Ordering::Relaxed) as f64 / self.count.max(1) as f64).min(1.0),
+        }
+    }
+
+    /// Waits until the time of the phase is over.
+    pub(super) async fn over(&self) {
+        while !self.is_over() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_open_loop_counts_from_when_a_call_was_due() {
+        let pace = Pace::start(Length::Count(30), Some(1_000.0), &Arc::default());
+        let first = pace.next().await.expect("the first call");
+        // Nobody is free for a while: the calls that were due meanwhile are late by that.
+        thread::sleep(Duration::from_millis(20));
+        let now = Instant::now();
+        let late = now.duration_since(pace.next().await.expect("the second call"));
+        assert!(late >= Duration::from_millis(15) && first <= now, "{late:?}");
+        let mut rest = 0;
+        while pace.next().await.is_some() {
+            rest += 1;
+        }
+        assert_eq!(rest, 28);
+        assert!(pace.begun.elapsed() >= Duration::from_millis(29));
+    }
+
+    #[tokio::test]
+    async fn a_closed_loop_ends_after_its_count_or_when_it_is_stopped() {
+        let stopped = Arc::default();
+        let pace = Pace::start(Length::Count(2), None, &stopped);
+        assert!(pace.next().await.is_some() && pace.next().await.is_some());
+        assert!(pace.next().await.is_none());
+        let pace = Pace::start(Length::Count(2), None, &stopped);
+        stopped.store(true, Ordering::Relaxed);
+        assert!(pace.next().await.is_none());
+    }
+}

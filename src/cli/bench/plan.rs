@@ -1,0 +1,396 @@
+//! What is measured: from flags, and from a file with several scenarios.
+
+use std::{fs, path::Path, time::Duration};
+
+use clap::ValueEnum;
+use jsonc_parser::{CollectOptions, ParseOptions, ast, parse_to_ast};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::{Map, Value};
+
+use crate::cli::{context::TargetOptions, duration, failure::Failure, value::typed};
+
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+const DEFAULT_WARM_UP: Duration = Duration::from_secs(2);
+/// How many calls of a connection may wait in an open loop, so that a slow answer does not hold up the next call.
+const OPEN_LOOP_IN_FLIGHT: usize = 64;
+
+/// What a scenario does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    /// Call a method and wait for its result
+    #[default]
+    Echo,
+    /// Call a method without waiting
+    Send,
+    /// Count the messages that the hub sends of its own accord
+    Receive,
+    /// Have a message sent to every connection
+    Broadcast,
+    /// Hold connections that do nothing
+    Idle,
+    /// Connect and disconnect
+    Connect,
+    /// Read a stream of the hub
+    Stream,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Send => "send",
+            Self::Receive => "receive",
+            Self::Broadcast => "broadcast",
+            Self::Idle => "idle",
+            Self::Connect => "connect",
+            Self::Stream => "stream",
+        }
+    }
+
+    /// What is counted.
+    pub(super) fn unit(self) -> &'static str {
+        match self {
+            Self::Echo => "calls",
+            Self::Send | Self::Receive => "messages",
+            Self::Broadcast => "deliveries",
+            Self::Idle | Self::Connect => "connections",
+            Self::Stream => "items",
+        }
+    }
+}
+
+/// A length of time as people write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+impl std::str::FromStr for Span {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        duration::parse(text).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match Value::deserialize(deserializer)? {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Where a broadcast comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Publisher {
+    /// A method of the hub that one of the connections calls
+    Hub,
+    /// The REST API of the service
+    Rest,
+}
+
+/// What flags and files say about a scenario.
+#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct Options {
+    /// What it is called in the report.
+    #[arg(skip)]
+    pub(super) name: Option<String>,
+    /// Where it goes, in a file.
+    #[arg(skip)]
+    pub(super) target: TargetOptions,
+    /// What to do; by default `echo`
+    #[arg(long, value_name = "NAME", value_enum)]
+    scenario: Option<Kind>,
+    /// How many connections; by default 1
+    #[arg(long, short = 'c', value_name = "N")]
+    connections: Option<usize>,
+    /// How many calls of a connection may wait for their results; by default 1, and 64 with --rate
+    #[arg(long, value_name = "N")]
+    in_flight: Option<usize>,
+    /// Begin so many calls a second over all connections, whether answers come or not; without it each answer brings the
+    /// next call
+    #[arg(long, value_name = "PER_SECOND")]
+    rate: Option<f64>,
+    /// How long to measure; by default 10s
+    #[arg(long, short = 'd', value_name = "TIME")]
+    duration: Option<Span>,
+    /// Measure so many calls, messages or streams instead
+    #[arg(long, short = 'n', value_name = "N", conflicts_with = "duration")]
+    count: Option<u64>,
+    /// How long to go on before it is measured; by default 2s, or a quarter of --count
+    #[arg(long, value_name = "TIME")]
+    warm_up: Option<Span>,
+    /// The length of the text that is sent, in bytes; by default 32
+    #[arg(long, value_name = "BYTES")]
+    payload: Option<usize>,
+    /// The method to call; by default Echo, Counter for streams, and ToAll for broadcasts
+    #[arg(long, value_name = "METHOD")]
+    method: Option<String>,
+    /// An argument of the method instead of the text; JSON, or a text; repeatable
+    #[arg(long = "argument", value_name = "VALUE", value_parser = |word: &str| Ok::<_, String>(typed(word)))]
+    arguments: Option<Vec<Value>>,
+    /// The method by which messages come back; by default News, and any for `receive`
+    #[arg(long, value_name = "METHOD")]
+    message: Option<String>,
+    /// The method by which the hub says that it has sent or got everything
+    #[arg(long, value_name = "METHOD")]
+    until: Option<String>,
+    /// Who publishes a broadcast; by default the hub, and the REST API for a hub of the service
+    #[arg(long, value_name = "WHO", value_enum)]
+    publish: Option<Publisher>,
+    /// How many connections are opened at the same time; by default 32, and 1 for `connect`
+    #[arg(long, value_name = "N")]
+    at_once: Option<usize>,
+    /// Connect by WebSocket without negotiate
+    #[arg(long)]
+    skip_negotiation: bool,
+}
+
+impl Options {
+    /// Fills in what these leave out.
+    fn or(self, other: Self) -> Self {
+        let own = if self.count.is_some() { None } else { other.duration };
+        Self {
+            name: self.name.or(other.name),
+            target: self.target,
+            scenario: self.scenario.or(other.scenario),
+            connections: self.connections.or(other.connections),
+            in_flight: self.in_flight.or(other.in_flight),
+            rate: self.rate.or(other.rate),
+            count: self.count.or(if self.duration.is_some() { None } else { other.count }),
+            duration: self.duration.or(own),
+            warm_up: self.warm_up.or(other.warm_up),
+            payload: self.payload.or(other.payload),
+            method: self.method.or(other.method),
+            arguments: self.arguments.or(other.arguments),
+            message: self.message.or(other.message),
+            until: self.until.or(other.until),
+            publish: self.publish.or(other.publish),
+            at_once: self.at_once.or(other.at_once),
+            skip_negotiation: self.skip_negotiation || other.skip_negotiation,
+        }
+    }
+}
+
+/// When a phase is over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Length {
+    Time(Duration),
+    Count(u64),
+}
+
+/// A scenario with everything that was left open.
+#[derive(Debug, Clone)]
+pub(super) struct Scenario {
+    pub(super) name: String,
+    pub(super) target: TargetOptions,
+    pub(super) kind: Kind,
+    pub(super) connections: usize,
+    pub(super) in_flight: usize,
+    pub(super) rate: Option<f64>,
+    pub(super) length: Length,
+    pub(super) warm_up: Length,
+    pub(super) payload: usize,
+    pub(super) method: String,
+    pub(super) arguments: Option<Vec<Value>>,
+    pub(super) message: Option<String>,
+    pub(super) until: Option<String>,
+    pub(super) publish: Publisher,
+    pub(super) at_once: usize,
+    pub(super) skip_negotiation: bool,
+}
+
+impl Scenario {
+    fn new(options: Options) -> Result<Self, Failure> {
+        let kind = options.scenario.unwrap_or_default();
+        let positive =
+            |what: &str, value: usize| match value {
+                0 => Err(Failure::new(format!("{what} is 0"))
+                    .advise(format!("give {what} a number of at least 1"))),
+                value => Ok(value),
+            };
+        if options.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+            return Err(Failure::new("the rate is not a number above 0"));
+        }
+        if options.rate.is_some() && matches!(kind, Kind::Receive | Kind::Idle | Kind::Stream) {
+            return Err(Failure::new(format!("`{}` has no rate of its own", kind.name()))
+                .advise("leave out --rate, or take echo, send, broadcast or connect"));
+        }
+        let length = match (options.count, options.duration) {
+            (Some(count), _) => Length::Count(count.max(1)),
+            (None, Some(Span(duration))) => Length::Time(duration),
+            (None, None) => Length::Time(DEFAULT_DURATION),
+        };
+        let warm_up = match (options.warm_up, length) {
+            (Some(Span(duration)), _) => Length::Time(duration),
+            (None, Length::Count(count)) => Length::Count(count / 4),
+            (None, Length::Time(_)) => Length::Time(DEFAULT_WARM_UP),
+        };
+        let of_service = options.target.url.is_none() && options.target.hub.is_some();
+        let message = options.message.or_else(|| (kind == Kind::Broadcast).then(|| "News".to_owned()));
+        let open = if options.rate.is_some() { OPEN_LOOP_IN_FLIGHT } else { 1 };
+        Ok(Self {
+            name: options.name.unwrap_or_else(|| kind.name().to_owned()),
+            target: options.target,
+            kind,
+            connections: positive("--connections", options.connections.unwrap_or(1))?,
+            in_flight: positive("--in-flight", options.in_flight.unwrap_or(open))?,
+            rate: options.rate,
+            length,
+            warm_up,
+            payload: options.payload.unwrap_or(32),
+            method: options.method.unwrap_or_else(|| {
+                match kind {
+                    Kind::Stream => "Counter",
+                    Kind::Broadcast => "ToAll",
+                    _ => "Echo",
+                }
+                .to_owned()
+            }),
+            arguments: options.arguments,
+            message,
+            until: options.until,
+            publish: options.publish.unwrap_or(if of_service { Publisher::Rest } else { Publisher::Hub }),
+            at_once: positive(
+                "--at-once",
+                options.at_once.unwrap_or(if kind == Kind::Connect { 1 } else { 32 }),
+            )?,
+            skip_negotiation: options.skip_negotiation,
+        })
+    }
+
+    /// The scenario of a part of the whole, such as its warm-up.
+    pub(super) fn lasting(&self, length: Length) -> Self {
+        Self { length, ..self.clone() }
+    }
+}
+
+/// The scenarios of a file, or the one that the flags describe. Flags win over the file.
+pub(super) fn plan(
+    file: Option<&Path>,
+    flags: Options,
+    target: TargetOptions,
+) -> Result<Vec<Scenario>, Failure> {
+    let Some(path) = file else { return Ok(vec![Scenario::new(Options { target, ..flags })?]) };
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::new(format!("{} cannot be read", path.display())).because(error))?;
+    let all = read(&text).map_err(|mistake| {
+        Failure::new(format!("{}: {mistake}", path.display()))
+            .advise("it has the form {\"scenarios\": [{\"scenario\": \"echo\", \"target\": {\"url\": \"…\"}, \"connections\": 10}]}")
+    })?;
+    if all.is_empty() {
+        return Err(Failure::new(format!("{} has no scenarios", path.display())));
+    }
+    all.into_iter()
+        .map(|of_file| {
+            let target = merged(&target, of_file.target.clone());
+            Scenario::new(Options { target, ..flags.clone().or(of_file) })
+        })
+        .collect()
+}
+
+/// Where a scenario of a file goes. Another hub on the command line is another target altogether.
+fn merged(flags: &TargetOptions, mut of_file: TargetOptions) -> TargetOptions {
+    if flags.url.is_some() || flags.hub.is_some() || (of_file.url.is_none() && of_file.hub.is_none()) {
+        return flags.clone();
+    }
+    of_file.protocol = flags.protocol.or(of_file.protocol);
+    if !flags.transport.is_empty() {
+        of_file.transport.clone_from(&flags.transport);
+    }
+    of_file.token = flags.token.clone().or(of_file.token);
+    of_file
+}
+
+fn read(text: &str) -> Result<Vec<Options>, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        scenarios: Vec<Options>,
+    }
+
+    let options = ParseOptions {
+        allow_comments: true,
+        allow_trailing_commas: true,
+        allow_loose_object_property_names: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    };
+    let parsed = parse_to_ast(text.trim_start_matches('\u{feff}'), &CollectOptions::default(), &options)
+        .map_err(|error| {
+            format!("line {}, column {} is not JSON", error.line_display(), error.column_display())
+        })?;
+    let value = parsed.value.as_ref().map_or(Value::Null, plain);
+    let scenarios = serde_json::from_value::<File>(value).map_err(|error| error.to_string())?.scenarios;
+    Ok(scenarios)
+}
+
+/// A value without its comments.
+fn plain(value: &ast::Value<'_>) -> Value {
+    match value {
+        ast::Value::StringLit(text) => text.value.to_string().into(),
+        ast::Value::NumberLit(number) => typed(number.value),
+        ast::Value::BooleanLit(flag) => flag.value.into(),
+        ast::Value::NullKeyword(_) => Value::Null,
+        ast::Value::Array(items) => items.elements.iter().map(plain).collect(),
+        ast::Value::Object(object) => {
+            let members = object.properties.iter();
+            members
+                .map(|member| (member.name.as_str().to_owned(), plain(&member.value)))
+                .collect::<Map<_, _>>()
+                .into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_scenarios_that_flags_change() {
+        let text = r#"{
+            // What the release is measured by.
+            "scenarios": [
+                {"name": "calls", "target": {"url": "http://127.0.0.1/a", "protocol": "messagepack"}, "connections": 4,},
+                {"scenario": "send", "target": {"url": "http://127.0.0.1/b"}, "count": 8, "arguments": [1, "x"]},
+            ],
+        }"#;
+        let read = read(text).expect("it is valid");
+        let flags = Options { duration: Some(Span(Duration::from_secs(1))), ..Options::default() };
+        let all: Vec<_> = read
+            .into_iter()
+            .map(|of_file| {
+                let target = merged(&TargetOptions::default(), of_file.target.clone());
+                Scenario::new(Options { target, ..flags.clone().or(of_file) }).expect("it is complete")
+            })
+            .collect();
+        let names: Vec<_> = all.iter().map(|scenario| (&*scenario.name, scenario.connections)).collect();
+        assert_eq!(names, [("calls", 4), ("send", 1)]);
+        assert!(all.iter().all(|scenario| scenario.length == Length::Time(Duration::from_secs(1))));
+        assert_eq!(all[1].target.url.as_deref(), Some("http://127.0.0.1/b"));
+        assert_eq!(all[1].arguments.as_deref(), Some(&[Value::from(1), "x".into()][..]));
+    }
+
+    #[test]
+    fn mistakes_in_a_file_are_named() {
+        for (text, part) in [
+            ("{", "line 1"),
+            (r#"{"scenarios": [{"conections": 1}]}"#, "conections"),
+            (r#"{"scenarios": [{"scenario": "eco"}]}"#, "eco"),
+            (r#"{"scenarios": [{"duration": "10 apples"}]}"#, "90s"),
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Calls of the hub, and what becomes of them.
+
+use std::{
+    collections::HashMap,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::Poll,
+    time::Instant,
+};
+
+use futures_channel::mpsc;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::{
+    CallError, HubConnection, Subscription, Upload,
+    arguments::ArgumentList,
+    cli::{
+        connect::{
+            command::{Call, Kind},
+            screen::{Named, Screen},
+        },
+        value::AnyValue,
+    },
+    client::ServerCall,
+    core::ErrorChain,
+    lock::lock,
+};
+
+/// The items of an upload that is being typed.
+pub(super) type Items = mpsc::UnboundedSender<Value>;
+
+/// A connection, its calls that are not over yet, and what the server gets for its own.
+#[derive(Debug)]
+pub(super) struct Calls {
+    hub: HubConnection,
+    screen: Arc<Screen>,
+    running: JoinSet<bool>,
+    last: u64,
+    answers: HashMap<String, Answer>,
+    /// Whether a call has failed.
+    pub(super) any_failed: bool,
+}
+
+/// What a method answers, and who shows that it was asked.
+#[derive(Debug)]
+struct Answer {
+    value: Arc<Mutex<Value>>,
+    _registered: [Subscription; 2],
+}
+
+impl Calls {
+    pub(super) fn new(hub: HubConnection, screen: Arc<Screen>) -> Self {
+        let (running, answers) = (JoinSet::new(), HashMap::new());
+        Self { hub, screen, running, last: 0, answers, any_failed: false }
+    }
+
+    /// Begins a call, and returns once it is on its way: what follows it on the input also follows it to the server.
+    pub(super) async fn begin(&mut self, call: Call) {
+        self.start(call, Vec::new()).await;
+    }
+
+    /// Begins a call with an upload, whose items are still to come.
+    pub(super) async fn begin_upload(&mut self, call: Call) -> Items {
+        let (sender, items) = mpsc::unbounded();
+        self.start(call, vec![Upload::new(items)]).await;
+        sender
+    }
+
+    async fn start(&mut self, call: Call, uploads: Vec<Upload<Value>>) {
+        self.last += 1;
+        self.screen.remember(&call.method);
+        let named = Named { id: self.last, method: call.method };
+        let arguments = ArgumentList { values: call.arguments, uploads };
+        let (hub, screen) = (self.hub.clone(), Arc::clone(&self.screen));
+        let mut running: Pin<Box<dyn Future<Output = bool> + Send>> = Box::pin(async move {
+            let done = match call.kind {
+                Kind::Invoke => invoke(&hub, &screen, &named, arguments).await,
+                Kind::Send => hub.send(&named.method, arguments).await.map(|()| screen.sent(&named)),
+                Kind::Stream => stream(&hub, &screen, &named, arguments).await,
+            };
+            done.inspect_err(|error| screen.failed(&named, &ErrorChain::new(error).to_string())).is_ok()
+        });
+        match poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
+            Poll::Ready(succeeded) => self.any_failed |= !succeeded,
+            Poll::Pending => {
+                self.running.spawn(running);
+            }
+        }
+    }
+
+    /// Waits until a call is over. It never ends while there is none.
+    pub(super) async fn one_is_over(&mut self) {
+        match self.running.join_next().await {
+            // A panic was told to standard error.
+            Some(succeeded) => self.any_failed |= !succeeded.unwrap_or(false),
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn are_over(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// From now on the server gets this when it asks.
+    pub(super) fn answer(&mut self, method: &str, value: Value) {
+        if let Some(answer) = self.answers.get(&method.to_lowercase()) {
+            *lock(&answer.value) = value;
+            return;
+        }
+        let value = Arc::new(Mutex::new(value));
+        let (given, shown, screen) = (Arc::clone(&value), Arc::clone(&value), Arc::clone(&self.screen));
+        let answers =
+            self.hub.on_invoke(method, move || Ok::<_, std::convert::Infallible>(lock(&given).clone()));
+        let watches = self.hub.watch(method, move |call| show(&screen, &call, Some(&lock(&shown))));
+        let answer = Answer { value, _registered: [answers, watches] };
+        self.answers.insert(method.to_lowercase(), answer);
+    }
+}
+
+/// Shows a call of the server.
+pub(super) fn show(screen: &Screen, call: &ServerCall, answer: Option<&Value>) {
+    match call.arguments::<Vec<AnyValue>>() {
+        Ok(arguments) => {
+            let arguments: Vec<_> = arguments.into_iter().map(|AnyValue(value)| value).collect();
+            screen.message(call.method(), &arguments, call.is_awaited(), answer);
+        }
+        Err(error) => screen.unreadable(call.method(), &error.to_string()),
+    }
+}
+
+async fn invoke(
+    hub: &HubConnection,
+    screen: &Screen,
+    call: &Named,
+    arguments: ArgumentList,
+) -> Result<(), CallError> {
+    let begun = Instant::now();
+    let AnyValue(result) = hub.invoke(&call.method, arguments).await?;
+    screen.result(call, &result, begun.elapsed());
+    Ok(())
+}
+
+async fn stream(
+    hub: &HubConnection,
+    screen: &Screen,
+    call: &Named,
+    arguments: ArgumentList,
+) -> Result<(), CallError> {
+    let mut items = hub.stream::<AnyValue>(&call.method, arguments).await?;
+    let mut count = 0;
+    while let Some(item) = items.next().await {
+        screen.item(call, &item?.0);
+        count += 1;
+    }
+    screen.end(call, count);
+    Ok(())
+}

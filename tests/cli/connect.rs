@@ -1,0 +1,165 @@
+//! `hubwire connect`.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    hub::hub,
+    program::{Local, hubwire, run, run_with, text},
+};
+
+/// What it printed, line by line.
+fn lines(bytes: &[u8]) -> Vec<Value> {
+    text(bytes).lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
+}
+
+/// The events of a kind, without what differs each time.
+fn of_kind(all: &[Value], kind: &str) -> Vec<Value> {
+    let mut events: Vec<_> = all.iter().filter(|event| event["type"] == kind).cloned().collect();
+    for event in events.iter_mut().filter_map(Value::as_object_mut) {
+        assert!(event.remove("time").is_some_and(|time| time.is_string()));
+        event.remove("type");
+        event.remove("milliseconds");
+    }
+    events
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_standard_input_are_commands() {
+    let url = hub().await;
+    for protocol in ["json", "messagepack"] {
+        let input = "# a remark\ninvoke Add 1 2\ninvoke Echo {\"a\": [1, \"x y\"]}\nsend Push News [\"a\", null]\n\
+                     stream Counter 3 0\nupload UploadSum\n4\n5\n.\ninvoke HubError no\ninvoke Bytes 3\n";
+        let output = run_with(hubwire(["connect", &url, "--json", "--protocol", protocol]), input);
+        let all = lines(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{all:?}");
+        assert_eq!(of_kind(&all, "connected")[0]["protocol"], protocol);
+        let mut results = of_kind(&all, "result");
+        results.sort_by_key(|result| result["call"].as_u64());
+        assert_eq!(
+            results,
+            [
+                json!({"call": 1, "target": "Add", "result": 3}),
+                json!({"call": 2, "target": "Echo", "result": {"a": [1, "x y"]}}),
+                json!({"call": 5, "target": "UploadSum", "result": 9}),
+                json!({"call": 7, "target": "Bytes", "result": "AAEC"}),
+            ]
+        );
+        assert_eq!(of_kind(&all, "message"), [json!({"target": "News", "arguments": ["a", null]})]);
+        let items: Vec<_> = of_kind(&all, "item").iter().map(|item| item["item"].clone()).collect();
+        assert_eq!(items, [0, 1, 2]);
+        assert_eq!(of_kind(&all, "end"), [json!({"call": 4, "target": "Counter", "items": 3})]);
+        let failed = of_kind(&all, "failed");
+        assert!(failed.len() == 1 && failed[0]["error"].as_str().is_some_and(|error| error.contains("no")));
+        assert_eq!(all.last().expect("there are lines")["type"], "disconnected");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_made_at_once_and_questions_are_answered() {
+    let url = hub().await;
+    let output = run([
+        "connect", &url, "--json", "--invoke", "Add", "1", "-2", "--send", "AskLater", "Name", "who",
+        "--stream", "Counter", "2", "0", "--answer", "Name=Bob", "--invoke", "Slow", "200", "--exit",
+    ]);
+    let all = lines(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{all:?}");
+    // In the order of the options.
+    let calls = of_kind(&all, "result");
+    assert!(calls.contains(&json!({"call": 1, "target": "Add", "result": -1})), "{all:?}");
+    assert_eq!(of_kind(&all, "sent"), [json!({"call": 2, "target": "AskLater"})]);
+    assert_eq!(of_kind(&all, "end"), [json!({"call": 3, "target": "Counter", "items": 2})]);
+    let question = json!({"target": "Name", "arguments": ["who"], "answer": "Bob"});
+    assert_eq!(of_kind(&all, "question"), [question]);
+    assert_eq!(of_kind(&all, "message"), [json!({"target": "Answered", "arguments": ["Bob"]})]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_wanted_is_shown() {
+    let url = hub().await;
+    let input = "invoke Push News [1]\ninvoke Push Other [2]\non Other\noff news\ninvoke Push News [3]\ninvoke Push Other [4]\n";
+    let output = run_with(hubwire(["connect", &url, "--json", "--on", "News"]), input);
+    // Commands do not wait for results, so what they show and hide comes first.
+    let all = lines(&output.stdout);
+    assert_eq!(of_kind(&all, "result").len(), 4);
+    assert!(of_kind(&all, "message").iter().any(|message| message["arguments"] == json!([4])), "{all:?}");
+    assert!(!of_kind(&all, "message").iter().any(|message| message["arguments"] == json!([3])), "{all:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_of_the_service_is_reached_by_its_connection_string() {
+    let local = Local::start(&[]);
+    let mut command = hubwire(["connect", "--hub", "chat", "--user", "alice", "--json"]);
+    command.env("AzureSignalRConnectionString", local.connection_string());
+    let output = run_with(command, "state\n");
+    let all = lines(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{all:?} {}", text(&output.stderr));
+    assert_eq!(of_kind(&all, "state"), [json!({"text": "connected"})]);
+}
+
+#[test]
+fn a_hub_that_is_not_there_is_a_failure() {
+    let output = run(["connect", "http://127.0.0.1:9/hub", "--exit"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("http://127.0.0.1:9/hub") && error.contains("hubwire negotiate"), "{error}");
+}
+
+/// In a terminal: `script` of util-linux has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_terminal_lines_are_edited_and_kept() {
+    let version = Command::new("script").arg("--version").output();
+    if !version.is_ok_and(|output| text(&output.stdout).contains("util-linux")) {
+        eprintln!("SKIPPED: there is no `script` of util-linux");
+        return;
+    }
+    let state = std::env::temp_dir().join(format!("hubwire-state-{}", std::process::id()));
+    let program = format!("{} connect {}", env!("CARGO_BIN_EXE_hubwire"), hub().await);
+    let mut command = Command::new("script");
+    command.args(["-qefc", &program, "/dev/null"]).env("TERM", "xterm").env("HUBWIRE_STATE", &state);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script starts");
+    let (mut input, mut screen) = (child.stdin.take().expect("it is piped"), String::new());
+    let mut shown = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut wait_for = |part: &str, typed: &str, input: &mut std::process::ChildStdin| {
+        while !screen.contains(part) {
+            let mut byte = [0];
+            shown.read_exact(&mut byte).unwrap_or_else(|_| panic!("{part} in {screen}"));
+            screen.push(char::from(byte[0]));
+        }
+        screen.clear();
+        input.write_all(typed.as_bytes()).expect("it reads");
+        input.flush().expect("it reads");
+    };
+    // The backspace takes a digit away; Tab completes a command.
+    wait_for("lists the commands", "inv\tAdd 40 23\x7f\r", &mut input);
+    wait_for(" ms", "send Login {\"password\": 1}\r", &mut input);
+    // The line before, by the arrow, is not the one with a secret.
+    wait_for("sent", "\x1b[A\r", &mut input);
+    wait_for(" ms", "\x04", &mut input);
+    wait_for("disconnected", "", &mut input);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    let history = std::fs::read_to_string(state.join("history")).expect("there is a history");
+    assert_eq!(history, "invoke Add 40 2\n");
+    std::fs::remove_dir_all(&state).expect("it is removed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stays_until_it_is_interrupted() {
+    let url = hub().await;
+    let mut command = hubwire(["connect", &url, "--stay", "--json"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut shown = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    while !line.contains("\"connected\"") {
+        line.clear();
+        assert_ne!(shown.read_line(&mut line).expect("it prints lines"), 0);
+    }
+    let killed =
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill is there");
+    assert!(killed.success());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
