@@ -23,7 +23,11 @@ mod value;
 
 use std::{io, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use context::Contexts;
 use failure::Failure;
@@ -82,9 +86,10 @@ enum Command {
 /// Runs the program that the process was started as.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Arguments { global, command } = Arguments::parse();
+    let Arguments { global, command } =
+        Arguments::try_parse().unwrap_or_else(|error| without_secrets(error).exit());
     let output = Output::new(global.json, global.color);
-    if let Err(failure) = start_log(global.log.as_deref()) {
+    if let Err(failure) = start_log(global.log.as_deref(), &command, output) {
         return failure.print(&output);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -109,14 +114,36 @@ pub fn main() -> ExitCode {
     done.unwrap_or_else(|failure| failure.print(&output))
 }
 
-fn start_log(filter: Option<&str>) -> Result<(), Failure> {
-    let Some(filter) = filter else { return Ok(()) };
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
+/// An error quotes a value that is wrong: one in the place of a secret's source is most likely the secret.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    let is_secret = matches!(
+        error.get(ContextKind::InvalidArg),
+        Some(ContextValue::String(argument)) if argument.contains("SOURCE")
+    );
+    if is_secret {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
+    }
+    error
+}
+
+/// A service that runs says what happens in it, with or without a log.
+fn start_log(filter: Option<&str>, command: &Command, output: Output) -> Result<(), Failure> {
+    let filter = filter.map(EnvFilter::try_new).transpose().map_err(|error| {
         Failure::new("the log filter is not valid")
             .because(error)
             .advise("give a level such as `--log debug`, or a filter such as `--log hubwire=debug`")
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let events = match command {
+        Command::Local(local) if local.serves() => {
+            Some(local::Events::layer(output, local.is_verbose(), filter.is_some()))
+        }
+        _ => None,
+    };
+    if filter.is_some() || events.is_some() {
+        let log =
+            filter.map(|filter| tracing_subscriber::fmt::layer().with_writer(io::stderr).with_filter(filter));
+        tracing_subscriber::registry().with(log).with(events).init();
+    }
     Ok(())
 }
 

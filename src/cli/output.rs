@@ -30,7 +30,7 @@ pub(super) enum Color {
 }
 
 /// Standard output and standard error, as the user wants them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     json: bool,
     choice: ColorChoice,

@@ -60,6 +60,7 @@ mod identity_endpoint;
 mod keys;
 mod listen;
 mod message;
+mod request_log;
 mod rest;
 mod roles;
 mod serverless;
@@ -81,6 +82,8 @@ pub use default_mode::ServiceMode;
 pub use entra::{application::EntraApplication, identity::LocalManagedIdentity};
 pub use error::LocalError;
 pub use keys::KeyType;
+#[cfg(feature = "cli")]
+pub(crate) use request_log::TARGET as REQUESTS;
 pub use roles::Role;
 pub use upstream::rule::UpstreamRule;
 
@@ -577,6 +580,7 @@ fn router(service: Arc<Service>, scheme: &'static str) -> Router {
     let router = router
         .layer(DefaultBodyLimit::max(rest::MAX_BODY))
         .layer(axum::middleware::from_fn_with_state(gate, guard::check))
+        .layer(axum::middleware::from_fn(request_log::tell))
         .with_state(service);
     // Before a router looks at the path.
     Router::new().fallback_service(router).layer(axum::middleware::map_request(rest::canonical))

@@ -20,7 +20,7 @@ pub enum Role {
 }
 
 impl Role {
-    pub(super) const ALL: [Self; 4] =
+    pub(crate) const ALL: [Self; 4] =
         [Self::SignalRAppServer, Self::RestApiOwner, Self::RestApiReader, Self::ServiceOwner];
 
     /// The name of the role in Azure.

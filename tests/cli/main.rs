@@ -1,10 +1,13 @@
 //! The command line program, started as its users start it.
 
 mod bench;
+mod clients;
 mod connect;
 mod context;
 mod hub;
 mod local;
 mod program;
+#[path = "../support/mod.rs"]
+mod support;
 mod upstream;
 mod usage;

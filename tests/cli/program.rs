@@ -2,7 +2,8 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    process::{Child, Command, Output, Stdio},
+    path::Path,
+    process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
 /// The program with arguments, and nothing of the environment that could change what it does.
@@ -45,8 +46,14 @@ pub(crate) struct Local {
 
 impl Local {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(Path::new(env!("CARGO_MANIFEST_DIR")), arguments, &[])
+    }
+
+    /// In a folder, which may have a settings file, and with more in the environment.
+    pub(crate) fn start_in(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let all = ["local", "--json", "--until-input-ends", "--port", "0"].iter().chain(arguments);
         let mut command = hubwire(all);
+        command.current_dir(folder).envs(environment.iter().copied());
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut line = String::new();
@@ -54,6 +61,21 @@ impl Local {
         BufReader::new(out).read_line(&mut line).expect("it prints a line");
         let started = serde_json::from_str(&line).expect("the line is JSON");
         Self { child, started }
+    }
+
+    /// Of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("it is a child")
+    }
+
+    pub(crate) fn port(&self) -> String {
+        let endpoint = self.started["endpoint"].as_str().expect("it is there");
+        endpoint.rsplit(':').next().expect("it has a port").to_owned()
     }
 
     pub(crate) fn connection_string(&self) -> &str {

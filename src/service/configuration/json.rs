@@ -23,7 +23,7 @@ use crate::service::configuration::{
 const MAX_FILE: u64 = 1024 * 1024;
 
 /// JSON with comments and trailing commas, and nothing else that the parser could take.
-const OPTIONS: ParseOptions = ParseOptions {
+pub(crate) const OPTIONS: ParseOptions = ParseOptions {
     allow_comments: true,
     allow_trailing_commas: true,
     allow_loose_object_property_names: false,
@@ -37,7 +37,7 @@ const OPTIONS: ParseOptions = ParseOptions {
 };
 
 /// The text of a file. Its byte order mark says which encoding it is in, as in .NET.
-pub(super) fn read(path: &Path) -> io::Result<String> {
+pub(crate) fn read(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {

@@ -9,8 +9,8 @@
 pub(super) mod endpoints;
 pub(super) mod error;
 mod identity;
-mod json;
-pub(super) mod names;
+pub(crate) mod json;
+pub(crate) mod names;
 pub(super) mod settings;
 mod warnings;
 

@@ -6,7 +6,7 @@ fn tolerance(name: &str) -> usize {
 }
 
 /// The known name that a text most likely stands for, without being it.
-pub(in crate::service) fn near<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn near<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.to_ascii_lowercase();
     let distances = known.into_iter().filter_map(|name| {
         // A long text is none of these names, and would take long to compare.

@@ -1,0 +1,188 @@
+//! What the command line and the environment say of a local service: more than a settings file does.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::builder::BoolishValueParser;
+
+use crate::{
+    cli::{
+        failure::Failure,
+        local::{
+            document::Document,
+            settings::{Application, GivenSecret, Https, Identity, Mode, Rule, Settings},
+        },
+        secret::SecretSource,
+    },
+    local::Role,
+    service::secret::Secret,
+};
+
+/// The settings file that is read without being asked for.
+const FILE: &str = "hubwire.json";
+/// That of the official emulator.
+const EMULATOR_FILE: &str = "settings.json";
+
+/// A setting that is on when its flag is there, and that `=false` turns off again where a file has it.
+macro_rules! switch {
+    () => {
+        BoolishValueParser::new()
+    };
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Flags {
+    /// A file of settings [default: hubwire.json in this folder, or the emulator's settings.json, if it is there]
+    #[arg(long, env = "HUBWIRE_LOCAL_SETTINGS", value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// The port to listen on [default: 8888]; 0 takes any free one
+    #[arg(long, env = "HUBWIRE_LOCAL_PORT")]
+    port: Option<u16>,
+    /// Who answers clients [default: serverless]
+    #[arg(long, value_enum, env = "HUBWIRE_LOCAL_MODE")]
+    mode: Option<Mode>,
+    /// Where to tell what clients do, in serverless mode; {hub}, {category} and {event} may stand in it
+    #[arg(long, value_name = "URL", env = "HUBWIRE_LOCAL_UPSTREAM", hide_env_values = true)]
+    upstream: Option<String>,
+    /// Where the access key stands: env:NAME, file:PATH or - [env: HUBWIRE_LOCAL_ACCESS_KEY is the key itself]
+    #[arg(long, value_name = "SOURCE")]
+    access_key: Option<SecretSource>,
+    /// Makes an application and a managed identity that may do everything, and serves their authority over https
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!(),
+          env = "HUBWIRE_LOCAL_ENTRA", value_name = "true|false", help_heading = "Microsoft Entra")]
+    entra: Option<bool>,
+    /// Registers an application that may do everything; SOURCE is where its secret stands: env:NAME, file:PATH or -
+    #[arg(long, value_name = "TENANT/CLIENT=SOURCE", value_parser = application, help_heading = "Microsoft Entra")]
+    application: Vec<Application>,
+    /// Gives the machine a managed identity with this client id, which may do everything
+    #[arg(long, value_name = "CLIENT", help_heading = "Microsoft Entra")]
+    identity: Vec<String>,
+    /// How long Entra tokens are valid [default: 3600]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "HUBWIRE_LOCAL_TOKEN_LIFETIME",
+          help_heading = "Microsoft Entra")]
+    token_lifetime: Option<Duration>,
+    /// Listens over https as well, with a certificate made for this run
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!(),
+          env = "HUBWIRE_LOCAL_HTTPS", value_name = "true|false", help_heading = "Https")]
+    https: Option<bool>,
+    /// A certificate of your own for https, with the chain behind it
+    #[arg(
+        long,
+        value_name = "PEM FILE",
+        requires = "key",
+        env = "HUBWIRE_LOCAL_CERTIFICATE",
+        help_heading = "Https"
+    )]
+    certificate: Option<PathBuf>,
+    /// The certificate's key
+    #[arg(
+        long,
+        value_name = "PEM FILE",
+        requires = "certificate",
+        env = "HUBWIRE_LOCAL_KEY",
+        help_heading = "Https"
+    )]
+    key: Option<PathBuf>,
+    /// How long a new client may take for its handshake [default: 15]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "HUBWIRE_LOCAL_HANDSHAKE_TIMEOUT", help_heading = "Clients")]
+    handshake_timeout: Option<Duration>,
+    /// After how long in silence a client gets a ping [default: 15]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "HUBWIRE_LOCAL_KEEP_ALIVE_INTERVAL", help_heading = "Clients")]
+    keep_alive_interval: Option<Duration>,
+    /// After how long in silence a client is given up [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "HUBWIRE_LOCAL_CLIENT_TIMEOUT", help_heading = "Clients")]
+    client_timeout: Option<Duration>,
+}
+
+/// Where the key itself may stand: in the environment, as connection strings do.
+const ACCESS_KEY: &str = "HUBWIRE_LOCAL_ACCESS_KEY";
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or("a number of seconds is expected")
+}
+
+fn application(text: &str) -> Result<Application, String> {
+    // The text may be a secret: it is not repeated.
+    let parts = text.split_once('=').and_then(|(ids, secret)| Some((ids.split_once('/')?, secret)));
+    let Some(((tenant, client), source)) =
+        parts.filter(|((tenant, client), _)| !tenant.is_empty() && !client.is_empty())
+    else {
+        return Err("it has the form TENANT/CLIENT=SOURCE, such as my-tenant/my-app=env:SECRET".to_owned());
+    };
+    let source: SecretSource = source.parse()?;
+    Ok(Application {
+        tenant: tenant.to_owned(),
+        client: client.to_owned(),
+        secret: Some(GivenSecret::From(source)),
+        certificates: Vec::new(),
+        trusted_identities: Vec::new(),
+        roles: vec![Role::ServiceOwner],
+    })
+}
+
+impl Flags {
+    /// The settings file that counts.
+    pub(super) fn document(&self) -> Result<Option<Document>, Failure> {
+        if let Some(path) = &self.settings {
+            return Document::open(path).map(Some);
+        }
+        if let path = PathBuf::from(FILE)
+            && path.is_file()
+        {
+            return Document::open(&path).map(Some);
+        }
+        let emulator = PathBuf::from(EMULATOR_FILE);
+        // Other programs have files of this name.
+        let document = Document::open(&emulator).ok().filter(|file| file.mentions("UpstreamSettings"));
+        Ok(document)
+    }
+
+    /// Lays what the flags say over what a file says.
+    pub(super) fn over(self, mut settings: Settings) -> Result<Settings, Failure> {
+        fn lay<T>(over: &mut Option<T>, value: Option<T>) {
+            if value.is_some() {
+                *over = value;
+            }
+        }
+        let key = std::env::var(ACCESS_KEY).ok().filter(|key| !key.is_empty());
+        let key =
+            self.access_key.map(GivenSecret::From).or(key.map(|key| GivenSecret::Text(Secret::new(key))));
+        lay(&mut settings.port, self.port);
+        lay(&mut settings.mode, self.mode);
+        lay(&mut settings.access_key, key);
+        lay(&mut settings.entra, self.entra);
+        lay(&mut settings.token_lifetime, self.token_lifetime);
+        lay(&mut settings.handshake_timeout, self.handshake_timeout);
+        lay(&mut settings.keep_alive_interval, self.keep_alive_interval);
+        lay(&mut settings.client_timeout, self.client_timeout);
+        let https = match (self.certificate, self.key, self.https) {
+            (_, _, Some(false)) => Some(Https::Off),
+            (Some(certificate), Some(key), _) => Some(Https::Files { certificate, key }),
+            // The file may name a certificate of its own.
+            (_, _, Some(true)) if !matches!(settings.https, Some(Https::Files { .. })) => {
+                Some(Https::ThrowAway)
+            }
+            _ => None,
+        };
+        lay(&mut settings.https, https);
+        if let Some(url) = self.upstream {
+            settings.upstream = vec![Rule::everything(url)];
+        }
+        for application in self.application {
+            settings.applications.retain(|other| !other.is(&application));
+            settings.applications.push(application);
+        }
+        for client in self.identity {
+            settings.identities.retain(|other| !other.client.eq_ignore_ascii_case(&client));
+            settings.identities.push(Identity {
+                tenant: super::TENANT.to_owned(),
+                client,
+                object_id: None,
+                resource_id: None,
+                is_user_assigned: false,
+                roles: vec![Role::ServiceOwner],
+            });
+        }
+        Ok(settings)
+    }
+}

@@ -1,0 +1,98 @@
+//! A `hubwire local` and an app server of it: negotiate, and an upstream that does what clients ask it to.
+
+use hubwire::{
+    axum_routes::negotiate,
+    service::{
+        NegotiateOptions, ServiceClient, ServiceEndpoint,
+        credentials::AccessKey,
+        upstream::{UpstreamError, UpstreamRouter},
+    },
+};
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::program::Local;
+
+#[derive(Debug)]
+pub(super) struct App {
+    /// Where clients negotiate, without `?user=`.
+    pub(super) url: String,
+    serving: JoinHandle<()>,
+    local: Option<Local>,
+}
+
+impl App {
+    pub(super) async fn start(arguments: &[&str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it has an address");
+        let upstream = format!("http://{address}/upstream");
+        let local = Local::start(&[&["--upstream", &upstream][..], arguments].concat());
+        let endpoint =
+            ServiceEndpoint::from_connection_string(local.connection_string()).expect("it is valid");
+        let key = AccessKey::new(hubwire::local::LocalService::EMULATOR_ACCESS_KEY);
+        let service = ServiceClient::builder().endpoint(endpoint).build().expect("it is complete");
+        let hub = service.hub("chat").expect("a name");
+
+        let negotiate = negotiate("/chat", hub.clone(), |parts| {
+            let query = parts.uri.query().unwrap_or_default();
+            let user = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "user");
+            NegotiateOptions::for_user(user.expect("clients have users").1)
+        });
+        let upstream = upstream_of(hub).access_key(&key).expect("the key signs");
+        let router = axum::Router::new().merge(negotiate).route_service("/upstream", upstream);
+        let serving = tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
+        Self { url: format!("http://{address}/chat"), serving, local: Some(local) }
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        // The upstream hears of clients that go.
+        drop(self.local.take());
+        self.serving.abort();
+    }
+}
+
+fn upstream_of(hub: hubwire::service::HubClient) -> UpstreamRouter {
+    macro_rules! on {
+        ($router:expr, $method:literal, |$hub:ident, $message:ident| $body:expr) => {{
+            let hub = hub.clone();
+            $router.on_message("chat", $method, move |$message| {
+                let $hub = hub.clone();
+                async move { $body.map_err(|error| UpstreamError::new(format!("{error:?}"))) }
+            })
+        }};
+    }
+    let router = UpstreamRouter::new()
+        .on_message("chat", "Echo", async |message| {
+            let (value,): (Value,) = message.arguments()?;
+            Ok(value)
+        })
+        .on_message("chat", "Fail", async |message| {
+            let (text,): (String,) = message.arguments()?;
+            Err::<(), _>(UpstreamError::new(text))
+        });
+    let router = on!(router, "Broadcast", |hub, message| {
+        let (text,): (String,) = message.arguments()?;
+        hub.all().send("Message", (text,)).await
+    });
+    let router = on!(router, "Join", |hub, message| {
+        let (group,): (String,) = message.arguments()?;
+        hub.group(&group).add_connection(message.client().connection_id()).await
+    });
+    let router = on!(router, "ToGroup", |hub, message| {
+        let (group, text): (String, String) = message.arguments()?;
+        hub.group(&group).send("Message", (text,)).await
+    });
+    let router = on!(router, "ToUser", |hub, message| {
+        let (user, text): (String, String) = message.arguments()?;
+        hub.user(&user).send("Message", (text,)).await
+    });
+    let router = on!(router, "Ask", |hub, message| {
+        let (question,): (String,) = message.arguments()?;
+        hub.connection(message.client().connection_id()).invoke::<String>("Question", (question,)).await
+    });
+    on!(router, "Bye", |hub, message| hub.connection(message.client().connection_id()).close(None).await)
+}

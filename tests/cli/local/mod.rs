@@ -1,0 +1,100 @@
+//! `hubwire local`.
+
+mod functions;
+mod once;
+mod settings;
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    process::Stdio,
+};
+
+use hubwire::{
+    ConnectionError, HubConnection,
+    axum_routes::negotiate,
+    service::{NegotiateOptions, ServiceClient, ServiceEndpoint},
+};
+
+use crate::program::{Local, hubwire, run, text};
+
+fn client(local: &Local) -> ServiceClient {
+    let endpoint = ServiceEndpoint::from_connection_string(local.connection_string()).expect("it is valid");
+    ServiceClient::builder().endpoint(endpoint).build().expect("it is complete")
+}
+
+#[tokio::test]
+async fn its_connection_string_opens_it() {
+    let local = Local::start(&[]);
+    let report = client(&local).check().await;
+    assert!(report.is_ok(), "{report:?}");
+}
+
+#[test]
+fn health_is_an_exit_code() {
+    let local = Local::start(&[]);
+    let port = local.port();
+    assert!(run(["local", "health", "--port", &port]).status.success());
+    drop(local);
+    let output = run(["local", "health", "--port", &port]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("start one with `hubwire local"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_port_that_is_taken_is_explained() {
+    let local = Local::start(&[]);
+    let output = run(["local", "--port", &local.port()]);
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors.contains("a SignalR service listens there") && errors.contains("--port"), "{errors}");
+
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = run(["local", "--port", &other.local_addr().unwrap().port().to_string()]);
+    let errors = text(&output.stderr);
+    assert!(errors.contains("another program listens there"), "{errors}");
+}
+
+#[test]
+fn requests_are_lines_when_they_are_asked_for() {
+    let mut command = hubwire(["local", "--port", "0", "--json", "--until-input-ends", "--verbose"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let started: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let url = started["endpoint"].as_str().unwrap();
+    let port = url.rsplit(':').next().unwrap();
+    assert!(run(["local", "health", "--port", port]).status.success());
+    drop(child.stdin.take());
+    let output = child.wait_with_output().unwrap();
+    let lines: Vec<_> = text(&output.stderr).lines().filter(|line| line.starts_with("HEAD ")).collect();
+    let [line] = lines[..] else { panic!("{}", text(&output.stderr)) };
+    assert!(line.starts_with("HEAD /api/health 200 ") && line.ends_with(" ms"), "{line}");
+}
+
+/// A client of the hub `chat` that has gone through negotiate.
+async fn connect(local: &Local) -> HubConnection {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/chat", listener.local_addr().unwrap());
+    let hub = client(local).hub("chat").unwrap();
+    let app: axum::Router = negotiate("/chat", hub, |_| NegotiateOptions::for_user("ann"));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    HubConnection::builder(url).connect().await.unwrap()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_lets_clients_go_before_it_ends() {
+    for signal in ["-TERM", "-INT"] {
+        let mut local = Local::start(&[]);
+        let connection = connect(&local).await;
+        once::kill(signal, local.id());
+        let closed = connection.closed().await;
+        assert!(
+            matches!(closed, ConnectionError::ServerClosed { allow_reconnect: true, .. }),
+            "it is told, not cut off: {closed:?}"
+        );
+        assert_eq!(local.wait().code(), Some(0));
+    }
+}

@@ -1,0 +1,130 @@
+//! Where the settings of `hubwire local` come from.
+
+use std::{fs, path::PathBuf};
+
+use hubwire::service::{ServiceClient, ServiceEndpoint, credentials::ClientSecret};
+
+use crate::program::{Local, hubwire, run, run_with, text};
+
+/// An empty folder of this test.
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cli-local-settings").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+fn key_of(local: &Local) -> &str {
+    let key = local.connection_string().split(';').find_map(|part| part.strip_prefix("AccessKey="));
+    key.expect("it has a key")
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_a_file() {
+    let folder = folder("order");
+    let file = r#"{ "port": 1, "mode": "default", "accessKey": "of the file" } // and a comment"#;
+    fs::write(folder.join("hubwire.json"), file).unwrap();
+    fs::write(folder.join("key"), "of the flag\n").unwrap();
+
+    let local = Local::start_in(&folder, &[], &[]);
+    assert_eq!((key_of(&local), local.started["mode"].as_str()), ("of the file", Some("default")));
+    assert_eq!(local.started["settingsFile"], "hubwire.json");
+
+    let environment =
+        [("HUBWIRE_LOCAL_ACCESS_KEY", "of the environment"), ("HUBWIRE_LOCAL_MODE", "serverless")];
+    let local = Local::start_in(&folder, &[], &environment);
+    assert_eq!((key_of(&local), local.started["mode"].as_str()), ("of the environment", Some("serverless")));
+
+    let local = Local::start_in(&folder, &["--access-key", "file:key", "--mode", "default"], &environment);
+    assert_eq!((key_of(&local), local.started["mode"].as_str()), ("of the flag", Some("default")));
+}
+
+#[test]
+fn the_file_of_the_official_emulator_is_read_where_it_is_one() {
+    let folder = folder("emulator");
+    fs::write(folder.join("settings.json"), r#"{ "editor.tabSize": 2 }"#).unwrap();
+    let local = Local::start_in(&folder, &[], &[]);
+    assert!(local.started["settingsFile"].is_null(), "{}", local.started);
+
+    let file =
+        r#"{ "UpstreamSettings": { "Templates": [ { "UrlTemplate": "http://127.0.0.1:1/{hub}" } ] } }"#;
+    fs::write(folder.join("settings.json"), file).unwrap();
+    let local = Local::start_in(&folder, &[], &[]);
+    assert_eq!(local.started["settingsFile"], "settings.json");
+}
+
+#[test]
+fn a_file_that_is_wrong_says_where() {
+    let folder = folder("wrong");
+    let file = folder.join("mine.json");
+    fs::write(&file, "{\n  // a slip\n  \"aplications\": []\n}").unwrap();
+    let output = run(["local", "--settings", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = text(&output.stderr);
+    assert!(errors.contains("mine.json:3:3:") && errors.contains("is \"applications\" meant?"), "{errors}");
+    assert!(errors.contains("hubwire local init"), "{errors}");
+
+    let output = run(["local", "--settings", folder.join("missing.json").to_str().unwrap()]);
+    assert!(text(&output.stderr).contains("missing.json cannot be read"));
+}
+
+#[test]
+fn the_example_file_starts_a_service() {
+    let folder = folder("init");
+    let init = |arguments: &[&str]| {
+        let mut command = hubwire(["local", "init"].iter().chain(arguments));
+        command.current_dir(&folder);
+        run_with(command, "")
+    };
+    assert!(init(&[]).status.success());
+    let again = init(&[]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("--force"));
+    assert!(init(&["--force"]).status.success());
+    let local = Local::start_in(&folder, &[], &[]);
+    assert_eq!(local.started["settingsFile"], "hubwire.json");
+}
+
+#[tokio::test]
+async fn an_application_of_a_file_has_its_roles() {
+    let folder = folder("application");
+    let file = r#"{ "https": false, "applications": [
+        { "tenantId": "t", "clientId": "c", "clientSecret": { "env": "SECRET_OF_C" }, "roles": ["SignalR REST API Reader"] }
+    ] }"#;
+    fs::write(folder.join("hubwire.json"), file).unwrap();
+    let local = Local::start_in(&folder, &[], &[("SECRET_OF_C", "hush")]);
+    assert!(!local.started.to_string().contains("hush"));
+    let authority = local.started["settings"]["AZURE_AUTHORITY_HOST"].as_str().unwrap();
+    let credential = ClientSecret::new("t", "c", "hush").authority(authority);
+    let endpoint = ServiceEndpoint::new(local.started["endpoint"].as_str().unwrap(), credential).unwrap();
+    let hub = ServiceClient::builder().endpoint(endpoint).build().unwrap().hub("chat").unwrap();
+    assert!(!hub.user("ann").exists().await.unwrap());
+    let refused = format!("{:?}", hub.all().send("Message", ("hello",)).await.unwrap_err());
+    assert!(refused.contains("403"), "{refused}");
+}
+
+#[test]
+fn secrets_are_not_arguments() {
+    for arguments in [["--application", "t/c=hush"], ["--application", "t/c/hush"], ["--access-key", "hush"]]
+    {
+        let output = run(["local"].iter().chain(&arguments));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!text(&output.stderr).contains("hush"), "{}", text(&output.stderr));
+    }
+    let arguments = ["local", "--application", "t/c=-", "--access-key", "-"];
+    let output = run(arguments);
+    assert!(text(&output.stderr).contains("standard input cannot be read twice"), "{output:?}");
+}
+
+#[test]
+fn the_certificate_is_written_where_it_is_wanted() {
+    let folder = folder("certificate");
+    let local = Local::start_in(&folder, &["--https", "--write-certificate", "local.pem"], &[]);
+    let pem = fs::read_to_string(folder.join("local.pem")).unwrap();
+    assert!(pem.starts_with("-----BEGIN CERTIFICATE-----") && !pem.contains("PRIVATE"), "{pem}");
+    assert_eq!(local.started["settings"]["NODE_EXTRA_CA_CERTS"], "local.pem");
+    assert!(local.started["httpsEndpoint"].as_str().unwrap().starts_with("https://127.0.0.1:"));
+
+    let output = run(["local", "--write-certificate", "local.pem"]);
+    assert!(text(&output.stderr).contains("add `--https`"), "{output:?}");
+}
