@@ -12,8 +12,8 @@
 //! - **the client endpoint**: `POST /client/negotiate`, and at `/client/` WebSockets, Server-Sent Events and long
 //!   polling, with the JSON and the MessagePack protocol;
 //! - **the REST API**, all of it: messages, groups and connections, invocations of clients and their results, streams,
-//!   commands by filter, the authentication refresh and the claims of connections (`QUERY`), the exchange of an Entra token for a temporary access key, and
-//!   `:generateToken`.
+//!   commands by filter, the authentication refresh and the claims of connections (`QUERY`), the exchange of an Entra token
+//!   for a temporary access key, and `:generateToken`.
 //!
 //! Tokens are checked for signature, audience, expiry and role, and what is refused says why.
 //!

@@ -54,7 +54,7 @@ pub(crate) async fn exchange(port: u16, bytes: &[u8], moment: Duration) -> Optio
     let _ = stream.write_all(bytes).await;
     let (mut received, mut buffer, mut is_over) = (Vec::new(), vec![0; 16 * 1024], false);
     loop {
-        let patience = if is_over || !received.is_empty() { PATIENCE } else { moment };
+        let patience = if is_over { PATIENCE } else { moment };
         match timeout(patience, stream.read(&mut buffer)).await {
             Ok(Ok(0) | Err(_)) => return parsed(&received),
             Ok(Ok(count)) => {

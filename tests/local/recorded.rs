@@ -67,7 +67,7 @@ fn is_taken(method: &str, path: &str, answer: &Answer) -> bool {
 /// What is refused, and why. The recording's fake service takes everything.
 fn refusal(file: &str, case: &str, path: &str, body: &[u8]) -> Option<u16> {
     let text = String::from_utf8_lossy(body);
-    if path.starts_with("/server/") || path == "/other/place" || path.starts_with("/p/") {
+    if path.starts_with("/server/") || matches!(path, "/other/place" | "/p") {
         // A server connection, where a redirect leads, and an address in front of the service.
         return Some(0);
     }

@@ -167,7 +167,7 @@ async fn events_carry_messages_and_end_with_the_connection() {
     assert_eq!(connection.poll().await.0, 409);
 
     assert_eq!(wire.status(Method::POST, "/api/hubs/chat/:closeConnections").await.0, 204);
-    assert_eq!(events.next().await.as_deref(), Some("data: {\"type\":7}\u{1e}"));
+    assert_eq!(events.next().await.as_deref(), Some("data: {\"type\":7,\"allowReconnect\":true}\u{1e}"));
     assert_eq!(events.next().await, None);
     assert_eq!(connection.post("{\"type\":6}\u{1e}").await, 404);
 }

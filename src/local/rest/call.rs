@@ -52,8 +52,11 @@ impl FromRequestParts<Arc<Service>> for Call {
         if !v1 {
             version::check(&query, route)?;
         }
-        let path = Path::from_request_parts(parts, service).await;
+        let path = Path::<HashMap<String, String>>::from_request_parts(parts, service).await;
         let Path(path) = path.map_err(|_| ApiError::bad_request("path", "The path is not valid UTF-8."))?;
+        if path.values().any(String::is_empty) {
+            return Err(ApiError::wrong_address("A name is missing in the path."));
+        }
         let origin =
             parts.extensions.get().map_or_else(|| (*service.origin).into(), |Origin(origin)| origin.clone());
         Ok(Self { service: service.clone(), caller, path, query, origin, v1 })

@@ -44,7 +44,8 @@ fn canonical_uri(uri: &Uri) -> Option<Uri> {
 
 /// `None` for what is not the REST API's.
 fn canonical_path(path: &str) -> Option<String> {
-    let path = path.strip_suffix('/').unwrap_or(path);
+    // What names nothing is not a slash too many.
+    let path = path.strip_suffix('/').filter(|_| !path.contains("//")).unwrap_or(path);
     let mut segments = path.strip_prefix('/')?.split('/').peekable();
     segments.next().filter(|first| first.eq_ignore_ascii_case("api"))?;
     let mut canonical = "/api".to_owned();
@@ -96,6 +97,7 @@ mod tests {
                 "/api/hubs/chat/connections/C/Streams/S/:Complete",
                 Some("/api/hubs/chat/connections/C/streams/S/:complete"),
             ),
+            ("/api/hubs/chat/users//Groups/", Some("/api/hubs/chat/users//groups/")),
             ("/api/Things/%FF", Some("/api/Things/%FF")),
             ("/api", Some("/api")),
             ("/client/Negotiate", None),

@@ -15,7 +15,7 @@ const FORMS: &[(&str, &str, Body, u16, &str)] = &[
     // Messages.
     ("POST", "/api/hubs/chat/:send", Body::Json(M), 202, ""),
     ("POST", "/api/hubs/CHAT/:send?EXCLUDED=a&excluded=b", Body::Json(M), 202, ""),
-    ("POST", "/api/hubs/a`1[b,c.d]/:send", Body::Json(M), 202, ""),
+    ("POST", "/api/hubs/a%601%5Bb,c.d%5D/:send", Body::Json(M), 202, ""),
     ("POST", "/api/hubs/chat/:send?application=App", Body::Json(M), 202, ""),
     ("POST", "/api/hubs/chat/:send?application=", Body::Json(M), 202, ""),
     ("POST", "/api/hubs/chat/:send?application=1a", Body::Json(M), 400, "application"),
