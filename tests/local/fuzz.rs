@@ -108,7 +108,7 @@ fn mutated(random: &mut Random, request: &[u8]) -> Vec<u8> {
 }
 
 /// Good requests to everything that listens, for changing.
-async fn good_requests(service: &Service) -> Vec<Vec<u8>> {
+fn good_requests(service: &Service) -> Vec<Vec<u8>> {
     let mut requests = Vec::new();
     for operation in &OPERATIONS {
         let target =
@@ -159,7 +159,7 @@ async fn survives(mode: ServiceMode, seed: u64) {
     let builder = builder.application(application("owner", &[Role::ServiceOwner]));
     let service = Service::start(builder, mode == ServiceMode::Serverless).await;
     let port = service.wire.local.port();
-    let good = good_requests(&service).await;
+    let good = good_requests(&service);
     let mut random = Random(seed);
     let requests: Vec<_> = (0..REQUESTS)
         .map(|_| {

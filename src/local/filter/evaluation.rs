@@ -8,7 +8,7 @@ use std::{borrow::Cow, cmp::Ordering, collections::HashSet};
 
 /// A condition, or what conditions are made of. The parser has checked that the kinds fit.
 #[derive(Debug)]
-pub(super) enum Expression {
+pub(in crate::local) enum Expression {
     Any(Vec<Self>),
     All(Vec<Self>),
     Not(Box<Self>),
@@ -34,7 +34,7 @@ pub(super) enum Expression {
     Null,
 }
 
-pub(super) type Comparison = fn(&Value<'_>, &Value<'_>) -> bool;
+pub(in crate::local) type Comparison = fn(&Value<'_>, &Value<'_>) -> bool;
 
 /// What a word asks of two values.
 pub(super) fn comparison(word: &str) -> Option<Comparison> {
@@ -50,7 +50,7 @@ pub(super) fn comparison(word: &str) -> Option<Comparison> {
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Value<'v> {
+pub(in crate::local) enum Value<'v> {
     Truth(bool),
     Number(i64),
     Text(Cow<'v, str>),

@@ -77,6 +77,6 @@ fn next_link(call: &Call, group: &str, left: Option<usize>, last: &str) -> Strin
     query.extend(left.map(|left| ("top", left.to_string())));
     query.push(("continuationToken", encoded(last)));
     let query: Vec<_> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let (origin, hub, group) = (&call.origin, call.hub_as_sent(), encoded(group));
+    let (origin, hub, group) = (&call.origin, encoded(call.hub_as_sent()), encoded(group));
     format!("{origin}/api/hubs/{hub}/groups/{group}/connections?{}", query.join("&"))
 }

@@ -1,4 +1,4 @@
-//! Paths of the REST API in any case: routers compare paths as they are.
+//! Paths in any case: routers compare them as they are.
 
 use axum::{
     extract::Request,
@@ -6,7 +6,10 @@ use axum::{
 };
 use percent_encoding::percent_decode_str;
 
-/// The words that paths are made of, besides names.
+/// Where clients and app servers connect.
+const CONNECTIONS: [&str; 5] = ["/client/negotiate", "/client/", "/client", "/server/", "/server"];
+
+/// The words that paths of the REST API are made of, besides names.
 const WORDS: [&str; 16] = [
     "health",
     "auth",
@@ -26,7 +29,7 @@ const WORDS: [&str; 16] = [
     ":refreshAuth",
 ];
 
-/// A request to the REST API with the words of its path as routers know them. Names stay as they are.
+/// A request with the words of its path as routers know them. Names stay as they are.
 pub(in crate::local) async fn canonical(mut request: Request) -> Request {
     if let Some(uri) = canonical_uri(request.uri()) {
         *request.uri_mut() = uri;
@@ -42,8 +45,11 @@ fn canonical_uri(uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// `None` for what is not the REST API's.
+/// `None` for other endpoints than those of clients, app servers and the REST API.
 fn canonical_path(path: &str) -> Option<String> {
+    if let Some(known) = CONNECTIONS.into_iter().find(|known| known.eq_ignore_ascii_case(path)) {
+        return Some(known.to_owned());
+    }
     // What names nothing is not a slash too many.
     let path = path.strip_suffix('/').filter(|_| !path.contains("//")).unwrap_or(path);
     let mut segments = path.strip_prefix('/')?.split('/').peekable();
@@ -100,7 +106,10 @@ mod tests {
             ("/api/hubs/chat/users//Groups/", Some("/api/hubs/chat/users//groups/")),
             ("/api/Things/%FF", Some("/api/Things/%FF")),
             ("/api", Some("/api")),
-            ("/client/Negotiate", None),
+            ("/Client/Negotiate", Some("/client/negotiate")),
+            ("/CLIENT/", Some("/client/")),
+            ("/Server", Some("/server")),
+            ("/clients", None),
             ("/apis/hubs", None),
             ("/", None),
             ("*", None),

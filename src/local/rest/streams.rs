@@ -44,8 +44,8 @@ pub(super) async fn send(call: Call, body: Result<ItemBody, ApiError>) -> Answer
 pub(super) async fn complete(call: Call) -> Answer {
     let hub = call.hub(Action::ConnectionSend)?;
     // The specification calls it a reason, and the official SDK of 2026 sends an error.
-    let errors = ["reason", "error"].into_iter().filter_map(|name| call.query.first(name));
-    let error = errors.filter(|text| !text.is_empty()).next();
+    let mut errors = ["reason", "error"].into_iter().filter_map(|name| call.query.first(name));
+    let error = errors.find(|text| !text.is_empty());
     end(&call, &hub, error)?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -7,7 +7,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Body, Service, VERSION, start};
-use crate::{raw, wire::Wire};
+use crate::{
+    raw,
+    wire::{Wire, user_token},
+};
 
 const CALL: &[u8] =
     b"\x82\xa4json\xc4\x2b{\"type\":1,\"invocationId\":\"7\",\"target\":\"m\"}\x1e\xa5other\xc4\x00";
@@ -99,6 +102,14 @@ async fn encoded_messages_arrive_with_arguments() {
     assert_eq!(answer.status, 202, "{}", answer.json());
     assert_eq!(client.message().await.unwrap(), json!({ "type": 2, "invocationId": "s", "item": 1 }));
     assert_eq!(client.message().await.unwrap(), json!({ "type": 3, "invocationId": "s" }));
+}
+
+#[tokio::test]
+async fn clients_connect_by_addresses_in_any_case() {
+    let wire = Wire::start(LocalService::builder()).await;
+    let request = wire.request(Method::POST, "/Client/Negotiate?HUB=Chat&NegotiateVERSION=1");
+    let answer: Value = request.bearer_auth(user_token("u")).send().await.unwrap().json().await.unwrap();
+    assert!(answer["connectionToken"].is_string(), "{answer}");
 }
 
 #[tokio::test]
