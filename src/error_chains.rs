@@ -246,12 +246,19 @@ fn errors_of_the_local_service() {
     use crate::local::LocalError;
 
     check(&variants! { LocalError:
-        Listen{} => LocalError::Listen { port: 80, source: io::ErrorKind::PermissionDenied.into() },
+        Listen{} => LocalError::Listen {
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            port: 80,
+            source: io::ErrorKind::PermissionDenied.into(),
+        },
         InvalidAccessKey() => LocalError::InvalidAccessKey,
         KeyVaultReference() => LocalError::KeyVaultReference,
         InvalidHttpsCertificate{} => LocalError::InvalidHttpsCertificate { reason: "no key".to_owned() },
         DuplicateApplication{} => LocalError::DuplicateApplication { client_id: "app".to_owned() },
         InvalidCertificate{} => LocalError::InvalidCertificate { client_id: "app".to_owned() },
+        InvalidPublicEndpoint() => LocalError::InvalidPublicEndpoint,
+        InvalidOrigin(_) => LocalError::InvalidOrigin(crate::cors::InvalidOrigin::Wildcard),
+        InvalidHost{} => LocalError::InvalidHost { host: "a/b".to_owned() },
         InvalidUpstream() => LocalError::InvalidUpstream,
         HttpClient(_) => LocalError::HttpClient(cause()),
         Random(_) => LocalError::Random(io::ErrorKind::Unsupported.into()),

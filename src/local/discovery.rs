@@ -14,7 +14,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use crate::local::{
-    entra::authority::{OAuthError, issuer_of_v1},
+    entra::authority::{OAuthError, issuer_of_v1, issuer_of_v2},
     service::{Origin, Service},
 };
 
@@ -43,8 +43,10 @@ async fn version_2(
     Extension(Origin(origin)): Extension<Origin>,
     Path(tenant): Path<String>,
 ) -> Result<Json<Value>, OAuthError> {
-    let authority = format!("{origin}/{}", known(&service, tenant)?);
-    let issuer = format!("{authority}/v2.0");
+    let tenant = known(&service, tenant)?;
+    let authority = format!("{origin}/{tenant}");
+    // It has one name, whatever the authority was asked by.
+    let issuer = issuer_of_v2(&service.origin, &tenant);
     Ok(document(&issuer, &authority, &format!("{authority}/discovery/v2.0/keys")))
 }
 

@@ -246,13 +246,18 @@ impl Authority {
 
     /// Who gives a managed identity the tokens that it may pass on as an assertion.
     fn identity_issuer(&self, identity: &LocalManagedIdentity) -> String {
-        format!("{}/{}/v2.0", self.origin, identity.application.tenant_id)
+        issuer_of_v2(&self.origin, &identity.application.tenant_id)
     }
 }
 
 /// Who issues tokens of version 1.0 in a tenant. It is an address of Entra, of which nothing is fetched.
 pub(crate) fn issuer_of_v1(tenant: &str) -> String {
     format!("https://sts.windows.net/{tenant}/")
+}
+
+/// Who issues tokens of version 2.0 in a tenant.
+pub(crate) fn issuer_of_v2(origin: &str, tenant: &str) -> String {
+    format!("{origin}/{tenant}/v2.0")
 }
 
 /// The errors of the token endpoint, in Entra's words.

@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(first, [sign("static", "c"), sign("second", "c")]);
         ring.regenerate(KeyType::Secondary, NOW).expect("random numbers");
         let then = entries(&ring.signature("c").expect("local authentication"));
-        assert_eq!((&then[0] == &first[0], &then[1] == &first[1]), (true, false));
+        assert_eq!((then[0] == first[0], then[1] == first[1]), (true, false));
     }
 
     #[test]
