@@ -11,7 +11,13 @@ mod history;
 mod input;
 mod screen;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{ArgAction, ArgMatches, FromArgMatches};
 use serde_json::Value;
@@ -154,10 +160,12 @@ pub(super) async fn run(
     let mut calls = Calls::new(hub.clone(), Arc::clone(&screen));
     answers.into_iter().for_each(|(method, value)| calls.answer(&method, value));
 
+    // One and the same from here on: a signal that comes while nobody listens is lost.
+    let mut asked = pin!(end_asked());
     screen.connecting(target.label());
     tokio::select! {
         started = hub.start() => started.map_err(failed_to_connect)?,
-        () = end_asked() => {
+        () = &mut asked => {
             hub.stop().await;
             return Ok(ExitCode::SUCCESS);
         }
@@ -168,7 +176,7 @@ pub(super) async fn run(
         calls.begin(call).await;
     }
     let input = if exit { None } else { Some(Input::open(&screen)?) };
-    let ended = Session { hub: &hub, screen: &screen, calls: &mut calls, stay }.run(input).await;
+    let ended = Session { hub: &hub, screen: &screen, calls: &mut calls, stay }.run(input, asked).await;
     hub.stop().await;
     match ended {
         End::Asked { interactive } => {
@@ -235,13 +243,13 @@ struct Session<'s> {
 
 impl Session<'_> {
     /// Carries out the commands of the input, until that is over and every answer is there.
-    async fn run(mut self, mut input: Option<Input>) -> End {
+    async fn run(mut self, mut input: Option<Input>, mut asked: Pin<&mut impl Future<Output = ()>>) -> End {
         let interactive = input.as_ref().is_some_and(|input| input.is_interactive);
         if interactive {
             self.screen.line(format_args!("{FAINT}`help` lists the commands, Ctrl-D ends{FAINT:#}"));
         }
         let (closed, mut upload) = (self.hub.closed(), None);
-        let mut closed = std::pin::pin!(closed);
+        let mut closed = pin!(closed);
         loop {
             let next = async {
                 match &mut input {
@@ -253,7 +261,7 @@ impl Session<'_> {
                 // What the server said last is shown before what comes of it.
                 biased;
                 error = &mut closed => return End::Lost(ErrorChain::new(&error).to_string()),
-                () = end_asked() => return End::Asked { interactive },
+                () = &mut asked => return End::Asked { interactive },
                 () = self.calls.one_is_over() => {}
                 line = next => match line {
                     Some(line) => {
