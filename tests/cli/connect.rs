@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -161,5 +162,7 @@ async fn it_stays_until_it_is_interrupted() {
     let killed =
         Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill is there");
     assert!(killed.success());
-    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    let ended = tokio::task::spawn_blocking(move || child.wait());
+    let ended = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it ends in time");
+    assert_eq!(ended.expect("it is awaited").expect("it ends").code(), Some(0));
 }
