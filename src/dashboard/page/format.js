@@ -18,10 +18,10 @@ export function clock(at) {
 /** How long something has lasted or will last, in its two largest units. */
 export function duration(milliseconds) {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));
-  if (seconds < MINUTE) return `${seconds} s`;
-  if (seconds < HOUR) return `${Math.floor(seconds / MINUTE)} min ${seconds % MINUTE} s`;
-  if (seconds < DAY) return `${Math.floor(seconds / HOUR)} h ${Math.floor((seconds % HOUR) / MINUTE)} min`;
-  return `${plural(Math.floor(seconds / DAY), "day")} ${Math.floor((seconds % DAY) / HOUR)} h`;
+  const units = [[Math.floor(seconds / DAY), "d"], [Math.floor(seconds / HOUR) % 24, "h"], [Math.floor(seconds / MINUTE) % 60, "min"], [seconds % MINUTE, "s"]];
+  const first = units.findIndex(([count]) => count > 0);
+  const said = units.slice(first, first + 2).filter(([count]) => count > 0);
+  return first < 0 ? "0 s" : said.map((unit) => unit.join(" ")).join(" ");
 }
 
 // A text shorter than this is no secret worth the name, and replacing it would spoil others.

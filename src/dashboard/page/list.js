@@ -74,6 +74,10 @@ export class List {
       return { turn, to };
     });
     byId(`view-${name}`).append(heading, form, filled("div", "card list", this.#says, this.#error, place, this.empty, this.#pager));
+    // Not known yet.
+    this.empty.hidden = true;
+    this.#pager.hidden = true;
+    this.#table.element.hidden = true;
     this.shown = { offset: 0, total: 0 };
     setInterval(() => this.#again(), SOON);
   }

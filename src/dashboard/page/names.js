@@ -14,7 +14,7 @@ const list = (view, title, kind) =>
       linked(title.slice(0, -1), ({ name }) => name, ({ hub, name }) => connectionsOf(hub, kind, name)),
       text("Hub", ({ hub }) => hub),
       text("Connections", ({ connections }) => number(connections), "figure"),
-      linked("Send", () => `Send to this ${kind}`, ({ hub, name }) => address("send", { hub, to: kind, name }), "minor"),
+      linked("Send", () => `Send to this ${kind}`, ({ hub, name }) => address("send", { hub, to: kind, name }), "act"),
     ],
   });
 

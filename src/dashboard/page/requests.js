@@ -6,8 +6,9 @@ import { address, current, replace } from "./route.js";
 import { caption, linked, Table, text } from "./table.js";
 
 const KEPT = 500;
-const AT_ONCE = 100;
+const AT_ONCE = 50;
 const TYPING = 200;
+const LATELY = 5;
 const KINDS = {
   negotiate: "Negotiate",
   connect: "Connect",
@@ -22,7 +23,6 @@ const KINDS = {
   refused: "Refused",
 };
 
-const failedLately = 5;
 let kept = [];
 let seen;
 let missed = 0;
@@ -48,7 +48,7 @@ export function addRequests(requests, lost) {
   missed += lost ?? 0;
 }
 
-export const failed = () => kept.filter(({ outcome }) => outcome === "error").slice(0, failedLately);
+export const failed = () => kept.filter(({ outcome }) => outcome === "error").slice(0, LATELY);
 
 /** Makes the view work; gives what shows it. */
 export function requestsView() {

@@ -45,9 +45,9 @@ export function sendView(info) {
   }
   form.addEventListener("change", ({ target: field }) => {
     if (field.name === "to") showTo();
-    if (field === args) complain(args, readArguments(args.value).problem);
   });
-  // A complaint goes away with its cause, and comes no earlier than the field is left.
+  // A complaint goes away with its cause. It comes when something is to be sent: while a field is left, it would move the
+  // button from below the pointer.
   form.addEventListener("input", ({ target: field }) => {
     if (field.ariaInvalid !== "true") return;
     if (field !== args || !readArguments(args.value).problem) complain(field);

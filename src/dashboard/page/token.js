@@ -72,7 +72,8 @@ export function tokenView() {
     byId("token-problems").querySelector("ul").replaceChildren(...problems.map((problem) => element("li", "", problem)));
     claims.show(said);
     result.hidden = false;
-    say(says, problems.length === 0 ? "The service would take it." : `${problems.length === 1 ? "One problem" : `${problems.length} problems`}.`);
+    const fine = signature === "valid" ? "The service takes it." : "No problem was found.";
+    say(says, problems.length === 0 ? fine : `${problems.length === 1 ? "One problem" : `${problems.length} problems`}.`);
   }
 
   form.addEventListener("submit", (event) => {
