@@ -1,4 +1,4 @@
-//! The build tool: `cargo xtask package | demo | test | features | deny | bench | soak | fuzz | sizes | fmt`.
+//! The build tool: `cargo xtask package | dashboard | demo | test | features | deny | bench | soak | fuzz | sizes | fmt`.
 
 mod app_sizes;
 mod bench;
@@ -6,6 +6,7 @@ mod browser;
 mod checks;
 mod command;
 mod compare;
+mod dashboard;
 mod demo;
 mod deny;
 mod features;
@@ -29,6 +30,7 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
   package            build the npm package and its tarball in target/npm
+  dashboard          build the package, and bundle the dashboard's page on it into src/dashboard/page/dist
   demo [--port N] [--mode serverless | app-server | self-hosted]
                      build the package and the chat page, then run the demo server: behind the local service with an
                      upstream, behind it with a hub, or with a hub of its own
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
     let (name, rest) = arguments.split_first().map_or(("", &[][..]), |(name, rest)| (name.as_str(), rest));
     let result = match (name, rest) {
         ("package", []) => package::package().map(drop),
+        ("dashboard", []) => dashboard::dashboard(),
         ("demo", _) => demo::demo(rest),
         ("test", []) => test::test(),
         ("features", []) => test::features(),

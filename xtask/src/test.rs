@@ -8,7 +8,7 @@ use crate::{
     browser::Browser,
     checks,
     command::{cargo, command, root, run, target_dir},
-    demo, deny, features, format,
+    dashboard, demo, deny, features, format,
     framework::{BOARD, FRAMEWORKS},
     package::package,
     program::Program,
@@ -38,6 +38,7 @@ pub(crate) fn test() -> Result<()> {
     report.check("the core alone has no HTTP client, TLS or runtime", checks::core_dependencies);
     report.check("the package of the crate", checks::crate_package);
     report.check("the README's links", checks::readme_links);
+    report.check("the dashboard's bundle is of its sources", dashboard::is_current);
     every_feature(&mut report);
     dependencies(&mut report);
     lints(&mut report);
@@ -55,6 +56,9 @@ pub(crate) fn test() -> Result<()> {
     let hubs = hubs(&mut report);
     if let Some(browser) = &browser {
         report.tests("browser tests", || browser_tests(browser, &hubs));
+    }
+    if let Some(browser) = &browser {
+        dashboard_page(&mut report, browser);
     }
     npm(&mut report, browser.as_ref(), &hubs);
 
@@ -236,6 +240,17 @@ fn browser_tests(browser: &Browser, hubs: &[ReferenceHub]) -> Result<Command> {
         tests.args(["--", "--include-ignored"]);
     }
     Ok(tests)
+}
+
+/// The dashboard's page, by itself and as the program serves it.
+fn dashboard_page(report: &mut Report, browser: &Browser) {
+    let Some(program) = report.check("the program hubwire", dashboard::program) else { return };
+    report.tests("everything the dashboard's page shows", || {
+        let mut tests = command("node");
+        tests.arg(root().join("tests/dashboard/run.mjs"));
+        tests.env("HUBWIRE_CHROMIUM", &browser.chromium).env("HUBWIRE_DASHBOARD_PROGRAM", &program);
+        Ok(tests)
+    });
 }
 
 fn npm(report: &mut Report, browser: Option<&Browser>, hubs: &[ReferenceHub]) {
