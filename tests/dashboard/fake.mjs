@@ -72,6 +72,8 @@ export class Fake {
   traffic = { messagesIn: 0, messagesOut: 0, bytesIn: 0, bytesOut: 0 };
   sent = [];
   closed = [];
+  /** Calls and failures by method. */
+  counts = [];
   /** What a call was last answered with instead of a result. */
   failures = {};
   /** How each negotiate is answered. */
@@ -141,6 +143,7 @@ export class Fake {
 
   methods = {
     Info: () => this.info,
+    Methods: () => ({ total: this.counts.length, items: this.counts }),
     Connections: ({ hub, user, group, search, offset, limit }) => {
       const items = this.connections.filter(
         (one) =>

@@ -158,3 +158,16 @@ test("no more than five hundred requests are kept", async () => {
   await close(page);
   await fake.stop();
 });
+
+test("hosted hubs show which of their methods are called, and fail", async () => {
+  const fake = await new Fake().start();
+  Object.assign(fake.info, { kind: "hosted", mode: "selfHosted" });
+  fake.counts = [{ hub: "chat", name: "SendMessage", calls: 1234, errors: 5 }];
+  const page = await opened(fake.url);
+  await page.getByRole("row", { name: "SendMessage chat 1,234 5" }).waitFor();
+  fake.counts[0].calls += 1;
+  await page.getByRole("row", { name: "SendMessage chat 1,235 5" }).waitFor();
+  assert.match(await page.locator("footer").textContent(), /hubs of this server/);
+  await close(page);
+  await fake.stop();
+});

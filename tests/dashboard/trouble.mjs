@@ -121,8 +121,10 @@ test("names are texts, whatever they are", async () => {
   await go(page, "users");
   for (const name of names.slice(0, 7)) {
     await page.locator("#view-users").getByRole("link", { name, exact: true }).click();
-    await page.waitForFunction(() => document.querySelectorAll("#view-connections tbody tr").length === 1);
-    assert.equal(await page.locator("#view-connections td[data-title=User]").textContent(), name);
+    await page.waitForFunction((name) => {
+      const users = [...document.querySelectorAll("#view-connections td[data-title=User]")];
+      return users.length === 1 && users[0].textContent === name;
+    }, name);
     await page.locator("#view-connections tbody a").click();
     await page.locator("#connection-claims tbody tr").first().waitFor();
     await page.keyboard.press("Escape");

@@ -3,12 +3,15 @@ import { bytes } from "../../../www-demo/page/src/elements.js";
 import { paths, SAMPLES } from "../../../www-demo/page/src/chart.js";
 import { byId, element, filled, pairs, say } from "./dom.js";
 import { clock, duration, number } from "./format.js";
+import { call } from "./hub.js";
 import { failed, kindOf, outcomeOf, whatOf } from "./requests.js";
 import { address, current } from "./route.js";
 import { caption, linked, Table, text } from "./table.js";
 
 const BOX = [600, 120];
 const LEAST = 10;
+const MOST_METHODS = 50;
+const METHODS_EVERY = 2000;
 const MODES = {
   serverless: "Azure SignalR Service on this machine, serverless mode",
   default: "Azure SignalR Service on this machine, default mode",
@@ -82,6 +85,27 @@ export function overview() {
   );
   hubsPlace.append(none);
   setInterval(sample, 1000);
+  const methods = new Table(
+    byId("methods"),
+    caption("Methods that clients call", true),
+    [
+      text("Method", ({ name }) => name, "mono"),
+      text("Hub", ({ hub }) => hub),
+      text("Calls", ({ calls }) => number(calls), "figure"),
+      text("Failed", ({ errors }) => number(errors), "figure"),
+    ],
+    ({ hub, name }) => `${hub}/${name}`,
+  );
+
+  // Hosted hubs alone count them.
+  async function showMethods() {
+    if (info?.kind !== "hosted" || current().view !== "overview" || document.hidden || document.body.dataset.state !== "connected") return;
+    const { items } = await call("Methods", { offset: 0, limit: MOST_METHODS });
+    byId("methods").hidden = items.length === 0;
+    methods.show(items);
+  }
+  // What fails here fails with the connection, which is told of by itself.
+  setInterval(() => showMethods().catch(() => {}), METHODS_EVERY);
 
   function showFailed() {
     const lines = failed().map((request) => {
@@ -116,6 +140,7 @@ export function overview() {
     setInfo(now) {
       info = now;
       showService();
+      showMethods().catch(() => {});
       say(byId("about"), `hubwire ${info.version}: ${MODES[info.mode] ?? info.mode}.`);
     },
     show(item) {
