@@ -17,7 +17,7 @@ test("a message goes to everyone, a user, a group or a connection, and not befor
   assert.equal(await page.evaluate(() => document.activeElement.id), "send-target");
   await method.fill("Receive");
   assert.equal(await page.locator("#send-target-error").textContent(), "");
-  for (const [text, problem] of [["[1,", "This is not JSON"], ['{"a":1}', "put them in brackets"], [`["${"x".repeat(65_536)}"]`, "larger than 64 KiB"]]) {
+  for (const [text, problem] of [["[1,", "This is not JSON"], ['{"a":1}', "put them in brackets"], ["[9007199254740993]", "9007199254740993 has more digits"], [`["${"x".repeat(65_536)}"]`, "larger than 64 KiB"]]) {
     await args.fill(text);
     await send.click();
     await says(page, "#send-arguments-error", problem);

@@ -18,6 +18,8 @@ export class List {
   #table;
   #says = element("p", "fine list-says");
   #error = element("p", "error");
+  // How many were found, for screen readers: when somebody has asked, and not whenever a client comes or goes.
+  #found = element("p", "hidden");
   #pager = filled("nav", "pager");
   #turns;
   #asked = 0;
@@ -45,8 +47,9 @@ export class List {
       this.#fields[filter] = field;
       form.append(labelled(filter[0].toUpperCase() + filter.slice(1), field, filter === "search" ? "wide" : ""));
     }
-    for (const [name, field] of Object.entries(this.#fields)) field.name = name;
-    const change = () => replace(this.#name, this.#values());
+    for (const [parameter, field] of Object.entries(this.#fields)) field.name = parameter;
+    // Who has gone on to another view meanwhile stays there.
+    const change = () => current().view === name && replace(name, this.#values());
     form.addEventListener("input", settled(TYPING, change));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -56,6 +59,7 @@ export class List {
     const place = filled("div", "");
     this.#table = new Table(place, caption(title), columns, key);
     this.#error.role = "alert";
+    this.#found.role = "status";
     this.empty = element("p", "empty", empty);
     this.#pager.ariaLabel = `Pages of ${name}`;
     this.#turns = [
@@ -73,7 +77,7 @@ export class List {
       this.#pager.append(turn);
       return { turn, to };
     });
-    byId(`view-${name}`).append(heading, form, filled("div", "card list", this.#says, this.#error, place, this.empty, this.#pager));
+    byId(`view-${name}`).append(heading, form, filled("div", "card list", this.#says, this.#found, this.#error, place, this.empty, this.#pager));
     // Not known yet.
     this.empty.hidden = true;
     this.#pager.hidden = true;
@@ -101,7 +105,7 @@ export class List {
       if (name === "hub") options(field, this.hubs ?? [["", "All"]], value);
       else if (field.value !== value && field !== document.activeElement) field.value = value;
     }
-    void this.load();
+    void this.load(true);
   }
 
   /** Which hubs there are. */
@@ -120,7 +124,7 @@ export class List {
     if (this.#isOpen() && !this.#isWaiting && (this.#isStale || age >= LATER)) void this.load();
   }
 
-  async load() {
+  async load(isAskedFor = false) {
     if (!this.#isOpen()) return;
     this.#asked += 1;
     const asked = this.#asked;
@@ -139,6 +143,7 @@ export class List {
         if (last < offset) return replace(this.#name, { ...Object.fromEntries(params), offset: last });
       }
       this.#show(total, items, offset, filters.length > 0);
+      if (isAskedFor) say(this.#found, total > 0 ? this.#says.textContent : this.empty.textContent);
       say(this.#error, "");
     } catch (error) {
       if (asked === this.#asked && this.#isOpen()) say(this.#error, reason(error));

@@ -101,6 +101,8 @@ export function requestsView() {
   }
 
   const change = () => {
+    // Who has gone on to another view meanwhile stays there.
+    if (current().view !== "requests") return;
     limit = AT_ONCE;
     replace("requests", { kind: kind.value, outcome: outcome.value, search: search.value });
   };

@@ -9,12 +9,17 @@ const NAMES = { user: "User", group: "Group", connection: "Connection id" };
 /** A list of arguments, or what is wrong with the text. */
 export function readArguments(text) {
   let value;
+  let cut;
   try {
-    value = JSON.parse(text.trim() || "[]");
+    value = JSON.parse(text.trim() || "[]", (_, item, context) => {
+      if (Number.isInteger(item) && !Number.isSafeInteger(item) && /^-?\d+$/.test(context?.source ?? item)) cut = context?.source ?? item;
+      return item;
+    });
   } catch (error) {
     return { problem: `This is not JSON: ${error.message}` };
   }
   if (!Array.isArray(value)) return { problem: `The arguments are a list: put them in brackets, as in [${text.trim().slice(0, 40)}].` };
+  if (cut !== undefined) return { problem: `${cut} has more digits than a number has in JavaScript: send it as a text.` };
   if (new TextEncoder().encode(text).length > MOST) return { problem: "The arguments are larger than 64 KiB." };
   return { value };
 }
