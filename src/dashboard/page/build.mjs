@@ -13,6 +13,8 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../../..");
 const dist = join(here, "dist");
 const record = join(dist, "sources.json");
+// All files together, compressed, in bytes: most of it is the npm package's engine.
+const LIMIT = 80_000;
 const demo = join(root, "www-demo/page/src");
 
 const digest = (bytes) => createHash("sha256").update(bytes).digest("hex");
@@ -82,6 +84,9 @@ async function bundle(given) {
       made[`${name}.gz`] = { bytes: contents.length, gzip: packed.length, sha256: digest(packed) };
       console.log(`${name}: ${contents.length} bytes, ${packed.length} by gzip`);
     }
+    const total = Object.values(made).reduce((sum, { gzip }) => sum + gzip, 0);
+    console.log(`together: ${total} bytes by gzip, of ${LIMIT} at most`);
+    if (total > LIMIT) throw new Error("the dashboard's page has become too large");
     const sources = Object.fromEntries(await Promise.all(paths.map(async (path) => [path, await source(path)])));
     await writeFile(record, `${JSON.stringify({ bundle: made, sources }, undefined, 2)}\n`);
   } finally {

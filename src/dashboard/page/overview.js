@@ -99,7 +99,7 @@ export function overview() {
 
   // Hosted hubs alone count them.
   async function showMethods() {
-    if (info?.kind !== "hosted" || current().view !== "overview" || document.hidden || document.body.dataset.state !== "connected") return;
+    if (info?.kind !== "hosted" || current().view !== "overview" || document.hidden) return;
     const { items } = await call("Methods", { offset: 0, limit: MOST_METHODS });
     byId("methods").hidden = items.length === 0;
     methods.show(items);
@@ -113,6 +113,7 @@ export function overview() {
       return filled("li", "", time, filled("span", "", element("strong", "", kindOf(request)), ` ${whatOf(request)}`), element("span", "bad", outcomeOf(request)));
     });
     byId("failed-none").hidden = lines.length > 0;
+    byId("failed-more").hidden = lines.length === 0;
     const shown = failed().map(({ id }) => id).join();
     if (byId("failed-list").dataset.shown === shown) return;
     byId("failed-list").dataset.shown = shown;

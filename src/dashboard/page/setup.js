@@ -21,6 +21,7 @@ export function showSetup(info) {
   if (all === shown) return;
   shown = all;
   const secrets = secretsOf(info);
+  byId("setup-secrets").hidden = secrets.length === 0;
   const roles = text("Roles", (item) => (item.roles ?? []).join(", ") || "–");
   const parts = [];
   if (note) parts.push(element("p", "notice-bar", note));
