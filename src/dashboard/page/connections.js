@@ -21,7 +21,7 @@ export const connections = () =>
       text("Hub", ({ hub }) => hub),
       text("User", ({ user }) => user ?? "–"),
       text("Since", ({ since }) => clock(since), "nowrap"),
-      text("Transport", ({ transport, protocol }) => `${transport}, ${protocol}`, "minor"),
+      text("Transport", ({ transport, protocol }) => `${transport}, ${protocol}`, "minor transport"),
       text("Groups", ({ groups, groupCount }) => groups.slice(0, 3).join(", ") + (groupCount > 3 ? ` and ${groupCount - 3} more` : "") || "–", "minor"),
       text("Messages in", ({ messagesIn }) => number(messagesIn), "figure"),
       text("Messages out", ({ messagesOut }) => number(messagesOut), "figure"),
