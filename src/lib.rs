@@ -12,6 +12,7 @@
 //! - [`yew`](mod@yew_hooks) and [`leptos`](mod@leptos_hooks) (features of those names) connect the components of a page to a hub.
 //! - `typescript` (feature of that name, native) describes hubs to users of the npm package.
 //! - `redis` (feature of that name, native) connects the servers of a hub that is hosted on several of them.
+//! - `dashboard` (feature of that name, native) shows hosted hubs, and the local service, in a browser.
 //! - `local` (feature of that name, native) is an Azure SignalR Service for one machine, for development and tests.
 //! - `cli` (feature of that name, native) is the command line program `hubwire`.
 //! - [`core`] is what all of them are made of: the protocol without any I/O.
@@ -97,10 +98,16 @@ pub use service::web::axum_routes;
 #[cfg(all(native, feature = "cli"))]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(all(native, feature = "dashboard"))]
+#[cfg_attr(not(feature = "local"), allow(dead_code, reason = "the local service uses the rest"))]
+pub mod dashboard;
 #[cfg(all(native, feature = "local"))]
 pub mod local;
 #[cfg(all(native, feature = "server"))]
-#[cfg_attr(not(feature = "local"), allow(dead_code, reason = "the local service uses the rest"))]
+#[cfg_attr(
+    not(all(feature = "dashboard", feature = "local")),
+    allow(dead_code, reason = "the dashboard and the local service use the rest")
+)]
 pub mod server;
 
 #[cfg(all(browser, feature = "js"))]

@@ -9,6 +9,8 @@ use axum::{
 };
 use serde_json::json;
 
+use crate::server::observe::Reason;
+
 /// An error answer of the REST API: `{"code", "message", "target"}`, and for what does not exist a header that tells
 /// it from a wrong address.
 #[derive(Debug)]
@@ -108,11 +110,13 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let Self { status, code, message, target, header } = self;
         tracing::debug!(%status, message, "the local service refused a request");
+        let reason = Reason(message.clone().into());
         let mut body = json!({ "code": code, "message": message });
         if let (Some(target), Some(object)) = (target, body.as_object_mut()) {
             object.insert("target".to_owned(), target.into());
         }
         let mut response = (status, Json(body)).into_response();
+        response.extensions_mut().insert(reason);
         let headers = response.headers_mut();
         if let Some(header) = header {
             headers.insert("x-ms-error-code", HeaderValue::from_static(header));

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Extension, Router,
     body::Bytes,
     extract::{
         RawQuery, State,
@@ -27,6 +27,7 @@ use crate::{
     server::{
         claims::SharedClaims,
         endpoint::{self, Admission, Opening, Refusal as ServerRefusal},
+        observe::{Reason, Who},
         query::Query,
         session::Session,
     },
@@ -150,12 +151,13 @@ async fn negotiate(
     State(service): State<Arc<Service>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<impl IntoResponse, Refusal> {
     let query = Query::parse(query.as_deref());
     let client = Client::identify(&service, &headers, &query)?;
     let may_resume = service.hubs.as_ref().is_some_and(|hubs| hubs.allows_stateful_reconnect(&client.hub));
     let admission = Admission { may_resume, ..client.admission() };
-    Ok(endpoint::negotiate(&service.room, admission, &query)?)
+    let who = Who(admission.user.clone());
+    Ok((Extension(who), endpoint::negotiate(&service.room, admission, &query)?))
 }
 
 async fn open(
@@ -248,7 +250,8 @@ impl IntoResponse for Refusal {
             Self::Server(refusal) => (refusal.status(), refusal.to_string()),
         };
         tracing::debug!(%status, text, "the local service refused a client");
-        let mut response = (status, text).into_response();
+        let reason = Extension(Reason(text.clone().into()));
+        let mut response = (status, reason, text).into_response();
         let challenge = match &self {
             Self::NoToken => Some("Bearer".to_owned()),
             Self::Token(text) => {

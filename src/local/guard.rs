@@ -7,6 +7,7 @@
 use std::{net::Ipv4Addr, sync::Arc};
 
 use axum::{
+    Extension,
     body::Body,
     extract::{Request, State},
     http::{
@@ -24,6 +25,7 @@ use crate::{
         error::LocalError,
         service::{Origin, Service},
     },
+    server::observe::Reason,
 };
 
 const METHODS: &str = "GET,HEAD,POST,PUT,DELETE,QUERY";
@@ -186,7 +188,7 @@ fn unknown_host(host: Option<&str>) -> Response {
         None => "The Host header of the request is not a host.".to_owned(),
     };
     tracing::warn!("refused a request: {text}");
-    (StatusCode::FORBIDDEN, text).into_response()
+    (StatusCode::FORBIDDEN, Extension(Reason(text.clone().into())), text).into_response()
 }
 
 fn foreign_page(origin: Option<&HeaderValue>) -> Response {
@@ -196,7 +198,7 @@ fn foreign_page(origin: Option<&HeaderValue>) -> Response {
          is started (allow_origin)."
     );
     tracing::warn!("refused a request: {text}");
-    (StatusCode::FORBIDDEN, text).into_response()
+    (StatusCode::FORBIDDEN, Extension(Reason(text.clone().into())), text).into_response()
 }
 
 #[cfg(test)]

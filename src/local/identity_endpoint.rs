@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq;
 
 use crate::{
     local::{entra::identity::find, service::Service},
-    server::query::Query,
+    server::{observe::Reason, query::Query},
     service::unix_now,
 };
 
@@ -84,5 +84,6 @@ fn answer(service: &Service, query: Option<&str>) -> Response {
 
 fn refusal(status: StatusCode, error: &'static str, description: &str) -> Response {
     tracing::debug!(%status, error, "the local managed identity endpoint refused a token");
-    (status, Json(json!({ "error": error, "error_description": description }))).into_response()
+    let reason = Extension(Reason(description.to_owned().into()));
+    (status, reason, Json(json!({ "error": error, "error_description": description }))).into_response()
 }

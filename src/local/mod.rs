@@ -49,6 +49,8 @@ mod api_error;
 mod audience;
 mod auth;
 mod client;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod default_mode;
 mod discovery;
 mod entra;
@@ -174,6 +176,8 @@ impl LocalService {
             upstream: Vec::new(),
             https: None,
             options: ServerOptions { message_limit: MAX_MESSAGE, ..ServerOptions::default() },
+            #[cfg(feature = "dashboard")]
+            dashboard: false,
         }
     }
 
@@ -257,6 +261,8 @@ pub struct LocalServiceBuilder {
     upstream: Vec<Result<UpstreamRule, LocalError>>,
     https: Option<Certificate>,
     options: ServerOptions,
+    #[cfg(feature = "dashboard")]
+    dashboard: bool,
 }
 
 impl LocalServiceBuilder {
@@ -353,6 +359,16 @@ impl LocalServiceBuilder {
         self
     }
 
+    /// Serves the [dashboard](crate::dashboard) at `/dashboard/`: who is connected, what was asked lately and how it ended,
+    /// and a form to send to anyone. It shows the connection string, and has no login, so there is none at an
+    /// [address](Self::address) that other machines reach unless the access key is the public one of the emulator. Pages other
+    /// than its own are refused. Default: no.
+    #[cfg(feature = "dashboard")]
+    pub fn dashboard(mut self, serves: bool) -> Self {
+        self.dashboard = serves;
+        self
+    }
+
     /// Starts the service on the current tokio runtime.
     ///
     /// # Errors
@@ -376,6 +392,8 @@ impl LocalServiceBuilder {
             upstream,
             https,
             options,
+            #[cfg(feature = "dashboard")]
+            dashboard,
         } = self;
         let keys = Arc::new(KeyRing::new(access_key.clone(), secondary_access_key, local_auth)?);
         let identity_header = Secret::new(random_text()?);
@@ -427,12 +445,7 @@ impl LocalServiceBuilder {
             upstream: upstream.clone(),
             hubs: (mode == ServiceMode::Default).then(|| Hubs::new(place)),
         });
-        for port in second.into_iter().chain([main]) {
-            let router = router(service.clone(), port.scheme());
-            port.open(router, stopped.clone())?;
-        }
-        tracing::info!(%origin, https_origin, "the local service has started");
-        Ok(LocalService {
+        let local = LocalService {
             origin,
             https_origin,
             port,
@@ -442,7 +455,27 @@ impl LocalServiceBuilder {
             upstream,
             connections,
             stop,
-        })
+        };
+        #[cfg(feature = "dashboard")]
+        let board = dashboard.then(|| dashboard::board(&service, &local, address)).flatten();
+        for port in second.into_iter().chain([main]) {
+            let router = router();
+            #[cfg(feature = "dashboard")]
+            let router = dashboard::add(router, board.as_ref());
+            let gate = Gate { service: service.clone(), scheme: port.scheme() };
+            let router = router.layer(axum::middleware::from_fn_with_state(gate, guard::check));
+            #[cfg(feature = "dashboard")]
+            let router = dashboard::observed(router, &service);
+            let router = router.layer(axum::middleware::from_fn(request_log::tell));
+            // Before a router looks at the path.
+            let router = Router::new()
+                .fallback_service(router.with_state(service.clone()))
+                .layer(axum::middleware::map_request(rest::canonical));
+            port.open(router, stopped.clone())?;
+        }
+        let LocalService { origin, https_origin, .. } = &local;
+        tracing::info!(origin, https_origin, "the local service has started");
+        Ok(local)
     }
 }
 
@@ -454,7 +487,7 @@ fn public_url(text: &str) -> Result<HubUrl, LocalError> {
     url.ok_or(LocalError::InvalidPublicEndpoint)
 }
 
-fn router(service: Arc<Service>, scheme: &'static str) -> Router {
+fn router() -> Router<Arc<Service>> {
     // axum has to be told that the colon of `:send` is not one of its old captures.
     let mut router = Router::new().without_v07_checks();
     for add in [
@@ -467,12 +500,5 @@ fn router(service: Arc<Service>, scheme: &'static str) -> Router {
     ] {
         router = add(router);
     }
-    let gate = Gate { service: service.clone(), scheme };
-    let router = router
-        .layer(DefaultBodyLimit::max(rest::MAX_BODY))
-        .layer(axum::middleware::from_fn_with_state(gate, guard::check))
-        .layer(axum::middleware::from_fn(request_log::tell))
-        .with_state(service);
-    // Before a router looks at the path.
-    Router::new().fallback_service(router).layer(axum::middleware::map_request(rest::canonical))
+    router.layer(DefaultBodyLimit::max(rest::MAX_BODY))
 }

@@ -18,16 +18,7 @@ impl LocalService {
     /// The connection string with one of the access keys, as [`connection_string`](Self::connection_string).
     #[must_use]
     pub fn connection_string_of(&self, key: KeyType) -> String {
-        // The port is not behind an IPv6 address's colons, nor behind that of the scheme.
-        let (endpoint, port) = match self.origin.rsplit_once(':') {
-            Some((endpoint, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (endpoint, port),
-            _ => (&*self.origin, if self.origin.starts_with("https") { "443" } else { "80" }),
-        };
-        let keys = &self.keys;
-        if !keys.local_auth() {
-            return format!("Endpoint={endpoint};Port={port};AuthType=azure;Version=1.0;");
-        }
-        format!("Endpoint={endpoint};Port={port};AccessKey={};Version=1.0;", keys.access_key(key).expose())
+        self.keys.connection_string(&self.origin, key)
     }
 
     /// Puts a new random key in the place of an access key, and gives it; it is a secret. From now on the old one is

@@ -1,6 +1,9 @@
 //! What the service does with its clients in serverless mode: an upstream, if there is one, hears of them.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 use crate::{
     core::{codec::Payload, message::Invocation},
@@ -9,6 +12,7 @@ use crate::{
         upstream::{self, Teller},
     },
     server::{
+        claims::SharedClaims,
         outbox::Outbox,
         session::{Dispatcher, Taken},
     },
@@ -35,6 +39,8 @@ impl Dispatcher for Serverless {
     fn connected(&mut self, outbox: &Arc<Outbox>) {
         let Some(client) = self.client.take() else { return };
         let (service, negotiation) = (&self.service, &client.negotiation);
+        let described: Weak<SharedClaims> = Arc::downgrade(&client.claims);
+        outbox.about.describe(described);
         if let Some(user) = &negotiation.user {
             let (hub, id) = (&negotiation.hub, &negotiation.connection_id);
             service.user_groups.join(&service.room.connections, hub, id, user, Instant::now());

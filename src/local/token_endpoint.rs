@@ -17,7 +17,7 @@ use crate::{
         entra::authority::OAuthError,
         service::{Origin, Service},
     },
-    server::query::Query,
+    server::{observe::Reason, query::Query},
     service::unix_now,
 };
 
@@ -60,6 +60,6 @@ impl IntoResponse for OAuthError {
             "error_description": format!("AADSTS{code}: {self}"),
             "error_codes": [code],
         });
-        (status, Json(body)).into_response()
+        (status, Extension(Reason(self.to_string().into())), Json(body)).into_response()
     }
 }

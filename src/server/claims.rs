@@ -4,6 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
+use crate::server::observe::Described;
+
 /// By name. A claim that occurs more than once is an array.
 pub(crate) type Claims = Map<String, Value>;
 
@@ -25,5 +27,22 @@ impl SharedClaims {
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut claims);
         claims.clone()
+    }
+}
+
+impl Described for SharedClaims {
+    fn claims(&self) -> Vec<(String, String)> {
+        let mut list = Vec::new();
+        for (name, value) in self.get() {
+            let values = match value {
+                Value::Array(values) => values,
+                value => vec![value],
+            };
+            list.extend(values.into_iter().map(|value| match value {
+                Value::String(text) => (name.clone(), text),
+                other => (name.clone(), other.to_string()),
+            }));
+        }
+        list
     }
 }

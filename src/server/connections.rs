@@ -3,12 +3,17 @@
 //! A message for many is encoded once for each protocol and its bytes are shared; what a connection costs is a push to its
 //! [`Outbox`]. Nothing here waits, so the lock is never held for longer than that takes.
 
+pub(crate) mod listing;
+
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use crate::server::{calls::PendingCall, message::Message, outbox::Outbox};
+use crate::server::{calls::PendingCall, message::Message, observe::Totals, outbox::Outbox};
 
 /// Connections that a call addresses.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +26,18 @@ pub(crate) enum Target<'a> {
 
 /// The connections of all hubs.
 #[derive(Debug, Default)]
-pub(crate) struct Connections(RwLock<HashMap<String, Hub>>);
+pub(crate) struct Connections {
+    hubs: RwLock<Hubs>,
+    /// Has another value after each change.
+    version: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Hubs {
+    by_name: HashMap<String, Hub>,
+    /// What the connections that have ended had sent and got.
+    ended: Totals,
+}
 
 /// A connection id and its user.
 pub(crate) type Listed = (Arc<str>, Option<String>);
@@ -43,18 +59,20 @@ struct Member {
 }
 
 impl Connections {
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Hub>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Hubs> {
+        self.hubs.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Hub>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    /// Who takes it changes something.
+    fn write(&self) -> RwLockWriteGuard<'_, Hubs> {
+        self.version.fetch_add(1, Ordering::Relaxed);
+        self.hubs.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a connection.
     pub(crate) fn insert(&self, hub: &str, id: &str, user: Option<&str>, outbox: Arc<Outbox>) {
         let mut hubs = self.write();
-        let hub = hubs.entry(hub.to_owned()).or_default();
+        let hub = hubs.by_name.entry(hub.to_owned()).or_default();
         let id: Arc<str> = id.into();
         if let Some(user) = user {
             hub.users.entry(user.to_owned()).or_default().insert(id.clone(), outbox.clone());
@@ -65,9 +83,10 @@ impl Connections {
 
     /// Removes a connection from everything.
     pub(crate) fn remove(&self, hub_name: &str, id: &str) {
-        let mut hubs = self.write();
-        let Some(hub) = hubs.get_mut(hub_name) else { return };
+        let Hubs { by_name, ended } = &mut *self.write();
+        let Some(hub) = by_name.get_mut(hub_name) else { return };
         let Some(member) = hub.members.remove(id) else { return };
+        *ended += member.outbox.traffic.totals();
         if let Some(user) = &member.user {
             remove_from(&mut hub.users, user, id);
         }
@@ -75,7 +94,7 @@ impl Connections {
             remove_from(&mut hub.groups, group, id);
         }
         if hub.members.is_empty() {
-            hubs.remove(hub_name);
+            by_name.remove(hub_name);
         }
     }
 
@@ -111,7 +130,7 @@ impl Connections {
         mut act: impl FnMut(&Outbox),
     ) {
         let hubs = self.read();
-        let Some(hub) = hubs.get(hub) else { return };
+        let Some(hub) = hubs.by_name.get(hub) else { return };
         let mut all = |outboxes: Option<&Outboxes>| {
             for (id, outbox) in outboxes.into_iter().flatten() {
                 if !excluded.contains(&&**id) {
@@ -139,7 +158,7 @@ impl Connections {
 
     /// Whether anybody is addressed.
     pub(crate) fn exists(&self, hub: &str, target: Target<'_>) -> bool {
-        self.read().get(hub).is_some_and(|hub| match target {
+        self.read().by_name.get(hub).is_some_and(|hub| match target {
             Target::All => !hub.members.is_empty(),
             Target::Group(group) => hub.groups.contains_key(group),
             Target::User(user) => hub.users.contains_key(user),
@@ -149,19 +168,19 @@ impl Connections {
 
     /// Adds a connection to a group, and tells whether there is such a connection.
     pub(crate) fn add_to_group(&self, hub: &str, id: &str, group: &str) -> bool {
-        self.write().get_mut(hub).is_some_and(|hub| hub.join(id, group))
+        self.write().by_name.get_mut(hub).is_some_and(|hub| hub.join(id, group))
     }
 
     /// Removes a connection from one group, or from all.
     pub(crate) fn remove_from_group(&self, hub: &str, id: &str, group: Option<&str>) {
-        if let Some(hub) = self.write().get_mut(hub) {
+        if let Some(hub) = self.write().by_name.get_mut(hub) {
             hub.leave(id, group);
         }
     }
 
     /// Adds all connections that a user has to a group. They stay in it until they end.
     pub(crate) fn add_user_to_group(&self, hub: &str, user: &str, group: &str) {
-        if let Some(hub) = self.write().get_mut(hub) {
+        if let Some(hub) = self.write().by_name.get_mut(hub) {
             for id in hub.connections_of(user) {
                 hub.join(&id, group);
             }
@@ -170,7 +189,7 @@ impl Connections {
 
     /// Removes all connections of a user from one group, or from all.
     pub(crate) fn remove_user_from_group(&self, hub: &str, user: &str, group: Option<&str>) {
-        if let Some(hub) = self.write().get_mut(hub) {
+        if let Some(hub) = self.write().by_name.get_mut(hub) {
             for id in hub.connections_of(user) {
                 hub.leave(&id, group);
             }
@@ -179,7 +198,7 @@ impl Connections {
 
     /// Whether a connection of the user is in the group.
     pub(crate) fn is_user_in_group(&self, hub: &str, user: &str, group: &str) -> bool {
-        self.read().get(hub).is_some_and(|hub| {
+        self.read().by_name.get(hub).is_some_and(|hub| {
             hub.users
                 .get(user)
                 .zip(hub.groups.get(group))
@@ -197,23 +216,23 @@ impl Connections {
         message: impl FnOnce(&str) -> Message + Send + Sync + 'static,
     ) -> Option<PendingCall> {
         let hubs = self.read();
-        Some(hubs.get(hub)?.members.get(id)?.outbox.call(size, message))
+        Some(hubs.by_name.get(hub)?.members.get(id)?.outbox.call(size, message))
     }
 
     /// How many connections there are.
     pub(crate) fn count(&self, hub: &str) -> usize {
-        self.read().get(hub).map_or(0, |hub| hub.members.len())
+        self.read().by_name.get(hub).map_or(0, |hub| hub.members.len())
     }
 
     /// The users that have a connection.
     pub(crate) fn users(&self, hub: &str) -> Vec<String> {
-        self.read().get(hub).map(|hub| hub.users.keys().cloned().collect()).unwrap_or_default()
+        self.read().by_name.get(hub).map(|hub| hub.users.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// The connections of a user.
     pub(crate) fn ids_of(&self, hub: &str, user: &str) -> Vec<String> {
         let hubs = self.read();
-        let ids = hubs.get(hub).map(|hub| hub.connections_of(user)).unwrap_or_default();
+        let ids = hubs.by_name.get(hub).map(|hub| hub.connections_of(user)).unwrap_or_default();
         ids.iter().map(|id| id.to_string()).collect()
     }
 
@@ -227,7 +246,7 @@ impl Connections {
         count: usize,
     ) -> (Vec<Listed>, bool) {
         let hubs = self.read();
-        let Some(hub) = hubs.get(hub) else { return (Vec::new(), false) };
+        let Some(hub) = hubs.by_name.get(hub) else { return (Vec::new(), false) };
         let ids = hub.groups.get(group).into_iter().flatten().map(|(id, _)| id);
         let mut ids: Vec<_> = ids.filter(|id| after.is_none_or(|after| &***id > after)).collect();
         ids.sort_unstable();
@@ -243,7 +262,7 @@ impl Connections {
         matches: impl Fn(&str, Option<&str>, &HashSet<String>) -> bool,
     ) -> Vec<Arc<str>> {
         let hubs = self.read();
-        let members = hubs.get(hub).into_iter().flat_map(|hub| &hub.members);
+        let members = hubs.by_name.get(hub).into_iter().flat_map(|hub| &hub.members);
         members
             .filter(|(id, member)| matches(id, member.user.as_deref(), &member.groups))
             .map(|(id, _)| id.clone())
@@ -252,7 +271,7 @@ impl Connections {
 
     /// Cuts every connection off.
     pub(crate) fn cut_all(&self) {
-        for hub in self.read().values() {
+        for hub in self.read().by_name.values() {
             hub.members.values().for_each(|member| member.outbox.cut());
         }
     }
@@ -376,6 +395,6 @@ mod tests {
         for target in [Target::All, Target::User("u"), Target::Group("g"), Target::Connection("1")] {
             assert!(!connections.exists("chat", target), "{target:?}");
         }
-        assert!(connections.read().is_empty());
+        assert!(connections.read().by_name.is_empty());
     }
 }

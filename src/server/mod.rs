@@ -300,6 +300,7 @@ pub(crate) mod host;
 mod kept;
 pub(crate) mod message;
 pub(crate) mod negotiated;
+pub(crate) mod observe;
 pub(crate) mod outbox;
 pub(crate) mod query;
 pub(crate) mod queue;

@@ -14,6 +14,7 @@ use crate::{
         calls::{Answer, Call, PendingCall},
         kept::{Kept, KeptTargets},
         message::{Frame, Message},
+        observe::{About, Traffic},
         queue::{Receiver, Sender, queue},
         slow::{Slow, SlowRules},
     },
@@ -114,6 +115,9 @@ impl Outgoing {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     pub(crate) protocol: HubProtocol,
+    /// Of the connection, for a dashboard.
+    pub(crate) about: About,
+    pub(crate) traffic: Traffic,
     delivery: Delivery,
     kept: KeptTargets,
     /// How many messages were dropped.
@@ -128,14 +132,21 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    #[cfg(test)]
     pub(crate) fn new(protocol: HubProtocol) -> (Self, Receiver<Outgoing>) {
-        Self::with(protocol, Delivery::default())
+        Self::with(protocol, Delivery::default(), About::default())
     }
 
-    pub(crate) fn with(protocol: HubProtocol, delivery: Delivery) -> (Self, Receiver<Outgoing>) {
+    pub(crate) fn with(
+        protocol: HubProtocol,
+        delivery: Delivery,
+        about: About,
+    ) -> (Self, Receiver<Outgoing>) {
         let (queue, outgoing) = queue();
         let outbox = Self {
             protocol,
+            about,
+            traffic: Traffic::default(),
             delivery,
             kept: KeptTargets::default(),
             dropped: AtomicU64::new(0),
@@ -187,6 +198,11 @@ impl Outbox {
     /// How many messages were dropped since the client does not keep up.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes wait for the client.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Queues an item of a stream that the client asked for, once little enough waits for it. `false` when the connection
@@ -356,7 +372,7 @@ mod tests {
         slow.threshold = 1_000;
         slow.set("log", SlowConsumers::DropOldest);
         let delivery = Delivery { slow: slow.into(), ..Delivery::default() };
-        let (outbox, mut outgoing) = Outbox::with(HubProtocol::Json, delivery);
+        let (outbox, mut outgoing) = Outbox::with(HubProtocol::Json, delivery, About::default());
         // A burst to a client that keeps up.
         (0..3).for_each(|number| outbox.send(&call("Price", &number.to_string())));
         let (texts, cost) = take(&mut outgoing);

@@ -1,7 +1,7 @@
 //! One server's connections and what they share.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -9,7 +9,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     core::{HubProtocol, server::ServerOptions},
-    server::{connections::Connections, negotiated::Negotiated},
+    server::{
+        connections::Connections,
+        negotiated::Negotiated,
+        observe::{Observed, Observer},
+    },
 };
 
 /// Whether a server goes on.
@@ -32,6 +36,8 @@ pub(crate) struct Room {
     pub(crate) slots: Arc<Slots>,
     /// The hub protocols that clients may speak.
     pub(crate) protocols: &'static [HubProtocol],
+    /// Once there is a dashboard.
+    observer: OnceLock<Arc<Observer>>,
     /// Loses its sender as well when the server stops.
     stop: watch::Receiver<Stop>,
 }
@@ -45,6 +51,7 @@ impl Room {
             options,
             slots: Arc::new(Slots::new(connections)),
             protocols: HubProtocol::ALL,
+            observer: OnceLock::new(),
             stop,
         }
     }
@@ -52,6 +59,22 @@ impl Room {
     /// Takes clients of these protocols only.
     pub(crate) fn with_protocols(self, protocols: &'static [HubProtocol]) -> Self {
         Self { protocols, ..self }
+    }
+
+    /// From now on, what is asked of the room is kept for a dashboard.
+    pub(crate) fn observe(&self) -> &Arc<Observer> {
+        self.observer.get_or_init(Arc::default)
+    }
+
+    pub(crate) fn observer(&self) -> Option<&Arc<Observer>> {
+        self.observer.get()
+    }
+
+    /// Keeps something for a dashboard, if there is one.
+    pub(crate) fn record(&self, observed: impl FnOnce() -> Observed) {
+        if let Some(observer) = self.observer() {
+            observer.record(observed());
+        }
     }
 
     /// Waits until the server stops, whether it is told to or dropped.
@@ -90,6 +113,11 @@ pub(crate) struct Slot(Arc<Slots>);
 impl Slots {
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, taken: AtomicUsize::new(0), empty: Notify::new() }
+    }
+
+    /// How many there may be, if that is bounded.
+    pub(crate) fn limit(&self) -> Option<usize> {
+        (self.limit < usize::MAX).then_some(self.limit)
     }
 
     pub(crate) fn has_room(&self) -> bool {

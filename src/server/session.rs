@@ -28,6 +28,7 @@ use crate::{
         codec::SharedCodec,
         message::Frame,
         negotiated::{Lease, Negotiation},
+        observe::{self, About},
         outbox::{Delivery, Outbox, Outgoing},
         queue::Receiver,
         room::{Room, Slot},
@@ -160,6 +161,7 @@ impl<D: Dispatcher> Run for Session<D> {
             room,
             negotiation,
             dispatcher,
+            expiry,
             wire: Wire::new(machine, transport, resumed),
             client: None,
             calls: Calls::default(),
@@ -168,7 +170,7 @@ impl<D: Dispatcher> Run for Session<D> {
             _lease,
             _slot: slot,
         });
-        driver.run(expiry)
+        driver.run()
     }
 }
 
@@ -177,6 +179,7 @@ struct Driver<D> {
     room: Arc<Room>,
     negotiation: Negotiation,
     dispatcher: D,
+    expiry: watch::Receiver<Option<u64>>,
     wire: Wire,
     /// Once it is connected.
     client: Option<Client>,
@@ -222,10 +225,10 @@ enum Input {
 }
 
 impl<D: Dispatcher> Driver<D> {
-    async fn run(mut self: Box<Self>, expiry: watch::Receiver<Option<u64>>) {
+    async fn run(mut self: Box<Self>) {
         let room = self.room.clone();
         let mut ends = Ends {
-            expired: Box::pin(expired(expiry)),
+            expired: Box::pin(expired(self.expiry.clone())),
             drained: Box::pin(room.drained()),
             stopped: Box::pin(room.stopped()),
         };
@@ -280,11 +283,15 @@ impl<D: Dispatcher> Driver<D> {
     /// The client may be addressed from the moment it sees the handshake's response.
     fn connect(&mut self) {
         let Some(SharedCodec(protocol)) = self.wire.machine.codec() else { return };
-        let (outbox, queue) = Outbox::with(*protocol, self.dispatcher.opening(*protocol, self.wire.kind()));
+        let Negotiation { connection_id: id, hub, user, is_stateful } = &self.negotiation;
+        let kind = self.wire.kind();
+        let about = About::new(Some(kind), *is_stateful, Some(self.expiry.clone()));
+        let delivery = self.dispatcher.opening(*protocol, kind);
+        let (outbox, queue) = Outbox::with(*protocol, delivery, about);
         let outbox = Arc::new(outbox);
-        let Negotiation { connection_id: id, hub, user, .. } = &self.negotiation;
         self.room.connections.insert(hub, id, user.as_deref(), outbox.clone());
         tracing::debug!(hub, id, "client connected");
+        observe::connected(&self.room, &self.negotiation, kind);
         self.dispatcher.connected(&outbox);
         let cut = outbox.clone();
         let cut = Box::pin(async move { cut.was_cut().await });
@@ -300,8 +307,10 @@ impl<D: Dispatcher> Driver<D> {
         self.room.connections.remove(hub, id);
         self.dispatcher.ending(reason);
         let is_cut = matches!(reason, DisconnectReason::Aborted | DisconnectReason::SlowClient { .. });
+        let text = ErrorChain::new(reason).to_string();
+        observe::disconnected(&self.room, &self.negotiation, &text, reason.is_error());
         self.dispatcher.disconnected(is_cut.then(|| reason.to_string()).as_deref());
-        tracing::debug!(hub, id, reason = %ErrorChain::new(reason), "client disconnected");
+        tracing::debug!(hub, id, reason = text, "client disconnected");
     }
 
     /// Waits for something to happen. Where nothing is to be read, the host having room again is.
@@ -382,6 +391,9 @@ impl<D: Dispatcher> Driver<D> {
     /// here.
     async fn receive(&mut self, frame: &Frame, ends: &mut Ends<'_>) {
         let (now, mut spare) = (self.wire.now(), Vec::new());
+        if let Some(client) = &self.client {
+            client.outbox.traffic.received(0, frame.len());
+        }
         let generation = self.wire.generation;
         let was_connected = self.wire.machine.is_connected();
         let Some(mut messages) = self.wire.machine.handle_frame(now, frame, &mut spare) else { return };
@@ -417,6 +429,9 @@ impl<D: Dispatcher> Driver<D> {
     }
 
     fn dispatch(&mut self, event: HubEvent<'_, Payload<'_>>) {
+        if let Some(client) = &self.client {
+            client.outbox.traffic.received(1, 0);
+        }
         let machine = &mut self.wire.machine;
         match event {
             HubEvent::Called { call, streams, invocation } => {
@@ -431,6 +446,7 @@ impl<D: Dispatcher> Driver<D> {
                     Err(reason) => reason,
                 };
                 invocation.stream_ids.iter().for_each(|id| machine.forget_upload(id));
+                observe::refused_call(&self.room, &self.negotiation, &invocation.target, reason);
                 match call {
                     Some(call) => {
                         machine.answer(call, Outcome::Error(reason.into()));
@@ -462,6 +478,7 @@ impl<D: Dispatcher> Driver<D> {
         // A client that does not take what it is sent has to find the next calls waiting.
         if client.queue.is_empty() && !machine.is_full() {
             machine.answer(call, calls::borrowed(client.outbox.protocol, &answer));
+            client.outbox.traffic.sent(1, 0);
         } else {
             client.outbox.answer(call, answer);
         }
@@ -487,8 +504,10 @@ impl<D: Dispatcher> Driver<D> {
     fn forward(&mut self, batch: Vec<Outgoing>) {
         let (Some(client), machine) = (&mut self.client, &mut self.wire.machine) else { return };
         let protocol = client.outbox.protocol;
+        let mut messages = 0;
         for outgoing in batch.into_iter().filter_map(Outgoing::take) {
             client.taken += outgoing.cost();
+            messages += 1;
             match outgoing {
                 // An error means that the connection was closed by something before.
                 Outgoing::Message(frame) => {
@@ -519,6 +538,7 @@ impl<D: Dispatcher> Driver<D> {
                 Outgoing::Kept(_) => {}
             }
         }
+        client.outbox.traffic.sent(messages, 0);
     }
 
     /// Sends what the machine has for the transport. Returns whether there was anything.
@@ -527,6 +547,7 @@ impl<D: Dispatcher> Driver<D> {
         let sent = self.wire.transmit(cut).await;
         if let (true, Some(client)) = (sent, &mut self.client) {
             client.outbox.sent(std::mem::take(&mut client.taken));
+            client.outbox.traffic.sent(0, std::mem::take(&mut self.wire.written));
         }
         sent
     }

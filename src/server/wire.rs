@@ -47,6 +47,8 @@ pub(super) struct Wire {
     pub(super) reading: Woken,
     /// Whether that has to wait for something to be sent.
     pub(super) is_flushing: bool,
+    /// How many bytes were given to its transports since somebody has taken the number.
+    pub(super) written: usize,
     /// Waits for all that comes seldom, here and at the connection's end.
     pub(super) rare: Woken,
 }
@@ -97,6 +99,7 @@ impl Wire {
             epoch: Instant::now(),
             reading: Woken::new(),
             is_flushing: false,
+            written: 0,
             rare: Woken::new(),
         }
     }
@@ -159,6 +162,7 @@ impl Wire {
     pub(super) async fn transmit(&mut self, mut cut: Option<&mut Cut>) -> bool {
         let Some(transmit) = self.machine.poll_transmit(self.now()) else { return false };
         let frames = self.frames(transmit);
+        self.written += frames.iter().map(Frame::len).sum::<usize>();
         let Self { machine, transport, seldom, epoch, rare, .. } = self;
         let Some(transport) = transport else { return true };
         let written = {

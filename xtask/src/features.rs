@@ -19,7 +19,7 @@ const GROUPS: [&[&str]; 9] = [
     &["typescript"],
     &["axum", "actix"],
     &["server", "service", "redis", "metrics"],
-    &["local"],
+    &["local", "dashboard"],
     &["cli"],
     &["yew"],
     &["leptos"],

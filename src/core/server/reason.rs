@@ -53,3 +53,18 @@ pub enum DisconnectReason {
     #[error("the client was cut off")]
     Aborted,
 }
+
+impl DisconnectReason {
+    /// Whether it ended otherwise than client or server wanted.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        matches!(
+            self,
+            Self::Aborted
+                | Self::ClientTimeout { .. }
+                | Self::Protocol(_)
+                | Self::SlowClient { .. }
+                | Self::Transport(_)
+        )
+    }
+}

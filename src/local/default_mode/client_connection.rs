@@ -1,6 +1,10 @@
 //! A client in default mode: moves bytes between its transport, its queue and its app server, and waits.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{
     sync::mpsc,
@@ -18,9 +22,11 @@ use crate::{
         service::Service,
     },
     server::{
+        claims::SharedClaims,
         message::Frame,
         negotiated::Negotiation,
-        outbox::{Outbox, Outgoing},
+        observe::{self, About},
+        outbox::{Delivery, Outbox, Outgoing},
         queue::Receiver,
         session::{Admitted, Run, expired},
         transport::{Broken, Transport},
@@ -58,13 +64,24 @@ enum End {
     Closed(Vec<Frame>),
 }
 
+impl End {
+    /// In words, and whether it is an error.
+    fn reason(&self) -> (&'static str, bool) {
+        match self {
+            Self::Left => ("the client closed the connection", false),
+            Self::Gone => ("the connection was lost", true),
+            Self::Closed(_) => ("the service closed the connection", false),
+        }
+    }
+}
+
 impl Run for RelayedClient {
     async fn run(self, mut transport: Transport) {
         let Self { service, admitted, mut visitor } = self;
         let Admitted { room, negotiation, handshake_timeout, expiry, resumed, _lease, slot: _slot } =
             admitted;
         let Some(hubs) = &service.hubs else { return };
-        let Negotiation { connection_id, hub, user, .. } = negotiation;
+        let Negotiation { connection_id, hub, user, .. } = negotiation.clone();
         (visitor.id, visitor.user) = (connection_id.clone(), user);
 
         let stop = room.stopped();
@@ -84,14 +101,19 @@ impl Run for RelayedClient {
         visitor.handshake = record.into_bytes();
         visitor.handshake.push(RECORD_SEPARATOR);
 
-        let (outbox, queue) = Outbox::new(protocol);
+        let about = About::new(Some(transport.kind()), negotiation.is_stateful, Some(expiry.clone()));
+        let (outbox, queue) = Outbox::with(protocol, Delivery::default(), about);
         let outbox = Arc::new(outbox);
+        let described: Weak<SharedClaims> = Arc::downgrade(&visitor.claims);
+        outbox.about.describe(described);
         let opened =
             hubs.with(&hub, |hub| hub.client_opened(visitor, outbox.clone(), std::time::Instant::now()));
         if let Err(NoServer) = opened {
+            observe::refused(&room, &negotiation, NO_SERVER);
             return close(transport, vec![refusal(NO_SERVER)]).await;
         }
         tracing::debug!(hub, id = connection_id, "client connected");
+        observe::connected(&room, &negotiation, transport.kind());
         let mut connection = Connection {
             place: Place { hubs, hub: &hub, id: &connection_id },
             patience: room.options.client_timeout,
@@ -116,6 +138,8 @@ impl Run for RelayedClient {
             connection.run(&rest, ends).await
         };
         hubs.with(&hub, |hub| hub.client_gone(&connection_id));
+        let (reason, is_error) = ended.reason();
+        observe::disconnected(&room, &negotiation, reason, is_error);
         match (ended, connection.transport) {
             (End::Left, Some(transport)) => close(transport, Vec::new()).await,
             (End::Closed(last), Some(transport)) => close(transport, last).await,
@@ -236,6 +260,7 @@ impl Connection<'_> {
     /// Takes what the client sends, and gives what the app server gets of it.
     fn receive(&mut self, bytes: &[u8]) -> Result<Vec<u8>, End> {
         let received = self.relay.handle_received(self.now(), bytes);
+        self.outbox.traffic.received(self.relay.take_received(), bytes.len());
         received.map_err(|error| self.goodbye(Some(&error.to_string()), false))
     }
 
@@ -262,6 +287,7 @@ impl Connection<'_> {
     /// Sends what was queued.
     async fn send(&mut self, batch: Vec<Outgoing>) -> Result<(), End> {
         let (mut frames, mut cost) = (Vec::new(), 0);
+        self.outbox.traffic.sent(batch.len() as u64, 0);
         for queued in batch {
             cost += queued.cost();
             if self.relay.handle_queued(queued, &mut frames).is_break() {
@@ -277,6 +303,7 @@ impl Connection<'_> {
     async fn write(&mut self, mut frames: Vec<Frame>) -> Result<(), End> {
         loop {
             let Some(transport) = &mut self.transport else { return Ok(()) };
+            self.outbox.traffic.sent(0, frames.iter().map(Frame::len).sum());
             tokio::select! {
                 written = time::timeout(self.patience, transport.write(frames)) => {
                     return if matches!(written, Ok(Ok(()))) { Ok(()) } else { self.lost(End::Gone) };

@@ -97,6 +97,19 @@ impl Hubs {
         self.with(hub, |hub| hub.claims_changed(token));
     }
 
+    /// How many server connections each hub has, for a dashboard.
+    pub(super) fn server_counts(&self) -> Vec<(String, usize)> {
+        let hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        hubs.iter().map(|(name, hub)| (name.clone(), hub.servers.len())).collect()
+    }
+
+    /// The app server that a client is with.
+    pub(super) fn server_of(&self, hub: &str, client: &str) -> Option<String> {
+        let hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        let hub = hubs.get(hub)?;
+        Some(hub.servers.get(&hub.clients.get(client)?.server)?.id.clone())
+    }
+
     /// Does something in a hub. One that nobody is in is forgotten.
     fn with<T>(&self, name: &str, act: impl FnOnce(&mut Hub) -> T) -> T {
         let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -47,6 +47,10 @@ pub(super) fn refusal(error: &str) -> Frame {
     Frame::new(HubProtocol::Json, response)
 }
 
+/// How clients write pings.
+const PING: &str = "{\"type\":6}";
+const BINARY_PING: &[u8] = &[0x91, 6];
+
 /// So many bytes are kept for a client that may go on with another socket, as in ASP.NET Core; then sending waits.
 const KEPT: usize = 100_000;
 
@@ -84,6 +88,8 @@ pub(super) struct Relay {
     /// Calls of the REST API.
     calls: Calls,
     next_call: u64,
+    /// How many messages have come that are not pings, for a dashboard.
+    received: u64,
 }
 
 impl Relay {
@@ -101,18 +107,25 @@ impl Relay {
             cut_character: Vec::new(),
             calls: Calls::default(),
             next_call: 0,
+            received: 0,
         }
+    }
+
+    /// How many messages have come since this was asked last. Pings do not count.
+    pub(super) fn take_received(&mut self) -> u64 {
+        std::mem::take(&mut self.received)
     }
 
     /// Takes what a client sends, and gives the whole messages in it that are the app server's.
     pub(super) fn handle_received(&mut self, now: Moment, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         let (mut passed_on, mut spare) = (Vec::with_capacity(bytes.len()), Vec::new());
-        let Self { calls, buffer, is_leaving, framing, .. } = self;
+        let Self { calls, buffer, is_leaving, framing, received, .. } = self;
         let mut reader = Reader { now, calls, buffer: buffer.as_mut(), is_leaving };
         match framing {
             Framing::Text(framing) => {
                 for record in framing.take(bytes, &mut spare) {
                     let record = record?;
+                    *received += u64::from(record != PING);
                     if reader.passes(|| json::parse(record).ok().flatten())? {
                         passed_on.extend_from_slice(record.as_bytes());
                         passed_on.push(RECORD_SEPARATOR);
@@ -122,6 +135,7 @@ impl Relay {
             Framing::Binary(framing) => {
                 for message in framing.take(bytes, &mut spare) {
                     let message = message?;
+                    *received += u64::from(message != BINARY_PING);
                     if reader.passes(|| msgpack::parse(message).ok().flatten())? {
                         passed_on.extend(length_prefix(message.len()));
                         passed_on.extend_from_slice(message);

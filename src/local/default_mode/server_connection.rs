@@ -40,7 +40,11 @@ use crate::{
         roles::Action,
         service::Service,
     },
-    server::{query::Query, random::random_text},
+    server::{
+        observe::{Kind, Observed},
+        query::Query,
+        random::random_text,
+    },
 };
 
 /// The largest WebSocket message. It may carry several messages of the protocol.
@@ -121,6 +125,19 @@ impl ServerConnection {
             () = self.service.room.stopped() => "the service stops".to_owned(),
         };
         tracing::debug!(hub = self.hub, server = self.server_id, reason, "a server connection has ended");
+        self.service.room.record(|| {
+            let observed = Observed {
+                hub: Some(self.hub.clone()),
+                connection: Some(self.connection_id.clone()),
+                target: Some(self.server_id.clone()),
+                ..Observed::new(Kind::Server)
+            };
+            if number.is_some() && self.service.room.is_stopping() {
+                Observed { reason: Some(reason.clone()), ..observed }
+            } else {
+                observed.failed(reason.clone())
+            }
+        });
         if let Some(number) = number {
             hubs.with(&self.hub, |hub| hub.server_gone(number));
         }

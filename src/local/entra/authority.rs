@@ -101,6 +101,11 @@ impl Authority {
         self.signer.get_or_init(|| Signer::of(&self.access_key))
     }
 
+    /// All applications, those of managed identities among them.
+    pub(crate) fn applications(&self) -> impl Iterator<Item = &EntraApplication> + Clone {
+        self.applications.iter().map(|application| &**application)
+    }
+
     /// Whether a token claims to come from this authority; nothing is verified by that.
     pub(crate) fn has_issued(&self, token: &str) -> bool {
         let signer = self.signer.get();

@@ -110,6 +110,19 @@ impl KeyRing {
         }
     }
 
+    /// The connection string of a service with these keys, in the emulator's form.
+    pub(super) fn connection_string(&self, origin: &str, which: KeyType) -> String {
+        // The port is not behind an IPv6 address's colons, nor behind that of the scheme.
+        let (endpoint, port) = match origin.rsplit_once(':') {
+            Some((endpoint, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (endpoint, port),
+            _ => (origin, if origin.starts_with("https") { "443" } else { "80" }),
+        };
+        if !self.local_auth {
+            return format!("Endpoint={endpoint};Port={port};AuthType=azure;Version=1.0;");
+        }
+        format!("Endpoint={endpoint};Port={port};AccessKey={};Version=1.0;", self.access_key(which).expose())
+    }
+
     /// Puts a new random key in the place of one, which is refused from now on.
     pub(super) fn regenerate(&self, which: KeyType, now: u64) -> Result<Secret, getrandom::Error> {
         let key = AccessKey::random()?;

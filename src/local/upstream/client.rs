@@ -10,7 +10,7 @@ use crate::server::{claims::SharedClaims, negotiated::Negotiation};
 #[derive(Debug, Clone)]
 pub(in crate::local) struct Client {
     pub(in crate::local) negotiation: Negotiation,
-    claims: Arc<SharedClaims>,
+    pub(in crate::local) claims: Arc<SharedClaims>,
     /// With the `?` in front.
     pub(super) query: String,
 }

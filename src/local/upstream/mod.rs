@@ -77,6 +77,12 @@ impl Upstream {
         read(&self.rules).iter().any(UpstreamRule::has_identity)
     }
 
+    /// The rules for the dashboard.
+    #[cfg(feature = "dashboard")]
+    pub(super) fn described(&self) -> Vec<crate::dashboard::contract::Upstream> {
+        read(&self.rules).iter().map(UpstreamRule::described).collect()
+    }
+
     fn is_configured(&self) -> bool {
         !read(&self.rules).is_empty()
     }

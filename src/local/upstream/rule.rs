@@ -89,6 +89,19 @@ impl UpstreamRule {
         Self { resource: Some(resource.into()), ..self }
     }
 
+    /// For the dashboard, without the query: it may have a secret in it, such as the key of a function.
+    #[cfg(feature = "dashboard")]
+    pub(super) fn described(&self) -> crate::dashboard::contract::Upstream {
+        let [hubs, categories, events] = [&self.hubs, &self.categories, &self.events].map(Pattern::to_text);
+        crate::dashboard::contract::Upstream { url: self.public_url().to_owned(), hubs, categories, events }
+    }
+
+    /// Without what may be a secret.
+    fn public_url(&self) -> &str {
+        let url = self.template.split('?').next().unwrap_or_default();
+        url.rsplit_once('@').map_or(url, |(_, public)| public)
+    }
+
     pub(super) fn has_identity(&self) -> bool {
         self.resource.is_some()
     }
@@ -109,13 +122,11 @@ impl UpstreamRule {
     }
 }
 
-/// The query may have a secret in it, such as the key of a function.
 impl fmt::Debug for UpstreamRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { template, hubs, categories, events, resource } = self;
-        let url = template.split('?').next().unwrap_or_default();
+        let Self { template: _, hubs, categories, events, resource } = self;
         f.debug_struct("UpstreamRule")
-            .field("url", &url.rsplit_once('@').map_or(url, |(_, public)| public))
+            .field("url", &self.public_url())
             .field("hubs", hubs)
             .field("categories", categories)
             .field("events", events)
@@ -141,6 +152,14 @@ impl Pattern {
     fn new(text: &str) -> Self {
         let names: Vec<_> = text.split(',').map(|name| name.trim().to_owned()).collect();
         if names.iter().any(|name| name == "*") { Self::Any } else { Self::OneOf(names) }
+    }
+
+    #[cfg(feature = "dashboard")]
+    fn to_text(&self) -> String {
+        match self {
+            Self::Any => "*".to_owned(),
+            Self::OneOf(names) => names.join(", "),
+        }
     }
 
     fn matches(&self, name: &str) -> bool {

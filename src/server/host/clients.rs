@@ -33,7 +33,7 @@ pub struct Clients<'h> {
 }
 
 impl<'h> Clients<'h> {
-    fn to(&self, to: Recipients) -> Receivers<'h> {
+    pub(super) fn to(&self, to: Recipients) -> Receivers<'h> {
         Receivers { hub: self.hub, caller: self.caller, to, except: Vec::new() }
     }
 

@@ -12,8 +12,9 @@
 use std::{
     collections::HashMap,
     marker::PhantomData,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     task::{Context, Poll},
+    time::Instant,
 };
 
 use futures_channel::mpsc;
@@ -33,6 +34,7 @@ use super::{
     invocation::HubInvocation,
     invoke::{self, unexpected},
     kept,
+    lifetime::HUB,
     methods::{Items, Running},
     refresh::CurrentIdentity,
     reply::Written,
@@ -51,6 +53,7 @@ use crate::{
     },
     server::{
         calls::Answer,
+        observe::{Described, Kind, Observed},
         outbox::{Delivery, Outbox},
         query::Query,
         room::Slot,
@@ -258,6 +261,8 @@ impl Dispatcher for HubDispatcher {
             slot: Mutex::new(Some(guest.slot)),
             session: OnceLock::new(),
         });
+        let described: Weak<Connection> = Arc::downgrade(&connection);
+        outbox.about.describe(described);
         let cancelled = Arc::<Cancel>::default();
         if self.hub.has_refreshes() {
             self.hub.refreshable.insert(&connection, cancelled.clone());
@@ -321,15 +326,11 @@ impl Dispatcher for HubDispatcher {
     }
 
     fn ending(&mut self, reason: &DisconnectReason) {
-        use DisconnectReason::{Aborted, ClientTimeout, Protocol, SlowClient, Transport};
-
         #[cfg(feature = "metrics")]
         if let Some(measured) = &mut self.measured {
             measured.ending(reason);
         }
-        let is_error =
-            matches!(reason, Aborted | ClientTimeout { .. } | Protocol(_) | SlowClient { .. } | Transport(_));
-        if let Some(open) = self.open.as_ref().filter(|_| is_error) {
+        if let Some(open) = self.open.as_ref().filter(|_| reason.is_error()) {
             let _ = open.caller.connection.error.set(ErrorChain::new(reason).to_string().into());
         }
     }
@@ -372,6 +373,7 @@ async fn connected(caller: Caller, turns: Arc<Turns<Work>>) {
         };
         if let Some(text) = refused {
             // As in ASP.NET Core, what it called meanwhile is not performed, and nobody is told of its end.
+            hub.room.record(|| Observed::of(Kind::Refused, HUB, id, user).failed(text.clone()));
             caller.connection.outbox.close(Some(&text));
             caller.cancelled().await;
             hub.lifetime.disconnected(id, user).await;
@@ -406,6 +408,7 @@ async fn perform(work: Work, turn: Turn<Work>) -> Performed {
         place = None;
     }
     let protocol = arguments.protocol;
+    let begun = caller.hub.room.observer().map(|_| Instant::now());
     let invocation =
         HubInvocation { caller: caller.clone(), target: target.clone(), streams, arguments, trace };
     let reply = match caught(|| invoke::begin(invocation)) {
@@ -430,6 +433,9 @@ async fn perform(work: Work, turn: Turn<Work>) -> Performed {
             Answer::Error(unexpected(&target).into())
         }
     };
+    if let Some(begun) = begun {
+        observe(&caller, &target, &answer, begun);
+    }
     // What a client does not take is not followed by the answer to its next call.
     if call.is_some() {
         outbox.has_room().await;
@@ -444,6 +450,34 @@ async fn perform(work: Work, turn: Turn<Work>) -> Performed {
         caller.cancelled.cancel();
     }
     Performed { answer: call.map(|call| (call, answer)), place }
+}
+
+/// Keeps a call for a dashboard. Of an error it is what the client is told.
+fn observe(caller: &Caller, target: &str, answer: &Answer, begun: Instant) {
+    let hub = &caller.hub;
+    let Some(observer) = hub.room.observer() else { return };
+    let error = match answer {
+        Answer::Error(error) => Some(error.as_ref()),
+        _ => None,
+    };
+    if let Some(method) = hub.methods.find(target) {
+        method.counts.count(error.is_some());
+    }
+    if error.is_some() || observer.is_watched() {
+        let observed = Observed::of(Kind::Call, HUB, &caller.connection.id, caller.user_id()).took(begun);
+        let observed = Observed { target: Some(target.to_owned()), ..observed };
+        observer.record(match error {
+            Some(error) => observed.failed(error),
+            None => observed,
+        });
+    }
+}
+
+impl Described for Connection {
+    fn claims(&self) -> Vec<(String, String)> {
+        let identity = self.current.get();
+        identity.claims().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
 }
 
 fn failed(caller: &Caller, target: &str, error: &HubError) -> Answer {

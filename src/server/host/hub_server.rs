@@ -16,7 +16,7 @@ use super::{
     front::Front,
     identity::{HubRequest, Identity, Rejection},
     lifetime::{Lifetime, Local},
-    methods::{HubMethod, HubStreamMethod, IntoMethod, Methods, Registered},
+    methods::{Counts, HubMethod, HubStreamMethod, IntoMethod, Methods, Registered},
     refresh::Refreshable,
     rules::Rules,
     state::{Authenticate, Hub, OnConnected, OnDisconnected},
@@ -216,7 +216,9 @@ impl HubServerBuilder {
     }
 
     fn add(mut self, name: &str, IntoMethod(method): IntoMethod, streams: bool) -> Self {
-        let is_new = self.methods.add(name, Registered { method, streams, allows: None });
+        let counts = Arc::<Counts>::default();
+        let registered = Registered { name: name.into(), method, streams, allows: None, counts };
+        let is_new = self.methods.add(name, registered);
         assert!(is_new, "the hub has two methods of the name {name}");
         self
     }

@@ -2,14 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::{
+    Extension,
+    response::{AppendHeaders, IntoResponse, Response},
+};
 use http::{
     HeaderMap, Method, StatusCode, Uri,
     header::{AUTHORIZATION, RETRY_AFTER},
     request::Parts,
 };
 
-use crate::server::query::Query;
+use crate::server::{observe::Reason, query::Query};
 
 /// Who a client is, as [`HubServerBuilder::authenticate`](super::HubServerBuilder::authenticate) finds out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -161,6 +164,7 @@ impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let Self { status, text, retry_after } = self;
         let seconds = retry_after.map(|pause| (RETRY_AFTER, pause.as_secs().to_string()));
-        (status, AppendHeaders(seconds), text).into_response()
+        let reason = Extension(Reason(text.clone().into()));
+        (status, AppendHeaders(seconds), reason, text).into_response()
     }
 }

@@ -124,6 +124,11 @@ pub(crate) type Member = (String, Option<String>);
 
 /// What carries the messages of a hub to its clients.
 pub(crate) trait Lifetime: Send + Sync {
+    /// Whether clients of the hub may be connected to other servers.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// A client of this process is connected. It is in the room already; its first method waits for this.
     fn connected<'a>(&'a self, _connection_id: &'a str, _user: Option<&'a str>) -> Doing<'a, ()> {
         Either::Left(ready(()))
@@ -197,6 +202,10 @@ pub(crate) fn ask(
 pub(crate) struct Local(pub(crate) Arc<Connections>);
 
 impl Lifetime for Local {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn send<'a>(&'a self, sending: Sending<'a>) -> Doing<'a, Result<(), SendError>> {
         let Sending { to, except, message, .. } = sending;
         let except: Vec<&str> = except.iter().map(String::as_str).collect();

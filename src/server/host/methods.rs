@@ -1,6 +1,16 @@
 //! The methods of a hub, by name.
 
-use std::{collections::HashMap, fmt, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use futures_core::Stream;
 use serde::Serialize;
@@ -178,13 +188,35 @@ methods! {
 /// Whether a caller may call a method.
 pub(super) type Allows = Arc<dyn Fn(&Caller) -> bool + Send + Sync>;
 
+/// How often a method was called while there was a dashboard.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    calls: AtomicU64,
+    errors: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn count(&self, is_error: bool) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.errors.fetch_add(u64::from(is_error), Ordering::Relaxed);
+    }
+
+    /// Calls, and those of them that have failed.
+    pub(super) fn get(&self) -> (u64, u64) {
+        (self.calls.load(Ordering::Relaxed), self.errors.load(Ordering::Relaxed))
+    }
+}
+
 /// A method as it is registered.
 #[derive(Clone)]
 pub(super) struct Registered {
+    /// As it was written.
+    pub(super) name: Arc<str>,
     pub(super) method: Method,
     pub(super) streams: bool,
     /// Whether the caller may call it.
     pub(super) allows: Option<Allows>,
+    pub(super) counts: Arc<Counts>,
 }
 
 /// Names are compared without regard to case, as in ASP.NET Core.
@@ -199,6 +231,10 @@ impl Methods {
 
     pub(super) fn find(&self, name: &str) -> Option<&Registered> {
         self.0.get(&lowercase(name))
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Registered> {
+        self.0.values()
     }
 
     pub(super) fn find_mut(&mut self, name: &str) -> Option<&mut Registered> {

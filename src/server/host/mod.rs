@@ -19,6 +19,7 @@ pub(crate) mod lifetime;
 mod methods;
 #[cfg(feature = "metrics")]
 pub(in crate::server) mod metrics;
+pub(crate) mod observed;
 mod outgoing;
 mod policy;
 mod presence;

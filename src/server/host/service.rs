@@ -30,6 +30,7 @@ use super::{
 use crate::server::azure;
 use crate::server::{
     endpoint::{self, Admission, Opening, Refusal},
+    observe::{Kind, Observed, Who},
     query::Query,
     session::{Admitted, Session},
 };
@@ -71,6 +72,25 @@ where
 }
 
 async fn serve(hub: &Arc<Hub>, request: Request<Body>) -> Response {
+    let Some(observer) = hub.room.observer().cloned() else { return respond(hub, request).await };
+    let (method, path, begun) =
+        (request.method().to_string(), request.uri().path().to_owned(), Instant::now());
+    let negotiates = path.trim_end_matches('/').ends_with("/negotiate");
+    let mut response = respond(hub, request).await;
+    let status = response.status().as_u16();
+    // Whoever connects is seen there, and polls are many.
+    if negotiates || status >= 400 {
+        let kind = if negotiates { Kind::Negotiate } else { Kind::Refused };
+        let who = response.extensions_mut().remove::<Who>();
+        let user = who.and_then(|Who(user)| user);
+        let (method, path, hub) = (Some(method), Some(path), Some(HUB.to_owned()));
+        let observed = Observed { method, path, hub, user, ..Observed::new(kind) };
+        observer.record(observed.answered(status, response.extensions().get()).took(begun.into_std()));
+    }
+    response
+}
+
+async fn respond(hub: &Arc<Hub>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let cors = &hub.front.cors;
     if !cors.is_on() {
@@ -160,7 +180,14 @@ async fn answer(hub: &Arc<Hub>, mut parts: Parts, body: Body) -> Result<Response
     let client = Admission { address, ..admission(hub, &identity) };
     let query = Query::parse(parts.uri.query());
     match parts.method {
-        Method::POST if negotiates => Ok(endpoint::negotiate(&hub.room, client, &query)?.into_response()),
+        Method::POST if negotiates => {
+            let user = client.user.clone();
+            let mut response = endpoint::negotiate(&hub.room, client, &query)?.into_response();
+            if hub.room.observer().is_some() {
+                response.extensions_mut().insert(Who(user));
+            }
+            Ok(response)
+        }
         _ if negotiates => Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "")),
         Method::GET => {
             let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
