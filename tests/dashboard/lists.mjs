@@ -87,13 +87,13 @@ test("a row that stays is the same: the focus is not lost when others come and g
   const fake = await new Fake().start();
   fake.connections = connections(30);
   const page = await opened(`${fake.url}#connections`);
-  await says(page, "#view-connections .list-says", /^30$/);
+  await says(page, "#view-connections .list-says", "30 in all");
   const link = page.getByRole("link", { name: fake.connections[5].id });
   await link.focus();
   fake.connections = [...connections(40).slice(30), ...fake.connections.slice(3)];
   fake.connections[12].messagesIn = 4_242;
   fake.changed();
-  await says(page, "#view-connections .list-says", /^37$/);
+  await says(page, "#view-connections .list-says", "37 in all");
   assert.equal(await page.evaluate(() => document.activeElement.textContent), fake.connections[12].id);
   assert.equal((await column(page, "connections", "Messages in"))[12], "4,242");
   await close(page);
@@ -111,7 +111,7 @@ test("users and groups lead to their connections, and to what is sent to them", 
   assert.equal(await hash(page), "#connections?hub=board&user=user123");
   await says(page, "#view-connections .list-says", /^2 found$/);
   await page.getByRole("link", { name: "Groups", exact: true }).click();
-  await says(page, "#view-groups .list-says", /^16$/);
+  await says(page, "#view-groups .list-says", "16 in all");
   await page.locator("#view-groups tr", { hasText: "room18" }).getByRole("link", { name: "Send to this group" }).click();
   assert.equal(await page.getByLabel("Hub").last().inputValue(), "chat");
   assert.equal(await page.getByLabel("Group", { exact: true }).last().inputValue(), "room18");
@@ -162,6 +162,11 @@ test("no more than five hundred requests are kept", async () => {
   for (let n = 0; n < 620; n += 1) fake.request({ kind: "call", hub: "chat", target: `Call${n}` });
   await says(page, "#view-requests tbody tr:first-child", "Call619");
   await says(page, "#request-count", "500 requests, the newest first.");
+  // What failed in the same way is told once.
+  for (let n = 0; n < 8; n += 1) fake.request({ kind: "call", hub: "chat", target: n % 4 ? "Same" : "Other", outcome: "error", reason: "No." });
+  await go(page, "overview");
+  await page.waitForFunction(() => document.querySelector("#failed-list").textContent.includes("Same 6 times"));
+  assert.equal(await page.locator("#failed-list li").count(), 2);
   await close(page);
   await fake.stop();
 });

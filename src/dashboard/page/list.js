@@ -155,7 +155,8 @@ export class List {
   #show(total, items, offset, isFiltered) {
     this.shown = { offset, total };
     const span = items.length < total ? `${number(offset + 1)}–${number(offset + items.length)} of ${number(total)}` : number(total);
-    say(this.#says, total === 0 ? "" : `${span}${isFiltered ? " found" : ""}`);
+    const kind = isFiltered ? " found" : items.length < total ? "" : " in all";
+    say(this.#says, total === 0 ? "" : `${span}${kind}`);
     this.empty.hidden = total > 0;
     if (total === 0) say(this.empty, isFiltered ? `No ${this.#name} like that.` : `No ${this.#name} so far.`);
     this.#table.show(items);

@@ -108,16 +108,19 @@ export function overview() {
   setInterval(() => showMethods().catch(() => {}), METHODS_EVERY);
 
   function showFailed() {
-    const lines = failed().map((request) => {
-      const time = element("span", "fine", clock(request.at));
-      return filled("li", "", time, filled("span", "", element("strong", "", kindOf(request)), ` ${whatOf(request)}`), element("span", "bad", outcomeOf(request)));
-    });
-    byId("failed-none").hidden = lines.length > 0;
-    byId("failed-more").hidden = lines.length === 0;
-    const shown = failed().map(({ id }) => id).join();
+    const lately = failed();
+    byId("failed-none").hidden = lately.length > 0;
+    byId("failed-more").hidden = lately.length === 0;
+    const shown = lately.map(({ request, times }) => `${request.id}/${times}`).join();
     if (byId("failed-list").dataset.shown === shown) return;
     byId("failed-list").dataset.shown = shown;
-    byId("failed-list").replaceChildren(...lines);
+    byId("failed-list").replaceChildren(
+      ...lately.map(({ request, times }) => {
+        const what = filled("span", "", element("strong", "", kindOf(request)), ` ${whatOf(request)}`);
+        if (times > 1) what.append(" ", element("span", "fine", `${number(times)} times`));
+        return filled("li", "", element("span", "fine", clock(request.at)), what, element("span", "bad", outcomeOf(request)));
+      }),
+    );
   }
 
   function showService() {

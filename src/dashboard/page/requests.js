@@ -48,7 +48,17 @@ export function addRequests(requests, lost) {
   missed += lost ?? 0;
 }
 
-export const failed = () => kept.filter(({ outcome }) => outcome === "error").slice(0, LATELY);
+/** The last ones that failed, each with how often it did in the same way. */
+export function failed() {
+  const found = new Map();
+  for (const request of kept) {
+    if (request.outcome !== "error") continue;
+    const same = [request.kind, whatOf(request), request.hub, outcomeOf(request)].join("\n");
+    if (found.has(same)) found.get(same).times += 1;
+    else if (found.size < LATELY) found.set(same, { request, times: 1 });
+  }
+  return [...found.values()];
+}
 
 /** Makes the view work; gives what shows it. */
 export function requestsView() {
