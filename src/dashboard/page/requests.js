@@ -74,8 +74,8 @@ export function requestsView() {
     caption("Requests"),
     [
       text("Time", ({ at }) => clock(at), "nowrap"),
-      text("Kind", kindOf),
-      text("What", whatOf, "mono"),
+      text("Kind", kindOf, "kind"),
+      text("What", whatOf, "mono what"),
       text("Hub", ({ hub }) => hub ?? "–"),
       linked("User", ({ user, connection }) => user ?? connection ?? "–", ({ hub, user, connection }) =>
         user ? address("connections", { hub, user }) : connection && address("connections", { of: hub, connection }),
