@@ -199,7 +199,7 @@ impl Handlers {
     }
 
     /// A handler for a method that gets its calls as they are.
-    #[cfg(feature = "cli")]
+    #[cfg(all(native, feature = "cli"))]
     pub(super) fn watch(
         self: &Arc<Self>,
         target: &str,

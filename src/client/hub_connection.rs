@@ -358,8 +358,14 @@ impl HubConnection {
         self.handlers.add_unhandled(handler)
     }
 
+    /// Whether messages wait for their handlers, or items for the readers of their streams.
+    #[cfg(all(native, feature = "cli"))]
+    pub(crate) fn has_waiting_messages(&self) -> bool {
+        !self.handlers.backlog().is_empty()
+    }
+
     /// Registers a handler for a method that gets its calls as they are.
-    #[cfg(feature = "cli")]
+    #[cfg(all(native, feature = "cli"))]
     pub(crate) fn watch(
         &self,
         target: &str,

@@ -262,11 +262,6 @@ impl Scenario {
             skip_negotiation: options.skip_negotiation,
         })
     }
-
-    /// The scenario of a part of the whole, such as its warm-up.
-    pub(super) fn lasting(&self, length: Length) -> Self {
-        Self { length, ..self.clone() }
-    }
 }
 
 /// The scenarios of a file, or the one that the flags describe. Flags win over the file.

@@ -177,6 +177,7 @@ pub(super) async fn run(
     }
     let input = if exit { None } else { Some(Input::open(&screen)?) };
     let ended = Session { hub: &hub, screen: &screen, calls: &mut calls, stay }.run(input, asked).await;
+    catch_up(&hub).await;
     hub.stop().await;
     match ended {
         End::Asked { interactive } => {
@@ -196,6 +197,17 @@ fn failed_to_connect(error: crate::ConnectionError) -> Failure {
     Failure::new("the connection failed")
         .because(error)
         .advise("`hubwire negotiate` with the same target shows every step of connecting")
+}
+
+/// Waits until everything that came is shown: results do not wait for the handlers of messages before them.
+async fn catch_up(hub: &HubConnection) {
+    let shown = async {
+        while hub.has_waiting_messages() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    // Of a terminal that takes nothing, nobody misses anything.
+    let _ = tokio::time::timeout(Duration::from_secs(5), shown).await;
 }
 
 /// When to try again after the connection was lost: soon at first, and forever, unless the server does not want this user.

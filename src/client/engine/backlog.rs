@@ -61,6 +61,12 @@ impl Backlog {
         limit.is_exceeded_by(self.waiting.load(Ordering::SeqCst))
     }
 
+    /// Whether nothing waits.
+    #[cfg(all(native, feature = "cli"))]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) == 0
+    }
+
     /// Whether more waits than the hard limit allows.
     pub(super) fn is_too_long(&self) -> bool {
         self.exceeds(&HARD)
