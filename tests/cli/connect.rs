@@ -92,6 +92,27 @@ async fn only_what_is_wanted_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_message_before_the_last_result_is_shown() {
+    let url = hub().await;
+    let output = run(["connect", &url, "--json", "--invoke", "PushNumbers", "News", "700", "--exit"]);
+    let numbers: Vec<_> = of_kind(&lines(&output.stdout), "message")
+        .iter()
+        .map(|message| message["arguments"][0].as_u64().expect("a number"))
+        .collect();
+    assert_eq!(numbers, (0..700).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_connection_is_told() {
+    let url = hub().await;
+    let output = run(["connect", &url, "--json", "--send", "Close", "--stay"]);
+    let all = lines(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{all:?}");
+    let ended = of_kind(&all, "disconnected");
+    assert!(ended.len() == 1 && ended[0]["error"].is_string(), "{all:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_of_the_service_is_reached_by_its_connection_string() {
     let local = Local::start(&[]);
     let mut command = hubwire(["connect", "--hub", "chat", "--user", "alice", "--json"]);

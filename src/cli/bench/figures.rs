@@ -1,4 +1,5 @@
-//! What was measured.
+//! What was measured. The report has, besides what was asked for: `connected`, `count`, `seconds`, `perSecond`,
+//! `latencyMilliseconds` (p50, p90, p99, p99.9, max), `errors` by kind, `cpuSeconds` and `residentBytes` of this program.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 

@@ -206,7 +206,7 @@ async fn catch_up(hub: &HubConnection) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    // Of a terminal that takes nothing, nobody misses anything.
+    // A reader that has stopped reading must not keep the program alive.
     let _ = tokio::time::timeout(Duration::from_secs(5), shown).await;
 }
 

@@ -1,4 +1,18 @@
-//! What is shown of a connection: lines for people, or JSON.
+//! What is shown of a connection: lines for people, or JSON, one event a line. Each has `time` and `type`:
+//!
+//! | type | further members |
+//! | --- | --- |
+//! | `connecting` | `url` |
+//! | `connected`, `reconnected` | `connectionId`, `transport`, `protocol` |
+//! | `reconnecting`, `disconnected` | `error` |
+//! | `message` | `target`, `arguments` |
+//! | `question` (the server waits for a result) | the same, and `answer` |
+//! | `unreadable` | `target`, `error` |
+//! | `sent`, `failed` | `call` (its number), `target`; `error` |
+//! | `result` | `call`, `target`, `result`, `milliseconds` |
+//! | `item`, `end` | `call`, `target`; `item`, or how many `items` there were |
+//! | `refreshed`, `refreshFailed`, `state` | `text` |
+//! | `mistake` (in a line that was read) | `error` |
 
 use std::{
     collections::{BTreeSet, HashSet},

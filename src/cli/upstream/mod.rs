@@ -175,7 +175,7 @@ async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Response
     let response = match (verdict.is_refused(), seen) {
         (true, _) => return plain(&app, number, StatusCode::UNAUTHORIZED, begun),
         (false, Some(seen)) => app.answers.answer(&seen),
-        // As a service would be told that calls something else.
+        // A wrong pattern shows itself to the one who has set it.
         (false, None) => return plain(&app, number, StatusCode::BAD_REQUEST, begun),
     };
     app.view.answer(number, &response, begun.elapsed());

@@ -1,4 +1,13 @@
-//! How requests and answers are shown.
+//! How requests and answers are shown: two lines each for people, or JSON, one event a line. Each has `time`, `type` and
+//! the number of the `request`:
+//!
+//! | type | further members |
+//! | --- | --- |
+//! | `request` | `hub`, `category`, `event`, `connectionId`, `userId`, `claims`, `query`, `signature` and `token` (valid, invalid, missing, unchecked, none) |
+//! | … of a message | `arguments`, `awaited`, `protocol` |
+//! | … of a client that is gone | `reason` |
+//! | `other` (no request of a service) | `method`, `path`, `error` |
+//! | `answer` | `status`, `milliseconds`; `result`, `error` or `body` |
 
 use std::{fmt, time::Duration};
 
