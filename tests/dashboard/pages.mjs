@@ -5,7 +5,7 @@ import { chromium } from "playwright-core";
 const executablePath = process.env.HUBWIRE_CHROMIUM;
 if (!executablePath) throw new Error("HUBWIRE_CHROMIUM is not set");
 
-const PATIENCE = 8000;
+const PATIENCE = 15_000;
 export const WIDE = { width: 1280, height: 800 };
 export const PHONE = { width: 360, height: 740 };
 export const VIEWS = ["overview", "connections", "users", "groups", "requests", "send", "token", "setup"];
