@@ -3,6 +3,7 @@
 mod app_server;
 mod client;
 mod clients;
+mod dashboard;
 mod data_plane;
 mod default_mode;
 mod end_to_end;

@@ -14,6 +14,7 @@ mod calls;
 mod conformance;
 mod conformance_hub;
 mod connections;
+mod dashboard;
 mod faults;
 mod filters;
 mod front;
