@@ -181,6 +181,7 @@
 //! | messages before they are written, and for each client | [`filter_outgoing`](HubServerBuilder::filter_outgoing), [`filter_delivery`](HubServerBuilder::filter_delivery) | – |
 //! | clients that do not keep up | [`slow_consumers_of`](HubServerBuilder::slow_consumers_of), [`maximum_send_buffer_size`](HubServerBuilder::maximum_send_buffer_size) | – |
 //! | who is online | [`presence`](HubServer::presence), [`on_presence_changed`](HubServerBuilder::on_presence_changed) | – |
+//! | a page that shows all of it | feature `dashboard`: `hubwire::dashboard::DashboardLayer` | – |
 //! | traces | [`trace_context`](HubServerBuilder::trace_context), [`service_name`](HubServerBuilder::service_name) | activity source `Microsoft.AspNetCore.SignalR.Server` |
 //! | metrics | feature `metrics`: `signalr.server.active_connections` (gauge), `signalr.server.connection.duration` (histogram, seconds), by transport and end | meter `Microsoft.AspNetCore.Http.Connections` |
 //!

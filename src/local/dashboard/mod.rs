@@ -65,7 +65,7 @@ pub(super) fn board(service: &Arc<Service>, started: &LocalService, address: IpA
         identity_endpoint: started.identity_endpoint(),
     };
     let room = service.room.clone();
-    room.observe();
+    service.upstream.observe(room.observe());
     let rooms = [Watched { name: None, room }];
     Some(Board::of(Local { service: service.clone(), facts, rooms, started_at: now_ms() }))
 }

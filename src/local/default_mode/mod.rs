@@ -98,12 +98,14 @@ impl Hubs {
     }
 
     /// How many server connections each hub has, for a dashboard.
+    #[cfg(feature = "dashboard")]
     pub(super) fn server_counts(&self) -> Vec<(String, usize)> {
         let hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
         hubs.iter().map(|(name, hub)| (name.clone(), hub.servers.len())).collect()
     }
 
     /// The app server that a client is with.
+    #[cfg(feature = "dashboard")]
     pub(super) fn server_of(&self, hub: &str, client: &str) -> Option<String> {
         let hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
         let hub = hubs.get(hub)?;

@@ -102,6 +102,7 @@ impl Authority {
     }
 
     /// All applications, those of managed identities among them.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn applications(&self) -> impl Iterator<Item = &EntraApplication> + Clone {
         self.applications.iter().map(|application| &**application)
     }

@@ -21,7 +21,7 @@ use crate::{
     local::{entra::authority::Authority, error::LocalError, keys::KeyRing},
     lock::{read, write},
     platform::Network,
-    server::outbox::Outbox,
+    server::{observe::Observer, outbox::Outbox},
 };
 
 pub(super) use client::Client;
@@ -46,6 +46,8 @@ pub(super) struct Upstream {
     client: OnceLock<reqwest::Client>,
     keys: Arc<KeyRing>,
     entra: Arc<Authority>,
+    /// Once there is a dashboard.
+    observer: OnceLock<Arc<Observer>>,
 }
 
 impl Upstream {
@@ -54,7 +56,8 @@ impl Upstream {
         keys: Arc<KeyRing>,
         entra: Arc<Authority>,
     ) -> Result<Self, LocalError> {
-        let upstream = Self { rules: RwLock::default(), client: OnceLock::new(), keys, entra };
+        let (client, observer) = (OnceLock::new(), OnceLock::new());
+        let upstream = Self { rules: RwLock::default(), client, keys, entra, observer };
         upstream.set(rules)?;
         Ok(upstream)
     }
@@ -75,6 +78,12 @@ impl Upstream {
     /// Whether a rule sends tokens along.
     pub(super) fn has_identity(&self) -> bool {
         read(&self.rules).iter().any(UpstreamRule::has_identity)
+    }
+
+    /// Keeps what upstreams are asked for the dashboard.
+    #[cfg(feature = "dashboard")]
+    pub(super) fn observe(&self, observer: &Arc<Observer>) {
+        let _ = self.observer.set(observer.clone());
     }
 
     /// The rules for the dashboard.

@@ -1,6 +1,6 @@
 //! Requests to an upstream.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::{
     HeaderName, HeaderValue,
@@ -8,8 +8,11 @@ use axum::http::{
 };
 
 use crate::{
-    local::upstream::{Client, Upstream, rule::Target},
-    server::negotiated::Negotiation,
+    local::upstream::{Client, Upstream, events::MESSAGES, rule::Target},
+    server::{
+        negotiated::Negotiation,
+        observe::{Kind, Observed},
+    },
     service::unix_now,
 };
 
@@ -45,6 +48,7 @@ impl Upstream {
             .resource
             .map(|resource| format!("Bearer {}", self.entra.issue_to_service(&resource, unix_now())));
         let Some(http) = self.client.get() else { return Answered::With(500, Vec::new()) };
+        let (begun, path) = (Instant::now(), path_of(&target.url).to_owned());
         let mut request = http.post(target.url).timeout(TIMEOUT);
         for (name, value) in [
             ("x-asrs-connection-id", Some(connection_id.as_str())),
@@ -62,17 +66,38 @@ impl Upstream {
                 request = request.header(HeaderName::from_static(name), value);
             }
         }
-        let answered =
-            answered(request.header(CONTENT_TYPE, kind).body(body)).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "the upstream gave no answer");
-                Answered::With(500, Vec::new())
+        let result = answered(request.header(CONTENT_TYPE, kind).body(body)).await;
+        if let Some(observer) = self.observer.get() {
+            let observed = Observed::of(Kind::Upstream, hub, connection_id, user.as_deref()).took(begun);
+            let target =
+                Some(if category == MESSAGES { event.to_owned() } else { format!("{category}/{event}") });
+            let observed = Observed { method: Some("POST".to_owned()), path: Some(path), target, ..observed };
+            observer.record(match &result {
+                Ok(Answered::With(status, _)) => observed.answered(*status, None),
+                Ok(Answered::TooLarge) => observed.failed("the answer is too large"),
+                // Its text may name the address, whose query may be a secret.
+                Err(error) if error.is_timeout() => observed.failed("the upstream took too long"),
+                Err(error) if error.is_connect() => observed.failed("the upstream cannot be reached"),
+                Err(_) => observed.failed("the upstream gave no answer"),
             });
+        }
+        let answered = result.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the upstream gave no answer");
+            Answered::With(500, Vec::new())
+        });
         if !matches!(answered, Answered::With(200 | 204, _)) {
             let status = if let Answered::With(status, _) = answered { Some(status) } else { None };
             tracing::warn!(hub, category, event, status, "the upstream refused an event");
         }
         answered
     }
+}
+
+/// The path of an address, without the query, which may be a secret.
+fn path_of(url: &str) -> &str {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let authority = url.find("://").map_or(0, |scheme| scheme + 3);
+    url.get(authority..).and_then(|rest| Some(&rest[rest.find('/')?..])).unwrap_or("/")
 }
 
 async fn answered(request: reqwest::RequestBuilder) -> Result<Answered, reqwest::Error> {
