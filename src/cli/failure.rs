@@ -25,6 +25,12 @@ impl Failure {
         self
     }
 
+    /// Adds what had been done before.
+    pub(super) fn after(mut self, done: impl fmt::Display) -> Self {
+        self.message = format!("{} ({done})", self.message);
+        self
+    }
+
     /// Adds what the user can do: a sentence without a full stop.
     pub(super) fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());

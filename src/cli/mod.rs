@@ -9,24 +9,30 @@
 //! everything else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod bench;
+mod completions;
 mod connect;
 mod context;
+mod doctor;
 mod duration;
 mod failure;
 mod local;
 mod machine;
 mod negotiate;
 mod output;
+mod publish;
+mod recipient;
 mod secret;
+mod token;
 mod upstream;
 mod value;
 
 use std::{io, process::ExitCode};
 
 use clap::{
-    Parser, Subcommand,
+    CommandFactory as _, Parser, Subcommand,
     error::{ContextKind, ContextValue},
 };
+use clap_complete::ArgValueCandidates;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use context::Contexts;
@@ -68,24 +74,33 @@ struct Global {
         env = "HUBWIRE_CONTEXT",
         global = true,
         value_name = "NAME",
-        help_heading = "Global options"
+        help_heading = "Global options",
+        add = ArgValueCandidates::new(context::candidates)
     )]
     context: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Bench(Box<bench::Arguments>),
-    Connect(Box<connect::Arguments>),
-    Context(context::Arguments),
     Local(local::Arguments),
+    Connect(Box<connect::Arguments>),
     Negotiate(negotiate::Arguments),
+    Token(token::Arguments),
+    Publish(publish::Arguments),
+    Group(publish::GroupArguments),
+    Close(publish::CloseArguments),
+    Doctor(doctor::Arguments),
+    Bench(Box<bench::Arguments>),
     Upstream(upstream::Arguments),
+    Context(context::Arguments),
+    Completions(completions::Arguments),
 }
 
 /// Runs the program that the process was started as.
 #[must_use]
 pub fn main() -> ExitCode {
+    // A shell that wants something completed asks by an environment variable, and gets no further than this.
+    clap_complete::CompleteEnv::with_factory(Arguments::command).complete();
     let Arguments { global, command } =
         Arguments::try_parse().unwrap_or_else(|error| without_secrets(error).exit());
     let output = Output::new(global.json, global.color);
@@ -105,6 +120,12 @@ pub fn main() -> ExitCode {
             Command::Bench(arguments) => bench::run(*arguments, &contexts, &output).await,
             Command::Connect(arguments) => connect::run(*arguments, &contexts, &output).await,
             Command::Local(arguments) => local::run(arguments, &output).await,
+            Command::Publish(arguments) => publish::run(arguments, &contexts, &output).await,
+            Command::Group(arguments) => publish::group(arguments, &contexts, &output).await,
+            Command::Close(arguments) => publish::close(arguments, &contexts, &output).await,
+            Command::Doctor(arguments) => doctor::run(arguments, &contexts, &output).await,
+            Command::Completions(arguments) => completions::run(&arguments, &output),
+            Command::Token(arguments) => token::run(arguments, &contexts, &output).await,
             Command::Negotiate(arguments) => negotiate::run(arguments, &contexts, &output).await,
             Command::Upstream(arguments) => upstream::run(arguments, &output).await,
         }
@@ -118,7 +139,8 @@ pub fn main() -> ExitCode {
 fn without_secrets(mut error: clap::Error) -> clap::Error {
     let is_secret = matches!(
         error.get(ContextKind::InvalidArg),
-        Some(ContextValue::String(argument)) if argument.contains("SOURCE")
+        Some(ContextValue::String(argument))
+            if ["SOURCE", "NAME: VALUE", "NAME=VALUE", "ADDRESS"].iter().any(|name| argument.contains(name))
     );
     if is_secret {
         error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
@@ -149,8 +171,6 @@ fn start_log(filter: Option<&str>, command: &Command, output: Output) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

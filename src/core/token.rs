@@ -3,6 +3,10 @@
 //! Nothing here is verified: a client has no key to verify with. It is for showing a user who they are, for
 //! renewing a token before it expires, and for finding out why one was rejected.
 
+mod reading;
+
+pub use self::reading::{SERVICE_LIMIT, TokenExpectation, TokenProblem, TokenPurpose, claim_meaning};
+
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
@@ -182,6 +186,7 @@ impl fmt::Debug for TokenParts<'_> {
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientToken {
+    length: usize,
     header: Object,
     claims: Object,
     expires_at: Option<i64>,
@@ -211,9 +216,27 @@ impl ClientToken {
             expires_at: date("exp")?,
             issued_at: date("iat")?,
             not_before: date("nbf")?,
+            length: text.len(),
             header,
             claims,
         })
+    }
+
+    /// How long the token is, in characters.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The names in its header, in order.
+    pub fn header_names(&self) -> impl Iterator<Item = &str> {
+        self.header.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// What its header has under a name, as JSON text; of duplicates the last one.
+    #[must_use]
+    pub fn header_value(&self, name: &str) -> Option<&str> {
+        member(&self.header, name)
     }
 
     /// The signature algorithm (`alg`), such as `HS256`.

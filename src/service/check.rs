@@ -12,7 +12,10 @@
 //! A reverse proxy may pass on no more than is needed: the hubs' own paths and those of clients. What it keeps back is a
 //! limit, and no fault, if messages are accepted and clients get in.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use reqwest::{Client, Method, Response, StatusCode, header};
@@ -39,7 +42,7 @@ use crate::service::{
     },
 };
 
-/// One step. Each is a request or two.
+/// One step, unless the client's own limit is shorter. Each is a request or two.
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Tokens are valid from the second they are made, so a clock that is ahead is noticed early.
 const TOLERATED_SKEW: u64 = 60;
@@ -200,7 +203,7 @@ pub enum CheckProblem {
     )]
     TooManyConnections,
     /// The step took too long.
-    #[error("there was no answer within {} seconds. Try again, and check network and proxy settings", .after.as_secs())]
+    #[error("there was no answer within {after:?}. Try again, and check network and proxy settings")]
     Timeout {
         /// The limit.
         after: Duration,
@@ -235,6 +238,18 @@ pub enum CheckOutcome {
     Failed(CheckProblem),
 }
 
+/// A step that was taken, and how it went.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CheckFinding {
+    /// The step.
+    pub step: CheckStep,
+    /// How it went.
+    pub outcome: CheckOutcome,
+    /// How long it took.
+    pub took: Duration,
+}
+
 /// What [`ServiceClient::check`] has found. Its `Display` is a line for every step; it holds no secrets.
 #[derive(Debug, Clone)]
 pub struct CheckReport {
@@ -263,8 +278,7 @@ impl CheckReport {
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, report) in self.endpoints.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(f, "{separator}{report}")?;
+            write!(f, "{}{report}", if index == 0 { "" } else { "\n" })?;
         }
         Ok(())
     }
@@ -274,7 +288,7 @@ impl fmt::Display for CheckReport {
 #[derive(Debug, Clone)]
 pub struct EndpointReport {
     endpoint: String,
-    findings: Vec<(CheckStep, CheckOutcome)>,
+    findings: Vec<CheckFinding>,
 }
 
 impl EndpointReport {
@@ -285,22 +299,23 @@ impl EndpointReport {
     }
 
     /// The steps that were taken, in order. Steps that cannot work after a failure are left out.
-    pub fn findings(&self) -> impl Iterator<Item = (CheckStep, &CheckOutcome)> {
-        self.findings.iter().map(|(step, outcome)| (*step, outcome))
+    #[must_use]
+    pub fn findings(&self) -> &[CheckFinding] {
+        &self.findings
     }
 
     /// What is wrong, the cause before its consequences.
     pub fn problems(&self) -> impl Iterator<Item = &CheckProblem> {
-        self.findings.iter().filter_map(|(_, outcome)| match outcome {
+        self.findings.iter().filter_map(|finding| match &finding.outcome {
             CheckOutcome::Failed(problem) => Some(problem),
             _ => None,
         })
     }
 
-    fn add(&mut self, step: CheckStep, result: Result<String, CheckProblem>) -> bool {
+    fn add(&mut self, step: CheckStep, (result, took): (Result<String, CheckProblem>, Duration)) -> bool {
         let outcome = result.map_or_else(CheckOutcome::Failed, CheckOutcome::Passed);
         let passed = matches!(outcome, CheckOutcome::Passed(_));
-        self.findings.push((step, outcome));
+        self.findings.push(CheckFinding { step, outcome, took });
         passed
     }
 }
@@ -308,7 +323,7 @@ impl EndpointReport {
 impl fmt::Display for EndpointReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.endpoint)?;
-        for (step, outcome) in &self.findings {
+        for CheckFinding { step, outcome, .. } in &self.findings {
             match outcome {
                 CheckOutcome::Passed(found) => write!(f, "\n  ok       {step}: {found}")?,
                 CheckOutcome::Limited(problem) => {
@@ -326,7 +341,7 @@ impl fmt::Display for EndpointReport {
 impl ServiceClient {
     /// Tries every step once, at every endpoint, from the address to a client's negotiation, and says what does not
     /// work and how to fix it. Nothing is changed; one message goes to an empty group. Each step takes 20 seconds at
-    /// most. What a reverse proxy keeps back although nobody needs it is a limit in the report, and no problem.
+    /// most, or as long as a request may take ([`timeout`](crate::service::ServiceClientBuilder::timeout)) if that is less. What a reverse proxy keeps back although nobody needs it is a limit in the report, and no problem.
     ///
     /// [The guide](crate::service::entra_guide#6-check-the-setup) has a cure for everything that it may say.
     ///
@@ -347,37 +362,42 @@ impl ServiceClient {
 }
 
 async fn check(shared: &ConnectedEndpoint) -> EndpointReport {
-    let warnings = shared.endpoint.warnings().iter().cloned().map(|warning| {
-        (CheckStep::Configuration, CheckOutcome::Limited(CheckProblem::ConnectionString(warning)))
+    let limit = shared.rest.timeout.min(STEP_TIMEOUT);
+    let warnings = shared.endpoint.warnings().iter().cloned().map(|warning| CheckFinding {
+        step: CheckStep::Configuration,
+        outcome: CheckOutcome::Limited(CheckProblem::ConnectionString(warning)),
+        took: Duration::ZERO,
     });
     let mut report = EndpointReport { endpoint: shared.endpoint.label(), findings: warnings.collect() };
     // Without the service's own answer nothing is decided yet.
-    let (health, hidden) = match step(health(shared)).await {
+    let (health, took) = step(limit, health(shared)).await;
+    let (health, hidden) = match health {
         Ok(Health::Well) => (Ok("the service answers".to_owned()), None),
         Ok(Health::Hidden { status, problem }) => (Err(problem), Some(status)),
         Err(problem) => (Err(problem), None),
     };
-    if !report.add(CheckStep::Health, health) && hidden.is_none() {
+    if !report.add(CheckStep::Health, (health, took)) && hidden.is_none() {
         return report;
     }
     let mut identity = Identity::default();
     if let RestCredential::Entra(_) = &shared.rest.credential {
-        let token = step(token(shared)).await.map(|found| {
+        let (token, took) = step(limit, token(shared)).await;
+        let token = token.map(|found| {
             identity = found;
             format!("{identity} of tenant {}", identity.tenant)
         });
-        if !report.add(CheckStep::Token, token) {
+        if !report.add(CheckStep::Token, (token, took)) {
             return report;
         }
     }
     let explain = |error: ServiceError| identity.explain(error);
     if let SigningKeys::Exchanged(keys) = &shared.keys {
-        let key = step(async { keys.current().await.map_err(explain) }).await;
-        report.add(CheckStep::AccessKey, key.map(|_| "the token was exchanged for one".to_owned()));
+        let (key, took) = step(limit, async { keys.current().await.map_err(explain) }).await;
+        report.add(CheckStep::AccessKey, (key.map(|_| "the token was exchanged for one".to_owned()), took));
     }
-    let sends = report.add(CheckStep::RestApi, step(send(shared, &explain)).await);
-    let negotiated = report.add(CheckStep::Negotiation, step(negotiated(shared, &explain)).await);
-    for (step, outcome) in &mut report.findings {
+    let sends = report.add(CheckStep::RestApi, step(limit, send(shared, &explain)).await);
+    let negotiated = report.add(CheckStep::Negotiation, step(limit, negotiated(shared, &explain)).await);
+    for CheckFinding { step, outcome, .. } in &mut report.findings {
         let CheckOutcome::Failed(problem) = outcome else { continue };
         let limit = match (*step, hidden) {
             (CheckStep::Health, Some(status)) if sends && negotiated => {
@@ -404,8 +424,13 @@ fn exchange_limit(problem: &CheckProblem) -> CheckProblem {
     }
 }
 
-async fn step<T>(work: impl Future<Output = Result<T, CheckProblem>>) -> Result<T, CheckProblem> {
-    within(STEP_TIMEOUT, work, || CheckProblem::Timeout { after: STEP_TIMEOUT }).await
+/// Takes a step within its limit.
+async fn step<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, CheckProblem>>,
+) -> (Result<T, CheckProblem>, Duration) {
+    let began = Instant::now();
+    (within(limit, work, || CheckProblem::Timeout { after: limit }).await, began.elapsed())
 }
 
 /// The identity that a token is of.

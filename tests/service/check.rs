@@ -1,6 +1,8 @@
 //! `ServiceClient::check`: every finding, against the local service and against fakes.
 #![cfg(feature = "local")]
 
+use std::time::Duration;
+
 use crate::fakes::{
     ACCESS_KEY, CLIENT_SECRET, EXCHANGE, Fake, Reply, Seen, TOKEN, all_well, entra_error, hurried, nobody,
     reply, token,
@@ -39,7 +41,7 @@ fn entra_token(audience: &str) -> Reply {
 }
 
 fn steps(report: &CheckReport) -> Vec<CheckStep> {
-    report.endpoints()[0].findings().map(|(step, _)| step).collect()
+    report.endpoints()[0].findings().iter().map(|finding| finding.step).collect()
 }
 
 /// The one problem of a report, which its text says along with these parts.
@@ -87,9 +89,9 @@ async fn missing_roles_are_named() {
     // Clients get in by `:generateToken`, so the exchange is only a limit.
     let report = local_check(&[Role::RestApiOwner]).await;
     assert!(report.is_ok(), "{report}");
-    let limited = report.endpoints()[0].findings().any(|(step, outcome)| {
-        step == CheckStep::AccessKey
-            && matches!(outcome, CheckOutcome::Limited(CheckProblem::MissingRole { .. }))
+    let limited = report.endpoints()[0].findings().iter().any(|finding| {
+        finding.step == CheckStep::AccessKey
+            && matches!(finding.outcome, CheckOutcome::Limited(CheckProblem::MissingRole { .. }))
     });
     assert!(limited && report.to_string().contains("SignalR App Server"), "{report}");
 
@@ -134,8 +136,8 @@ async fn the_address_and_what_is_there() {
 
 /// What a step found.
 fn outcome(report: &CheckReport, wanted: CheckStep) -> &CheckOutcome {
-    let found = report.endpoints()[0].findings().find(|(step, _)| *step == wanted);
-    found.expect("the step was taken").1
+    let found = report.endpoints()[0].findings().iter().find(|finding| finding.step == wanted);
+    &found.expect("the step was taken").outcome
 }
 
 #[tokio::test]
@@ -324,8 +326,8 @@ async fn every_endpoint_is_looked_at() {
     let [east, west] = report.endpoints() else { panic!("{report}") };
     assert!(east.endpoint().starts_with("east (http://") && west.endpoint().starts_with("west (http://"));
     assert!(matches!(
-        east.findings().next(),
-        Some((CheckStep::Configuration, CheckOutcome::Limited(CheckProblem::ConnectionString(_))))
+        (east.findings()[0].step, &east.findings()[0].outcome),
+        (CheckStep::Configuration, CheckOutcome::Limited(CheckProblem::ConnectionString(_)))
     ));
     assert_eq!((east.problems().count(), west.problems().count()), (0, 2), "{report}");
     assert!(
@@ -334,4 +336,24 @@ async fn every_endpoint_is_looked_at() {
             .contains("limited  configuration: there is a likely mistake in the connection string: AuthType"),
         "{report}"
     );
+}
+
+#[tokio::test]
+async fn the_limit_of_a_request_is_that_of_a_step() {
+    // It takes connections, and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", silent.local_addr().unwrap());
+    let limit = Duration::from_millis(200);
+    let service = ServiceClient::builder()
+        .endpoint(ServiceEndpoint::new(&address, AccessKey::new(ACCESS_KEY)).unwrap())
+        .timeout(limit)
+        .build()
+        .unwrap();
+    let report = service.check().await;
+    let [finding] = report.endpoints()[0].findings() else { panic!("{report}") };
+    assert!(
+        matches!(finding.outcome, CheckOutcome::Failed(CheckProblem::Timeout { after }) if after == limit),
+        "{report}"
+    );
+    assert!(finding.took >= limit && finding.took < Duration::from_secs(10), "{:?}", finding.took);
 }

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use clap_complete::ArgValueCandidates;
 use serde_json::{Value, json};
 
 use crate::cli::{
     context::{
+        candidates,
         options::{RedisAddress, TargetOptions},
         store::{Saved, Store, check_name},
         unknown,
@@ -35,17 +37,19 @@ enum Action {
     /// Show a context: the current one, or the one of a name
     Show {
         /// Its name
+        #[arg(add = ArgValueCandidates::new(candidates))]
         name: Option<String>,
     },
     /// Remove a context
     Remove {
         /// Its name
+        #[arg(add = ArgValueCandidates::new(candidates))]
         name: String,
     },
     /// Make a context the current one
     Use {
         /// Its name
-        #[arg(required_unless_present = "none")]
+        #[arg(required_unless_present = "none", add = ArgValueCandidates::new(candidates))]
         name: Option<String>,
         /// No context is the current one any more
         #[arg(long, conflicts_with = "name")]
@@ -143,7 +147,7 @@ fn list(store: &Store, saved: &Saved, output: &Output) {
 }
 
 /// What a context is for, in a few words.
-fn place(target: &TargetOptions) -> String {
+pub(super) fn place(target: &TargetOptions) -> String {
     if let Some(url) = &target.url {
         return url.clone();
     }

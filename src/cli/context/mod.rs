@@ -15,14 +15,17 @@ mod options;
 mod store;
 mod target;
 
+use clap_complete::CompletionCandidate;
+
 use crate::cli::failure::Failure;
 
 use options::Chosen;
 use store::{Saved, Store};
 
 pub(super) use command::{Arguments, run};
-pub(super) use options::TargetOptions;
-pub(super) use target::{Place, Target};
+pub(super) use named::Pair;
+pub(super) use options::{RedisAddress, TargetOptions};
+pub(super) use target::{Place, Target, endpoint_and_key, service};
 
 /// The saved contexts, and which one the user wants.
 #[derive(Debug)]
@@ -34,6 +37,11 @@ impl Contexts {
     /// The context of `--context`, else the current one.
     pub(super) fn new(name: Option<String>) -> Self {
         Self { name: name.filter(|name| !name.is_empty()) }
+    }
+
+    /// Whether the user has named a context for this command.
+    pub(super) fn is_named(&self) -> bool {
+        self.name.is_some()
     }
 
     /// The flags of a command, with what they leave out filled in. `url` is the hub's URL, if the command was given one.
@@ -52,6 +60,12 @@ impl Contexts {
         Target::new(self.options(url, flags)?)
     }
 
+    /// The target of options that are complete.
+    #[expect(clippy::unused_self, reason = "a target is a matter of contexts")]
+    pub(super) fn made(&self, options: TargetOptions) -> Result<Target, Failure> {
+        Target::new(options)
+    }
+
     fn saved(&self) -> Result<Option<(TargetOptions, Chosen)>, Failure> {
         if let Some(name) = &self.name {
             let mut saved = Store::of_user()?.read()?;
@@ -67,10 +81,13 @@ impl Contexts {
     }
 }
 
-/// The names of the saved contexts, for the completion of a shell.
-pub(super) fn names() -> Vec<String> {
-    let saved = Store::of_user().and_then(|store| store.read());
-    saved.map(|saved| saved.contexts.into_keys().collect()).unwrap_or_default()
+/// The saved contexts, for the completion of a shell.
+pub(super) fn candidates() -> Vec<CompletionCandidate> {
+    let saved = Store::of_user().and_then(|store| store.read()).unwrap_or_default();
+    let described = |(name, target): (String, TargetOptions)| {
+        CompletionCandidate::new(name).help(Some(command::place(&target).into()))
+    };
+    saved.contexts.into_iter().map(described).collect()
 }
 
 fn unknown(name: &str, saved: &Saved) -> Failure {

@@ -1,6 +1,6 @@
 //! A target: where to connect, and with what.
 
-use std::{env, sync::Arc};
+use std::{env, sync::Arc, time::Duration};
 
 use crate::{
     HubConnection, HubConnectionBuilder, HubProtocol, Transport,
@@ -14,8 +14,9 @@ use crate::{
     core::{negotiate::Transports, token::AccessToken, url::HubUrl},
     platform,
     service::{
-        ClientAccess, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint,
+        ClientAccess, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError,
         configuration::{Configuration, EndpointSettings},
+        credentials::CredentialSettings,
         endpoints::EndpointRole,
         secret::Secret,
     },
@@ -130,12 +131,17 @@ impl Target {
             }
             Place::Service(hub) => hub,
         };
-        let ClientAccess { url, access_token, .. } = hub.negotiate(self.client()).await.map_err(|error| {
-            Failure::new("a client token could not be obtained")
-                .because(error)
-                .advise("`hubwire doctor` goes through the setup step by step")
-        })?;
+        let ClientAccess { url, access_token, .. } = obtained(hub.negotiate(self.client()).await)?;
         Ok((HubUrl::parse(&url)?, Some(AccessToken::from(access_token))))
+    }
+
+    /// A client token of the service that is made here.
+    pub(in crate::cli) async fn access(&self, lifetime: Duration) -> Result<ClientAccess, Failure> {
+        match &self.place {
+            Place::Hub(_) => Err(Failure::new("only the service's own tokens can be made here")
+                .advise("give --hub NAME, and the service's connection string in the environment or by --connection-string")),
+            Place::Service(hub) => obtained(hub.negotiate(self.client().lifetime(lifetime)).await),
+        }
     }
 
     /// Whether plain http may be used at this URL.
@@ -186,6 +192,14 @@ impl Target {
             (Place::Hub(_), None) => builder,
         })
     }
+}
+
+fn obtained(access: Result<ClientAccess, ServiceError>) -> Result<ClientAccess, Failure> {
+    access.map_err(|error| {
+        Failure::new("a client token could not be obtained")
+            .because(error)
+            .advise("`hubwire doctor` goes through the setup step by step")
+    })
 }
 
 fn place(options: &TargetOptions) -> Result<(Place, String), Failure> {
@@ -269,13 +283,30 @@ fn configuration(options: &TargetOptions) -> Result<Configuration, Failure> {
     })
 }
 
-/// The service of a target, at all of its endpoints: to publish, and to check.
-pub(in crate::cli) fn service(options: &TargetOptions) -> Result<ServiceClient, Failure> {
+/// The endpoint of a target that clients go to, and its access key if that is how it is used.
+pub(in crate::cli) fn endpoint_and_key(options: &TargetOptions) -> Result<(String, Option<Secret>), Failure> {
+    let endpoints = configuration(options)?.endpoints()?;
+    let settings = clients_endpoint(&endpoints).ok_or_else(|| no_service(options))?;
+    let key = match settings.credential() {
+        CredentialSettings::AccessKey(key) => Some(Secret::new(key.secret())),
+        _ => None,
+    };
+    Ok((settings.endpoint(), key))
+}
+
+/// The service of a target, at all of its endpoints: to publish, and to check. `limit` is for each request.
+pub(in crate::cli) fn service(
+    options: &TargetOptions,
+    limit: Option<Duration>,
+) -> Result<ServiceClient, Failure> {
     let configuration = configuration(options)?;
     if configuration.endpoints()?.is_empty() {
         return Err(no_service(options));
     }
     let mut builder = ServiceClient::builder().configuration(&configuration)?;
+    if let Some(limit) = limit {
+        builder = builder.timeout(limit);
+    }
     if let Some(application) = &options.application_name {
         builder = builder.application_name(application);
     }

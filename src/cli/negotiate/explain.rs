@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What it is, and what to do about it.
-pub(super) fn explain(target: &Target, walk: &Walk) -> Option<(String, Option<String>)> {
+pub(in crate::cli) fn explain(target: &Target, walk: &Walk) -> Option<(String, Option<String>)> {
     let hop = walk.hops.last();
     Some(match walk.obstacle.as_ref()? {
         Obstacle::Request(error) => {

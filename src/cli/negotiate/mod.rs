@@ -14,8 +14,9 @@ use crate::cli::{
     output::Output,
 };
 
-use report::choose;
-use walk::{http_client, walk};
+pub(super) use explain::explain;
+pub(super) use report::choose;
+pub(super) use walk::{Walk, header_of, http_client, network, walk};
 
 /// Negotiate with a hub and show every step of it
 ///

@@ -87,15 +87,20 @@ impl Walk {
     }
 }
 
-/// The client for a target's requests.
-pub(in crate::cli) fn http_client(target: &Target) -> Result<HttpClient, Failure> {
+/// The proxy and the certificates of a target.
+pub(in crate::cli) fn network(target: &Target) -> Result<Network, Failure> {
     let mut network = Network::default();
     if let Some(pem) = target.root_certificate() {
         network.certificates.add_root(pem);
         network.certificates = network.certificates.check().map_err(Failure::new)?;
     }
+    Ok(network)
+}
+
+/// The client for a target's requests.
+pub(in crate::cli) fn http_client(target: &Target) -> Result<HttpClient, Failure> {
     // A jar of its own, as every start of a connection has one.
-    Ok(HttpClient::new(Cookies::new(true, None), &network)?)
+    Ok(HttpClient::new(Cookies::new(true, None), &network(target)?)?)
 }
 
 /// Negotiates with a target. `origin` is that of a page that would do it in a browser.
@@ -153,6 +158,8 @@ impl Walk {
                 headers.push(("Origin".to_owned(), origin.to_owned()));
                 hop.cors = cors::preflight(http, &request.url, origin, request.token.is_some()).await;
             }
+            // Before it is answered: it may never be.
+            self.hops.push(hop);
             let asked = Instant::now();
             let answered =
                 http.ask(reqwest::Method::POST, &request.url, request.token.as_ref(), &headers).await;
@@ -160,9 +167,8 @@ impl Walk {
                 Ok(response) => Answer::read(response).await,
                 Err(error) => Err(error),
             };
-            hop.took = asked.elapsed();
-            self.hops.push(hop);
             let Some(hop) = self.hops.last_mut() else { return Ok(()) };
+            hop.took = asked.elapsed();
             let answer = answered.map_err(Obstacle::Request)?;
             hop.status = Some(answer.status);
             hop.headers = answer.headers;
@@ -255,7 +261,7 @@ impl Answer {
     }
 }
 
-pub(super) fn header_of<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+pub(in crate::cli) fn header_of<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 

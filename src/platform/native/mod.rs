@@ -35,6 +35,8 @@ pub(crate) use self::pipe::{PipeReceiver, PipeSender};
 pub(crate) use self::task::ThreadBound;
 #[cfg(feature = "redis")]
 pub(crate) use self::tls::Certificates;
+#[cfg(feature = "cli")]
+pub(crate) use self::tls::explain as explain_tls;
 #[cfg(feature = "local")]
 pub(crate) use self::tls::server_config;
 #[cfg(any(feature = "client", feature = "service"))]

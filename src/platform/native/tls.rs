@@ -199,7 +199,7 @@ pub(super) const UNAVAILABLE: &str = "TLS cannot be set up; install the system's
 
 /// What an error says about TLS, and what to do about it.
 #[cfg(feature = "client")]
-pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<(TransportErrorKind, String)> {
+pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<(TransportErrorKind, String)> {
     let mut link = Some(error);
     while let Some(error) = link {
         if let Some(error) = error.downcast_ref::<rustls::Error>() {

@@ -1,0 +1,394 @@
+//! `hubwire publish`, `hubwire group` and `hubwire close`: what an app server does without one.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
+
+use crate::{
+    cli::{
+        context::{Contexts, RedisAddress, TargetOptions, service},
+        duration::{self, milliseconds},
+        failure::Failure,
+        output::{FAINT, GOOD, NAME, Output},
+        recipient::{Recipient, line, values},
+        secret::SecretSource,
+    },
+    server::backplane::{Emitter, RedisBackplane},
+    service::{HubClient, ServiceError},
+};
+
+/// Call a method of clients: of all, a user, a group or a connection
+///
+/// The message goes through the REST API of Azure SignalR Service, at all of its endpoints, or through the Redis server that
+/// hosted hubs share. That it was accepted does not mean that a client was there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+An argument is a JSON value, or else a text; @FILE is what a file has, and - what standard input has.
+
+Examples:
+  hubwire publish all ReceiveMessage system 'hello, everybody' --hub chat
+  hubwire publish user:alice Notify '{\"count\": 3}' --hub chat
+  hubwire publish group:admins Load @report.json --hub chat
+  tail -f log | hubwire publish all Log --lines --hub logs
+  hubwire publish all Notify --hub Contoso.Hubs.ChatHub --redis redis://localhost")]
+pub(super) struct Arguments {
+    /// To whom: all, user:ID, group:NAME or connection:ID
+    #[arg(value_name = "TO")]
+    to: Recipient,
+    /// The method of the clients
+    method: String,
+    /// Its arguments
+    #[arg(allow_negative_numbers = true)]
+    arguments: Vec<String>,
+    /// Send a message for every line of standard input: a JSON array has all arguments, anything else is the only one
+    #[arg(long, conflicts_with = "arguments")]
+    lines: bool,
+    /// Leave out a connection, by its id; with all and group:NAME; repeatable
+    #[arg(long = "except", value_name = "ID")]
+    except: Vec<String>,
+    /// Publish through this Redis server instead of the service: redis://HOST, or env:NAME or file:PATH
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["connection_string", "endpoint"])]
+    redis: Option<RedisAddress>,
+    #[command(flatten)]
+    service: ServiceArguments,
+}
+
+/// What names a hub of the service.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Target")]
+struct ServiceArguments {
+    /// The hub; with Redis the name that its servers give to it, in .NET the full name of its type
+    #[arg(long, value_name = "NAME")]
+    hub: Option<String>,
+    /// The service's connection string: env:NAME, file:PATH or - for standard input; by default the environment variables
+    /// that Azure's SDKs read, such as AzureSignalRConnectionString
+    #[arg(long, value_name = "SOURCE")]
+    connection_string: Option<SecretSource>,
+    /// The service's address instead of a connection string, with Microsoft Entra
+    #[arg(long, value_name = "URL", conflicts_with = "connection_string")]
+    endpoint: Option<String>,
+    /// The application name of the service's hubs
+    #[arg(long, value_name = "NAME")]
+    application_name: Option<String>,
+}
+
+impl ServiceArguments {
+    fn options(self, redis: Option<RedisAddress>, contexts: &Contexts) -> Result<TargetOptions, Failure> {
+        let Self { hub, connection_string, endpoint, application_name } = self;
+        let flags = TargetOptions {
+            hub,
+            connection_string,
+            endpoint,
+            application_name,
+            redis,
+            ..TargetOptions::default()
+        };
+        contexts.options(None, flags)
+    }
+
+    /// The hub at the service, and the addresses of all its endpoints.
+    fn hub(self, contexts: &Contexts) -> Result<(HubClient, Vec<String>), Failure> {
+        of_service(&self.options(None, contexts)?)
+    }
+}
+
+fn hub_name(options: &TargetOptions) -> Result<&str, Failure> {
+    options.hub.as_deref().ok_or_else(|| {
+        Failure::new("it is not said which hub is meant")
+            .advise("give --hub NAME, or save it with `hubwire context add NAME --hub HUB`")
+    })
+}
+
+fn of_service(options: &TargetOptions) -> Result<(HubClient, Vec<String>), Failure> {
+    let hub = hub_name(options)?;
+    let service = service(options, None)?;
+    let addresses = service.endpoints().iter().map(|status| status.endpoint().to_owned()).collect();
+    Ok((service.hub(hub)?, addresses))
+}
+
+fn refused(error: ServiceError) -> Failure {
+    Failure::new("the service has not done it")
+        .because(error)
+        .advise("`hubwire doctor` goes through the setup step by step")
+}
+
+/// Where messages go.
+enum Publisher {
+    Service(HubClient, Vec<String>),
+    Redis(Emitter),
+}
+
+impl Publisher {
+    async fn send(
+        &self,
+        to: &Recipient,
+        except: &[String],
+        method: &str,
+        arguments: &[Value],
+    ) -> Result<(), Failure> {
+        let except = except.iter().map(String::as_str);
+        match self {
+            Self::Service(hub, _) => match to {
+                Recipient::All => hub.all().excluding(except).send(method, arguments).await,
+                Recipient::User(id) => hub.user(id).send(method, arguments).await,
+                Recipient::Group(name) => hub.group(name).excluding(except).send(method, arguments).await,
+                Recipient::Connection(id) => hub.connection(id).send(method, arguments).await,
+            }
+            .map_err(refused),
+            Self::Redis(emitter) => {
+                let clients = emitter.clients();
+                match to {
+                    Recipient::All => clients.all().except(except).send(method, arguments).await,
+                    Recipient::User(id) => clients.user(id).send(method, arguments).await,
+                    Recipient::Group(name) => {
+                        clients.group(name).except(except).send(method, arguments).await
+                    }
+                    Recipient::Connection(id) => clients.client(id).send(method, arguments).await,
+                }
+                .map_err(|error| {
+                    Failure::new("the message could not be published")
+                        .because(error)
+                        .advise("is the Redis server running, and is its address right?")
+                })
+            }
+        }
+    }
+
+    /// Who takes the messages.
+    fn places(&self) -> Vec<&str> {
+        match self {
+            Self::Service(_, addresses) => addresses.iter().map(String::as_str).collect(),
+            Self::Redis(_) => vec!["redis"],
+        }
+    }
+}
+
+pub(super) async fn run(
+    arguments: Arguments,
+    contexts: &Contexts,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let Arguments { to, method, arguments: words, lines, except, redis, service } = arguments;
+    if !except.is_empty() && !matches!(to, Recipient::All | Recipient::Group(_)) {
+        return Err(Failure::new("--except is for messages to all and to a group").advise("leave it out"));
+    }
+    let names_service = service.connection_string.is_some() || service.endpoint.is_some();
+    let options = service.options(redis, contexts)?;
+    let publisher = match &options.redis {
+        Some(address) if !names_service => {
+            let hub = hub_name(&options)?;
+            Publisher::Redis(Emitter::new(hub, RedisBackplane::new(&address.read()?)?))
+        }
+        _ => {
+            let (hub, addresses) = of_service(&options)?;
+            Publisher::Service(hub, addresses)
+        }
+    };
+    if !lines {
+        let arguments = values(&words)?;
+        let asked = Instant::now();
+        publisher.send(&to, &except, &method, &arguments).await?;
+        report(&publisher, &to, &method, arguments.len(), asked.elapsed(), output);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut input = BufReader::new(stdin()).lines();
+    let mut sent = 0_u64;
+    let failed = |error| Failure::new("standard input cannot be read").because(error);
+    while let Some(text) = input.next_line().await.map_err(failed)? {
+        if text.trim().is_empty() {
+            continue;
+        }
+        publisher
+            .send(&to, &except, &method, &line(&text))
+            .await
+            .map_err(|failure| failure.after(format!("{sent} messages were sent before")))?;
+        sent += 1;
+    }
+    if output.is_json() {
+        output.json(&json!({ "to": to.to_string(), "method": method, "sent": sent, "acceptedBy": publisher.places() }));
+    } else {
+        output.line(format_args!("{GOOD}{sent}{GOOD:#} messages sent to {NAME}{to}{NAME:#}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `{to, method, arguments, acceptedBy, milliseconds}`.
+fn report(
+    publisher: &Publisher,
+    to: &Recipient,
+    method: &str,
+    count: usize,
+    took: Duration,
+    output: &Output,
+) {
+    let took = milliseconds(took);
+    let places = publisher.places();
+    if output.is_json() {
+        output.json(&json!({
+            "to": to.to_string(), "method": method, "arguments": count, "acceptedBy": places, "milliseconds": took,
+        }));
+        return;
+    }
+    let what = match count {
+        1 => "1 argument".to_owned(),
+        count => format!("{count} arguments"),
+    };
+    output.line(format_args!(
+        "{GOOD}accepted{GOOD:#} {method} with {what} to {NAME}{to}{NAME:#} {FAINT}by {} in {took:.0} ms{FAINT:#}",
+        places.join(", ")
+    ));
+}
+
+/// Add users or connections to a group of the service, or remove them
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hubwire group add admins user:alice --ttl 1d --hub chat
+  hubwire group remove admins connection:7auMgcO_7jJsZG7cDGrpLA --hub chat
+  hubwire group remove-from-all user:alice --hub chat")]
+pub(super) struct GroupArguments {
+    #[command(subcommand)]
+    action: GroupAction,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum GroupAction {
+    /// Add a user, with all connections, or a connection
+    Add {
+        /// The group
+        group: String,
+        /// user:ID or connection:ID
+        #[arg(value_name = "MEMBER")]
+        member: Recipient,
+        /// How long a user stays in it, connections that open meanwhile included; for good unless given
+        #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+        ttl: Option<Duration>,
+        #[command(flatten)]
+        service: ServiceArguments,
+    },
+    /// Remove a user or a connection
+    Remove {
+        /// The group
+        group: String,
+        /// user:ID or connection:ID
+        #[arg(value_name = "MEMBER")]
+        member: Recipient,
+        #[command(flatten)]
+        service: ServiceArguments,
+    },
+    /// Remove a user or a connection from every group
+    RemoveFromAll {
+        /// user:ID or connection:ID
+        #[arg(value_name = "MEMBER")]
+        member: Recipient,
+        #[command(flatten)]
+        service: ServiceArguments,
+    },
+}
+
+fn no_member() -> Failure {
+    Failure::new("a member of a group is a user or a connection").advise("give user:ID or connection:ID")
+}
+
+pub(super) async fn group(
+    arguments: GroupArguments,
+    contexts: &Contexts,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let (done, group, member) = match arguments.action {
+        GroupAction::Add { group, member, ttl, service } => {
+            let (hub, _) = service.hub(contexts)?;
+            let target = hub.group(&group);
+            match (&member, ttl) {
+                (Recipient::User(id), None) => target.add_user(id).await,
+                (Recipient::User(id), Some(ttl)) => target.add_user_for(id, ttl).await,
+                (Recipient::Connection(id), None) => target.add_connection(id).await,
+                (Recipient::Connection(_), Some(_)) => {
+                    return Err(Failure::new("--ttl is for users")
+                        .advise("leave it out: a connection stays until it ends"));
+                }
+                _ => return Err(no_member()),
+            }
+            .map_err(refused)?;
+            ("added", Some(group), member)
+        }
+        GroupAction::Remove { group, member, service } => {
+            let (hub, _) = service.hub(contexts)?;
+            let target = hub.group(&group);
+            match &member {
+                Recipient::User(id) => target.remove_user(id).await,
+                Recipient::Connection(id) => target.remove_connection(id).await,
+                _ => return Err(no_member()),
+            }
+            .map_err(refused)?;
+            ("removed", Some(group), member)
+        }
+        GroupAction::RemoveFromAll { member, service } => {
+            let (hub, _) = service.hub(contexts)?;
+            match &member {
+                Recipient::User(id) => hub.user(id).remove_from_all_groups().await,
+                Recipient::Connection(id) => hub.connection(id).remove_from_all_groups().await,
+                _ => return Err(no_member()),
+            }
+            .map_err(refused)?;
+            ("removed", None, member)
+        }
+    };
+    if output.is_json() {
+        output.json(&json!({ done: member.to_string(), "group": group }));
+    } else {
+        let group = group.map_or("from all groups".to_owned(), |group| format!("group {group}"));
+        output.line(format_args!("{GOOD}{done}{GOOD:#} {NAME}{member}{NAME:#} {FAINT}{group}{FAINT:#}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Close connections of clients of the service
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hubwire close user:alice --reason 'signed out' --hub chat
+  hubwire close all --except 7auMgcO_7jJsZG7cDGrpLA --hub chat")]
+pub(super) struct CloseArguments {
+    /// Whose: all, user:ID, group:NAME or connection:ID
+    #[arg(value_name = "WHOSE")]
+    to: Recipient,
+    /// The reason that the clients are told
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Leave a connection open, by its id; not with connection:ID; repeatable
+    #[arg(long = "except", value_name = "ID")]
+    except: Vec<String>,
+    #[command(flatten)]
+    service: ServiceArguments,
+}
+
+pub(super) async fn close(
+    arguments: CloseArguments,
+    contexts: &Contexts,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let CloseArguments { to, reason, except, service } = arguments;
+    let (hub, _) = service.hub(contexts)?;
+    let reason = reason.as_deref();
+    match &to {
+        Recipient::All => hub.all().excluding(except).close_connections(reason).await,
+        Recipient::User(id) => hub.user(id).excluding(except).close_connections(reason).await,
+        Recipient::Group(name) => hub.group(name).excluding(except).close_connections(reason).await,
+        Recipient::Connection(_) if !except.is_empty() => {
+            return Err(Failure::new("--except is not for a single connection").advise("leave it out"));
+        }
+        Recipient::Connection(id) => hub.connection(id).close(reason).await,
+    }
+    .map_err(refused)?;
+    if output.is_json() {
+        output.json(&json!({ "closed": to.to_string() }));
+    } else {
+        output.line(format_args!("{GOOD}closed{GOOD:#} the connections of {NAME}{to}{NAME:#}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,113 @@
+//! To whom a message goes, and what it says.
+
+use std::{fmt, fs, io::Read as _, str::FromStr};
+
+use serde_json::Value;
+
+use crate::cli::failure::Failure;
+
+/// To whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Recipient {
+    All,
+    User(String),
+    Group(String),
+    Connection(String),
+}
+
+impl FromStr for Recipient {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "all" => Ok(Self::All),
+            Some(("user", id)) if !id.is_empty() => Ok(Self::User(id.to_owned())),
+            Some(("group", name)) if !name.is_empty() => Ok(Self::Group(name.to_owned())),
+            Some(("connection", id)) if !id.is_empty() => Ok(Self::Connection(id.to_owned())),
+            _ => Err("it is one of: all, user:ID, group:NAME, connection:ID"),
+        }
+    }
+}
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::User(id) => write!(f, "user:{id}"),
+            Self::Group(name) => write!(f, "group:{name}"),
+            Self::Connection(id) => write!(f, "connection:{id}"),
+        }
+    }
+}
+
+/// A word as a value: JSON, or else a text.
+pub(super) fn value(word: &str) -> Value {
+    serde_json::from_str(word).unwrap_or_else(|_| Value::String(word.to_owned()))
+}
+
+/// The arguments of a call: each is a JSON value or a text, `@PATH` for what is in a file, or `-` for standard input.
+pub(super) fn values(words: &[String]) -> Result<Vec<Value>, Failure> {
+    let mut read_input = false;
+    let read = |word: &String| match word.strip_prefix('@') {
+        Some(path) => fs::read_to_string(path).map(|text| value(text.trim())).map_err(|error| {
+            Failure::new(format!("{path} cannot be read"))
+                .because(error)
+                .advise("a text that begins with @ is written as JSON: '\"@text\"'")
+        }),
+        None if word == "-" && read_input => Err(Failure::new("standard input can be one argument only")
+            .advise("a text `-` is written as JSON: '\"-\"'")),
+        None if word == "-" => {
+            read_input = true;
+            let mut text = String::new();
+            let done = std::io::stdin().read_to_string(&mut text);
+            done.map_err(|error| Failure::new("standard input cannot be read").because(error))?;
+            Ok(value(text.trim()))
+        }
+        None => Ok(value(word)),
+    };
+    let mut read = read;
+    words.iter().map(&mut read).collect()
+}
+
+/// A line of arguments: a JSON array has all of them, anything else is the only one.
+pub(super) fn line(text: &str) -> Vec<Value> {
+    match value(text.trim()) {
+        Value::Array(values) => values,
+        value => vec![value],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn recipients() {
+        for (text, recipient) in [
+            ("all", Recipient::All),
+            ("user:a:b", Recipient::User("a:b".to_owned())),
+            ("group:g", Recipient::Group("g".to_owned())),
+            ("connection:c", Recipient::Connection("c".to_owned())),
+        ] {
+            assert_eq!(text.parse(), Ok(recipient.clone()));
+            assert_eq!(recipient.to_string(), text);
+        }
+        for text in ["", "everybody", "user:", "hub:x", "All"] {
+            assert!(text.parse::<Recipient>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_json_or_texts() {
+        let words = ["1", "true", "null", "hello", "\"1\"", "{\"a\":[1]}", "[1, 2]", "{broken"];
+        let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
+        let expected = json!([1, true, null, "hello", "1", {"a": [1]}, [1, 2], "{broken"]);
+        assert_eq!(Value::Array(values(&words).expect("they are values")), expected);
+        assert_eq!(Value::Array(line(" [1, \"a\"]\n")), json!([1, "a"]));
+        assert_eq!(Value::Array(line("hello there")), json!(["hello there"]));
+        let missing = values(&["@/no/such/file".to_owned()]).expect_err("there is no file").to_string();
+        assert!(missing.contains("/no/such/file"), "{missing}");
+    }
+}
