@@ -4,12 +4,21 @@ use std::fmt;
 
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
+    http::{
+        HeaderValue, StatusCode,
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    },
     response::{IntoResponse, Response},
 };
 use serde_json::json;
 
 use crate::server::observe::Reason;
+
+/// The seconds after which it is worth another try.
+pub(super) const RETRY_SOON: HeaderValue = HeaderValue::from_static("1");
+
+pub(super) const TOO_MANY_CONNECTIONS: &str = "The service has as many connections as it may have (max_connections); try \
+                                               again when some have ended.";
 
 /// An error answer of the REST API: `{"code", "message", "target"}`, and for what does not exist a header that tells
 /// it from a wrong address.
@@ -82,6 +91,16 @@ impl ApiError {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", "The client has not answered in time.")
     }
 
+    /// The service has as many connections as it may have.
+    pub(super) fn too_many_connections() -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", TOO_MANY_CONNECTIONS)
+    }
+
+    pub(super) fn stopping() -> Self {
+        let message = "The local service is stopping.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+    }
+
     pub(super) fn too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", "The body is larger than 1 MB.")
     }
@@ -120,6 +139,9 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         if let Some(header) = header {
             headers.insert("x-ms-error-code", HeaderValue::from_static(header));
+        }
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(RETRY_AFTER, RETRY_SOON);
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -9,7 +9,10 @@ use axum::{
         RawQuery, State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    },
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -18,6 +21,7 @@ use serde_json::{Map, Value};
 use crate::{
     core::{hub_name, negotiate::Transports, token::USER_ID_CLAIMS},
     local::{
+        api_error::{RETRY_SOON, TOO_MANY_CONNECTIONS},
         audience::{bearer, is_client_audience},
         default_mode::{client_connection::RelayedClient, visitor},
         serverless::Serverless,
@@ -219,6 +223,7 @@ enum Refusal {
     NoToken,
     LongToken,
     Token(String),
+    Full(&'static str),
     Server(ServerRefusal),
 }
 
@@ -227,6 +232,10 @@ impl From<ServerRefusal> for Refusal {
         match refusal {
             ServerRefusal::Transport => {
                 Self::Request("The client token does not allow this transport (claim asrs.s.htt).")
+            }
+            ServerRefusal::Busy => Self::Full(TOO_MANY_CONNECTIONS),
+            ServerRefusal::Full => {
+                Self::Full("Too many connections are negotiated and not open; try again in some seconds.")
             }
             refusal => Self::Server(refusal),
         }
@@ -247,11 +256,15 @@ impl IntoResponse for Refusal {
                 "The client token is longer than 4096 characters; give it fewer claims.".to_owned(),
             ),
             Self::Token(text) => (StatusCode::UNAUTHORIZED, text.clone()),
+            Self::Full(text) => (StatusCode::TOO_MANY_REQUESTS, (*text).to_owned()),
             Self::Server(refusal) => (refusal.status(), refusal.to_string()),
         };
         tracing::debug!(%status, text, "the local service refused a client");
         let reason = Extension(Reason(text.clone().into()));
         let mut response = (status, reason, text).into_response();
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_SOON);
+        }
         let challenge = match &self {
             Self::NoToken => Some("Bearer".to_owned()),
             Self::Token(text) => {

@@ -22,6 +22,7 @@ use crate::{
     core::url::{HubUrl, is_this_machine},
     cors::Cors,
     local::{
+        api_error::ApiError,
         error::LocalError,
         service::{Origin, Service},
     },
@@ -131,6 +132,11 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     let origin =
         host.map_or_else(|| gate.service.origin.as_str().into(), |host| guard.origin(gate.scheme, &host));
     request.extensions_mut().insert(Origin(origin));
+    let is_rest = request.uri().path().to_ascii_lowercase().starts_with("/api/");
+    if is_rest && gate.service.room.is_stopping() {
+        return ApiError::stopping().into_response();
+    }
+    let _in_progress = is_rest.then(|| gate.service.requests.take());
     let is_preflight =
         request.method() == Method::OPTIONS && asked.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match guard.cors.preflight(&asked, METHODS).filter(|_| is_preflight) {
@@ -140,7 +146,14 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
             }
             permitted.map(Body::from)
         }
-        None => next.run(request).await,
+        None => {
+            let faults = &gate.service.faults;
+            let fault = faults.met_by(&gate.service, &request);
+            match faults.disturb(&gate.service, fault).await {
+                Some(refused) => refused,
+                None => next.run(request).await,
+            }
+        }
     };
     guard.cors.apply(&asked, response.headers_mut());
     response

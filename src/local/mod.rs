@@ -33,8 +33,10 @@
 //! are derived from the primary access key that the service is started with: what app servers and applications have of an
 //! earlier run stays good. With the emulator's key, which is public, anyone can derive them.
 //!
-//! Limits: a client has 5 seconds to connect after it has negotiated; its messages have up to 1 MiB, those of the
-//! REST API up to 1 MB. A client that does not keep up, so that more than 16 MiB wait for it, is cut off without a
+//! Limits are those of Azure: a client token has up to 4096 characters (413), a request line 12 KB (414), all headers of a
+//! request 16 KB (431). A client has 5 seconds to connect after it has negotiated (404), and 15 seconds for its handshake; its
+//! messages have up to 1 MiB, those of the REST API up to 1 MB (413). How many connections there may be is
+//! [said](LocalServiceBuilder::max_connections) (429). A client that does not keep up, so that more than 16 MiB wait for it, is cut off without a
 //! Close message, and comes back if it reconnects automatically.
 //!
 //! Foreign web pages cannot call it, although its default key is public: the pages of this machine can
@@ -44,6 +46,8 @@
 //!
 //! It is a service for development and tests, and keeps everything in memory. To outgrow one machine, put the connection string of an
 //! [Azure SignalR Service](https://learn.microsoft.com/azure/azure-signalr/signalr-overview) where this one's is.
+//!
+#![doc = include_str!("emulator.md")]
 
 mod api_error;
 mod audience;
@@ -55,6 +59,7 @@ mod default_mode;
 mod discovery;
 mod entra;
 mod error;
+mod faults;
 mod filter;
 mod guard;
 mod https;
@@ -84,6 +89,7 @@ use tokio::{sync::watch, task, time};
 pub use default_mode::ServiceMode;
 pub use entra::{application::EntraApplication, identity::LocalManagedIdentity};
 pub use error::LocalError;
+pub use faults::{Cut, FaultKind, FaultRule, FaultScope, Faults, InvalidFault};
 pub use keys::KeyType;
 #[cfg(feature = "cli")]
 pub(crate) use request_log::TARGET as REQUESTS;
@@ -93,9 +99,8 @@ pub use upstream::rule::UpstreamRule;
 use crate::{
     core::{server::ServerOptions, url::HubUrl},
     server::{
-        connections::Connections,
         random::random_text,
-        room::{Room, Stop},
+        room::{Room, Slots, Stop},
     },
     service::secret::Secret,
 };
@@ -139,10 +144,7 @@ pub struct LocalService {
     https_origin: Option<String>,
     port: u16,
     identity_header: Secret,
-    keys: Arc<KeyRing>,
-    entra: Arc<Authority>,
-    upstream: Arc<Upstream>,
-    connections: Arc<Connections>,
+    service: Arc<Service>,
     stop: watch::Sender<Stop>,
 }
 
@@ -175,6 +177,7 @@ impl LocalService {
             mode: ServiceMode::default(),
             upstream: Vec::new(),
             https: None,
+            max_connections: usize::MAX,
             options: ServerOptions { message_limit: MAX_MESSAGE, ..ServerOptions::default() },
             #[cfg(feature = "dashboard")]
             dashboard: false,
@@ -221,19 +224,34 @@ impl LocalService {
         self.identity_header.expose()
     }
 
+    /// The faults that clients and app servers meet, none to begin with. They are there over HTTP as well: see [`Faults`].
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.service.faults.clone()
+    }
+
     /// The port that the service listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Stops: sends every client a Close message that allows it to reconnect, and waits until all have left, for
-    /// ten seconds at most. The port is free afterwards.
+    /// Stops: no client and no request of the REST API gets in any more (503), calls in progress end, and every client gets a
+    /// Close message that allows it to reconnect. It waits until all have left, for fifteen seconds at most. The port is free
+    /// afterwards.
     pub async fn stop(self) {
-        self.stop.send_replace(Stop::Now);
-        if time::timeout(STOP_TIMEOUT, self.stop.closed()).await.is_err() {
-            self.connections.cut_all();
-            if time::timeout(STOP_TIMEOUT, self.stop.closed()).await.is_err() {
+        let Self { service, stop, .. } = self;
+        stop.send_replace(Stop::Soon);
+        if time::timeout(STOP_TIMEOUT, service.drained()).await.is_err() {
+            tracing::debug!("calls are in progress while the local service stops");
+        }
+        stop.send_replace(Stop::Now);
+        let connections = service.room.connections.clone();
+        // Everything that still runs has it.
+        drop(service);
+        if time::timeout(STOP_TIMEOUT, stop.closed()).await.is_err() {
+            connections.cut_all();
+            if time::timeout(STOP_TIMEOUT, stop.closed()).await.is_err() {
                 tracing::warn!("requests to the local service are still open after it has stopped");
             }
         }
@@ -260,6 +278,7 @@ pub struct LocalServiceBuilder {
     mode: ServiceMode,
     upstream: Vec<Result<UpstreamRule, LocalError>>,
     https: Option<Certificate>,
+    max_connections: usize,
     options: ServerOptions,
     #[cfg(feature = "dashboard")]
     dashboard: bool,
@@ -340,6 +359,13 @@ impl LocalServiceBuilder {
         self
     }
 
+    /// How many connections there may be, those of app servers among them. Further ones are refused with status 429, at
+    /// negotiate and when they connect. Default: as many as the machine bears; the free tier of Azure has 20.
+    pub fn max_connections(mut self, limit: usize) -> Self {
+        self.max_connections = limit;
+        self
+    }
+
     /// How long a new connection may take for its handshake. Default: 15 seconds. A client token can ask for
     /// another time with its claim `asrs.s.cht`.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
@@ -391,6 +417,7 @@ impl LocalServiceBuilder {
             mode,
             upstream,
             https,
+            max_connections,
             options,
             #[cfg(feature = "dashboard")]
             dashboard,
@@ -427,35 +454,31 @@ impl LocalServiceBuilder {
         }
 
         let (stop, stopped) = watch::channel(Stop::No);
-        let room = Arc::new(Room::new(options, usize::MAX, stopped.clone()));
-        let (connections, user_groups) = (room.connections.clone(), Arc::<UserGroups>::default());
+        let mut room = Room::new(options, max_connections, stopped.clone());
+        let faults = Faults::new(room.connections.clone());
+        room.disturbance = Some(Arc::new(faults.clone()));
+        let room = Arc::new(room);
+        let user_groups = Arc::<UserGroups>::default();
         let place = Place {
-            connections: connections.clone(),
+            connections: room.connections.clone(),
             user_groups: user_groups.clone(),
             negotiated: room.negotiated.clone(),
         };
         let service = Arc::new(Service {
             origin: origin.clone(),
             guard,
-            keys: keys.clone(),
-            entra: entra.clone(),
-            identity_header: identity_header.clone(),
-            room,
-            user_groups,
-            upstream: upstream.clone(),
-            hubs: (mode == ServiceMode::Default).then(|| Hubs::new(place)),
-        });
-        let local = LocalService {
-            origin,
-            https_origin,
-            port,
-            identity_header,
+            faults,
             keys,
             entra,
+            identity_header: identity_header.clone(),
+            room,
+            requests: Arc::new(Slots::new(usize::MAX)),
+            user_groups,
             upstream,
-            connections,
-            stop,
-        };
+            hubs: (mode == ServiceMode::Default).then(|| Hubs::new(place)),
+        });
+        let local =
+            LocalService { origin, https_origin, port, identity_header, service: service.clone(), stop };
         #[cfg(feature = "dashboard")]
         let board = dashboard.then(|| dashboard::board(&service, &local, address)).flatten();
         for port in second.into_iter().chain([main]) {
@@ -497,6 +520,7 @@ fn router() -> Router<Arc<Service>> {
         client::add_routes,
         server_connection::add_routes,
         rest::add_routes,
+        faults::add_routes,
     ] {
         router = add(router);
     }

@@ -18,7 +18,7 @@ impl LocalService {
     /// The connection string with one of the access keys, as [`connection_string`](Self::connection_string).
     #[must_use]
     pub fn connection_string_of(&self, key: KeyType) -> String {
-        self.keys.connection_string(&self.origin, key)
+        self.service.keys.connection_string(&self.origin, key)
     }
 
     /// Puts a new random key in the place of an access key, and gives it; it is a secret. From now on the old one is
@@ -41,7 +41,7 @@ impl LocalService {
     /// # Errors
     /// [`LocalError::Random`]: the operating system gives no random numbers. Then nothing changes.
     pub fn regenerate_key(&self, key: KeyType) -> Result<String, LocalError> {
-        let new = self.keys.regenerate(key, unix_now())?;
+        let new = self.service.keys.regenerate(key, unix_now())?;
         tracing::info!(?key, "an access key was regenerated");
         Ok(new.expose().to_owned())
     }
@@ -53,9 +53,9 @@ impl LocalService {
     /// [`LocalError::HttpClient`]: there were no rules yet, and no HTTP client can be set up to follow these. Then nothing
     /// changes.
     pub fn set_upstream(&self, rules: Vec<UpstreamRule>) -> Result<(), LocalError> {
-        self.upstream.set(rules)?;
+        self.service.upstream.set(rules)?;
         // Not with the first request, which a client may wait for.
-        self.entra.prepare(self.upstream.has_identity());
+        self.service.entra.prepare(self.service.upstream.has_identity());
         Ok(())
     }
 
@@ -63,7 +63,7 @@ impl LocalService {
     /// calls an upstream.
     #[must_use]
     pub fn service_identity(&self) -> (&str, &str) {
-        let identity = &self.entra.service;
+        let identity = &self.service.entra.service;
         (&identity.application.tenant_id, &identity.object_id)
     }
 }

@@ -6,14 +6,14 @@ use std::{
 };
 
 use crate::{
-    core::{codec::Payload, message::Invocation},
+    core::{HubProtocol, codec::Payload, message::Invocation, negotiate::Transport},
     local::{
         service::Service,
         upstream::{self, Teller},
     },
     server::{
         claims::SharedClaims,
-        outbox::Outbox,
+        outbox::{Delivery, Outbox},
         session::{Dispatcher, Taken},
     },
 };
@@ -36,6 +36,11 @@ impl Serverless {
 }
 
 impl Dispatcher for Serverless {
+    fn opening(&mut self, protocol: HubProtocol, _: Transport) -> Delivery {
+        let client = self.client.as_ref();
+        client.map(|client| self.service.faults.delivery(protocol, &client.negotiation)).unwrap_or_default()
+    }
+
     fn connected(&mut self, outbox: &Arc<Outbox>) {
         let Some(client) = self.client.take() else { return };
         let (service, negotiation) = (&self.service, &client.negotiation);

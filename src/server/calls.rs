@@ -77,6 +77,11 @@ impl Calls {
         self.0.is_empty()
     }
 
+    /// Whether somebody waits for an answer.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.0.values().any(|answer| !answer.is_closed())
+    }
+
     /// Keeps a call until its answer is there, and writes its message.
     pub(crate) fn begin(&mut self, number: u64, id: &str, call: Call) -> Message {
         self.0.insert(number, call.answer);

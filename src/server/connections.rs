@@ -219,6 +219,11 @@ impl Connections {
         Some(hubs.by_name.get(hub)?.members.get(id)?.outbox.call(size, message))
     }
 
+    /// The hubs that have connections.
+    pub(crate) fn hubs(&self) -> Vec<String> {
+        self.read().keys().cloned().collect()
+    }
+
     /// How many connections there are.
     pub(crate) fn count(&self, hub: &str) -> usize {
         self.read().by_name.get(hub).map_or(0, |hub| hub.members.len())

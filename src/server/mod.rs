@@ -295,6 +295,7 @@ pub(crate) mod calls;
 pub(crate) mod claims;
 mod codec;
 pub(crate) mod connections;
+pub(crate) mod disturbance;
 pub(crate) mod endpoint;
 mod exchange;
 pub(crate) mod host;

@@ -158,6 +158,12 @@ impl Negotiated {
         }
     }
 
+    /// Whether a negotiated connection is to be opened.
+    pub(crate) fn is_waiting(&self, token: &str) -> bool {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(table.states.get(token), Some(State::Waiting(..)))
+    }
+
     /// Whether a negotiated connection that is to be opened will be a stateful one.
     pub(crate) fn is_stateful(&self, token: &str) -> bool {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,7 +11,8 @@ use crate::{
     core::{HubProtocol, server::ServerOptions},
     server::{
         connections::Connections,
-        negotiated::Negotiated,
+        disturbance::{Disturb, Disturbed},
+        negotiated::{Negotiated, Negotiation},
         observe::{Observed, Observer},
     },
 };
@@ -38,6 +39,8 @@ pub(crate) struct Room {
     pub(crate) protocols: &'static [HubProtocol],
     /// Once there is a dashboard.
     observer: OnceLock<Arc<Observer>>,
+    /// What happens to what is written to clients.
+    pub(crate) disturbance: Option<Arc<dyn Disturb>>,
     /// Loses its sender as well when the server stops.
     stop: watch::Receiver<Stop>,
 }
@@ -52,6 +55,7 @@ impl Room {
             slots: Arc::new(Slots::new(connections)),
             protocols: HubProtocol::ALL,
             observer: OnceLock::new(),
+            disturbance: None,
             stop,
         }
     }
@@ -75,6 +79,15 @@ impl Room {
         if let Some(observer) = self.observer() {
             observer.record(observed());
         }
+    }
+
+    /// What becomes of something that is about to be written to a client.
+    pub(crate) fn disturbed(&self, client: &Negotiation) -> Disturbed {
+        let Negotiation { hub, user, connection_id, .. } = client;
+        self.disturbance
+            .as_ref()
+            .map(|to| to.written(hub, user.as_deref(), connection_id))
+            .unwrap_or_default()
     }
 
     /// Waits until the server stops, whether it is told to or dropped.

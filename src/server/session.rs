@@ -274,7 +274,8 @@ impl<D: Dispatcher> Driver<D> {
             }
         };
         self.disconnect(&reason);
-        if !abort {
+        // Who hears nothing any more hears no goodbye.
+        if !abort && !self.room.disturbed(&self.negotiation).is_lost {
             let Self { wire, .. } = *self;
             let _ = Box::pin(time::timeout(CLOSE_TIMEOUT, wire.close())).await;
         }
@@ -316,7 +317,10 @@ impl<D: Dispatcher> Driver<D> {
     /// Waits for something to happen. Where nothing is to be read, the host having room again is.
     async fn next(&mut self, ends: &mut Ends<'_>, reads: bool) -> Input {
         self.wire.arm();
-        let ends_idle = self.drains && self.client.is_some() && self.wire.machine.is_idle();
+        let ends_idle = self.drains
+            && self.client.is_some()
+            && self.wire.machine.is_idle()
+            && !self.calls.is_waited_for();
         let Self { dispatcher, client, queue_had_its_turn, wire, drains, .. } = self;
         let Wire { machine, transport, seldom, reading, is_flushing, rare, .. } = wire;
         let (may_read, is_full) = (reads && machine.may_read(), machine.is_full());
@@ -361,7 +365,13 @@ impl<D: Dispatcher> Driver<D> {
             Input::Ready => {}
             Input::Queued(batch) => self.forward(batch),
             Input::Cut => self.wire.machine.abort(),
-            Input::Drains => self.drains = true,
+            Input::Drains => {
+                self.drains = true;
+                // Who has not said hello yet has nothing in progress.
+                if self.client.is_none() {
+                    self.wire.machine.close(None, true);
+                }
+            }
             Input::Idle => {
                 self.forward_queued();
                 self.wire.machine.close(None, true);
@@ -544,7 +554,8 @@ impl<D: Dispatcher> Driver<D> {
     /// Sends what the machine has for the transport. Returns whether there was anything.
     async fn transmit(&mut self) -> bool {
         let cut = self.client.as_mut().map(|client| &mut client.cut);
-        let sent = self.wire.transmit(cut).await;
+        let disturbed = || self.room.disturbed(&self.negotiation);
+        let sent = self.wire.transmit(cut, disturbed).await;
         if let (true, Some(client)) = (sent, &mut self.client) {
             client.outbox.sent(std::mem::take(&mut client.taken));
             client.outbox.traffic.sent(0, std::mem::take(&mut self.wire.written));

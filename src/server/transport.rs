@@ -4,6 +4,7 @@ use std::{future::poll_fn, pin::Pin};
 
 use axum::extract::ws::{self, WebSocket, WebSocketUpgrade};
 use futures_sink::Sink;
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 #[cfg(feature = "service")]
@@ -117,10 +118,12 @@ impl Transport {
                 Some(Ok(ws::Message::Text(text))) => return Ok(Some(Frame::Text(text))),
                 Some(Ok(ws::Message::Binary(bytes))) => return Ok(Some(Frame::Binary(bytes))),
                 Some(Ok(ws::Message::Ping(_) | ws::Message::Pong(_))) => {}
-                Some(Ok(ws::Message::Close(close))) if close.as_ref().is_none_or(is_goodbye) => {
-                    return Ok(None);
+                Some(Ok(ws::Message::Close(close))) => {
+                    // The answer waits in the write buffer. Nothing is to be read behind it, so nothing is waited for.
+                    let _ = flush(socket).now_or_never();
+                    return if close.as_ref().is_none_or(is_goodbye) { Ok(None) } else { Err(Broken::Lost) };
                 }
-                Some(Ok(ws::Message::Close(_))) | None => return Err(Broken::Lost),
+                None => return Err(Broken::Lost),
                 Some(Err(error)) => {
                     tracing::debug!(error = %ErrorChain::new(&error), "a client's WebSocket failed");
                     return Err(broken(&error));
@@ -172,7 +175,7 @@ impl Transport {
             Self::Service(_) => return,
             Self::Pipe(pipe) => return pipe.sender.leave().await,
         };
-        if socket.send(ws::Message::Close(None)).await.is_ok() {
+        if socket.send(goodbye()).await.is_ok() {
             while let Some(Ok(_)) = socket.recv().await {}
         }
     }
@@ -180,6 +183,14 @@ impl Transport {
 
 async fn flush(socket: &mut WebSocket) -> Result<(), Closed> {
     poll_fn(|cx| Pin::new(&mut *socket).poll_flush(cx)).await.map_err(|_| Closed)
+}
+
+/// What closes a socket in good order, as ASP.NET Core does, whatever the Close message before it says.
+pub(crate) fn goodbye() -> ws::Message {
+    ws::Message::Close(Some(ws::CloseFrame {
+        code: ws::close_code::NORMAL,
+        reason: ws::Utf8Bytes::default(),
+    }))
 }
 
 /// Whether the client itself closes its socket. Proxies that are restarted, and pages that are left, say something else.

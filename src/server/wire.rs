@@ -21,6 +21,7 @@ use crate::{
     },
     server::{
         codec::{Out, SharedCodec},
+        disturbance::Disturbed,
         exchange::Closed,
         message::Frame,
         transport::{Broken, Transport},
@@ -158,15 +159,25 @@ impl Wire {
         self.machine.handle_timeout(now);
     }
 
-    /// Sends what the machine has for the transport. Returns whether there was anything.
-    pub(super) async fn transmit(&mut self, mut cut: Option<&mut Cut>) -> bool {
+    /// Sends what the machine has for the transport, unless `disturbed` says that it is lost. Returns whether there was anything.
+    pub(super) async fn transmit(
+        &mut self,
+        mut cut: Option<&mut Cut>,
+        disturbed: impl FnOnce() -> Disturbed,
+    ) -> bool {
         let Some(transmit) = self.machine.poll_transmit(self.now()) else { return false };
         let frames = self.frames(transmit);
         self.written += frames.iter().map(Frame::len).sum::<usize>();
         let Self { machine, transport, seldom, epoch, rare, .. } = self;
         let Some(transport) = transport else { return true };
+        let disturbed = disturbed();
         let written = {
-            let mut write = pin!(transport.write(frames));
+            let mut write = pin!(async {
+                if !disturbed.delay.is_zero() {
+                    Box::pin(time::sleep(disturbed.delay)).await;
+                }
+                if disturbed.is_lost { Ok(()) } else { transport.write(frames).await }
+            });
             // In most cases there is room.
             let written = poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await;
             if let Poll::Ready(written) = written {

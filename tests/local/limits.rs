@@ -1,14 +1,22 @@
 //! The local service against clients that take more than their share of its memory.
-#![cfg(feature = "local")]
+#![cfg(all(feature = "local", feature = "msgpack"))]
 
-use std::{io::ErrorKind, time::Duration};
+use std::{
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
 
-use crate::wire::{Wire, user_token};
-use hubwire::local::LocalService;
+use crate::{
+    modes::{MODES, World, until},
+    wire::{KEY, Wire, client_token, now, sign, user_token},
+};
+use hubwire::local::{LocalService, ServiceMode};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// More than both ends' socket buffers hold, and far less than a service would answer in a second.
@@ -58,6 +66,83 @@ async fn flood(message: &[u8]) {
         assert!(sent < MORE_THAN_SOCKETS_HOLD, "the service reads on without end");
     };
     assert!(matches!(end, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{end:?}");
+}
+
+#[tokio::test]
+async fn what_a_client_may_have_is_bounded_as_in_azure() {
+    let wire = Wire::start(LocalService::builder()).await;
+    let text = |length: usize| "x".repeat(length);
+    let negotiate =
+        || wire.request(Method::POST, "/client/negotiate?hub=chat").bearer_auth(user_token("alice"));
+    let long_token = |length: usize| {
+        let token = client_token("chat", json!({ "x": text(length) }));
+        wire.request(Method::POST, "/client/negotiate?hub=chat").bearer_auth(token)
+    };
+    let with_query = |length: usize| {
+        let path = format!("/client/negotiate?hub=chat&x={}", text(length));
+        wire.request(Method::POST, &path).bearer_auth(user_token("alice"))
+    };
+    let path = "/api/hubs/chat/:send";
+    let rest = |length: usize| {
+        let token = sign(KEY, None, &json!({ "aud": format!("http://127.0.0.1{path}"), "exp": now() + 60 }));
+        let request = wire.request(Method::POST, &format!("{path}?api-version=2024-12-01"));
+        request.bearer_auth(token).json(&json!({ "target": "m", "arguments": [text(length)] }))
+    };
+    const MB: usize = 1024 * 1024;
+    for (what, request, status) in [
+        ("a token of less than 4 KB", long_token(2_800), 200),
+        ("a token of more", long_token(4_096), 413),
+        ("a request line of less than 12 KB", with_query(11_000), 200),
+        ("a longer one", with_query(13_000), 414),
+        ("headers of less than 16 KB", negotiate().header("x-large", text(12_000)), 200),
+        ("more of them", negotiate().header("x-large", text(17_000)), 431),
+        ("a message of less than 1 MB", rest(MB - 100), 202),
+        ("a larger one", rest(MB), 413),
+    ] {
+        assert_eq!(request.send().await.unwrap().status(), status, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_counted_and_bounded() {
+    for mode in MODES {
+        let world = World::start(mode, LocalService::builder().max_connections(7)).await;
+        let wire = &world.wire;
+        let query = format!("hub=chat&access_token={}", user_token("alice"));
+        let mut clients = Vec::new();
+        let full = loop {
+            match wire.open(&query).await {
+                Ok(client) => clients.push(client),
+                Err(refused) => break refused,
+            }
+        };
+        // Those of app servers count.
+        let expected = if mode == ServiceMode::Serverless { 7 } else { 7 - 5 };
+        assert_eq!(clients.len(), expected, "{mode:?}");
+        assert!(full.0 == 429 && full.1.contains("max_connections"), "{full:?}");
+        let refused = wire.negotiate("chat", &user_token("alice")).await;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.headers()["retry-after"], "1");
+        // The place of one that has left is free.
+        clients.pop().unwrap().leave().await;
+        until("there is a place", async || wire.open(&query).await.is_ok()).await;
+    }
+}
+
+#[tokio::test]
+async fn who_has_negotiated_has_five_seconds() {
+    let wire = Wire::start(LocalService::builder()).await;
+    let token = user_token("alice");
+    let answer: Value = wire.negotiate("chat", &token).await.json().await.unwrap();
+    let begun = Instant::now();
+    sleep(Duration::from_millis(5_100)).await;
+    let query = format!("hub=chat&id={}&access_token={token}", answer["connectionToken"].as_str().unwrap());
+    let refused = wire.open(&query).await.err().unwrap();
+    assert!(
+        refused.0 == 404 && refused.1.contains("within 5 seconds"),
+        "{refused:?} after {:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test]

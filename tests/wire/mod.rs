@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Error, Message, client::IntoClientRequest},
+    tungstenite::{Error, Message, client::IntoClientRequest, protocol::CloseFrame},
 };
 
 pub(crate) const KEY: &str = LocalService::EMULATOR_ACCESS_KEY;
@@ -248,6 +248,26 @@ impl Socket {
         assert_eq!(self.record().await, None);
         let error = message.get("error").map(|error| error.as_str().unwrap().to_owned());
         (error, message["allowReconnect"] == true)
+    }
+
+    /// Closes the WebSocket with this code, and gives the code that it is answered with.
+    pub(crate) async fn close(mut self, code: u16) -> Option<u16> {
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        self.stream.send(Message::Close(Some(frame))).await.unwrap();
+        self.close_code().await
+    }
+
+    /// Reads to the end, and gives the code of the Close frame there; `None` without a Close frame.
+    pub(crate) async fn close_code(&mut self) -> Option<u16> {
+        loop {
+            match timeout(PATIENCE, self.stream.next()).await.expect("it ends in time") {
+                Some(Ok(Message::Close(frame))) => {
+                    return Some(frame.map_or(1005, |frame| frame.code.into()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
     }
 
     /// Leaves without a Close message, and waits until the service has noticed.

@@ -23,11 +23,13 @@ use crate::{
     },
     server::{
         claims::SharedClaims,
+        disturbance::Disturbed,
         message::Frame,
         negotiated::Negotiation,
         observe::{self, About},
         outbox::{Delivery, Outbox, Outgoing},
         queue::Receiver,
+        room::Room,
         session::{Admitted, Run, expired},
         transport::{Broken, Transport},
     },
@@ -102,7 +104,7 @@ impl Run for RelayedClient {
         visitor.handshake.push(RECORD_SEPARATOR);
 
         let about = About::new(Some(transport.kind()), negotiation.is_stateful, Some(expiry.clone()));
-        let (outbox, queue) = Outbox::with(protocol, Delivery::default(), about);
+        let (outbox, queue) = Outbox::with(protocol, service.faults.delivery(protocol, &negotiation), about);
         let outbox = Arc::new(outbox);
         let described: Weak<SharedClaims> = Arc::downgrade(&visitor.claims);
         outbox.about.describe(described);
@@ -116,6 +118,8 @@ impl Run for RelayedClient {
         observe::connected(&room, &negotiation, transport.kind());
         let mut connection = Connection {
             place: Place { hubs, hub: &hub, id: &connection_id },
+            room: &room,
+            client: &negotiation,
             patience: room.options.client_timeout,
             resume_window: room.options.resume_window,
             outbox: &outbox,
@@ -140,7 +144,9 @@ impl Run for RelayedClient {
         hubs.with(&hub, |hub| hub.client_gone(&connection_id));
         let (reason, is_error) = ended.reason();
         observe::disconnected(&room, &negotiation, reason, is_error);
-        match (ended, connection.transport) {
+        // Who hears nothing any more hears no goodbye.
+        let is_lost = room.disturbed(&negotiation).is_lost;
+        match (ended, connection.transport.filter(|_| !is_lost)) {
             (End::Left, Some(transport)) => close(transport, Vec::new()).await,
             (End::Closed(last), Some(transport)) => close(transport, last).await,
             _ => {}
@@ -196,6 +202,8 @@ impl Place<'_> {
 /// A connection whose handshake is on its way to the app server.
 struct Connection<'c> {
     place: Place<'c>,
+    room: &'c Room,
+    client: &'c Negotiation,
     /// How long the client may be away, or take nothing.
     patience: Duration,
     resume_window: Duration,
@@ -301,6 +309,19 @@ impl Connection<'_> {
 
     /// Writes, if there is a transport. What it does not take is sent by the next one, as far as it counts.
     async fn write(&mut self, mut frames: Vec<Frame>) -> Result<(), End> {
+        let Disturbed { delay, is_lost } = match frames.is_empty() {
+            true => Disturbed::default(),
+            false => self.room.disturbed(self.client),
+        };
+        if is_lost {
+            return Ok(());
+        }
+        if !delay.is_zero() {
+            tokio::select! {
+                () = time::sleep(delay) => {}
+                () = self.outbox.was_cut() => return Err(End::Gone),
+            }
+        }
         loop {
             let Some(transport) = &mut self.transport else { return Ok(()) };
             self.outbox.traffic.sent(0, frames.iter().map(Frame::len).sum());

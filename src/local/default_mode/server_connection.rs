@@ -44,6 +44,8 @@ use crate::{
         observe::{Kind, Observed},
         query::Query,
         random::random_text,
+        room::Slot,
+        transport::goodbye,
     },
 };
 
@@ -75,6 +77,9 @@ async fn open(
         return Err(ApiError::bad_request("hub", "The query parameter hub is not the name of a hub."));
     }
     Caller::identify_server(&service, &headers, &hub)?.authorize(Action::ServerConnectionWrite)?;
+    if service.room.is_stopping() {
+        return Err(ApiError::stopping());
+    }
     if service.hubs.is_none() {
         let message = "The service is in serverless mode, which has no server connections.";
         return Err(ApiError::forbidden(message));
@@ -89,13 +94,16 @@ async fn open(
     }
     let user_agent = header("asrs-user-agent").unwrap_or_default().to_owned();
     let (server_id, connection_id) = (server_id.to_owned(), random_text()?);
-    let connection = ServerConnection { service, hub, server_id, user_agent, connection_id };
+    // They count as connections, as in Azure.
+    let _slot = service.room.slots.take().ok_or_else(ApiError::too_many_connections)?;
+    let connection = ServerConnection { _slot, service, hub, server_id, user_agent, connection_id };
     let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
     Ok(upgrade.on_upgrade(|socket| connection.run(socket)))
 }
 
 /// A server connection that was let in.
 struct ServerConnection {
+    _slot: Arc<Slot>,
     service: Arc<Service>,
     hub: String,
     server_id: String,
@@ -147,7 +155,7 @@ impl ServerConnection {
             while let Ok(Queued { bytes, .. }) = queue.try_recv() {
                 sink.feed(Message::Binary(bytes)).await?;
             }
-            sink.send(Message::Close(None)).await?;
+            sink.send(goodbye()).await?;
             sink.close().await
         };
         let _ = time::timeout(CLOSE_TIMEOUT, goodbye).await;

@@ -7,6 +7,7 @@ use std::sync::RwLock;
 
 use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value};
+use subtle::ConstantTimeEq as _;
 
 pub(super) use temporary::IssuedKey;
 
@@ -121,6 +122,13 @@ impl KeyRing {
             return format!("Endpoint={endpoint};Port={port};AuthType=azure;Version=1.0;");
         }
         format!("Endpoint={endpoint};Port={port};AccessKey={};Version=1.0;", self.access_key(which).expose())
+    }
+
+    /// Whether this is an access key itself, which whoever controls the service shows.
+    pub(super) fn is_access_key(&self, text: &str) -> bool {
+        let keys = read(&self.keys);
+        let is = |key: &AccessKey| key.text.expose().as_bytes().ct_eq(text.as_bytes());
+        (is(&keys.primary) | is(&keys.secondary)).into()
     }
 
     /// Puts a new random key in the place of one, which is refused from now on.
