@@ -16,13 +16,15 @@ use crate::{
 };
 
 /// Runs the benchmarks; the arguments are theirs. `--browser` and `--node` run those of the npm package instead,
-/// `--browser-rust` those of Rust in a browser, `--server` those of hosted hubs, `--against` those of two commits.
+/// `--browser-rust` those of Rust in a browser, `--server` those of hosted hubs, `--local` those of the local service,
+/// `--against` those of two commits.
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((option, rest)) if option == "--browser" => npm("browser.mjs", rest),
         Some((option, rest)) if option == "--node" => npm("node.mjs", rest),
         Some((option, rest)) if option == "--browser-rust" => browser_rust(rest),
-        Some((option, rest)) if option == "--server" => server(rest),
+        Some((option, rest)) if option == "--server" => many_connections("server", rest),
+        Some((option, rest)) if option == "--local" => many_connections("local", rest),
         Some((option, rest)) if option == "--against" => {
             let (commit, parts) = rest.split_first().context("--against wants a commit")?;
             compare::against(commit, parts)
@@ -77,11 +79,11 @@ fn npm(script: &str, arguments: &[String]) -> Result<()> {
     })
 }
 
-/// Hosted hubs beside ASP.NET Core. Ten thousand connections are as many open files.
-fn server(arguments: &[String]) -> Result<()> {
-    let bench = ["bench", "--features", "server", "--bench", "server"];
+/// Hosted hubs beside ASP.NET Core, and the local service. Ten thousand connections are as many open files.
+fn many_connections(name: &str, arguments: &[String]) -> Result<()> {
+    let bench = ["bench", "--features", name, "--bench", name];
     step("build", || run(cargo().args(bench).arg("--no-run")))?;
-    step("benchmarks of hosted hubs", || {
+    step("benchmarks with many connections", || {
         let mut program = cargo();
         program.args(bench).arg("--").args(arguments);
         run(&mut with_many_files(program))

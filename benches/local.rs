@@ -1,0 +1,196 @@
+//! The local service with 10 000 idle clients, and a message for all of them: `cargo xtask bench --local`.
+//!
+//! The service is a process of its own, whose memory and CPU time are read from the kernel; the clients speak the JSON
+//! protocol over bare WebSockets. Each process has 10 000 files open: `ulimit -n` has to allow it, which `cargo xtask` sees to
+//! where the system lets it.
+
+#[allow(dead_code, reason = "another benchmark uses all of it")]
+#[path = "server/process.rs"]
+mod process;
+
+use std::{
+    io::Read as _,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
+use hubwire::{
+    local::{LocalService, ServiceMode},
+    server::{Caller, HubServer, azure::AzureSignalR},
+    service::{HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint},
+};
+use serde_json::json;
+use tokio::{net::TcpStream, time};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::WebSocketConfig},
+};
+
+use process::Server;
+
+/// What goes wrong here is told, and is the end.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+const CLIENTS: usize = 10_000;
+
+/// How many messages go to all.
+const BROADCASTS: usize = 5;
+
+type Socket = WebSocketStream<TcpStream>;
+
+fn main() -> ExitCode {
+    // `cargo test` runs benches as well; there they need only compile.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.first().map(String::as_str) {
+        Some("--serve") => serve(arguments.get(1).is_some_and(|mode| mode == "default")),
+        _ if arguments.iter().any(|argument| argument == "--bench") => measure(),
+        _ => Ok(()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// The service, until standard input ends. In default mode its app server is in the same process.
+fn serve(is_default: bool) -> Result<()> {
+    let runtime = runtime()?;
+    let _guard = runtime.enter();
+    let mode = if is_default { ServiceMode::Default } else { ServiceMode::Serverless };
+    let local = runtime.block_on(LocalService::builder().service_mode(mode).start())?;
+    let app = is_default.then(|| {
+        let azure = AzureSignalR::from_connection_string("chat", &local.connection_string());
+        let hub = HubServer::builder().on("Nothing", |_: Caller| async move { Ok(()) });
+        hub.azure(azure).map(|hub| hub.build())
+    });
+    let app = app.transpose()?;
+    if let Some(app) = &app {
+        runtime.block_on(app.ready());
+    }
+    println!("{}", json!({ "url": local.endpoint(), "pid": std::process::id() }));
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn measure() -> Result<()> {
+    // reqwest wants one, though nothing here is encrypted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let this = std::env::current_exe()?;
+    println!(
+        "{:<12} {:>12} {:>14} {:>14} {:>12} {:>12}",
+        "", "kB each", "connects/CPU s", "connects/s", "first, ms", "last, ms"
+    );
+    for mode in ["serverless", "default"] {
+        let server = Server::start(&this, &["--serve", mode])?;
+        runtime()?.block_on(crowd(&server, mode))?;
+    }
+    Ok(())
+}
+
+async fn crowd(server: &Server, mode: &str) -> Result<()> {
+    let (port, key) = (server.port, LocalService::EMULATOR_ACCESS_KEY);
+    let endpoint = format!("Endpoint=http://127.0.0.1;Port={port};AccessKey={key};Version=1.0;");
+    let service =
+        ServiceClient::builder().endpoint(ServiceEndpoint::from_connection_string(&endpoint)?).build()?;
+    let hub = service.hub("chat")?;
+    // What the service needs for its first clients is not theirs.
+    let mut clients = connect(port, &hub, 100).await?;
+    let (memory, cpu, begun) = (settled(server).await?, server.cpu()?, Instant::now());
+    let mut pinged = Instant::now();
+    while clients.len() < CLIENTS {
+        clients.extend(connect(port, &hub, 100).await?);
+        // The service gives up who is silent for 30 seconds.
+        if pinged.elapsed() > Duration::from_secs(10) {
+            pinged = Instant::now();
+            ping(&mut clients).await?;
+        }
+    }
+    let (took, cpu) = (begun.elapsed(), server.cpu()? - cpu);
+    ping(&mut clients).await?;
+    let opened = (CLIENTS - 100) as f64;
+    let each = settled(server).await?.saturating_sub(memory) as f64 / opened / 1000.0;
+    ping(&mut clients).await?;
+
+    let (mut first, mut last) = (Duration::MAX, Duration::ZERO);
+    for _ in 0..BROADCASTS {
+        let sent = Instant::now();
+        let reading = join_all(clients.iter_mut().map(async |client| {
+            news(client).await?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(sent.elapsed())
+        }));
+        let all = hub.all();
+        let sending = all.send("News", ("hello",));
+        let (read, sending) = tokio::join!(reading, sending);
+        sending?;
+        for read in read {
+            let read = read?;
+            (first, last) = (first.min(read), last.max(read));
+        }
+        ping(&mut clients).await?;
+    }
+    println!(
+        "{mode:<12} {each:>12.1} {:>14.0} {:>14.0} {:>12.1} {:>12.1}",
+        opened / cpu.as_secs_f64(),
+        opened / took.as_secs_f64(),
+        first.as_secs_f64() * 1000.0,
+        last.as_secs_f64() * 1000.0,
+    );
+    Ok(())
+}
+
+/// As many clients, connected one beside the other.
+async fn connect(port: u16, hub: &HubClient, count: usize) -> Result<Vec<Socket>> {
+    let access = hub.negotiate(NegotiateOptions::anonymous()).await?;
+    let url = format!("{}&access_token={}", access.url.replacen("http", "ws", 1), access.access_token);
+    join_all((0..count).map(|_| open(port, &url))).await.into_iter().collect()
+}
+
+async fn open(port: u16, url: &str) -> Result<Socket> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let config = WebSocketConfig::default().read_buffer_size(4096);
+    let (mut socket, _) = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await?;
+    socket.send(Message::text("{\"protocol\":\"json\",\"version\":1}\u{1e}")).await?;
+    socket.next().await.ok_or("no answer to the handshake")??;
+    Ok(socket)
+}
+
+async fn ping(clients: &mut [Socket]) -> Result<()> {
+    for client in clients {
+        client.send(Message::text("{\"type\":6}\u{1e}")).await?;
+    }
+    Ok(())
+}
+
+/// Waits for the message that goes to all.
+async fn news(client: &mut Socket) -> Result<()> {
+    let waiting = async {
+        loop {
+            let message = client.next().await.ok_or("a client was given up")??;
+            if message.into_text().is_ok_and(|text| text.contains("News")) {
+                return Ok(());
+            }
+        }
+    };
+    time::timeout(Duration::from_secs(60), waiting).await?
+}
+
+/// What is resident when it no longer changes much.
+async fn settled(server: &Server) -> Result<u64> {
+    let mut last = server.resident()?;
+    loop {
+        time::sleep(Duration::from_secs(2)).await;
+        let now = server.resident()?;
+        if now.abs_diff(last) < 256 * 1024 {
+            return Ok(now);
+        }
+        last = now;
+    }
+}
