@@ -29,9 +29,9 @@
 //! clients (flow control), asking for further server connections, message tracing, and several instances of the service.
 //!
 //! **Keys.** There are a primary and a secondary access key, which can be [regenerated](LocalService::regenerate_key) while
-//! the service runs, or be [refused](LocalServiceBuilder::local_auth) for good. Temporary keys and the key of the authority
-//! are derived from the primary access key that the service is started with: what app servers and applications have of an
-//! earlier run stays good. With the emulator's key, which is public, anyone can derive them.
+//! the service runs, or be [refused](LocalServiceBuilder::local_auth) for good. Temporary keys, the key of the authority and
+//! the identity header are derived from the primary access key that the service is started with: what app servers and
+//! applications have of an earlier run stays good. With the emulator's key, which is public, anyone can derive them.
 //!
 //! Limits are those of Azure: a client token has up to 4096 characters (413), a request line 12 KB (414), all headers of a
 //! request 16 KB (431). A client has 5 seconds to connect after it has negotiated (404), and 15 seconds for its handshake; its
@@ -48,6 +48,7 @@
 //! [Azure SignalR Service](https://learn.microsoft.com/azure/azure-signalr/signalr-overview) where this one's is.
 //!
 #![doc = include_str!("emulator.md")]
+#![doc = include_str!("keys/emulator.md")]
 
 mod api_error;
 mod audience;
@@ -98,16 +99,13 @@ pub use upstream::rule::UpstreamRule;
 
 use crate::{
     core::{server::ServerOptions, url::HubUrl},
-    server::{
-        random::random_text,
-        room::{Room, Slots, Stop},
-    },
+    server::room::{Room, Slots, Stop},
     service::secret::Secret,
 };
 use default_mode::{Hubs, hub::Place, server_connection};
 use entra::authority::Authority;
 use guard::{Gate, Guard};
-use keys::KeyRing;
+use keys::{KeyRing, derived_secret};
 use listen::{Certificate, Port, acceptor};
 use service::Service;
 use upstream::Upstream;
@@ -423,7 +421,7 @@ impl LocalServiceBuilder {
             dashboard,
         } = self;
         let keys = Arc::new(KeyRing::new(access_key.clone(), secondary_access_key, local_auth)?);
-        let identity_header = Secret::new(random_text()?);
+        let identity_header = derived_secret(&access_key, "hubwire local service: identity header");
         let rules = upstream.into_iter().collect::<Result<Vec<_>, _>>()?;
         let public = public_endpoint.map(|url| public_url(&url)).transpose()?;
         let guard = Guard::new(&origins, hosts, public.clone())?;

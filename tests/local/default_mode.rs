@@ -77,13 +77,17 @@ impl AppServer {
         .await
         .unwrap();
         let server = Self { child, url };
+        server.ready().await;
+        server
+    }
+
+    /// It says nowhere when its server connections are there.
+    async fn ready(&self) {
         let begun = Instant::now();
-        // It says nowhere when its server connections are there.
-        while let Err(error) = HubConnection::builder(format!("{}/hub", server.url)).connect().await {
+        while let Err(error) = HubConnection::builder(format!("{}/hub", self.url)).connect().await {
             assert!(begun.elapsed() < PATIENCE, "the app server is not ready: {error:?}");
             sleep(Duration::from_millis(50)).await;
         }
-        server
     }
 
     async fn token(&self, query: &str) -> String {
@@ -335,9 +339,13 @@ async fn an_app_server_with_a_managed_identity() {
     if !has_reference("an_app_server_with_a_managed_identity") {
         return;
     }
-    let identity = LocalManagedIdentity::system_assigned("tenant", "app").role(Role::SignalRAppServer);
-    let builder = LocalService::builder().service_mode(ServiceMode::Default).managed_identity(identity);
-    let local = builder.start().await.unwrap();
+    // Access keys are good for nothing, so it is the identity that opens the service.
+    let start = async |port: u16| {
+        let identity = LocalManagedIdentity::system_assigned("tenant", "app").role(Role::SignalRAppServer);
+        let builder = LocalService::builder().service_mode(ServiceMode::Default).local_auth(false);
+        builder.managed_identity(identity).port(port).start().await.unwrap()
+    };
+    let local = start(0).await;
     let connection =
         format!("Endpoint=http://127.0.0.1;Port={};AuthType=azure.msi;Version=1.0;", local.port());
     let environment = [
@@ -346,6 +354,15 @@ async fn an_app_server_with_a_managed_identity() {
     ];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let server = AppServer::start_in(&connection, &[], &environment).await;
+    let client = Ours::connect(&server, "/hub", "ann", (Transport::WebSockets, HubProtocol::Json)).await;
+    assert_eq!(client.hub.invoke::<i32>("Add", (1, 2)).await.unwrap(), 3);
+
+    // A restart of the service leaves the app server what it has: its key and its token are kept for an hour.
+    let port = local.port();
+    client.hub.stop().await;
+    local.stop().await;
+    let _local = start(port).await;
+    server.ready().await;
     let client = Ours::connect(&server, "/hub", "ann", (Transport::WebSockets, HubProtocol::Json)).await;
     assert_eq!(client.hub.invoke::<i32>("Add", (1, 2)).await.unwrap(), 3);
 }

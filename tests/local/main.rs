@@ -3,8 +3,8 @@
 mod app_server;
 mod client;
 mod clients;
-mod dashboard;
 mod closing;
+mod dashboard;
 mod data_plane;
 mod default_mode;
 mod emulator;

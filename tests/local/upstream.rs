@@ -174,6 +174,12 @@ async fn only_200_and_204_are_success() {
         assert_eq!(invoke(&mut client, status).await, format!("Invocation failed, status code {status}"));
     }
     assert_eq!(invoke(&mut client, "huge").await, "Invocation failed, response too large.");
+    // Nobody listens on a port that is only taken.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let rule = UpstreamRule::new(format!("http://{}/", taken.local_addr().unwrap())).unwrap();
+    wire.local.set_upstream(vec![rule]).unwrap();
+    assert_eq!(invoke(&mut client, "m").await, "Invocation failed, status code 500");
     // A stream is asked for.
     client.send(&[r#"{"type":4,"invocationId":"8","target":"s","arguments":[]}"#]).await;
     let answer = client.message().await.unwrap();

@@ -3,23 +3,29 @@
 
 use crate::capture::Capture;
 use crate::wire::{TENANT, Wire, now, sign};
-use hubwire::local::{EntraApplication, LocalManagedIdentity, LocalService, Role};
+use hubwire::local::{EntraApplication, KeyType, LocalManagedIdentity, LocalService, Role, UpstreamRule};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 const ACCESS_KEY: &str = "marked-access-key";
 const CLIENT_SECRET: &str = "marked-client-secret";
 const CLAIM: &str = "marked-claim";
+/// Functions have theirs in the URL of the upstream.
+const FUNCTION_KEY: &str = "marked-function-key";
 
 #[tokio::test]
 async fn logs_have_no_secrets() {
     let logs = Capture::of_the_process();
-    let mut secrets = vec![ACCESS_KEY.to_owned(), CLIENT_SECRET.to_owned(), CLAIM.to_owned()];
+    let mut secrets = [ACCESS_KEY, CLIENT_SECRET, CLAIM, FUNCTION_KEY].map(str::to_owned).to_vec();
 
     let application = EntraApplication::new(TENANT, "app", CLIENT_SECRET).role(Role::SignalRAppServer);
     let builder = LocalService::builder().access_key(ACCESS_KEY).application(application);
     let identity = LocalManagedIdentity::system_assigned(TENANT, "identity");
+    // Nobody is there, which is logged.
+    let upstream = UpstreamRule::new(format!("http://127.0.0.1:9/?code={FUNCTION_KEY}")).unwrap();
+    let builder = builder.upstream_rule(upstream.managed_identity("api://upstream"));
     let wire = Wire::start(builder.managed_identity(identity)).await;
+    secrets.push(wire.local.regenerate_key(KeyType::Secondary).unwrap());
     secrets.push(wire.local.identity_header().to_owned());
     for (secret, status) in [(CLIENT_SECRET, 200), ("marked-client-secret-2", 401)] {
         let form = [

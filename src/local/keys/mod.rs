@@ -9,7 +9,7 @@ use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq as _;
 
-pub(super) use temporary::IssuedKey;
+pub(super) use temporary::{IssuedKey, derived_secret};
 
 use crate::{
     local::error::LocalError,

@@ -1,7 +1,7 @@
 //! Temporary keys. They are derived, not stored: the text of one is a MAC of its id under the primary access key, and the id
 //! says when it ends. So app servers can use theirs after the service was restarted with the same access key.
 
-use base64ct::{Base64, Encoding};
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -104,6 +104,16 @@ impl Roots {
     }
 }
 
+/// A secret that a service with the same access key has again.
+pub(in crate::local) fn derived_secret(access_key: &Secret, label: &str) -> Secret {
+    let mac = keyed(access_key.expose().as_bytes()).chain_update(label.as_bytes());
+    Secret::new(Base64UrlUnpadded::encode_string(&mac.finalize().into_bytes()))
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
 struct Root(Hmac<Sha256>);
 
 impl std::fmt::Debug for Root {
@@ -114,10 +124,7 @@ impl std::fmt::Debug for Root {
 
 impl Root {
     fn new(access_key: &Secret) -> Self {
-        let any_length = "HMAC takes keys of any length";
-        let mac = Hmac::<Sha256>::new_from_slice(access_key.expose().as_bytes()).expect(any_length);
-        let derived = mac.chain_update(LABEL).finalize().into_bytes();
-        Self(Hmac::new_from_slice(&derived).expect(any_length))
+        Self(keyed(&keyed(access_key.expose().as_bytes()).chain_update(LABEL).finalize().into_bytes()))
     }
 
     fn derive(&self, id: &str) -> Secret {
