@@ -6,6 +6,8 @@ mod connect;
 mod context;
 mod hub;
 mod local;
+#[path = "../support/http.rs"]
+mod plain_http;
 mod program;
 #[path = "../support/mod.rs"]
 mod support;

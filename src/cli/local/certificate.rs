@@ -20,11 +20,10 @@ pub(super) struct Certificate {
 }
 
 impl Certificate {
-    pub(super) fn of(https: &Https, names: &[&str]) -> Result<Option<Self>, Failure> {
+    pub(super) fn of(https: &Https, names: &[String]) -> Result<Option<Self>, Failure> {
         match https {
             Https::Off => Ok(None),
             Https::ThrowAway => {
-                let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
                 let made = rcgen::generate_simple_self_signed(names)?;
                 let key = Secret::new(made.signing_key.serialize_pem());
                 Ok(Some(Self { pem: made.cert.pem(), key, is_throw_away: true }))

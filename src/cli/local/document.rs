@@ -15,7 +15,7 @@ use jsonc_parser::{
 };
 
 use crate::{
-    cli::failure::Failure,
+    cli::{duration, failure::Failure},
     service::configuration::{json, names::near},
 };
 
@@ -114,8 +114,8 @@ impl<'a> Members<'a> {
         self.get(name).map(|item| item.integer(most)).transpose()
     }
 
-    pub(super) fn seconds(&self, name: &'static str) -> Result<Option<Duration>, Failure> {
-        self.get(name).map(|item| item.seconds()).transpose()
+    pub(super) fn time(&self, name: &'static str) -> Result<Option<Duration>, Failure> {
+        self.get(name).map(|item| item.time()).transpose()
     }
 
     /// The items of an array; a value by itself is an array of one.
@@ -185,13 +185,14 @@ impl<'a> Item<'a> {
         number.ok_or_else(|| self.expected(&format!("a whole number from 0 to {most}")))
     }
 
-    pub(super) fn seconds(&self) -> Result<Duration, Failure> {
-        let number = match self.value {
-            Value::NumberLit(number) => number.value.parse().ok(),
-            _ => None,
+    /// A number of seconds, or a text with a unit.
+    pub(super) fn time(&self) -> Result<Duration, Failure> {
+        let text = match self.value {
+            Value::NumberLit(number) => number.value,
+            Value::StringLit(text) => &text.value,
+            _ => return Err(self.expected("a time, such as \"90s\"")),
         };
-        let duration = number.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        duration.ok_or_else(|| self.expected("a number of seconds"))
+        duration::parse(text).map_err(|form| self.fault(form))
     }
 
     pub(super) fn items(&self) -> Vec<Self> {

@@ -1,11 +1,12 @@
 //! What the command line and the environment say of a local service: more than a settings file does.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::builder::BoolishValueParser;
 
 use crate::{
     cli::{
+        duration,
         failure::Failure,
         local::{
             document::Document,
@@ -34,18 +35,36 @@ pub(super) struct Flags {
     /// A file of settings [default: hubwire.json in this folder, or the emulator's settings.json, if it is there]
     #[arg(long, env = "HUBWIRE_LOCAL_SETTINGS", value_name = "FILE")]
     settings: Option<PathBuf>,
+    /// The address to listen on [default: 127.0.0.1]; 0.0.0.0 lets in who can reach this machine
+    #[arg(long, env = "HUBWIRE_LOCAL_ADDRESS", value_name = "IP")]
+    address: Option<IpAddr>,
     /// The port to listen on [default: 8888]; 0 takes any free one
     #[arg(long, env = "HUBWIRE_LOCAL_PORT")]
     port: Option<u16>,
     /// Who answers clients [default: serverless]
     #[arg(long, value_enum, env = "HUBWIRE_LOCAL_MODE")]
     mode: Option<Mode>,
+    /// What clients call the service, where that is not its address: http://signalr:8888
+    #[arg(long, env = "HUBWIRE_LOCAL_PUBLIC_ENDPOINT", value_name = "URL")]
+    public_endpoint: Option<String>,
+    /// Lets the pages of an origin call, besides those of this machine
+    #[arg(long, env = "HUBWIRE_LOCAL_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    allow_origin: Vec<String>,
+    /// Lets the service be called by a name with dots
+    #[arg(long, env = "HUBWIRE_LOCAL_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    allow_host: Vec<String>,
     /// Where to tell what clients do, in serverless mode; {hub}, {category} and {event} may stand in it
     #[arg(long, value_name = "URL", env = "HUBWIRE_LOCAL_UPSTREAM", hide_env_values = true)]
     upstream: Option<String>,
     /// Where the access key stands: env:NAME, file:PATH or - [env: HUBWIRE_LOCAL_ACCESS_KEY is the key itself]
     #[arg(long, value_name = "SOURCE")]
     access_key: Option<SecretSource>,
+    /// Where a second access key stands [env: HUBWIRE_LOCAL_SECONDARY_ACCESS_KEY is the key itself]
+    #[arg(long, value_name = "SOURCE")]
+    secondary_access_key: Option<SecretSource>,
+    /// Whether access keys are taken; without them there is only Microsoft Entra [default: true]
+    #[arg(long, value_parser = switch!(), env = "HUBWIRE_LOCAL_LOCAL_AUTH", value_name = "true|false")]
+    local_auth: Option<bool>,
     /// Makes an application and a managed identity that may do everything, and serves their authority over https
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!(),
           env = "HUBWIRE_LOCAL_ENTRA", value_name = "true|false", help_heading = "Microsoft Entra")]
@@ -56,14 +75,18 @@ pub(super) struct Flags {
     /// Gives the machine a managed identity with this client id, which may do everything
     #[arg(long, value_name = "CLIENT", help_heading = "Microsoft Entra")]
     identity: Vec<String>,
-    /// How long Entra tokens are valid [default: 3600]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "HUBWIRE_LOCAL_TOKEN_LIFETIME",
+    /// How long Entra tokens are valid [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, env = "HUBWIRE_LOCAL_TOKEN_LIFETIME",
           help_heading = "Microsoft Entra")]
     token_lifetime: Option<Duration>,
-    /// Listens over https as well, with a certificate made for this run
+    /// Listens over https as well, on another port, with a certificate made for this run
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!(),
           env = "HUBWIRE_LOCAL_HTTPS", value_name = "true|false", help_heading = "Https")]
     https: Option<bool>,
+    /// Speaks https on the port of the service, and no http
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!(),
+          env = "HUBWIRE_LOCAL_TLS", value_name = "true|false", help_heading = "Https")]
+    tls: Option<bool>,
     /// A certificate of your own for https, with the chain behind it
     #[arg(
         long,
@@ -82,23 +105,25 @@ pub(super) struct Flags {
         help_heading = "Https"
     )]
     key: Option<PathBuf>,
-    /// How long a new client may take for its handshake [default: 15]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "HUBWIRE_LOCAL_HANDSHAKE_TIMEOUT", help_heading = "Clients")]
+    /// How long a new client may take for its handshake [default: 15s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, env = "HUBWIRE_LOCAL_HANDSHAKE_TIMEOUT", help_heading = "Clients")]
     handshake_timeout: Option<Duration>,
-    /// After how long in silence a client gets a ping [default: 15]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "HUBWIRE_LOCAL_KEEP_ALIVE_INTERVAL", help_heading = "Clients")]
+    /// After how long in silence a client gets a ping [default: 15s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, env = "HUBWIRE_LOCAL_KEEP_ALIVE_INTERVAL", help_heading = "Clients")]
     keep_alive_interval: Option<Duration>,
-    /// After how long in silence a client is given up [default: 30]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "HUBWIRE_LOCAL_CLIENT_TIMEOUT", help_heading = "Clients")]
+    /// After how long in silence a client is given up [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, env = "HUBWIRE_LOCAL_CLIENT_TIMEOUT", help_heading = "Clients")]
     client_timeout: Option<Duration>,
 }
 
 /// Where the key itself may stand: in the environment, as connection strings do.
 const ACCESS_KEY: &str = "HUBWIRE_LOCAL_ACCESS_KEY";
+const SECONDARY_ACCESS_KEY: &str = "HUBWIRE_LOCAL_SECONDARY_ACCESS_KEY";
 
-fn seconds(text: &str) -> Result<Duration, &'static str> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.ok_or("a number of seconds is expected")
+/// A key from where a flag says, else from the environment.
+fn key(source: Option<SecretSource>, variable: &str) -> Option<GivenSecret> {
+    let text = || std::env::var(variable).ok().filter(|key| !key.is_empty());
+    source.map(GivenSecret::From).or_else(|| text().map(|text| GivenSecret::Text(Secret::new(text))))
 }
 
 fn application(text: &str) -> Result<Application, String> {
@@ -144,12 +169,14 @@ impl Flags {
                 *over = value;
             }
         }
-        let key = std::env::var(ACCESS_KEY).ok().filter(|key| !key.is_empty());
-        let key =
-            self.access_key.map(GivenSecret::From).or(key.map(|key| GivenSecret::Text(Secret::new(key))));
+        lay(&mut settings.address, self.address);
         lay(&mut settings.port, self.port);
+        lay(&mut settings.public_endpoint, self.public_endpoint);
+        lay(&mut settings.tls, self.tls);
         lay(&mut settings.mode, self.mode);
-        lay(&mut settings.access_key, key);
+        lay(&mut settings.access_key, key(self.access_key, ACCESS_KEY));
+        lay(&mut settings.secondary_access_key, key(self.secondary_access_key, SECONDARY_ACCESS_KEY));
+        lay(&mut settings.local_auth, self.local_auth);
         lay(&mut settings.entra, self.entra);
         lay(&mut settings.token_lifetime, self.token_lifetime);
         lay(&mut settings.handshake_timeout, self.handshake_timeout);
@@ -165,6 +192,8 @@ impl Flags {
             _ => None,
         };
         lay(&mut settings.https, https);
+        settings.allowed_origins.extend(self.allow_origin);
+        settings.allowed_hosts.extend(self.allow_host);
         if let Some(url) = self.upstream {
             settings.upstream = vec![Rule::everything(url)];
         }

@@ -1,6 +1,7 @@
 //! `hubwire local health`: whether a local service answers, for containers and scripts that wait for it.
 
 use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use serde_json::json;
 use crate::{
     Proxy,
     cli::{
+        duration,
         failure::Failure,
         output::{GOOD, Output},
     },
@@ -24,9 +26,15 @@ pub(super) struct Arguments {
     /// The port that it listens on
     #[arg(long, env = "HUBWIRE_LOCAL_PORT", default_value_t = LocalService::EMULATOR_PORT)]
     port: u16,
-    /// Waits this many seconds for it to start
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    wait: u64,
+    /// The address that it listens on
+    #[arg(long, env = "HUBWIRE_LOCAL_ADDRESS", value_name = "IP", default_value_t = Ipv4Addr::LOCALHOST.into())]
+    address: IpAddr,
+    /// Asks over https, with a certificate that the system trusts, or SSL_CERT_FILE
+    #[arg(long, env = "HUBWIRE_LOCAL_TLS", value_parser = clap::builder::FalseyValueParser::new())]
+    tls: bool,
+    /// Waits this long for it to start
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse)]
+    wait: Duration,
 }
 
 /// How long an answer may take.
@@ -35,10 +43,11 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
-    let Arguments { port, wait } = *arguments;
-    let deadline = Instant::now() + Duration::from_secs(wait);
+    let Arguments { port, address, tls, wait } = *arguments;
+    let scheme = if tls { "https" } else { "http" };
+    let deadline = Instant::now() + wait;
     let answer = loop {
-        let answer = ask(port).await;
+        let answer = ask(address, port, scheme).await;
         if matches!(answer, Ok(StatusCode::OK)) || Instant::now() >= deadline {
             break answer;
         }
@@ -62,10 +71,16 @@ pub(super) async fn run(arguments: &Arguments, output: &Output) -> Result<ExitCo
 }
 
 /// How whatever listens there answers the question for the service's health.
-pub(super) async fn ask(port: u16) -> Result<StatusCode, Failure> {
+pub(super) async fn ask(address: IpAddr, port: u16, scheme: &str) -> Result<StatusCode, Failure> {
     let network = Network { proxy: Proxy::none(), ..Network::default() };
     let client = network.http_client_builder()?.timeout(TIMEOUT).build()?;
-    let url = format!("http://127.0.0.1:{port}/api/health");
+    // Where it listens everywhere, it listens on the loopback interface.
+    let address = match address {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    };
+    let url = format!("{scheme}://{}/api/health", SocketAddr::new(address, port));
     let answer = client.head(url).send().await.map_err(reqwest::Error::without_url);
     let answer =
         answer.map_err(|error| Failure::new(format!("nothing on port {port} answers")).because(error))?;

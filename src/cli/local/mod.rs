@@ -30,6 +30,7 @@ use crate::{
         machine::raise_file_limit,
         output::{FAINT, Output},
     },
+    core::url::HubUrl,
     local::{EntraApplication, LocalError, LocalManagedIdentity, LocalService, LocalServiceBuilder, Role},
     server::random::random_text,
     service::secret::Secret,
@@ -162,18 +163,40 @@ async fn start(
     }
     // Credentials of other languages insist on https.
     let has_application = !settings.applications.is_empty();
-    let https = settings.https.take().unwrap_or(if has_application { Https::ThrowAway } else { Https::Off });
-    let certificate = Certificate::of(&https, &["127.0.0.1", "localhost", "::1"])?;
+    let has_tls = settings.tls == Some(true);
+    let https = settings.https.take();
+    let https = https.filter(|https| !has_tls || *https != Https::Off);
+    let https = https.unwrap_or(if has_application || has_tls { Https::ThrowAway } else { Https::Off });
+    let certificate = Certificate::of(&https, &names(&settings))?;
     if let Some(path) = &certificate_file {
         let missing = || Failure::new("there is no certificate to write").advise("add `--https`");
         certificate.as_ref().ok_or_else(missing)?.write(path)?;
     }
 
     let mut builder = LocalService::builder().port(port).service_mode(mode.into());
+    if let Some(address) = settings.address {
+        builder = builder.address(address);
+    }
+    if let Some(url) = &settings.public_endpoint {
+        builder = builder.public_endpoint(url);
+    }
+    builder = settings.allowed_origins.iter().fold(builder, LocalServiceBuilder::allow_origin);
+    builder = settings.allowed_hosts.iter().fold(builder, LocalServiceBuilder::allow_host);
     if let Some(key) = &settings.access_key {
         builder = builder.access_key(key.read()?.expose());
     }
-    builder = upstream(builder, &settings)?;
+    if let Some(key) = &settings.secondary_access_key {
+        builder = builder.secondary_access_key(key.read()?.expose());
+    }
+    if let Some(is_enabled) = settings.local_auth {
+        builder = builder.local_auth(is_enabled);
+    }
+    for rule in &settings.upstream {
+        builder = builder.upstream_rule(rule.read()?);
+    }
+    if let Some(identity) = &settings.service_identity {
+        builder = builder.service_identity(managed_identity(identity));
+    }
     let mut credentials = None;
     for application in &settings.applications {
         let secret = application.secret.as_ref().map(GivenSecret::read).transpose()?;
@@ -187,7 +210,8 @@ async fn start(
         builder = builder.managed_identity(managed_identity(identity));
     }
     if let Some(certificate) = &certificate {
-        builder = builder.https(certificate.pem.clone(), certificate.key.expose());
+        let (pem, key) = (certificate.pem.clone(), certificate.key.expose());
+        builder = if has_tls { builder.tls(pem, key) } else { builder.https(pem, key) };
     }
     for (set, duration) in [
         (LocalServiceBuilder::token_lifetime as fn(_, _) -> _, settings.token_lifetime),
@@ -206,6 +230,7 @@ async fn start(
     Ok(Started {
         service,
         mode,
+        is_open: settings.address.is_some_and(|ip| !ip.is_loopback()) && settings.access_key.is_none(),
         upstream: settings.upstream,
         file,
         has_identity: !settings.identities.is_empty(),
@@ -214,6 +239,18 @@ async fn start(
         certificate,
         certificate_file,
     })
+}
+
+/// By which names the service is called.
+fn names(settings: &Settings) -> Vec<String> {
+    let mut names = vec!["127.0.0.1".to_owned(), "localhost".to_owned(), "::1".to_owned()];
+    names.extend(settings.address.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));
+    let public = settings.public_endpoint.as_deref().and_then(|url| HubUrl::parse(url).ok());
+    names.extend(public.map(|url| url.host().trim_matches(['[', ']']).to_owned()));
+    names.extend(settings.allowed_hosts.iter().cloned());
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// Adds what `--entra` stands for, before what there is, and says whether its secret is new.
@@ -240,14 +277,6 @@ fn add_entra(settings: &mut Settings) -> Result<bool, Failure> {
         });
     }
     Ok(is_new)
-}
-
-fn upstream(builder: LocalServiceBuilder, settings: &Settings) -> Result<LocalServiceBuilder, Failure> {
-    match &settings.upstream[..] {
-        [] => Ok(builder),
-        [rule] => Ok(builder.upstream(&rule.url)),
-        _ => Err(Failure::new("several upstream rules are not there yet")),
-    }
 }
 
 fn entra_application(
@@ -287,11 +316,11 @@ fn managed_identity(identity: &Identity) -> LocalManagedIdentity {
 
 /// Says who may have the port.
 async fn not_started(error: LocalError) -> Failure {
-    let LocalError::Listen { port, ref source, .. } = error else { return error.into() };
+    let LocalError::Listen { address, port, ref source } = error else { return error.into() };
     let kind = source.kind();
     let failure = Failure::from(error);
     match kind {
-        io::ErrorKind::AddrInUse if health::ask(port).await.is_ok_and(|status| status.is_success()) => failure.advise(format!(
+        io::ErrorKind::AddrInUse if health::ask(address, port, "http").await.is_ok_and(|status| status.is_success()) => failure.advise(format!(
             "a SignalR service listens there already: the official emulator or another `hubwire local`; use that one, stop it, \
              or give another port with `--port`, such as `--port 0` for any that is free (not {port})"
         )),

@@ -92,17 +92,20 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 /// The command has signals of the terminal already.
 #[cfg(unix)]
 fn pass_on(signal: Signal, child: &Child) {
-    use rustix::process::{Pid, Signal as Number, kill_process};
+    use nix::{
+        sys::signal::{Signal as Number, kill},
+        unistd::Pid,
+    };
     if signal == Signal::Interrupt && is_in_foreground() {
         return;
     }
     let number = match signal {
-        Signal::Interrupt => Number::INT,
-        Signal::Terminate => Number::TERM,
-        Signal::HangUp => Number::HUP,
+        Signal::Interrupt => Number::SIGINT,
+        Signal::Terminate => Number::SIGTERM,
+        Signal::HangUp => Number::SIGHUP,
     };
-    let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)) else { return };
-    if let Err(error) = kill_process(pid, number) {
+    let Some(id) = child.id().and_then(|id| id.try_into().ok()) else { return };
+    if let Err(error) = kill(Pid::from_raw(id), number) {
         tracing::debug!(%error, "the command did not get a signal");
     }
 }
@@ -115,11 +118,8 @@ fn pass_on(_: Signal, _: &Child) {
 /// Whether Ctrl+C in the terminal reaches this process, and with it the command.
 #[cfg(unix)]
 fn is_in_foreground() -> bool {
-    let own = rustix::process::getpgrp();
-    let terminals = [
-        rustix::termios::tcgetpgrp(io::stdin()),
-        rustix::termios::tcgetpgrp(io::stdout()),
-        rustix::termios::tcgetpgrp(io::stderr()),
-    ];
+    use nix::unistd::{getpgrp, tcgetpgrp};
+    let own = getpgrp();
+    let terminals = [tcgetpgrp(io::stdin()), tcgetpgrp(io::stdout()), tcgetpgrp(io::stderr())];
     terminals.into_iter().any(|group| group == Ok(own))
 }

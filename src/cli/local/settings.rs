@@ -1,6 +1,6 @@
 //! What a local service is started with, and how a settings file says it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 
@@ -10,21 +10,31 @@ use crate::{
         local::document::{Document, Item, Members},
         secret::SecretSource,
     },
-    local::{Role, ServiceMode},
+    local::{Role, ServiceMode, UpstreamRule},
     service::secret::Secret,
 };
 
 /// Everything that can be set. What is not there has the default of the local service.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
+    pub(super) address: Option<IpAddr>,
     pub(super) port: Option<u16>,
+    pub(super) public_endpoint: Option<String>,
+    pub(super) allowed_origins: Vec<String>,
+    pub(super) allowed_hosts: Vec<String>,
     pub(super) mode: Option<Mode>,
     pub(super) access_key: Option<GivenSecret>,
+    pub(super) secondary_access_key: Option<GivenSecret>,
+    pub(super) local_auth: Option<bool>,
     pub(super) upstream: Vec<Rule>,
     pub(super) applications: Vec<Application>,
     pub(super) identities: Vec<Identity>,
+    /// By which the service calls upstreams.
+    pub(super) service_identity: Option<Identity>,
     pub(super) entra: Option<bool>,
     pub(super) https: Option<Https>,
+    /// Whether the service's own port speaks TLS, in place of another.
+    pub(super) tls: Option<bool>,
     pub(super) token_lifetime: Option<Duration>,
     pub(super) handshake_timeout: Option<Duration>,
     pub(super) keep_alive_interval: Option<Duration>,
@@ -82,6 +92,13 @@ pub(super) struct Rule {
 impl Rule {
     pub(super) fn everything(url: String) -> Self {
         Self { url, hubs: "*".into(), categories: "*".into(), events: "*".into(), managed_identity: None }
+    }
+
+    /// As the service takes it.
+    pub(super) fn read(&self) -> Result<UpstreamRule, Failure> {
+        let Self { url, hubs, categories, events, managed_identity } = self;
+        let rule = UpstreamRule::new(url)?.hubs(hubs).categories(categories).events(events);
+        Ok(managed_identity.iter().fold(rule, UpstreamRule::managed_identity))
     }
 }
 
@@ -143,25 +160,34 @@ impl Settings {
         let port = members.integer("port", u16::MAX.into())?;
         let mode = members.get("mode").map(|item| choice(&item)).transpose()?;
         Ok(Self {
+            address: members.get("address").map(|item| address(&item)).transpose()?,
             port: port.and_then(|port| port.try_into().ok()),
+            public_endpoint: members.text("publicEndpoint")?,
+            allowed_origins: members.texts("allowedOrigins")?,
+            allowed_hosts: members.texts("allowedHosts")?,
             mode,
             access_key: members.get("accessKey").map(|item| secret(&item)).transpose()?,
+            secondary_access_key: members.get("secondaryAccessKey").map(|item| secret(&item)).transpose()?,
+            local_auth: members.flag("localAuth")?,
+            service_identity: members.get("serviceIdentity").map(|item| identity(&item)).transpose()?,
             upstream,
             applications: list(&members.items("applications"), application)?,
             identities: list(&members.items("managedIdentities"), identity)?,
             entra: members.flag("entra")?,
             https: members.get("https").map(|item| https(&item)).transpose()?,
-            token_lifetime: members.seconds("tokenLifetime")?,
-            handshake_timeout: members.seconds("handshakeTimeout")?,
-            keep_alive_interval: members.seconds("keepAliveInterval")?,
-            client_timeout: members.seconds("clientTimeout")?,
+            tls: members.flag("tls")?,
+            token_lifetime: members.time("tokenLifetime")?,
+            handshake_timeout: members.time("handshakeTimeout")?,
+            keep_alive_interval: members.time("keepAliveInterval")?,
+            client_timeout: members.time("clientTimeout")?,
         })
     }
 
     /// How many secrets are to come from standard input, which can be read once.
     pub(super) fn secrets_from_standard_input(&self) -> usize {
         let applications = self.applications.iter().filter_map(|application| application.secret.as_ref());
-        self.access_key.iter().chain(applications).filter(|secret| secret.reads_standard_input()).count()
+        let keys = self.access_key.iter().chain(&self.secondary_access_key);
+        keys.chain(applications).filter(|secret| secret.reads_standard_input()).count()
     }
 }
 
@@ -172,6 +198,10 @@ fn list<'a, T>(items: &[Item<'a>], read: fn(&Item<'a>) -> Result<T, Failure>) ->
 /// A member that has to be there.
 fn needed(item: &Item<'_>, members: &Members<'_>, name: &'static str) -> Result<String, Failure> {
     members.text(name)?.ok_or_else(|| item.fault(format_args!("\"{name}\" is missing")))
+}
+
+fn address(item: &Item<'_>) -> Result<IpAddr, Failure> {
+    item.text()?.parse().map_err(|_| item.fault("an IP address is expected, such as \"0.0.0.0\""))
 }
 
 fn choice<T: ValueEnum>(item: &Item<'_>) -> Result<T, Failure> {
@@ -341,7 +371,7 @@ mod tests {
             (r#"{ "accessKey": "" }"#, "it is empty"),
             (r#"{ "https": { "certificate": "a.pem" } }"#, r#""key" are expected"#),
             (r#"{ "https": "yes" }"#, "true or false"),
-            (r#"{ "tokenLifetime": -1 }"#, "a number of seconds"),
+            (r#"{ "tokenLifetime": -1 }"#, "such as 90s"),
             (r#"{ "upstream": "http://a", "upstreamSettings": {} }"#, "keep one of them"),
         ] {
             let fault = read(text).expect_err(text);

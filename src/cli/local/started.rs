@@ -11,7 +11,7 @@ use crate::{
             certificate::{Certificate, Trust},
             settings::{Mode, Rule},
         },
-        output::{FAINT, NAME, Output, STRONG},
+        output::{FAINT, NAME, Output, STRONG, WARNING},
     },
     local::LocalService,
     service::secret::Secret,
@@ -32,6 +32,8 @@ pub(super) struct Started {
     pub(super) service: LocalService,
     pub(super) mode: Mode,
     pub(super) upstream: Vec<Rule>,
+    /// Whether others can reach it, with the key that everybody knows.
+    pub(super) is_open: bool,
     pub(super) file: Option<PathBuf>,
     pub(super) has_identity: bool,
     pub(super) has_application: bool,
@@ -129,6 +131,12 @@ impl Started {
         output.line("");
         for (name, value) in settings {
             output.line(format_args!("{FAINT}{name}={FAINT:#}{value}"));
+        }
+        if self.is_open {
+            output.note(format_args!(
+                "\n{WARNING}warning:{WARNING:#} other machines may reach this service, and its access key is the emulator's, which is \
+                 public; give one of your own with `--access-key`"
+            ));
         }
         if self.certificate.as_ref().is_some_and(|certificate| certificate.is_throw_away) {
             self.say_how_to_trust(output);

@@ -66,6 +66,8 @@ fn upstream_of(hub: hubwire::service::HubClient) -> UpstreamRouter {
         }};
     }
     let router = UpstreamRouter::new()
+        .on_connected("chat", async |_| Ok(()))
+        .on_disconnected("chat", async |_, _| {})
         .on_message("chat", "Echo", async |message| {
             let (value,): (Value,) = message.arguments()?;
             Ok(value)

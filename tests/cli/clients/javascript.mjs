@@ -22,13 +22,16 @@ const heard = (hub, text) =>
     });
   });
 
-async function calls(transport, protocol) {
-  const user = `${client} ${transport} ${protocol.name}`;
-  const hub = new HubConnectionBuilder()
+const build = (user, transport, protocol) =>
+  new HubConnectionBuilder()
     .withUrl(`${url}?user=${encodeURIComponent(user)}`, { transport: HttpTransportType[transport] })
     .withHubProtocol(protocol)
     .configureLogging(LogLevel.None)
     .build();
+
+async function calls(transport, protocol) {
+  const user = `${client} ${transport} ${protocol.name}`;
+  const hub = build(user, transport, protocol);
   hub.on('Question', async (question) => `${question}, because`);
   await hub.start();
   const value = { a: [1, 2.5, null, true, 'ü'] };
@@ -50,9 +53,11 @@ async function calls(transport, protocol) {
   const closed = new Promise((resolve) => hub.onclose(resolve));
   await hub.send('Bye');
   await closed;
-  await hub.start();
-  assert.equal(await hub.invoke('Echo', 'again'), 'again');
-  await hub.stop();
+  // Another one: version 7 still stops its own when it says that it is closed.
+  const again = build(user, transport, protocol);
+  await again.start();
+  assert.equal(await again.invoke('Echo', 'again'), 'again');
+  await again.stop();
 }
 
 for (const transport of ['WebSockets', 'ServerSentEvents', 'LongPolling']) {

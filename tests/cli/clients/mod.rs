@@ -5,9 +5,10 @@
 //! | official JavaScript 3.1, 5 to 10 | all | both; Server-Sent Events with JSON | client results before 7 |
 //! | official .NET 10 and 11 | all | both; Server-Sent Events with JSON | |
 //! | pysignalr | WebSockets | both | |
-//! | signalrcore | all | both; Server-Sent Events with JSON | client results |
+//! | signalrcore | all | both over WebSockets, else JSON | client results |
 
 mod app;
+mod app_server;
 mod dotnet;
 mod python;
 

@@ -41,7 +41,8 @@ async fn calls(client: &str) {
         Ok(python) => python,
         Err(error) => return skipped(&format!("{client} at `hubwire local`"), error),
     };
-    let app = App::start(&[]).await;
+    // signalrcore stops where it hears something: at the next ping.
+    let app = App::start(&["--keep-alive-interval", "500ms"]).await;
     let mut command = Command::new(python);
     let script = format!("{}/tests/cli/clients/{client}.py", env!("CARGO_MANIFEST_DIR"));
     command.args(["-B", "-W", "error::RuntimeWarning", &script, &app.url]);

@@ -1,5 +1,6 @@
-# signalrcore against `hubwire local`, on each transport in both protocols. It answers no client results, and where it is
-# redirected it does not negotiate again, as other transports than WebSockets have to: for them it is led to the service by hand.
+# signalrcore against `hubwire local`, on each transport. It answers no client results, and where it is
+# redirected it does not negotiate again, as other transports than WebSockets have to: for them it is led to the service by hand,
+# with the token in the query, since polls have no headers of the user's.
 # Argument: where it negotiates.
 import json
 import logging
@@ -17,14 +18,14 @@ PATIENCE = 10
 
 def calls(transport, protocol):
     user = f'signalrcore-{transport.value}-{protocol.value}'
-    url, headers = f'{URL}?user={user}', {}
+    url = f'{URL}?user={user}'
     if transport is not HttpTransportType.web_sockets:
         with urllib.request.urlopen(urllib.request.Request(f'{URL}/negotiate?user={user}', method='POST')) as response:
             redirect = json.load(response)
-        url, headers = redirect['url'], {'Authorization': f'Bearer {redirect["accessToken"]}'}
+        url = f'{redirect["url"]}&access_token={redirect["accessToken"]}'
     hub = (
         HubConnectionBuilder()
-        .with_url(url, options={'transport': transport, 'headers': headers})
+        .with_url(url, options={'transport': transport})
         .with_hub_protocol(protocol)
         .configure_logging(logging.CRITICAL)
         .build()
@@ -65,8 +66,7 @@ def calls(transport, protocol):
 
 
 for transport in HttpTransportType:
-    for protocol in HubProtocolEncoding:
-        if transport is HttpTransportType.server_sent_events and protocol is HubProtocolEncoding.binary:
-            continue
-        calls(transport, protocol)
+    calls(transport, HubProtocolEncoding.text)
+# Its client for long polling with MessagePack calls another class's constructor, and gets nowhere with any server.
+calls(HttpTransportType.web_sockets, HubProtocolEncoding.binary)
 print('done')

@@ -104,8 +104,49 @@ async fn an_application_of_a_file_has_its_roles() {
 }
 
 #[test]
+fn where_it_listens_and_who_may_come_in_is_set() {
+    let folder = folder("front");
+    let file = r#"{ "publicEndpoint": "http://signalr:8888", "allowedOrigins": "https://app.example.com", "localAuth": false,
+        "upstream": [{ "url": "http://127.0.0.1:1/{event}", "hubs": "chat, news", "managedIdentity": "api://it" }, "http://127.0.0.1:2"],
+        "serviceIdentity": { "clientId": "service" } }"#;
+    fs::write(folder.join("hubwire.json"), file).unwrap();
+    let local =
+        Local::start_in(&folder, &["--address", "0.0.0.0", "--allow-host", "signalr.example.com"], &[]);
+    assert_eq!(local.started["endpoint"], "http://signalr:8888");
+    assert_eq!(local.connection_string(), "Endpoint=http://signalr;Port=8888;AuthType=azure;Version=1.0;");
+
+    for (setting, part) in [
+        (r#""publicEndpoint": "signalr""#, "the public endpoint must be"),
+        (r#""upstream": "nowhere""#, "the upstream must be"),
+        (r#""address": "here""#, "an IP address is expected"),
+    ] {
+        fs::write(folder.join("hubwire.json"), format!("{{ {setting} }}")).unwrap();
+        let mut command = hubwire(["local", "--port", "0"]);
+        command.current_dir(&folder);
+        let output = run_with(command, "");
+        assert_eq!(output.status.code(), Some(1), "{setting}");
+        assert!(text(&output.stderr).contains(part), "{setting}: {}", text(&output.stderr));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn its_own_port_speaks_tls_when_told_to() {
+    let folder = folder("tls");
+    let local = Local::start_in(&folder, &["--tls", "--write-certificate", "local.pem"], &[]);
+    let endpoint = local.started["endpoint"].as_str().unwrap();
+    assert!(endpoint.starts_with("https://"), "{endpoint}");
+    let port = endpoint.rsplit(':').next().unwrap();
+    let mut command = hubwire(["local", "health", "--tls", "--port", port]);
+    command.env("SSL_CERT_FILE", folder.join("local.pem"));
+    let output = run_with(command, "");
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
 fn secrets_are_not_arguments() {
-    for arguments in [["--application", "t/c=hush"], ["--application", "t/c/hush"], ["--access-key", "hush"]]
+    for arguments in
+        [["--application", "t/c=hush"], ["--application", "t/c/hush"], ["--secondary-access-key", "hush"]]
     {
         let output = run(["local"].iter().chain(&arguments));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
