@@ -4,7 +4,7 @@ use std::{fmt, fs, io::Read as _, str::FromStr};
 
 use serde_json::Value;
 
-use crate::cli::failure::Failure;
+use crate::cli::{failure::Failure, value::typed};
 
 /// To whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,16 +40,11 @@ impl fmt::Display for Recipient {
     }
 }
 
-/// A word as a value: JSON, or else a text.
-pub(super) fn value(word: &str) -> Value {
-    serde_json::from_str(word).unwrap_or_else(|_| Value::String(word.to_owned()))
-}
-
 /// The arguments of a call: each is a JSON value or a text, `@PATH` for what is in a file, or `-` for standard input.
 pub(super) fn values(words: &[String]) -> Result<Vec<Value>, Failure> {
     let mut read_input = false;
     let read = |word: &String| match word.strip_prefix('@') {
-        Some(path) => fs::read_to_string(path).map(|text| value(text.trim())).map_err(|error| {
+        Some(path) => fs::read_to_string(path).map(|text| typed(text.trim())).map_err(|error| {
             Failure::new(format!("{path} cannot be read"))
                 .because(error)
                 .advise("a text that begins with @ is written as JSON: '\"@text\"'")
@@ -61,9 +56,9 @@ pub(super) fn values(words: &[String]) -> Result<Vec<Value>, Failure> {
             let mut text = String::new();
             let done = std::io::stdin().read_to_string(&mut text);
             done.map_err(|error| Failure::new("standard input cannot be read").because(error))?;
-            Ok(value(text.trim()))
+            Ok(typed(text.trim()))
         }
-        None => Ok(value(word)),
+        None => Ok(typed(word)),
     };
     let mut read = read;
     words.iter().map(&mut read).collect()
@@ -71,7 +66,7 @@ pub(super) fn values(words: &[String]) -> Result<Vec<Value>, Failure> {
 
 /// A line of arguments: a JSON array has all of them, anything else is the only one.
 pub(super) fn line(text: &str) -> Vec<Value> {
-    match value(text.trim()) {
+    match typed(text.trim()) {
         Value::Array(values) => values,
         value => vec![value],
     }

@@ -11,5 +11,6 @@ mod plain_http;
 mod program;
 #[path = "../support/mod.rs"]
 mod support;
+mod tools;
 mod upstream;
 mod usage;

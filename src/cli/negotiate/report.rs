@@ -12,6 +12,7 @@ use crate::{
             walk::{Hop, Walk},
         },
         output::{BAD, FAINT, GOOD, NAME, Output, STRONG, WARNING},
+        value::printable,
     },
     core::{
         ErrorChain,
@@ -151,7 +152,7 @@ fn print_hop(number: usize, hop: &Hop, output: &Output) {
     if let (Some(answer), None) = (&hop.answer, &hop.leads_to) {
         fact("version", &answer.negotiate_version);
         if let Some(id) = &answer.connection_id {
-            fact("connection", id);
+            fact("connection", &printable(id));
         }
         if let Some(token) = &answer.connection_token {
             fact("its token", &format_args!("{} characters", token.secret().len()));
@@ -178,8 +179,9 @@ fn print_hop(number: usize, hop: &Hop, output: &Output) {
 
 /// What a token says, on one line.
 fn described(token: &ClientToken) -> String {
-    let user = token.user_id().map_or("of nobody by name".to_owned(), |user| format!("of {user}"));
-    let hub = token.hub().map(|hub| format!(", for the hub {hub}")).unwrap_or_default();
+    let user =
+        token.user_id().map_or("of nobody by name".to_owned(), |user| format!("of {}", printable(&user)));
+    let hub = token.hub().map(|hub| format!(", for the hub {}", printable(&hub))).unwrap_or_default();
     let left = match token.expires_in(now()) {
         Some(left) if left.is_zero() => format!("{BAD}expired{BAD:#}"),
         Some(left) => format!("valid for {}", words(left)),
@@ -192,7 +194,7 @@ fn print_offers(target: &Target, walk: &Walk, choice: &Choice, output: &Output) 
     output.line(format_args!("\n{STRONG}Transports{STRONG:#}, in the server's order"));
     let mut is_taken = false;
     for (name, formats, reason) in &choice.offers {
-        let formats = formats.join(", ");
+        let (name, formats) = (printable(name), printable(&formats.join(", ")));
         let verdict = match reason {
             Some(reason) => format!("{WARNING}not taken{WARNING:#}: {}", ErrorChain::new(reason)),
             None if is_taken => "only if what is before it cannot be opened".to_owned(),

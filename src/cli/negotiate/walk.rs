@@ -9,6 +9,7 @@ use crate::{
         context::Target,
         failure::Failure,
         negotiate::cors::{self, CorsProblem},
+        value::printable,
     },
     core::{
         ErrorChain, TransportError,
@@ -233,7 +234,7 @@ impl Answer {
         let headers = response.headers();
         let text = |value: &header::HeaderValue| {
             let shown = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            shown.chars().take(LONGEST_HEADER).collect::<String>()
+            printable(&shown.chars().take(LONGEST_HEADER).collect::<String>())
         };
         let mut kept: Vec<_> = OF_NOTE
             .iter()
