@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        context::{Contexts, TargetOptions, service},
+        context::{Contexts, Target, TargetOptions, service},
         duration::{self, milliseconds},
         failure::Failure,
         output::{BAD, FAINT, GOOD, NAME, Output, WARNING},
@@ -88,7 +88,7 @@ pub(super) async fn run(
     }
     let reaches = sections.iter().all(Section::is_ok);
     if reaches && (options.url.is_some() || options.hub.is_some()) {
-        let target = contexts.made(options)?;
+        let target = Target::new(options)?;
         sections.push(progress(output, "checking the hub", hub::check(&target, timeout)).await?);
     }
     let ok = sections.iter().all(Section::is_ok);

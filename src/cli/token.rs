@@ -16,6 +16,7 @@ use crate::{
         failure::Failure,
         output::{BAD, FAINT, GOOD, NAME, Output, STRONG, WARNING},
         secret::SecretSource,
+        value::printable,
     },
     core::token::{ClientToken, TokenExpectation, claim_meaning},
     platform::unix_now,
@@ -182,6 +183,7 @@ fn judge(
 ) -> Result<Verdict, Failure> {
     let mut key = arguments.key.as_ref().map(SecretSource::read).transpose()?;
     let (mut hub, mut endpoint) = (arguments.hub.clone(), arguments.endpoint.clone());
+    let mut application = arguments.application_name.clone();
     if arguments.connection_string.is_some() || (contexts.is_named() && !arguments.other) {
         let flags = TargetOptions {
             hub: hub.clone(),
@@ -193,10 +195,10 @@ fn judge(
             let (address, found) = endpoint_and_key(&options)?;
             (endpoint, key) = (endpoint.or(Some(address)), key.or(found));
             hub = hub.or(options.hub);
+            application = application.or(options.application_name);
         }
     }
-    let application =
-        arguments.application_name.as_ref().map(|name| format!("{}_", name.to_ascii_lowercase()));
+    let application = application.map(|name| format!("{}_", name.to_ascii_lowercase()));
     let hub = hub.map(|hub| format!("{}{hub}", application.unwrap_or_default()));
     let expected = TokenExpectation { now: now(), hub: hub.as_deref(), endpoint: endpoint.as_deref() };
     let found = if arguments.other { token.problems_of_time(now()) } else { token.problems(&expected) };
@@ -254,7 +256,7 @@ fn as_json(token: &ClientToken, verdict: &Verdict) -> Value {
 fn print(token: &ClientToken, verdict: &Verdict, output: &Output) {
     output.line(format_args!("{STRONG}Header{STRONG:#}"));
     for name in token.header_names() {
-        output.line(format_args!("  {NAME}{name}{NAME:#}  {}", shown(token.header_value(name))));
+        output.line(format_args!("  {NAME}{}{NAME:#}  {}", clean(name), shown(token.header_value(name))));
     }
     output.line(format_args!("{STRONG}Claims{STRONG:#}"));
     let widest = token.claim_names().map(|name| name.chars().count()).max().unwrap_or_default().min(24);
@@ -265,7 +267,7 @@ fn print(token: &ClientToken, verdict: &Verdict, output: &Output) {
             .and_then(|text| text.trim_matches('"').parse().ok())
             .and_then(date);
         let value = time.unwrap_or_else(|| shown(value));
-        output.line(format_args!("  {NAME}{name:widest$}{NAME:#}  {value}"));
+        output.line(format_args!("  {NAME}{:widest$}{NAME:#}  {value}", clean(name)));
         if let Some(meaning) = claim_meaning(name) {
             output.line(format_args!("  {:widest$}  {FAINT}{meaning}{FAINT:#}", ""));
         }
@@ -312,10 +314,9 @@ fn shown(json: Option<&str>) -> String {
     clean(plain.as_deref().unwrap_or(text))
 }
 
-/// A text of the network without what would steer a terminal.
+/// A text of the network, cut to a few lines.
 fn clean(text: &str) -> String {
-    let mut shown: String =
-        text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(LONGEST_VALUE).collect();
+    let mut shown = printable(&text.chars().take(LONGEST_VALUE).collect::<String>());
     if text.chars().nth(LONGEST_VALUE).is_some() {
         shown.push('…');
     }

@@ -60,12 +60,6 @@ impl Contexts {
         Target::new(self.options(url, flags)?)
     }
 
-    /// The target of options that are complete.
-    #[expect(clippy::unused_self, reason = "a target is a matter of contexts")]
-    pub(super) fn made(&self, options: TargetOptions) -> Result<Target, Failure> {
-        Target::new(options)
-    }
-
     fn saved(&self) -> Result<Option<(TargetOptions, Chosen)>, Failure> {
         if let Some(name) = &self.name {
             let mut saved = Store::of_user()?.read()?;

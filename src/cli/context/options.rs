@@ -183,7 +183,6 @@ pub(in crate::cli) struct TargetOptions {
     pub(in crate::cli) redis: Option<RedisAddress>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_false(value: &bool) -> bool {
     !value
 }

@@ -52,7 +52,7 @@ pub(in crate::cli) struct Target {
 
 impl Target {
     /// Reads whatever stands elsewhere. Nothing is sent yet.
-    pub(super) fn new(options: TargetOptions) -> Result<Self, Failure> {
+    pub(in crate::cli) fn new(options: TargetOptions) -> Result<Self, Failure> {
         let (place, label) = place(&options)?;
         let token = match (&options.token, &place) {
             (Some(source), Place::Hub(_)) => Some(Arc::new(source.read()?)),
