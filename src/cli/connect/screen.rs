@@ -73,7 +73,7 @@ pub(super) struct Named {
 impl Screen {
     pub(super) fn new(output: &Output) -> Self {
         Self {
-            output: output.clone(),
+            output: *output,
             printer: Mutex::default(),
             shown: Mutex::default(),
             methods: Mutex::default(),

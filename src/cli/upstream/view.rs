@@ -44,7 +44,7 @@ pub(super) struct View(Output);
 
 impl View {
     pub(super) fn new(output: &Output) -> Self {
-        Self(output.clone())
+        Self(*output)
     }
 
     /// Shows a request. `None` when it is not one of a service.
