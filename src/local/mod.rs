@@ -478,7 +478,7 @@ impl LocalServiceBuilder {
         let local =
             LocalService { origin, https_origin, port, identity_header, service: service.clone(), stop };
         #[cfg(feature = "dashboard")]
-        let board = dashboard.then(|| dashboard::board(&service, &local, address)).flatten();
+        let board = dashboard.then(|| dashboard::board(&service, &local, address));
         for port in second.into_iter().chain([main]) {
             let router = router();
             #[cfg(feature = "dashboard")]

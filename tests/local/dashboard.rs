@@ -155,7 +155,7 @@ async fn it_shows_who_is_connected_and_what_was_asked() {
     );
 
     wire.entra_token("app").await;
-    page.request(|request| is("token", "outcome", "ok")(request)).await;
+    page.request(is("token", "outcome", "ok")).await;
     wire.entra(TENANT, &token_form("nobody")).await;
     let refused = page.request(is("token", "outcome", "error")).await;
     assert!(refused["reason"].as_str().unwrap_or_default().contains("nobody"), "{refused}");
@@ -167,21 +167,17 @@ async fn it_shows_who_is_connected_and_what_was_asked() {
     let closed = page
         .ask(
             "Close",
-            json!({"hub": "chat", "connection": bob_id(&bob), "reason": "enough", "allowReconnect": true}),
+            json!({"hub": "chat", "connection": bob.id, "reason": "enough", "allowReconnect": true}),
         )
         .await;
     assert_eq!(closed, json!({"closed": true}));
     assert_eq!(bob.closed().await, (Some("enough".to_owned()), true));
-    page.request(|request| is("disconnect", "user", "bob")(request)).await;
+    page.request(is("disconnect", "user", "bob")).await;
     let closed = page.ask("Close", json!({"hub": "chat", "connection": "nobody"})).await;
     assert_eq!(closed, json!({"closed": false}));
     ann.leave().await;
     page.until(|item| item["hubs"] == json!([])).await;
     assert!(page.last["traffic"]["bytesIn"].as_u64() > Some(50), "what has ended still counts");
-}
-
-fn bob_id(socket: &crate::wire::Socket) -> &str {
-    &socket.id
 }
 
 #[tokio::test]
@@ -400,7 +396,8 @@ async fn there_is_none_unless_it_is_asked_for_or_where_it_would_give_the_key_awa
     let open = std::net::Ipv4Addr::UNSPECIFIED;
     for (service, expected) in [
         (LocalService::builder(), StatusCode::NOT_FOUND),
-        (builder().address(open).access_key("a key of one's own"), StatusCode::NOT_FOUND),
+        (builder().address(open).access_key("a key of one's own"), StatusCode::FORBIDDEN),
+        (builder().address(open).local_auth(false), StatusCode::FORBIDDEN),
         (builder().address(open), StatusCode::OK),
         (builder().access_key("a key of one's own"), StatusCode::OK),
     ] {

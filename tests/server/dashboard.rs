@@ -30,7 +30,7 @@ fn chat() -> HubServerBuilder {
             let user = request.query("user").map(str::to_owned);
             async move {
                 let user = user.ok_or_else(|| Rejection::new(StatusCode::UNAUTHORIZED, "say who you are"))?;
-                Ok(Identity::user(user).claim("role", "guest"))
+                Ok::<_, Rejection>(Identity::user(user).claim("role", "guest"))
             }
         })
         .on("Join", |caller: Caller, group: String| async move {
@@ -101,7 +101,7 @@ async fn it_shows_the_calls_of_several_hubs() {
     assert_eq!(counted.len(), 3);
     HubConnection::builder(format!("{url}/chat?ticket=MARKED")).connect().await.expect_err("it is refused");
 
-    let mut seen = Vec::new();
+    let mut seen: Vec<Value> = Vec::new();
     let refused = |request: &Value| request["kind"] == "negotiate" && request["status"] == 401;
     while !seen.iter().any(refused) {
         let item = in_time(live.next()).await.expect("an item").expect("no error");
@@ -189,7 +189,7 @@ async fn it_lets_nobody_in_who_may_not() {
         async move { request.send().await.expect("an answer") }
     };
     // By default: this machine, by its own name.
-    let app = || Router::new().nest_service("/chat", hub.clone());
+    let app = || -> Router { Router::new().nest_service("/chat", hub.clone()) };
     let url = serve(app().layer(DashboardLayer::new().hub(&hub))).await;
     assert_eq!(get(format!("{url}/dashboard/"), vec![]).await.status(), 200);
     for headers in
@@ -224,7 +224,8 @@ async fn it_lets_nobody_in_who_may_not() {
     assert_eq!(get(format!("{url}/ops/"), admin.to_vec()).await.status(), 200);
     HubConnection::builder(format!("{url}/ops/hub")).connect().await.expect_err("it is refused");
     let page = HubConnection::builder(format!("{url}/ops/hub")).with_header("x-admin", "1");
-    in_time(page.connect()).await.expect("it is let in");
+    let page = in_time(page.connect()).await.expect("it is let in");
+    page.stop().await;
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ mod requests;
 
 use std::{net::IpAddr, sync::Arc};
 
-use axum::{Router, extract::Request, middleware::from_fn_with_state, routing::any};
+use axum::{
+    Router, extract::Request, http::StatusCode, middleware::from_fn_with_state, response::IntoResponse as _,
+    routing::any,
+};
 use futures_util::future::{BoxFuture, ready};
 use serde_json::Value;
 
@@ -29,11 +32,14 @@ use crate::{
         service::Service,
     },
     server::{Recipients, connections::Target, observe::now_ms},
-    service::{jwt::verify::TokenError, secret::Secret, unix_now},
+    service::{jwt::verify::TokenError, unix_now},
 };
 
 /// Where it is.
 const PATH: &str = "/dashboard";
+
+const OFF: &str = "The dashboard is off: other machines reach this service, and it would let them do what they have no key for. \
+                   Listen on 127.0.0.1, or use the public key of the emulator.";
 
 /// What the service was started with, as far as it knows no more of it itself.
 #[derive(Debug, Clone)]
@@ -51,15 +57,28 @@ struct Local {
     started_at: u64,
 }
 
-/// The dashboard of a service; from now on, what is asked of the service is kept for it. There is none where other machines
-/// could learn the key from it.
-pub(super) fn board(service: &Arc<Service>, started: &LocalService, address: IpAddr) -> Option<Board> {
-    let keys = [KeyType::Primary, KeyType::Secondary].map(|key| service.keys.access_key(key));
-    let public = |key: &Secret| key.expose() == LocalService::EMULATOR_ACCESS_KEY;
-    if !address.is_loopback() && service.keys.local_auth() && !keys.iter().all(public) {
-        tracing::warn!(%address, "the dashboard is off: other machines reach this address, and it would show them the access key");
-        return None;
+/// What serves the dashboard of a service.
+#[derive(Debug, Clone)]
+pub(super) struct Served {
+    board: Board,
+    service: Arc<Service>,
+    /// Whether other machines reach the service.
+    is_exposed: bool,
+}
+
+impl Served {
+    /// Whether the dashboard would let other machines do what they have no key for. A key that is public keeps nobody out.
+    /// Keys change while the service runs.
+    fn gives_away(&self) -> bool {
+        let keys = &self.service.keys;
+        let is_public = |key| keys.access_key(key).expose() == LocalService::EMULATOR_ACCESS_KEY;
+        self.is_exposed
+            && !(keys.local_auth() && [KeyType::Primary, KeyType::Secondary].into_iter().any(is_public))
     }
+}
+
+/// The dashboard of a service; from now on, what is asked of the service is kept for it.
+pub(super) fn board(service: &Arc<Service>, started: &LocalService, address: IpAddr) -> Served {
     let facts = Facts {
         https_endpoint: started.https_origin.clone(),
         identity_endpoint: started.identity_endpoint(),
@@ -67,7 +86,12 @@ pub(super) fn board(service: &Arc<Service>, started: &LocalService, address: IpA
     let room = service.room.clone();
     service.upstream.observe(room.observe());
     let rooms = [Watched { name: None, room }];
-    Some(Board::of(Local { service: service.clone(), facts, rooms, started_at: now_ms() }))
+    let board = Board::of(Local { service: service.clone(), facts, rooms, started_at: now_ms() });
+    let served = Served { board, service: service.clone(), is_exposed: !address.is_loopback() };
+    if served.gives_away() {
+        tracing::warn!(%address, "{OFF}");
+    }
+    served
 }
 
 /// Keeps what is asked of the service, and how it was answered.
@@ -79,13 +103,16 @@ pub(super) fn observed(router: Router<Arc<Service>>, service: &Arc<Service>) -> 
 }
 
 /// Serves the dashboard, if there is one.
-pub(super) fn add(router: Router<Arc<Service>>, board: Option<&Board>) -> Router<Arc<Service>> {
-    let Some(board) = board.cloned() else { return router };
+pub(super) fn add(router: Router<Arc<Service>>, served: Option<&Served>) -> Router<Arc<Service>> {
+    let Some(served) = served.cloned() else { return router };
     let answer = any(move |request: Request| {
-        let board = board.clone();
+        let served = served.clone();
         async move {
+            if served.gives_away() {
+                return (StatusCode::FORBIDDEN, OFF).into_response();
+            }
             let rest = request.uri().path().strip_prefix(PATH).unwrap_or_default().to_owned();
-            board.answer(&rest, request).await
+            served.board.answer(&rest, request).await
         }
     });
     let below = format!("{PATH}/");

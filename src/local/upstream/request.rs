@@ -97,7 +97,8 @@ impl Upstream {
 fn path_of(url: &str) -> &str {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let authority = url.find("://").map_or(0, |scheme| scheme + 3);
-    url.get(authority..).and_then(|rest| Some(&rest[rest.find('/')?..])).unwrap_or("/")
+    let rest = url.get(authority..).unwrap_or_default();
+    rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/")
 }
 
 async fn answered(request: reqwest::RequestBuilder) -> Result<Answered, reqwest::Error> {
