@@ -125,7 +125,9 @@ async fn it_shows_the_calls_of_several_hubs() {
         call("Unknown")["reason"].as_str().is_some_and(|reason| reason.contains("Method does not exist"))
     );
     assert!(
-        seen.iter().any(|request| refused(request) && request["reason"] == "say who you are"),
+        seen.iter().any(|request| refused(request)
+            && request["reason"] == "say who you are"
+            && request["path"] == "/chat/negotiate"),
         "{seen:?}"
     );
     assert!(seen.iter().any(|request| request["kind"] == "connect" && request["hub"] == "news"));

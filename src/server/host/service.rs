@@ -11,7 +11,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{ConnectInfo, FromRequestParts as _, ws::WebSocketUpgrade},
+    extract::{ConnectInfo, FromRequestParts as _, OriginalUri, ws::WebSocketUpgrade},
     response::{IntoResponse, Response},
 };
 use futures_util::StreamExt as _;
@@ -73,8 +73,9 @@ where
 
 async fn serve(hub: &Arc<Hub>, request: Request<Body>) -> Response {
     let Some(observer) = hub.room.observer().cloned() else { return respond(hub, request).await };
-    let (method, path, begun) =
-        (request.method().to_string(), request.uri().path().to_owned(), Instant::now());
+    // As the client has asked, wherever the hub is nested.
+    let uri = request.extensions().get::<OriginalUri>().map_or(request.uri(), |OriginalUri(uri)| uri);
+    let (method, path, begun) = (request.method().to_string(), uri.path().to_owned(), Instant::now());
     let negotiates = path.trim_end_matches('/').ends_with("/negotiate");
     let mut response = respond(hub, request).await;
     let status = response.status().as_u16();
