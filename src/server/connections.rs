@@ -221,7 +221,7 @@ impl Connections {
 
     /// The hubs that have connections.
     pub(crate) fn hubs(&self) -> Vec<String> {
-        self.read().keys().cloned().collect()
+        self.read().by_name.keys().cloned().collect()
     }
 
     /// How many connections there are.

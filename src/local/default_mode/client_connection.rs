@@ -27,7 +27,7 @@ use crate::{
         message::Frame,
         negotiated::Negotiation,
         observe::{self, About},
-        outbox::{Delivery, Outbox, Outgoing},
+        outbox::{Outbox, Outgoing},
         queue::Receiver,
         room::Room,
         session::{Admitted, Run, expired},
