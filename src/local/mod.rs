@@ -33,22 +33,23 @@
 //! the identity header are derived from the primary access key that the service is started with: what app servers and
 //! applications have of an earlier run stays good. With the emulator's key, which is public, anyone can derive them.
 //!
-//! Limits are those of Azure: a client token has up to 4096 characters (413), a request line 12 KB (414), all headers of a
-//! request 16 KB (431). A client has 5 seconds to connect after it has negotiated (404), and 15 seconds for its handshake; its
-//! messages have up to 1 MiB, those of the REST API up to 1 MB (413). How many connections there may be is
-//! [said](LocalServiceBuilder::max_connections) (429). A client that does not keep up, so that more than 16 MiB wait for it, is cut off without a
-//! Close message, and comes back if it reconnects automatically.
+//! Limits are those of Azure: a client token has up to 4096 characters (413), a request line 12 KB (414), all headers
+//! of a request 16 KB (431). A client has 5 seconds to connect after it has negotiated (404), and 15 seconds for its
+//! handshake; its messages have up to 1 MiB, those of the REST API up to 1 MB (413). How many connections there may be
+//! is [said](LocalServiceBuilder::max_connections) (429). A client that does not keep up, so that more than 16 MiB wait
+//! for it, is cut off without a Close message, and comes back if it reconnects automatically. Each connection is an
+//! open file: thousands of them need `ulimit -n 20000` or so where the service is started.
 //!
 //! Foreign web pages cannot call it, although its default key is public: the pages of this machine can
 //! (`http://localhost:3000`), and those that [`allow_origin`](LocalServiceBuilder::allow_origin) names. It answers to
 //! `localhost`, addresses, names without dots as container networks have them, names that end in `.internal`, and those
 //! that [`allow_host`](LocalServiceBuilder::allow_host) names. Programs are not asked for an origin.
 //!
-//! It is a service for development and tests, and keeps everything in memory. To outgrow one machine, put the connection string of an
-//! [Azure SignalR Service](https://learn.microsoft.com/azure/azure-signalr/signalr-overview) where this one's is.
+//! It is a service for development and tests, and keeps everything in memory. To outgrow one machine, put the
+//! connection string of an [Azure SignalR Service](https://learn.microsoft.com/azure/azure-signalr/signalr-overview)
+//! where this one's is.
 //!
 #![doc = include_str!("emulator.md")]
-#![doc = include_str!("keys/emulator.md")]
 
 mod api_error;
 mod audience;
