@@ -65,6 +65,10 @@ pub(super) struct Flags {
     /// Whether access keys are taken; without them there is only Microsoft Entra [default: true]
     #[arg(long, value_parser = switch!(), env = "HUBWIRE_LOCAL_LOCAL_AUTH", value_name = "true|false")]
     local_auth: Option<bool>,
+    /// Whether there is a dashboard at /dashboard/ [default: true, without --once]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!(),
+          env = "HUBWIRE_LOCAL_DASHBOARD", value_name = "true|false")]
+    dashboard: Option<bool>,
     /// Makes an application and a managed identity that may do everything, and serves their authority over https
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!(),
           env = "HUBWIRE_LOCAL_ENTRA", value_name = "true|false", help_heading = "Microsoft Entra")]
@@ -105,6 +109,9 @@ pub(super) struct Flags {
         help_heading = "Https"
     )]
     key: Option<PathBuf>,
+    /// How many clients there may be; more of them are refused with 429 [default: any number]
+    #[arg(long, value_name = "NUMBER", env = "HUBWIRE_LOCAL_MAX_CONNECTIONS", help_heading = "Clients")]
+    max_connections: Option<usize>,
     /// How long a new client may take for its handshake [default: 15s]
     #[arg(long, value_name = "TIME", value_parser = duration::parse, env = "HUBWIRE_LOCAL_HANDSHAKE_TIMEOUT", help_heading = "Clients")]
     handshake_timeout: Option<Duration>,
@@ -178,7 +185,9 @@ impl Flags {
         lay(&mut settings.secondary_access_key, key(self.secondary_access_key, SECONDARY_ACCESS_KEY));
         lay(&mut settings.local_auth, self.local_auth);
         lay(&mut settings.entra, self.entra);
+        lay(&mut settings.dashboard, self.dashboard);
         lay(&mut settings.token_lifetime, self.token_lifetime);
+        lay(&mut settings.max_connections, self.max_connections);
         lay(&mut settings.handshake_timeout, self.handshake_timeout);
         lay(&mut settings.keep_alive_interval, self.keep_alive_interval);
         lay(&mut settings.client_timeout, self.client_timeout);

@@ -110,6 +110,8 @@ async fn serve(arguments: Arguments, output: &Output) -> Result<ExitCode, Failur
     if once {
         // Tests run side by side, with one file.
         settings.port = Some(0);
+        // Nobody looks.
+        settings.dashboard = Some(false);
     }
     let settings = flags.over(settings)?;
     if settings.secrets_from_standard_input() + usize::from(until_input_ends) > 1 {
@@ -173,9 +175,14 @@ async fn start(
         certificate.as_ref().ok_or_else(missing)?.write(path)?;
     }
 
-    let mut builder = LocalService::builder().port(port).service_mode(mode.into());
+    // At other addresses it would show the key to those who reach them.
+    let has_dashboard = settings.dashboard.unwrap_or(settings.address.is_none_or(|ip| ip.is_loopback()));
+    let mut builder = LocalService::builder().dashboard(has_dashboard).port(port).service_mode(mode.into());
     if let Some(address) = settings.address {
         builder = builder.address(address);
+    }
+    if let Some(limit) = settings.max_connections {
+        builder = builder.max_connections(limit);
     }
     if let Some(url) = &settings.public_endpoint {
         builder = builder.public_endpoint(url);
@@ -233,6 +240,7 @@ async fn start(
         is_open: settings.address.is_some_and(|ip| !ip.is_loopback()) && settings.access_key.is_none(),
         upstream: settings.upstream,
         file,
+        has_dashboard,
         has_identity: !settings.identities.is_empty(),
         has_application,
         credentials,

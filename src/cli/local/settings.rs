@@ -35,7 +35,9 @@ pub(super) struct Settings {
     pub(super) https: Option<Https>,
     /// Whether the service's own port speaks TLS, in place of another.
     pub(super) tls: Option<bool>,
+    pub(super) dashboard: Option<bool>,
     pub(super) token_lifetime: Option<Duration>,
+    pub(super) max_connections: Option<usize>,
     pub(super) handshake_timeout: Option<Duration>,
     pub(super) keep_alive_interval: Option<Duration>,
     pub(super) client_timeout: Option<Duration>,
@@ -176,7 +178,11 @@ impl Settings {
             entra: members.flag("entra")?,
             https: members.get("https").map(|item| https(&item)).transpose()?,
             tls: members.flag("tls")?,
+            dashboard: members.flag("dashboard")?,
             token_lifetime: members.time("tokenLifetime")?,
+            max_connections: members
+                .integer("maxConnections", u32::MAX.into())?
+                .and_then(|limit| limit.try_into().ok()),
             handshake_timeout: members.time("handshakeTimeout")?,
             keep_alive_interval: members.time("keepAliveInterval")?,
             client_timeout: members.time("clientTimeout")?,

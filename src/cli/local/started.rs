@@ -35,6 +35,7 @@ pub(super) struct Started {
     /// Whether others can reach it, with the key that everybody knows.
     pub(super) is_open: bool,
     pub(super) file: Option<PathBuf>,
+    pub(super) has_dashboard: bool,
     pub(super) has_identity: bool,
     pub(super) has_application: bool,
     pub(super) credentials: Option<Credentials>,
@@ -59,6 +60,10 @@ impl Started {
             settings.push(("AZURE_CLIENT_ID", credentials.client.clone()));
         }
         settings
+    }
+
+    fn dashboard(&self) -> Option<String> {
+        self.has_dashboard.then(|| format!("{}/dashboard/", self.service.endpoint()))
     }
 
     /// Those that are shown: a secret only where nobody could know it otherwise.
@@ -109,6 +114,7 @@ impl Started {
             output.json(&json!({
                 "endpoint": self.service.endpoint(),
                 "httpsEndpoint": self.service.https_endpoint(),
+                "dashboard": self.dashboard(),
                 "mode": self.mode_name(),
                 "settingsFile": self.file,
                 "settings": settings,
@@ -118,6 +124,7 @@ impl Started {
         output.line(format_args!("{STRONG}Azure SignalR Service, local{STRONG:#}"));
         let mut lines = vec![("endpoint", self.service.endpoint().to_owned())];
         lines.extend(self.service.https_endpoint().map(|url| ("https", url.to_owned())));
+        lines.extend(self.dashboard().map(|url| ("dashboard", url)));
         lines.push(("mode", self.mode_text()));
         for rule in &self.upstream {
             // Azure Functions have a key in the query.
@@ -126,7 +133,7 @@ impl Started {
         }
         lines.extend(self.file.as_ref().map(|file| ("settings", file.display().to_string())));
         for (name, value) in lines {
-            output.line(format_args!("  {FAINT}{name:<9}{FAINT:#} {NAME}{value}{NAME:#}"));
+            output.line(format_args!("  {FAINT}{name:<10}{FAINT:#} {NAME}{value}{NAME:#}"));
         }
         output.line("");
         for (name, value) in settings {

@@ -16,7 +16,10 @@ use hubwire::{
     service::{NegotiateOptions, ServiceClient, ServiceEndpoint},
 };
 
-use crate::program::{Local, hubwire, run, text};
+use crate::{
+    plain_http::plain_http,
+    program::{Local, hubwire, run, text},
+};
 
 fn client(local: &Local) -> ServiceClient {
     let endpoint = ServiceEndpoint::from_connection_string(local.connection_string()).expect("it is valid");
@@ -26,6 +29,11 @@ fn client(local: &Local) -> ServiceClient {
 #[tokio::test]
 async fn its_connection_string_opens_it() {
     let local = Local::start(&[]);
+    let dashboard = local.started["dashboard"].as_str().expect("there is one");
+    // As every browser says; it is there in compressed form only.
+    let request = plain_http().build().unwrap().get(dashboard).header("accept-encoding", "gzip, deflate, br");
+    let page = request.send().await.unwrap();
+    assert!(page.status().is_success(), "{page:?}");
     let report = client(&local).check().await;
     assert!(report.is_ok(), "{report:?}");
 }

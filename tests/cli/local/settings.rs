@@ -113,6 +113,7 @@ fn where_it_listens_and_who_may_come_in_is_set() {
     let local =
         Local::start_in(&folder, &["--address", "0.0.0.0", "--allow-host", "signalr.example.com"], &[]);
     assert_eq!(local.started["endpoint"], "http://signalr:8888");
+    assert!(local.started["dashboard"].is_null(), "others could see it");
     assert_eq!(local.connection_string(), "Endpoint=http://signalr;Port=8888;AuthType=azure;Version=1.0;");
 
     for (setting, part) in [
