@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-use clap_complete::env::Shells;
+use clap_complete::{Shell, env::Shells};
 
 use crate::cli::{failure::Failure, output::Output};
 
@@ -28,24 +27,8 @@ pub(super) struct Arguments {
     shell: Shell,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Shell {
-    Bash,
-    Zsh,
-    Fish,
-    #[value(name = "powershell")]
-    PowerShell,
-    Elvish,
-}
-
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
-    let name = match arguments.shell {
-        Shell::Bash => "bash",
-        Shell::Zsh => "zsh",
-        Shell::Fish => "fish",
-        Shell::PowerShell => "powershell",
-        Shell::Elvish => "elvish",
-    };
+    let name = &*arguments.shell.to_string();
     let shells = Shells::builtins();
     let shell =
         shells.completer(name).ok_or_else(|| Failure::new("there are no completions for this shell"))?;

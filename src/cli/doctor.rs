@@ -89,7 +89,7 @@ pub(super) async fn run(
     let reaches = sections.iter().all(Section::is_ok);
     if reaches && (options.url.is_some() || options.hub.is_some()) {
         let target = Target::new(options)?;
-        sections.push(progress(output, "checking the hub", hub::check(&target, timeout)).await?);
+        sections.push(progress(output, "checking the hub", Box::pin(hub::check(&target, timeout))).await?);
     }
     let ok = sections.iter().all(Section::is_ok);
     if output.is_json() {

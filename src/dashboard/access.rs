@@ -112,7 +112,7 @@ fn is_from_this_machine(parts: &Parts) -> Result<(), &'static str> {
     };
     let is_passed_on =
         ["forwarded", "x-forwarded-for", "x-real-ip"].iter().any(|name| parts.headers.contains_key(*name));
-    let host = host(parts).map(|host| without_port(host));
+    let host = host(parts).map(without_port);
     if peer.ip().to_canonical().is_loopback() && !is_passed_on && host.is_some_and(is_this_machine) {
         Ok(())
     } else {

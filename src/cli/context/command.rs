@@ -201,10 +201,8 @@ fn remove(name: &str, store: &Store, mut saved: Saved, output: &Output) -> Resul
 }
 
 fn choose(name: Option<String>, store: &Store, mut saved: Saved, output: &Output) -> Result<(), Failure> {
-    if let Some(name) = &name {
-        if !saved.contexts.contains_key(name) {
-            return Err(unknown(name, &saved));
-        }
+    if let Some(name) = name.as_ref().filter(|name| !saved.contexts.contains_key(*name)) {
+        return Err(unknown(name, &saved));
     }
     saved.current.clone_from(&name);
     store.write(&saved)?;

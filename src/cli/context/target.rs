@@ -164,7 +164,7 @@ impl Target {
     pub(in crate::cli) async fn connection(&self) -> Result<HubConnectionBuilder, Failure> {
         let (url, _) = self.start().await?;
         self.check_scheme(&url)?;
-        let mut builder = HubConnection::builder(&url.to_text())
+        let mut builder = HubConnection::builder(url.to_text())
             .with_transports(self.transports)
             .with_protocol(self.protocol)
             .with_insecure_http(true);

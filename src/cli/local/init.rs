@@ -35,13 +35,12 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Fa
     };
     let written = options.open(file).and_then(|mut file| file.write_all(EXAMPLE.as_bytes()));
     written.map_err(|error| {
-        let failure = if error.kind() == std::io::ErrorKind::AlreadyExists {
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
             Failure::new(format!("{shown} is there already"))
                 .advise("give another name, or `--force` to write over it")
         } else {
             Failure::new(format!("{shown} cannot be written")).because(error)
-        };
-        failure
+        }
     })?;
     if output.is_json() {
         output.json(&json!({ "file": file }));
