@@ -36,7 +36,7 @@ use crate::{
 const EXPONENT: u32 = 65_537;
 
 /// Where the primes are for the emulator's access key, which is public and the default: so many odd numbers behind where the
-/// search begins. A search takes a tenth of a second, and without optimization twenty times that.
+/// search begins. Without optimization, a search takes seconds.
 const EMULATOR_STEPS: [u32; 2] = [308, 825];
 
 /// Only smaller factors are looked for by division.
