@@ -64,7 +64,8 @@ async fn messages_reach_all_users_and_connections() {
 #[tokio::test]
 async fn arguments_arrive_as_they_were_sent() {
     let (wire, mut clients) = with_clients().await;
-    let arguments = json!(["a\"\\\u{1e}ü", 1.5, null, { "nested": [true, { "x": [] }] }]);
+    let arguments =
+        json!(["a\"\\\u{1e}ü", 1.5, null, { "nested": [true, { "x": [] }] }, 5, 6, 7, 8, 9, 10, 11]);
     wire.send("/api/hubs/chat/:send", "m \"ü\"", arguments.clone()).await;
     for client in &mut clients {
         let message = client.message().await.unwrap();
