@@ -5,13 +5,13 @@ use hubwire::{
     service::{
         NegotiateOptions, ServiceClient, ServiceEndpoint,
         credentials::AccessKey,
-        upstream::{UpstreamError, UpstreamRouter},
+        upstream::{UpstreamError, UpstreamMessage, UpstreamRouter},
     },
 };
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::program::Local;
+use crate::{plain_http::plain_http, program::Local};
 
 #[derive(Debug)]
 pub(super) struct App {
@@ -38,7 +38,10 @@ impl App {
             let user = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "user");
             NegotiateOptions::for_user(user.expect("clients have users").1)
         });
-        let upstream = upstream_of(hub).access_key(&key).expect("the key signs");
+        let cut = format!("{}/_hubwire/cut", local.started["endpoint"].as_str().expect("it is there"));
+        let upstream =
+            upstream_of(hub).on_message("chat", "Cut", move |message| cut_user(cut.clone(), message));
+        let upstream = upstream.access_key(&key).expect("the key signs");
         let router = axum::Router::new().merge(negotiate).route_service("/upstream", upstream);
         let serving = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
@@ -53,6 +56,16 @@ impl Drop for App {
         drop(self.local.take());
         self.serving.abort();
     }
+}
+
+/// Cuts the connections of the user who asks for it, as a broken network does.
+async fn cut_user(url: String, message: UpstreamMessage) -> Result<(), UpstreamError> {
+    let body = serde_json::json!({ "when": { "user": message.client().user_id() }, "how": "silently" });
+    let request = plain_http().build().expect("a client").post(url);
+    let request = request.header("x-hubwire-key", hubwire::local::LocalService::EMULATOR_ACCESS_KEY);
+    let response = request.body(body.to_string()).send().await.expect("an answer");
+    assert!(response.status().is_success(), "{response:?}");
+    Ok(())
 }
 
 fn upstream_of(hub: hubwire::service::HubClient) -> UpstreamRouter {

@@ -22,16 +22,15 @@ const heard = (hub, text) =>
     });
   });
 
-const build = (user, transport, protocol) =>
+const builder = (user, transport, protocol) =>
   new HubConnectionBuilder()
     .withUrl(`${url}?user=${encodeURIComponent(user)}`, { transport: HttpTransportType[transport] })
     .withHubProtocol(protocol)
-    .configureLogging(LogLevel.None)
-    .build();
+    .configureLogging(LogLevel.None);
 
 async function calls(transport, protocol) {
   const user = `${client} ${transport} ${protocol.name}`;
-  const hub = build(user, transport, protocol);
+  const hub = builder(user, transport, protocol).build();
   hub.on('Question', async (question) => `${question}, because`);
   await hub.start();
   const value = { a: [1, 2.5, null, true, 'ü'] };
@@ -54,9 +53,13 @@ async function calls(transport, protocol) {
   await hub.send('Bye');
   await closed;
   // Another one: version 7 still stops its own when it says that it is closed.
-  const again = build(user, transport, protocol);
+  const again = builder(user, transport, protocol).withAutomaticReconnect([0, 100, 500]).build();
   await again.start();
   assert.equal(await again.invoke('Echo', 'again'), 'again');
+  const reconnected = new Promise((resolve) => again.onreconnected(resolve));
+  await again.send('Cut');
+  await reconnected;
+  assert.equal(await again.invoke('Echo', 'back'), 'back');
   await again.stop();
 }
 
