@@ -67,7 +67,7 @@ async fn negotiate_says_what_is_wrong_and_what_to_do() {
     let base = url.trim_end_matches("/hub");
     for (url, error, advice) in [
         (format!("{base}/nothing"), "status 404", "MapHub"),
-        (format!("{url}/negotiate"), "status 404", "leave `/negotiate` out"),
+        (format!("{base}/nothing/negotiate"), "status 404", "leave `/negotiate` out"),
         ("http://127.0.0.1:1/hub".to_owned(), "refused", "is the server running at 127.0.0.1:1"),
     ] {
         let (shown, code) = json_of(&["negotiate", &url]).await;
@@ -101,7 +101,9 @@ fn a_token_that_is_made_is_read() {
     let make =
         ["token", "--make", "--hub", "Chat", "--user", "alice", "--claim", "role=admin", "--ttl", "10m"];
     let (made, code) = answer(with_service(&local, &make), "");
-    assert_eq!((code, &made["expiresInSeconds"]), (Some(0), &json!(600)), "{made}");
+    assert_eq!(code, Some(0), "{made}");
+    // A second may have begun since it was made.
+    assert!(made["expiresInSeconds"].as_u64().is_some_and(|left| (595..=600).contains(&left)), "{made}");
     let token = made["token"].as_str().expect("a token");
 
     let read = ["token", "--connection-string", "env:AzureSignalRConnectionString", "--hub", "chat"];

@@ -15,7 +15,7 @@ use crate::{
     platform,
     service::{
         ClientAccess, HubClient, NegotiateOptions, ServiceClient, ServiceEndpoint, ServiceError,
-        configuration::{Configuration, EndpointSettings},
+        configuration::{Configuration, ConfigurationError, EndpointSettings},
         credentials::CredentialSettings,
         endpoints::EndpointRole,
         secret::Secret,
@@ -223,7 +223,7 @@ fn place(options: &TargetOptions) -> Result<(Place, String), Failure> {
         ));
     };
     let configuration = configuration(options)?;
-    let endpoints = configuration.endpoints()?;
+    let endpoints = described(&configuration)?;
     let settings = clients_endpoint(&endpoints).ok_or_else(|| no_service(options))?.clone();
     let label = format!("hub {name} of {}", settings.endpoint());
     let mut builder = ServiceClient::builder().endpoint(ServiceEndpoint::try_from(settings)?);
@@ -257,6 +257,14 @@ fn clients_endpoint(all: &[EndpointSettings]) -> Option<&EndpointSettings> {
     all.iter().find(|settings| settings.role() == EndpointRole::Primary)
 }
 
+/// The endpoints of the settings.
+fn described(configuration: &Configuration) -> Result<Vec<EndpointSettings>, Failure> {
+    configuration.endpoints().map_err(|error| match error {
+        ConfigurationError::NoConnection { .. } => Failure::from(error).advise(NO_SERVICE),
+        error => error.into(),
+    })
+}
+
 fn no_service(options: &TargetOptions) -> Failure {
     match &options.connection_string {
         Some(source) => Failure::new(format!("{source} has no connection string of a primary endpoint")),
@@ -285,7 +293,7 @@ fn configuration(options: &TargetOptions) -> Result<Configuration, Failure> {
 
 /// The endpoint of a target that clients go to, and its access key if that is how it is used.
 pub(in crate::cli) fn endpoint_and_key(options: &TargetOptions) -> Result<(String, Option<Secret>), Failure> {
-    let endpoints = configuration(options)?.endpoints()?;
+    let endpoints = described(&configuration(options)?)?;
     let settings = clients_endpoint(&endpoints).ok_or_else(|| no_service(options))?;
     let key = match settings.credential() {
         CredentialSettings::AccessKey(key) => Some(Secret::new(key.secret())),
@@ -300,7 +308,7 @@ pub(in crate::cli) fn service(
     limit: Option<Duration>,
 ) -> Result<ServiceClient, Failure> {
     let configuration = configuration(options)?;
-    if configuration.endpoints()?.is_empty() {
+    if described(&configuration)?.is_empty() {
         return Err(no_service(options));
     }
     let mut builder = ServiceClient::builder().configuration(&configuration)?;
