@@ -15,12 +15,12 @@ const PROGRAM: &str = "hubwire";
 /// The shell asks the program for what can come next, names of saved contexts included.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Where it goes:
-  bash        hubwire completions bash > ~/.local/share/bash-completion/completions/hubwire
-  zsh         hubwire completions zsh > ~/.zfunc/_hubwire    # a folder of $fpath
-  fish        hubwire completions fish > ~/.config/fish/completions/hubwire.fish
-  PowerShell  hubwire completions powershell >> $PROFILE
-  Elvish      hubwire completions elvish >> ~/.config/elvish/rc.elv")]
+Where it goes (zsh: a folder of $fpath):
+  hubwire completions bash > ~/.local/share/bash-completion/completions/hubwire
+  hubwire completions zsh > ~/.zfunc/_hubwire
+  hubwire completions fish > ~/.config/fish/completions/hubwire.fish
+  hubwire completions powershell >> $PROFILE
+  hubwire completions elvish >> ~/.config/elvish/rc.elv")]
 pub(super) struct Arguments {
     /// The shell
     #[arg(value_enum)]

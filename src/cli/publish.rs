@@ -341,8 +341,12 @@ pub(super) async fn group(
     if output.is_json() {
         output.json(&json!({ done: member.to_string(), "group": group }));
     } else {
-        let group = group.map_or("from all groups".to_owned(), |group| format!("group {group}"));
-        output.line(format_args!("{GOOD}{done}{GOOD:#} {NAME}{member}{NAME:#} {FAINT}{group}{FAINT:#}"));
+        let group = match (group, done) {
+            (None, _) => "from every group".to_owned(),
+            (Some(group), "added") => format!("to the group {group}"),
+            (Some(group), _) => format!("from the group {group}"),
+        };
+        output.line(format_args!("{GOOD}{done}{GOOD:#} {NAME}{member}{NAME:#} {group}"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -388,7 +392,7 @@ pub(super) async fn close(
     if output.is_json() {
         output.json(&json!({ "closed": to.to_string() }));
     } else {
-        output.line(format_args!("{GOOD}closed{GOOD:#} the connections of {NAME}{to}{NAME:#}"));
+        output.line(format_args!("{GOOD}closed{GOOD:#} what is connected of {NAME}{to}{NAME:#}"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -61,10 +61,15 @@ impl SecretSource {
     pub(super) fn read(&self) -> Result<Secret, Failure> {
         let text = match self {
             Self::Environment(name) => std::env::var(name).map_err(|error| {
-                Failure::new(format!("the environment variable {name} cannot be read")).because(error)
+                Failure::new(format!("the environment variable {name} cannot be read")).because(error).advise(
+                    "set it, or say where else the secret stands: `file:PATH`, or `-` for standard input",
+                )
             })?,
-            Self::File(path) => std::fs::read_to_string(path)
-                .map_err(|error| Failure::new(format!("{path} cannot be read")).because(error))?,
+            Self::File(path) => std::fs::read_to_string(path).map_err(|error| {
+                Failure::new(format!("{path} cannot be read"))
+                    .because(error)
+                    .advise("say where else the secret stands: `env:NAME`, or `-` for standard input")
+            })?,
             Self::StandardInput => {
                 let mut text = String::new();
                 std::io::stdin()
