@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::server::observe::{Observed, Totals};
@@ -123,8 +123,14 @@ pub(crate) struct Watch {
     pub(crate) traffic: Totals,
     pub(crate) version: u64,
     /// The oldest first.
+    #[serde(serialize_with = "shared")]
     pub(crate) requests: Vec<Arc<Observed>>,
     pub(crate) missed: u64,
+}
+
+/// Writes what is shared, for which serde has a feature of its own.
+fn shared<S: Serializer>(list: &[Arc<Observed>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.iter().map(|observed| &**observed))
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -99,6 +99,7 @@ impl KeyRing {
     }
 
     /// Whether access keys are good for anything.
+    #[cfg(feature = "dashboard")]
     pub(super) fn local_auth(&self) -> bool {
         self.local_auth
     }
