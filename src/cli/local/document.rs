@@ -127,22 +127,32 @@ impl<'a> Members<'a> {
         self.items(name).iter().map(Item::text).collect()
     }
 
+    /// The fault of a member whose name is nearly this one.
+    pub(super) fn slip(&self, name: &'static str) -> Option<Failure> {
+        let slip =
+            self.object.properties.iter().find(|property| near(property.name.as_str(), [name]).is_some());
+        slip.map(|property| self.unknown(property, &format!("is \"{name}\" meant?")))
+    }
+
+    fn unknown(&self, property: &ObjectProp<'_>, hint: &str) -> Failure {
+        let place = if self.place.is_empty() { String::new() } else { format!(" of {}", self.place) };
+        let what = format!("\"{}\" is not a setting{place}; {hint}", property.name.as_str());
+        self.document.at(property.start(), what)
+    }
+
     /// Refuses members that nobody has asked for, and names that are there twice.
     fn finish(self) -> Result<(), Failure> {
-        let known = self.known.into_inner();
+        let known = self.known.borrow();
         for (index, property) in self.object.properties.iter().enumerate() {
             let name = property.name.as_str();
             let same = |other: &str| other.eq_ignore_ascii_case(name);
-            let place = if self.place.is_empty() { String::new() } else { format!(" of {}", self.place) };
             if !known.iter().any(|known| same(known)) {
                 let meant = near(name, known.iter().copied());
                 let hint = meant.map_or_else(
-                    || format!("the settings{place} are {}", known.join(", ")),
+                    || format!("the settings here are {}", known.join(", ")),
                     |meant| format!("is \"{meant}\" meant?"),
                 );
-                return Err(self
-                    .document
-                    .at(property.start(), format!("\"{name}\" is not a setting{place}; {hint}")));
+                return Err(self.unknown(property, &hint));
             }
             if self.object.properties[..index].iter().any(|before| same(before.name.as_str())) {
                 return Err(self.document.at(property.start(), format!("\"{name}\" is there twice")));
@@ -245,7 +255,10 @@ mod tests {
         assert_eq!(port("{}"), Ok(None));
         for (text, start) in [
             ("{\n  \"prot\": 1 }", "hubwire.json:2:3: \"prot\" is not a setting; is \"port\" meant?"),
-            ("{ \"nonsense\": 1 }", "hubwire.json:1:3: \"nonsense\" is not a setting; the settings are port"),
+            (
+                "{ \"nonsense\": 1 }",
+                "hubwire.json:1:3: \"nonsense\" is not a setting; the settings here are port",
+            ),
             ("{ \"port\": 1, \"PORT\": 2 }", "hubwire.json:1:14: \"PORT\" is there twice"),
             ("{ \"port\": 65536 }", "hubwire.json:1:11: port: a whole number from 0 to 65535 is expected"),
             ("{ \"port\": \"8888\" }", "hubwire.json:1:11: port: a whole number"),

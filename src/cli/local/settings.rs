@@ -203,7 +203,9 @@ fn list<'a, T>(items: &[Item<'a>], read: fn(&Item<'a>) -> Result<T, Failure>) ->
 
 /// A member that has to be there.
 fn needed(item: &Item<'_>, members: &Members<'_>, name: &'static str) -> Result<String, Failure> {
-    members.text(name)?.ok_or_else(|| item.fault(format_args!("\"{name}\" is missing")))
+    members.text(name)?.ok_or_else(|| {
+        members.slip(name).unwrap_or_else(|| item.fault(format_args!("\"{name}\" is missing")))
+    })
 }
 
 fn address(item: &Item<'_>) -> Result<IpAddr, Failure> {
@@ -372,7 +374,7 @@ mod tests {
                 r#"{ "applications": [{ "tenantId": "t", "clientId": "c", "roles": ["King"] }] }"#,
                 "SignalR Service Owner",
             ),
-            (r#"{ "applications": [{ "tenantId": "t", "clientld": "c" }] }"#, "1:21"),
+            (r#"{ "applications": [{ "tenantId": "t", "clientld": "c" }] }"#, r#"is "clientId" meant?"#),
             (r#"{ "accessKey": { "env": "A", "file": "b" } }"#, "either"),
             (r#"{ "accessKey": "" }"#, "it is empty"),
             (r#"{ "https": { "certificate": "a.pem" } }"#, r#""key" are expected"#),

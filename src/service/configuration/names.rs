@@ -1,8 +1,8 @@
 //! Names that are nearly right.
 
-/// How many letters of a name may be wrong for it to be taken for a slip: one in five, and three at most.
+/// How many letters of a name may be wrong for it to be taken for a slip: one in four, and three at most.
 fn tolerance(name: &str) -> usize {
-    (name.len() / 5).min(3)
+    (name.len() / 4).min(3)
 }
 
 /// The known name that a text most likely stands for, without being it.
