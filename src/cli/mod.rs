@@ -8,6 +8,8 @@
 //! What a command was asked for goes to standard output, as text for people or, with `--json`, as one JSON value a line;
 //! everything else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+#![allow(rustdoc::bare_urls, reason = "the help shows the texts of arguments as they are")]
+
 mod bench;
 mod completions;
 mod connect;

@@ -242,7 +242,7 @@ pub fn is_loopback_host(host: &str) -> bool {
 
 /// Whether a host can only be this machine: also a name that ends in `.localhost`, which leads nowhere else (RFC 6761).
 /// Plain `http` is not held safe there, since not every resolver knows that.
-#[cfg(native)]
+#[cfg(all(native, any(feature = "client", feature = "service")))]
 #[must_use]
 pub(crate) fn is_this_machine(host: &str) -> bool {
     is_loopback_host(host)

@@ -298,6 +298,7 @@ pub(crate) mod connections;
 pub(crate) mod disturbance;
 pub(crate) mod endpoint;
 mod exchange;
+pub(crate) mod expiry;
 pub(crate) mod host;
 mod kept;
 pub(crate) mod message;

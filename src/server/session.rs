@@ -1,7 +1,7 @@
 //! One client's connection: moves bytes between its transport and the machine, and waits.
 
 use std::{
-    future::{pending, poll_fn},
+    future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -22,10 +22,10 @@ use crate::{
         negotiate::Transport as Kind,
         server::{DisconnectReason, Effect, ServerMachine, ServerOptions, TransportError},
     },
-    platform::unix_now,
     server::{
         calls::{self, Answer, Calls},
         codec::SharedCodec,
+        expiry::expired,
         message::Frame,
         negotiated::{Lease, Negotiation},
         observe::{self, About},
@@ -587,25 +587,4 @@ fn poll_rare(
         return Poll::Ready(Input::Drains);
     }
     ends.stopped.as_mut().poll(cx).map(|()| Input::Stopped)
-}
-
-/// Waits for the end of an authentication, which may be moved meanwhile.
-pub(crate) async fn expired(mut expiry: watch::Receiver<Option<u64>>) {
-    loop {
-        let ends = *expiry.borrow_and_update();
-        let ended = async {
-            match ends {
-                Some(at) => {
-                    let left = Duration::from_secs(at.saturating_sub(unix_now().as_secs()));
-                    Box::pin(time::sleep(left)).await;
-                }
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            () = ended => return,
-            // The connection has what moves it, so it does not go away before the connection.
-            Ok(()) = expiry.changed() => {}
-        }
-    }
 }

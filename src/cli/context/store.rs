@@ -40,7 +40,7 @@ impl Store {
         // The XDG specification has relative paths ignored.
         let absolute = |name: &str| folder(name).filter(|path| path.is_absolute());
         let platforms = || {
-            if cfg!(windows) {
+            if cfg!(not(posix)) {
                 return Some(absolute("APPDATA")?.join("hubwire"));
             }
             let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
@@ -110,7 +110,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let _ = fs::remove_file(path);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    #[cfg(unix)]
+    #[cfg(posix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
     file.write_all(bytes)?;

@@ -21,7 +21,7 @@ use crate::cli::{
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
 /// What shells add to the number of the signal that a command has ended by.
-#[cfg(unix)]
+#[cfg(posix)]
 const BY_SIGNAL: i32 = 128;
 
 /// Runs it to its end, with the standard streams of this program. Its exit code is the result.
@@ -67,7 +67,7 @@ fn script(
     error: io::Error,
     start: impl Fn(&OsString) -> io::Result<Child>,
 ) -> io::Result<Child> {
-    if !cfg!(windows) || error.kind() != io::ErrorKind::NotFound {
+    if !cfg!(not(posix)) || error.kind() != io::ErrorKind::NotFound {
         return Err(error);
     }
     let mut name = program.clone();
@@ -75,14 +75,14 @@ fn script(
     start(&name).map_err(|_| error)
 }
 
-#[cfg(unix)]
+#[cfg(posix)]
 fn exit_code(status: ExitStatus) -> ExitCode {
     use std::os::unix::process::ExitStatusExt as _;
     let code = status.code().or_else(|| status.signal().map(|signal| BY_SIGNAL + signal));
     code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-#[cfg(windows)]
+#[cfg(not(posix))]
 fn exit_code(status: ExitStatus) -> ExitCode {
     // An exit code of Windows has 32 bits, of which this one has the lowest 8: no failure becomes a success.
     let code = status.code().and_then(|code| u8::try_from(code).ok());
@@ -90,7 +90,7 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 }
 
 /// The command has signals of the terminal already.
-#[cfg(unix)]
+#[cfg(posix)]
 fn pass_on(signal: Signal, child: &Child) {
     use nix::{
         sys::signal::{Signal as Number, kill},
@@ -110,13 +110,13 @@ fn pass_on(signal: Signal, child: &Child) {
     }
 }
 
-#[cfg(windows)]
+#[cfg(not(posix))]
 fn pass_on(_: Signal, _: &Child) {
     // A console sends them to every process that it has.
 }
 
 /// Whether Ctrl+C in the terminal reaches this process, and with it the command.
-#[cfg(unix)]
+#[cfg(posix)]
 fn is_in_foreground() -> bool {
     use nix::unistd::{getpgrp, tcgetpgrp};
     let own = getpgrp();

@@ -13,7 +13,7 @@ pub(super) enum Signal {
     HangUp,
 }
 
-#[cfg(unix)]
+#[cfg(posix)]
 mod system {
     use tokio::signal::unix;
 
@@ -47,7 +47,7 @@ mod system {
     }
 }
 
-#[cfg(windows)]
+#[cfg(not(posix))]
 mod system {
     use tokio::signal::windows;
 

@@ -24,13 +24,14 @@ use crate::{
     server::{
         claims::SharedClaims,
         disturbance::Disturbed,
+        expiry::expired,
         message::Frame,
         negotiated::Negotiation,
         observe::{self, About},
         outbox::{Outbox, Outgoing},
         queue::Receiver,
         room::Room,
-        session::{Admitted, Run, expired},
+        session::{Admitted, Run},
         transport::{Broken, Transport},
     },
 };
