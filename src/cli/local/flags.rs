@@ -158,10 +158,9 @@ impl Flags {
         if let Some(path) = &self.settings {
             return Document::open(path).map(Some);
         }
-        if let path = PathBuf::from(FILE)
-            && path.is_file()
-        {
-            return Document::open(&path).map(Some);
+        let own = PathBuf::from(FILE);
+        if own.is_file() {
+            return Document::open(&own).map(Some);
         }
         let emulator = PathBuf::from(EMULATOR_FILE);
         // Other programs have files of this name.
