@@ -2,7 +2,7 @@
 
 #[path = "../server/conformance_hub.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
-mod conformance_hub;
+pub(crate) mod conformance_hub;
 
 /// Where it is.
 pub(crate) async fn hub() -> String {

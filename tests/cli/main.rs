@@ -9,6 +9,10 @@ mod local;
 #[path = "../support/http.rs"]
 mod plain_http;
 mod program;
+mod redis;
+#[path = "../server/redis_server.rs"]
+#[allow(dead_code, reason = "a part of it is used")]
+mod redis_server;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;
