@@ -51,6 +51,7 @@ type Predicate = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 pub(crate) struct Cors {
     origins: Vec<String>,
     predicates: Vec<Predicate>,
+    null: bool,
 }
 
 impl Cors {
@@ -63,6 +64,12 @@ impl Cors {
         self.predicates.push(Arc::new(predicate));
     }
 
+    /// Lets pages without an origin come: files, those of Electron among them, and sandboxed frames of any page.
+    #[cfg(feature = "local")]
+    pub(crate) fn allow_null(&mut self) {
+        self.null = true;
+    }
+
     pub(crate) fn is_on(&self) -> bool {
         !self.origins.is_empty() || !self.predicates.is_empty()
     }
@@ -71,7 +78,10 @@ impl Cors {
     /// about the page.
     fn origin<'a>(&self, request: &'a HeaderMap) -> Option<&'a HeaderValue> {
         let origin = request.get(header::ORIGIN)?;
-        let text = origin.to_str().ok().filter(|text| *text != "null")?;
+        let text = origin.to_str().ok()?;
+        if text == "null" {
+            return self.null.then_some(origin);
+        }
         let allowed = self.origins.iter().any(|known| known == text)
             || self.predicates.iter().any(|predicate| predicate(text));
         allowed.then_some(origin)
@@ -122,6 +132,7 @@ impl fmt::Debug for Cors {
         f.debug_struct("Cors")
             .field("origins", &self.origins)
             .field("predicates", &self.predicates.len())
+            .field("null", &self.null)
             .finish()
     }
 }

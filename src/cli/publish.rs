@@ -202,10 +202,9 @@ pub(super) async fn run(
         if text.trim().is_empty() {
             continue;
         }
-        publisher
-            .send(&to, &except, &method, &line(&text))
-            .await
-            .map_err(|failure| failure.after(format!("{sent} messages were sent before")))?;
+        let before = |failure: Failure| failure.after(format!("{sent} messages were sent before"));
+        let arguments = line(&text).map_err(|error| before(Failure::new(error)))?;
+        publisher.send(&to, &except, &method, &arguments).await.map_err(before)?;
         sent += 1;
     }
     if output.is_json() {
@@ -306,7 +305,15 @@ pub(super) async fn group(
             match (&member, ttl) {
                 (Recipient::User(id), None) => target.add_user(id).await,
                 (Recipient::User(id), Some(ttl)) => target.add_user_for(id, ttl).await,
-                (Recipient::Connection(id), None) => target.add_connection(id).await,
+                (Recipient::Connection(id), None) => {
+                    // The service's client takes one that is gone for added, as the official SDK does.
+                    if !hub.connection(id).exists().await.map_err(refused)? {
+                        return Err(Failure::new(format!("there is no connection {id} in this hub")).advise(
+                            "it may have closed; `hubwire connect` shows the ids of its connections",
+                        ));
+                    }
+                    target.add_connection(id).await
+                }
                 (Recipient::Connection(_), Some(_)) => {
                     return Err(Failure::new("--ttl is for users")
                         .advise("leave it out: a connection stays until it ends"));

@@ -1,10 +1,14 @@
 //! To whom a message goes, and what it says.
 
-use std::{fmt, fs, io::Read as _, str::FromStr};
+use std::{fmt, io, str::FromStr};
 
 use serde_json::Value;
 
-use crate::cli::{failure::Failure, value::typed};
+use crate::cli::{
+    failure::Failure,
+    secret::{bounded, read_text},
+    value::typed,
+};
 
 /// To whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,32 +48,34 @@ impl fmt::Display for Recipient {
 pub(super) fn values(words: &[String]) -> Result<Vec<Value>, Failure> {
     let mut read_input = false;
     let read = |word: &String| match word.strip_prefix('@') {
-        Some(path) => fs::read_to_string(path).map(|text| typed(text.trim())).map_err(|error| {
-            Failure::new(format!("{path} cannot be read"))
-                .because(error)
-                .advise("a text that begins with @ is written as JSON: '\"@text\"'")
-        }),
+        Some(path) => {
+            let text = read_text(path).map_err(|error| {
+                Failure::new(format!("{path} cannot be read"))
+                    .because(error)
+                    .advise("a text that begins with @ is written as JSON: '\"@text\"'")
+            })?;
+            typed(text.trim()).map_err(Failure::new)
+        }
         None if word == "-" && read_input => Err(Failure::new("standard input can be one argument only")
             .advise("a text `-` is written as JSON: '\"-\"'")),
         None if word == "-" => {
             read_input = true;
-            let mut text = String::new();
-            let done = std::io::stdin().read_to_string(&mut text);
-            done.map_err(|error| Failure::new("standard input cannot be read").because(error))?;
-            Ok(typed(text.trim()))
+            let text = bounded(io::stdin().lock())
+                .map_err(|error| Failure::new("standard input cannot be read").because(error))?;
+            typed(text.trim()).map_err(Failure::new)
         }
-        None => Ok(typed(word)),
+        None => typed(word).map_err(Failure::new),
     };
     let mut read = read;
     words.iter().map(&mut read).collect()
 }
 
 /// A line of arguments: a JSON array has all of them, anything else is the only one.
-pub(super) fn line(text: &str) -> Vec<Value> {
-    match typed(text.trim()) {
+pub(super) fn line(text: &str) -> Result<Vec<Value>, String> {
+    Ok(match typed(text.trim())? {
         Value::Array(values) => values,
         value => vec![value],
-    }
+    })
 }
 
 #[cfg(test)]
@@ -100,8 +106,8 @@ mod tests {
         let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
         let expected = json!([1, true, null, "hello", "1", {"a": [1]}, [1, 2], "{broken"]);
         assert_eq!(Value::Array(values(&words).expect("they are values")), expected);
-        assert_eq!(Value::Array(line(" [1, \"a\"]\n")), json!([1, "a"]));
-        assert_eq!(Value::Array(line("hello there")), json!(["hello there"]));
+        assert_eq!(line(" [1, \"a\"]\n").map(Value::from), Ok(json!([1, "a"])));
+        assert_eq!(line("hello there").map(Value::from), Ok(json!(["hello there"])));
         let missing = values(&["@/no/such/file".to_owned()]).expect_err("there is no file").to_string();
         assert!(missing.contains("/no/such/file"), "{missing}");
     }

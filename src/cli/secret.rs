@@ -1,6 +1,11 @@
 //! Secrets on their way into the program: never as an argument, which every user of the machine can see.
 
-use std::{fmt, io::Read as _, str::FromStr};
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -65,18 +70,13 @@ impl SecretSource {
                     "set it, or say where else the secret stands: `file:PATH`, or `-` for standard input",
                 )
             })?,
-            Self::File(path) => std::fs::read_to_string(path).map_err(|error| {
+            Self::File(path) => read_text(path).map_err(|error| {
                 Failure::new(format!("{path} cannot be read"))
                     .because(error)
                     .advise("say where else the secret stands: `env:NAME`, or `-` for standard input")
             })?,
-            Self::StandardInput => {
-                let mut text = String::new();
-                std::io::stdin()
-                    .read_to_string(&mut text)
-                    .map_err(|error| Failure::new("standard input cannot be read").because(error))?;
-                text
-            }
+            Self::StandardInput => bounded(io::stdin().lock())
+                .map_err(|error| Failure::new("standard input cannot be read").because(error))?,
         };
         let text = text.trim();
         if text.is_empty() {
@@ -84,6 +84,23 @@ impl SecretSource {
         }
         Ok(Secret::new(text))
     }
+}
+
+/// The longest text that is read from a file or from standard input, in bytes.
+const LONGEST: u64 = 16 * 1024 * 1024;
+
+/// The text of a file, which may be a device that never ends.
+pub(super) fn read_text(path: &str) -> io::Result<String> {
+    bounded(File::open(path)?)
+}
+
+/// All of a text, within bounds.
+pub(super) fn bounded(read: impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    if read.take(LONGEST + 1).read_to_string(&mut text)? as u64 > LONGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 16 MiB"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -152,9 +152,16 @@ pub(super) fn rfc3339(time: OffsetDateTime) -> String {
     format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z", u8::from(month))
 }
 
-/// A value as it is typed in a shell: JSON, or else the text itself.
-pub(super) fn typed(word: &str) -> Value {
-    serde_json::from_str(word).unwrap_or_else(|_| word.into())
+/// A value as it is typed in a shell: JSON, or else the text itself. What begins as JSON is meant to be JSON.
+pub(super) fn typed(word: &str) -> Result<Value, String> {
+    match serde_json::from_str(word) {
+        Ok(value) => Ok(value),
+        Err(error) if word.starts_with(['{', '[', '"']) => Err(format!(
+            "`{}` is not JSON: {error}; a text that begins so is given as a JSON string",
+            printable(word)
+        )),
+        Err(_) => Ok(word.into()),
+    }
 }
 
 /// The values of a line: JSON values, or words, with blanks between them. A word that is not JSON is a text; so is what
@@ -176,7 +183,7 @@ pub(super) fn values(line: &str) -> Result<Vec<Value>, String> {
             }
             _ => {
                 let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-                (typed(rest.get(..end).unwrap_or_default()), end)
+                (typed(rest.get(..end).unwrap_or_default())?, end)
             }
         };
         let after = rest.get(width..).unwrap_or_default();

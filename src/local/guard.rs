@@ -60,6 +60,12 @@ impl Guard {
         let mut cors = Cors::default();
         cors.allow_if(is_of_this_machine);
         for origin in origins {
+            if origin == "null" {
+                cors.allow_null();
+                // What Chromium says of the same pages when they open a WebSocket.
+                cors.allow_if(|origin| origin == "file://");
+                continue;
+            }
             cors.allow(origin).map_err(LocalError::InvalidOrigin)?;
         }
         if let Some(host) = hosts.iter().find(|host| host_of(host).is_none_or(|name| name != **host)) {
@@ -196,7 +202,7 @@ fn unknown_host(host: Option<&str>) -> Response {
     let text = match host {
         Some(host) => format!(
             "The local service does not answer to the name {host}. Call it by localhost or by its address, or allow \
-             the name where the service is started (allow_host)."
+             the name where the service is started (allow_host, --allow-host)."
         ),
         None => "The Host header of the request is not a host.".to_owned(),
     };
@@ -208,7 +214,7 @@ fn foreign_page(origin: Option<&HeaderValue>) -> Response {
     let whose = origin.and_then(|origin| origin.to_str().ok()).unwrap_or("another site");
     let text = format!(
         "Pages of {whose} may not call the local service. If this page is yours, allow its origin where the service \
-         is started (allow_origin)."
+         is started (allow_origin, --allow-origin)."
     );
     tracing::warn!("refused a request: {text}");
     (StatusCode::FORBIDDEN, Extension(Reason(text.clone().into())), text).into_response()
@@ -258,7 +264,7 @@ mod tests {
             let refused = Guard::new(&[], vec![host.to_owned()], None);
             assert!(matches!(refused, Err(LocalError::InvalidHost { .. })), "{host}");
         }
-        for origin in ["*", "null", "a.example", "http://a.example/"] {
+        for origin in ["*", "a.example", "http://a.example/"] {
             let refused = Guard::new(&[origin.to_owned()], Vec::new(), None);
             assert!(matches!(refused, Err(LocalError::InvalidOrigin(_))), "{origin}");
         }

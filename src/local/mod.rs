@@ -312,7 +312,8 @@ impl LocalServiceBuilder {
     }
 
     /// Lets the pages of an origin call, such as `https://app.example.com`. Those of this machine may: `localhost`, names
-    /// that end in `.localhost`, 127.0.0.0/8 and `[::1]`, with any port. It can be called for several.
+    /// that end in `.localhost`, 127.0.0.0/8 and `[::1]`, with any port. It can be called for several. `null` lets in pages
+    /// from files, those of Electron among them; sandboxed frames of any foreign page come in with them.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
         self

@@ -141,8 +141,11 @@ async fn in_a_terminal_lines_are_edited_and_kept() {
     }
     let state = std::env::temp_dir().join(format!("hubwire-state-{}", std::process::id()));
     let program = format!("{} connect {}", env!("CARGO_BIN_EXE_hubwire"), hub().await);
-    let mut command = Command::new("script");
-    command.args(["-qefc", &program, "/dev/null"]).env("TERM", "xterm").env("HUBWIRE_STATE", &state);
+    let mut command = Command::new("timeout");
+    command
+        .args(["60", "script", "-qefc", &program, "/dev/null"])
+        .env("TERM", "xterm")
+        .env("HUBWIRE_STATE", &state);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script starts");
     let (mut input, mut screen) = (child.stdin.take().expect("it is piped"), String::new());
     let mut shown = BufReader::new(child.stdout.take().expect("it is piped"));
@@ -156,12 +159,28 @@ async fn in_a_terminal_lines_are_edited_and_kept() {
         input.write_all(typed.as_bytes()).expect("it reads");
         input.flush().expect("it reads");
     };
-    // The backspace takes a digit away; Tab completes a command.
-    wait_for("lists the commands", "inv\tAdd 40 23\x7f\r", &mut input);
-    wait_for(" ms", "send Login {\"password\": 1}\r", &mut input);
-    // The line before, by the arrow, is not the one with a secret.
-    wait_for("sent", "\x1b[A\r", &mut input);
-    wait_for(" ms", "\x04", &mut input);
+    // As a person types: each key is seen before the next one. Tab completes a command, the backspace takes a digit away, and
+    // the line before, by the arrow, is not the one with a secret.
+    wait_for("lists the commands", "", &mut input);
+    let add = ["i", "n", "v", "\t", "A", "d", "d", " ", "4", "0", " ", "2", "3", "\x7f", "\r"];
+    let login = "send Login {\"password\": 1}".chars().map(String::from).chain(["\r".to_owned()]);
+    let again = ["\x1b[A", "\r"].map(str::to_owned);
+    for (keys, answer) in
+        [(add.map(str::to_owned).to_vec(), " ms"), (login.collect(), "sent"), (again.to_vec(), " ms")]
+    {
+        let mut seen = "> ".to_owned();
+        for key in keys {
+            wait_for(&seen, &key, &mut input);
+            seen = match &*key {
+                "\t" => "invoke ".to_owned(),
+                "\x7f" => "\x1b[K".to_owned(),
+                "\x1b[A" => "Add 40 2".to_owned(),
+                key => key.to_owned(),
+            };
+        }
+        wait_for(answer, "", &mut input);
+    }
+    wait_for("> ", "\x04", &mut input);
     wait_for("disconnected", "", &mut input);
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
     let history = std::fs::read_to_string(state.join("history")).expect("there is a history");
@@ -186,4 +205,17 @@ async fn it_stays_until_it_is_interrupted() {
     let ended = tokio::task::spawn_blocking(move || child.wait());
     let ended = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it ends in time");
     assert_eq!(ended.expect("it is awaited").expect("it ends").code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_ends_where_nothing_is_awaited() {
+    let url = hub().await;
+    for calls in [&["--send", "Void"][..], &[]] {
+        let arguments = [&["connect", &url, "--json", "--exit"], calls].concat();
+        let command = hubwire(arguments);
+        let ended = tokio::task::spawn_blocking(move || run_with(command, ""));
+        let output = tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it ends");
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{calls:?}: {}", text(&output.stdout));
+    }
 }

@@ -140,3 +140,21 @@ fn a_broken_file_is_named_with_the_place() {
         assert!(!refused.contains("c2VjcmV0"), "{refused}");
     }
 }
+
+#[test]
+fn nothing_that_is_saved_at_the_same_time_is_lost() {
+    let settings = Settings::new("same-time");
+    let names: Vec<String> = (0..8).map(|number| format!("c{number}")).collect();
+    std::thread::scope(|scope| {
+        for name in &names {
+            let settings = &settings;
+            scope.spawn(move || settings.done(&["context", "add", name, "http://localhost/chat"]));
+        }
+    });
+    let saved = fs::read(settings.0.join("contexts.json")).expect("it is written");
+    let saved: Value = serde_json::from_slice(&saved).expect("it is JSON");
+    assert_eq!(saved["contexts"].as_object().map(|all| all.keys().cloned().collect()), Some(names));
+    let left: Vec<_> =
+        fs::read_dir(&settings.0).expect("a folder").map(|file| file.expect("a file").file_name()).collect();
+    assert_eq!(left, ["contexts.json"]);
+}

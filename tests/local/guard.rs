@@ -92,6 +92,18 @@ async fn pages_of_this_machine_may_call_and_others_may_not() {
 }
 
 #[tokio::test]
+async fn pages_from_files_come_in_when_they_are_let_in() {
+    let wire = Wire::start(LocalService::builder().allow_origin("null")).await;
+    for origin in ["null", "file://", "http://localhost:3000"] {
+        let (status, readable, _) = negotiate(&wire, "origin", origin).await;
+        assert_eq!((status, readable.as_deref()), (200, Some(origin)));
+        assert_eq!(upgrade(&wire, "origin", origin).await, 101, "{origin}");
+        assert_eq!(preflight(&wire, origin).await.status(), StatusCode::NO_CONTENT);
+    }
+    assert_eq!(negotiate(&wire, "origin", "https://evil.example").await.0, 403);
+}
+
+#[tokio::test]
 async fn what_pages_embed_without_an_origin_is_refused() {
     let wire = Wire::start(LocalService::builder()).await;
     let embed = |site: &'static str, mode: &'static str| {

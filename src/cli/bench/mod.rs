@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     url: Option<String>,
     #[command(flatten)]
     options: Options,
-    /// Take scenarios from this file: JSON with comments, {"scenarios": […]} with the names of these options
+    /// Take scenarios from this file: JSON with comments, {"scenarios": [{"scenario": "echo", "inFlight": 16, "warmUp": "1s"}]}: the names of these options in camelCase
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Write the report to this file, as JSON

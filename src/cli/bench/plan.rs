@@ -131,7 +131,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "METHOD")]
     method: Option<String>,
     /// An argument of the method instead of the text; JSON, or a text; repeatable
-    #[arg(long = "argument", value_name = "VALUE", value_parser = |word: &str| Ok::<_, String>(typed(word)))]
+    #[arg(long = "argument", value_name = "VALUE", value_parser = typed)]
     arguments: Option<Vec<Value>>,
     /// The method by which messages come back; by default News, and any for `receive`
     #[arg(long, value_name = "METHOD")]
@@ -333,7 +333,7 @@ fn read(text: &str) -> Result<Vec<Options>, String> {
 fn plain(value: &ast::Value<'_>) -> Value {
     match value {
         ast::Value::StringLit(text) => text.value.to_string().into(),
-        ast::Value::NumberLit(number) => typed(number.value),
+        ast::Value::NumberLit(number) => typed(number.value).unwrap_or_else(|_| number.value.into()),
         ast::Value::BooleanLit(flag) => flag.value.into(),
         ast::Value::NullKeyword(_) => Value::Null,
         ast::Value::Array(items) => items.elements.iter().map(plain).collect(),

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgAction, ArgMatches, FromArgMatches};
+use clap::{ArgAction, ArgMatches, FromArgMatches, error::ErrorKind};
 use serde_json::Value;
 
 use crate::{
@@ -107,7 +107,9 @@ impl FromArgMatches for FirstCalls {
                 let words: Vec<_> = words.collect();
                 let place = places.nth(words.len().saturating_sub(1));
                 let [method, arguments @ ..] = &words[..] else { continue };
-                let arguments = arguments.iter().map(|word| typed(word)).collect();
+                let arguments = arguments.iter().map(|word| typed(word)).collect::<Result<_, _>>();
+                let arguments =
+                    arguments.map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, error + "\n"))?;
                 calls.push((place, Call { kind, method: (*method).clone(), arguments }));
             }
         }
@@ -131,10 +133,10 @@ impl clap::Args for FirstCalls {
     }
 }
 
-fn answer(text: &str) -> Result<(String, Value), &'static str> {
+fn answer(text: &str) -> Result<(String, Value), String> {
     match text.split_once('=') {
-        Some((method, value)) if !method.is_empty() => Ok((method.to_owned(), typed(value))),
-        _ => Err("it has the form METHOD=VALUE"),
+        Some((method, value)) if !method.is_empty() => Ok((method.to_owned(), typed(value)?)),
+        _ => Err("it has the form METHOD=VALUE".to_owned()),
     }
 }
 
@@ -262,7 +264,7 @@ impl Session<'_> {
         }
         let (closed, mut upload) = (self.hub.closed(), None);
         let mut closed = pin!(closed);
-        loop {
+        while input.is_some() || !interactive && (self.stay || !self.calls.are_over()) {
             let next = async {
                 match &mut input {
                     Some(input) => input.lines.recv().await,
@@ -287,10 +289,8 @@ impl Session<'_> {
                     None => (input, upload) = (None, None),
                 },
             }
-            if input.is_none() && !self.stay && self.calls.are_over() || input.is_none() && interactive {
-                return End::Asked { interactive };
-            }
         }
+        End::Asked { interactive }
     }
 
     /// Carries out a line. Returns whether it is the last one.

@@ -21,7 +21,7 @@ use crate::cli::{
 ///
 /// A context has a hub's URL, or the name of a hub of Azure SignalR Service, and how to connect to it. No secret is saved, only
 /// where it stands. The current context fills in what the flags of any command leave out; `--context NAME` takes another one.
-/// Its token and headers never go to another target than its own.
+/// Its token and headers never go to another origin than its own: scheme, host and port.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
     #[command(subcommand)]
@@ -75,18 +75,17 @@ struct Add {
 
 pub(in crate::cli) fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> {
     let store = Store::of_user()?;
-    let saved = store.read()?;
     match arguments.action {
-        Action::Add(add) => save(*add, &store, saved, output)?,
-        Action::List => list(&store, &saved, output),
-        Action::Show { name } => show(name, &saved, output)?,
-        Action::Remove { name } => remove(&name, &store, saved, output)?,
-        Action::Use { name, .. } => choose(name, &store, saved, output)?,
+        Action::Add(add) => save(*add, &store, output)?,
+        Action::List => list(&store, &store.read()?, output),
+        Action::Show { name } => show(name, &store.read()?, output)?,
+        Action::Remove { name } => remove(&name, &store, output)?,
+        Action::Use { name, .. } => choose(name, &store, output)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn save(add: Add, store: &Store, mut saved: Saved, output: &Output) -> Result<(), Failure> {
+fn save(add: Add, store: &Store, output: &Output) -> Result<(), Failure> {
     let Add { name, url, force, redis, target } = add;
     check_name(&name)?;
     let target = TargetOptions { url, redis, ..target };
@@ -95,6 +94,8 @@ fn save(add: Add, store: &Store, mut saved: Saved, output: &Output) -> Result<()
         return Err(Failure::new("there is nothing to save")
             .advise("give the hub's URL, or flags such as --hub and --connection-string"));
     }
+    let _lock = store.lock()?;
+    let mut saved = store.read()?;
     if saved.contexts.contains_key(&name) && !force {
         return Err(Failure::new(format!("there is a context `{name}` already"))
             .advise("give --force to replace it, or take another name"));
@@ -190,7 +191,9 @@ fn show(name: Option<String>, saved: &Saved, output: &Output) -> Result<(), Fail
     Ok(())
 }
 
-fn remove(name: &str, store: &Store, mut saved: Saved, output: &Output) -> Result<(), Failure> {
+fn remove(name: &str, store: &Store, output: &Output) -> Result<(), Failure> {
+    let _lock = store.lock()?;
+    let mut saved = store.read()?;
     if saved.contexts.remove(name).is_none() {
         return Err(unknown(name, &saved));
     }
@@ -200,7 +203,9 @@ fn remove(name: &str, store: &Store, mut saved: Saved, output: &Output) -> Resul
     Ok(())
 }
 
-fn choose(name: Option<String>, store: &Store, mut saved: Saved, output: &Output) -> Result<(), Failure> {
+fn choose(name: Option<String>, store: &Store, output: &Output) -> Result<(), Failure> {
+    let _lock = store.lock()?;
+    let mut saved = store.read()?;
     if let Some(name) = name.as_ref().filter(|name| !saved.contexts.contains_key(*name)) {
         return Err(unknown(name, &saved));
     }

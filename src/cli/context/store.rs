@@ -6,7 +6,8 @@ use std::{
     fs::{self, OpenOptions},
     io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
-    process,
+    process, thread,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ const FILE: &str = "contexts.json";
 const LONGEST_NAME: usize = 64;
 /// More than anybody saves; whatever else stands there is not read.
 const LONGEST_FILE: u64 = 1024 * 1024;
+/// A change takes milliseconds.
+const LONGEST_LOCK: Duration = Duration::from_secs(5);
 
 /// What is saved.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -84,6 +87,31 @@ impl Store {
         })
     }
 
+    /// Waits until no other program changes what is saved, and keeps it so until this is dropped.
+    pub(super) fn lock(&self) -> Result<Lock, Failure> {
+        let path = self.folder.join(format!(".{FILE}.lock"));
+        let failed = |error: std::io::Error| {
+            Failure::new(format!("the contexts in {} cannot be locked", self.folder.display()))
+                .because(error)
+                .advise("set HUBWIRE_CONFIG to a folder where contexts may be saved")
+        };
+        fs::create_dir_all(&self.folder).map_err(failed)?;
+        loop {
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(_) => return Ok(Lock(path)),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    let held = fs::metadata(&path).and_then(|found| found.modified());
+                    // A program that was killed has left it behind.
+                    if held.is_ok_and(|since| since.elapsed().is_ok_and(|held| held > LONGEST_LOCK)) {
+                        let _ = fs::remove_file(&path);
+                    }
+                    thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+
     /// Replaces what is saved: whoever reads meanwhile sees the old file or the new one.
     pub(super) fn write(&self, saved: &Saved) -> Result<(), Failure> {
         let path = self.path();
@@ -101,6 +129,16 @@ impl Store {
             let _ = fs::remove_file(&new);
             failed(error)
         })
+    }
+}
+
+/// A file that is there as long as one program changes what is saved.
+#[derive(Debug)]
+pub(super) struct Lock(PathBuf);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) struct Flags {
     /// What clients call the service, where that is not its address: http://signalr:8888
     #[arg(long, env = "HUBWIRE_LOCAL_PUBLIC_ENDPOINT", value_name = "URL")]
     public_endpoint: Option<String>,
-    /// Lets the pages of an origin call, besides those of this machine
+    /// Lets the pages of an origin call, besides those of this machine; `null` for files, as in Electron
     #[arg(long, env = "HUBWIRE_LOCAL_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
     /// Lets the service be called by a name with dots

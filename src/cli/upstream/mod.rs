@@ -112,8 +112,9 @@ pub(super) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCod
     if let (Some(tenant), Some(audience)) = (arguments.tenant, arguments.audience) {
         checks.expect_token(tenant, audience, arguments.identities, arguments.authority)?;
     }
+    let values = arguments.answers.into_iter().map(|(method, value)| Ok((method, typed(&value)?)));
     let values: Vec<(String, Value)> =
-        arguments.answers.into_iter().map(|(method, value)| (method, typed(&value))).collect();
+        values.collect::<Result<_, _>>().map_err(|error: String| Failure::new(error))?;
     let app = App {
         view: View::new(output),
         checks,

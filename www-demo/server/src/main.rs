@@ -93,6 +93,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let local = LocalService::builder()
         .application(application)
         .upstream(upstream)
+        // Pages from files, as Electron loads them.
+        .allow_origin("null")
         .service_mode(if mode == Mode::AppServer { ServiceMode::Default } else { ServiceMode::Serverless })
         .start()
         .await?;
