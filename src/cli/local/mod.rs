@@ -52,7 +52,15 @@ const STOP_AFTER_COMMAND: Duration = Duration::from_secs(1);
 
 /// Run an Azure SignalR Service on this machine, for development and tests
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_long_help = "\
+Faults on demand, by HTTP and with an access key in the header X-Hubwire-Key:
+  PUT  /_hubwire/faults        [{\"when\": {\"kind\": \"negotiate\"}, \"do\": {\"status\": 503}, \"times\": 2}]
+  POST /_hubwire/cut           {\"when\": {\"user\": \"alice\"}, \"how\": \"silently\"}
+  POST /_hubwire/keys/primary  regenerates the key
+The README has all members."
+)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
