@@ -102,12 +102,16 @@ mod tests {
 
     #[test]
     fn words_are_json_or_texts() {
-        let words = ["1", "true", "null", "hello", "\"1\"", "{\"a\":[1]}", "[1, 2]", "{broken"];
+        let words = ["1", "true", "null", "hello", "\"1\"", "{\"a\":[1]}", "[1, 2]"];
         let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
-        let expected = json!([1, true, null, "hello", "1", {"a": [1]}, [1, 2], "{broken"]);
+        let expected = json!([1, true, null, "hello", "1", {"a": [1]}, [1, 2]]);
         assert_eq!(Value::Array(values(&words).expect("they are values")), expected);
         assert_eq!(line(" [1, \"a\"]\n").map(Value::from), Ok(json!([1, "a"])));
         assert_eq!(line("hello there").map(Value::from), Ok(json!(["hello there"])));
+        for broken in ["{broken", "[1,", "\"a"] {
+            let refused = values(&[broken.to_owned()]).expect_err(broken).to_string();
+            assert!(refused.contains("is not JSON"), "{refused}");
+        }
         let missing = values(&["@/no/such/file".to_owned()]).expect_err("there is no file").to_string();
         assert!(missing.contains("/no/such/file"), "{missing}");
     }
