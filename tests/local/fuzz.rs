@@ -11,28 +11,13 @@ use serde_json::json;
 use crate::{
     raw,
     specification::{OPERATIONS, Service},
+    support::random::Random,
     wire::{application, token_form, user_token},
 };
 
 /// Requests of one mode; about two seconds of them.
 const REQUESTS: usize = 1500;
 const AT_ONCE: usize = 32;
-
-/// A fixed sequence: xorshift.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % below.max(1) as u64) as usize
-    }
-
-    fn pick<'a, T: ?Sized>(&mut self, list: &[&'a T]) -> &'a T {
-        list[self.next(list.len())]
-    }
-}
 
 /// What parsers of HTTP, URLs, JSON, MessagePack and filters look at.
 const PIECES: [&[u8]; 32] = [
@@ -75,25 +60,25 @@ fn mutated(random: &mut Random, request: &[u8]) -> Vec<u8> {
     // Most changes go where the service looks first: not into the token, which is most of a request.
     let line = bytes.iter().position(|byte| *byte == b'\r').unwrap_or(bytes.len());
     let body = bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
-    for _ in 0..=random.next(3) {
-        let (from, to) = match random.next(4) {
+    for _ in 0..=random.below(3) {
+        let (from, to) = match random.below(4) {
             0 | 1 => (0, line),
             2 if body < bytes.len() => (body, bytes.len()),
             _ => (0, bytes.len()),
         };
-        let at = (from + random.next(to.saturating_sub(from))).min(bytes.len().saturating_sub(1));
-        match random.next(6) {
-            0 => bytes[at] ^= 1 << random.next(8),
+        let at = (from + random.below(to.saturating_sub(from))).min(bytes.len().saturating_sub(1));
+        match random.below(6) {
+            0 => bytes[at] ^= 1 << random.below(8),
             1 => drop(bytes.remove(at)),
             2 => bytes[at] = bytes[at].to_ascii_uppercase(),
             3 => drop(bytes.splice(at..at, random.pick(&PIECES).iter().copied())),
             4 => {
-                let end = (at + random.next(12)).min(bytes.len());
+                let end = (at + random.below(12)).min(bytes.len());
                 let copy = bytes[at..end].to_vec();
                 drop(bytes.splice(at..at, copy));
             }
             _ => {
-                let end = (at + random.next(12)).min(bytes.len());
+                let end = (at + random.below(12)).min(bytes.len());
                 drop(bytes.drain(at..end));
             }
         }
@@ -101,8 +86,8 @@ fn mutated(random: &mut Random, request: &[u8]) -> Vec<u8> {
             break;
         }
     }
-    if random.next(10) == 0 {
-        bytes.truncate(random.next(bytes.len()));
+    if random.below(10) == 0 {
+        bytes.truncate(random.below(bytes.len()));
     }
     bytes
 }
@@ -163,7 +148,7 @@ async fn survives(mode: ServiceMode, seed: u64) {
     let mut random = Random(seed);
     let requests: Vec<_> = (0..REQUESTS)
         .map(|_| {
-            let request = random.next(good.len());
+            let request = random.below(good.len());
             mutated(&mut random, &good[request])
         })
         .collect();

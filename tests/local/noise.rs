@@ -12,41 +12,12 @@ use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 use crate::{
     modes::{MODES, World, until},
+    support::random::Random,
     wire::user_token,
 };
 
 /// As long in each mode.
 const DURATION: Duration = Duration::from_millis(2_000);
-
-/// Numbers that are the same in every run (xorshift64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(limit.max(1)).unwrap()).unwrap()
-    }
-
-    /// Changes, repeats, or leaves out some bytes.
-    fn disturb(&mut self, bytes: &mut Vec<u8>) {
-        for _ in 0..self.below(4) {
-            let (at, length) = (self.below(bytes.len()), self.below(12));
-            let range = at..(at + length).min(bytes.len());
-            match self.below(4) {
-                0 => drop(bytes.drain(range)),
-                1 => {
-                    let again = bytes[range].to_vec();
-                    bytes.splice(at..at, again);
-                }
-                2 => bytes.insert(at, u8::try_from(self.below(256)).unwrap()),
-                _ if at < bytes.len() => bytes[at] = u8::try_from(self.below(256)).unwrap(),
-                _ => {}
-            }
-        }
-    }
-}
 
 /// What clients may say, in JSON and in MessagePack.
 fn messages(protocol: HubProtocol) -> Vec<Vec<u8>> {

@@ -12,39 +12,13 @@ use hubwire::server::{Caller, HubServer, Identity};
 use serde_json::{Value, json};
 use tower_service::Service as _;
 
-use crate::conformance_hub::{conformance_hub, in_time};
+use crate::{
+    conformance_hub::{conformance_hub, in_time},
+    support::random::Random,
+};
 
 /// As many inputs for each protocol.
 const INPUTS: usize = 300;
-
-/// Numbers that are the same in every run (xorshift64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit.max(1) as u64) as usize
-    }
-
-    /// Changes, repeats, or leaves out some bytes.
-    fn disturb(&mut self, bytes: &mut Vec<u8>) {
-        for _ in 0..self.below(4) {
-            let (at, length) = (self.below(bytes.len()), self.below(12));
-            let range = at..(at + length).min(bytes.len());
-            match self.below(4) {
-                0 => drop(bytes.drain(range)),
-                1 => {
-                    let again = bytes[range].to_vec();
-                    bytes.splice(at..at, again);
-                }
-                2 => bytes.insert(at, self.below(256) as u8),
-                _ => bytes[at] = self.below(256) as u8,
-            }
-        }
-    }
-}
 
 /// What clients may say, in no order that makes sense.
 fn messages() -> Vec<Value> {

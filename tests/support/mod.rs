@@ -7,6 +7,7 @@
 
 pub(crate) mod cutter;
 pub(crate) mod dotnet;
+pub(crate) mod random;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

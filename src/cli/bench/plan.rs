@@ -1,13 +1,16 @@
 //! What is measured: from flags, and from a file with several scenarios.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use clap::ValueEnum;
-use jsonc_parser::{CollectOptions, ParseOptions, ast, parse_to_ast};
+use jsonc_parser::{CollectOptions, ast, parse_to_ast};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Map, Value};
 
-use crate::cli::{context::TargetOptions, duration, failure::Failure, value::typed};
+use crate::{
+    cli::{context::TargetOptions, duration, failure::Failure, value::typed},
+    service::configuration::json,
+};
 
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 const DEFAULT_WARM_UP: Duration = Duration::from_secs(2);
@@ -271,7 +274,7 @@ pub(super) fn plan(
     target: TargetOptions,
 ) -> Result<Vec<Scenario>, Failure> {
     let Some(path) = file else { return Ok(vec![Scenario::new(Options { target, ..flags })?]) };
-    let text = fs::read_to_string(path)
+    let text = json::read(path)
         .map_err(|error| Failure::new(format!("{} cannot be read", path.display())).because(error))?;
     let all = read(&text).map_err(|mistake| {
         Failure::new(format!("{}: {mistake}", path.display()))
@@ -308,22 +311,11 @@ fn read(text: &str) -> Result<Vec<Options>, String> {
         scenarios: Vec<Options>,
     }
 
-    let options = ParseOptions {
-        allow_comments: true,
-        allow_trailing_commas: true,
-        allow_loose_object_property_names: false,
-        allow_missing_commas: false,
-        allow_single_quoted_strings: false,
-        allow_hexadecimal_numbers: false,
-        allow_unary_plus_numbers: false,
-        allow_bare_decimal_point_numbers: false,
-        allow_non_finite_numbers: false,
-        allow_extended_string_escapes: false,
-    };
-    let parsed = parse_to_ast(text.trim_start_matches('\u{feff}'), &CollectOptions::default(), &options)
-        .map_err(|error| {
-            format!("line {}, column {} is not JSON", error.line_display(), error.column_display())
-        })?;
+    let parsed =
+        parse_to_ast(text.trim_start_matches('\u{feff}'), &CollectOptions::default(), &json::OPTIONS)
+            .map_err(|error| {
+                format!("line {}, column {} is not JSON", error.line_display(), error.column_display())
+            })?;
     let value = parsed.value.as_ref().map_or(Value::Null, plain);
     let scenarios = serde_json::from_value::<File>(value).map_err(|error| error.to_string())?.scenarios;
     Ok(scenarios)
