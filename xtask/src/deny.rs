@@ -5,19 +5,26 @@ use anyhow::Result;
 
 use crate::{
     command::{command, run},
+    report::Report,
     tools,
 };
 
+/// All of it.
+pub(crate) fn check(report: &mut Report) {
+    report.check("licences, bans, sources of the dependencies", rules);
+    report.check("known vulnerabilities of the dependencies", advisories);
+}
+
 /// The rules that need nothing but the packages.
 pub(crate) fn rules() -> Result<()> {
-    check(&["bans", "licenses", "sources"])
+    ask(&["bans", "licenses", "sources"])
 }
 
 /// What the advisory database says, which is fetched from its repository.
-pub(crate) fn advisories() -> Result<()> {
-    check(&["advisories"])
+fn advisories() -> Result<()> {
+    ask(&["advisories"])
 }
 
-fn check(what: &[&str]) -> Result<()> {
+fn ask(what: &[&str]) -> Result<()> {
     run(command(tools::cargo_deny()?).args(["--all-features", "check"]).args(what))
 }

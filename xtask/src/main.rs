@@ -1,8 +1,10 @@
-//! The build tool: `cargo xtask package | dashboard | demo | test | features | deny | bench | soak | fuzz | sizes | fmt`.
+//! The build tool: `cargo xtask package | dashboard | demo | test | check | features | deny | bench | soak | fuzz | sizes | fmt`.
 
 mod app_sizes;
 mod bench;
+mod beside;
 mod browser;
+mod check;
 mod checks;
 mod command;
 mod compare;
@@ -39,7 +41,8 @@ cargo xtask COMMAND
   demo --board [--port N]
                      build the board, a hub and a page on one contract, then run its server
   test               everything that has to hold: format, lints, docs, tests, browser, npm package
-  features           the part of it that checks every feature alone and with others, and with the oldest Rust
+  check              the part of it that runs no test: format, rules, lints, documentation, features
+  features           the part of that which checks every feature alone and with others, and with the oldest Rust
   deny               licences, bans, sources and known vulnerabilities of the dependencies, by cargo-deny
   bench [PART]       run the benchmarks, or those whose names contain a part
   bench --browser [ROUNDS [PART]...]
@@ -71,8 +74,9 @@ fn main() -> ExitCode {
         ("dashboard", []) => dashboard::dashboard(),
         ("demo", _) => demo::demo(rest),
         ("test", []) => test::test(),
-        ("features", []) => test::features(),
-        ("deny", []) => test::deny(),
+        ("check", []) => report::run(check::NEEDS, check::set_up, check::check),
+        ("features", []) => report::run("wasm target", tools::ensure_wasm_target, check::every_feature),
+        ("deny", []) => report::run("cargo-deny", tools::cargo_deny, deny::check),
         ("bench", _) => bench::bench(rest),
         ("soak", _) => soak::soak(rest),
         ("sizes", []) => app_sizes::sizes(),

@@ -1,10 +1,13 @@
 //! What `cargo xtask test` counts: tests by what their runners print, every other step as one check.
 
-use std::{process::Command, sync::Mutex};
+use std::{process::Command, sync::Mutex, thread, time::Instant};
 
 use anyhow::Result;
 
-use crate::{command::run_lines, step::step};
+use crate::{
+    command::run_lines,
+    step::{begin, end, step},
+};
 
 /// Why a test is ignored that is the part of another one that runs in a process of its own.
 const RUN_BY_OTHERS: &str = " ... ignored, others run it in a process with an environment";
@@ -19,6 +22,12 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    fn add(&mut self, more: Self) {
+        self.passed += more.passed;
+        self.failed += more.failed;
+        self.skipped += more.skipped;
+    }
+
     /// Reads one line of a test runner. Returns whether it is worth showing: the sums of scripts are not, so that
     /// only one line in the whole output looks like the result.
     fn read(&mut self, line: &str) -> bool {
@@ -45,21 +54,26 @@ impl Tally {
             return true;
         }
         let Some(sums) = sums(line) else { return true };
-        self.passed += sums.passed;
-        self.failed += sums.failed;
+        self.add(sums);
         false
     }
 }
 
-/// Reads `3 passed, 0 failed`.
+/// Reads `3 passed, 0 failed` and `3 passed, 0 failed, 1 skipped`.
 fn sums(line: &str) -> Option<Tally> {
-    let (passed, failed) = line.split_once(" passed, ")?;
-    Some(Tally {
-        passed: passed.parse().ok()?,
-        failed: failed.strip_suffix(" failed")?.parse().ok()?,
-        skipped: 0,
-    })
+    let (passed, rest) = line.split_once(" passed, ")?;
+    let (failed, skipped) = match rest.split_once(" failed, ") {
+        Some((failed, skipped)) => (failed, skipped.strip_suffix(" skipped")?),
+        None => (rest.strip_suffix(" failed")?, "0"),
+    };
+    Some(Tally { passed: passed.parse().ok()?, failed: failed.parse().ok()?, skipped: skipped.parse().ok()? })
 }
+
+/// What a line begins with that tells of something left out.
+const EXTRA: &str = "NOT PART OF THIS RUN";
+
+/// How many steps run at the same time where that is allowed. They wait more than they work.
+const AT_A_TIME: usize = 2;
 
 /// How many lines of what runners say of failures are said again in the end.
 const MOST_TOLD: usize = 200;
@@ -83,6 +97,18 @@ impl Told {
             self.lines.push(line.to_owned());
         }
     }
+}
+
+/// Steps that need nothing but what `set_up` brings, by themselves.
+pub(crate) fn run<T>(
+    what: &str,
+    set_up: impl FnOnce() -> Result<T>,
+    steps: impl FnOnce(&mut Report),
+) -> Result<()> {
+    let mut report = Report::default();
+    report.check(&format!("set up: {what}"), set_up);
+    steps(&mut report);
+    report.finish()
 }
 
 /// Collects the outcome of all steps.
@@ -121,9 +147,76 @@ impl Report {
             })
         });
         let tally = read.into_inner().map(|(tally, _)| tally).unwrap_or_default();
-        self.tally.passed += tally.passed;
-        self.tally.failed += tally.failed;
-        self.tally.skipped += tally.skipped;
+        self.judge(title, tally, result);
+    }
+
+    /// Such steps that do not disturb each other, some at the same time. What each prints is shown when it has ended.
+    pub(crate) fn tests_together(&mut self, steps: Vec<(String, Command)>) {
+        let open = Mutex::new(steps.into_iter());
+        let report = Mutex::new(self);
+        let run_next = || {
+            while let Some((title, mut command)) = open.lock().ok().and_then(|mut open| open.next()) {
+                let (lines, start) = (Mutex::new(Vec::new()), Instant::now());
+                let result = run_lines(&mut command, |line| {
+                    if let Ok(mut lines) = lines.lock() {
+                        lines.push(line.to_owned());
+                    }
+                    false
+                });
+                let Ok(mut report) = report.lock() else { return };
+                report.told_by(&title, lines.into_inner().unwrap_or_default(), start, result);
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..AT_A_TIME {
+                scope.spawn(run_next);
+            }
+        });
+    }
+
+    /// A step that has ended, and what it has printed.
+    fn told_by(&mut self, title: &str, lines: Vec<String>, start: Instant, result: Result<()>) {
+        begin(title);
+        let mut tally = Tally::default();
+        for line in lines {
+            self.told.read(&line);
+            if tally.read(&line) {
+                println!("{line}");
+            }
+        }
+        let result = end(title, start, result);
+        self.judge(title, tally, result);
+    }
+
+    /// Another run of this program, by what it has printed.
+    pub(crate) fn add(&mut self, title: &str, lines: &[String], result: Result<()>) {
+        let mut tally = Tally::default();
+        for line in lines {
+            if let Some(sums) = sums(line) {
+                tally.add(sums);
+            }
+        }
+        let is_progress = |line: &str| {
+            ["Compiling", "Checking", "Download", "Finished"]
+                .iter()
+                .any(|word| line.trim_start().starts_with(word))
+        };
+        let told = lines.iter().filter(|line| !is_progress(line));
+        match result {
+            Ok(()) => {
+                told.filter(|line| line.starts_with(EXTRA)).for_each(|line| self.extras.push(line.clone()))
+            }
+            Err(_) => {
+                let told: Vec<&String> = told.collect();
+                let last = &told[told.len().saturating_sub(MOST_TOLD)..];
+                self.told.lines.extend(last.iter().map(|line| (*line).clone()));
+            }
+        }
+        self.judge(title, tally, result);
+    }
+
+    fn judge(&mut self, title: &str, tally: Tally, result: Result<()>) {
+        self.tally.add(tally);
         match result {
             Ok(()) if tally == Tally::default() => self.fail(&format!("the step \"{title}\" ran no test")),
             Ok(()) => {}
@@ -141,7 +234,7 @@ impl Report {
 
     /// Something that is not part of this run, and the command that does it.
     pub(crate) fn extra(&mut self, what: &str, command: &str) {
-        self.extras.push(format!("NOT PART OF THIS RUN: {what}: `{command}` checks them"));
+        self.extras.push(format!("{EXTRA}: {what}: `{command}` checks them"));
     }
 
     /// Something that failed without being a step.
@@ -155,10 +248,19 @@ impl Report {
         self.failures.push(what.to_owned());
     }
 
-    /// Prints what failed and the sums. Returns whether all is well. Where nothing may be skipped, a skipped test is a
-    /// failure.
-    pub(crate) fn finish(mut self, no_skip: bool) -> bool {
-        if no_skip && self.tally.skipped > 0 {
+    /// What cannot run since a tool is missing. Where nothing may be skipped, that is a failure.
+    pub(crate) fn missing(&mut self, what: &str, why: &anyhow::Error) {
+        if no_skip() {
+            self.fail(&format!("{what}: {why:#}"));
+        } else {
+            self.skip(what, &format!("{why:#}"));
+        }
+    }
+
+    /// Prints what failed and the sums, and ends the program with an exit code unless all is well. Where nothing may be
+    /// skipped, a skipped test is a failure.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        if no_skip() && self.tally.skipped > 0 {
             self.failures.push(format!("{} skipped, where nothing may be skipped", self.tally.skipped));
         }
         println!();
@@ -175,8 +277,18 @@ impl Report {
         } else {
             println!("{passed} passed, {failed} failed, {skipped} skipped");
         }
-        failed == 0 && self.failures.is_empty()
+        if failed > 0 || !self.failures.is_empty() {
+            std::process::exit(1);
+        }
+        Ok(())
     }
+}
+
+/// Whether a missing tool is a failure, as it is in continuous integration.
+fn no_skip() -> bool {
+    ["CI", "HUBWIRE_NO_SKIP"]
+        .iter()
+        .any(|name| std::env::var(name).is_ok_and(|value| !["", "0", "false"].contains(&value.as_str())))
 }
 
 #[cfg(test)]
@@ -201,11 +313,12 @@ mod tests {
                 true,
             ),
             ("7 passed, 2 failed", false),
+            ("1 passed, 0 failed, 4 skipped", false),
             ("all passed, none failed", true),
         ] {
             assert_eq!(tally.read(line), shown, "{line}");
         }
-        assert_eq!(tally, Tally { passed: 11, failed: 3, skipped: 2 });
+        assert_eq!(tally, Tally { passed: 12, failed: 3, skipped: 6 });
     }
 
     #[test]

@@ -119,6 +119,8 @@ pub(crate) fn wasm_test_runner() -> Result<PathBuf> {
     // Without --locked: the lock file of that package may name versions that were yanked.
     let mut install = cargo();
     install.args(["install", "--force", "wasm-bindgen-cli", "--version", &version, "--root"]).arg(&tools);
+    // It is built more often than it runs for long.
+    install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
     run(install.env("CARGO_TARGET_DIR", tools.join("build")))?;
     if !own.is_file() {
         bail!("wasm-bindgen-cli {version} brought no {RUNNER}");
