@@ -17,7 +17,6 @@ use crate::{
     arguments::ArgumentList,
     cli::{
         bench::{
-            broadcast,
             figures::{Figures, Tally, Usage},
             pace::Pace,
             plan::{Kind, Length, Scenario},
@@ -68,17 +67,6 @@ impl Drop for Shown {
 }
 
 impl Run<'_> {
-    /// Warms up, measures, and disconnects.
-    pub(super) async fn measure(&self) -> Result<Figures, Failure> {
-        match self.scenario.kind {
-            Kind::Connect => self.connect().await,
-            Kind::Receive => self.receive().await,
-            Kind::Idle => self.idle().await,
-            Kind::Broadcast => broadcast::measure(self).await,
-            Kind::Echo | Kind::Send | Kind::Stream => self.call().await,
-        }
-    }
-
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
@@ -138,7 +126,7 @@ impl Run<'_> {
     }
 
     /// Calls of methods: `echo`, `send` and `stream`.
-    async fn call(&self) -> Result<Figures, Failure> {
+    pub(super) async fn call(&self) -> Result<Figures, Failure> {
         let mut opening = Tally::default();
         let done = Arc::<Notify>::default();
         let (tell, until) = (Arc::clone(&done), self.scenario.until.clone());
@@ -217,7 +205,7 @@ impl Run<'_> {
     }
 
     /// Connects and disconnects.
-    async fn connect(&self) -> Result<Figures, Failure> {
+    pub(super) async fn connect(&self) -> Result<Figures, Failure> {
         self.connect_phase(self.scenario.warm_up, true).await?;
         let usage = Usage::start();
         let tally = self.connect_phase(self.scenario.length, false).await?;
@@ -247,7 +235,7 @@ impl Run<'_> {
     }
 
     /// Counts what comes.
-    async fn receive(&self) -> Result<Figures, Failure> {
+    pub(super) async fn receive(&self) -> Result<Figures, Failure> {
         let (seen, done) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
         let usage = Usage::start();
         let mut opening = Tally::default();
@@ -319,7 +307,7 @@ impl Run<'_> {
     }
 
     /// Holds connections that do nothing. Their latencies are those of connecting.
-    async fn idle(&self) -> Result<Figures, Failure> {
+    pub(super) async fn idle(&self) -> Result<Figures, Failure> {
         let lost = Arc::<AtomicU64>::default();
         let (mut tally, before) = (Tally::default(), crate::cli::machine::resident_bytes());
         let usage = Usage::start();

@@ -25,8 +25,9 @@ use serde_json::json;
 
 use crate::cli::{
     bench::{
+        figures::Figures,
         load::Run,
-        plan::{Length, Options, plan},
+        plan::{Kind, Length, Options, plan},
         report::{Progress, Report},
     },
     context::{Contexts, TargetOptions},
@@ -102,7 +103,7 @@ pub(super) async fn run(
         }
         let target = contexts.target(None, options)?;
         let run = Run { scenario, target: &target, stopped: &stopped, on_pace: &progress };
-        let figures = run.measure().await?;
+        let figures = measure(&run).await?;
         failed |= figures.error_count() > 0;
         report.add(scenario, &target, &figures, output);
         if stopped.load(Ordering::Relaxed) {
@@ -119,4 +120,15 @@ pub(super) async fn run(
             .map_err(|error| Failure::new(format!("{} cannot be written", path.display())).because(error))?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Warms up, measures, and disconnects.
+async fn measure(run: &Run<'_>) -> Result<Figures, Failure> {
+    match run.scenario.kind {
+        Kind::Connect => run.connect().await,
+        Kind::Receive => run.receive().await,
+        Kind::Idle => run.idle().await,
+        Kind::Broadcast => broadcast::measure(run).await,
+        Kind::Echo | Kind::Send | Kind::Stream => run.call().await,
+    }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use reqwest::{Method, header};
 
 use crate::{
-    cli::negotiate::walk::header_of,
+    cli::negotiate::answer::header_of,
     core::{ErrorChain, url::HubUrl},
     platform::HttpClient,
 };

@@ -4,7 +4,10 @@ use crate::{
     cli::{
         context::{Place, Target},
         duration,
-        negotiate::walk::{Hop, Obstacle, Walk, header_of},
+        negotiate::{
+            answer::header_of,
+            walk::{Hop, Obstacle, Walk},
+        },
     },
     core::{ErrorChain, TransportErrorKind, negotiate::NegotiateError},
 };

@@ -1,5 +1,6 @@
 //! `hubwire negotiate`: every hop from a hub's URL to the server that hosts the connection, and what is offered there.
 
+mod answer;
 mod cors;
 mod explain;
 mod report;
@@ -14,9 +15,10 @@ use crate::cli::{
     output::Output,
 };
 
+pub(super) use answer::header_of;
 pub(super) use explain::explain;
 pub(super) use report::choose;
-pub(super) use walk::{Walk, header_of, http_client, network, walk};
+pub(super) use walk::{Walk, http_client, network, walk};
 
 /// Negotiate with a hub and show every step of it
 ///

@@ -1,16 +1,14 @@
 //! What the service gets for its requests: from options, or from an app.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, HeaderName, Response, StatusCode, Uri, header, request::Parts};
 use serde_json::Value;
 
 use crate::{
-    cli::{
-        failure::Failure,
-        upstream::{FORWARD_TIMEOUT, view::Seen},
-    },
+    HubProtocol,
+    cli::failure::Failure,
     core::ErrorChain,
     platform::Network,
     serialize::serialize,
@@ -19,6 +17,9 @@ use crate::{
         upstream::{UpstreamError, request::completion, router::MAX_BODY},
     },
 };
+
+/// How long an app may take.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// Headers of one hop, and those that the next one gets from its own client.
 const OWN_HEADERS: [HeaderName; 8] = [
@@ -31,6 +32,14 @@ const OWN_HEADERS: [HeaderName; 8] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
+
+/// What an answer needs to know about a request.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) event: String,
+    pub(super) invocation_id: Option<String>,
+    pub(super) protocol: HubProtocol,
+}
 
 /// An answer on its way.
 #[derive(Debug)]

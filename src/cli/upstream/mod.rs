@@ -16,7 +16,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use axum::{Router, body::Body, extract::State};
@@ -188,6 +188,3 @@ fn plain(app: &App, number: u64, status: StatusCode, begun: Instant) -> Response
     app.view.answer(number, &response, begun.elapsed());
     response.into_http()
 }
-
-/// How long an app may take.
-const FORWARD_TIMEOUT: Duration = Duration::from_secs(100);

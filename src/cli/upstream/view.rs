@@ -16,11 +16,10 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    HubProtocol,
     cli::{
         output::{BAD, FAINT, GOOD, NAME, Output, STRONG, WARNING},
         upstream::{
-            answer::Answered,
+            answer::{Answered, Seen},
             check::{Check, Verdict},
         },
         value::{AnyValue, printable, rfc3339},
@@ -30,14 +29,6 @@ use crate::{
 
 /// The longest answer of an app that is shown.
 const SHOWN_BODY: usize = 2_000;
-
-/// What an answer needs to know about a request.
-#[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) event: String,
-    pub(super) invocation_id: Option<String>,
-    pub(super) protocol: HubProtocol,
-}
 
 #[derive(Debug)]
 pub(super) struct View(Output);
