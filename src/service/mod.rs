@@ -74,7 +74,7 @@ pub use hub::hub_client::HubClient;
 pub use jwt::SigningKey;
 pub use negotiate::options::{ClientAccess, NegotiateOptions};
 pub use rest::retry::RetryOptions;
-pub use web::{endpoint::NegotiateRejection, tower::NegotiateService};
+pub use web::{rejection::NegotiateRejection, tower::NegotiateService};
 
 #[cfg(feature = "local")]
 pub(crate) use clock::unix_now;

@@ -3,9 +3,12 @@
 use crate::service::{
     configuration::{
         error::ConfigurationError,
-        identity::{credential, default_chain},
-        settings::{AUTHORITY, Configuration, DEFAULT_CONNECTION, PLAIN_HTTP, VARIABLES},
-        warnings::of_use,
+        identity::{credential, default_chain, of_use},
+        keys::{
+            AUTHORITY, DEFAULT_CONNECTION, PLAIN_HTTP, SDK_CONNECTION, SDK_ENDPOINTS, VARIABLES,
+            named_section,
+        },
+        settings::Configuration,
     },
     connection_string::{ConnectionString, ConnectionStringWarning, is_quoted, is_reference},
     credentials::{entra::variables::authority, settings::CredentialSettings},
@@ -16,14 +19,6 @@ use crate::service::{
     error::BuildError,
     http::{addresses::Addresses, url::parse_url},
 };
-
-pub(super) const SDK_CONNECTION: &str = "Azure:SignalR:ConnectionString";
-pub(super) const SDK_ENDPOINTS: &str = "Azure:SignalR:Endpoints";
-
-/// Where app servers with several services have a named one.
-pub(super) fn named_section(name: &str) -> String {
-    format!("Azure:SignalR:{name}:ConnectionString")
-}
 
 /// One endpoint as a [`Configuration`] describes it, before a credential is made of it.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ use crate::service::{
     credentials::{
         cloud::Cloud,
         entra::{client_secret::ClientSecret, variables::is_on},
+        kind::AuthKind,
         settings::{CertificateLocation, CredentialSettings, ManagedIdentityId},
     },
 };
@@ -245,4 +246,33 @@ fn environment(configuration: &Configuration) -> Option<CredentialSettings> {
         client_id: client_id.to_owned(),
         certificate: CertificateLocation::new(path).with_password(password).send_chain(is_on(chain)),
     })
+}
+
+/// The keys that a credential is made of.
+pub(super) fn of_use(credential: &CredentialSettings) -> &'static [&'static str] {
+    match credential.kind() {
+        AuthKind::ClientSecret => &["tenantId", "clientId", "clientSecret"],
+        AuthKind::ClientCertificate => &[
+            "tenantId",
+            "clientId",
+            "clientCertificate",
+            "clientCertificateStoreName",
+            "clientCertificateStoreLocation",
+        ],
+        AuthKind::ManagedIdentity => {
+            &["clientId", "managedIdentityClientId", "managedIdentityResourceId", "managedIdentityObjectId"]
+        }
+        AuthKind::WorkloadIdentity => &["tenantId", "clientId", "tokenFilePath"],
+        AuthKind::FederatedIdentity => &[
+            "tenantId",
+            "clientId",
+            "azureCloud",
+            "managedIdentityClientId",
+            "managedIdentityResourceId",
+            "managedIdentityObjectId",
+        ],
+        AuthKind::AzurePipelines => &["tenantId", "clientId", "serviceConnectionId", "systemAccessToken"],
+        // The default credential tries the machine's identities and what is set up for a workload.
+        _ => &["tenantId", "clientId", "managedIdentityClientId", "managedIdentityResourceId"],
+    }
 }

@@ -16,7 +16,8 @@ use jsonc_parser::{
 };
 
 use crate::service::configuration::{
-    endpoints::SDK_CONNECTION, error::ConfigurationError, settings::is_below,
+    error::ConfigurationError,
+    keys::{SDK_CONNECTION, is_below},
 };
 
 /// The longest file that is read, in bytes. Settings have some kilobytes.

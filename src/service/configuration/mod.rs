@@ -10,6 +10,7 @@ pub(super) mod endpoints;
 pub(super) mod error;
 mod identity;
 pub(crate) mod json;
+mod keys;
 pub(crate) mod names;
 pub(super) mod settings;
 mod warnings;

@@ -3,13 +3,14 @@
 use std::{cmp::Ordering, fmt, path::Path, time::Duration};
 
 use crate::service::{
-    configuration::{error::ConfigurationError, json},
+    configuration::{
+        error::ConfigurationError,
+        json,
+        keys::{RETRY_SECTIONS, TRANSPORT_TYPES, is_below},
+    },
     rest::retry::RetryOptions,
     secret::Secret,
 };
-
-/// The connection that Azure Functions use unless told otherwise.
-pub(in crate::service) const DEFAULT_CONNECTION: &str = "AzureSignalRConnectionString";
 
 /// What App Service puts before the names of connection strings, by their kind.
 const CONNECTION_STRING_PREFIXES: [&str; 11] = [
@@ -25,26 +26,6 @@ const CONNECTION_STRING_PREFIXES: [&str; 11] = [
     "REDISCACHECONNSTR_",
     "SERVICEBUSCONNSTR_",
 ];
-
-/// The authority of Microsoft Entra ID.
-pub(in crate::service) const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
-/// The hosts that plain http may go to, in development.
-pub(super) const PLAIN_HTTP: &str = "Hubwire:DevelopmentPlainHttpHosts";
-/// The variables that describe an identity to every Azure SDK.
-pub(super) const VARIABLES: [&str; 7] = [
-    "AZURE_TENANT_ID",
-    "AZURE_CLIENT_ID",
-    "AZURE_CLIENT_SECRET",
-    "AZURE_CLIENT_CERTIFICATE_PATH",
-    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
-    "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN",
-    "AZURE_FEDERATED_TOKEN_FILE",
-];
-/// Where retries are set: of the Management SDK, of Azure Functions.
-pub(in crate::service) const RETRY_SECTIONS: [&str; 2] = ["Azure:SignalR:RetryOptions", "AzureSignalRRetry"];
-/// What in .NET decides between REST and server connections.
-pub(in crate::service) const TRANSPORT_TYPES: [&str; 2] =
-    ["Azure:SignalR:ServiceTransportType", "AzureSignalRServiceTransportType"];
 
 /// Settings by key, from one or several sources. What is added later wins.
 ///
@@ -347,12 +328,6 @@ impl Configuration {
         }
         Ok(())
     }
-}
-
-pub(super) fn is_below(key: &str, section: &str) -> bool {
-    key.split_at_checked(section.len()).is_some_and(|(start, rest)| {
-        start.eq_ignore_ascii_case(section) && (rest.is_empty() || rest.starts_with(':'))
-    })
 }
 
 /// `[d.]hh:mm:ss[.fraction]`, more than zero. .NET reads a number alone as days, which is never meant.

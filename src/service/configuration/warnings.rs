@@ -4,13 +4,15 @@ use std::fmt;
 
 use crate::service::{
     configuration::{
-        endpoints::{EndpointSettings, SDK_CONNECTION, SDK_ENDPOINTS, distinct_endpoints, named_section},
+        endpoints::{EndpointSettings, distinct_endpoints},
         error::ConfigurationError,
-        names::near,
-        settings::{
-            AUTHORITY, Configuration, DEFAULT_CONNECTION, PLAIN_HTTP, RETRY_SECTIONS, TRANSPORT_TYPES,
-            VARIABLES, is_below,
+        identity::of_use,
+        keys::{
+            AUTHORITY, DEFAULT_CONNECTION, PLAIN_HTTP, RETRY_SECTIONS, SDK_CONNECTION, SDK_ENDPOINTS,
+            TRANSPORT_TYPES, VARIABLES, is_below, named_section,
         },
+        names::near,
+        settings::Configuration,
     },
     connection_string::{ConnectionStringWarning, is_quoted},
     credentials::{kind::AuthKind, settings::CredentialSettings},
@@ -342,33 +344,4 @@ fn section_of(endpoint: &EndpointSettings) -> Option<String> {
     let start = "ConnectionStrings:";
     let name = key.get(start.len()..).filter(|_| is_below(key, start.trim_end_matches(':'))).unwrap_or(key);
     (!is_below(name, "Azure:SignalR")).then(|| name.to_owned())
-}
-
-/// The keys that a credential is made of.
-pub(super) fn of_use(credential: &CredentialSettings) -> &'static [&'static str] {
-    match credential.kind() {
-        AuthKind::ClientSecret => &["tenantId", "clientId", "clientSecret"],
-        AuthKind::ClientCertificate => &[
-            "tenantId",
-            "clientId",
-            "clientCertificate",
-            "clientCertificateStoreName",
-            "clientCertificateStoreLocation",
-        ],
-        AuthKind::ManagedIdentity => {
-            &["clientId", "managedIdentityClientId", "managedIdentityResourceId", "managedIdentityObjectId"]
-        }
-        AuthKind::WorkloadIdentity => &["tenantId", "clientId", "tokenFilePath"],
-        AuthKind::FederatedIdentity => &[
-            "tenantId",
-            "clientId",
-            "azureCloud",
-            "managedIdentityClientId",
-            "managedIdentityResourceId",
-            "managedIdentityObjectId",
-        ],
-        AuthKind::AzurePipelines => &["tenantId", "clientId", "serviceConnectionId", "systemAccessToken"],
-        // The default credential tries the machine's identities and what is set up for a workload.
-        _ => &["tenantId", "clientId", "managedIdentityClientId", "managedIdentityResourceId"],
-    }
 }

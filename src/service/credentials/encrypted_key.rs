@@ -8,7 +8,7 @@ use pkcs5::{EncryptionScheme, pbes2::Kdf};
 use pkcs8::EncryptedPrivateKeyInfoRef;
 use zeroize::Zeroizing;
 
-use crate::service::credentials::certificate::CertificateError;
+use crate::service::credentials::certificate_error::CertificateError;
 
 /// Six hundred thousand are recommended today, and take about a third of a second.
 const MAX_ITERATIONS: u32 = 1_000_000;

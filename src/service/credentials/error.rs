@@ -5,7 +5,7 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 pub(in crate::service) use crate::core::Cause;
 use crate::{
     core::ErrorChain,
-    service::credentials::{certificate::CertificateError, kind::AuthKind},
+    service::credentials::{certificate_error::CertificateError, kind::AuthKind},
 };
 
 /// Why a credential gave no Entra token.

@@ -18,6 +18,7 @@
 pub(in crate::service) mod access_key;
 pub(in crate::service) mod cache;
 mod certificate;
+mod certificate_error;
 mod chain;
 pub(in crate::service) mod cloud;
 mod conversions;
@@ -35,7 +36,8 @@ pub(in crate::service) mod token_cache;
 #[cfg(feature = "redis")]
 pub(crate) use self::credential::EntraTokens;
 pub use access_key::AccessKey;
-pub use certificate::{CertificateError, SigningAlgorithm};
+pub use certificate::SigningAlgorithm;
+pub use certificate_error::CertificateError;
 pub use chain::CredentialChain;
 pub use cloud::{Cloud, UnknownCloud};
 pub use credential::Credential;

@@ -30,7 +30,7 @@ use crate::{
     lock::lock,
     service::{
         error::{Operation, ServiceError},
-        rest::{keys::SigningKeys, request},
+        rest::{exchange, keys::SigningKeys},
     },
 };
 
@@ -304,6 +304,6 @@ impl Health {
             reason: "it has no place for a path",
         })?;
         let request = self.probe.client.head(url);
-        request::dispatch(request, Operation::CheckHealth, None, self.patience()).await.map(drop)
+        exchange::dispatch(request, Operation::CheckHealth, None, self.patience()).await.map(drop)
     }
 }

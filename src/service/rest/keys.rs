@@ -24,7 +24,7 @@ use crate::{
         jwt,
         negotiate::options::TokenAlgorithm,
         random,
-        rest::request,
+        rest::exchange,
         secret::Secret,
     },
 };
@@ -192,8 +192,8 @@ impl Exchange {
             access_key: Secret,
         }
         let request = self.client.get(self.url.clone());
-        let response = request::send(request, OPERATION, token.expose(), self.timeout).await?;
-        let body = Zeroizing::new(request::read(response, OPERATION, self.timeout).await?);
+        let response = exchange::send(request, OPERATION, token.expose(), self.timeout).await?;
+        let body = Zeroizing::new(exchange::read(response, OPERATION, self.timeout).await?);
         let answer: Option<Answer> = serde_json::from_slice(&body).ok();
         let answer = answer.filter(|a| !a.key_id.is_empty() && !a.access_key.is_empty());
         let answer = answer.ok_or(ServiceError::InvalidResponse {

@@ -16,68 +16,17 @@ use crate::{
             options::{ClientAccess, NegotiateOptions},
             refresh::ConnectionClaims,
         },
-        web::handler::{BoxFuture, Handler},
+        web::{
+            handler::{AuthenticationChange, Handler, Rule},
+            rejection::NegotiateRejection,
+        },
     },
 };
-
-/// Rejects a client that wants to negotiate. The message goes to the client.
-///
-/// ```
-/// use hubwire::service::{NegotiateOptions, NegotiateRejection};
-///
-/// fn options(parts: &http::request::Parts) -> Result<NegotiateOptions, NegotiateRejection> {
-///     let user = parts.headers.get("x-user").and_then(|value| value.to_str().ok());
-///     user.map(NegotiateOptions::for_user).ok_or_else(NegotiateRejection::unauthorized)
-/// }
-/// ```
-#[derive(Debug, Clone)]
-pub struct NegotiateRejection {
-    status: StatusCode,
-    message: String,
-}
-
-impl NegotiateRejection {
-    /// Any status, with a message for the client.
-    #[must_use]
-    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
-    }
-
-    /// Status 401: the user is not signed in.
-    #[must_use]
-    pub fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "Sign in first.")
-    }
-
-    /// Status 403: the user may not use this hub.
-    #[must_use]
-    pub fn forbidden() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "You may not use this hub.")
-    }
-}
 
 impl NegotiateRejection {
     fn into_response(self) -> Response<String> {
         error(self.status, &self.message)
     }
-}
-
-/// With the status' own words as the message.
-impl From<StatusCode> for NegotiateRejection {
-    fn from(status: StatusCode) -> Self {
-        Self::new(status, status.canonical_reason().unwrap_or_default())
-    }
-}
-
-/// What a client wants to change by a refresh, for
-/// [a rule](crate::service::NegotiateService::authentication_refresh_if) of the application's.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct AuthenticationChange {
-    /// The connection's present claims.
-    pub previous: ConnectionClaims,
-    /// Those that the handler has given the client now.
-    pub new: ConnectionClaims,
 }
 
 /// What a request is for.
@@ -96,9 +45,6 @@ pub(super) struct Endpoint {
     /// Whether a change may be made; every one without it.
     pub(super) decide: Option<Arc<Rule>>,
 }
-
-/// The application's rule about changes.
-pub(super) type Rule = dyn Fn(AuthenticationChange) -> BoxFuture<bool> + Send + Sync;
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,8 +5,8 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use http::request::Parts;
 
 use crate::service::{
-    negotiate::options::NegotiateOptions,
-    web::endpoint::{AuthenticationChange, NegotiateRejection, Rule},
+    negotiate::{options::NegotiateOptions, refresh::ConnectionClaims},
+    web::rejection::NegotiateRejection,
 };
 
 /// What a handler has decided.
@@ -16,6 +16,20 @@ pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A handler, whatever it returns.
 pub(super) type Handler = dyn Fn(Parts) -> BoxFuture<Decision> + Send + Sync;
+
+/// What a client wants to change by a refresh, for
+/// [a rule](crate::service::NegotiateService::authentication_refresh_if) of the application's.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AuthenticationChange {
+    /// The connection's present claims.
+    pub previous: ConnectionClaims,
+    /// Those that the handler has given the client now.
+    pub new: ConnectionClaims,
+}
+
+/// The application's rule about changes.
+pub(super) type Rule = dyn Fn(AuthenticationChange) -> BoxFuture<bool> + Send + Sync;
 
 /// What a handler of a [`NegotiateService`](crate::service::NegotiateService) may return: [`NegotiateOptions`], a
 /// `Result` of them and a [`NegotiateRejection`], or a future of either that is `Send`.

@@ -25,8 +25,8 @@ pub mod actix_routes;
 pub mod axum_routes;
 pub(super) mod endpoint;
 mod handler;
+pub(super) mod rejection;
 pub(super) mod tower;
 
 pub use crate::cors::InvalidOrigin;
-pub use endpoint::AuthenticationChange;
-pub use handler::{NegotiateAnswer, RefreshAnswer};
+pub use handler::{AuthenticationChange, NegotiateAnswer, RefreshAnswer};

@@ -15,8 +15,8 @@ use crate::{
     service::{
         hub::hub_client::HubClient,
         web::{
-            endpoint::{AuthenticationChange, Endpoint},
-            handler::{self, BoxFuture, Handler, NegotiateAnswer, RefreshAnswer},
+            endpoint::Endpoint,
+            handler::{self, AuthenticationChange, BoxFuture, Handler, NegotiateAnswer, RefreshAnswer},
         },
     },
 };

@@ -17,7 +17,8 @@ use crate::{
     service::{
         clock::unix_now,
         credentials::{
-            certificate::{CertificateError, SigningAlgorithm, SigningCertificate},
+            certificate::{SigningAlgorithm, SigningCertificate},
+            certificate_error::CertificateError,
             entra::application::{Application, Proof, authority_methods},
             error::{CredentialError, InvalidCredential},
             file::read_file,
