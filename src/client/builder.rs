@@ -38,6 +38,13 @@ pub struct HubConnectionBuilder {
     call_timeout: Option<Duration>,
 }
 
+impl HubConnection {
+    /// Begins with the hub URL, such as `https://example.com/chat`. In a browser it may be relative to the page.
+    pub fn builder(url: impl AsRef<str>) -> HubConnectionBuilder {
+        HubConnectionBuilder::new(url.as_ref())
+    }
+}
+
 impl HubConnectionBuilder {
     pub(super) fn new(url: &str) -> Self {
         Self {

@@ -11,6 +11,7 @@ use futures_channel::oneshot;
 use serde::de::DeserializeOwned;
 
 use crate::arguments::{ArgumentWriter, Arguments};
+use crate::client::CallError;
 use crate::client::engine::calls::PendingCall;
 use crate::client::engine::connection::{CallEnd, Caller, ClientCall, Connection, Job, StopOnDrop};
 use crate::client::engine::events::{ConnectionEvent, ConnectionEvents};
@@ -22,7 +23,6 @@ use crate::client::server_call::ServerCall;
 use crate::client::stream::HubStream;
 use crate::client::trace::{CallSpan, Tracing};
 use crate::client::upload::Uploads;
-use crate::client::{CallError, HubConnectionBuilder};
 use crate::core::client::{ConnectionError, ConnectionInfo, ConnectionState, Method};
 use crate::core::codec::{Payload, RawCodec};
 use crate::core::message::Outcome;
@@ -60,11 +60,6 @@ pub struct HubConnection {
 }
 
 impl HubConnection {
-    /// Begins with the hub URL, such as `https://example.com/chat`. In a browser it may be relative to the page.
-    pub fn builder(url: impl AsRef<str>) -> HubConnectionBuilder {
-        HubConnectionBuilder::new(url.as_ref())
-    }
-
     pub(super) fn new(
         connection: Arc<Connection<RawCodec>>,
         handlers: Arc<Handlers>,
@@ -410,7 +405,7 @@ impl HubConnection {
     /// Gets a new token from the provider and gives it to the server, without a new connection (ASP.NET Core 11).
     /// Returns how long the new credentials are valid, if the server tells. It happens automatically where the
     /// server told their lifetime in negotiate; see
-    /// [`with_authentication_refresh`](HubConnectionBuilder::with_authentication_refresh).
+    /// [`with_authentication_refresh`](crate::HubConnectionBuilder::with_authentication_refresh).
     ///
     /// # Errors
     /// [`RefreshError`]; the connection goes on as it was.

@@ -1,6 +1,5 @@
 //! HTTP requests by reqwest, whose answers are read as they come.
 
-use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,6 +8,7 @@ use http_body::Body as _;
 use tokio_tungstenite::tungstenite::Bytes;
 
 use super::proxy::ProxyServer;
+use super::request_error::{describe, through};
 use super::{tls, tunnel};
 use crate::core::http::Head;
 use crate::core::token::AccessToken;
@@ -218,13 +218,6 @@ impl HttpBody {
     }
 }
 
-/// What failed on the way through a proxy.
-pub(super) fn through(proxy: &ProxyServer, error: TransportError) -> TransportError {
-    let TransportError { status, close_code, kind, .. } = error;
-    let message = format!("the connection through the proxy {proxy:?} failed");
-    TransportError { status, close_code, kind, ..TransportError::because_of(message, Cause::new(error)) }
-}
-
 fn unavailable(error: rustls::Error) -> TransportError {
     TransportError::because_of(tls::UNAVAILABLE, Cause::new(error))
 }
@@ -237,19 +230,5 @@ pub(crate) fn absolute_url(url: &str) -> Result<HubUrl, UrlError> {
             HubUrl::parse(reqwest::Url::parse(url).map_err(|_| error)?.as_str())
         }
         parsed => parsed,
-    }
-}
-
-/// reqwest's own text may have the URL with its query in it.
-pub(super) fn describe(error: reqwest::Error) -> TransportError {
-    describe_any(error.without_url())
-}
-
-/// An error with its causes, or what it says about TLS.
-pub(super) fn describe_any(error: impl Error + Send + Sync + 'static) -> TransportError {
-    let (explained, cause) = (tls::explain(&error), Cause::new(error));
-    match explained {
-        Some((kind, explained)) => TransportError { kind, ..TransportError::because_of(explained, cause) },
-        None => TransportError::because_of("the request failed", cause),
     }
 }

@@ -15,6 +15,8 @@ pub(crate) mod proxy;
 #[cfg(feature = "client")]
 mod read_ahead;
 #[cfg(feature = "client")]
+mod request_error;
+#[cfg(feature = "client")]
 mod task;
 #[cfg(any(feature = "client", feature = "service"))]
 mod tls;

@@ -20,8 +20,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::http::{describe, describe_any, through};
 use super::proxy::ProxyServer;
+use super::request_error::{describe, describe_any, through};
 use super::tls::CONNECT_TIMEOUT;
 use crate::core::{TransportError, TransportErrorKind};
 

@@ -14,8 +14,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
-use super::http::{HttpClient, describe};
+use super::http::HttpClient;
 use super::read_ahead::ReadAhead;
+use super::request_error::describe;
 use crate::core::framing::DEFAULT_MESSAGE_LIMIT;
 use crate::core::negotiate::Transports;
 use crate::core::text::clip;
