@@ -1,6 +1,6 @@
 // What the machine in the module is told and tells: its numbers, its settings, its errors.
 import { HttpTransportType, LogLevel } from "./enums.js";
-import { isNode } from "./http.js";
+import { isNode } from "./headers.js";
 
 const { WebSockets, ServerSentEvents, LongPolling } = HttpTransportType;
 

@@ -2,7 +2,7 @@
 import { LONGEST_TIMER } from "./clock.js";
 import { HttpTransportType } from "./enums.js";
 import { shown } from "./errors.js";
-import { requestHeaders } from "./http.js";
+import { requestHeaders } from "./headers.js";
 import { textDecoder } from "./text.js";
 import { LongPollingTransport, ServerSentEventsTransport, WebSocketTransport } from "./transports.js";
 

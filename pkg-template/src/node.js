@@ -1,7 +1,7 @@
 // What only Node.js needs: a jar for cookies, which browsers keep themselves, redirects, which they do not show, and a WebSocket
 // for its version 20. It is loaded by `import()`, so that an application for browsers does not load it, and bundles for
 // browsers have `no-node.js` in its place (the field `browser` of the package).
-import { merge } from "./http.js";
+import { merge } from "./headers.js";
 
 /** The limits of the crate's jar: the bytes of one cookie (RFC 6265, 6.1), and the numbers of .NET's `CookieContainer`. */
 const LENGTH_LIMIT = 4096;

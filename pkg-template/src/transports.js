@@ -2,7 +2,8 @@
 // `Transport`.
 import { LogLevel, TransferFormat } from "./enums.js";
 import { AbortError, HttpError } from "./errors.js";
-import { DefaultHttpClient, LIMIT, nodeOnly, RAISE, requestHeaders } from "./http.js";
+import { requestHeaders } from "./headers.js";
+import { DefaultHttpClient, LIMIT, nodeOnly, RAISE } from "./http.js";
 import { textDecoder, withoutQuery } from "./text.js";
 
 /** A poll that nothing answers for so long is given up for a new one. Servers answer after 90 s at the latest. */
