@@ -269,8 +269,8 @@ class Core {
     let cancel;
     const stream = new HubStream(this.logger, {
       cancel: () => cancel(),
-      hold: () => session?.inner?.hold(),
-      release: (items) => session?.inner?.release(items),
+      hold: () => session?.inner?.reading.hold(),
+      release: (items) => session?.inner?.reading.release(items),
     });
     const call = {
       item: (item) => stream.item(item),

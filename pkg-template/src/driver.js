@@ -4,28 +4,24 @@ import { Machine } from "./generated/bindings.js";
 import { Authentication } from "./authentication.js";
 import { Backlog } from "./backlog.js";
 import { Clock, onWake } from "./clock.js";
-import { HttpTransportType, LogLevel, MessageType, TransferFormat } from "./enums.js";
+import { HttpTransportType, LogLevel, TransferFormat } from "./enums.js";
 import { shown } from "./errors.js";
 import { DefaultHttpClient } from "./http.js";
 import { Inbox, lengthOf } from "./inbox.js";
 import { ASK, CLOSE, CONNECTED, LOST, NEGOTIATE, NOT_REFRESHED, OPEN, RECONNECTING, REFRESH, REFRESHED, REFRESH_TOKEN, RESUMED, TOKEN } from "./machine.js";
-import { ANSWERED, CANCEL, END_UPLOAD, FRAME, LIMITS, MALFORMED, NEGOTIATING, OPENED, OPENING, OVERFLOW, REFRESHING, RETRY, START, START_LOST, STOP, TIMEOUT, TRANSPORT, WAKE } from "./machine.js";
-import { ANSWER, CALL, END, INVOKE, ITEM, NO_STREAM, SEND, STOPPED, STREAM, TO_CONNECT, TO_REFRESH, UPLOAD } from "./machine.js";
+import { ANSWERED, CANCEL, END_UPLOAD, LIMITS, MALFORMED, NEGOTIATING, OPENED, OPENING, OVERFLOW, REFRESHING, RETRY, START, START_LOST, STOP, TIMEOUT, TRANSPORT, WAKE } from "./machine.js";
+import { ANSWER, INVOKE, SEND, STOPPED, STREAM, TO_CONNECT, TO_REFRESH, UPLOAD } from "./machine.js";
 import { errorOf, logLost, logSkipped, notConnected, settingsOf, textOf, wholeError } from "./machine.js";
 import { makeTransport, post } from "./network.js";
-import { textDecoder, withoutQuery } from "./text.js";
+import { Reading } from "./reading.js";
+import { withoutQuery } from "./text.js";
 import { within } from "./transports.js";
 
 /** What the owner is told, in the order of `session.js`. */
 const Told = { Up: 0, Reconnecting: 1, UpAgain: 2, Down: 3, Refreshed: 4, NotRefreshed: 5 };
 
-/** The transport is not read while so many items wait for loops over streams. */
-const HELD = 1024;
-
 /** A transport of the application may close for so long. */
 const CLOSE_TIMEOUT = 5000;
-
-const SEPARATOR = "\x1e";
 
 const ignore = () => {};
 
@@ -52,12 +48,7 @@ export class Driver {
   #isQueued = false;
   clock = new Clock();
   #unlisten;
-  #inbox;
-  /** How many items wait, and how many no longer do. */
-  #held = 0;
-  #taken = 0;
-  #isHeld = false;
-  #reader;
+  reading = new Reading(this);
   /** Those who wait until there is room. */
   #waiting = [];
   /** Those whose messages the transport has not taken yet. */
@@ -72,7 +63,7 @@ export class Driver {
     this.callbacks = callbacks;
     this.logger = settings.logger ?? { log: ignore };
     this.httpClient = settings.httpClient ?? new DefaultHttpClient(this.logger, settings.maximumReceiveMessageSize);
-    this.#inbox = new Inbox(settings.maximumReceiveMessageSize);
+    this.reading.inbox = new Inbox(settings.maximumReceiveMessageSize);
     this.url = url;
     try {
       // Written when they are sent: the application's hub protocol may use the connection, and the machine cannot be used now.
@@ -152,18 +143,6 @@ export class Driver {
   cancel(id) {
     this.#tell(CANCEL, id);
     this.later();
-  }
-
-  /** An item of a stream waits for its consumer, or several do. */
-  hold(items = 1) {
-    this.#held += items;
-  }
-
-  /** So many items wait no longer. */
-  release(items) {
-    this.#held -= items;
-    this.#taken += items;
-    if (this.#isHeld) this.later();
   }
 
   /** Sends an item: `false` when it is no longer wanted, a promise when the next one has to wait. */
@@ -248,7 +227,7 @@ export class Driver {
         while (this.machine && !this.#isClosing) {
           const effect = this.machine.poll();
           if (effect) this.#perform(...effect);
-          else if (!this.#read()) break;
+          else if (!this.#isOpen || !this.reading.next(this.#transport)) break;
         }
         this.#turnsAgain = false;
         if (this.machine && !this.#isClosing) this.#transmit();
@@ -418,13 +397,13 @@ export class Driver {
     const chosen = `Selecting transport '${HttpTransportType[type]}'.`;
     logger.log(LogLevel.Debug, transport === settings.transport ? "Connection was provided an instance of ITransport, using that directly." : chosen);
     this.#transport = transport;
-    this.#reader = this.callbacks.reader();
+    this.reading.reader = this.callbacks.reader();
     const onreceive = (data) => {
       if (transport === this.#transport) this.#receive(data);
     };
     const onclose = (error) => {
       if (transport !== this.#transport || !this.machine) return;
-      this.#inbox.push(() => this.#fail(TRANSPORT, error));
+      this.reading.inbox.push(() => this.#fail(TRANSPORT, error));
       this.#turn();
     };
     this.#step(
@@ -455,7 +434,7 @@ export class Driver {
   #forget() {
     this.#transport = undefined;
     this.#isOpen = this.#isSending = false;
-    this.#inbox = new Inbox(this.settings.maximumReceiveMessageSize);
+    this.reading.inbox = new Inbox(this.settings.maximumReceiveMessageSize);
   }
 
   /** Parts with the transport. What comes of it later does not matter. */
@@ -519,73 +498,21 @@ export class Driver {
   }
 
   #receive(frame) {
-    this.#inbox.push(frame);
+    this.reading.inbox.push(frame);
     this.#turn();
-    if (this.#inbox.isOverfull) this.overflow();
+    if (this.reading.inbox.isOverfull) this.overflow();
+  }
+
+  /** What has come cannot be read. */
+  malformed(error) {
+    this.#failure = error;
+    this.#tell(MALFORMED);
   }
 
   /** More waits than can. */
   overflow() {
     this.#tell(OVERFLOW);
     this.#turn();
-  }
-
-  /** Takes what has come, unless too much waits already. Whether there was anything. */
-  #read() {
-    if (!this.#isOpen || this.#inbox.count === 0) return false;
-    if (this.#isHeld || this.#held >= HELD) {
-      this.#isHeld = !this.machine.mayRead(this.clock.now(), this.#held >= HELD, this.#taken);
-      this.#transport[this.#isHeld ? "pause" : "resume"]?.();
-      if (this.#isHeld) return false;
-    }
-    const frame = this.#inbox.take();
-    if (typeof frame === "function") frame();
-    else if (typeof frame === "string") this.#take(frame);
-    else if (frame?.byteLength === undefined) this.#tell(MALFORMED);
-    else this.#take(new Uint8Array(frame));
-    return true;
-  }
-
-  #take(frame) {
-    const { machine } = this;
-    const at = this.clock.now();
-    if (!machine.isUp) {
-      // The handshake is text in every protocol.
-      const isText = typeof frame === "string";
-      const end = frame.indexOf(isText ? SEPARATOR : SEPARATOR.charCodeAt()) + 1 || frame.length;
-      const answer = frame.slice(0, end);
-      this.#tell(FRAME, 0, 0, isText ? answer : textDecoder().decode(answer));
-      if (end < frame.length && machine.isUp) this.#inbox.putBack(frame.slice(end));
-      return;
-    }
-    machine.tell(FRAME, at, 0, 0, "");
-    if (!frame.length) return;
-    let messages;
-    try {
-      messages = this.#reader.read(frame);
-    } catch (error) {
-      this.#failure = error;
-      this.#tell(MALFORMED);
-      return;
-    }
-    for (const message of messages) {
-      this.#handle(at, message);
-      if (!this.machine) return;
-    }
-  }
-
-  #handle(at, message) {
-    const { type, invocationId, sequenceId } = message;
-    const { callbacks } = this;
-    const isClose = type === MessageType.Close;
-    if (isClose) this.logger.log(LogLevel.Information, "Close message received from server.");
-    const text = isClose ? message.error : invocationId;
-    const meaning = this.machine.message(at, type, text ?? "", sequenceId, message.allowReconnect);
-    if (meaning === CALL) callbacks.invocation(message);
-    else if (meaning === ITEM) callbacks.item(Number(invocationId), message);
-    else if (meaning === END) callbacks.end(Number(invocationId), message);
-    else if (meaning === NO_STREAM) callbacks.fail(Number(invocationId), errorOf(["NotAStream", undefined, undefined, "Unexpected message type: 2"]), false);
-    else if (meaning >= 0) callbacks.invocation(message, meaning);
   }
 
   #whenRoom(resolve, reject) {
