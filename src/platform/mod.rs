@@ -38,11 +38,16 @@ cfg_if::cfg_if! {
 pub use self::native::{CookieError, CookieJar};
 
 #[cfg(feature = "client")]
-mod http;
+mod answer;
 #[cfg(all(feature = "client", any(browser, test)))]
 mod inbox;
 #[cfg(feature = "client")]
-pub(crate) use self::http::{HttpAnswer, HttpRequest, HttpResponse, Method};
+mod request;
+#[cfg(feature = "client")]
+pub(crate) use self::{
+    answer::{HttpAnswer, HttpResponse},
+    request::{HttpRequest, Method},
+};
 
 /// How many of the server's messages may wait, in a socket that cannot be held back or for handlers and streams that
 /// do not keep up. Past it the connection is closed.

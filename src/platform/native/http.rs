@@ -14,7 +14,7 @@ use crate::core::http::Head;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
 use crate::core::{Cause, ErrorChain, TransportError, TransportErrorKind};
-use crate::platform::{Cookies, HttpAnswer, HttpRequest, Method, Network};
+use crate::platform::{Cookies, HttpRequest, Method, Network};
 
 /// One per start of a connection, so that no connection pool outlives the runtime that it was made on.
 #[derive(Clone)]
@@ -46,12 +46,12 @@ impl HttpClient {
         Ok(Self { client, cookies: Cookies::default(), network })
     }
 
-    /// Sends a request and waits for the head of the answer. One that is dropped is aborted.
-    pub(crate) async fn send(
+    /// The head of the answer to a request, and its body, which aborts the request when it is dropped.
+    pub(in crate::platform) async fn open(
         &self,
         request: &HttpRequest,
         token: Option<&AccessToken>,
-    ) -> Result<HttpAnswer, TransportError> {
+    ) -> Result<(Head, HttpBody), TransportError> {
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
@@ -69,7 +69,7 @@ impl HttpClient {
         let built = builder.build().map_err(describe)?;
         let response = self.execute(built).await?;
         let head = self.head(&request.url, &response);
-        Ok(HttpAnswer { head, body: HttpBody(response.into()) })
+        Ok((head, HttpBody(response.into())))
     }
 
     /// Sends a request without a body; the answer comes with all of its headers. The cookies that it sets are kept.

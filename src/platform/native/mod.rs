@@ -7,6 +7,8 @@ mod clock;
 #[cfg(feature = "client")]
 mod cookies;
 #[cfg(feature = "client")]
+mod frame;
+#[cfg(feature = "client")]
 mod http;
 #[cfg(feature = "server")]
 mod pipe;
@@ -46,10 +48,11 @@ pub(crate) use self::{clock::unix_now, tls::Network};
 #[cfg(feature = "client")]
 pub(crate) use self::{
     cookies::Cookies,
+    frame::{Frame, SharedBytes, SharedText},
     http::{HttpBody, HttpClient, absolute_url},
     task::{BoxFuture, IntoCause, MaybeSend, MaybeSync, Runtime, now, sleep},
     wake::WakeSignal,
-    web_socket::{Frame, SharedBytes, SharedText, WebSocket, transports},
+    web_socket::{WebSocket, transports},
 };
 
 /// A text in lower case.

@@ -1,6 +1,5 @@
 //! A WebSocket by tungstenite, on a connection that the HTTP client has upgraded.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,8 +11,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::frame::Frame;
 use super::http::HttpClient;
 use super::read_ahead::ReadAhead;
 use super::request_error::describe;
@@ -23,7 +23,6 @@ use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
 use crate::core::{Cause, TransportError};
-use crate::platform::SharedFrame;
 
 /// What tungstenite holds for each connection.
 const READ_BUFFER: usize = 2 * 1024;
@@ -38,78 +37,6 @@ const PING_LIMIT: u32 = 1024;
 /// What this platform can open.
 pub(crate) fn transports() -> Transports {
     Transports::ALL
-}
-
-/// Bytes whose clones are cheap.
-pub(crate) type SharedBytes = Bytes;
-/// A text whose clones are cheap.
-pub(crate) type SharedText = Utf8Bytes;
-
-/// One WebSocket message.
-#[derive(Debug)]
-pub(crate) enum Frame {
-    Text(Utf8Bytes),
-    Binary(Bytes),
-}
-
-impl Frame {
-    /// A text frame. Bytes that are not UTF-8, which no codec writes, are replaced.
-    pub(crate) fn text(bytes: Vec<u8>) -> Self {
-        let text =
-            String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
-        Self::Text(text.into())
-    }
-
-    pub(crate) fn binary(bytes: Vec<u8>) -> Self {
-        Self::Binary(bytes.into())
-    }
-
-    pub(crate) fn is_text(&self) -> bool {
-        matches!(self, Self::Text(_))
-    }
-
-    /// In bytes.
-    pub(crate) fn length(&self) -> usize {
-        self.bytes().len()
-    }
-
-    pub(crate) fn bytes(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(match self {
-            Self::Text(text) => text.as_bytes(),
-            Self::Binary(bytes) => bytes,
-        })
-    }
-}
-
-impl Frame {
-    /// To be borrowed from for as long as it takes.
-    pub(crate) fn share(self) -> SharedFrame {
-        match self {
-            Self::Text(text) => SharedFrame::Text(text),
-            Self::Binary(bytes) => SharedFrame::Binary(bytes),
-        }
-    }
-
-    #[cfg(feature = "server")]
-    pub(crate) fn into_bytes(self) -> Bytes {
-        match self {
-            Self::Text(text) => text.into(),
-            Self::Binary(bytes) => bytes,
-        }
-    }
-
-    pub(super) fn shared_bytes(&self) -> Bytes {
-        match self {
-            Self::Text(text) => text.clone().into(),
-            Self::Binary(bytes) => bytes.clone(),
-        }
-    }
-}
-
-impl From<&str> for Frame {
-    fn from(text: &str) -> Self {
-        Self::Text(text.into())
-    }
 }
 
 /// A WebSocket whose upgrade the HTTP client makes, so that one configuration of TLS, proxy and headers serves every
@@ -246,6 +173,7 @@ mod tests {
 
     use futures_util::{SinkExt as _, StreamExt as _, poll};
     use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio_tungstenite::tungstenite::Bytes;
 
     use super::*;
 

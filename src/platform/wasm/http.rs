@@ -19,7 +19,7 @@ use crate::core::http::Head;
 use crate::core::text::clip;
 use crate::core::token::AccessToken;
 use crate::core::url::{HubUrl, UrlError};
-use crate::platform::{HttpAnswer, HttpRequest, Method, Network};
+use crate::platform::{HttpRequest, Method, Network};
 
 /// Cookies are the browser's own work. It only has to be told whether they go to another origin than the page's.
 #[derive(Clone)]
@@ -49,25 +49,20 @@ impl HttpClient {
         Ok(Self { cookies })
     }
 
-    /// Sends a request and waits for the head of the answer. One that is dropped is aborted.
-    pub(crate) async fn send(
+    /// The head of the answer to a request, and its body, which aborts the request when it is dropped.
+    pub(in crate::platform) async fn open(
         &self,
         request: &HttpRequest,
         token: Option<&AccessToken>,
-    ) -> Result<HttpAnswer, TransportError> {
+    ) -> Result<(Head, HttpBody), TransportError> {
         let abort = AbortOnDrop(AbortController::new().map_err(|e| describe(&e))?);
         let request = self.request(request, token, &abort.0.signal()).map_err(|_| impossible_request())?;
         let response = JsFuture::from(fetch(&request)).await.map_err(|error| unreachable_server(&error))?;
         let response = Response::from(response.unchecked_into::<web_sys::Response>());
         let headers = response.headers();
-        Ok(HttpAnswer {
-            head: Head::new(response.status(), |name| headers.get(name)),
-            body: HttpBody {
-                reader: response.body().map(|stream| stream.get_reader().unchecked_into()),
-                piece: None,
-                _abort: abort,
-            },
-        })
+        let head = Head::new(response.status(), |name| headers.get(name));
+        let reader = response.body().map(|stream| stream.get_reader().unchecked_into());
+        Ok((head, HttpBody { reader, piece: None, _abort: abort }))
     }
 
     fn request(

@@ -1,5 +1,6 @@
 //! The browser side: fetch and sockets by web-sys, and the event loop.
 
+mod frame;
 mod http;
 mod task;
 mod wake;
@@ -10,12 +11,12 @@ mod web_socket;
 pub(crate) use send_wrapper::SendWrapper as ThreadBound;
 
 pub(crate) use self::task::IntoCause;
-pub(crate) use self::web_socket::{SharedBytes, SharedText};
 pub(crate) use self::{
+    frame::{Frame, SharedBytes, SharedText},
     http::{Cookies, HttpBody, HttpClient, absolute_url},
     task::{BoxFuture, MaybeSend, MaybeSync, Runtime, now, sleep, unix_now},
     wake::WakeSignal,
-    web_socket::{Frame, WebSocket, transports},
+    web_socket::{WebSocket, transports},
 };
 
 /// Proxies and certificates are the browser's matter.

@@ -1,13 +1,9 @@
-//! HTTP requests and answers, the same on both targets.
+//! HTTP requests, the same on both targets.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::{BoxFuture, Frame, HttpBody, HttpClient};
-use crate::core::TransportError;
-use crate::core::http::Head;
-use crate::core::token::AccessToken;
+use super::Frame;
 use crate::core::url::HubUrl;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,48 +36,6 @@ impl HttpRequest {
 impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpRequest({:?} {})", self.method, self.url)
-    }
-}
-
-/// An answer whose body is still coming.
-pub(crate) struct HttpAnswer {
-    pub(crate) head: Head,
-    pub(crate) body: HttpBody,
-}
-
-/// An answer, read to its end.
-#[derive(Debug)]
-pub(crate) struct HttpResponse {
-    pub(crate) head: Head,
-    pub(crate) body: Vec<u8>,
-}
-
-impl HttpAnswer {
-    /// Reads at most `limit` bytes of the body, and one more if there are more.
-    pub(crate) fn read(mut self, limit: usize) -> BoxFuture<Result<HttpResponse, TransportError>> {
-        Box::pin(async move {
-            let mut body = Vec::new();
-            while body.len() <= limit {
-                let Some(chunk) = poll_fn(|cx| self.body.poll_chunk(cx)).await else { break };
-                let chunk = chunk?;
-                body.extend_from_slice(chunk.get(..limit + 1 - body.len()).unwrap_or(&chunk));
-            }
-            Ok(HttpResponse { head: self.head, body })
-        })
-    }
-}
-
-impl HttpClient {
-    /// POSTs without a body and reads at most `limit` bytes of the answer, and one more if there are more.
-    pub(crate) async fn post(
-        self,
-        url: HubUrl,
-        token: Option<AccessToken>,
-        headers: Vec<(String, String)>,
-        limit: usize,
-    ) -> Result<HttpResponse, TransportError> {
-        let request = HttpRequest::new(Method::Post, url, headers.into());
-        self.send(&request, token.as_ref()).await?.read(limit).await
     }
 }
 
