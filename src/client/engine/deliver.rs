@@ -11,7 +11,7 @@ use crate::core::client::{ConnectionError, Effect};
 use crate::core::hub::HubEvent;
 use crate::core::message::Outcome;
 use crate::core::{ErrorChain, Moment};
-use crate::platform::Frame;
+use crate::platform::{self, Frame};
 
 /// How many messages are read while the connection is locked. A frame may hold millions.
 const BATCH: usize = 64;
@@ -29,6 +29,26 @@ enum Delivery<'f, C: WireCodec> {
 }
 
 impl<C: WireCodec> Connection<C> {
+    /// Ends a connection that nobody drives any more: all who wait are told.
+    pub(super) fn abandon(&self) {
+        self.lock().machine.stop(platform::now());
+        loop {
+            let mut shared = self.lock();
+            match shared.machine.poll_effect() {
+                Some(Effect::Disconnected(error)) => {
+                    let waiting = shared.disconnected(&error);
+                    drop(shared);
+                    return waiting.tell(&error);
+                }
+                Some(effect) => {
+                    drop(shared);
+                    self.tell(effect);
+                }
+                None => return,
+            }
+        }
+    }
+
     /// Takes a frame from the transport.
     pub(super) fn receive(self: &Arc<Self>, now: Moment, frame: Frame) {
         tracing::trace!(text = frame.is_text(), "received a frame");

@@ -14,9 +14,8 @@ use crate::client::engine::connection::{Connection, Waiting};
 use crate::client::engine::jobs::{Done, Job, Jobs};
 use crate::client::engine::wire::{Brought, Timer, Wire, poll_once};
 use crate::core::client::{ConnectionError, Effect};
-use crate::core::negotiate::NegotiateAnswer;
 use crate::core::{ErrorChain, Moment};
-use crate::platform::{self, HttpResponse, Wake, WakeSignal};
+use crate::platform::{self, Wake, WakeSignal};
 
 /// It lives from one start to the end that follows, through all reconnects.
 pub(super) struct Driver<C: WireCodec> {
@@ -211,28 +210,7 @@ impl<C: WireCodec> Driver<C> {
         let mut shared = self.connection.lock();
         let machine = &mut shared.machine;
         match input {
-            Input::Done(Done::Token(token)) => machine.handle_token(now, unix_now, token),
-            Input::Done(Done::RefreshToken(token)) => machine.handle_refresh_token(now, token),
-            Input::Done(Done::Negotiated(Ok(HttpResponse { head, body }))) => {
-                let answer = NegotiateAnswer {
-                    status: head.status,
-                    retry_after: head.retry_after,
-                    content_type: head.content_type.as_deref(),
-                    location: head.location.as_deref(),
-                    body: &body,
-                };
-                machine.handle_negotiate(now, Ok(answer));
-            }
-            Input::Done(Done::Negotiated(Err(error))) => machine.handle_negotiate(now, Err(error)),
-            Input::Done(Done::Refreshed(answer)) => {
-                let answer = answer.as_ref().map(|a| (a.head.status, &*a.body)).map_err(Clone::clone);
-                machine.handle_refresh(now, unix_now, answer);
-            }
-            Input::Done(Done::Opened(opened)) => {
-                let opened = opened.map(|link| self.wire.open(link));
-                machine.handle_open(now, opened);
-            }
-            Input::Done(Done::RetryDelay(delay)) => machine.handle_retry_delay(now, delay),
+            Input::Done(done) => done.tell(machine, &mut self.wire, now, unix_now),
             Input::Brought(Brought::Frame(frame)) => {
                 drop(shared);
                 self.connection.receive(now, frame);
@@ -258,24 +236,8 @@ impl<C: WireCodec> Driver<C> {
 /// A runtime that shuts down drops its tasks; no caller may be left waiting then.
 impl<C: WireCodec> Drop for Driver<C> {
     fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        self.connection.lock().machine.stop(platform::now());
-        loop {
-            let mut shared = self.connection.lock();
-            match shared.machine.poll_effect() {
-                Some(Effect::Disconnected(error)) => {
-                    let waiting = shared.disconnected(&error);
-                    drop(shared);
-                    return waiting.tell(&error);
-                }
-                Some(effect) => {
-                    drop(shared);
-                    self.connection.tell(effect);
-                }
-                None => return,
-            }
+        if !self.ended {
+            self.connection.abandon();
         }
     }
 }

@@ -9,12 +9,16 @@ use crate::client::engine::guard::guarded;
 #[cfg(all(native, feature = "server"))]
 use crate::client::engine::transport::in_memory::PipeLink;
 use crate::client::engine::transport::{Authorization, Link};
-use crate::core::Cause;
-use crate::core::client::{RefreshRequest, Renewal, RetryContext, TransportError};
-use crate::core::negotiate::{NegotiateRequest, RESPONSE_LIMIT, TransferFormat, Transport, user_agent};
+use crate::client::engine::wire::Wire;
+use crate::core::client::{ClientMachine, RefreshRequest, Renewal, RetryContext, TransportError};
+use crate::core::codec::Codec;
+use crate::core::negotiate::{
+    NegotiateAnswer, NegotiateRequest, RESPONSE_LIMIT, TransferFormat, Transport, user_agent,
+};
 use crate::core::refresh::{CONNECTION_TOKEN_HEADER, RefreshError};
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
+use crate::core::{Cause, Moment};
 use crate::platform::{self, BoxFuture, Cookies, HttpClient, HttpResponse};
 
 /// How a job has ended.
@@ -25,6 +29,39 @@ pub(super) enum Done {
     Refreshed(Result<HttpResponse, TransportError>),
     Opened(Result<Link, TransportError>),
     RetryDelay(Option<Duration>),
+}
+
+impl Done {
+    /// Tells the machine of it. What was opened is the wire's from here on.
+    pub(super) fn tell<C: Codec>(
+        self,
+        machine: &mut ClientMachine<C>,
+        wire: &mut Wire,
+        now: Moment,
+        unix_now: Duration,
+    ) {
+        match self {
+            Self::Token(token) => machine.handle_token(now, unix_now, token),
+            Self::RefreshToken(token) => machine.handle_refresh_token(now, token),
+            Self::Negotiated(Ok(HttpResponse { head, body })) => {
+                let answer = NegotiateAnswer {
+                    status: head.status,
+                    retry_after: head.retry_after,
+                    content_type: head.content_type.as_deref(),
+                    location: head.location.as_deref(),
+                    body: &body,
+                };
+                machine.handle_negotiate(now, Ok(answer));
+            }
+            Self::Negotiated(Err(error)) => machine.handle_negotiate(now, Err(error)),
+            Self::Refreshed(answer) => {
+                let answer = answer.as_ref().map(|a| (a.head.status, &*a.body)).map_err(Clone::clone);
+                machine.handle_refresh(now, unix_now, answer);
+            }
+            Self::Opened(opened) => machine.handle_open(now, opened.map(|link| wire.open(link))),
+            Self::RetryDelay(delay) => machine.handle_retry_delay(now, delay),
+        }
+    }
 }
 
 pub(super) type Job = BoxFuture<Done>;
