@@ -8,7 +8,7 @@ use super::{
 };
 use crate::server::{
     host::observed::{Reach, WatchedHub},
-    observe::now_ms,
+    traffic::now_ms,
 };
 
 const FARM: &str = "Connections, users, groups and requests are those of this server; others have their own. What is sent \

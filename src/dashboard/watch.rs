@@ -12,7 +12,8 @@ use super::{
 };
 use crate::server::{
     HubError,
-    observe::{Cursor, Observed, Totals, Watching, now_ms},
+    observe::{Cursor, Observed, Watching},
+    traffic::{Totals, now_ms},
 };
 
 /// The time from one look to the next.

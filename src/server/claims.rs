@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-use crate::server::observe::Described;
+use crate::server::traffic::Described;
 
 /// By name. A claim that occurs more than once is an array.
 pub(crate) type Claims = Map<String, Value>;

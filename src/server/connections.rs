@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use crate::server::{calls::PendingCall, message::Message, observe::Totals, outbox::Outbox};
+use crate::server::{calls::PendingCall, message::Message, outbox::Outbox, traffic::Totals};
 
 /// Connections that a call addresses.
 #[derive(Debug, Clone, Copy)]

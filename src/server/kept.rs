@@ -10,8 +10,11 @@ use std::{
 
 use crate::{
     platform::lowercase,
-    server::{message::Frame, outbox::OVERHEAD, slow::Slow},
+    server::{message::Frame, slow::Slow},
 };
+
+/// What a queued message costs besides its bytes.
+pub(super) const OVERHEAD: usize = 64;
 
 /// At this number of targets those are looked for of which nothing waits.
 const SWEEP_AT: usize = 64;

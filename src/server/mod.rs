@@ -311,6 +311,7 @@ pub(crate) mod random;
 pub(crate) mod room;
 pub(crate) mod session;
 mod slow;
+pub(crate) mod traffic;
 pub(crate) mod transport;
 mod wire;
 mod woken;

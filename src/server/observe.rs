@@ -1,160 +1,26 @@
-//! What a dashboard sees of a room: its connections' traffic, and what was asked of it lately.
+//! What was asked of a room lately, as a dashboard sees it: kept for rooms only that have an [`Observer`].
 //!
-//! Counting costs a connection two plain additions a message, in its own task. The rest is done for rooms only that have an
-//! [`Observer`]. Queries, headers, tokens and arguments never get here.
+//! Queries, headers, tokens and arguments never get here.
 
 use std::{
     borrow::Cow,
     collections::VecDeque,
-    fmt,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
 use serde::Serialize;
-use tokio::sync::watch;
 
-use crate::{
-    core::negotiate::Transport,
-    platform::unix_now,
-    server::{negotiated::Negotiation, room::Room},
-};
+use crate::server::traffic::{next_number, now_ms};
 
 /// How many requests are kept.
 pub(crate) const KEPT: usize = 500;
 
 /// The longest text of a request, in bytes.
 const MAX_TEXT: usize = 256;
-
-/// Tells requests and connections of this process apart, in the order in which they came.
-fn next_number() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// The time in milliseconds since the Unix epoch.
-pub(crate) fn now_ms() -> u64 {
-    u64::try_from(unix_now().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// What one connection has sent and got. Its own task alone adds to it.
-#[derive(Debug, Default)]
-pub(crate) struct Traffic {
-    messages_in: AtomicU64,
-    messages_out: AtomicU64,
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
-}
-
-impl Traffic {
-    pub(crate) fn received(&self, messages: u64, bytes: usize) {
-        add(&self.messages_in, messages);
-        add(&self.bytes_in, bytes as u64);
-    }
-
-    pub(crate) fn sent(&self, messages: u64, bytes: usize) {
-        add(&self.messages_out, messages);
-        add(&self.bytes_out, bytes as u64);
-    }
-
-    pub(crate) fn totals(&self) -> Totals {
-        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Totals {
-            messages_in: get(&self.messages_in),
-            messages_out: get(&self.messages_out),
-            bytes_in: get(&self.bytes_in),
-            bytes_out: get(&self.bytes_out),
-        }
-    }
-}
-
-/// Adds where nobody else does, which is cheaper than an atomic addition.
-fn add(count: &AtomicU64, more: u64) {
-    count.store(count.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
-}
-
-/// Messages and bytes of clients (in) and for clients (out).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Totals {
-    pub(crate) messages_in: u64,
-    pub(crate) messages_out: u64,
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
-}
-
-impl std::ops::AddAssign for Totals {
-    fn add_assign(&mut self, other: Self) {
-        self.messages_in += other.messages_in;
-        self.messages_out += other.messages_out;
-        self.bytes_in += other.bytes_in;
-        self.bytes_out += other.bytes_out;
-    }
-}
-
-/// What is known of a connection besides who it is.
-#[derive(Debug)]
-pub(crate) struct About {
-    /// Later connections have larger ones.
-    pub(crate) number: u64,
-    /// In milliseconds since the Unix epoch.
-    pub(crate) since: u64,
-    /// None for a client within the program.
-    pub(crate) transport: Option<Transport>,
-    pub(crate) is_stateful: bool,
-    /// When it ends with its authentication, in seconds since the Unix epoch, if it does.
-    expiry: Option<watch::Receiver<Option<u64>>>,
-    /// Who knows its claims, once there is somebody.
-    described: OnceLock<Weak<dyn Described>>,
-}
-
-/// Who knows the claims of a connection as they are now.
-pub(crate) trait Described: Send + Sync {
-    /// Names and values; a name may have several.
-    fn claims(&self) -> Vec<(String, String)>;
-}
-
-impl fmt::Debug for dyn Described {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Described")
-    }
-}
-
-impl Default for About {
-    fn default() -> Self {
-        Self::new(None, false, None)
-    }
-}
-
-impl About {
-    pub(crate) fn new(
-        transport: Option<Transport>,
-        is_stateful: bool,
-        expiry: Option<watch::Receiver<Option<u64>>>,
-    ) -> Self {
-        let (number, since) = (next_number(), now_ms());
-        Self { number, since, transport, is_stateful, expiry, described: OnceLock::new() }
-    }
-
-    /// Who knows the claims of the connection.
-    pub(crate) fn describe(&self, described: Weak<dyn Described>) {
-        let _ = self.described.set(described);
-    }
-
-    pub(crate) fn claims(&self) -> Vec<(String, String)> {
-        let described = self.described.get().and_then(Weak::upgrade);
-        described.map(|described| described.claims()).unwrap_or_default()
-    }
-
-    /// When it ends with its authentication, in milliseconds since the Unix epoch, if it does.
-    pub(crate) fn expires_at(&self) -> Option<u64> {
-        let seconds = self.expiry.as_ref().and_then(|expiry| *expiry.borrow())?;
-        Some(seconds.saturating_mul(1000))
-    }
-}
 
 /// What kind of thing was asked for, or happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -295,34 +161,6 @@ struct Ring {
 /// Up to where somebody has read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cursor(Option<u64>);
-
-/// A client has shaken hands.
-pub(crate) fn connected(room: &Room, who: &Negotiation, transport: Transport) {
-    let observed = || Observed { method: Some(transport.name().to_owned()), ..of(Kind::Connect, who) };
-    room.record(observed);
-}
-
-/// A client was not let in.
-pub(crate) fn refused(room: &Room, who: &Negotiation, reason: &str) {
-    room.record(|| of(Kind::Refused, who).failed(reason));
-}
-
-/// A connection has ended.
-pub(crate) fn disconnected(room: &Room, who: &Negotiation, reason: &str, is_error: bool) {
-    room.record(|| {
-        let observed = of(Kind::Disconnect, who);
-        if is_error { observed.failed(reason) } else { Observed { reason: Some(reason.into()), ..observed } }
-    });
-}
-
-/// A call was not even passed on.
-pub(crate) fn refused_call(room: &Room, who: &Negotiation, target: &str, reason: &str) {
-    room.record(|| Observed { target: Some(target.to_owned()), ..of(Kind::Call, who) }.failed(reason));
-}
-
-fn of(kind: Kind, who: &Negotiation) -> Observed {
-    Observed::of(kind, &who.hub, &who.connection_id, who.user.as_deref())
-}
 
 /// Somebody watches, until this is dropped.
 #[derive(Debug)]

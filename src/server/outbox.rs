@@ -12,11 +12,11 @@ use crate::{
     core::{HubProtocol, message::Outcome},
     server::{
         calls::{Answer, Call, PendingCall},
-        kept::{Kept, KeptTargets},
+        kept::{Kept, KeptTargets, OVERHEAD},
         message::{Frame, Message},
-        observe::{About, Traffic},
         queue::{Receiver, Sender, queue},
         slow::{Slow, SlowRules},
+        traffic::{About, Traffic},
     },
 };
 
@@ -25,9 +25,6 @@ pub(crate) const LIMIT: usize = 16 * 1024 * 1024;
 
 /// Items of streams wait while so many bytes do.
 const HIGH_WATER: usize = 64 * 1024;
-
-/// What a queued message costs besides its bytes.
-pub(crate) const OVERHEAD: usize = 64;
 
 /// One thing for the connection's task to do.
 #[derive(Debug)]

@@ -8,12 +8,12 @@ use std::sync::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    core::{HubProtocol, server::ServerOptions},
+    core::{HubProtocol, negotiate::Transport, server::ServerOptions},
     server::{
         connections::Connections,
         disturbance::{Disturb, Disturbed},
         negotiated::{Negotiated, Negotiation},
-        observe::{Observed, Observer},
+        observe::{Kind, Observed, Observer},
     },
 };
 
@@ -81,6 +81,34 @@ impl Room {
         }
     }
 
+    /// A client has shaken hands.
+    pub(crate) fn record_connected(&self, who: &Negotiation, transport: Transport) {
+        let method = Some(transport.name().to_owned());
+        self.record(|| Observed { method, ..of(Kind::Connect, who) });
+    }
+
+    /// A client was not let in.
+    #[cfg(feature = "local")]
+    pub(crate) fn record_refused(&self, who: &Negotiation, reason: &str) {
+        self.record(|| of(Kind::Refused, who).failed(reason));
+    }
+
+    /// A connection has ended.
+    pub(crate) fn record_disconnected(&self, who: &Negotiation, reason: &str, is_error: bool) {
+        self.record(|| {
+            let observed = of(Kind::Disconnect, who);
+            match is_error {
+                true => observed.failed(reason),
+                false => Observed { reason: Some(reason.into()), ..observed },
+            }
+        });
+    }
+
+    /// A call was not even passed on.
+    pub(crate) fn record_refused_call(&self, who: &Negotiation, target: &str, reason: &str) {
+        self.record(|| Observed { target: Some(target.to_owned()), ..of(Kind::Call, who) }.failed(reason));
+    }
+
     /// What becomes of something that is about to be written to a client.
     pub(crate) fn disturbed(&self, client: &Negotiation) -> Disturbed {
         let Negotiation { hub, user, connection_id, .. } = client;
@@ -104,6 +132,10 @@ impl Room {
     pub(crate) fn is_stopping(&self) -> bool {
         *self.stop.borrow() > Stop::No
     }
+}
+
+fn of(kind: Kind, who: &Negotiation) -> Observed {
+    Observed::of(kind, &who.hub, &who.connection_id, who.user.as_deref())
 }
 
 /// Waits until the server stops, whether it is told to or dropped.

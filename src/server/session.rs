@@ -28,10 +28,10 @@ use crate::{
         expiry::expired,
         message::Frame,
         negotiated::{Lease, Negotiation},
-        observe::{self, About},
         outbox::{Delivery, Outbox, Outgoing},
         queue::Receiver,
         room::{Room, Slot},
+        traffic::About,
         transport::{Broken, Transport},
         wire::{Cut, Event, Seldom, Wire, receive, stays_registered},
     },
@@ -292,7 +292,7 @@ impl<D: Dispatcher> Driver<D> {
         let outbox = Arc::new(outbox);
         self.room.connections.insert(hub, id, user.as_deref(), outbox.clone());
         tracing::debug!(hub, id, "client connected");
-        observe::connected(&self.room, &self.negotiation, kind);
+        self.room.record_connected(&self.negotiation, kind);
         self.dispatcher.connected(&outbox);
         let cut = outbox.clone();
         let cut = Box::pin(async move { cut.was_cut().await });
@@ -309,7 +309,7 @@ impl<D: Dispatcher> Driver<D> {
         self.dispatcher.ending(reason);
         let is_cut = matches!(reason, DisconnectReason::Aborted | DisconnectReason::SlowClient { .. });
         let text = ErrorChain::new(reason).to_string();
-        observe::disconnected(&self.room, &self.negotiation, &text, reason.is_error());
+        self.room.record_disconnected(&self.negotiation, &text, reason.is_error());
         self.dispatcher.disconnected(is_cut.then(|| reason.to_string()).as_deref());
         tracing::debug!(hub, id, reason = text, "client disconnected");
     }
@@ -456,7 +456,7 @@ impl<D: Dispatcher> Driver<D> {
                     Err(reason) => reason,
                 };
                 invocation.stream_ids.iter().for_each(|id| machine.forget_upload(id));
-                observe::refused_call(&self.room, &self.negotiation, &invocation.target, reason);
+                self.room.record_refused_call(&self.negotiation, &invocation.target, reason);
                 match call {
                     Some(call) => {
                         machine.answer(call, Outcome::Error(reason.into()));

@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 #[cfg(feature = "service")]
-use crate::server::azure::ServiceTransport;
+use crate::server::azure::client::ServiceTransport;
 use crate::{
     core::{ErrorChain, negotiate::Transport as Kind},
     platform::{Gone, Pipe, PipeFrame},

@@ -31,7 +31,7 @@ use crate::{
         message::from_json,
         service::Service,
     },
-    server::{Recipients, connections::Target, observe::now_ms},
+    server::{Recipients, connections::Target, traffic::now_ms},
     service::{jwt::verify::TokenError, unix_now},
 };
 

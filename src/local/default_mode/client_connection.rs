@@ -27,11 +27,11 @@ use crate::{
         expiry::expired,
         message::Frame,
         negotiated::Negotiation,
-        observe::{self, About},
         outbox::{Outbox, Outgoing},
         queue::Receiver,
         room::Room,
         session::{Admitted, Run},
+        traffic::About,
         transport::{Broken, Transport},
     },
 };
@@ -112,11 +112,11 @@ impl Run for RelayedClient {
         let opened =
             hubs.with(&hub, |hub| hub.client_opened(visitor, outbox.clone(), std::time::Instant::now()));
         if let Err(NoServer) = opened {
-            observe::refused(&room, &negotiation, NO_SERVER);
+            room.record_refused(&negotiation, NO_SERVER);
             return close(transport, vec![refusal(NO_SERVER)]).await;
         }
         tracing::debug!(hub, id = connection_id, "client connected");
-        observe::connected(&room, &negotiation, transport.kind());
+        room.record_connected(&negotiation, transport.kind());
         let mut connection = Connection {
             place: Place { hubs, hub: &hub, id: &connection_id },
             room: &room,
@@ -144,7 +144,7 @@ impl Run for RelayedClient {
         };
         hubs.with(&hub, |hub| hub.client_gone(&connection_id));
         let (reason, is_error) = ended.reason();
-        observe::disconnected(&room, &negotiation, reason, is_error);
+        room.record_disconnected(&negotiation, reason, is_error);
         // Who hears nothing any more hears no goodbye.
         let is_lost = room.disturbed(&negotiation).is_lost;
         match (ended, connection.transport.filter(|_| !is_lost)) {

@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::connections::{ServerConnections, Via};
+use super::{connections::ServerConnections, event::Via};
 use crate::{
     core::{
         HubProtocol,
@@ -270,7 +270,7 @@ mod tests {
     use super::*;
     use crate::{
         platform::Network,
-        server::azure::connections::ConnectionsOptions,
+        server::azure::shared::ConnectionsOptions,
         service::{ServiceEndpoint, credentials::AccessKey, server_access::EndpointAccess},
     };
 

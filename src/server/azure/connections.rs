@@ -6,23 +6,21 @@ use futures_util::{
     future::join_all,
     stream::{FuturesUnordered, StreamExt as _},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
-    time,
-};
+use tokio::{sync::mpsc, time};
 
 use super::{
+    event::{Event, Via},
+    handle::{Command, Link},
     ids,
-    link::{Command, Link},
-    shared::{Endpoint, Shared},
+    keep_up::keep_up,
+    questions::Ack,
+    shared::{ConnectionsOptions, Endpoint, Shared, StartError},
 };
 use crate::{
     core::{
-        TransportError,
         server_connection::Fin,
         service_protocol::{self, ServiceMessage},
     },
-    platform::SharedBytes,
     service::server_access::EndpointAccess,
 };
 
@@ -40,106 +38,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const OK: i32 = 1;
 const FORBIDDEN: i32 = 5;
 
-/// What server connections are made with.
-pub(crate) struct ConnectionsOptions {
-    /// The hub's name, without the application's.
-    pub(crate) hub: String,
-    /// The endpoints; hubs of one process share them, and with them tokens and keys. Each knows its name, its role and
-    /// the application.
-    pub(crate) endpoints: Vec<EndpointAccess>,
-    /// How many server connections each endpoint has, at least.
-    pub(crate) initial_count: usize,
-    /// How many at most, where the service asks for more.
-    pub(crate) maximum_count: Option<usize>,
-    /// Which server this is: one name for a process. See [`ids::server_id`].
-    pub(crate) server_id: String,
-    /// Whether clients move to another server when this one shuts down: 0 no, 1 yes.
-    pub(crate) migration_level: i32,
-    /// Whether the hub takes part in stateful reconnect.
-    pub(crate) allows_stateful_reconnect: bool,
-    /// Of the tokens that open server connections.
-    pub(crate) access_token_lifetime: Duration,
-}
-
-/// One server connection. Its number is never used again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Via {
-    /// The place of the endpoint in [`ConnectionsOptions::endpoints`].
-    pub(crate) endpoint: usize,
-    pub(crate) number: u64,
-}
-
-impl ConnectionsOptions {
-    /// The defaults of the official SDK.
-    pub(crate) fn new(hub: impl Into<String>, endpoints: Vec<EndpointAccess>) -> Self {
-        Self {
-            hub: hub.into(),
-            endpoints,
-            initial_count: 5,
-            maximum_count: None,
-            server_id: ids::server_id().to_owned(),
-            migration_level: 0,
-            allows_stateful_reconnect: false,
-            access_token_lifetime: Duration::from_secs(3600),
-        }
-    }
-}
-
-/// A message of the service, as it came. It takes a part of what may wait for the hub until it is dropped.
-pub(crate) struct Arrived {
-    pub(super) frame: SharedBytes,
-    pub(super) budget: Option<OwnedSemaphorePermit>,
-}
-
-/// There are tokens and users' data in it.
-impl fmt::Debug for Arrived {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Arrived({} bytes)", self.frame.len())
-    }
-}
-
-impl Arrived {
-    /// The message, which borrows from this. It could be read once already, so it can be again.
-    pub(crate) fn message(&self) -> Option<ServiceMessage<'_>> {
-        service_protocol::parse(&self.frame).ok().flatten()
-    }
-}
-
-/// What the service says.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// What concerns clients, in order: types 4, 5, 6, 34 to 38, 39 of a client, and 43.
-    Message(Via, Arrived),
-    /// A server connection has ended, and its clients with it.
-    Lost(Via),
-    /// An instance of the service is gone, and with it those clients of this server connection that it had; all of them,
-    /// where the instance is empty.
-    Offline(Via, String),
-}
-
-impl Event {
-    /// Takes a part of what may wait until this is dropped.
-    pub(super) fn hold(&mut self, part: OwnedSemaphorePermit) {
-        if let Self::Message(_, arrived) = self {
-            arrived.budget = Some(part);
-        }
-    }
-}
-
 /// No server connection could take the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no server connection to Azure SignalR Service is up")]
 pub(crate) struct NotConnected;
-
-/// What the service answers to a question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ack {
-    /// The endpoint that answered.
-    pub(crate) endpoint: usize,
-    /// 1 done or yes, 2 not found or no, 3 too late, 4 the service failed, 5 forbidden.
-    pub(crate) status: i32,
-    pub(crate) payload: Option<SharedBytes>,
-}
 
 /// Why a question has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -179,15 +81,6 @@ pub(crate) enum Shutdown {
     MigrateClients,
 }
 
-/// Why server connections cannot be started.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
-    #[error("there is no endpoint")]
-    NoEndpoint,
-    #[error(transparent)]
-    Transport(#[from] TransportError),
-}
-
 /// The server connections of one hub, at all its endpoints. Cheap to clone. They end when the events are no longer
 /// waited for.
 #[derive(Clone)]
@@ -205,7 +98,7 @@ impl ServerConnections {
     pub(crate) fn start(options: ConnectionsOptions) -> Result<(Self, mpsc::Receiver<Event>), StartError> {
         let (shared, events) = Shared::new(options)?;
         for index in 0..shared.endpoints.len() {
-            tokio::spawn(Arc::clone(&shared).keep_up(index));
+            tokio::spawn(keep_up(Arc::clone(&shared), index));
         }
         Ok((Self(shared), events))
     }

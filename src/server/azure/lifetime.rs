@@ -6,7 +6,8 @@ use futures_util::future::{BoxFuture, Either};
 
 use super::{
     Azure,
-    connections::{Ack, AskError, NotConnected},
+    connections::{AskError, NotConnected},
+    questions::Ack,
     results,
 };
 use crate::{

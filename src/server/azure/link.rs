@@ -9,18 +9,19 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, mpsc::error::TrySendError, watch},
+    sync::{Semaphore, mpsc, mpsc::error::TrySendError, watch},
     time::{self, Instant},
 };
 
 use super::{
-    connections::{Arrived, Event, Via},
+    event::{Arrived, Event, Via},
+    handle::{Command, Link, LinkState, QUEUE, Queued},
     shared::Shared,
 };
 use crate::{
     core::{
         ErrorChain, Moment, TransportError,
-        server_connection::{Effect, Fin, ServerConnection, Terms, pool::Open},
+        server_connection::{Effect, ServerConnection, Terms, pool::Open},
         url::HubUrl,
     },
     platform::{BoxFuture, Frame, SharedBytes, WebSocket, now, sleep},
@@ -31,65 +32,10 @@ use crate::{
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the service may take nothing.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many bytes may wait to be sent, or one message that is longer.
-const QUEUE: usize = 4 * 1024 * 1024;
 /// How many messages are handed to the socket before it is read again.
 const BATCH: usize = 32;
 /// How much of the hub's budget for what has arrived one message takes, at least.
 pub(super) const BUDGET_UNIT: usize = 1024;
-
-/// What a server connection is told.
-#[derive(Debug)]
-pub(super) enum Command {
-    AskStatus,
-    Fin(Fin),
-    Close,
-}
-
-/// A message that waits to be sent.
-pub(super) struct Queued {
-    bytes: Vec<u8>,
-    /// The client that it closes.
-    closes: Option<Box<str>>,
-    _room: OwnedSemaphorePermit,
-}
-
-/// How a server connection is.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct LinkState {
-    pub(super) is_ready: bool,
-    pub(super) fin_done: bool,
-    pub(super) clients: usize,
-}
-
-/// What others have of a server connection.
-#[derive(Clone)]
-pub(super) struct Link {
-    queue: mpsc::UnboundedSender<Queued>,
-    /// Closed when nothing may be sent any more.
-    room: Arc<Semaphore>,
-    commands: mpsc::UnboundedSender<Command>,
-    pub(super) state: watch::Receiver<LinkState>,
-}
-
-impl Link {
-    pub(super) fn tell(&self, command: Command) {
-        // One that has ended needs to be told nothing.
-        let _ = self.commands.send(command);
-    }
-
-    /// Puts a message into the queue, once it has room. `false`: it will not be sent.
-    pub(super) async fn send(&self, bytes: Vec<u8>, closes: Option<Box<str>>) -> bool {
-        if !self.state.borrow().is_ready {
-            return false;
-        }
-        let size = u32::try_from(bytes.len().min(QUEUE)).unwrap_or(u32::MAX);
-        match Arc::clone(&self.room).acquire_many_owned(size).await {
-            Ok(room) => self.queue.send(Queued { bytes, closes, _room: room }).is_ok(),
-            Err(_) => false,
-        }
-    }
-}
 
 /// Why a server connection could not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -9,8 +9,10 @@ use tokio::{
 };
 use tokio_tungstenite::{WebSocketStream, accept_async, tungstenite::Message};
 
-use super::connections::{
-    AskError, ConnectionsOptions, Event, NotConnected, ServerConnections, Shutdown, Via,
+use super::{
+    connections::{AskError, NotConnected, ServerConnections, Shutdown},
+    event::{Event, Via},
+    shared::ConnectionsOptions,
 };
 use crate::{
     core::service_protocol::{Extensions, ServiceMessage, parse, write},

@@ -115,18 +115,23 @@
 //! ```
 //!
 //! `connections` are the server connections of a hub: WebSockets to the service, on which the traffic of all its clients
-//! goes. They know the service, and nothing of hubs. `clients` has the clients, and `client` the transport that carries each
-//! session. `lifetime` is how messages leave, `results` how results come from clients of other servers,
+//! goes. They know the service, and nothing of hubs. `listen` hears what the service says, `clients` has the clients, and
+//! `client` the transport that carries each session. `lifetime` is how messages leave, `results` how results come from clients of other servers,
 //! `negotiate` the way in.
 
-mod client;
+pub(in crate::server) mod client;
 mod clients;
 pub(crate) mod connections;
+mod event;
+mod handle;
+mod hub_server;
 pub(crate) mod ids;
+mod keep_up;
 mod lifetime;
 mod link;
 #[cfg(test)]
 mod link_tests;
+mod listen;
 mod negotiate;
 mod opening;
 mod options;
@@ -144,21 +149,19 @@ use tokio::sync::mpsc;
 
 use self::{
     clients::Clients,
-    connections::{ConnectionsOptions, Event, ServerConnections, Shutdown, StartError},
+    connections::{ServerConnections, Shutdown},
+    event::Event,
     options::Rules,
     results::Results,
+    shared::{ConnectionsOptions, StartError},
 };
-use crate::{
-    core::ErrorChain,
-    server::{HubServer, HubServerBuilder, host::state::Hub, room::Room},
-    service::server_access::EndpointAccess,
-};
+use crate::{core::ErrorChain, server::room::Room, service::server_access::EndpointAccess};
 
-pub(in crate::server) use self::negotiate::answer;
 #[cfg(feature = "actix")]
 pub(in crate::server) use self::negotiate::not_here;
+pub(crate) use self::options::Prepared;
 pub use self::options::{AzureSignalR, AzureSignalRError, GracefulShutdown, ServerStickyMode};
-pub(crate) use self::{client::ServiceTransport, options::Prepared};
+pub(in crate::server) use self::{listen::listen, negotiate::answer};
 
 /// How long the end of a hub waits for its sessions to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -220,49 +223,11 @@ impl Azure {
     }
 }
 
-/// Connects a hub that is about to be built. What is said to the service then, [`listen`] hears.
+/// Connects a hub that is about to be built. What the service says then, [`listen`] hears.
 pub(crate) fn start(prepared: Prepared, room: Arc<Room>) -> (Arc<Azure>, mpsc::Receiver<Event>) {
     match Azure::start(prepared, room) {
         Ok(started) => started,
         Err(error) => panic!("Azure SignalR Service cannot be connected to: {}", ErrorChain::new(&error)),
-    }
-}
-
-/// Lets clients in, until the hub stops.
-pub(in crate::server) fn listen(hub: &Arc<Hub>, events: mpsc::Receiver<Event>) {
-    if let Some(azure) = hub.azure.clone() {
-        tokio::spawn(clients::listen(hub.clone(), azure, events));
-    }
-}
-
-impl HubServerBuilder {
-    /// Puts the hub behind Azure SignalR Service: see [the module `azure`](crate::server::azure). Its clients negotiate
-    /// here, and connect there.
-    ///
-    /// # Errors
-    /// [`AzureSignalRError`]: a connection string, a name or a setting is wrong.
-    pub fn azure(mut self, azure: AzureSignalR) -> Result<Self, AzureSignalRError> {
-        self.azure = Some(azure.prepare()?);
-        Ok(self)
-    }
-}
-
-impl HubServer {
-    /// Waits until clients can connect: behind Azure SignalR Service until a server connection has been up, otherwise not at
-    /// all.
-    pub async fn ready(&self) {
-        if let Some(azure) = &self.hub.azure {
-            azure.ready().await;
-        }
-    }
-
-    /// Behind Azure SignalR Service, does with the clients what [`AzureSignalR::graceful_shutdown`] says, and then, as
-    /// everywhere, what [`shut_down`](Self::shut_down) does.
-    pub async fn shut_down_gracefully(&self) {
-        if let Some(azure) = &self.hub.azure {
-            azure.shut_down().await;
-        }
-        self.shut_down().await;
     }
 }
 

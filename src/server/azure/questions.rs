@@ -4,11 +4,21 @@ use std::{collections::HashMap, sync::Mutex};
 
 use tokio::sync::oneshot;
 
-use super::connections::{Ack, Via};
+use super::event::Via;
 use crate::{lock::lock, platform::SharedBytes};
 
 /// So many may be open at once. Each ends within seconds.
 const LIMIT: usize = 64 * 1024;
+
+/// What the service answers to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ack {
+    /// The endpoint that answered.
+    pub(crate) endpoint: usize,
+    /// 1 done or yes, 2 not found or no, 3 too late, 4 the service failed, 5 forbidden.
+    pub(crate) status: i32,
+    pub(crate) payload: Option<SharedBytes>,
+}
 
 /// The questions of a hub that are open, by their ack ids, which no two of them share. An answer may come over another server
 /// connection than the question went.

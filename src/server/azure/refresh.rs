@@ -12,11 +12,7 @@ use axum::{
 use http::{Method, StatusCode, request::Parts};
 use serde_json::json;
 
-use super::{
-    Azure,
-    connections::{Ack, AskError},
-    opening,
-};
+use super::{Azure, connections::AskError, opening, questions::Ack};
 use crate::{
     core::{
         ErrorChain,
@@ -25,10 +21,7 @@ use crate::{
     },
     server::{
         Identity,
-        host::{
-            refresh::{self, AuthenticationRefresh},
-            state::Hub,
-        },
+        host::{AuthenticationRefresh, refresh, state::Hub},
     },
     service::app_server,
 };

@@ -1,4 +1,4 @@
-//! What the server connections of a hub share, and the task that keeps up those of one endpoint.
+//! What the server connections of a hub are made with, and what they share.
 
 use std::{
     collections::HashMap,
@@ -8,22 +8,63 @@ use std::{
 
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
-use super::{
-    connections::{ConnectionsOptions, Event, StartError},
-    ids,
-    link::{self, Command, Link},
-    questions::Questions,
-};
+use super::{event::Event, handle::Link, ids, questions::Questions};
 use crate::{
-    core::server_connection::pool::{Open, Pool},
+    core::{TransportError, server_connection::pool::Pool},
     lock::lock,
-    platform::{HttpClient, now, sleep},
+    platform::{HttpClient, now},
     service::server_access::EndpointAccess,
 };
 
 /// How many events may wait for the hub, and how many kilobytes in them.
 const EVENTS: usize = 1024;
 const EVENT_BUDGET: usize = 64 * 1024;
+
+/// What server connections are made with.
+pub(crate) struct ConnectionsOptions {
+    /// The hub's name, without the application's.
+    pub(crate) hub: String,
+    /// The endpoints; hubs of one process share them, and with them tokens and keys. Each knows its name, its role and
+    /// the application.
+    pub(crate) endpoints: Vec<EndpointAccess>,
+    /// How many server connections each endpoint has, at least.
+    pub(crate) initial_count: usize,
+    /// How many at most, where the service asks for more.
+    pub(crate) maximum_count: Option<usize>,
+    /// Which server this is: one name for a process. See [`ids::server_id`].
+    pub(crate) server_id: String,
+    /// Whether clients move to another server when this one shuts down: 0 no, 1 yes.
+    pub(crate) migration_level: i32,
+    /// Whether the hub takes part in stateful reconnect.
+    pub(crate) allows_stateful_reconnect: bool,
+    /// Of the tokens that open server connections.
+    pub(crate) access_token_lifetime: Duration,
+}
+
+impl ConnectionsOptions {
+    /// The defaults of the official SDK.
+    pub(crate) fn new(hub: impl Into<String>, endpoints: Vec<EndpointAccess>) -> Self {
+        Self {
+            hub: hub.into(),
+            endpoints,
+            initial_count: 5,
+            maximum_count: None,
+            server_id: ids::server_id().to_owned(),
+            migration_level: 0,
+            allows_stateful_reconnect: false,
+            access_token_lifetime: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Why server connections cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("there is no endpoint")]
+    NoEndpoint,
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
 
 pub(super) struct Shared {
     pub(super) options: ConnectionsOptions,
@@ -44,7 +85,7 @@ pub(super) struct Endpoint {
     pub(super) http: HttpClient,
     state: Mutex<EndpointState>,
     /// Something may have to be opened.
-    changed: Notify,
+    pub(super) changed: Notify,
 }
 
 pub(super) struct EndpointState {
@@ -89,33 +130,6 @@ impl Shared {
             event.hold(budget);
         }
         self.events.send(event).await.is_ok()
-    }
-
-    /// Keeps up the server connections of an endpoint, until nobody waits for events any more.
-    pub(super) async fn keep_up(self: Arc<Self>, index: usize) {
-        let endpoint = &self.endpoints[index];
-        // A server connection that ends because nobody waits is not replaced.
-        while !self.events.is_closed() {
-            let timeout = endpoint.with(|state| {
-                let now = now();
-                while let Some(open) = state.pool.poll_open(now) {
-                    let Open { number, .. } = open;
-                    state.links.insert(number, link::start(&self, index, open));
-                }
-                if let Some(number) = state.pool.poll_status(now, ids::random())
-                    && let Some(link) = state.links.get(&number)
-                {
-                    link.tell(Command::AskStatus);
-                }
-                state.pool.poll_timeout()
-            });
-            let wait = timeout.since(now()).min(Duration::from_secs(3600));
-            tokio::select! {
-                () = endpoint.changed.notified() => {}
-                () = sleep(wait) => {}
-                () = self.events.closed() => return,
-            }
-        }
     }
 }
 

@@ -16,8 +16,10 @@ use azure_core::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::connections::{
-    AskError, ConnectionsOptions, Event, NotConnected, ServerConnections, Shutdown, Via,
+use super::{
+    connections::{AskError, NotConnected, ServerConnections, Shutdown},
+    event::{Event, Via},
+    shared::ConnectionsOptions,
 };
 use crate::{
     HubConnection,

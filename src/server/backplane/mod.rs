@@ -48,12 +48,12 @@
 //!
 //! [`HubServerBuilder::backplane`]: crate::server::HubServerBuilder::backplane
 
-mod builder;
 mod carrier;
 mod distributed;
 mod emitter;
 mod event;
 mod memory;
+mod options;
 mod pending;
 mod protocol;
 mod receive;
@@ -61,7 +61,7 @@ mod receive;
 mod redis;
 mod subscriptions;
 
-pub(crate) use self::builder::Options;
+pub(crate) use self::options::Options;
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisBackplane, RedisCredentials, RedisSettingsError};
 pub use self::{

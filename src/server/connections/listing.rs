@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{Connections, Hub, Member, Outboxes};
-use crate::server::{observe::Totals, outbox::Outbox};
+use crate::server::{outbox::Outbox, traffic::Totals};
 
 /// How many groups of a connection are named.
 const GROUPS: usize = 20;

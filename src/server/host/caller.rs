@@ -12,22 +12,24 @@ use http::HeaderMap;
 use super::{
     cancel::Cancel,
     clients::{Clients, Groups},
-    identity::Identity,
-    refresh::CurrentIdentity,
-    state::Hub,
-    typed::Untyped,
+    identity::{CurrentIdentity, Identity},
+    sender::HubSender,
 };
 use crate::{
     core::negotiate::Transport,
     server::{outbox::Outbox, query::Query, room::Slot},
 };
 
+/// Marks what belongs to a hub whose methods have names that nothing checks.
+#[derive(Debug, Clone, Copy)]
+pub enum Untyped {}
+
 /// The client that calls a method, and the way to all others. It is cheap to clone, and may be kept.
 ///
 /// Methods of a hub that [`hub!`](crate::hub) describes get a `Caller<Chat, User>`: it calls what the contract `Chat` has for
 /// clients, and has a `User` as its session.
 pub struct Caller<C = Untyped, S = ()> {
-    pub(super) hub: Arc<Hub>,
+    pub(super) sender: Arc<HubSender>,
     pub(super) connection: Arc<Connection>,
     /// Who the client was when the call began.
     pub(super) identity: Arc<Identity>,
@@ -67,14 +69,14 @@ impl Caller {
     /// The clients of the hub, this one among them.
     #[must_use]
     pub fn clients(&self) -> Clients<'_> {
-        Clients { hub: &self.hub, caller: Some(&self.connection.id) }
+        Clients { sender: &self.sender, caller: Some(&self.connection.id) }
     }
 }
 
 impl<C, S> Caller<C, S> {
     pub(super) fn with_types<D, T>(&self) -> Caller<D, T> {
-        let Self { hub, connection, identity, cancelled, .. } = self.clone();
-        Caller { hub, connection, identity, cancelled, types: PhantomData }
+        let Self { sender, connection, identity, cancelled, .. } = self.clone();
+        Caller { sender, connection, identity, cancelled, types: PhantomData }
     }
 
     /// The same caller for what knows nothing of the contract.
@@ -134,7 +136,7 @@ impl<C, S> Caller<C, S> {
     /// The groups of the hub.
     #[must_use]
     pub fn groups(&self) -> Groups<'_> {
-        Groups { hub: &self.hub }
+        Groups { sender: &self.sender }
     }
 
     /// Waits until the client no longer wants the result: it cancelled the call, or is gone. For methods that work for
@@ -171,7 +173,7 @@ impl<C, S> Caller<C, S> {
 impl<C, S> Clone for Caller<C, S> {
     fn clone(&self) -> Self {
         Self {
-            hub: self.hub.clone(),
+            sender: self.sender.clone(),
             connection: self.connection.clone(),
             identity: self.identity.clone(),
             cancelled: self.cancelled.clone(),

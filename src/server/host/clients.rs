@@ -7,11 +7,10 @@ use serde::de::DeserializeOwned;
 use super::{
     error::{ClientResultError, SendError},
     lifetime::{ClientCall, Recipients, Sending},
-    state::Hub,
+    sender::HubSender,
 };
 use crate::{
-    Arguments, SerializeError,
-    arguments::ArgumentWriter,
+    Arguments,
     core::{codec::Payload, message::Outcome},
     payload::Decode as _,
     property_names::PropertyNames,
@@ -28,13 +27,13 @@ use crate::{
 /// ```
 #[derive(Clone, Copy)]
 pub struct Clients<'h> {
-    pub(super) hub: &'h Hub,
+    pub(super) sender: &'h HubSender,
     pub(super) caller: Option<&'h str>,
 }
 
 impl<'h> Clients<'h> {
     pub(super) fn to(&self, to: Recipients) -> Receivers<'h> {
-        Receivers { hub: self.hub, caller: self.caller, to, except: Vec::new() }
+        Receivers { sender: self.sender, caller: self.caller, to, except: Vec::new() }
     }
 
     /// Everybody.
@@ -55,7 +54,7 @@ impl<'h> Clients<'h> {
 
     /// One connection, which may also be asked for a result.
     pub fn client(&self, connection_id: impl Into<String>) -> Client<'h> {
-        Client { hub: self.hub, caller: self.caller, id: connection_id.into() }
+        Client { sender: self.sender, caller: self.caller, id: connection_id.into() }
     }
 
     /// Several connections.
@@ -99,7 +98,7 @@ impl fmt::Debug for Clients<'_> {
 #[derive(Clone)]
 #[must_use = "nothing is sent until `send` is called"]
 pub struct Receivers<'h> {
-    hub: &'h Hub,
+    sender: &'h HubSender,
     caller: Option<&'h str>,
     to: Recipients,
     except: Vec<String>,
@@ -119,12 +118,12 @@ impl Receivers<'_> {
     /// # Errors
     /// [`SendError`].
     pub async fn send(&self, method: &str, arguments: impl Arguments) -> Result<(), SendError> {
-        let Self { hub, caller, to, except } = self;
-        let call = ClientCall::new(method, written(arguments)?);
-        let Some(call) = hub.rules.outgoing(call, to) else { return Ok(()) };
-        let message = hub.rules.traced(call).message(None);
+        let Self { sender, caller, to, except } = self;
+        let call = ClientCall::new(method, arguments)?;
+        let Some(call) = sender.outgoing(call, to) else { return Ok(()) };
+        let message = call.message(None);
         let sending = Sending { to, except, caller: *caller, method, message: &message };
-        hub.lifetime.send(sending).await
+        sender.lifetime.send(sending).await
     }
 }
 
@@ -141,7 +140,7 @@ impl fmt::Debug for Receivers<'_> {
 #[derive(Clone)]
 #[must_use = "nothing is sent until `send` or `invoke` is called"]
 pub struct Client<'h> {
-    hub: &'h Hub,
+    sender: &'h HubSender,
     caller: Option<&'h str>,
     id: String,
 }
@@ -152,8 +151,8 @@ impl Client<'_> {
     /// # Errors
     /// [`SendError`].
     pub async fn send(&self, method: &str, arguments: impl Arguments) -> Result<(), SendError> {
-        let Self { hub, caller, id } = self;
-        Clients { hub, caller: *caller }.clients([&**id]).send(method, arguments).await
+        let Self { sender, caller, id } = self;
+        Clients { sender, caller: *caller }.clients([&**id]).send(method, arguments).await
     }
 
     /// Calls a method of the client and waits for its result. It may be used from within a method, which then waits while
@@ -166,11 +165,10 @@ impl Client<'_> {
         method: &str,
         arguments: impl Arguments,
     ) -> Result<T, ClientResultError> {
-        let call = ClientCall::new(method, written(arguments)?);
+        let call = ClientCall::new(method, arguments)?;
         let to = Recipients::Connections(vec![self.id.clone()]);
-        let call = self.hub.rules.outgoing(call, &to).ok_or(ClientResultError::Dropped)?;
-        let call = self.hub.rules.traced(call);
-        let (protocol, answer) = self.hub.lifetime.invoke(&self.id, call).await?;
+        let call = self.sender.outgoing(call, &to).ok_or(ClientResultError::Dropped)?;
+        let (protocol, answer) = self.sender.lifetime.invoke(&self.id, call).await?;
         match answer {
             Outcome::Error(error) => Err(ClientResultError::Client(error.into_owned())),
             Outcome::Void => Ok(Payload::null(protocol).decode(PropertyNames::AsDeclared)?),
@@ -188,7 +186,7 @@ impl fmt::Debug for Client<'_> {
 /// The groups of a hub. A group is there while somebody is in it; when a connection ends, it leaves its groups.
 #[derive(Clone, Copy)]
 pub struct Groups<'h> {
-    pub(super) hub: &'h Hub,
+    pub(super) sender: &'h HubSender,
 }
 
 impl Groups<'_> {
@@ -197,7 +195,7 @@ impl Groups<'_> {
     /// # Errors
     /// [`SendError::Unreachable`], of hubs with several servers.
     pub async fn add(&self, connection_id: &str, group: &str) -> Result<bool, SendError> {
-        self.hub.lifetime.add_to_group(connection_id, group).await
+        self.sender.lifetime.add_to_group(connection_id, group).await
     }
 
     /// Takes a connection out of a group.
@@ -205,7 +203,7 @@ impl Groups<'_> {
     /// # Errors
     /// [`SendError::Unreachable`], of hubs with several servers.
     pub async fn remove(&self, connection_id: &str, group: &str) -> Result<(), SendError> {
-        self.hub.lifetime.remove_from_group(connection_id, group).await
+        self.sender.lifetime.remove_from_group(connection_id, group).await
     }
 
     /// Up to `count` connections of a group with their users, in the order of their ids, from behind the id `after` on.
@@ -218,7 +216,7 @@ impl Groups<'_> {
         after: Option<&str>,
         count: usize,
     ) -> Result<Vec<(String, Option<String>)>, SendError> {
-        self.hub.lifetime.members(group, after, count).await
+        self.sender.lifetime.members(group, after, count).await
     }
 }
 
@@ -226,11 +224,4 @@ impl fmt::Debug for Groups<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Groups")
     }
-}
-
-/// The arguments of a call in both protocols.
-pub(super) fn written(arguments: impl Arguments) -> Result<(Vec<u8>, Vec<u8>), SerializeError> {
-    let mut writer = ArgumentWriter::json_and_msgpack();
-    arguments.write(&mut writer)?;
-    writer.finish_both()
 }

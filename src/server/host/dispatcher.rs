@@ -30,14 +30,13 @@ use super::{
     cancel::Cancel,
     error::HubError,
     filter::{NextConnected, NextDisconnected},
-    identity::Identity,
+    identity::{CurrentIdentity, Identity},
     invocation::HubInvocation,
     invoke::{self, unexpected},
     kept,
     lifetime::HUB,
-    methods::{Items, Running},
-    refresh::CurrentIdentity,
-    reply::Written,
+    methods::Running,
+    reply::{Items, Written},
     state::Hub,
     turns::{Turn, Turns, Waits, begin, poll_once},
 };
@@ -53,11 +52,12 @@ use crate::{
     },
     server::{
         calls::Answer,
-        observe::{Described, Kind, Observed},
+        observe::{Kind, Observed},
         outbox::{Delivery, Outbox},
         query::Query,
         room::Slot,
         session::{Dispatcher, Taken},
+        traffic::Described,
     },
 };
 
@@ -123,6 +123,7 @@ impl CallTable {
 
 /// A call on its way to its method.
 struct Work {
+    hub: Arc<Hub>,
     caller: Caller,
     calls: Calls,
     call: Option<u64>,
@@ -199,13 +200,14 @@ impl HubDispatcher {
         }
         let protocol = caller.connection.outbox.protocol;
         let work = Work {
+            hub: self.hub.clone(),
             caller,
             calls: open.calls.clone(),
             call,
             target: invocation.target.as_ref().into(),
             streams,
             arguments: RawArguments { protocol, list: list.to_vec(), uploads },
-            trace: self.hub.rules.trace(&invocation.headers),
+            trace: self.hub.rules.telemetry.trace(&invocation.headers),
             upload_ids,
             waiting: open.budget.take(waits),
         };
@@ -242,7 +244,7 @@ impl Dispatcher for HubDispatcher {
             self.measured = Some(Measured::new(_transport));
         }
         let guest = self.guest.as_ref();
-        let rules = &self.hub.rules;
+        let rules = &self.hub.sender.outgoing;
         guest.map(|guest| rules.delivery(protocol, &guest.connection_id, &guest.identity)).unwrap_or_default()
     }
 
@@ -267,9 +269,10 @@ impl Dispatcher for HubDispatcher {
         if self.hub.has_refreshes() {
             self.hub.refreshable.insert(&connection, cancelled.clone());
         }
-        let caller = Caller { hub: self.hub.clone(), connection, identity, cancelled, types: PhantomData };
+        let sender = self.hub.sender.clone();
+        let caller = Caller { sender, connection, identity, cancelled, types: PhantomData };
         let turns = Arc::new(Turns::new(self.hub.parallel_calls));
-        begin(connected(caller.clone(), turns.clone()));
+        begin(connected(self.hub.clone(), caller.clone(), turns.clone()));
         let budget = Arc::new(Budget::new(self.hub.client_buffer));
         self.open = Some(Open { caller, turns, calls: Calls::default(), budget });
     }
@@ -305,7 +308,12 @@ impl Dispatcher for HubDispatcher {
 
     fn foreign_completion(&mut self, id: &str, outcome: Outcome<'_, Payload<'_>>) {
         if let Some(Open { caller: Caller { connection, .. }, .. }) = &self.open {
-            self.hub.lifetime.answered_elsewhere(&connection.id, id, connection.outbox.protocol, outcome);
+            self.hub.sender.lifetime.answered_elsewhere(
+                &connection.id,
+                id,
+                connection.outbox.protocol,
+                outcome,
+            );
         }
     }
 
@@ -350,20 +358,20 @@ impl Dispatcher for HubDispatcher {
         drop(calls);
         open.caller.cancelled.cancel();
         if open.turns.close() {
-            begin(disconnected(open.caller));
+            begin(disconnected(self.hub.clone(), open.caller));
         }
     }
 }
 
 /// Lets a client in, or not.
-async fn connected(caller: Caller, turns: Arc<Turns<Work>>) {
-    let hub = caller.hub.clone();
+async fn connected(hub: Arc<Hub>, caller: Caller, turns: Arc<Turns<Work>>) {
     let connection = caller.connection.clone();
     let (id, user) = (&*connection.id, caller.identity.user_id.as_deref());
-    hub.lifetime.connected(id, user).await;
-    let span = hub.rules.span("OnConnectedAsync", None);
+    hub.sender.lifetime.connected(id, user).await;
+    let span = hub.rules.telemetry.span("OnConnectedAsync", None);
     if hub.on_connected.is_some() || !hub.rules.filters.is_empty() || !span.is_disabled() {
-        let refused = match guarded(NextConnected::first().run(caller.clone()).instrument(span)).await {
+        let next = NextConnected::first(&hub.rules.filters, hub.on_connected.clone());
+        let refused = match guarded(next.run(caller.clone()).instrument(span)).await {
             Some(Ok(())) => None,
             Some(Err(error)) => {
                 tracing::info!(%error, "the hub refused a client");
@@ -376,42 +384,43 @@ async fn connected(caller: Caller, turns: Arc<Turns<Work>>) {
             hub.room.record(|| Observed::of(Kind::Refused, HUB, id, user).failed(text.clone()));
             caller.connection.outbox.close(Some(&text));
             caller.cancelled().await;
-            hub.lifetime.disconnected(id, user).await;
+            hub.sender.lifetime.disconnected(id, user).await;
             connection.leave();
             return;
         }
     }
-    hub.presence(user, true);
+    hub.rules.presence.change(&hub.sender, user, true);
     if !turns.open() {
         // It has gone meanwhile.
-        disconnected(caller).await;
+        disconnected(hub, caller).await;
     }
 }
 
 /// Tells of the end of a client that was let in.
-async fn disconnected(caller: Caller) {
-    let (hub, connection) = (caller.hub.clone(), caller.connection.clone());
+async fn disconnected(hub: Arc<Hub>, caller: Caller) {
+    let connection = caller.connection.clone();
     let identity = connection.current.get();
-    hub.presence(identity.user_id.as_deref(), false);
-    hub.lifetime.disconnected(&connection.id, identity.user_id.as_deref()).await;
-    let span = hub.rules.span("OnDisconnectedAsync", None);
-    guarded(NextDisconnected::first().run(Caller { identity, ..caller }).instrument(span)).await;
+    hub.rules.presence.change(&hub.sender, identity.user_id.as_deref(), false);
+    hub.sender.lifetime.disconnected(&connection.id, identity.user_id.as_deref()).await;
+    let span = hub.rules.telemetry.span("OnDisconnectedAsync", None);
+    let next = NextDisconnected::first(&hub.rules.filters, hub.on_disconnected.clone());
+    guarded(next.run(Caller { identity, ..caller }).instrument(span)).await;
     connection.leave();
 }
 
 /// Performs one call.
 async fn perform(work: Work, turn: Turn<Work>) -> Performed {
-    let Work { caller, calls, call, target, streams, arguments, trace, upload_ids, waiting } = work;
+    let Work { hub, caller, calls, call, target, streams, arguments, trace, upload_ids, waiting } = work;
     let outbox = &caller.connection.outbox;
     let mut place = Some((turn, waiting));
     if !upload_ids.is_empty() {
         place = None;
     }
     let protocol = arguments.protocol;
-    let begun = caller.hub.room.observer().map(|_| Instant::now());
+    let begun = hub.room.observer().map(|_| Instant::now());
     let invocation =
         HubInvocation { caller: caller.clone(), target: target.clone(), streams, arguments, trace };
-    let reply = match caught(|| invoke::begin(invocation)) {
+    let reply = match caught(|| invoke::begin(&hub, invocation)) {
         Some(Ok(Running::Plain(value))) => guarded(value).await.map(|value| value.map(Written::Value)),
         Some(Ok(Running::Stream(items))) => Some(Ok(Written::Items(items))),
         Some(Ok(Running::Later(reply))) => guarded(async { reply.await?.write(protocol) }).await,
@@ -423,18 +432,18 @@ async fn perform(work: Work, turn: Turn<Work>) -> Performed {
         Some(Ok(Written::Items(items))) => {
             place = None;
             match call {
-                Some(call) => send_items(&caller, &target, call, items).await,
+                Some(call) => send_items(&hub, &caller, &target, call, items).await,
                 None => Answer::Void,
             }
         }
-        Some(Err(error)) => failed(&caller, &target, &error),
+        Some(Err(error)) => failed(&hub, &target, &error),
         None => {
             tracing::error!(target = &*target, "a method of the hub panicked");
             Answer::Error(unexpected(&target).into())
         }
     };
     if let Some(begun) = begun {
-        observe(&caller, &target, &answer, begun);
+        observe(&hub, &caller, &target, &answer, begun);
     }
     // What a client does not take is not followed by the answer to its next call.
     if call.is_some() {
@@ -453,8 +462,7 @@ async fn perform(work: Work, turn: Turn<Work>) -> Performed {
 }
 
 /// Keeps a call for a dashboard. Of an error it is what the client is told.
-fn observe(caller: &Caller, target: &str, answer: &Answer, begun: Instant) {
-    let hub = &caller.hub;
+fn observe(hub: &Hub, caller: &Caller, target: &str, answer: &Answer, begun: Instant) {
     let Some(observer) = hub.room.observer() else { return };
     let error = match answer {
         Answer::Error(error) => Some(error.as_ref()),
@@ -480,13 +488,13 @@ impl Described for Connection {
     }
 }
 
-fn failed(caller: &Caller, target: &str, error: &HubError) -> Answer {
+fn failed(hub: &Hub, target: &str, error: &HubError) -> Answer {
     tracing::info!(%error, target, "a method of the hub failed");
-    Answer::Error(error.told(&unexpected(target), caller.hub.detailed_errors).into())
+    Answer::Error(error.told(&unexpected(target), hub.detailed_errors).into())
 }
 
 /// Sends the items of a stream for as long as the client wants them.
-async fn send_items(caller: &Caller, target: &str, call: u64, mut items: Items) -> Answer {
+async fn send_items(hub: &Hub, caller: &Caller, target: &str, call: u64, mut items: Items) -> Answer {
     const FAILED: &str = "An error occurred on the server while streaming results.";
     loop {
         let item = tokio::select! {
@@ -502,7 +510,7 @@ async fn send_items(caller: &Caller, target: &str, call: u64, mut items: Items) 
             }
             Some(Some(Err(error))) => {
                 tracing::info!(%error, target, "a stream of the hub failed");
-                return Answer::Error(error.told(FAILED, caller.hub.detailed_errors).into());
+                return Answer::Error(error.told(FAILED, hub.detailed_errors).into());
             }
             Some(None) => return Outcome::Void,
             None => return Answer::Error(FAILED.into()),

@@ -2,10 +2,7 @@
 
 use std::{fmt, future::Future, sync::Arc};
 
-use super::{
-    caller::Caller, error::HubError, hub_server::HubServerBuilder, invocation::HubInvocation, invoke,
-    reply::Reply,
-};
+use super::{caller::Caller, error::HubError, invocation::HubInvocation, reply::Reply};
 use crate::platform::BoxFuture;
 
 /// Code around calls and connections, as ASP.NET Core's `IHubFilter`. Each method goes on by default.
@@ -116,26 +113,39 @@ impl<F: HubFilter> AnyFilter for F {
     }
 }
 
-pub(super) type Filters = Vec<Arc<dyn AnyFilter>>;
+pub(super) type Filters = Arc<Vec<Arc<dyn AnyFilter>>>;
+
+/// The method, behind all filters.
+pub(super) type LastCall = Box<dyn FnOnce(HubInvocation) -> BoxFuture<Result<Reply, HubError>> + Send + Sync>;
+
+pub(super) type OnConnected = Arc<dyn Fn(Caller) -> BoxFuture<Result<(), HubError>> + Send + Sync>;
+
+pub(super) type OnDisconnected = Arc<dyn Fn(Caller) -> BoxFuture<()> + Send + Sync>;
 
 macro_rules! next {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $last:ty) => {
         $(#[$doc])*
         #[must_use = "nothing goes on until `run` is called"]
         pub struct $name {
+            filters: Filters,
             /// Which filter it is.
             index: usize,
+            /// What is behind all of them.
+            last: $last,
         }
 
         impl $name {
             /// The first filter.
-            pub(super) fn first() -> Self {
-                Self { index: 0 }
+            pub(super) fn first(filters: &Filters, last: $last) -> Self {
+                Self { filters: filters.clone(), index: 0, last }
             }
 
-            fn filter(&self, caller: &Caller) -> Option<(Arc<dyn AnyFilter>, Self)> {
-                let filter = caller.hub.rules.filters.get(self.index)?;
-                Some((filter.clone(), Self { index: self.index + 1 }))
+            /// The filter and what is behind it, or what is behind all filters.
+            fn filter(self) -> Result<(Arc<dyn AnyFilter>, Self), $last> {
+                match self.filters.get(self.index).cloned() {
+                    Some(filter) => Ok((filter, Self { index: self.index + 1, ..self })),
+                    None => Err(self.last),
+                }
             }
         }
 
@@ -149,19 +159,19 @@ macro_rules! next {
 
 next! {
     /// What is behind a filter of a call: the next filter, or the method.
-    Next
+    Next, LastCall
 }
 
 next! {
     /// What is behind a filter of the beginning of a connection: the next filter, or the hub's
-    /// [`on_connected`](HubServerBuilder::on_connected).
-    NextConnected
+    /// [`on_connected`](crate::server::HubServerBuilder::on_connected).
+    NextConnected, Option<OnConnected>
 }
 
 next! {
     /// What is behind a filter of the end of a connection: the next filter, or the hub's
-    /// [`on_disconnected`](HubServerBuilder::on_disconnected).
-    NextDisconnected
+    /// [`on_disconnected`](crate::server::HubServerBuilder::on_disconnected).
+    NextDisconnected, Option<OnDisconnected>
 }
 
 impl Next {
@@ -170,9 +180,9 @@ impl Next {
     /// # Errors
     /// What the method fails with, or the filters in between.
     pub async fn run(self, call: HubInvocation) -> Result<Reply, HubError> {
-        match self.filter(&call.caller) {
-            Some((filter, next)) => filter.invoke_method(call, next).await,
-            None => invoke::method(call).await,
+        match self.filter() {
+            Ok((filter, next)) => filter.invoke_method(call, next).await,
+            Err(method) => method(call).await,
         }
     }
 }
@@ -183,10 +193,10 @@ impl NextConnected {
     /// # Errors
     /// When it is refused.
     pub async fn run(self, caller: Caller) -> Result<(), HubError> {
-        match (self.filter(&caller), &caller.hub.on_connected) {
-            (Some((filter, next)), _) => filter.on_connected(caller, next).await,
-            (None, Some(on_connected)) => on_connected(caller.clone()).await,
-            (None, None) => Ok(()),
+        match self.filter() {
+            Ok((filter, next)) => filter.on_connected(caller, next).await,
+            Err(Some(on_connected)) => on_connected(caller).await,
+            Err(None) => Ok(()),
         }
     }
 }
@@ -194,19 +204,10 @@ impl NextConnected {
 impl NextDisconnected {
     /// Goes on with the end of the connection.
     pub async fn run(self, caller: Caller) {
-        match (self.filter(&caller), &caller.hub.on_disconnected) {
-            (Some((filter, next)), _) => filter.on_disconnected(caller, next).await,
-            (None, Some(on_disconnected)) => on_disconnected(caller.clone()).await,
-            (None, None) => {}
+        match self.filter() {
+            Ok((filter, next)) => filter.on_disconnected(caller, next).await,
+            Err(Some(on_disconnected)) => on_disconnected(caller).await,
+            Err(None) => {}
         }
-    }
-}
-
-impl HubServerBuilder {
-    /// Puts code around calls and connections: a [`HubFilter`], or a closure
-    /// `|call: HubInvocation, next: Next| async move { … }`. The first one is the outermost.
-    pub fn filter(mut self, filter: impl HubFilter) -> Self {
-        self.rules.filters.push(Arc::new(filter));
-        self
     }
 }

@@ -1,6 +1,9 @@
 //! Who a client is.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use axum::{
     Extension,
@@ -124,6 +127,24 @@ impl<'r> HubRequest<'r> {
             scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
         });
         bearer.or_else(|| self.query("access_token"))
+    }
+}
+
+/// Who a client is by now.
+#[derive(Debug)]
+pub(super) struct CurrentIdentity(Mutex<Arc<Identity>>);
+
+impl CurrentIdentity {
+    pub(super) fn new(identity: Arc<Identity>) -> Self {
+        Self(Mutex::new(identity))
+    }
+
+    pub(super) fn get(&self) -> Arc<Identity> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set(&self, identity: Arc<Identity>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = identity;
     }
 }
 

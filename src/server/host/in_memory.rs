@@ -96,7 +96,7 @@ impl InMemory for Door {
             let (client, headers) = (admission(&hub, &identity), headers_of(headers));
             let text = url.to_text();
             let query = text.split_once('?').map(|(_, query)| query);
-            let answer = if let Err(rejection) = hub.rules.admit(&identity, &headers, query).await {
+            let answer = if let Err(rejection) = hub.rules.policies.admit(&identity, &headers, query).await {
                 rejection.into_response()
             } else if url.path().ends_with("/negotiate") {
                 match endpoint::negotiate(&hub.room, client, &query_of(&url)) {

@@ -1,55 +1,57 @@
 //! From a call to the method that it calls, past all that may keep it from there: rate limits, policies, filters.
 
+use std::sync::Arc;
+
 use tracing::Instrument as _;
 
 use super::{
     arguments::Mismatch,
     caller::Caller,
     error::HubError,
-    filter::Next,
+    filter::{LastCall, Next},
     invocation::HubInvocation,
     methods::{Registered, Running},
     reply::{Reply, Written},
+    state::Hub,
     telemetry,
 };
 use crate::core::text::clip;
 
 /// Finds the method, and calls it. Errors are told in ASP.NET Core's words.
-pub(super) fn begin(call: HubInvocation) -> Result<Running, HubError> {
-    let hub = call.caller.hub.clone();
-    let span = hub.rules.span(&call.target, call.trace.as_deref());
+pub(super) fn begin(hub: &Arc<Hub>, call: HubInvocation) -> Result<Running, HubError> {
+    let span = hub.rules.telemetry.span(&call.target, call.trace.as_deref());
     if !span.is_disabled() {
-        let reply = guided(call).instrument(span.clone());
+        let reply = guided(hub.clone(), call).instrument(span.clone());
         return Ok(Running::Later(Box::pin(async move { telemetry::finish(span, reply.await) })));
     }
     if !hub.rules.are_quick() {
-        return Ok(Running::Later(Box::pin(guided(call))));
+        return Ok(Running::Later(Box::pin(guided(hub.clone(), call))));
     }
     let method = hub.methods.find(&call.target).ok_or_else(|| unknown(&call.target))?;
     check(method, &call.caller, &call.target, call.streams)?;
-    run(method, call)
+    run(hub, method, call)
 }
 
 /// A call that something may keep back.
-async fn guided(call: HubInvocation) -> Result<Reply, HubError> {
-    let hub = call.caller.hub.clone();
+async fn guided(hub: Arc<Hub>, call: HubInvocation) -> Result<Reply, HubError> {
     let rules = &hub.rules;
     rules.limit(&call.caller, &call.target)?;
     if let Some(method) = hub.methods.find(&call.target) {
         check(method, &call.caller, &call.target, call.streams)?;
-        if !rules.allow(&call.caller, &call.target).await {
+        if !rules.policies.allow(&call.caller, &call.target).await {
             return Err(unauthorized(&call.target));
         }
     }
     let (streams, target) = (call.streams, call.target.clone());
-    let reply = Next::first().run(call).await?;
+    let filters = rules.filters.clone();
+    let last: LastCall = Box::new(move |call| Box::pin(method(hub, call)));
+    let reply = Next::first(&filters, last).run(call).await?;
     // A filter or a fallback may have made another kind of reply than the client waits for.
     if reply.is_stream() == streams { Ok(reply) } else { Err(kind(&target, reply.is_stream())) }
 }
 
 /// Calls the method, or the fallback where there is no such method.
-pub(super) async fn method(call: HubInvocation) -> Result<Reply, HubError> {
-    let hub = call.caller.hub.clone();
+async fn method(hub: Arc<Hub>, call: HubInvocation) -> Result<Reply, HubError> {
     let Some(method) = hub.methods.find(&call.target) else {
         return match &hub.rules.fallback {
             Some(fallback) => fallback(call).await,
@@ -57,7 +59,7 @@ pub(super) async fn method(call: HubInvocation) -> Result<Reply, HubError> {
         };
     };
     let protocol = call.arguments.protocol;
-    match run(method, call)? {
+    match run(&hub, method, call)? {
         Running::Plain(value) => Ok(Reply::encoded(protocol, value.await?)),
         Running::Stream(items) => Ok(Reply::items(protocol, items)),
         Running::Later(reply) => Ok(match reply.await?.write(protocol)? {
@@ -74,8 +76,8 @@ fn check(method: &Registered, caller: &Caller, target: &str, streams: bool) -> R
     if method.streams == streams { Ok(()) } else { Err(kind(target, method.streams)) }
 }
 
-fn run(method: &Registered, call: HubInvocation) -> Result<Running, HubError> {
-    let detailed = call.caller.hub.detailed_errors;
+fn run(hub: &Hub, method: &Registered, call: HubInvocation) -> Result<Running, HubError> {
+    let detailed = hub.detailed_errors;
     let name = &*clip(&*call.target);
     (method.method)(call.caller, call.arguments).map_err(|mismatch| {
         if let Mismatch::Values(reason) = &mismatch {

@@ -12,6 +12,8 @@ use futures_util::future::{BoxFuture, Either};
 
 use super::error::{ClientResultError, SendError};
 use crate::{
+    Arguments, SerializeError,
+    arguments::ArgumentWriter,
     core::{
         HubProtocol,
         codec::Payload,
@@ -68,9 +70,12 @@ pub(crate) struct ClientCall {
 }
 
 impl ClientCall {
-    /// Of arguments in both protocols.
-    pub(crate) fn new(method: &str, (json, msgpack): (Vec<u8>, Vec<u8>)) -> Self {
-        Self { method: method.to_owned(), headers: Vec::new(), json, msgpack }
+    /// Writes the arguments in both protocols.
+    pub(crate) fn new(method: &str, arguments: impl Arguments) -> Result<Self, SerializeError> {
+        let mut writer = ArgumentWriter::json_and_msgpack();
+        arguments.write(&mut writer)?;
+        let (json, msgpack) = writer.finish_both()?;
+        Ok(Self { method: method.to_owned(), headers: Vec::new(), json, msgpack })
     }
 
     pub(crate) fn with_headers(self, headers: impl IntoIterator<Item = (String, String)>) -> Self {

@@ -5,7 +5,6 @@ use std::{
     fmt,
     future::Future,
     marker::PhantomData,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,18 +18,9 @@ use super::{
     arguments::{HubArgument, HubArguments as _, Mismatch, RawArguments},
     caller::Caller,
     error::HubError,
-    reply::Reply,
+    reply::{Encoded, Items, Reply, encode, encode_items},
 };
-use crate::{
-    core::HubProtocol,
-    platform::{BoxFuture, lowercase},
-    serialize::serialize,
-};
-
-/// An encoded value, or why there is none.
-pub(super) type Encoded = Result<Vec<u8>, HubError>;
-
-pub(super) type Items = Pin<Box<dyn Stream<Item = Encoded> + Send>>;
+use crate::platform::{BoxFuture, lowercase};
 
 /// What a method does when it is called.
 pub(super) enum Running {
@@ -80,37 +70,6 @@ pub struct IntoMethod(pub(super) Method);
 impl fmt::Debug for IntoMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("IntoMethod")
-    }
-}
-
-pub(super) fn encode<T: Serialize>(protocol: HubProtocol, value: &T) -> Encoded {
-    let mut out = Vec::new();
-    serialize(protocol, &mut out, value)?;
-    Ok(out)
-}
-
-/// A stream of values as one of encoded items.
-pub(super) fn encode_items<T, S>(protocol: HubProtocol, items: S) -> Items
-where
-    T: Serialize + 'static,
-    S: Stream<Item = Result<T, HubError>> + Send + 'static,
-{
-    Box::pin(EncodedItems(Box::pin(items), protocol))
-}
-
-/// The items of a stream, written.
-struct EncodedItems<S>(S, HubProtocol);
-
-impl<T: Serialize, S: Stream<Item = Result<T, HubError>>> Stream for EncodedItems<Pin<Box<S>>> {
-    type Item = Encoded;
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Encoded>> {
-        let protocol = self.1;
-        let item = std::task::ready!(self.0.as_mut().poll_next(cx));
-        std::task::Poll::Ready(item.map(|item| item.and_then(|item| encode(protocol, &item))))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod budget;
+mod builder;
 mod caller;
 mod cancel;
 mod clients;
@@ -25,8 +26,10 @@ mod policy;
 mod presence;
 mod rate_limit;
 pub(in crate::server) mod refresh;
+mod refreshable;
 mod reply;
 mod rules;
+mod sender;
 mod service;
 pub(in crate::server) mod state;
 mod telemetry;
@@ -37,11 +40,12 @@ pub(crate) mod typed;
 pub(super) use self::service::open_pipe;
 pub use self::{
     arguments::{HubArgument, Incoming, UploadError},
-    caller::Caller,
+    builder::HubServerBuilder,
+    caller::{Caller, Untyped},
     clients::{Client, Clients, Groups, Receivers},
     error::{ClientResultError, HubError, HubResult, SendError},
     filter::{HubFilter, Next, NextConnected, NextDisconnected},
-    hub_server::{HubServer, HubServerBuilder},
+    hub_server::HubServer,
     identity::{HubRequest, Identity, Rejection},
     invocation::HubInvocation,
     lifetime::Recipients,
@@ -50,8 +54,8 @@ pub use self::{
     policy::Authorizing,
     presence::{Presence, PresenceChange},
     rate_limit::RateLimit,
-    refresh::AuthenticationRefresh,
+    refreshable::AuthenticationRefresh,
     reply::Reply,
-    typed::{HubContext, HubContract, SentAs, TypedClients, Untyped},
+    typed::{HubContext, HubContract, SentAs, TypedClients},
 };
 pub use crate::cors::InvalidOrigin;

@@ -51,7 +51,7 @@ impl WatchedHub {
 
     /// The name that it has in traces.
     pub(crate) fn name(&self) -> Option<&str> {
-        self.0.rules.name.as_deref()
+        self.0.rules.telemetry.name.as_deref()
     }
 
     pub(crate) fn reach(&self) -> Reach {
@@ -59,7 +59,7 @@ impl WatchedHub {
         if self.0.azure.is_some() {
             return Reach::Azure;
         }
-        if self.0.lifetime.is_shared() { Reach::Farm } else { Reach::Here }
+        if self.0.sender.lifetime.is_shared() { Reach::Farm } else { Reach::Here }
     }
 
     /// How many connections the hub takes, if that is bounded, and how long a message of a client may be.
@@ -86,7 +86,7 @@ impl WatchedHub {
         method: &str,
         arguments: Vec<Value>,
     ) -> Result<(), SendError> {
-        let clients = Clients { hub: &self.0, caller: None };
+        let clients = Clients { sender: &self.0.sender, caller: None };
         let receivers: Receivers<'_> = clients.to(to);
         receivers.send(method, arguments).await
     }

@@ -5,11 +5,8 @@ use std::{fmt, sync::Arc};
 use serde::de::DeserializeOwned;
 
 use super::{
-    clients::written,
-    hub_server::{HubServer, HubServerBuilder},
     identity::Identity,
     lifetime::{ClientCall, Recipients},
-    rules::Rules,
 };
 use crate::{
     Arguments, PayloadError, SerializeError,
@@ -19,7 +16,7 @@ use crate::{
     server::{
         message::Message,
         outbox::{self, Delivery, Gate},
-        slow::SlowConsumers,
+        slow::SlowRules,
     },
 };
 
@@ -33,7 +30,7 @@ impl OutgoingMessage {
     /// # Errors
     /// When an argument cannot be written.
     pub fn new(method: &str, arguments: impl Arguments) -> Result<Self, SerializeError> {
-        Ok(Self(ClientCall::new(method, written(arguments)?)))
+        Ok(Self(ClientCall::new(method, arguments)?))
     }
 
     /// The method of the clients that it calls.
@@ -137,24 +134,25 @@ type FilterDelivery = Arc<dyn Fn(&DeliveredMessage<'_>, &Recipient) -> Deliver +
 /// What is done with messages for clients.
 #[derive(Default)]
 pub(super) struct OutgoingRules {
-    sent: Vec<FilterOutgoing>,
-    delivered: Vec<FilterDelivery>,
-    limit: Option<usize>,
+    pub(super) sent: Vec<FilterOutgoing>,
+    pub(super) delivered: Vec<FilterDelivery>,
+    pub(super) limit: Option<usize>,
+    pub(super) slow: Arc<SlowRules>,
 }
 
-impl Rules {
+impl OutgoingRules {
     /// Shows a message to the filters before it is written. `None` where one drops it.
-    pub(super) fn outgoing(&self, call: ClientCall, to: &Recipients) -> Option<ClientCall> {
-        if self.outgoing.sent.is_empty() {
+    pub(super) fn filter(&self, call: ClientCall, to: &Recipients) -> Option<ClientCall> {
+        if self.sent.is_empty() {
             return Some(call);
         }
         let mut message = OutgoingMessage(call);
-        self.outgoing.sent.iter().all(|filter| filter(&mut message, to)).then_some(message.0)
+        self.sent.iter().all(|filter| filter(&mut message, to)).then_some(message.0)
     }
 
     /// What happens to the messages for one client.
     pub(super) fn delivery(&self, protocol: HubProtocol, id: &str, identity: &Identity) -> Delivery {
-        let filters = self.outgoing.delivered.clone();
+        let filters = self.delivered.clone();
         let gate = (!filters.is_empty()).then(|| -> Gate {
             let to = Recipient { connection_id: id.to_owned(), identity: identity.clone() };
             Box::new(move |message| {
@@ -169,93 +167,7 @@ impl Rules {
                 other.as_ref().unwrap_or(message).frame(protocol)
             })
         });
-        Delivery { limit: self.outgoing.limit.unwrap_or(outbox::LIMIT), gate, slow: self.slow.clone() }
-    }
-}
-
-impl HubServerBuilder {
-    /// Shows each message for clients, once however many get it, before it is written: it may be changed and, by returning
-    /// `false`, dropped. Calls that want a result are shown as well; a dropped one fails with
-    /// [`ClientResultError::Dropped`](super::ClientResultError::Dropped).
-    ///
-    /// ```
-    /// use hubwire::server::{HubServer, Recipients};
-    ///
-    /// let hub = HubServer::builder().filter_outgoing(|message, to| {
-    ///     println!("{} to {to:?}", message.method());
-    ///     // Nobody shouts at everybody.
-    ///     !(*to == Recipients::All && message.method() == "Shout")
-    /// });
-    /// # drop(hub);
-    /// ```
-    pub fn filter_outgoing(
-        mut self,
-        filter: impl Fn(&mut OutgoingMessage, &Recipients) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        self.rules.outgoing.sent.push(Box::new(filter));
-        self
-    }
-
-    /// Shows each message to each client of this server that it goes to, before it waits for the client. Results, items of
-    /// streams and calls that want a result are not shown. It runs for every recipient while the connections are locked: it
-    /// has to be quick, and calls nobody. It sees clients of this server only, and none behind Azure SignalR Service, which
-    /// deals out messages itself.
-    ///
-    /// ```
-    /// use hubwire::server::{Deliver, HubServer, OutgoingMessage};
-    ///
-    /// let hub = HubServer::builder().filter_delivery(|message, to| match message.method() {
-    ///     "Audit" if !to.has_claim("role", "admin") => Deliver::Nothing,
-    ///     "Salary" if !to.has_claim("role", "admin") => {
-    ///         OutgoingMessage::new("Salary", ("hidden",)).map_or(Deliver::Nothing, Deliver::Instead)
-    ///     }
-    ///     _ => Deliver::AsItIs,
-    /// });
-    /// # drop(hub);
-    /// ```
-    pub fn filter_delivery(
-        mut self,
-        filter: impl Fn(&DeliveredMessage<'_>, &Recipient) -> Deliver + Send + Sync + 'static,
-    ) -> Self {
-        self.rules.outgoing.delivered.push(Arc::new(filter));
-        self
-    }
-
-    /// What is done about clients that do not keep up with their messages. Default: [`SlowConsumers::Close`]. Results, items
-    /// of streams and calls that want a result are never dropped.
-    ///
-    /// A client is slow when more than the [threshold](Self::slow_consumer_threshold) waits for it, so one that keeps up loses
-    /// nothing, even of a burst.
-    pub fn slow_consumers(mut self, how: SlowConsumers) -> Self {
-        Arc::get_mut(&mut self.rules.slow).into_iter().for_each(|slow| slow.set_default(how));
-        self
-    }
-
-    /// The same for messages that call one method of the clients.
-    ///
-    /// ```
-    /// use hubwire::server::{HubServer, SlowConsumers};
-    ///
-    /// let hub = HubServer::builder()
-    ///     .slow_consumers_of("Price", SlowConsumers::KeepLatest)
-    ///     .slow_consumers_of("Log", SlowConsumers::DropOldest);
-    /// # drop(hub);
-    /// ```
-    pub fn slow_consumers_of(mut self, method: &str, how: SlowConsumers) -> Self {
-        Arc::get_mut(&mut self.rules.slow).into_iter().for_each(|slow| slow.set(method, how));
-        self
-    }
-
-    /// How many bytes may wait for a client before it is slow. Default: 64 KiB.
-    pub fn slow_consumer_threshold(mut self, bytes: usize) -> Self {
-        Arc::get_mut(&mut self.rules.slow).into_iter().for_each(|slow| slow.threshold = bytes);
-        self
-    }
-
-    /// How many bytes may wait for a client before its connection is closed, 16 MiB at most. Default: 16 MiB.
-    pub fn maximum_send_buffer_size(mut self, bytes: usize) -> Self {
-        self.rules.outgoing.limit = Some(bytes.min(outbox::LIMIT));
-        self
+        Delivery { limit: self.limit.unwrap_or(outbox::LIMIT), gate, slow: self.slow.clone() }
     }
 }
 
@@ -267,13 +179,4 @@ pub struct SlowConsumerCounts {
     pub dropped_messages: u64,
     /// Connections that were closed.
     pub closed_connections: u64,
-}
-
-impl HubServer {
-    /// What slow clients of this server have cost so far.
-    #[must_use]
-    pub fn slow_consumer_counts(&self) -> SlowConsumerCounts {
-        let (dropped_messages, closed_connections) = self.hub.rules.slow.counts();
-        SlowConsumerCounts { dropped_messages, closed_connections }
-    }
 }

@@ -11,9 +11,8 @@ use std::{
 use super::{
     caller::Caller,
     clients::{Clients, Groups},
-    hub_server::{HubServer, HubServerBuilder},
     lifetime::HUB,
-    state::Hub,
+    sender::HubSender,
 };
 use crate::{client::guarded, platform::BoxFuture, server::connections::Target};
 
@@ -21,32 +20,32 @@ use crate::{client::guarded, platform::BoxFuture, server::connections::Target};
 /// as what connects the servers knows them, see [`Groups::members`].
 #[derive(Clone, Copy)]
 pub struct Presence<'h> {
-    hub: &'h Hub,
+    pub(super) sender: &'h HubSender,
 }
 
 impl Presence<'_> {
     /// How many connections there are.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.hub.room.connections.count(HUB)
+        self.sender.room.connections.count(HUB)
     }
 
     /// The users that have a connection, in no order.
     #[must_use]
     pub fn users(&self) -> Vec<String> {
-        self.hub.room.connections.users(HUB)
+        self.sender.room.connections.users(HUB)
     }
 
     /// Whether a user has a connection.
     #[must_use]
     pub fn is_online(&self, user_id: &str) -> bool {
-        self.hub.room.connections.exists(HUB, Target::User(user_id))
+        self.sender.room.connections.exists(HUB, Target::User(user_id))
     }
 
     /// The ids of a user's connections, in no order.
     #[must_use]
     pub fn connections_of(&self, user_id: &str) -> Vec<String> {
-        self.hub.room.connections.ids_of(HUB, user_id)
+        self.sender.room.connections.ids_of(HUB, user_id)
     }
 }
 
@@ -59,7 +58,7 @@ impl fmt::Debug for Presence<'_> {
 /// A user has come online, or gone offline.
 #[derive(Clone)]
 pub struct PresenceChange {
-    hub: Arc<Hub>,
+    sender: Arc<HubSender>,
     user: String,
     is_online: bool,
 }
@@ -80,13 +79,13 @@ impl PresenceChange {
     /// The clients of the hub.
     #[must_use]
     pub fn clients(&self) -> Clients<'_> {
-        Clients { hub: &self.hub, caller: None }
+        Clients { sender: &self.sender, caller: None }
     }
 
     /// The groups of the hub.
     #[must_use]
     pub fn groups(&self) -> Groups<'_> {
-        Groups { hub: &self.hub }
+        Groups { sender: &self.sender }
     }
 }
 
@@ -102,7 +101,7 @@ type OnChange = Arc<dyn Fn(PresenceChange) -> BoxFuture<()> + Send + Sync>;
 /// What the hub's handler is to be told of.
 #[derive(Default)]
 pub(super) struct Watch {
-    handler: Option<OnChange>,
+    pub(super) handler: Option<OnChange>,
     state: Mutex<State>,
 }
 
@@ -156,39 +155,29 @@ impl Watch {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Hub {
     /// A connection of a user has been let in, or one that was has gone.
-    pub(super) fn presence(self: &Arc<Self>, user: Option<&str>, comes: bool) {
-        let (Some(user), Some(handler)) = (user, &self.rules.presence.handler) else { return };
-        let mut state = self.rules.presence.lock();
+    pub(super) fn change(self: &Arc<Self>, sender: &Arc<HubSender>, user: Option<&str>, comes: bool) {
+        let (Some(user), Some(handler)) = (user, &self.handler) else { return };
+        let mut state = self.lock();
         state.change(user, comes);
         if !state.changed.is_empty() && !mem::replace(&mut state.is_telling, true) {
-            tokio::spawn(tell(self.clone(), handler.clone()));
+            tokio::spawn(tell(self.clone(), sender.clone(), handler.clone()));
         }
     }
 }
 
 /// Tells the handler of one change after the other, while there are any.
-async fn tell(hub: Arc<Hub>, handler: OnChange) {
+async fn tell(watch: Arc<Watch>, sender: Arc<HubSender>, handler: OnChange) {
     loop {
         let change = {
-            let mut state = hub.rules.presence.lock();
+            let mut state = watch.lock();
             let change = state.next();
             state.is_telling = change.is_some();
             change
         };
         let Some((user, is_online)) = change else { return };
-        guarded(handler(PresenceChange { hub: hub.clone(), user, is_online })).await;
-    }
-}
-
-impl HubServer {
-    /// Who is connected to this server.
-    #[must_use]
-    pub fn presence(&self) -> Presence<'_> {
-        Presence { hub: &self.hub }
+        guarded(handler(PresenceChange { sender: sender.clone(), user, is_online })).await;
     }
 }
 
@@ -196,32 +185,7 @@ impl<C, S> Caller<C, S> {
     /// Who is connected to this server.
     #[must_use]
     pub fn presence(&self) -> Presence<'_> {
-        Presence { hub: &self.hub }
-    }
-}
-
-impl HubServerBuilder {
-    /// Runs when the first connection of a user has been let in, and when its last one has gone. One change is told after the
-    /// other, and what is undone before its turn is not told: a user who comes back at once has not been offline. With several
-    /// servers, these are the connections to this one.
-    ///
-    /// ```
-    /// use hubwire::server::HubServer;
-    ///
-    /// let hub = HubServer::builder().on_presence_changed(|change| async move {
-    ///     let method = if change.is_online() { "Online" } else { "Offline" };
-    ///     let sent = change.clients().all().send(method, (change.user_id(),)).await;
-    ///     sent.unwrap_or_else(|error| eprintln!("{error}"));
-    /// });
-    /// # drop(hub);
-    /// ```
-    pub fn on_presence_changed<F, R>(mut self, handler: F) -> Self
-    where
-        F: Fn(PresenceChange) -> R + Send + Sync + 'static,
-        R: Future<Output = ()> + Send + 'static,
-    {
-        self.rules.presence.handler = Some(Arc::new(move |change| Box::pin(handler(change))));
-        self
+        Presence { sender: &self.sender }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{caller::Caller, error::HubError, hub_server::HubServerBuilder};
+use super::{caller::Caller, error::HubError};
 use crate::platform::lowercase;
 
 /// How many calls may be made in a time. Calls of methods that do not exist count as well.
@@ -110,7 +110,7 @@ struct Counted {
 const FIRST_SWEEP: usize = 256;
 
 impl Limiter {
-    fn new(rule: RateLimit) -> Self {
+    pub(super) fn new(rule: RateLimit) -> Self {
         Self { rule, counted: Mutex::default() }
     }
 
@@ -155,14 +155,6 @@ impl Limiter {
             counted.sweep_at = 2 * counted.paid.len();
         }
         Ok(())
-    }
-}
-
-impl HubServerBuilder {
-    /// Limits how often clients call. Several limits hold together.
-    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
-        self.rules.limits.push(Limiter::new(limit));
-        self
     }
 }
 

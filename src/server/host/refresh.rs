@@ -2,11 +2,7 @@
 //!
 //! The contract is that of ASP.NET Core 11, whose answers are in a test beside ours.
 
-use std::{
-    collections::HashMap,
-    marker::PhantomData,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-};
+use std::{marker::PhantomData, sync::Arc};
 
 use axum::{
     Json,
@@ -20,103 +16,10 @@ use super::{
     cancel::Cancel,
     identity::Identity,
     lifetime::HUB,
+    refreshable::AuthenticationRefresh,
     state::Hub,
 };
-use crate::{
-    client::guarded, core::refresh::CONNECTION_TOKEN_HEADER, platform::BoxFuture,
-    server::negotiated::RefreshError,
-};
-
-pub(super) type OnRefresh = Arc<dyn Fn(AuthenticationRefresh) -> BoxFuture<bool> + Send + Sync>;
-
-pub(super) type OnRefreshed = Arc<dyn Fn(Caller) -> BoxFuture<()> + Send + Sync>;
-
-/// What a client wants to change by a refresh.
-#[derive(Debug, Clone)]
-pub struct AuthenticationRefresh {
-    connection_id: String,
-    previous: Arc<Identity>,
-    new: Arc<Identity>,
-}
-
-impl AuthenticationRefresh {
-    #[cfg(feature = "service")]
-    pub(in crate::server) fn new(connection_id: String, previous: Arc<Identity>, new: Arc<Identity>) -> Self {
-        Self { connection_id, previous, new }
-    }
-
-    /// The connection whose client it is. Behind Azure SignalR Service it is not known, and empty.
-    #[must_use]
-    pub fn connection_id(&self) -> &str {
-        &self.connection_id
-    }
-
-    /// Who the client is by now.
-    #[must_use]
-    pub fn previous(&self) -> &Identity {
-        &self.previous
-    }
-
-    /// Who it is going to be: the same user, possibly with other claims.
-    #[must_use]
-    pub fn new_identity(&self) -> &Identity {
-        &self.new
-    }
-}
-
-/// Who a client is by now.
-#[derive(Debug)]
-pub(super) struct CurrentIdentity(Mutex<Arc<Identity>>);
-
-impl CurrentIdentity {
-    pub(super) fn new(identity: Arc<Identity>) -> Self {
-        Self(Mutex::new(identity))
-    }
-
-    pub(super) fn get(&self) -> Arc<Identity> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, identity: Arc<Identity>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = identity;
-    }
-}
-
-/// The connections whose authentication can be refreshed, by id.
-#[derive(Debug, Default)]
-pub(super) struct Refreshable(Mutex<HashMap<String, Known>>);
-
-#[derive(Clone)]
-struct Known {
-    connection: Weak<Connection>,
-    closed: Arc<Cancel>,
-}
-
-impl std::fmt::Debug for Known {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Known(…)")
-    }
-}
-
-impl Refreshable {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn insert(&self, connection: &Arc<Connection>, closed: Arc<Cancel>) {
-        let known = Known { connection: Arc::downgrade(connection), closed };
-        self.lock().insert(connection.id.clone(), known);
-    }
-
-    pub(super) fn remove(&self, id: &str) {
-        self.lock().remove(id);
-    }
-
-    fn get(&self, id: &str) -> Option<(Arc<Connection>, Arc<Cancel>)> {
-        let known = self.lock().get(id).cloned()?;
-        Some((known.connection.upgrade()?, known.closed))
-    }
-}
+use crate::{client::guarded, core::refresh::CONNECTION_TOKEN_HEADER, server::negotiated::RefreshError};
 
 fn refused(status: StatusCode, error: &str) -> Response {
     (status, Json(json!({ "error": error }))).into_response()
@@ -175,7 +78,7 @@ async fn refresh(hub: &Arc<Hub>, token: &str, identity: Identity) -> Result<Opti
     }
     let (connection, closed) = hub.refreshable.get(&id).ok_or(Refused::Unknown)?;
     let (previous, new) = (connection.current.get(), Arc::new(identity));
-    let refresh = AuthenticationRefresh { connection_id: id, previous, new: new.clone() };
+    let refresh = AuthenticationRefresh::new(id, previous, new.clone());
     if !is_allowed(hub, refresh).await {
         return Err(Refused::Rule);
     }
@@ -197,8 +100,13 @@ pub(in crate::server) async fn is_allowed(hub: &Hub, refresh: AuthenticationRefr
 fn renew(hub: &Arc<Hub>, connection: Arc<Connection>, closed: Arc<Cancel>, new: Arc<Identity>) {
     connection.current.set(new.clone());
     if let Some(refreshed) = &hub.front.on_refreshed {
-        let caller =
-            Caller { hub: hub.clone(), connection, identity: new, cancelled: closed, types: PhantomData };
+        let caller = Caller {
+            sender: hub.sender.clone(),
+            connection,
+            identity: new,
+            cancelled: closed,
+            types: PhantomData,
+        };
         tokio::spawn(guarded(refreshed(caller)));
     }
 }

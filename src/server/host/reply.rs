@@ -3,22 +3,25 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use futures_core::Stream;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    error::HubError,
-    methods::{Encoded, Items, encode, encode_items},
-};
+use super::error::HubError;
 use crate::{
     PayloadError,
     core::{HubProtocol, codec::Payload},
     payload::Decode as _,
     property_names::PropertyNames,
+    serialize::serialize,
 };
+
+/// An encoded value, or why there is none.
+pub(super) type Encoded = Result<Vec<u8>, HubError>;
+
+pub(super) type Items = Pin<Box<dyn Stream<Item = Encoded> + Send>>;
 
 /// What a call is answered with: a value, or a stream.
 pub struct Reply(Kind);
@@ -102,6 +105,34 @@ impl Reply {
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reply").field("is_stream", &self.is_stream()).finish_non_exhaustive()
+    }
+}
+
+pub(super) fn encode<T: Serialize>(protocol: HubProtocol, value: &T) -> Encoded {
+    let mut out = Vec::new();
+    serialize(protocol, &mut out, value)?;
+    Ok(out)
+}
+
+/// A stream of values as one of encoded items.
+pub(super) fn encode_items<T, S>(protocol: HubProtocol, items: S) -> Items
+where
+    T: Serialize + 'static,
+    S: Stream<Item = Result<T, HubError>> + Send + 'static,
+{
+    Box::pin(EncodedItems(Box::pin(items), protocol))
+}
+
+/// The items of a stream, written.
+struct EncodedItems<S>(S, HubProtocol);
+
+impl<T: Serialize, S: Stream<Item = Result<T, HubError>>> Stream for EncodedItems<Pin<Box<S>>> {
+    type Item = Encoded;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Encoded>> {
+        let protocol = self.1;
+        let item = ready!(self.0.as_mut().poll_next(cx));
+        Poll::Ready(item.map(|item| item.and_then(|item| encode(protocol, &item))))
     }
 }
 

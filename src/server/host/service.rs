@@ -158,7 +158,7 @@ async fn authenticate(hub: &Hub, parts: &Parts) -> Result<Identity, Rejection> {
         (hub.authenticate)(&request)
     };
     let identity = identity.await?;
-    hub.rules.admit(&identity, &parts.headers, parts.uri.query()).await?;
+    hub.rules.policies.admit(&identity, &parts.headers, parts.uri.query()).await?;
     Ok(identity)
 }
 

@@ -3,28 +3,24 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    caller::Caller,
+    filter::{OnConnected, OnDisconnected},
     front::Front,
     identity::{HubRequest, Identity, Rejection},
-    lifetime::Lifetime,
     methods::Methods,
-    refresh::Refreshable,
+    refreshable::Refreshable,
     rules::Rules,
+    sender::HubSender,
 };
 use crate::{core::negotiate::Transports, platform::BoxFuture, server::room::Room};
 
 pub(super) type Authenticate =
     Arc<dyn Fn(&HubRequest<'_>) -> BoxFuture<Result<Identity, Rejection>> + Send + Sync>;
 
-pub(super) type OnConnected = Arc<dyn Fn(Caller) -> BoxFuture<Result<(), super::HubError>> + Send + Sync>;
-
-pub(super) type OnDisconnected = Arc<dyn Fn(Caller) -> BoxFuture<()> + Send + Sync>;
-
 /// A hub: its methods, its connections, its rules.
 pub(in crate::server) struct Hub {
     pub(in crate::server) room: Arc<Room>,
-    /// What carries messages to clients, of this process or of others.
-    pub(super) lifetime: Arc<dyn Lifetime>,
+    /// What those have of it who send to its clients.
+    pub(super) sender: Arc<HubSender>,
     pub(super) methods: Methods,
     pub(super) rules: Rules,
     pub(super) authenticate: Authenticate,

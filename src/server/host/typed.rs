@@ -19,12 +19,8 @@ use super::{
     clients::{Client, Clients, Groups, Receivers},
     error::{HubError, HubResult},
     hub_server::HubServer,
-    state::Hub,
+    sender::HubSender,
 };
-
-/// Marks what belongs to a hub whose methods have names that nothing checks.
-#[derive(Debug, Clone, Copy)]
-pub enum Untyped {}
 
 /// A hub that [`hub!`](crate::hub) describes with `Served<…>`.
 pub trait HubContract: Sized + 'static {
@@ -86,7 +82,7 @@ impl<C: HubContract, S: Send + Sync + 'static> Caller<C, S> {
     /// The clients of the hub, this one among them.
     #[must_use]
     pub fn clients(&self) -> TypedClients<'_, C> {
-        TypedClients::new(Clients { hub: &self.hub, caller: Some(&self.connection.id) })
+        TypedClients::new(Clients { sender: &self.sender, caller: Some(&self.connection.id) })
     }
 }
 
@@ -113,13 +109,13 @@ impl HubServer {
     /// ```
     #[must_use]
     pub fn context<C: HubContract>(&self) -> HubContext<C> {
-        HubContext { hub: self.hub.clone(), contract: PhantomData }
+        HubContext { sender: self.hub.sender.clone(), contract: PhantomData }
     }
 }
 
 /// The clients and groups of a typed hub, from outside of its methods. It is cheap to clone.
 pub struct HubContext<C> {
-    hub: Arc<Hub>,
+    sender: Arc<HubSender>,
     contract: PhantomData<fn() -> C>,
 }
 
@@ -127,19 +123,19 @@ impl<C: HubContract> HubContext<C> {
     /// The clients.
     #[must_use]
     pub fn clients(&self) -> TypedClients<'_, C> {
-        TypedClients::new(Clients { hub: &self.hub, caller: None })
+        TypedClients::new(Clients { sender: &self.sender, caller: None })
     }
 
     /// The groups.
     #[must_use]
     pub fn groups(&self) -> Groups<'_> {
-        Groups { hub: &self.hub }
+        Groups { sender: &self.sender }
     }
 }
 
 impl<C> Clone for HubContext<C> {
     fn clone(&self) -> Self {
-        Self { hub: self.hub.clone(), contract: PhantomData }
+        Self { sender: self.sender.clone(), contract: PhantomData }
     }
 }
 

@@ -1,41 +1,9 @@
-//! How a hub is given its backplane.
+//! The backplane of the hub that is built.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    Backplane,
-    carrier::AnyBackplane,
-    distributed::{Distributed, Settings},
-    event::BackplaneEvent,
-};
-use crate::server::{
-    connections::Connections,
-    host::{HubServerBuilder, lifetime::Lifetime},
-};
-
-/// What a hub that is being built has been told about its backplane.
-pub(crate) struct Options {
-    carrier: Option<(String, Box<dyn AnyBackplane>)>,
-    ack_timeout: Duration,
-    on_event: Option<Arc<dyn Fn(BackplaneEvent) + Send + Sync>>,
-    has_clients: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { carrier: None, ack_timeout: Duration::from_secs(30), on_event: None, has_clients: true }
-    }
-}
-
-impl Options {
-    /// What carries messages to clients, if it is a backplane.
-    pub(crate) fn into_lifetime(self, connections: &Arc<Connections>) -> Option<Arc<dyn Lifetime>> {
-        let Self { carrier, ack_timeout, on_event, has_clients } = self;
-        let (hub, bus) = carrier?;
-        let settings = Settings { hub, bus, ack_timeout, on_event, has_clients };
-        Some(Arc::new(Distributed::new(settings, connections.clone())))
-    }
-}
+use super::HubServerBuilder;
+use crate::server::backplane::{Backplane, BackplaneEvent};
 
 impl HubServerBuilder {
     /// Makes this one of several servers of a hub: what is sent to clients reaches those of all servers. `name` is what
@@ -65,7 +33,7 @@ impl HubServerBuilder {
     }
 
     /// There are no clients here.
-    pub(super) fn without_clients(mut self) -> Self {
+    pub(in crate::server) fn without_clients(mut self) -> Self {
         self.backplane.has_clients = false;
         self
     }
