@@ -317,9 +317,9 @@ export interface IStreamResult<T> {
 }
 
 /**
- * What a hub's method streams: to subscribe to, or to loop over. Items that come before are kept, up to 32 768 of them.
- * A loop that is slower than the server makes the server wait: once 1 024 items wait in loops, the socket is not read until
- * some are taken, unless the result of an `invoke` is awaited. The server stops when the last subscriber has disposed of
+ * What a hub's method streams: to subscribe to, or to loop over. Items that come before are kept, up to 32 768 of them
+ * or 64 MiB. A loop that is slower than the server makes the server wait: once 1 024 items or 2 MiB wait in loops, the socket
+ * is not read until some are taken, unless the result of an `invoke` is awaited. The server stops when the last subscriber has disposed of
  * its subscription, or the loop was left.
  *
  * @example

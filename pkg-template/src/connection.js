@@ -269,11 +269,11 @@ class Core {
     let cancel;
     const stream = new HubStream(this.logger, {
       cancel: () => cancel(),
-      hold: () => session?.inner?.reading.hold(),
+      hold: (items) => session?.inner?.reading.hold(items),
       release: (items) => session?.inner?.reading.release(items),
     });
     const call = {
-      item: (item) => stream.item(item),
+      item: (item, length) => stream.item(item, length),
       end: ({ error }) => stream.end(error ? serverError(error) : undefined),
       fail: (error) => stream.end(error),
     };

@@ -23,8 +23,8 @@ export class Reading {
     this.#driver = driver;
   }
 
-  /** An item of a stream waits for its consumer, or several do. */
-  hold(items = 1) {
+  /** So many items of streams wait for their consumers. */
+  hold(items) {
     this.#held += items;
   }
 

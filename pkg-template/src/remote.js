@@ -171,7 +171,8 @@ class Host {
           [id, what, number] = list.slice(n, n + 3);
           n += 3;
         }
-        this.#connections.get(id)?.message(what, number, list[n]);
+        // About as long as the others of its list.
+        this.#connections.get(id)?.message(what, number, list[n], (entry.length > 1 ? entry.length : weight) / (list.length - 3));
       }
     }
     this.#unconfirmed += weight;
@@ -296,8 +297,8 @@ class RemoteConnection {
     this.#post("lose", plain(error));
   }
 
-  hold() {
-    this.#tally(1, 0);
+  hold(items) {
+    this.#tally(items, 0);
   }
 
   release(items) {
@@ -389,7 +390,7 @@ class RemoteConnection {
   }
 
   /** A message has come. */
-  message(what, number, message) {
+  message(what, number, message, length) {
     if (what === Told.Invocation) this.#callbacks.invocation(message, number < 0 ? undefined : number);
     else if (what === Told.Item) {
       this.#received += 1;
@@ -397,7 +398,7 @@ class RemoteConnection {
         this.#received = 0;
         this.#post("hold", -HELD * ON_THE_WAY, 0);
       }
-      this.#callbacks.item(number, message);
+      this.#callbacks.item(number, message, length);
     } else this.#callbacks.end(number, message);
   }
 

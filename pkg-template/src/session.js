@@ -208,8 +208,9 @@ export class Session {
     this.inner.answer(answer, written);
   }
 
-  item(id, message) {
-    this.#calls.get(id)?.item?.(message.item);
+  /** An item has come; the driver in a worker says how long its message was. */
+  item(id, message, length = this.#wire.messageLength) {
+    this.#calls.get(id)?.item?.(message.item, length);
   }
 
   /** A call has ended as the server says. */

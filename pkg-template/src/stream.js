@@ -3,8 +3,9 @@ import { LogLevel } from "./enums.js";
 import { HubwireError, shown } from "./errors.js";
 import { hide } from "./hide.js";
 
-/** So many items wait for someone to take them. */
+/** So many items wait for someone to take them, unless it is a single one. A longer one counts for each 2 KiB of its message. */
 const LIMIT = 32_768;
+const LENGTH = 2048;
 
 /**
  * What a hub's method streams: items, then the end. Nothing is lost before the first subscriber comes. When the last
@@ -16,9 +17,9 @@ export class HubStream {
     hide(this, new Items(logger, source));
   }
 
-  /** @internal An item has come. */
-  item(item) {
-    this._core().item(item);
+  /** @internal An item has come, in a message of this length. */
+  item(item, length) {
+    this._core().item(item, length);
   }
 
   /** @internal It has ended, with an error perhaps. */
@@ -38,7 +39,11 @@ export class HubStream {
 /** The items of a stream, and who wants them. */
 class Items {
   #observers = [];
+  /** What nobody has asked for yet: items, each with what it counts for, as in loops. */
   #kept = [];
+  /** What the present item counts for, and all that wait. */
+  #count;
+  #waiting = 0;
   #end;
   #source;
   #logger;
@@ -48,8 +53,9 @@ class Items {
     this.#source = source;
   }
 
-  item(item) {
+  item(item, length) {
     if (this.#end) return;
+    this.#count = Math.ceil(length / LENGTH) || 1;
     if (this.#kept) {
       if (!this.#keep(this.#kept, item)) this.#kept = [];
     }
@@ -66,7 +72,9 @@ class Items {
     this.#observers.push(observer);
     const kept = this.#kept ?? [];
     this.#kept = undefined;
-    for (const item of kept) {
+    for (const [item, count] of kept) {
+      this.#count = count;
+      this.#waiting -= count;
       // It may be disposed meanwhile.
       if (this.#observers.includes(observer)) this.#tell(() => observer.next(item));
     }
@@ -85,7 +93,13 @@ class Items {
     const items = [];
     const waiting = [];
     let end;
-    const drop = () => this.#source.release(items.splice(0).length);
+    const release = (taken) => {
+      for (const [, count] of taken) {
+        this.#waiting -= count;
+        this.#source.release(count);
+      }
+    };
+    const drop = () => release(items.splice(0));
     const finish = (error) => {
       end ??= { error };
       for (const { resolve, reject } of waiting.splice(0)) {
@@ -99,7 +113,7 @@ class Items {
       next: (value) => {
         const next = waiting.shift();
         if (next) next.resolve({ done: false, value });
-        else if (this.#keep(items, value)) this.#source.hold();
+        else if (this.#keep(items, value)) this.#source.hold(this.#count);
         else drop();
       },
       error: finish,
@@ -109,8 +123,8 @@ class Items {
       next: () =>
         new Promise((resolve, reject) => {
           if (items.length > 0) {
-            resolve({ done: false, value: items.shift() });
-            return this.#source.release(1);
+            resolve({ done: false, value: items[0][0] });
+            return release([items.shift()]);
           }
           waiting.push({ resolve, reject });
           if (end) finish();
@@ -126,9 +140,13 @@ class Items {
   }
 
   #keep(items, item) {
-    if (items.length < LIMIT) return items.push(item);
+    const count = this.#count;
+    if (items.length === 0 || this.#waiting + count <= LIMIT) {
+      this.#waiting += count;
+      return items.push([item, count]);
+    }
     this.#stop();
-    this.end(new HubwireError(`More than ${LIMIT} items of a stream waited to be taken.`, { code: "SlowConsumer" }));
+    this.end(new HubwireError(`More than ${LIMIT} items of a stream, or 64 MiB, waited to be taken.`, { code: "SlowConsumer" }));
     return 0;
   }
 

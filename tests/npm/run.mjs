@@ -478,7 +478,7 @@ function source() {
   const asked = { cancelled: 0, held: 0 };
   return Object.assign(asked, {
     cancel: () => (asked.cancelled += 1),
-    hold: () => (asked.held += 1),
+    hold: (items) => (asked.held += items),
     release: (items) => (asked.held -= items),
   });
 }
@@ -497,6 +497,29 @@ test("streams: no more than 32768 items wait; then the stream is cancelled, and 
   const loop = looped[Symbol.asyncIterator]();
   for (let n = 0; n < 32_769; n += 1) looped.item(n);
   assert.deepEqual([asked.cancelled, asked.held], [2, 0]);
+  await assert.rejects(loop.next(), { code: "SlowConsumer" });
+});
+
+test("streams: no more than 64 MiB wait, though one item may be longer, and long ones count for several", async () => {
+  const MIB = 1024 * 1024;
+  for (const loops of [false, true]) {
+    const asked = source();
+    const stream = new HubStream(logger, asked);
+    const loop = loops ? stream[Symbol.asyncIterator]() : undefined;
+    stream.item("long", 65 * MIB);
+    assert.deepEqual([asked.cancelled, asked.held], [0, loops ? 65 * 512 : 0]);
+    if (loops) assert.deepEqual(await loop.next(), { done: false, value: "long" });
+    else for await (const item of stream) if (item === "long") break;
+    assert.equal(asked.held, 0);
+  }
+  const asked = source();
+  const stream = new HubStream(logger, asked);
+  for (let n = 0; n < 64; n += 1) stream.item(n, MIB);
+  assert.equal(asked.cancelled, 0);
+  const loop = stream[Symbol.asyncIterator]();
+  assert.equal(asked.held, 64 * 512);
+  stream.item("too much", 1);
+  assert.deepEqual([asked.cancelled, asked.held], [1, 0]);
   await assert.rejects(loop.next(), { code: "SlowConsumer" });
 });
 

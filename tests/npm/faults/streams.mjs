@@ -52,6 +52,24 @@ test("a transport that cannot be held back: 60 000 frames wait, and are taken", 
   await connection.stop();
 });
 
+test("a loop that takes nothing holds the server back by how much waits, not only by how many items", async () => {
+  const asked = [];
+  const transport = ownTransport({ pause: () => asked.push("pause"), resume: () => asked.push("resume") });
+  const connection = connect("http://127.0.0.1:1/hub", { transport, httpClient: negotiates });
+  await connection.start();
+  const stream = connection.stream("Count")[Symbol.asyncIterator]();
+  await until(() => transport.sent.some((data) => data.includes("Count")));
+  const long = "x".repeat(1 << 20);
+  transport.onreceive(JSON.stringify(item("0", long)) + END);
+  assert.deepEqual(asked, []);
+  for (let n = 0; n < 3; n += 1) transport.onreceive(JSON.stringify(item("0", n + long)) + END);
+  assert.equal(asked.at(-1), "pause");
+  assert.equal((await stream.next()).value, long);
+  for (let n = 0; n < 3; n += 1) assert.equal((await stream.next()).value, n + long);
+  await until(() => asked.at(-1) === "resume");
+  await connection.stop();
+});
+
 test("a million messages in one frame, and one message of 30 MiB", async () => {
   const transport = ownTransport();
   const connection = connect("http://127.0.0.1:1/hub", { transport, httpClient: negotiates });
