@@ -264,6 +264,21 @@ test("stateful reconnect: a socket that is lost amid sends, each message once an
   await connection.stop();
 }));
 
+// ASP.NET Core takes a close frame as the end of the connection, and a socket that is silent may still deliver one.
+const coded = { ...stateful, connected: (client) => client.socket.on("close", (code) => (client.codes ??= []).push(code)) };
+test("stateful reconnect: a socket that is silent is dropped without a close frame, others with one", withHub(coded, async ({ url, ...hub }) => {
+  const connection = connect(url, { WebSocket: Ws }, (builder) => builder.withStatefulReconnect());
+  await connection.start();
+  connection.serverTimeoutInMilliseconds = 100;
+  // The new limit holds from the next message on.
+  hub.last().send({ type: 6 });
+  await until(() => hub.last().resumes > 0);
+  assert.deepEqual(hub.last().codes, [1006]);
+  await connection.stop();
+  await until(() => hub.last().codes.length > 1);
+  assert.equal(hub.last().codes.at(-1), 1005);
+}));
+
 test("stateful reconnect: sends that wait for room end with the connection", withHub({ ...stateful, forgetful: true }, async ({ url, ...hub }) => {
   const connection = connect(url, {}, (builder) => builder.withStatefulReconnect({ bufferSize: 100 }));
   await connection.start();
