@@ -269,8 +269,8 @@ class Core {
     let cancel;
     const stream = new HubStream(this.logger, {
       cancel: () => cancel(),
-      hold: (items) => session?.inner?.reading.hold(items),
-      release: (items) => session?.inner?.reading.release(items),
+      hold: (items) => session?.inner?.hold(items),
+      release: (items) => session?.inner?.release(items),
     });
     const call = {
       item: (item, length) => stream.item(item, length),

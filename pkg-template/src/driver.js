@@ -145,6 +145,15 @@ export class Driver {
     this.later();
   }
 
+  /** As `Reading` has it. */
+  hold(items) {
+    this.reading.hold(items);
+  }
+
+  release(items) {
+    this.reading.release(items);
+  }
+
   /** Sends an item: `false` when it is no longer wanted, a promise when the next one has to wait. */
   upload(id, data) {
     // Without an item the rest would be wrong.

@@ -148,7 +148,7 @@ class Hosted {
       join: (messages) => wire.join(messages),
       invocation: (message, answer) => this.#message(Told.Invocation, answer ?? -1, message, true),
       item: (id, message) => {
-        this.inner.reading.hold(ON_THE_WAY);
+        this.inner.hold(ON_THE_WAY);
         this.#message(Told.Item, id, message, true);
       },
       end: (id, message) => this.#message(Told.End, id, message, false),
@@ -185,8 +185,8 @@ class Hosted {
 
   /** So many more items wait in the page's loops, or fewer, after so many were taken. */
   hold(more, taken) {
-    this.inner.reading.hold(more + taken);
-    this.inner.reading.release(taken);
+    this.inner.hold(more + taken);
+    this.inner.release(taken);
   }
 
   send(question, id, message, uploads) {
