@@ -72,6 +72,8 @@ mod tests {
             ("1chat", HubNameError::Character),
             ("_chat", HubNameError::Character),
             ("a b", HubNameError::Character),
+            ("a/b", HubNameError::Character),
+            ("a\"b", HubNameError::Character),
             ("a-b", HubNameError::Character),
             ("ch\u{e4}t", HubNameError::Character),
         ] {

@@ -6,45 +6,20 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use axum::{
-    Extension,
-    body::Body,
-    extract::{Request, State},
-    http::{
-        HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-        header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN},
-    },
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
-
 use crate::{
     core::url::{HubUrl, is_this_machine},
     cors::Cors,
-    local::{
-        api_error::ApiError,
-        error::LocalError,
-        service::{Origin, Service},
-    },
-    server::observe::Reason,
+    local::error::LocalError,
 };
 
-const METHODS: &str = "GET,HEAD,POST,PUT,DELETE,QUERY";
-
-/// A browser asks so whether a page from elsewhere may call a server in the private network.
-///
-/// Source: [Private Network Access](https://wicg.github.io/private-network-access/#headers).
-const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
-const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
-
-/// The longest request line, and the most that all headers may have, as in Azure.
-const MAX_REQUEST_LINE: usize = 12 * 1024;
-const MAX_HEADERS: usize = 16 * 1024;
+/// The address of the service for whoever has sent a request, by the host that it has asked.
+#[derive(Debug, Clone)]
+pub(super) struct Origin(pub(super) Arc<str>);
 
 /// What the service is called, and whose pages may call it.
 #[derive(Debug)]
 pub(super) struct Guard {
-    cors: Cors,
+    pub(super) cors: Cors,
     hosts: Vec<String>,
     public: Option<HubUrl>,
 }
@@ -88,13 +63,13 @@ impl Guard {
     }
 
     /// The address of the service where the client is, by the host that it has asked.
-    fn origin(&self, scheme: &str, host: &str) -> Arc<str> {
-        match &self.public {
+    pub(super) fn origin(&self, scheme: &str, host: &str) -> Origin {
+        Origin(match &self.public {
             Some(public) if host_of(host).is_some_and(|host| host.eq_ignore_ascii_case(public.host())) => {
                 public.to_text().trim_end_matches('/').into()
             }
             _ => format!("{scheme}://{host}").into(),
-        }
+        })
     }
 }
 
@@ -104,120 +79,9 @@ fn is_of_this_machine(origin: &str) -> bool {
 }
 
 /// The name in a host with or without a port, if it is one.
-fn host_of(host: &str) -> Option<String> {
+pub(super) fn host_of(host: &str) -> Option<String> {
     let plain = !host.contains(['/', '?', '#', '@']);
     plain.then(|| HubUrl::parse(&format!("http://{host}")).ok()).flatten().map(|url| url.host().to_owned())
-}
-
-/// A port that the service listens on.
-#[derive(Debug, Clone)]
-pub(super) struct Gate {
-    pub(super) service: Arc<Service>,
-    pub(super) scheme: &'static str,
-}
-
-/// Refuses what is not of this machine, and answers to pages that they may read what they get.
-pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let guard = &gate.service.guard;
-    if let Some(refusal) = too_large(&request) {
-        return refusal;
-    }
-    let authority = request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()));
-    let host = request.headers().get(HOST).cloned().or_else(|| authority?.ok());
-    let host = match &host {
-        None => None,
-        Some(host) => match host.to_str().ok().and_then(|text| Some((text, host_of(text)?))) {
-            Some((text, name)) if guard.knows(&name) => Some(text.to_owned()),
-            other => return unknown_host(other.map(|(_, name)| name).as_deref()),
-        },
-    };
-    let asked = headers_about_origin(request.headers());
-    if guard.cors.is_foreign(&asked, host.as_deref()) || is_embedded(request.headers()) {
-        return foreign_page(asked.get(ORIGIN));
-    }
-    let origin =
-        host.map_or_else(|| gate.service.origin.as_str().into(), |host| guard.origin(gate.scheme, &host));
-    request.extensions_mut().insert(Origin(origin));
-    let is_rest = request.uri().path().to_ascii_lowercase().starts_with("/api/");
-    if is_rest && gate.service.room.is_stopping() {
-        return ApiError::stopping().into_response();
-    }
-    let _in_progress = is_rest.then(|| gate.service.requests.take());
-    let is_preflight =
-        request.method() == Method::OPTIONS && asked.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = match guard.cors.preflight(&asked, METHODS).filter(|_| is_preflight) {
-        Some(mut permitted) => {
-            if asked.contains_key(REQUEST_PRIVATE_NETWORK) {
-                permitted.headers_mut().insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
-            }
-            permitted.map(Body::from)
-        }
-        None => {
-            let faults = &gate.service.faults;
-            let fault = faults.met_by(&gate.service, &request);
-            match faults.disturb(&gate.service, fault).await {
-                Some(refused) => refused,
-                None => next.run(request).await,
-            }
-        }
-    };
-    guard.cors.apply(&asked, response.headers_mut());
-    response
-}
-
-/// What is left of a request's headers for its answer.
-fn headers_about_origin(headers: &HeaderMap) -> HeaderMap {
-    let is_about =
-        |name: &HeaderName| *name == ORIGIN || name.as_str().starts_with("access-control-request-");
-    headers
-        .iter()
-        .filter(|(name, _)| is_about(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
-}
-
-/// Whether another site's page has this as a picture or a script, for which browsers send no origin.
-///
-/// Source: [Fetch Metadata Request Headers](https://www.w3.org/TR/fetch-metadata/).
-fn is_embedded(headers: &HeaderMap) -> bool {
-    let is = |name: &str, value: &str| headers.get(name).is_some_and(|found| found == value);
-    !headers.contains_key(ORIGIN) && is("sec-fetch-site", "cross-site") && is("sec-fetch-mode", "no-cors")
-}
-
-fn too_large(request: &Request) -> Option<Response> {
-    let line = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
-    if line > MAX_REQUEST_LINE {
-        let text = "The request line is longer than 12 KB. A token in it has at most 4096 characters; give it fewer claims.";
-        return Some((StatusCode::URI_TOO_LONG, text).into_response());
-    }
-    let headers: usize =
-        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    (headers > MAX_HEADERS).then(|| {
-        let text = "The headers of the request have more than 16 KB.";
-        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text).into_response()
-    })
-}
-
-fn unknown_host(host: Option<&str>) -> Response {
-    let text = match host {
-        Some(host) => format!(
-            "The local service does not answer to the name {host}. Call it by localhost or by its address, or allow \
-             the name where the service is started (allow_host, --allow-host)."
-        ),
-        None => "The Host header of the request is not a host.".to_owned(),
-    };
-    tracing::warn!("refused a request: {text}");
-    (StatusCode::FORBIDDEN, Extension(Reason(text.clone().into())), text).into_response()
-}
-
-fn foreign_page(origin: Option<&HeaderValue>) -> Response {
-    let whose = origin.and_then(|origin| origin.to_str().ok()).unwrap_or("another site");
-    let text = format!(
-        "Pages of {whose} may not call the local service. If this page is yours, allow its origin where the service \
-         is started (allow_origin, --allow-origin)."
-    );
-    tracing::warn!("refused a request: {text}");
-    (StatusCode::FORBIDDEN, Extension(Reason(text.clone().into())), text).into_response()
 }
 
 #[cfg(test)]
@@ -254,8 +118,8 @@ mod tests {
         ] {
             assert!(!guard.knows(host), "{host}");
         }
-        assert_eq!(&*guard.origin("http", "signalr:8888"), "http://signalr:8888");
-        assert_eq!(&*guard.origin("http", "hub.example.org"), "https://hub.example.org");
+        assert_eq!(&*guard.origin("http", "signalr:8888").0, "http://signalr:8888");
+        assert_eq!(&*guard.origin("http", "hub.example.org").0, "https://hub.example.org");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -13,11 +14,14 @@ use tokio::{net::TcpListener, sync::watch, time};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    local::{STOP_TIMEOUT, error::LocalError, https::HttpsListener},
+    local::{error::LocalError, https::HttpsListener},
     platform::server_config,
     server::room::{Stop, stopped},
     service::secret::Secret,
 };
+
+/// How long a stopping service waits for its clients to disconnect.
+pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A certificate with the chain behind it, and its key, both PEM.
 pub(super) type Certificate = (Vec<u8>, Secret);

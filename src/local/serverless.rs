@@ -8,49 +8,60 @@ use std::{
 use crate::{
     core::{HubProtocol, codec::Payload, message::Invocation, negotiate::Transport},
     local::{
-        service::Service,
-        upstream::{self, Teller},
+        faults::Faults,
+        upstream::{self, Teller, Upstreams},
+        user_groups::UserGroups,
     },
     server::{
         claims::SharedClaims,
         outbox::{Delivery, Outbox},
+        room::Room,
         session::{Dispatcher, Taken},
     },
 };
 
 const NOT_CONNECTED: &str = "The connection has not begun.";
 
-/// One client's connection.
+/// What all clients share.
 #[derive(Debug)]
 pub(super) struct Serverless {
-    service: Arc<Service>,
+    pub(super) room: Arc<Room>,
+    pub(super) user_groups: Arc<UserGroups>,
+    pub(super) faults: Faults,
+    pub(super) upstreams: Arc<Upstreams>,
+}
+
+/// One client's connection.
+#[derive(Debug)]
+pub(super) struct ServerlessClient {
+    shared: Arc<Serverless>,
     /// Until it is connected.
     client: Option<upstream::Client>,
     teller: Option<Teller>,
 }
 
-impl Serverless {
-    pub(super) fn new(service: Arc<Service>, client: upstream::Client) -> Self {
-        Self { service, client: Some(client), teller: None }
+impl ServerlessClient {
+    pub(super) fn new(shared: Arc<Serverless>, client: upstream::Client) -> Self {
+        Self { shared, client: Some(client), teller: None }
     }
 }
 
-impl Dispatcher for Serverless {
+impl Dispatcher for ServerlessClient {
     fn opening(&mut self, protocol: HubProtocol, _: Transport) -> Delivery {
         let client = self.client.as_ref();
-        client.map(|client| self.service.faults.delivery(protocol, &client.negotiation)).unwrap_or_default()
+        client.map(|client| self.shared.faults.delivery(protocol, &client.negotiation)).unwrap_or_default()
     }
 
     fn connected(&mut self, outbox: &Arc<Outbox>) {
         let Some(client) = self.client.take() else { return };
-        let (service, negotiation) = (&self.service, &client.negotiation);
+        let (shared, negotiation) = (&self.shared, &client.negotiation);
         let described: Weak<SharedClaims> = Arc::downgrade(&client.claims);
         outbox.about.describe(described);
         if let Some(user) = &negotiation.user {
             let (hub, id) = (&negotiation.hub, &negotiation.connection_id);
-            service.user_groups.join(&service.room.connections, hub, id, user, Instant::now());
+            shared.user_groups.join(&shared.room.connections, hub, id, user, Instant::now());
         }
-        self.teller = Some(Teller::start(service.upstream.clone(), client, outbox.clone()));
+        self.teller = Some(Teller::start(shared.upstreams.clone(), client, outbox.clone()));
     }
 
     fn invocation(

@@ -24,11 +24,10 @@ use crate::{
         source::{Sending, Source, Watched},
     },
     local::{
-        LocalService,
-        audience::is_client_audience,
         entra::application::EntraApplication,
-        keys::{KeyError, KeyType},
+        keys::{EMULATOR_ACCESS_KEY, KeyError, KeyType},
         message::from_json,
+        running::LocalService,
         service::Service,
     },
     server::{Recipients, connections::Target, traffic::now_ms},
@@ -70,8 +69,8 @@ impl Served {
     /// Whether the dashboard would let other machines do what they have no key for. A key that is public keeps nobody out.
     /// Keys change while the service runs.
     fn gives_away(&self) -> bool {
-        let keys = &self.service.keys;
-        let is_public = |key| keys.access_key(key).expose() == LocalService::EMULATOR_ACCESS_KEY;
+        let keys = &self.service.access.keys;
+        let is_public = |key| keys.access_key(key).expose() == EMULATOR_ACCESS_KEY;
         self.is_exposed
             && !(keys.local_auth() && [KeyType::Primary, KeyType::Secondary].into_iter().any(is_public))
     }
@@ -80,11 +79,11 @@ impl Served {
 /// The dashboard of a service; from now on, what is asked of the service is kept for it.
 pub(super) fn board(service: &Arc<Service>, started: &LocalService, address: IpAddr) -> Served {
     let facts = Facts {
-        https_endpoint: started.https_origin.clone(),
+        https_endpoint: started.https_endpoint().map(str::to_owned),
         identity_endpoint: started.identity_endpoint(),
     };
     let room = service.room.clone();
-    service.upstream.observe(room.observe());
+    service.upstreams.observe(room.observe());
     let rooms = [Watched { name: None, room }];
     let board = Board::of(Local { service: service.clone(), facts, rooms, started_at: now_ms() });
     let served = Served { board, service: service.clone(), is_exposed: !address.is_loopback() };
@@ -125,7 +124,7 @@ pub(super) fn add(router: Router<Arc<Service>>, served: Option<&Served>) -> Rout
 impl Local {
     /// Keys change while the service runs.
     fn connection_string(&self, key: KeyType) -> String {
-        self.service.keys.connection_string(&self.service.origin, key)
+        self.service.access.keys.connection_string(&self.service.access.origin, key)
     }
 
     fn connection_strings(&self) -> Vec<Pair> {
@@ -165,7 +164,7 @@ impl Local {
 impl Source for Local {
     fn info(&self) -> Info {
         let service = &self.service;
-        let entra = &service.entra;
+        let entra = &service.access.entra;
         let roles = |application: &EntraApplication| {
             application.roles.iter().map(|role| role.name().to_owned()).collect::<Vec<_>>()
         };
@@ -180,7 +179,7 @@ impl Source for Local {
         };
         let mut settings =
             vec![setting("AzureSignalRConnectionString", &self.connection_string(KeyType::Primary), true)];
-        let authority = self.facts.https_endpoint.as_ref().unwrap_or(&service.origin);
+        let authority = self.facts.https_endpoint.as_ref().unwrap_or(&service.access.origin);
         if applications.clone().next().is_some() {
             settings.push(setting("AZURE_AUTHORITY_HOST", authority, false));
         }
@@ -191,8 +190,8 @@ impl Source for Local {
         Info {
             kind: SourceKind::Local,
             version: env!("CARGO_PKG_VERSION"),
-            mode: if service.hubs.is_some() { Mode::Default } else { Mode::Serverless },
-            endpoint: Some(service.origin.clone()),
+            mode: if service.mode.hubs().is_some() { Mode::Default } else { Mode::Serverless },
+            endpoint: Some(service.access.origin.clone()),
             https_endpoint: self.facts.https_endpoint.clone(),
             authority: Some(authority.clone()),
             started_at: self.started_at,
@@ -213,7 +212,7 @@ impl Source for Local {
                     roles: roles(&identity.application),
                 })
                 .collect(),
-            upstream: service.upstream.described(),
+            upstream: service.upstreams.described(),
             settings,
             snippets: self.snippets(),
             limits: Limits {
@@ -228,11 +227,11 @@ impl Source for Local {
     }
 
     fn servers(&self) -> Vec<(String, usize)> {
-        self.service.hubs.as_ref().map(|hubs| hubs.server_counts()).unwrap_or_default()
+        self.service.mode.hubs().map(|hubs| hubs.server_counts()).unwrap_or_default()
     }
 
     fn server_of(&self, hub: &str, connection: &str) -> Option<String> {
-        self.service.hubs.as_ref()?.server_of(hub, connection)
+        self.service.mode.hubs()?.server_of(hub, connection)
     }
 
     fn send<'s>(&'s self, _: usize, sending: Sending<'s>) -> BoxFuture<'s, Result<(), String>> {
@@ -259,16 +258,16 @@ impl Source for Local {
     }
 
     fn judge(&self, text: &str, token: &ClientToken) -> (Signature, Vec<String>) {
-        let (service, now) = (&self.service, unix_now());
-        if service.entra.has_issued(text) {
+        let (access, now) = (&self.service.access, unix_now());
+        if access.entra.has_issued(text) {
             // It is good for the REST API and for app servers.
-            return match service.entra.verify(text, now) {
+            return match access.entra.verify(text, now) {
                 Ok(_) => (Signature::Valid, Vec::new()),
                 Err(error) => (Signature::Valid, vec![format!("The service would refuse it: {error}.")]),
             };
         }
         let hub = token.hub().unwrap_or_default();
-        match service.keys.verify(text, now, |audience| is_client_audience(&service.guard, audience, &hub)) {
+        match access.client_claims(text, &hub, now) {
             Ok(_) => (Signature::Valid, Vec::new()),
             Err(KeyError::KeyNotFound | KeyError::Token(TokenError::Signature)) => {
                 let problem = "It was not signed with an access key of this service.";
@@ -282,7 +281,7 @@ impl Source for Local {
                 let problem = format!(
                     "The service would refuse it for its audience: for a client it is {}/client/?hub= and the name of the \
                      hub in lower case.",
-                    service.origin
+                    access.origin
                 );
                 (Signature::Valid, vec![problem])
             }

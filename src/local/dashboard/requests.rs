@@ -12,7 +12,8 @@ use axum::{
 use percent_encoding::percent_decode_str;
 
 use crate::{
-    local::{client::is_hub_name, service::Service},
+    core::hub_name,
+    local::service::Service,
     server::{
         observe::{Kind, Observed, Who},
         query::Query,
@@ -31,7 +32,7 @@ pub(in crate::local) async fn observe(
         return next.run(request).await;
     };
     let query = Query::parse(request.uri().query());
-    let hub = query.first("hub").map(str::to_ascii_lowercase).filter(|hub| is_hub_name(hub));
+    let hub = query.first("hub").map(str::to_ascii_lowercase).filter(|hub| hub_name::check(hub).is_ok());
     let observed = Observed { method: Some(request.method().to_string()), hub, ..Observed::new(kind) };
     let begun = Instant::now();
     let mut response = next.run(request).await;

@@ -2,13 +2,16 @@
 
 use crate::{
     core::service_protocol::{Extensions, ServiceMessage},
-    local::{auth::Caller, keys::IssuedKey, service::Service},
+    local::{
+        access::{Access, Caller},
+        keys::IssuedKey,
+    },
     service::unix_now,
 };
 
 /// Answers an app server's request for a key.
-pub(super) fn answer(service: &Service, token: &str) -> ServiceMessage<'static> {
-    match issue(service, token) {
+pub(super) fn answer(access: &Access, token: &str) -> ServiceMessage<'static> {
+    match issue(access, token) {
         Ok(IssuedKey { id, text }) => ServiceMessage::AccessKeyResponse {
             kid: Some(id.into()),
             access_key: Some(text.expose().to_owned().into()),
@@ -26,9 +29,9 @@ pub(super) fn answer(service: &Service, token: &str) -> ServiceMessage<'static> 
     }
 }
 
-fn issue(service: &Service, token: &str) -> Result<IssuedKey, (&'static str, String)> {
-    Caller::may_have_key(service, token).map_err(|refusal| ("UnauthorizedAccessException", refusal))?;
-    service.keys.issue(unix_now()).map_err(|error| {
+fn issue(access: &Access, token: &str) -> Result<IssuedKey, (&'static str, String)> {
+    Caller::may_have_key(access, token).map_err(|refusal| ("UnauthorizedAccessException", refusal))?;
+    access.keys.issue(unix_now()).map_err(|error| {
         tracing::error!(%error, "the operating system gives no random numbers");
         ("InvalidOperationException", "There are no random numbers.".to_owned())
     })

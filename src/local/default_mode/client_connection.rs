@@ -15,11 +15,12 @@ use crate::{
     core::{Moment, framing::RECORD_SEPARATOR, handshake::HandshakeBuffer},
     local::{
         default_mode::{
-            Hubs,
-            hub::{NoServer, Visitor},
+            hub::NoServer,
+            hubs::Hubs,
             relay::{Relay, protocol_of, refusal},
+            visitor::Visitor,
         },
-        service::Service,
+        faults::Faults,
     },
     server::{
         claims::SharedClaims,
@@ -50,11 +51,11 @@ const MALFORMED: &str = "A WebSocket message was malformed or larger than 4 MB."
 
 /// A client that was let in.
 #[derive(Debug)]
-pub(crate) struct RelayedClient {
-    pub(crate) service: Arc<Service>,
-    pub(crate) admitted: Admitted,
-    /// What its request says; the rest comes with its handshake.
-    pub(crate) visitor: Visitor,
+pub(in crate::local) struct RelayedClient {
+    pub(in crate::local) hubs: Arc<Hubs>,
+    pub(in crate::local) faults: Faults,
+    pub(in crate::local) admitted: Admitted,
+    pub(in crate::local) visitor: Visitor,
 }
 
 /// How a connection ends.
@@ -80,10 +81,9 @@ impl End {
 
 impl Run for RelayedClient {
     async fn run(self, mut transport: Transport) {
-        let Self { service, admitted, mut visitor } = self;
+        let Self { hubs, faults, admitted, mut visitor } = self;
         let Admitted { room, negotiation, handshake_timeout, expiry, resumed, _lease, slot: _slot } =
             admitted;
-        let Some(hubs) = &service.hubs else { return };
         let Negotiation { connection_id, hub, user, .. } = negotiation.clone();
         (visitor.id, visitor.user) = (connection_id.clone(), user);
 
@@ -105,7 +105,7 @@ impl Run for RelayedClient {
         visitor.handshake.push(RECORD_SEPARATOR);
 
         let about = About::new(Some(transport.kind()), negotiation.is_stateful, Some(expiry.clone()));
-        let (outbox, queue) = Outbox::with(protocol, service.faults.delivery(protocol, &negotiation), about);
+        let (outbox, queue) = Outbox::with(protocol, faults.delivery(protocol, &negotiation), about);
         let outbox = Arc::new(outbox);
         let described: Weak<SharedClaims> = Arc::downgrade(&visitor.claims);
         outbox.about.describe(described);
@@ -118,7 +118,7 @@ impl Run for RelayedClient {
         tracing::debug!(hub, id = connection_id, "client connected");
         room.record_connected(&negotiation, transport.kind());
         let mut connection = Connection {
-            place: Place { hubs, hub: &hub, id: &connection_id },
+            place: Place { hubs: &hubs, hub: &hub, id: &connection_id },
             room: &room,
             client: &negotiation,
             patience: room.options.client_timeout,

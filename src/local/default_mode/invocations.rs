@@ -8,10 +8,9 @@ use std::{
 use crate::{
     core::service_protocol::{Extensions, ServiceMessage},
     local::default_mode::{
-        hub::{Hub, INSTANCE, Number},
-        sends::message,
+        servers::{Number, Servers},
+        visitor::INSTANCE,
     },
-    server::connections::Target,
 };
 
 /// The service keeps a call for so long, as Azure does.
@@ -57,6 +56,84 @@ impl Invocations {
     pub(super) fn forget_caller(&mut self, server_id: &str) {
         self.waiting.retain(|_, invocation| invocation.caller.1 != server_id);
     }
+
+    /// An app server calls a client's method: its own client gets the call, and that of another app server after this
+    /// has heard of it, which takes the answer. `host` is the server connection that has the client. Says whether the client
+    /// gets the call.
+    pub(super) fn begin(
+        &mut self,
+        servers: &Servers,
+        from: Number,
+        host: Option<Number>,
+        called: &ServiceMessage<'_>,
+        now: Instant,
+    ) -> bool {
+        let ServiceMessage::ClientInvocation { invocation_id, connection_id, caller_server_id, .. } = called
+        else {
+            return false;
+        };
+        let Some(caller) = servers.get(from) else { return false };
+        caller.to_server.hold();
+        let Some(host) = host.and_then(|host| servers.get(host)) else {
+            let error = format!("Connection {connection_id} does not exist.");
+            caller.to_server.push(&failure(invocation_id, connection_id, caller_server_id, error));
+            return false;
+        };
+        let is_remote = host.id != caller.id;
+        if is_remote {
+            caller.to_server.push(&ServiceMessage::ServiceMapping {
+                invocation_id: invocation_id.clone(),
+                connection_id: connection_id.clone(),
+                instance_id: INSTANCE.into(),
+                extensions: Extensions::default(),
+            });
+            host.to_server.push(called);
+        } else {
+            host.to_server.hold();
+        }
+        let invocation = Invocation {
+            since: now,
+            caller: (from, caller.id.clone()),
+            connection_id: connection_id.as_ref().to_owned(),
+            is_remote,
+        };
+        self.insert(invocation_id, invocation);
+        true
+    }
+
+    /// A call is over: its caller is told by what the client's app server says of it.
+    pub(super) fn complete(
+        &mut self,
+        servers: &Servers,
+        invocation_id: &str,
+        completion: &ServiceMessage<'_>,
+    ) {
+        if let Some(invocation) = self.waiting.remove(invocation_id)
+            && invocation.is_remote
+        {
+            invocation.tell_caller(servers, completion);
+        }
+    }
+
+    /// A client has left: what others wait for will not come. Its own app server knows.
+    pub(super) fn client_left(&mut self, servers: &Servers, connection_id: &str) {
+        let left = self.waiting.extract_if(|_, call| call.connection_id == connection_id);
+        for (id, invocation) in left.filter(|(_, call)| call.is_remote) {
+            let error = format!("Connection {connection_id} has disconnected.");
+            let failure = failure(&id, connection_id, &invocation.caller.1, error);
+            invocation.tell_caller(servers, &failure);
+        }
+    }
+}
+
+impl Invocation {
+    fn tell_caller(&self, servers: &Servers, completion: &ServiceMessage<'_>) {
+        let (number, server_id) = &self.caller;
+        // The server connection may be gone, but perhaps not the app server.
+        if let Some(caller) = servers.of(server_id, *number) {
+            caller.to_server.push(completion);
+        }
+    }
 }
 
 fn failure<'m>(id: &'m str, connection_id: &'m str, server: &'m str, error: String) -> ServiceMessage<'m> {
@@ -66,81 +143,5 @@ fn failure<'m>(id: &'m str, connection_id: &'m str, server: &'m str, error: Stri
         caller_server_id: server.into(),
         error: Some(error.into()),
         extensions: Extensions::default(),
-    }
-}
-
-impl Hub {
-    /// An app server calls a client's method: its own client gets the call, and that of another app server after this
-    /// has heard of it, which takes the answer.
-    pub(super) fn invoke(&mut self, from: Number, called: &ServiceMessage<'_>, now: Instant) {
-        let ServiceMessage::ClientInvocation {
-            invocation_id, connection_id, caller_server_id, payloads, ..
-        } = called
-        else {
-            return;
-        };
-        let Some(caller) = self.servers.get(&from) else { return };
-        caller.to_server.hold();
-        let Some(host) =
-            self.clients.get(&**connection_id).and_then(|client| self.servers.get(&client.server))
-        else {
-            let error = format!("Connection {connection_id} does not exist.");
-            caller.to_server.push(&failure(invocation_id, connection_id, caller_server_id, error));
-            return;
-        };
-        let is_remote = host.id != caller.id;
-        if !is_remote {
-            host.to_server.hold();
-        }
-        if is_remote {
-            caller.to_server.push(&ServiceMessage::ServiceMapping {
-                invocation_id: invocation_id.clone(),
-                connection_id: connection_id.clone(),
-                instance_id: INSTANCE.into(),
-                extensions: Extensions::default(),
-            });
-            host.to_server.push(called);
-        }
-        let invocation = Invocation {
-            since: now,
-            caller: (from, caller.id.clone()),
-            connection_id: connection_id.as_ref().to_owned(),
-            is_remote,
-        };
-        self.invocations.insert(invocation_id, invocation);
-        let target = Target::Connection(connection_id);
-        self.place.connections.send(&self.name, target, &[], &message(payloads));
-    }
-
-    /// A call is over: its caller is told by what the client's app server says of it.
-    pub(super) fn complete(&mut self, invocation_id: &str, completion: &ServiceMessage<'_>) {
-        if let Some(invocation) = self.invocations.waiting.remove(invocation_id)
-            && invocation.is_remote
-        {
-            self.tell_caller(&invocation, completion);
-        }
-    }
-
-    fn tell_caller(&self, invocation: &Invocation, completion: &ServiceMessage<'_>) {
-        let (number, server_id) = &invocation.caller;
-        let caller = self.servers.get(number).or_else(|| {
-            // The server connection is gone, but perhaps not the app server.
-            self.servers.values().find(|server| server.id == *server_id)
-        });
-        if let Some(caller) = caller {
-            caller.to_server.push(completion);
-        }
-    }
-
-    /// A client has left: what others wait for will not come. Its own app server knows.
-    pub(super) fn client_left(&mut self, connection_id: &str) {
-        let left = self.invocations.waiting.extract_if(|_, call| call.connection_id == connection_id);
-        for (id, invocation) in left.collect::<Vec<_>>() {
-            if invocation.is_remote {
-                let error = format!("Connection {connection_id} has disconnected.");
-                let failure = failure(&id, connection_id, &invocation.caller.1, error);
-                self.tell_caller(&invocation, &failure);
-            }
-        }
     }
 }

@@ -9,15 +9,13 @@ use crate::{
         Extensions, GroupMember, GroupMembers, ServiceMessage, ServiceMessage as M, Text,
     },
     local::default_mode::{
-        hub::{Hub, Number},
+        hub::Hub,
         link::Kind,
+        payloads,
+        servers::{NOT_FOUND, Number, OK},
     },
     server::connections::Target,
 };
-
-/// Outcomes of what app servers ask for.
-pub(super) const OK: i32 = 1;
-pub(super) const NOT_FOUND: i32 = 2;
 
 /// The most members of a group in one answer.
 const MAX_PAGE: usize = 200;
@@ -57,7 +55,7 @@ fn status(is_there: bool) -> i32 {
 impl Hub {
     /// Does what a message of a server connection says. What does not concern the service is ignored.
     pub(super) fn handle_message(&mut self, from: Number, message: &ServiceMessage<'_>, now: Now) {
-        let Some(kind) = self.servers.get(&from).map(|server| server.terms.kind) else { return };
+        let Some(kind) = self.servers.get(from).map(|server| server.terms.kind) else { return };
         tracing::trace!(hub = self.name, server = from, ?message, "an app server has spoken");
         let instant = now.instant;
         match message {
@@ -119,7 +117,7 @@ impl Hub {
             }
             M::GroupMemberQuery { group_name, ack_id, top, continuation_token, max_page_size, .. } => {
                 let payload = self.members(group_name, *top, continuation_token.as_deref(), *max_page_size);
-                self.ack_with(from, *ack_id, OK, Some(&payload));
+                self.servers.ack(from, *ack_id, OK, Some(&payload));
             }
             M::CloseConnectionWithAck { connection_id, reason, ack_id, .. } => {
                 let target = Target::Connection(connection_id);
@@ -145,16 +143,22 @@ impl Hub {
             M::RefreshAuth { connection_token, claims, expire_time, ack_id, .. } => {
                 self.refresh(from, connection_token, claims, *expire_time, *ack_id);
             }
-            M::ClientInvocation { .. } => self.invoke(from, message, instant),
+            M::ClientInvocation { connection_id, payloads, .. } => {
+                let host = self.clients.get(&**connection_id).map(|client| client.server);
+                if self.invocations.begin(&self.servers, from, host, message, instant) {
+                    let (target, call) = (Target::Connection(connection_id), payloads::message(payloads));
+                    self.place.connections.send(&self.name, target, &[], &call);
+                }
+            }
             M::ClientCompletion { invocation_id, .. } | M::ErrorCompletion { invocation_id, .. } => {
-                self.complete(invocation_id, message);
+                self.invocations.complete(&self.servers, invocation_id, message);
             }
             _ => self.send(message),
         }
     }
 
     fn handle_ping(&mut self, from: Number, messages: &[Option<Text<'_>>], now: Now) {
-        let Some(server) = self.servers.get(&from) else { return };
+        let Some(server) = self.servers.get(from) else { return };
         if value(messages, "status").is_some() {
             let (clients, servers) = (self.clients.len().to_string(), self.servers.len().to_string());
             let (has_clients, capacity) = (if clients == "0" { "0" } else { "1" }, CAPACITY.to_string());
@@ -171,7 +175,7 @@ impl Hub {
             server.to_server.push(&ping(&answer));
         }
         if value(messages, "servers").is_some() {
-            let mut ids: Vec<&str> = self.servers.values().map(|server| server.id.as_str()).collect();
+            let mut ids: Vec<&str> = self.servers.all().map(|server| server.id.as_str()).collect();
             ids.sort_unstable();
             ids.dedup();
             let ticks = UNIX_EPOCH_TICKS + now.unix.as_nanos() / 100;
@@ -223,16 +227,6 @@ impl Hub {
     }
 
     fn ack(&self, to: Number, ack_id: i32, status: i32) {
-        self.ack_with(to, ack_id, status, None);
-    }
-
-    /// Answers what has an ack id; 0 is none.
-    pub(super) fn ack_with(&self, to: Number, ack_id: i32, status: i32, payload: Option<&[u8]>) {
-        if ack_id != 0
-            && let Some(server) = self.servers.get(&to)
-        {
-            let (message, extensions) = (Some(Text::default()), Extensions::default());
-            server.to_server.push(&M::Ack { ack_id, status, message, extensions, payload });
-        }
+        self.servers.ack(to, ack_id, status, None);
     }
 }

@@ -1,63 +1,24 @@
 //! New credentials for clients, which app servers have checked.
 
-use serde_json::Value;
-
 use crate::{
-    core::service_protocol::{Claims as WireClaims, Extensions, InstantUtc, ServiceMessage, write_claims},
+    core::service_protocol::{Claims as WireClaims, Extensions, InstantUtc, ServiceMessage},
     local::{
-        client::user_of,
         default_mode::{
-            hub::{Hub, Number},
-            messages::{NOT_FOUND, OK},
+            claims::{by_type, listed, on_the_wire, payload},
+            hub::Hub,
+            servers::{FORBIDDEN, NOT_FOUND, Number, OK},
         },
+        token::user_of,
     },
     server::{claims::Claims, negotiated::RefreshError},
 };
-
-/// The outcome of a refresh for another user.
-const FORBIDDEN: i32 = 5;
-
-/// Claims one by one, each as a text, as app servers get them.
-pub(super) fn listed(claims: &Claims) -> Vec<(String, String)> {
-    let each = claims.iter().flat_map(|(kind, value)| {
-        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-        values
-            .iter()
-            .map(move |value| (kind.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-    });
-    each.collect()
-}
-
-pub(super) fn on_the_wire(claims: &[(String, String)]) -> WireClaims<'_> {
-    claims.iter().map(|(kind, value)| (kind.as_str().into(), value.as_str().into())).collect()
-}
-
-/// Claims by their types. Those that come more than once are an array.
-fn by_type(list: &WireClaims<'_>) -> Claims {
-    let mut claims = Claims::new();
-    for (kind, value) in list {
-        let value = Value::from(&**value);
-        match claims.get_mut(&**kind) {
-            Some(Value::Array(values)) => values.push(value),
-            Some(first) => *first = Value::Array(vec![first.take(), value]),
-            None => drop(claims.insert(kind.as_ref().to_owned(), value)),
-        }
-    }
-    claims
-}
-
-fn payload(claims: &Claims) -> Vec<u8> {
-    let mut payload = Vec::new();
-    write_claims(&mut payload, &on_the_wire(&listed(claims)));
-    payload
-}
 
 impl Hub {
     /// Which claims has a connection?
     pub(super) fn tell_claims(&self, to: Number, token: &str, ack_id: i32) {
         match self.place.negotiated.claims(token, &self.name) {
-            Some(claims) => self.ack_with(to, ack_id, OK, Some(&payload(&claims))),
-            None => self.ack_with(to, ack_id, NOT_FOUND, None),
+            Some(claims) => self.servers.ack(to, ack_id, OK, Some(&payload(&claims))),
+            None => self.servers.ack(to, ack_id, NOT_FOUND, None),
         }
     }
 
@@ -90,13 +51,13 @@ impl Hub {
         };
         match self.place.negotiated.refresh(token, &self.name, user, expiry, change) {
             Ok(claims) => {
-                self.ack_with(from, ack_id, OK, Some(&payload(&claims)));
+                self.servers.ack(from, ack_id, OK, Some(&payload(&claims)));
                 if changed {
                     self.claims_changed(token);
                 }
             }
-            Err(RefreshError::Unknown) => self.ack_with(from, ack_id, NOT_FOUND, None),
-            Err(RefreshError::OtherUser) => self.ack_with(from, ack_id, FORBIDDEN, None),
+            Err(RefreshError::Unknown) => self.servers.ack(from, ack_id, NOT_FOUND, None),
+            Err(RefreshError::OtherUser) => self.servers.ack(from, ack_id, FORBIDDEN, None),
         }
     }
 
@@ -104,7 +65,7 @@ impl Hub {
     pub(super) fn claims_changed(&self, token: &str) {
         let client = self.clients.values().find(|client| client.visitor.token.as_deref() == Some(token));
         let Some(client) = client else { return };
-        if let Some(server) = self.servers.get(&client.server) {
+        if let Some(server) = self.servers.get(client.server) {
             let claims = listed(&client.visitor.claims.get());
             server.to_server.push(&ServiceMessage::UpdateConnectionClaims {
                 connection_id: client.visitor.id.as_str().into(),

@@ -15,7 +15,7 @@ use crate::{
         msgpack,
         stateful::{MessageBuffer, Receipt},
     },
-    local::default_mode::sends::BLAZORPACK,
+    local::default_mode::payloads::BLAZORPACK,
     server::{
         calls::{Answer, Calls},
         message::Frame,

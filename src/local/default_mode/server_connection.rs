@@ -1,17 +1,8 @@
-//! The way in for app servers: moves bytes between a WebSocket, its queue and the hub, and waits.
+//! A server connection: moves bytes between a WebSocket, its queue and the hub, and waits.
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::{
-        RawQuery, State,
-        ws::{Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
-    },
-    http::HeaderMap,
-    response::Response,
-    routing::get,
-};
+use axum::extract::ws::{Message, WebSocket};
 use futures_util::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
@@ -27,30 +18,25 @@ use crate::{
         service_protocol::{self, Extensions, ServiceMessage},
     },
     local::{
-        api_error::ApiError,
-        auth::Caller,
-        client::is_hub_name,
+        access::Access,
         default_mode::{
-            Hubs, access_key,
-            hub::Number,
+            access_key,
+            hubs::Hubs,
             link::{Link, MAX_MESSAGE, Terms, Timer, unreadable},
             messages::Now,
+            servers::Number,
             to_server::{Queued, ToServer},
         },
-        roles::Action,
-        service::Service,
     },
     server::{
         observe::{Kind, Observed},
-        query::Query,
-        random::random_text,
-        room::Slot,
+        room::{Room, Slot},
         transport::goodbye,
     },
 };
 
 /// The largest WebSocket message. It may carry several messages of the protocol.
-const MAX_FRAME: usize = 2 * MAX_MESSAGE;
+pub(in crate::local) const MAX_FRAME: usize = 2 * MAX_MESSAGE;
 
 /// How long an app server may take nothing.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,68 +44,26 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an app server may take to answer that the server connection closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest name that an app server may have.
-const MAX_SERVER_ID: usize = 1024;
-
-pub(in crate::local) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
-    router.route("/server", get(open)).route("/server/", get(open))
-}
-
-async fn open(
-    State(service): State<Arc<Service>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<Response, ApiError> {
-    let query = Query::parse(query.as_deref());
-    let hub = query.first("hub").unwrap_or_default().to_ascii_lowercase();
-    if !is_hub_name(&hub) {
-        return Err(ApiError::bad_request("hub", "The query parameter hub is not the name of a hub."));
-    }
-    Caller::identify_server(&service, &headers, &hub)?.authorize(Action::ServerConnectionWrite)?;
-    if service.room.is_stopping() {
-        return Err(ApiError::stopping());
-    }
-    if service.hubs.is_none() {
-        let message = "The service is in serverless mode, which has no server connections.";
-        return Err(ApiError::forbidden(message));
-    }
-    let upgrade = upgrade.map_err(|_| {
-        ApiError::bad_request("upgrade", "A server connection is a WebSocket: the request is no handshake.")
-    })?;
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let server_id = header("x-asrs-server-id").or_else(|| query.first("cid")).unwrap_or_default();
-    if server_id.len() > MAX_SERVER_ID {
-        return Err(ApiError::bad_request("X-ASRS-Server-Id", "The name of the app server is too long."));
-    }
-    let user_agent = header("asrs-user-agent").unwrap_or_default().to_owned();
-    let (server_id, connection_id) = (server_id.to_owned(), random_text()?);
-    // They count as connections, as in Azure.
-    let _slot = service.room.slots.take().ok_or_else(ApiError::too_many_connections)?;
-    let connection = ServerConnection { _slot, service, hub, server_id, user_agent, connection_id };
-    let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
-    Ok(upgrade.on_upgrade(|socket| connection.run(socket)))
-}
-
 /// A server connection that was let in.
-struct ServerConnection {
-    _slot: Arc<Slot>,
-    service: Arc<Service>,
-    hub: String,
-    server_id: String,
-    user_agent: String,
-    connection_id: String,
+pub(in crate::local) struct ServerConnection {
+    pub(in crate::local) _slot: Arc<Slot>,
+    pub(in crate::local) room: Arc<Room>,
+    pub(in crate::local) access: Arc<Access>,
+    pub(in crate::local) hubs: Arc<Hubs>,
+    pub(in crate::local) hub: String,
+    /// What the app server calls itself.
+    pub(in crate::local) server_id: String,
+    pub(in crate::local) user_agent: String,
+    pub(in crate::local) connection_id: String,
 }
 
 impl ServerConnection {
-    async fn run(self, socket: WebSocket) {
-        let Some(hubs) = &self.service.hubs else { return };
+    pub(in crate::local) async fn run(self, socket: WebSocket) {
         let (to_server, mut queue) = ToServer::new(&self.user_agent);
         let to_server = Arc::new(to_server);
         let (mut sink, stream) = socket.split();
         let reader = Reader {
             connection: &self,
-            hubs,
             to_server: &to_server,
             link: Link::new(Moment::ZERO),
             epoch: Instant::now(),
@@ -130,24 +74,24 @@ impl ServerConnection {
             reason = reader.run(stream, &mut number) => reason,
             () = write(&mut sink, &mut queue, &to_server) => "the app server takes nothing any more".to_owned(),
             () = to_server.was_cut() => "too much waits for the app server".to_owned(),
-            () = self.service.room.stopped() => "the service stops".to_owned(),
+            () = self.room.stopped() => "the service stops".to_owned(),
         };
         tracing::debug!(hub = self.hub, server = self.server_id, reason, "a server connection has ended");
-        self.service.room.record(|| {
+        self.room.record(|| {
             let observed = Observed {
                 hub: Some(self.hub.clone()),
                 connection: Some(self.connection_id.clone()),
                 target: Some(self.server_id.clone()),
                 ..Observed::new(Kind::Server)
             };
-            if number.is_some() && self.service.room.is_stopping() {
+            if number.is_some() && self.room.is_stopping() {
                 Observed { reason: Some(reason.clone()), ..observed }
             } else {
                 observed.failed(reason.clone())
             }
         });
         if let Some(number) = number {
-            hubs.with(&self.hub, |hub| hub.server_gone(number));
+            self.hubs.with(&self.hub, |hub| hub.server_gone(number));
         }
         to_server.end();
         // What was to be said last, such as why the handshake is refused.
@@ -188,7 +132,6 @@ async fn write(
 /// What reads a server connection.
 struct Reader<'c> {
     connection: &'c ServerConnection,
-    hubs: &'c Hubs,
     to_server: &'c Arc<ToServer>,
     link: Link,
     epoch: Instant,
@@ -261,18 +204,18 @@ impl Reader<'_> {
     }
 
     fn handle(&mut self, message: &ServiceMessage<'_>) -> Result<(), String> {
-        let service = &self.connection.service;
+        let ServerConnection { access, hubs, hub, .. } = self.connection;
         let Some(number) = self.number else {
             let terms = self.link.handle_handshake(message).map_err(|refusal| self.refuse(refusal))?;
             self.number = Some(self.ready(terms));
             return Ok(());
         };
         if let ServiceMessage::AccessKeyRequest { token, .. } = message {
-            self.to_server.push(&access_key::answer(service, token.as_deref().unwrap_or_default()));
+            self.to_server.push(&access_key::answer(access, token.as_deref().unwrap_or_default()));
             return Ok(());
         }
         let now = Now { instant: std::time::Instant::now(), unix: crate::platform::unix_now() };
-        self.hubs.with(&self.connection.hub, |hub| hub.handle_message(number, message, now));
+        hubs.with(hub, |hub| hub.handle_message(number, message, now));
         Ok(())
     }
 
@@ -286,9 +229,9 @@ impl Reader<'_> {
     }
 
     fn ready(&self, terms: Terms) -> Number {
-        let ServerConnection { hub, server_id, connection_id, .. } = self.connection;
+        let ServerConnection { hubs, hub, server_id, connection_id, .. } = self.connection;
         tracing::debug!(hub, server = server_id, ?terms, "a server connection is there");
         let to_server = self.to_server.clone();
-        self.hubs.with(hub, |hub| hub.server_ready(connection_id, server_id.clone(), terms, to_server))
+        hubs.with(hub, |hub| hub.server_ready(connection_id, server_id.clone(), terms, to_server))
     }
 }

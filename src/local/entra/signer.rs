@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    local::LocalService,
+    local::keys::EMULATOR_ACCESS_KEY,
     service::{
         jwt::{
             Token, Validity, payload,
@@ -58,7 +58,7 @@ impl Signer {
     /// The key for an access key. It can take a while.
     pub(super) fn of(access_key: &Secret) -> Arc<Self> {
         static EMULATOR: OnceLock<Arc<Signer>> = OnceLock::new();
-        if access_key.expose() == LocalService::EMULATOR_ACCESS_KEY {
+        if access_key.expose() == EMULATOR_ACCESS_KEY {
             let of_emulator = || Arc::new(Self::derive(access_key, EMULATOR_STEPS));
             EMULATOR.get_or_init(of_emulator).clone()
         } else {
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     fn emulator_key() -> Secret {
-        Secret::new(LocalService::EMULATOR_ACCESS_KEY)
+        Secret::new(EMULATOR_ACCESS_KEY)
     }
 
     #[test]

@@ -13,11 +13,14 @@ use axum::{
 use percent_encoding::percent_decode_str;
 use tokio::time;
 
-use super::{Fault, FaultKind, Faults, Met};
+use super::{
+    Fault, Faults,
+    rule::{FaultKind, Met},
+};
 use crate::{
     core::token::ClientToken,
-    local::{audience::bearer, service::Service},
-    server::query::Query,
+    local::token::bearer,
+    server::{query::Query, room::Room},
 };
 
 /// What `/_hubwire/` is in the path of whatever controls the service, which has no faults.
@@ -25,14 +28,14 @@ pub(super) const CONTROL: &str = "/_hubwire/";
 
 impl Faults {
     /// Does with a request what the rules say, and gives the answer if that is one.
-    pub(in crate::local) async fn disturb(&self, service: &Service, fault: Fault) -> Option<Response> {
+    pub(in crate::local) async fn disturb(&self, room: &Room, fault: Fault) -> Option<Response> {
         let Fault { delay, status, expires, silence, .. } = fault;
         let mut changed = self.0.changed.subscribe();
         if !delay.is_zero() {
             time::sleep(delay).await;
         }
         if silence {
-            let mut stopped = Box::pin(service.room.stopped());
+            let mut stopped = Box::pin(room.stopped());
             tokio::select! {
                 _ = changed.changed() => {}
                 () = &mut stopped => {}
@@ -53,13 +56,13 @@ impl Faults {
     }
 
     /// What the rules say of a request.
-    pub(in crate::local) fn met_by(&self, service: &Service, request: &Request) -> Fault {
+    pub(in crate::local) fn met_by(&self, room: &Room, request: &Request) -> Fault {
         if !self.0.is_any.load(Ordering::Acquire) || request.uri().path().starts_with(CONTROL) {
             return Fault::default();
         }
         let (path, headers) = (request.uri().path(), request.headers());
         let query = Query::parse(request.uri().query());
-        let kind = kind_of(service, request.method(), path, headers, &query);
+        let kind = kind_of(room, request.method(), path, headers, &query);
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (hub, user) = if kind == FaultKind::Rest {
             (segment_behind(path, "hubs").map(decoded), segment_behind(path, "users").map(decoded))
@@ -75,14 +78,14 @@ impl Faults {
     }
 }
 
-fn kind_of(service: &Service, method: &Method, path: &str, headers: &HeaderMap, query: &Query) -> FaultKind {
+fn kind_of(room: &Room, method: &Method, path: &str, headers: &HeaderMap, query: &Query) -> FaultKind {
     match path.trim_end_matches('/') {
         "/client/negotiate" => FaultKind::Negotiate,
         "/client" if *method == Method::GET => {
             let accepts_events = headers.get(ACCEPT).is_some_and(|accept| {
                 accept.to_str().is_ok_and(|accept| accept.contains("text/event-stream"))
             });
-            let is_new = query.first("id").is_none_or(|id| service.room.negotiated.is_waiting(id));
+            let is_new = query.first("id").is_none_or(|id| room.negotiated.is_waiting(id));
             if headers.contains_key(UPGRADE) || accepts_events || is_new {
                 FaultKind::Connect
             } else {

@@ -1,6 +1,5 @@
 //! Faults on demand: what a client or an app server meets of a bad network and a service in trouble.
 
-mod control;
 mod meeting;
 mod rule;
 
@@ -14,8 +13,9 @@ use std::{
 
 use tokio::sync::watch;
 
-pub(super) use control::add_routes;
 pub use rule::{FaultKind, FaultRule, FaultScope, InvalidFault};
+
+use rule::Met;
 
 use crate::{
     core::HubProtocol,
@@ -127,16 +127,6 @@ struct Armed {
     rule: FaultRule,
     met: AtomicU64,
     hits: AtomicU64,
-}
-
-/// A request or a message, as far as rules look at it.
-#[derive(Debug, Clone, Copy)]
-struct Met<'m> {
-    kind: FaultKind,
-    path: &'m str,
-    hub: Option<&'m str>,
-    user: Option<&'m str>,
-    connection: Option<&'m str>,
 }
 
 /// What all the rules together do with it.

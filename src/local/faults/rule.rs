@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::Met;
-
 /// The longest delay.
 const MAX_DELAY: Duration = Duration::from_secs(600);
 
@@ -51,6 +49,16 @@ pub struct FaultScope {
     pub(super) connection: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) group: Option<String>,
+}
+
+/// A request or a message, as far as rules look at it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Met<'m> {
+    pub(super) kind: FaultKind,
+    pub(super) path: &'m str,
+    pub(super) hub: Option<&'m str>,
+    pub(super) user: Option<&'m str>,
+    pub(super) connection: Option<&'m str>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

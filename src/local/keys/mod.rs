@@ -25,6 +25,9 @@ use crate::{
 };
 use temporary::{DerivedId, Roots};
 
+/// The access key of the official emulator, which is public.
+pub(super) const EMULATOR_ACCESS_KEY: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ABCDEFGH";
+
 /// Which of the two access keys of a service. Both are good for everything, so that one can be replaced while the other is
 /// in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

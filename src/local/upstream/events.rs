@@ -12,21 +12,17 @@ use crate::{
         message::{Invocation, Outcome},
     },
     local::upstream::{
-        Client, Upstream,
         answer::{answer, body},
-        request::{Answered, JSON, MESSAGE_PACK},
+        client::Client,
+        request::{Answered, CONNECTED, CONNECTIONS, DISCONNECTED, JSON, MESSAGE_PACK, MESSAGES},
         rule::Target,
+        upstreams::Upstreams,
     },
     server::outbox::Outbox,
 };
 
 /// How many calls of one client may wait.
 const MAX_WAITING: usize = 256;
-
-pub(super) const CONNECTIONS: &str = "connections";
-pub(super) const MESSAGES: &str = "messages";
-pub(super) const CONNECTED: &str = "connected";
-pub(super) const DISCONNECTED: &str = "disconnected";
 
 enum Event {
     Connected(Target),
@@ -51,10 +47,10 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn start(upstream: Arc<Upstream>, client: Client, outbox: Arc<Outbox>) -> Self {
+    pub(super) fn start(upstreams: Arc<Upstreams>, client: Client, outbox: Arc<Outbox>) -> Self {
         let (queue, events) = mpsc::channel(MAX_WAITING + 1);
         let (protocol, last) = (outbox.protocol, queue.clone().try_reserve_owned().ok());
-        tokio::spawn(tell(upstream, client, outbox, events));
+        tokio::spawn(tell(upstreams, client, outbox, events));
         Self { protocol, queue, last }
     }
 
@@ -89,7 +85,7 @@ impl Events {
 }
 
 async fn tell(
-    upstream: Arc<Upstream>,
+    upstreams: Arc<Upstreams>,
     client: Client,
     outbox: Arc<Outbox>,
     mut events: mpsc::Receiver<Event>,
@@ -99,14 +95,14 @@ async fn tell(
     while let Some(event) = events.recv().await {
         match event {
             Event::Connected(to) => {
-                upstream.post(to, &client, CONNECTIONS, CONNECTED, told(json!({ "type": 10 }))).await;
+                upstreams.post(to, &client, CONNECTIONS, CONNECTED, told(json!({ "type": 10 }))).await;
             }
             Event::Call { to, call, target, invocation_id, body } => {
                 let kind = match protocol {
                     HubProtocol::Json => JSON,
                     HubProtocol::MessagePack => MESSAGE_PACK,
                 };
-                let answered = upstream.post(to, &client, MESSAGES, &target, (kind, body)).await;
+                let answered = upstreams.post(to, &client, MESSAGES, &target, (kind, body)).await;
                 if let (Some(call), Some(id)) = (call, invocation_id) {
                     outbox.answer(
                         call,
@@ -124,7 +120,7 @@ async fn tell(
                 if let (Some(error), Some(event)) = (error, event.as_object_mut()) {
                     event.insert("error".to_owned(), error.into());
                 }
-                upstream.post(to, &client, CONNECTIONS, DISCONNECTED, told(event)).await;
+                upstreams.post(to, &client, CONNECTIONS, DISCONNECTED, told(event)).await;
                 return;
             }
         }

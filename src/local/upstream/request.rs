@@ -8,7 +8,7 @@ use axum::http::{
 };
 
 use crate::{
-    local::upstream::{Client, Upstream, events::MESSAGES, rule::Target},
+    local::upstream::{client::Client, rule::Target, upstreams::Upstreams},
     server::{
         negotiated::Negotiation,
         observe::{Kind, Observed},
@@ -21,6 +21,12 @@ const TIMEOUT: Duration = Duration::from_secs(100);
 /// The longest answer, as in Azure.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
+// Categories of events, and the events of the category of connections.
+pub(super) const CONNECTIONS: &str = "connections";
+pub(super) const MESSAGES: &str = "messages";
+pub(super) const CONNECTED: &str = "connected";
+pub(super) const DISCONNECTED: &str = "disconnected";
+
 pub(super) const JSON: &str = "application/json";
 pub(super) const MESSAGE_PACK: &str = "application/x-msgpack";
 
@@ -32,7 +38,7 @@ pub(super) enum Answered {
     TooLarge,
 }
 
-impl Upstream {
+impl Upstreams {
     pub(super) async fn post(
         &self,
         target: Target,

@@ -5,9 +5,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Answer,
     body::{JsonBody, encode_invocation, json_text},
-    call::{Call, check_group},
+    call::{Answer, Call, check_group},
 };
 use crate::{
     local::{api_error::ApiError, filter::Filter, roles::Action},

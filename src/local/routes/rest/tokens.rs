@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::call::Call;
 use crate::{
-    local::{api_error::ApiError, auth::Caller, roles::Action},
+    local::{access::Caller, api_error::ApiError, roles::Action},
     service::{jwt::Validity, unix_now},
 };
 
@@ -17,7 +17,7 @@ pub(super) async fn exchange_key(call: Call) -> Result<impl IntoResponse, ApiErr
         return Err(ApiError::unauthorized("Only an Entra token can be exchanged for an access key."));
     }
     call.caller.authorize(Action::KeyIssue)?;
-    let key = call.service.keys.issue(unix_now())?;
+    let key = call.service.access.keys.issue(unix_now())?;
     Ok(Json(json!({ "KeyId": key.id, "AccessKey": key.text.expose() })))
 }
 
@@ -28,6 +28,6 @@ pub(super) async fn generate(call: Call) -> Result<impl IntoResponse, ApiError> 
     let validity =
         Validity { issued_at: now, expires_at: now.saturating_add(u64::from(minutes.unsigned_abs()) * 60) };
     let user: Vec<_> = call.query.first("userId").map(|user| ("nameid", user)).into_iter().collect();
-    let audience = format!("{}/client/?hub={hub}", call.service.origin);
-    Ok(Json(json!({ "token": call.service.keys.sign(&user, validity, &audience) })))
+    let audience = format!("{}/client/?hub={hub}", call.service.access.origin);
+    Ok(Json(json!({ "token": call.service.access.keys.sign(&user, validity, &audience) })))
 }

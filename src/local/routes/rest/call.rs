@@ -4,21 +4,21 @@ use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, MatchedPath, OriginalUri, Path},
-    http::request::Parts,
+    http::{StatusCode, request::Parts},
 };
 
 use super::version;
 use crate::{
+    core::hub_name,
     local::{
-        api_error::ApiError,
-        auth::Caller,
-        client::is_hub_name,
-        roles::Action,
-        service::{Origin, Service},
+        access::Caller, api_error::ApiError, guard::Origin, roles::Action, service::Service,
         user_groups::UserGroups,
     },
     server::{connections::Connections, query::Query},
 };
+
+/// What an operation answers that has nothing to say.
+pub(super) type Answer = Result<StatusCode, ApiError>;
 
 /// The longest name of a group, a user or a connection, in characters.
 const MAX_NAME: usize = 1024;
@@ -44,7 +44,7 @@ impl FromRequestParts<Arc<Service>> for Call {
         // Tokens are for the path as it was sent.
         let OriginalUri(sent) =
             OriginalUri::from_request_parts(parts, service).await.unwrap_or_else(|e| match e {});
-        let caller = Caller::identify(service, &parts.headers, sent.path())?;
+        let caller = Caller::identify(&service.access, &parts.headers, sent.path())?;
         let query = Query::parse(parts.uri.query());
         let route = MatchedPath::from_request_parts(parts, service).await.ok();
         let route = route.as_ref().map(MatchedPath::as_str).unwrap_or_default();
@@ -57,8 +57,10 @@ impl FromRequestParts<Arc<Service>> for Call {
         if path.values().any(String::is_empty) {
             return Err(ApiError::wrong_address("A name is missing in the path."));
         }
-        let origin =
-            parts.extensions.get().map_or_else(|| (*service.origin).into(), |Origin(origin)| origin.clone());
+        let origin = parts
+            .extensions
+            .get()
+            .map_or_else(|| (*service.access.origin).into(), |Origin(origin)| origin.clone());
         Ok(Self { service: service.clone(), caller, path, query, origin, v1 })
     }
 }
@@ -78,7 +80,7 @@ impl Call {
         match self.query.first("application") {
             Some(application) if !self.v1 && !application.is_empty() => {
                 let application = application.to_ascii_lowercase();
-                if is_hub_name(&application) {
+                if hub_name::check(&application).is_ok() {
                     Ok(format!("{application}_{hub}"))
                 } else {
                     Err(not_a_name("application", "The application's name"))
@@ -92,7 +94,7 @@ impl Call {
     pub(super) fn plain_hub(&self, action: Action) -> Result<String, ApiError> {
         self.caller.authorize(action)?;
         let hub = self.segment("hub").to_ascii_lowercase();
-        if is_hub_name(&hub) { Ok(hub) } else { Err(not_a_name("hub", "A hub's name")) }
+        if hub_name::check(&hub).is_ok() { Ok(hub) } else { Err(not_a_name("hub", "A hub's name")) }
     }
 
     /// The hub as the path names it, without the application's prefix.

@@ -13,13 +13,17 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Cut, FaultRule, FaultScope};
 use crate::{
-    local::{KeyType, audience::bearer, service::Service},
+    local::{
+        faults::{Cut, FaultRule, FaultScope},
+        keys::KeyType,
+        service::Service,
+        token::bearer,
+    },
     service::unix_now,
 };
 
-pub(in crate::local) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
+pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
     router
         .route("/_hubwire/faults", get(read).put(set).delete(clear))
         .route("/_hubwire/cut", post(cut))
@@ -27,7 +31,7 @@ pub(in crate::local) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<S
 }
 
 /// Somebody who has shown an access key.
-pub(in crate::local) struct KeyHolder;
+struct KeyHolder;
 
 impl FromRequestParts<Arc<Service>> for KeyHolder {
     type Rejection = Refusal;
@@ -35,12 +39,12 @@ impl FromRequestParts<Arc<Service>> for KeyHolder {
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Refusal> {
         let named = parts.headers.get("x-hubwire-key").and_then(|key| key.to_str().ok());
         let key = named.or_else(|| bearer(&parts.headers)).unwrap_or_default();
-        if service.keys.is_access_key(key) { Ok(Self) } else { Err(Refusal::Key) }
+        if service.access.keys.is_access_key(key) { Ok(Self) } else { Err(Refusal::Key) }
     }
 }
 
 /// Why a request is refused.
-pub(in crate::local) enum Refusal {
+enum Refusal {
     Key,
     Request(String),
 }
@@ -84,7 +88,7 @@ async fn regenerate(
         "secondary" => KeyType::Secondary,
         _ => return Err(Refusal::Request("The key to regenerate is primary or secondary.".to_owned())),
     };
-    let new = service.keys.regenerate(key, unix_now());
+    let new = service.access.keys.regenerate(key, unix_now());
     let new =
         new.map_err(|_| Refusal::Request("The operating system gives no random numbers.".to_owned()))?;
     tracing::info!(?key, "an access key was regenerated");

@@ -21,7 +21,7 @@ use crate::{
     service::unix_now,
 };
 
-pub(super) const APP_SERVICE_PATH: &str = "/msi/token";
+pub(in crate::local) const APP_SERVICE_PATH: &str = "/msi/token";
 
 pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
     router.route("/metadata/identity/oauth2/token", get(metadata)).route(APP_SERVICE_PATH, get(app_service))
@@ -60,14 +60,15 @@ fn answer(service: &Service, query: Option<&str>) -> Response {
     let Some(resource) = query.first("resource").filter(|resource| !resource.is_empty()) else {
         return bad_request("invalid_resource", "Parameter resource is missing");
     };
-    let Some(identity) = find(&service.entra.identities, &query) else {
+    let entra = &service.access.entra;
+    let Some(identity) = find(&entra.identities, &query) else {
         return bad_request("invalid_request", "Identity not found");
     };
     let now = unix_now();
-    let Some(token) = service.entra.issue_to_identity(identity, resource, now) else {
+    let Some(token) = entra.issue_to_identity(identity, resource, now) else {
         return bad_request("invalid_resource", "AADSTS500011: The resource principal was not found.");
     };
-    let lifetime = service.entra.token_lifetime.as_secs();
+    let lifetime = entra.token_lifetime.as_secs();
     // All of them are texts, as in Azure.
     Json(json!({
         "access_token": token,

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use crate::local::{
     entra::authority::{OAuthError, issuer_of_v1, issuer_of_v2},
-    service::{Origin, Service},
+    guard::Origin,
+    service::Service,
 };
 
 pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
@@ -46,7 +47,7 @@ async fn version_2(
     let tenant = known(&service, tenant)?;
     let authority = format!("{origin}/{tenant}");
     // It has one name, whatever the authority was asked by.
-    let issuer = issuer_of_v2(&service.origin, &tenant);
+    let issuer = issuer_of_v2(&service.access.origin, &tenant);
     Ok(document(&issuer, &authority, &format!("{authority}/discovery/v2.0/keys")))
 }
 
@@ -71,10 +72,10 @@ async fn keys(
     if tenant != "common" {
         known(&service, tenant)?;
     }
-    Ok(Json(service.entra.keys()))
+    Ok(Json(service.access.entra.keys()))
 }
 
 fn known(service: &Service, tenant: String) -> Result<String, OAuthError> {
-    let known = service.entra.tenant(&tenant).map(str::to_owned);
+    let known = service.access.entra.tenant(&tenant).map(str::to_owned);
     known.ok_or(OAuthError::UnknownTenant(tenant))
 }

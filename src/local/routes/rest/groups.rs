@@ -4,7 +4,10 @@ use axum::{Json, http::StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::{Answer, call::Call, connections::not_found};
+use super::{
+    call::{Answer, Call},
+    connections::not_found,
+};
 use crate::{
     local::{api_error::ApiError, roles::Action},
     server::connections::Target,

@@ -34,9 +34,6 @@ pub(super) use path::canonical;
 /// Azure takes bodies of 1 MB.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
 
-/// What an operation answers that has nothing to say.
-type Answer = Result<StatusCode, ApiError>;
-
 #[rustfmt::skip]
 pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
     // axum has to be told that the colon of `:send` is not one of its old captures.

@@ -1,16 +1,32 @@
-//! The tokens of requests, and the audiences that they have to be made for.
+//! The tokens of requests: where they stand, the audiences that they have to be made for, and the users that they name.
 
 use std::borrow::Cow;
 
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use percent_encoding::percent_decode_str;
 
-use crate::{core::url::HubUrl, local::guard::Guard, server::query::Query};
+use serde_json::Value;
+
+use crate::{
+    core::{token::USER_ID_CLAIMS, url::HubUrl},
+    local::guard::Guard,
+    server::{claims::Claims, query::Query},
+};
 
 /// The bearer token of a request.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The user id by the service's rule: `asrs.s.uid`, else the name identifier. A claim that occurs more than once is an
+/// array, of which the first counts.
+pub(super) fn user_of(claims: &Claims) -> Option<&str> {
+    USER_ID_CLAIMS.into_iter().find_map(|name| match claims.get(name)? {
+        Value::String(text) => Some(text.as_str()),
+        Value::Array(list) => list.first().and_then(Value::as_str),
+        _ => None,
+    })
 }
 
 /// Whether a client token with this audience opens the hub. The official SDK writes the host without its port, some
@@ -51,7 +67,22 @@ fn decoded(path: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn the_user_id_follows_the_rule_of_the_service() {
+        for (claims, user) in [
+            (json!({"asrs.s.uid": "a", "nameid": "b", "sub": "c"}), Some("a")),
+            (json!({"nameid": "b", "sub": "c"}), Some("b")),
+            (json!({"sub": ["c", "d"]}), Some("c")),
+            (json!({"asrs.s.uid": ""}), Some("")),
+            (json!({"name": "x"}), None),
+        ] {
+            assert_eq!(claims.as_object().and_then(user_of), user, "{claims}");
+        }
+    }
 
     #[test]
     fn client_audiences() {

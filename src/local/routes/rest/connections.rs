@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use super::{Answer, call::Call};
+use super::call::{Answer, Call};
 use crate::{
     local::{api_error::ApiError, roles::Action},
     server::connections::Target,

@@ -15,7 +15,7 @@ use super::{
     connections::not_found,
 };
 use crate::{
-    local::{api_error::ApiError, client::user_of, roles::Action},
+    local::{api_error::ApiError, roles::Action, token::user_of},
     server::{claims::Claims, negotiated::RefreshError},
     service::unix_now,
 };
@@ -68,7 +68,7 @@ pub(super) async fn refresh(call: Call, body: Result<JsonBody, ApiError>) -> Res
     };
     match call.service.room.negotiated.refresh(&connection_token, &hub, user, expiry, change) {
         Ok(claims) => {
-            if let Some(hubs) = &call.service.hubs {
+            if let Some(hubs) = call.service.mode.hubs() {
                 hubs.refreshed(&hub, &connection_token);
             }
             Ok(listed(&claims))

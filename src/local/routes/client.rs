@@ -19,13 +19,15 @@ use axum::{
 use serde_json::{Map, Value};
 
 use crate::{
-    core::{hub_name, negotiate::Transports, token::USER_ID_CLAIMS},
+    core::{hub_name, negotiate::Transports},
     local::{
+        access::Access,
         api_error::{RETRY_SOON, TOO_MANY_CONNECTIONS},
-        audience::{bearer, is_client_audience},
-        default_mode::{client_connection::RelayedClient, visitor},
-        serverless::Serverless,
+        default_mode::{RelayedClient, Visitor},
+        mode::Mode,
+        serverless::ServerlessClient,
         service::Service,
+        token::{bearer, user_of},
         upstream,
     },
     server::{
@@ -33,7 +35,7 @@ use crate::{
         endpoint::{self, Admission, Opening, Refusal as ServerRefusal},
         observe::{Reason, Who},
         query::Query,
-        session::Session,
+        session::{Admitted, Session},
     },
     service::unix_now,
 };
@@ -58,7 +60,7 @@ struct Client {
 }
 
 impl Client {
-    fn identify(service: &Service, headers: &HeaderMap, query: &Query) -> Result<Self, Refusal> {
+    fn identify(access: &Access, headers: &HeaderMap, query: &Query) -> Result<Self, Refusal> {
         let mut hubs = query.all("hub");
         let hub = match (hubs.next(), hubs.next()) {
             (Some(hub), None) => hub.to_ascii_lowercase(),
@@ -67,17 +69,14 @@ impl Client {
                 return Err(Refusal::Request("The query parameter hub is there more than once."));
             }
         };
-        if !is_hub_name(&hub) {
+        if hub_name::check(&hub).is_err() {
             return Err(Refusal::Request("The query parameter hub is not the name of a hub."));
         }
         let token = bearer(headers).or_else(|| query.first("access_token")).ok_or(Refusal::NoToken)?;
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(Refusal::LongToken);
         }
-        match service
-            .keys
-            .verify(token, unix_now(), |audience| is_client_audience(&service.guard, audience, &hub))
-        {
+        match access.client_claims(token, &hub, unix_now()) {
             Ok(claims) => {
                 // What is said of the token itself ends with it.
                 let mut kept = claims.clone();
@@ -86,7 +85,7 @@ impl Client {
             }
             Err(error) => Err(Refusal::Token(format!(
                 "The client token was refused: {error}. The audience of this request is {}/client/?hub={hub}.",
-                service.origin
+                access.origin
             ))),
         }
     }
@@ -136,29 +135,14 @@ impl Client {
     }
 }
 
-/// The user id by the service's rule: `asrs.s.uid`, else the name identifier. A claim that occurs more than once is an
-/// array, of which the first counts.
-pub(super) fn user_of(claims: &Map<String, Value>) -> Option<&str> {
-    USER_ID_CLAIMS.into_iter().find_map(|name| match claims.get(name)? {
-        Value::String(text) => Some(text.as_str()),
-        Value::Array(list) => list.first().and_then(Value::as_str),
-        _ => None,
-    })
-}
-
-/// Whether a text in lower case can be the name of a hub, with or without an application's prefix.
-pub(super) fn is_hub_name(name: &str) -> bool {
-    hub_name::check(name).is_ok()
-}
-
 async fn negotiate(
     State(service): State<Arc<Service>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Refusal> {
     let query = Query::parse(query.as_deref());
-    let client = Client::identify(&service, &headers, &query)?;
-    let may_resume = service.hubs.as_ref().is_some_and(|hubs| hubs.allows_stateful_reconnect(&client.hub));
+    let client = Client::identify(&service.access, &headers, &query)?;
+    let may_resume = service.mode.hubs().is_some_and(|hubs| hubs.allows_stateful_reconnect(&client.hub));
     let admission = Admission { may_resume, ..client.admission() };
     let who = Who(admission.user.clone());
     Ok((Extension(who), endpoint::negotiate(&service.room, admission, &query)?))
@@ -171,7 +155,7 @@ async fn open(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     let query = Query::parse(raw_query.as_deref());
-    let client = Client::identify(&service, &headers, &query)?;
+    let client = Client::identify(&service.access, &headers, &query)?;
     let opening = Opening {
         room: &service.room,
         client: client.admission(),
@@ -179,18 +163,22 @@ async fn open(
         headers: &headers,
         upgrade,
     };
-    if service.hubs.is_some() {
-        let visitor = visitor(&client.shared, &headers, raw_query.as_deref(), query.first("id"));
-        let opened =
-            endpoint::open(opening, |admitted| RelayedClient { service: service.clone(), admitted, visitor });
-        return Ok(opened.await?);
-    }
-    let opened = endpoint::open(opening, |admitted| {
-        let (negotiation, claims) = (admitted.negotiation.clone(), client.shared.clone());
-        let told = upstream::Client::new(negotiation, claims, raw_query.as_deref());
-        Session { admitted, dispatcher: Serverless::new(service.clone(), told) }
-    });
-    Ok(opened.await?)
+    let opened = match &service.mode {
+        Mode::Default(hubs) => {
+            let visitor = Visitor::new(&client.shared, &headers, raw_query.as_deref(), query.first("id"));
+            let (hubs, faults) = (hubs.clone(), service.faults.clone());
+            endpoint::open(opening, |admitted| RelayedClient { hubs, faults, admitted, visitor }).await
+        }
+        Mode::Serverless(shared) => {
+            let (shared, claims) = (shared.clone(), client.shared.clone());
+            let session = |admitted: Admitted| {
+                let told = upstream::Client::new(admitted.negotiation.clone(), claims, raw_query.as_deref());
+                Session { admitted, dispatcher: ServerlessClient::new(shared, told) }
+            };
+            endpoint::open(opening, session).await
+        }
+    };
+    Ok(opened?)
 }
 
 /// Takes what a client sends that has no WebSocket.
@@ -201,7 +189,7 @@ async fn send(
     body: Bytes,
 ) -> Result<StatusCode, Refusal> {
     let query = Query::parse(query.as_deref());
-    let client = Client::identify(&service, &headers, &query)?;
+    let client = Client::identify(&service.access, &headers, &query)?;
     Ok(endpoint::send(&service.room, &client.admission(), &query, body).await?)
 }
 
@@ -212,7 +200,7 @@ async fn leave(
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     let query = Query::parse(query.as_deref());
-    let client = Client::identify(&service, &headers, &query)?;
+    let client = Client::identify(&service.access, &headers, &query)?;
     Ok(endpoint::leave(&service.room, &client.admission(), &query)?)
 }
 
@@ -292,19 +280,6 @@ mod tests {
     }
 
     #[test]
-    fn the_user_id_follows_the_rule_of_the_service() {
-        for (claims, user) in [
-            (json!({"asrs.s.uid": "a", "nameid": "b", "sub": "c"}), Some("a")),
-            (json!({"nameid": "b", "sub": "c"}), Some("b")),
-            (json!({"sub": ["c", "d"]}), Some("c")),
-            (json!({"asrs.s.uid": ""}), Some("")),
-            (json!({"name": "x"}), None),
-        ] {
-            assert_eq!(client(claims.clone()).admission().user.as_deref(), user, "{claims}");
-        }
-    }
-
-    #[test]
     fn claims_set_timeout_and_transports() {
         for (claims, seconds) in
             [(json!({"asrs.s.cht": "7"}), Some(7)), (json!({"asrs.s.cht": "31"}), None), (json!({}), None)]
@@ -325,16 +300,6 @@ mod tests {
             let all = [Transport::WebSockets, Transport::ServerSentEvents, Transport::LongPolling];
             let transports = client(claims).transports();
             assert_eq!(all.map(|transport| transports.contains(transport)), may);
-        }
-    }
-
-    #[test]
-    fn hub_names() {
-        for name in ["chat", "app_chat", "a`1", "a.b[c,d]", &"a".repeat(128)] {
-            assert!(is_hub_name(name), "{name}");
-        }
-        for name in ["", "1a", "_a", "a b", "a/b", "a\"b", "ü", &"a".repeat(129)] {
-            assert!(!is_hub_name(name), "{name}");
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use axum::http::StatusCode;
 
-use super::{Answer, body::Payload, call::Call};
+use super::{
+    body::Payload,
+    call::{Answer, Call},
+};
 use crate::{
     local::{api_error::ApiError, roles::Action},
     server::connections::Target,

@@ -13,10 +13,7 @@ use axum::{
 use serde_json::json;
 
 use crate::{
-    local::{
-        entra::authority::OAuthError,
-        service::{Origin, Service},
-    },
+    local::{entra::authority::OAuthError, guard::Origin, service::Service},
     server::{observe::Reason, query::Query},
     service::unix_now,
 };
@@ -33,8 +30,9 @@ async fn token(
 ) -> Response {
     // The body need not be UTF-8; what cannot be read is a missing parameter.
     let form = Query::parse(std::str::from_utf8(&form).ok());
-    let lifetime = service.entra.token_lifetime.as_secs();
-    match service.entra.issue(&tenant, &form, &origin, unix_now()) {
+    let entra = &service.access.entra;
+    let lifetime = entra.token_lifetime.as_secs();
+    match entra.issue(&tenant, &form, &origin, unix_now()) {
         Ok(token) => (
             [(CACHE_CONTROL, "no-store, no-cache")],
             Json(json!({

@@ -3,9 +3,8 @@
 use axum::http::StatusCode;
 
 use super::{
-    Answer,
     body::{ItemBody, encoded, json_text, not_transcoded},
-    call::Call,
+    call::{Answer, Call},
 };
 use crate::{
     core::{

@@ -1,0 +1,66 @@
+//! All hubs of a service in default mode.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    local::{
+        default_mode::hub::{Hub, Place},
+        user_groups::UserGroups,
+    },
+    server::room::Room,
+};
+
+/// All hubs, by name. Whoever changes one has the lock until everything is queued that follows from it, so that no
+/// message overtakes another.
+#[derive(Debug)]
+pub(in crate::local) struct Hubs {
+    place: Place,
+    hubs: Mutex<HashMap<String, Hub>>,
+}
+
+impl Hubs {
+    pub(in crate::local) fn new(room: &Room, user_groups: Arc<UserGroups>) -> Self {
+        let (connections, negotiated) = (room.connections.clone(), room.negotiated.clone());
+        Self { place: Place { connections, user_groups, negotiated }, hubs: Mutex::default() }
+    }
+
+    /// Whether app servers of the hub are there, and all allow clients to go on with another socket.
+    pub(in crate::local) fn allows_stateful_reconnect(&self, hub: &str) -> bool {
+        self.with(hub, |hub| hub.servers.allow_stateful_reconnect())
+    }
+
+    /// The REST API has refreshed a connection.
+    pub(in crate::local) fn refreshed(&self, hub: &str, token: &str) {
+        self.with(hub, |hub| hub.claims_changed(token));
+    }
+
+    /// How many server connections each hub has, for a dashboard.
+    #[cfg(feature = "dashboard")]
+    pub(in crate::local) fn server_counts(&self) -> Vec<(String, usize)> {
+        let hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        hubs.iter().map(|(name, hub)| (name.clone(), hub.servers.len())).collect()
+    }
+
+    /// The app server that a client is with.
+    #[cfg(feature = "dashboard")]
+    pub(in crate::local) fn server_of(&self, hub: &str, client: &str) -> Option<String> {
+        let hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        let hub = hubs.get(hub)?;
+        Some(hub.servers.get(hub.clients.get(client)?.server)?.id.clone())
+    }
+
+    /// Does something in a hub. One that nobody is in is forgotten.
+    pub(super) fn with<T>(&self, name: &str, act: impl FnOnce(&mut Hub) -> T) -> T {
+        let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Hub::new(name.to_owned(), self.place.clone());
+        let hub = hubs.entry(name.to_owned()).or_insert_with(new);
+        let done = act(hub);
+        if hub.is_empty() {
+            hubs.remove(name);
+        }
+        done
+    }
+}
