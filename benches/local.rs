@@ -107,7 +107,7 @@ async fn crowd(server: &Server, mode: &str) -> Result<()> {
     let mut pinged = Instant::now();
     while clients.len() < CLIENTS {
         clients.extend(connect(port, &hub, 100).await?);
-        // The service gives up who is silent for 30 seconds.
+        // The service gives up a client that is silent for 30 seconds.
         if pinged.elapsed() > Duration::from_secs(10) {
             pinged = Instant::now();
             ping(&mut clients).await?;

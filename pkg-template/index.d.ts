@@ -74,7 +74,7 @@ export interface MessageHeaders {
   [key: string]: string;
 }
 
-/** Tells that a request is no longer wanted. What `AbortController` has will do. */
+/** Tells that a request is no longer wanted. The `signal` of an `AbortController` is one. */
 export interface AbortSignal {
   /** Whether it is so. */
   aborted: boolean;
@@ -88,7 +88,7 @@ export interface HttpRequest {
   url?: string;
   content?: string | ArrayBuffer;
   headers?: MessageHeaders;
-  /** Of what the response's content is made: `"arraybuffer"` or text. */
+  /** The kind of the response's content: `"arraybuffer"` or text. */
   responseType?: "" | "arraybuffer" | "blob" | "document" | "json" | "text";
   abortSignal?: AbortSignal;
   /** Time limit in milliseconds. */
@@ -150,18 +150,18 @@ export interface IHttpConnectionOptions {
   headers?: MessageHeaders;
   /** Makes the HTTP requests. Default: a {@link DefaultHttpClient}. */
   httpClient?: HttpClient;
-  /** Where log messages of HTTP and transports go unless {@link HubConnectionBuilder.configureLogging} says. */
+  /** Where log messages of HTTP and transports go, unless {@link HubConnectionBuilder.configureLogging} names a logger. */
   logger?: ILogger | LogLevel;
   /** Log the content of messages, at level `Trace`. Default: `false`. */
   logMessageContent?: boolean;
   /**
    * The longest message that is received, in bytes, or in UTF-16 units of JSON: a longer one ends the connection. `Infinity`
-   * is without a limit. Default: 33 554 432 (32 MiB).
+   * means no limit. Default: 33 554 432 (32 MiB).
    */
   maximumReceiveMessageSize?: number;
   /** Connect without a negotiate request. Needs `transport: HttpTransportType.WebSockets`. Default: `false`. */
   skipNegotiation?: boolean;
-  /** Time limit of an HTTP request in milliseconds; 0 is none. Default: 100 000. */
+  /** Time limit of an HTTP request in milliseconds; 0 for no limit. Default: 100 000. */
   timeout?: number;
   /** The transports that may be used, in the server's order, or one of the application's own. Default: all. */
   transport?: HttpTransportType | ITransport;
@@ -210,7 +210,7 @@ export interface IRetryPolicy {
   nextRetryDelayInMilliseconds(retryContext: RetryContext): number | null;
 }
 
-/** A policy that takes its time. */
+/** A policy that may answer later. */
 export interface IAsyncRetryPolicy {
   /** As in {@link IRetryPolicy}. A promise that takes longer than a request may (`timeout`) gives up. */
   nextRetryDelayInMilliseconds(retryContext: RetryContext): number | null | PromiseLike<number | null>;
@@ -329,7 +329,7 @@ export interface HubStream<T> extends IStreamResult<T>, AsyncIterable<T> {}
 
 /**
  * A source of items to give a call as an argument: what is put in while the call lasts goes to the server. Async iterables
- * are as good, and so is whatever has a method `subscribe`, such as the observables of RxJS.
+ * can be used as well, and anything with a method `subscribe`, such as the observables of RxJS.
  */
 export declare class Subject<T> implements IStreamResult<T> {
   constructor();
@@ -450,7 +450,7 @@ export declare class HubConnectionBuilder {
   /** How long the client may be silent before it sends a ping, in milliseconds. Default: 15 000. */
   withKeepAliveInterval(milliseconds: number): this;
   /**
-   * Has the connection live in a dedicated worker: socket, hub protocol and timers. Messages cross to the page in
+   * Runs the connection in a dedicated worker: socket, hub protocol and timers. Messages cross to the page in
    * batches, pings go out however busy or hidden the page is, and everything else stays as it is: handlers, the access
    * token factory, retry policy and logger are called in the page. All connections of a page share one worker.
    *
@@ -544,7 +544,7 @@ export declare class HubConnection<Server = any, Client = any> implements HubCal
    */
   with(options: CallOptions): HubCalls<Server>;
   /**
-   * Has a function called when the server calls this method. Case does not count in the name. Several functions
+   * Calls a function when the server calls this method. Case does not count in the name. Several functions
    * run in the order they were added, one after the other; the same function is kept once. Where the server awaits a
    * result, the last one gives it.
    */
@@ -552,24 +552,24 @@ export declare class HubConnection<Server = any, Client = any> implements HubCal
   /** Removes all functions of a method, or one. */
   off: Off<Client>;
   /**
-   * Has a function called when the connection ends; with an error, unless it was stopped, or the server closed it without
-   * one. What this and the following return takes the function off again.
+   * Calls a function when the connection ends; with an error, unless it was stopped, or the server closed it without
+   * one. This and the following return a function that removes it again.
    */
   onclose(callback: (error?: Error) => void): () => void;
-  /** Has a function called when the connection was lost and will be tried again. */
+  /** Calls a function when the connection was lost and will be tried again. */
   onreconnecting(callback: (error?: Error) => void): () => void;
-  /** Has a function called when the connection is back, with its new id. */
+  /** Calls a function when the connection is back, with its new id. */
   onreconnected(callback: (connectionId?: string) => void): () => void;
-  /** Has a function called whenever {@link state} has changed, before those of the events that go with it. */
+  /** Calls a function whenever {@link state} has changed, before those of the events that go with it. */
   onstatechange(callback: (change: HubConnectionStateChange) => void): () => void;
   /**
    * Gets a new token from the factory and gives it to the server, without a new connection (ASP.NET Core 11). Resolves
    * with the seconds that the new credentials are valid, if the server tells. When it fails, the connection goes on.
    */
   refreshAuthentication(): Promise<number | undefined>;
-  /** Has a function called when the server has taken new credentials. */
+  /** Calls a function when the server has taken new credentials. */
   onAuthenticationRefreshed(callback: (event: AuthenticationRefreshed) => void): () => void;
-  /** Has a function called when the credentials could not be renewed. The connection goes on while they are valid. */
+  /** Calls a function when the credentials could not be renewed. The connection goes on while they are valid. */
   onAuthenticationRefreshFailed(callback: (event: AuthenticationRefreshFailed) => void): () => void;
 }
 
@@ -711,7 +711,7 @@ export interface MessagePackOptions {
   extensionCodec?: MessagePackExtensionCodec | any;
   /** Handed to the extension codec. */
   context?: any;
-  /** How deep values may be nested that are written. Default: 100. */
+  /** How deep the values that are written may be nested. Default: 100. */
   maxDepth?: number;
   /** Default: 2048 bytes. */
   initialBufferSize?: number;
@@ -723,15 +723,15 @@ export interface MessagePackOptions {
   forceIntegerToFloat?: boolean;
   /** Leave out what is `undefined` in objects, instead of writing nil. Default: `false`. */
   ignoreUndefined?: boolean;
-  /** How long a text may be that is read. Default: as long as the message. */
+  /** The longest text that is read, in bytes. Default: as long as the message. */
   maxStrLength?: number;
   /** The same for bytes. */
   maxBinLength?: number;
-  /** How many elements an array may have that is read. */
+  /** The most elements of an array that is read. */
   maxArrayLength?: number;
   /** The same for keys of an object. */
   maxMapLength?: number;
-  /** How long an extension may be that is read. */
+  /** The longest extension that is read, in bytes. */
   maxExtLength?: number;
   /** Read integers of 64 bits as `BigInt`, without loss. A `BigInt` is written in any case. Default: `false`. */
   useBigInt64?: boolean;

@@ -251,7 +251,7 @@ export declare class MockHub<Server = any, Client = any> {
    *
    * @param url A path (`"/chat"`, on any host), a whole URL, or a RegExp for the URL with its query.
    * @param target The window of the application. Default: `globalThis`.
-   * @throws {TypeError} when `url` is none of these.
+   * @throws {TypeError} when `url` is anything else.
    *
    * @example
    * afterEach(hub.install("/chat"));

@@ -145,7 +145,7 @@ pub(crate) async fn idle(server: &Server, figures: &mut Figures<'_>) -> Result<(
     let mut pinged = Instant::now();
     while clients.len() < IDLE {
         clients.extend(Client::join_all(server.port, "/hub", 500).await?);
-        // The server gives up who is silent for 30 seconds.
+        // The server gives up a client that is silent for 30 seconds.
         if pinged.elapsed() > Duration::from_secs(8) {
             pinged = Instant::now();
             for client in &mut clients {

@@ -33,7 +33,7 @@ export class Clock {
     const delay = Math.max(deadline - this.now(), 0);
     this.#timer = setTimeout(() => {
       this.#timerAt = Infinity;
-      // It may come a fraction early, and in tests it may be a fake where the clock is none: it is due because it has run.
+      // It may come a fraction early, and in tests the timer may be a fake while the clock is real: it is due because it has run.
       if (delay <= LONGEST_TIMER) this.#notBefore = deadline;
       due();
     }, Math.min(delay, LONGEST_TIMER));

@@ -38,7 +38,7 @@ async function finish(handlers, logger, self, name, args, invocationId) {
     try {
       const earlier = result;
       result = handler.apply(self, args);
-      // Any promise, whoever made it.
+      // Any promise, whatever library made it.
       if (typeof result?.then === "function") result = await result;
       several ||= Boolean(earlier && result);
       thrown = undefined;

@@ -55,7 +55,7 @@ const OPTIONS = {
   EventSource: aConstructor,
   headers: (headers) => (texts(headers), headers),
   httpClient: (client, name) => whole(method("send", "an object with a method 'send'")(client, name)),
-  // One that is null is none, on purpose.
+  // `null` turns logging off, as with the official client.
   logger: (logger) => (logger === null ? NullLogger.instance : createLogger(logger)),
   logMessageContent: aTruth,
   maximumReceiveMessageSize: size,

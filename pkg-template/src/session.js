@@ -257,7 +257,7 @@ export class Session {
         reasonOf(reason) ?? errorOf("Attempting to reconnect due to a unknown error.", { code: reason?.code ?? "Transport" });
       const context = { previousRetryCount, elapsedMilliseconds, retryReason, retryAfterMilliseconds };
       const delay = this.#core.options.reconnectPolicy.nextRetryDelayInMilliseconds(context);
-      // Any promise, whoever made it.
+      // Any promise, whatever library made it.
       const isPromise = typeof delay?.then === "function";
       const answer = isPromise ? Promise.resolve(delay).then(check).catch(refuse) : check(delay);
       if (isLost && answer !== null) this.event(LOST, reason);

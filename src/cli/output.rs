@@ -69,7 +69,7 @@ impl Output {
 
     /// A line for people, to standard output. Its styles are left out where nobody sees them.
     pub(super) fn line(&self, text: impl Display) {
-        // Whoever does not read on, such as `head`, misses nothing.
+        // A program that stops reading, such as `head`, misses nothing.
         let _ = writeln!(AutoStream::new(io::stdout().lock(), self.choice), "{text}");
     }
 

@@ -36,7 +36,7 @@ Examples:
   tail -f log | hubwire publish all Log --lines --hub logs
   hubwire publish all Notify --hub Contoso.Hubs.ChatHub --redis redis://localhost")]
 pub(super) struct Arguments {
-    /// To whom: all, user:ID, group:NAME or connection:ID
+    /// The recipients: all, user:ID, group:NAME or connection:ID
     #[arg(value_name = "TO")]
     to: Recipient,
     /// The method of the clients
@@ -263,7 +263,7 @@ enum GroupAction {
         /// user:ID or connection:ID
         #[arg(value_name = "MEMBER")]
         member: Recipient,
-        /// How long a user stays in it, connections that open meanwhile included; for good unless given
+        /// How long a user stays in it, including connections that open meanwhile; forever unless given
         #[arg(long, value_name = "TIME", value_parser = duration::parse)]
         ttl: Option<Duration>,
         #[command(flatten)]
@@ -365,7 +365,7 @@ Examples:
   hubwire close user:alice --reason 'signed out' --hub chat
   hubwire close all --except 7auMgcO_7jJsZG7cDGrpLA --hub chat")]
 pub(super) struct CloseArguments {
-    /// Whose: all, user:ID, group:NAME or connection:ID
+    /// Which ones: all, user:ID, group:NAME or connection:ID
     #[arg(value_name = "WHOSE")]
     to: Recipient,
     /// The reason that the clients are told

@@ -64,7 +64,7 @@ pub(super) struct Work {
     pub(super) target: usize,
     pub(super) arguments: Arguments,
     pub(super) reply: Option<Reply>,
-    /// Whether the server waits for a result, whoever gives it.
+    /// Whether the server waits for a result, whichever handler gives it.
     pub(super) is_awaited: bool,
     /// Whether the answer was cancelled before the handler began.
     pub(super) cancelled: bool,

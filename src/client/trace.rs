@@ -166,7 +166,7 @@ impl Incoming {
 
     /// Makes it the parent of a span.
     pub(crate) fn extract(&self, span: &Span) {
-        // What the user's code does wrong is no harm to the call.
+        // A fault of the user's code must not harm the call.
         if caught(|| self.context.extract(span, &self.headers)).is_none() {
             tracing::error!("the trace context panicked");
         }

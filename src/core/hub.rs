@@ -263,8 +263,8 @@ impl HubMachine {
         Id::new(self.role, number)
     }
 
-    /// The next number is this one, unless it was given already: for callers that choose their numbers themselves. There
-    /// is no skipping past 2^53, where the numbers of JavaScript end.
+    /// The next number is this one, unless it was given already: for callers that choose their numbers themselves. It
+    /// never goes past 2^53, where the whole numbers of JavaScript end.
     pub fn skip_to(&mut self, id: u64) {
         self.next_id = self.next_id.max(id.min(1 << 53));
     }

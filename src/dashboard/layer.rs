@@ -108,7 +108,7 @@ fn with_slash(parts: &Parts) -> Response<Body> {
 ///
 /// Without [`authorize`](Self::authorize), it is for requests of the same machine only: those of a loopback address, to a name
 /// of this machine, that no proxy has passed on; anything else is answered 403 with what to do. The address of the peer
-/// comes from axum's `ConnectInfo<SocketAddr>`, or from a `SocketAddr` among the extensions of the request. Whoever may see it
+/// comes from axum's `ConnectInfo<SocketAddr>`, or from a `SocketAddr` among the extensions of the request. A person who may see it
 /// may also send messages and close connections, unless it is [`read_only`](Self::read_only).
 ///
 /// All clones of a layer are one dashboard.
@@ -140,7 +140,7 @@ impl fmt::Debug for DashboardLayer {
 }
 
 impl DashboardLayer {
-    /// A dashboard at `/dashboard`, of no hub yet.
+    /// A dashboard at `/dashboard`, without any hub yet.
     pub fn new() -> Self {
         Self {
             path: "/dashboard".to_owned(),
@@ -161,7 +161,7 @@ impl DashboardLayer {
         self.add(Named { name, hub: watched })
     }
 
-    /// The same, by a name for the dashboard.
+    /// As [`hub`](Self::hub), with the name that the dashboard shows.
     pub fn hub_as(self, name: impl Into<String>, hub: &HubServer) -> Self {
         self.add(Named { name: name.into(), hub: hub.watched() })
     }
@@ -181,7 +181,7 @@ impl DashboardLayer {
         this
     }
 
-    /// Where it is. Default: `/dashboard`.
+    /// The path of the dashboard. Default: `/dashboard`.
     ///
     /// # Panics
     /// When the path does not begin with a slash, or is nothing but slashes.
@@ -192,7 +192,7 @@ impl DashboardLayer {
         Self { path, ..self.changed() }
     }
 
-    /// Says who may see it, in the place of requests of the same machine. It is asked for the page, its files and its
+    /// Decides who may see it, instead of letting in requests of the same machine. It is asked for the page, its files and its
     /// connection. What a layer around this one has found out is in the extensions of the request.
     ///
     /// ```
@@ -224,12 +224,12 @@ impl DashboardLayer {
         Ok(this)
     }
 
-    /// Sends no messages, and closes no connections.
+    /// Lets nobody send messages or close connections.
     pub fn read_only(self) -> Self {
         Self { rights: Rights { send: false, close: false }, ..self.changed() }
     }
 
-    /// How long a page may be silent, or not read what it is sent. Default: 30 seconds.
+    /// How long a page may be silent, or may not read what it is sent. Default: 30 seconds.
     pub fn client_timeout_interval(self, timeout: Duration) -> Self {
         Self { patience: timeout, ..self.changed() }
     }

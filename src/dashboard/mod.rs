@@ -26,7 +26,7 @@
 //! ```
 //!
 //! It shows live: connections with users, groups, claims and traffic; users, groups and hubs; what was asked of the hubs
-//! lately, with outcome and reason; what a client token says. It sends messages to whom it is told, and closes connections,
+//! lately, with outcome and reason; what a client token says. It sends messages to everybody, users, groups or connections, and closes connections,
 //! unless it is [`read_only`](DashboardLayer::read_only).
 //!
 //! - **Who sees it**: without [`authorize`](DashboardLayer::authorize) requests of the same machine only. Pages of other

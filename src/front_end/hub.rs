@@ -214,8 +214,8 @@ impl fmt::Debug for Hub {
 pub struct HubState {
     /// [`ConnectionState::Disconnected`] before the first start, and on a server that renders the page.
     pub connection: ConnectionState,
-    /// Why the connection was lost, could not be made, or has ended; gone when there is one again. To stop it on
-    /// purpose is no error.
+    /// Why the connection was lost, could not be made, or has ended; `None` once there is one again, and after it was
+    /// stopped on purpose.
     pub error: Option<ConnectionError>,
 }
 

@@ -148,7 +148,8 @@ pub(super) fn negotiate_error(error: &NegotiateError) -> List {
     list
 }
 
-/// Why negotiate has failed. What is no refusal by the official client's rules stands behind its words.
+/// Why negotiate has failed. Where the official client does not count it as a refusal, it follows the
+/// official client's words.
 fn tell_negotiate(list: &List, error: &NegotiateError) {
     match error {
         NegotiateError::Status { status: 200..=299, .. }

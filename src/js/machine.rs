@@ -49,7 +49,7 @@ pub struct Machine {
 
 #[wasm_bindgen]
 impl Machine {
-    /// A connection that is not started. `name` is that of the hub protocol; a negative `refresh_lead` is none, and a
+    /// A connection that is not started. `name` is that of the hub protocol; a negative `refresh_lead` means no refresh, and a
     /// `buffer` of 0 no stateful reconnect.
     #[allow(clippy::too_many_arguments, reason = "a list of them is larger on both sides")]
     #[wasm_bindgen(constructor)]

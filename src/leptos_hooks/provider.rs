@@ -66,7 +66,7 @@ impl Provided {
     }
 }
 
-/// An effect, but on a server: there it is none, whichever of Leptos's features are on.
+/// An effect in browsers; on a server nothing, whichever of Leptos's features are on.
 pub(super) fn in_browser<T: 'static>(effect: impl FnMut(Option<T>) -> T + 'static) {
     if !cfg!(feature = "leptos-ssr") {
         Effect::new(effect);

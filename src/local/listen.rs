@@ -45,7 +45,7 @@ impl Port {
     /// Takes the port, or any free one for 0.
     ///
     /// # Errors
-    /// When it is not to be had.
+    /// When the address is in use or not allowed.
     pub(super) async fn take(
         address: IpAddr,
         port: u16,

@@ -1,6 +1,6 @@
 //! Payloads from JSON to MessagePack and back, for clients that speak the other one.
 //!
-//! What JSON can't say degrades as it does in Azure: there are no bytes and no extensions in what comes from JSON. The
+//! What JSON cannot express is lost as it is in Azure: there are no bytes and no extensions in what comes from JSON. The
 //! other way round, bytes become base64, timestamps ISO 8601, and other extensions the base64 of their bytes.
 
 use std::fmt;
@@ -172,7 +172,7 @@ fn write_key(out: &mut Vec<u8>, reader: &mut Reader<'_>) -> Result<(), ProtocolE
     Ok(())
 }
 
-/// Writes a whole value that is no text and contains none.
+/// Writes a whole value that is not a text, a list or a map.
 fn write_scalar(out: &mut Vec<u8>, value: &[u8]) {
     fn number<const N: usize>(bytes: &[u8]) -> [u8; N] {
         bytes.try_into().unwrap_or([0; N])
@@ -185,7 +185,7 @@ fn write_scalar(out: &mut Vec<u8>, value: &[u8]) {
         0xc4..=0xc6 => return write_base64(out, body(1 << (kind - 0xc4))),
         0xc7..=0xc9 => return write_extension(out, body(1 << (kind - 0xc7))),
         0xd4..=0xd8 => return write_extension(out, rest),
-        // What is no number in JSON, such as infinity, becomes null.
+        // A number that JSON does not have, such as infinity, becomes null.
         0xca => serde_json::to_string(&f32::from_be_bytes(number(rest))).unwrap_or_default(),
         0xcb => serde_json::to_string(&f64::from_be_bytes(number(rest))).unwrap_or_default(),
         0xcf => u64::from_be_bytes(number(rest)).to_string(),

@@ -42,7 +42,7 @@ impl fmt::Debug for Call {
     }
 }
 
-/// Whoever waits for the answer to a call. Dropping it forgets the call.
+/// The answer to a call that is waited for. Dropping it forgets the call.
 #[derive(Debug)]
 pub(crate) struct PendingCall {
     /// What a value of the answer is written in.

@@ -263,7 +263,7 @@ impl Outbox {
     }
 
     /// Queues a message. If there is no room, the connection is cut: dropping single messages would leave the
-    /// client with gaps that it can't know of.
+    /// client with gaps that it does not know of.
     fn push(&self, outgoing: Outgoing) {
         if self.reserve(outgoing.cost()) {
             // An error means that the connection has just ended.

@@ -56,7 +56,7 @@ pub(crate) enum Transport {
 /// Why nothing more comes of a transport, unless the client has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// The client sent something that its transport can't carry.
+    /// The client sent something that its transport cannot carry.
     Malformed,
     /// The client sent more in one message than a transport takes.
     TooLong,

@@ -61,7 +61,7 @@ pub struct SignalREvent {
     /// When the event was made, as RFC 3339 writes it: `eventTime` in Event Grid's schema.
     #[serde(alias = "eventTime")]
     pub time: String,
-    /// Who it was.
+    /// The client, and its hub.
     pub data: SignalREventData,
 }
 

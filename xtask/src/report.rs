@@ -91,7 +91,7 @@ impl Told {
         let is_sum = line.starts_with("test result: ");
         self.goes_on = (self.goes_on || line == "failures:") && !is_sum;
         let names = (line.starts_with("test ") && line.contains(" ... FAIL")) || line.starts_with("FAILED");
-        // A backtrace is no help without its program.
+        // A backtrace does not help without its program.
         let tells = self.goes_on && !line.starts_with("   ");
         if (names || tells) && self.lines.len() < MOST_TOLD {
             self.lines.push(line.to_owned());

@@ -76,7 +76,7 @@ impl Pace {
             let next = self.begun + interval.mul_f64(made as f64);
             thread::sleep(next.saturating_duration_since(Instant::now()).min(Duration::from_millis(100)));
         }
-        // Who waits for a call that will not come is told so; all others get theirs.
+        // Workers that wait for a call that will not come are told so; all others get theirs.
         if made < self.count {
             due.close();
         }

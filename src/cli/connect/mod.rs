@@ -184,7 +184,7 @@ pub(super) async fn run(
     match ended {
         End::Asked { interactive } => {
             screen.disconnected(None);
-            // Who types sees what failed, and went on.
+            // A person who types has seen what failed, and went on.
             let failed = calls.any_failed && !interactive;
             Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }

@@ -66,7 +66,7 @@ impl Contexts {
             let target = saved.contexts.remove(name).ok_or_else(|| unknown(name, &saved))?;
             return Ok(Some((target, Chosen::Named)));
         }
-        // Whoever has no folder for settings has no current context.
+        // A user without a folder for settings has no current context.
         let Ok(store) = Store::of_user() else { return Ok(None) };
         let mut saved = store.read()?;
         let Some(current) = saved.current.take() else { return Ok(None) };

@@ -112,7 +112,7 @@ impl Store {
         }
     }
 
-    /// Replaces what is saved: whoever reads meanwhile sees the old file or the new one.
+    /// Replaces what is saved: a program that reads meanwhile sees the old file or the new one.
     pub(super) fn write(&self, saved: &Saved) -> Result<(), Failure> {
         let path = self.path();
         let failed = |error: std::io::Error| {

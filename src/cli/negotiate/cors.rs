@@ -56,7 +56,7 @@ impl fmt::Display for CorsProblem {
     }
 }
 
-/// Whether a page of this origin needs no leave.
+/// Whether a page of this origin needs no permission.
 pub(super) fn is_same_origin(origin: &str, url: &HubUrl) -> bool {
     HubUrl::parse(origin).is_ok_and(|page| page.has_same_origin(url))
 }

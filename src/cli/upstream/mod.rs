@@ -57,10 +57,10 @@ pub(super) struct Arguments {
     /// The port to listen on; 0 takes any free one
     #[arg(long, default_value_t = DEFAULT_PORT)]
     port: u16,
-    /// What a client gets that invokes this method; repeatable
+    /// The result for a client that invokes this method; repeatable
     #[arg(long = "answer", value_name = "METHOD=VALUE", value_parser = named)]
     answers: Vec<(String, String)>,
-    /// The error that a client gets that invokes this method; repeatable
+    /// The error for a client that invokes this method; repeatable
     #[arg(long = "fail", value_name = "METHOD=TEXT", value_parser = named)]
     failures: Vec<(String, String)>,
     /// Answer every request with this status and no content
@@ -176,7 +176,7 @@ async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Response
     let response = match (verdict.is_refused(), seen) {
         (true, _) => return plain(&app, number, StatusCode::UNAUTHORIZED, begun),
         (false, Some(seen)) => app.answers.answer(&seen),
-        // A wrong pattern shows itself to the one who has set it.
+        // A wrong pattern is shown to the user who has set it.
         (false, None) => return plain(&app, number, StatusCode::BAD_REQUEST, begun),
     };
     app.view.answer(number, &response, begun.elapsed());

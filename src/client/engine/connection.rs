@@ -82,7 +82,7 @@ impl ConnectionSettings {
     pub(crate) fn check(&self) -> Result<(), ConnectionError> {
         for (name, value) in &self.headers {
             if !is_header_name(name) {
-                // Whoever mixed up name and value has a secret there.
+                // If name and value were mixed up, this is a secret.
                 let name = String::new();
                 return Err(ConnectionError::InvalidHeader { name, reason: "is not the name of a header" });
             }
@@ -141,7 +141,7 @@ pub(crate) trait Callee<C: WireCodec>: MaybeSend + MaybeSync {
 /// Something that goes on until this is dropped.
 pub(crate) type Job = oneshot::Sender<()>;
 
-/// Who waits for a call.
+/// What waits for the answer to a call.
 pub(crate) enum ClientCall<C: Codec> {
     Plain(Box<dyn Caller<C>>),
     Stream(Arc<dyn Subscriber<C>>),

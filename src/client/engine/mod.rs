@@ -1,5 +1,5 @@
-//! The engine of a client's connection, over any codec: what drives the core's [machine](crate::core::client) for Rust
-//! and for JavaScript.
+//! The engine of a client's connection, over any codec: what drives the core's [machine](crate::core::client) for Rust,
+//! natively and in browsers.
 //!
 //! ```text
 //!   handles ──▶ connection ◀── driver ──▶ transport ──▶ platform
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `connection` is what handles and driver share, `calls` and `turn` what handles do with it, `start` begins and ends
-//! it, `driver` moves bytes, `jobs` are the requests that the machine asks for, and `deliver` tells those who wait.
+//! it, `driver` moves bytes, `jobs` are the requests that the machine asks for, and `deliver` hands on what comes in.
 
 pub(super) mod backlog;
 pub(super) mod calls;

@@ -16,7 +16,7 @@ const LOOK: u8 = 64;
 pub struct Load {
     /// Whether there is no room for more.
     pub is_full: bool,
-    /// How many messages were taken in all while there was none.
+    /// How many messages were taken in all while there was no room.
     pub taken: usize,
     /// Whether an empty stream is awaited.
     pub is_hungry: bool,

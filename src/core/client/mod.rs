@@ -27,7 +27,7 @@
 //!    the machine again until the next `start`: another driver may have started it.
 //! 2. While the transport can take a frame, give it what [`poll_transmit`](ClientMachine::poll_transmit) has.
 //! 3. Ask [`may_read`](ClientMachine::may_read), and wait for the first of: the result of an effect, a frame if it may be
-//!    read, the transport's end, [`poll_timeout`](ClientMachine::poll_timeout), and a call of the owner's, who has to be
+//!    read, the transport's end, [`poll_timeout`](ClientMachine::poll_timeout), and a call of the owner's, which has to be
 //!    able to wake the driver. Hand in what happened by the `handle_…` method of that name.
 //!
 //! Calls and [`stop`](ClientMachine::stop) may come at any time. An input that does not fit the state is late, and is

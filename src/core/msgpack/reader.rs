@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads bytes, which old writers write as a text; nil is none.
+    /// Reads bytes, which old writers write as a text; nil counts as no bytes.
     #[cfg(all(native, any(feature = "unstable-machines", feature = "server")))]
     pub(crate) fn binary(&mut self) -> Result<&'a [u8]> {
         match self.peek() {

@@ -11,7 +11,7 @@ use crate::core::message::{HubMessage, Invocation, Outcome};
 pub struct NotConnected;
 
 impl<C: Codec> ServerMachine<C> {
-    /// Whether so much is on its way that the next message, item or answer should wait. What is written all the same is
+    /// Whether so much is on its way that the next message, item or answer should wait. What is written nevertheless is
     /// sent.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -23,8 +23,8 @@
 //!    method of that name.
 //!
 //! Calls, messages and [`close`](ServerMachine::close) may come at any time. An input that does not fit the state is
-//! late, and is refused: nothing of it counts. The machine knows numbers; who waits behind a number is the owner's
-//! business.
+//! late, and is refused: nothing of it counts. The machine knows calls by number; the owner knows who waits for
+//! each.
 
 mod calls;
 mod options;

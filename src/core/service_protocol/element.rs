@@ -49,7 +49,7 @@ pub(super) struct Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
-    /// Any integer that fits; a floating point number is none here.
+    /// Any integer that fits; a floating point number is refused.
     fn integer(&mut self) -> Result<i64> {
         match self.reader.peek() {
             Some(0xca | 0xcb) => fault("expected an integer"),

@@ -305,7 +305,7 @@ messages! {
         /// Only the tracing id.
         extensions: Extensions<'a> as extensions(TRACING_ID) from 5,
     }
-    /// SERVICE: something has happened that is no answer.
+    /// SERVICE: something has happened that the app server has not asked for.
     22 ServiceEvent {
         /// What it is about: 0 the instance of the service, 1 a connection, 2 a user, 3 a group, 4 a server connection.
         object_type: i32 as int,
@@ -382,7 +382,7 @@ messages! {
         kid: Option<Text<'a>> as optional_text,
         /// The key.
         access_key: Option<Text<'a>> as optional_text,
-        /// What kind of failure it is. None: it is none.
+        /// What kind of failure it is; `None` if it has not failed.
         error_type: Option<Text<'a>> as optional_text,
         /// In words.
         error_message: Option<Text<'a>> as optional_text,

@@ -94,7 +94,7 @@ impl Hub {
             },
             M::MultiGroupBroadcastData { group_names, payloads, extensions } => {
                 let Some(filter) = filter(extensions) else { return };
-                // Who is in several of the groups gets it once.
+                // A client that is in several of the groups gets it once.
                 self.send_where(&message(payloads), |id, user, groups| {
                     group_names.iter().any(|name| groups.contains(&**name))
                         && filter.matches(id, user, groups)

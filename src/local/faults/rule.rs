@@ -116,7 +116,7 @@ pub enum InvalidFault {
     /// A rule does nothing.
     #[error("a rule needs something to do: delay_ms, status, expire, silence or lose")]
     Nothing,
-    /// A status is none that refuses a request.
+    /// The status does not refuse a request.
     #[error("{status} does not refuse a request; a status is from 300 to 599")]
     Status {
         /// What was given.

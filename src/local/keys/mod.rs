@@ -128,7 +128,7 @@ impl KeyRing {
         format!("Endpoint={endpoint};Port={port};AccessKey={};Version=1.0;", self.access_key(which).expose())
     }
 
-    /// Whether this is an access key itself, which whoever controls the service shows.
+    /// Whether this is an access key itself, which a request that controls the service has to show.
     pub(super) fn is_access_key(&self, text: &str) -> bool {
         let keys = read(&self.keys);
         let is = |key: &AccessKey| key.text.expose().as_bytes().ct_eq(text.as_bytes());

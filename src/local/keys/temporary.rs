@@ -92,7 +92,7 @@ impl Roots {
 
     /// The keys of this id, of which one may have signed a token: none if they have ended, or could not have been issued.
     pub(super) fn keys(&self, id: &DerivedId<'_>, now: u64) -> impl Iterator<Item = Key> {
-        // A replaced access key must not give new keys to somebody who still has it.
+        // A replaced access key must not give new keys to a program that still has it.
         let issued_by = |limit: u64| id.expires_at.is_none_or(|end| end <= limit.saturating_add(LIFETIME));
         let in_force = id.expires_at.is_none_or(|end| now < end) && issued_by(now.saturating_add(SKEW));
         let replaced = self

@@ -30,7 +30,7 @@ pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
         .route("/_hubwire/keys/{key}", post(regenerate))
 }
 
-/// Somebody who has shown an access key.
+/// A caller that has shown an access key.
 struct KeyHolder;
 
 impl FromRequestParts<Arc<Service>> for KeyHolder {

@@ -1,4 +1,4 @@
-//! What the Entra authority says of itself, so that whoever gets a token can verify it: the discovery documents, and the key
+//! What the Entra authority says of itself, so that the recipient of a token can verify it: the discovery documents, and the key
 //! set that they name.
 //!
 //! Sources: [OpenID Connect Discovery 1.0](https://openid.net/specs/openid-connect-discovery-1_0.html),

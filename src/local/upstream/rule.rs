@@ -1,4 +1,4 @@
-//! Which events are told to whom.
+//! Which upstream is told of which events.
 
 use std::fmt;
 

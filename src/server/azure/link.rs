@@ -1,4 +1,9 @@
 //! One server connection: opens its WebSocket, moves bytes between it, the machine, its queue and the hub, and waits.
+//!
+//! ```text
+//!   service ──frames──▶ machine ──what concerns clients──▶ hub
+//!           ◀─frames─── machine, then the queue ◀──messages── hub
+//! ```
 
 use std::{
     collections::VecDeque,

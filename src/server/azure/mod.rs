@@ -30,7 +30,7 @@
 //! What is different from a hub that has its clients itself:
 //!
 //! - A send waits until a server connection has room for it, and fails while none is up
-//!   ([`SendError`](crate::server::SendError)). It does not say whether a client has got it.
+//!   ([`SendError`](crate::server::error::SendError)). It does not say whether a client has got it.
 //! - Putting a connection into a group waits for the service.
 //! - A client that is in several of the groups of one send gets it once.
 //! - [`Groups::members`](crate::server::Groups::members) asks the service, page by page.

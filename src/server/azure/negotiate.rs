@@ -21,7 +21,7 @@ use crate::{
 /// How long a client waits for the first server connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Who has not negotiated, or connects here.
+/// For a client that has not negotiated, or connects here.
 const NEGOTIATE_FIRST: &str = "Clients of this hub connect to Azure SignalR Service; negotiate first.";
 
 const NOT_CONNECTED: &str = "Azure SignalR Service is not connected yet, please try again later.";
@@ -191,7 +191,7 @@ fn refused(error: &ServiceError) -> Rejection {
             "The claims of the client do not fit into a token of 4096 characters.",
         ),
         ServiceError::AuthenticationExpired => Rejection::unauthorized(),
-        // Who has no claim to be told more.
+        // A client is told nothing about the service's faults.
         _ => Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, ""),
     }
 }

@@ -37,7 +37,7 @@
 //! - What is sent to all, to groups and to users goes through the broker, to the clients of the same server as well: what one
 //!   server sends arrives everywhere in the same order. What is sent to single connections of the same server does not leave
 //!   it, and may overtake that.
-//! - While there is no connection to the broker, sending is an [error](crate::server::SendError::Unreachable), and nothing is
+//! - While there is no connection to the broker, sending is an [error](crate::server::error::SendError::Unreachable), and nothing is
 //!   kept for later. Only what is for connections of the same server goes on. What others send meanwhile is lost for the
 //!   clients of this server; the log, and
 //!   [`on_backplane_event`](crate::server::HubServerBuilder::on_backplane_event), say for how long. Groups that clients join meanwhile are

@@ -11,9 +11,8 @@ pub type HubResult<T = ()> = Result<T, HubError>;
 /// Why a method of a hub failed.
 ///
 /// The caller is told the text of [`new`](Self::new), what is wrong with a stream that it uploads, and the error that a client
-/// answers an [`invoke`](super::Client::invoke) with; of any other error only that there was one: its text may name files, queries or addresses that are none of a client's business. It is
-/// logged instead. With
-/// [`detailed_errors`](super::HubServerBuilder::detailed_errors) callers are told everything.
+/// answers an [`invoke`](super::Client::invoke) with. Of any other error it learns only that there was one, since the text may
+/// name files, queries or addresses; the text is logged instead. With [`detailed_errors`](super::HubServerBuilder::detailed_errors) callers are told everything.
 ///
 /// Every type that implements [`Error`] converts into it, so `?` works in a method; for others there is
 /// [`hidden`](Self::hidden):

@@ -24,7 +24,7 @@ pub struct HubInvocation {
 }
 
 impl HubInvocation {
-    /// Who calls.
+    /// The client that calls, with its connection.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller

@@ -32,12 +32,12 @@ pub(crate) const HUB: &str = "";
 /// Done at once, or by others.
 pub(crate) type Doing<'a, T> = Either<Ready<T>, BoxFuture<'a, T>>;
 
-/// Whom a message goes to.
+/// The recipients of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipients {
     /// Everybody.
     All,
-    /// Who is in these groups; in two of them, twice.
+    /// The members of these groups; a connection that is in two of them gets the message twice.
     Groups(Vec<String>),
     /// All connections of these users.
     Users(Vec<String>),

@@ -34,7 +34,7 @@ struct Visitor {
 }
 
 impl Authorizing {
-    /// Whose connection it is or will be.
+    /// The user id of the client, whether it is connected yet or not; `None` if it is anonymous.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         match &self.0 {
@@ -152,7 +152,7 @@ impl Policies {
         if all(&self.of_hub, &authorizing).await {
             return Ok(());
         }
-        // As in ASP.NET Core: who is nobody yet may show who it is.
+        // As in ASP.NET Core: a client that is anonymous so far may show who it is.
         let is_known = identity.user_id.is_some() || !identity.claims.is_empty();
         Err(Rejection::new(if is_known { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED }, ""))
     }

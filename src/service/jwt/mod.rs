@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(decoded.ok(), Some(Some("kid".to_owned())));
     }
 
-    /// RFC 7515: who does not understand an extension that is named as critical has to refuse the token.
+    /// RFC 7515: a recipient that does not understand an extension that is named as critical has to refuse the token.
     #[test]
     fn tokens_with_critical_extensions_are_refused() {
         let key = Key::new("secret", None);

@@ -90,7 +90,7 @@ pub struct UpstreamMessage {
 }
 
 impl UpstreamMessage {
-    /// Who calls.
+    /// The client that calls.
     #[must_use]
     pub fn client(&self) -> &UpstreamClient {
         &self.client

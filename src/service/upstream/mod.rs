@@ -1,7 +1,7 @@
 //! Serverless upstream: what clients do, as HTTP requests of the service to this program.
 //!
 //! 1. `request`: method, content type, the `X-ASRS-…` headers.
-//! 2. `signature` and `entra`: is it the service? Checked before anything of the body is read.
+//! 2. `signature` and `entra`: does the request come from the service? Checked before the body is read.
 //! 3. `event`: who the client is, and what it did.
 //! 4. `router`: the handler for it, and its result as a completion for the client.
 //!

@@ -112,7 +112,7 @@ struct Inner {
     warned: Arc<Warned>,
 }
 
-/// When a refusal was last told, by its text: whoever is not let in must not fill the log.
+/// When a refusal was last logged, by its text: requests that are refused must not fill the log.
 #[derive(Default)]
 struct Warned(Mutex<Vec<(&'static str, Instant)>>);
 

@@ -33,7 +33,7 @@ impl HubServerBuilder {
     }
 
     /// Ends a connection with the authentication of its client, see [`Identity::expires`](crate::server::Identity::expires), unless the client has refreshed it
-    /// by then. It may come back with a new one. Default: no, as in ASP.NET Core: whoever is in stays.
+    /// by then. It may come back with a new one. Default: no, as in ASP.NET Core: a connection that is open stays open.
     pub fn close_on_authentication_expiration(mut self) -> Self {
         self.front.closes_on_expiry = true;
         self

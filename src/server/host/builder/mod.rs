@@ -149,7 +149,7 @@ impl HubServerBuilder {
         self
     }
 
-    /// Lets only those callers call a method for whom this is true; the others are told that they are unauthorized.
+    /// Lets a caller call a method only if this is true for it; the others are told that they are unauthorized.
     /// Of several, all must be true.
     ///
     /// # Panics

@@ -41,7 +41,7 @@ pub(super) fn object(printed: &str) -> Option<&str> {
     printed.get(printed.find('{')?..=printed.rfind('}')?).filter(|object| !object.is_empty())
 }
 
-/// What a tool has said, on one line and of a limited length. Tokens are no part of it, whatever the tool does.
+/// What a tool has said, on one line and of a limited length. It never has a token in it, whatever the tool does.
 pub(super) fn words(said: &str) -> String {
     let said = plain(said);
     let is_token = |word: &str| word.contains("eyJ") && word.len() > 60;

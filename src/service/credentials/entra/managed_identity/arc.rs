@@ -1,7 +1,7 @@
-//! The proof that Azure Arc's agent asks for: the content of a file that only those may read whom it trusts.
+//! The proof that Azure Arc's agent asks for: the content of a file that only the users it trusts may read.
 //!
-//! The agent answers the first request with 401 and names the file. Whoever could answer in its place could name any
-//! other, so that only files of the agent's own folder are read.
+//! The agent answers the first request with 401 and names the file. Something that answers in its place could name any
+//! other file, so only files of the agent's own folder are read.
 //!
 //! Source: [Azure Arc](https://learn.microsoft.com/azure/azure-arc/servers/managed-identity-authentication).
 
