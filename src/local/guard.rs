@@ -12,7 +12,7 @@ use crate::{
     local::error::LocalError,
 };
 
-/// The address of the service for whoever has sent a request, by the host that it has asked.
+/// The address of the service as the sender of a request knows it, by the host that the request names.
 #[derive(Debug, Clone)]
 pub(super) struct Origin(pub(super) Arc<str>);
 

@@ -86,7 +86,7 @@ impl LocalService {
     /// What App Service calls `IDENTITY_ENDPOINT`.
     #[must_use]
     pub fn identity_endpoint(&self) -> String {
-        format!("{}{}", self.service.access.origin, IDENTITY_ENDPOINT)
+        format!("{}{IDENTITY_ENDPOINT}", self.service.access.origin)
     }
 
     /// What App Service calls `IDENTITY_HEADER`. It is a secret.

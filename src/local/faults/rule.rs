@@ -140,6 +140,11 @@ pub enum InvalidFault {
 }
 
 impl FaultScope {
+    /// Whether it is about requests, too: a cut has none.
+    pub(in crate::local) fn names_requests(&self) -> bool {
+        self.kind.is_some() || self.path.is_some()
+    }
+
     /// Everything.
     #[must_use]
     pub fn new() -> Self {

@@ -130,7 +130,7 @@ enum How {
 
 async fn cut(State(service): State<Arc<Service>>, _: KeyHolder, body: Bytes) -> Result<Json<Value>, Refusal> {
     let CutBody { when, how, error } = parsed(&body, "a cut")?;
-    if when.kind.is_some() || when.path.is_some() {
+    if when.names_requests() {
         let text = "A cut is about hub, user, connection and group; kind and path are for rules.";
         return Err(Refusal::Request(text.to_owned()));
     }

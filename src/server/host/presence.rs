@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt,
-    future::Future,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
