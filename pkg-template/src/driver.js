@@ -13,12 +13,15 @@ import { ANSWERED, CANCEL, END_UPLOAD, LIMITS, MALFORMED, NEGOTIATING, OPENED, O
 import { ANSWER, INVOKE, SEND, STOPPED, STREAM, TO_CONNECT, TO_REFRESH, UPLOAD } from "./machine.js";
 import { errorOf, logLost, logSkipped, notConnected, settingsOf, textOf, wholeError } from "./machine.js";
 import { makeTransport, post } from "./network.js";
-import { Reading } from "./reading.js";
+import { readFrame } from "./reading.js";
 import { withoutQuery } from "./text.js";
 import { within } from "./transports.js";
 
 /** What the owner is told, in the order of `session.js`. */
 const Told = { Up: 0, Reconnecting: 1, UpAgain: 2, Down: 3, Refreshed: 4, NotRefreshed: 5 };
+
+/** The transport is not read while so many items wait for loops over streams. */
+const HELD = 1024;
 
 /** A transport of the application may close for so long. */
 const CLOSE_TIMEOUT = 5000;
@@ -35,20 +38,25 @@ export class Driver {
   #abort;
   /** The transport that is being opened, or is open. */
   #transport;
-  #isOpen = false;
-  #isSending = false;
+  #isOpen;
+  #isSending;
   /** The text for a start that is stopped now. */
   #stopped = STOPPED.negotiating;
   /** How many of the transports that this attempt has skipped are in the log. */
   #logged = 0;
   /** While a transport closes, the machine is asked for nothing. */
-  #isClosing = false;
-  #isTurning = false;
-  #turnsAgain = false;
-  #isQueued = false;
+  #isClosing;
+  #isTurning;
+  #turnsAgain;
+  #isQueued;
   clock = new Clock();
   #unlisten;
-  reading = new Reading(this);
+  #inbox;
+  #reader;
+  /** How many items of streams wait for their consumers, and how many no longer do. */
+  #held = 0;
+  #taken = 0;
+  #isHeld;
   /** Those who wait until there is room. */
   #waiting = [];
   /** Those whose messages the transport has not taken yet. */
@@ -63,7 +71,7 @@ export class Driver {
     this.callbacks = callbacks;
     this.logger = settings.logger ?? { log: ignore };
     this.httpClient = settings.httpClient ?? new DefaultHttpClient(this.logger, settings.maximumReceiveMessageSize);
-    this.reading.inbox = new Inbox(settings.maximumReceiveMessageSize);
+    this.#inbox = new Inbox(settings.maximumReceiveMessageSize);
     this.url = url;
     try {
       // Written when they are sent: the application's hub protocol may use the connection, and the machine cannot be used now.
@@ -145,13 +153,16 @@ export class Driver {
     this.later();
   }
 
-  /** As `Reading` has it. */
+  /** So many items of streams wait. */
   hold(items) {
-    this.reading.hold(items);
+    this.#held += items;
   }
 
+  /** So many items wait no longer. */
   release(items) {
-    this.reading.release(items);
+    this.#held -= items;
+    this.#taken += items;
+    if (this.#isHeld) this.later();
   }
 
   /** Sends an item: `false` when it is no longer wanted, a promise when the next one has to wait. */
@@ -236,7 +247,7 @@ export class Driver {
         while (this.machine && !this.#isClosing) {
           const effect = this.machine.poll();
           if (effect) this.#perform(...effect);
-          else if (!this.#isOpen || !this.reading.next(this.#transport)) break;
+          else if (!this.#read()) break;
         }
         this.#turnsAgain = false;
         if (this.machine && !this.#isClosing) this.#transmit();
@@ -406,13 +417,16 @@ export class Driver {
     const chosen = `Selecting transport '${HttpTransportType[type]}'.`;
     logger.log(LogLevel.Debug, transport === settings.transport ? "Connection was provided an instance of ITransport, using that directly." : chosen);
     this.#transport = transport;
-    this.reading.reader = this.callbacks.reader();
+    this.#reader = this.callbacks.reader();
     const onreceive = (data) => {
-      if (transport === this.#transport) this.#receive(data);
+      if (transport !== this.#transport) return;
+      this.#inbox.push(data);
+      this.#turn();
+      if (this.#inbox.isOverfull) this.overflow();
     };
     const onclose = (error) => {
       if (transport !== this.#transport || !this.machine) return;
-      this.reading.inbox.push(() => this.#fail(TRANSPORT, error));
+      this.#inbox.push(() => this.#fail(TRANSPORT, error));
       this.#turn();
     };
     this.#step(
@@ -443,7 +457,7 @@ export class Driver {
   #forget() {
     this.#transport = undefined;
     this.#isOpen = this.#isSending = false;
-    this.reading.inbox = new Inbox(this.settings.maximumReceiveMessageSize);
+    this.#inbox = new Inbox(this.settings.maximumReceiveMessageSize);
   }
 
   /** Parts with the transport. What comes of it later does not matter. */
@@ -506,10 +520,18 @@ export class Driver {
     for (const { done } of messages) done?.(failure);
   }
 
-  #receive(frame) {
-    this.reading.inbox.push(frame);
-    this.#turn();
-    if (this.reading.inbox.isOverfull) this.overflow();
+  /** Takes what has come, unless too much waits already. Whether there was anything. */
+  #read() {
+    if (!this.#isOpen || this.#inbox.count === 0) return false;
+    if (this.#isHeld || this.#held >= HELD) {
+      this.#isHeld = !this.machine.mayRead(this.clock.now(), this.#held >= HELD, this.#taken);
+      this.#transport[this.#isHeld ? "pause" : "resume"]?.();
+      if (this.#isHeld) return false;
+    }
+    const frame = this.#inbox.take();
+    if (typeof frame === "function") frame();
+    else readFrame(this, frame, this.#reader, this.#inbox);
+    return true;
   }
 
   /** What has come cannot be read. */
