@@ -12,6 +12,7 @@ mod cut;
 #[allow(dead_code, reason = "shared with the tests")]
 mod driver;
 mod framing;
+mod hub;
 mod json;
 mod msgpack;
 mod mutator;
@@ -41,6 +42,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "client", run: client::run },
     Target { name: "framing", run: framing::run },
+    Target { name: "hub", run: hub::run },
     Target { name: "json", run: json::run },
     Target { name: "msgpack", run: msgpack::run },
     Target { name: "negotiate", run: negotiate::run },
