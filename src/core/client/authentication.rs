@@ -88,11 +88,15 @@ impl<C: Codec> ClientMachine<C> {
             return Renewal::Refused;
         }
         self.renewed = true;
+        if let Some(link) = self.link_mut() {
+            link.renewals += 1;
+        }
         Renewal::Ask
     }
 
     /// The provider has answered [`Renewal::Ask`]: later sockets and reconnects use its token. Returns the one for the
-    /// request. `unix_now` is the wall clock, which the token's `exp` counts by: the time since 1970.
+    /// request; there is none for a request of an earlier connection. `unix_now` is the wall clock, which the token's
+    /// `exp` counts by: the time since 1970.
     ///
     /// # Errors
     /// The provider's, or what is wrong with its token.
@@ -102,6 +106,9 @@ impl<C: Codec> ClientMachine<C> {
         unix_now: Duration,
         token: Result<Option<AccessToken>, Cause>,
     ) -> Result<Option<AccessToken>, Cause> {
+        // A new connection may have another token by now, such as one that came with a redirect to another server.
+        let Some(link) = self.link_mut().filter(|link| link.renewals > 0) else { return Ok(None) };
+        link.renewals -= 1;
         let token = provided(token)?;
         self.use_token(now, unix_now, token.clone());
         Ok(token)

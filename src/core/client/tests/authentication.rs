@@ -6,6 +6,8 @@ use super::*;
 #[test]
 fn an_empty_renewed_token_is_none() {
     let mut bench = stateful();
+    let rejected = bench.machine.link_token().cloned();
+    assert_eq!(bench.machine.handle_rejected_token(rejected.as_ref()), Renewal::Ask);
     bench.machine.handle_renewed_token(bench.now, UNIX_NOW, Ok(Some("".into()))).unwrap();
     assert_eq!(bench.machine.info().and_then(|info| info.token.as_ref()), None);
 }
@@ -23,7 +25,11 @@ fn a_refreshed_token_of_a_redirect_is_for_the_next_socket_but_not_for_the_app_se
     bench.open();
     bench.shake_hands();
     bench.effects();
-    bench.machine.handle_renewed_token(bench.now, UNIX_NOW, Ok(Some("newer of svc".into()))).unwrap();
+    bench.machine.refresh(bench.now).unwrap();
+    bench.machine.handle_refresh_token(bench.now, Ok(Some("of the app server".into())));
+    let answer: &[u8] = br#"{"accessToken":"newer of svc"}"#;
+    bench.machine.handle_refresh(bench.now, UNIX_NOW, Ok((200, answer)));
+    bench.effects();
     bench.machine.handle_transport_closed(bench.now, lost());
     let effects = bench.effects();
     assert!(matches!(effects[..], [Effect::CloseTransport { .. }, Effect::Open { .. }]), "{effects:?}");
@@ -121,6 +127,27 @@ fn a_rejected_token_is_renewed_once_for_every_attempt() {
     }
     bench.machine.stop(bench.now);
     assert_eq!(bench.machine.handle_rejected_token(Some(&"u".into())), Renewal::Refused);
+}
+
+/// The provider may answer when the connection whose request was rejected is gone, and another is with another server.
+#[test]
+fn a_token_that_was_renewed_for_an_earlier_connection_is_for_no_other() {
+    let mut bench = Bench::new(|options| {
+        options.has_token_provider = true;
+        options.automatic_reconnect = true;
+    });
+    bench.token(Ok(Some("t".into())));
+    bench.answer(200, ANSWER);
+    bench.open();
+    bench.shake_hands();
+    assert_eq!(bench.machine.handle_rejected_token(Some(&"t".into())), Renewal::Ask);
+    bench.machine.handle_transport_closed(bench.now, lost());
+    bench.machine.handle_retry_delay(bench.now, Some(Duration::ZERO));
+    bench.token(Ok(Some("u".into())));
+    bench.answer(200, r#"{"url":"https://svc/client/?hub=chat","accessToken":"svc"}"#);
+    bench.answer(200, ANSWER);
+    let late = bench.machine.handle_renewed_token(bench.now, UNIX_NOW, Ok(Some("late".into())));
+    assert_eq!((late, bench.machine.link_token()), (Ok(None), Some(&"svc".into())));
 }
 
 /// Long polling says goodbye by a request, which a server refuses without the token.
