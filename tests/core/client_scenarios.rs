@@ -237,6 +237,7 @@ fn wanted(walk: &Walk, step: Step, fault: Fault) -> Then {
         (Fault::Malformed | Fault::ProtocolError | Fault::Close { .. }, Handshake) => {
             failed("protocol", false)
         }
+        (Fault::SlowConsumer, Handshake) => failed("slow consumer", false),
 
         (Fault::Fails | Fault::Silence, Connected) if stateful => Then::Resumes,
         (Fault::Fails, Connected) => lost("transport"),

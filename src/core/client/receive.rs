@@ -119,7 +119,7 @@ impl<C: Codec> ClientMachine<C> {
 
     /// More of the server's messages wait for handlers and streams than the client can hold.
     pub fn handle_slow_consumer(&mut self, now: Moment) {
-        if self.has_transport() {
+        if matches!(self.phase, Phase::Connected(_) | Phase::Handshaking(..)) {
             self.fail(now, ConnectionError::SlowConsumer);
         }
     }

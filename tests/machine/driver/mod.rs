@@ -335,7 +335,7 @@ impl Driver {
     }
 
     pub(crate) fn slow_consumer(&mut self) {
-        let late = !self.can_hear();
+        let late = self.transport.is_none();
         self.machine.handle_slow_consumer(self.now);
         self.settle(late);
     }
