@@ -219,14 +219,13 @@ enum Phase {
     WaitingToRetry,
 }
 
-/// The attempts since the connection was lost, or since the first connect failed.
+/// The attempts since a connection that was up was lost, or since the first connect failed.
 #[derive(Debug)]
 struct Retry {
     failed: u32,
     since: Moment,
     /// How long the connection was lost before that, in another machine.
     before: Duration,
-    was_connected: bool,
 }
 
 impl Retry {
@@ -428,7 +427,7 @@ impl<C: Codec> ClientMachine<C> {
         if failed == 0 {
             self.effects.push_back(Effect::Lost(Arc::clone(&error)));
         }
-        self.lost(now, Retry { failed, since: now, before: elapsed, was_connected: true }, error);
+        self.lost(now, Retry { failed, since: now, before: elapsed }, error);
         Ok(())
     }
 

@@ -17,7 +17,7 @@ impl<C: Codec> ClientMachine<C> {
         };
         match (delay, &self.retry) {
             (Some(delay), Some(retry)) => {
-                if retry.was_connected && retry.failed == 0 {
+                if self.was_up && retry.failed == 0 {
                     self.effects.push_back(Effect::Reconnecting(reason));
                 }
                 self.phase = Phase::WaitingToRetry;
@@ -56,7 +56,7 @@ impl<C: Codec> ClientMachine<C> {
             phase @ (Phase::Connected(_) | Phase::Resuming { .. }) => {
                 self.phase = phase;
                 self.close(now, &error);
-                let retry = Retry { failed: 0, since: now, before: Duration::ZERO, was_connected: true };
+                let retry = Retry { failed: 0, since: now, before: Duration::ZERO };
                 self.lost(now, retry, error);
             }
             _ => {
@@ -64,7 +64,7 @@ impl<C: Codec> ClientMachine<C> {
                 let retry = match self.retry.take() {
                     Some(retry) => Some(Retry { failed: retry.failed + 1, ..retry }),
                     None if self.options.retry_first_connect && error.is_retryable() => {
-                        Some(Retry { failed: 0, since: now, before: Duration::ZERO, was_connected: false })
+                        Some(Retry { failed: 0, since: now, before: Duration::ZERO })
                     }
                     None => None,
                 };
