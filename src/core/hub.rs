@@ -217,14 +217,16 @@ pub enum CallKind {
 #[derive(Debug)]
 pub struct HubMachine {
     role: Role,
-    /// Own calls.
-    calls: Table<CallKind>,
+    /// Own calls, and how many uploads of each are in progress.
+    calls: Table<(CallKind, usize)>,
     pending_plain: usize,
     /// Own uploads, with the call that they belong to.
-    uploads: Vec<(u64, Option<u64>)>,
+    uploads: Table<Option<u64>>,
     next_id: u64,
-    /// The ids of the peer's calls.
-    peer_calls: Table<Box<str>>,
+    /// The ids of the peer's calls, and whether they came with uploads.
+    peer_calls: Table<(Box<str>, bool)>,
+    /// The numbers of the peer's calls, by their ids.
+    peer_ids: Vec<u64>,
     /// The peer's uploads by id, with the call that they belong to.
     peer_uploads: Vec<(Box<str>, Option<u64>)>,
     next_answer: u64,
@@ -239,9 +241,10 @@ impl HubMachine {
             role,
             calls: Table::default(),
             pending_plain: 0,
-            uploads: Vec::new(),
+            uploads: Table::default(),
             next_id: 0,
             peer_calls: Table::default(),
+            peer_ids: Vec::new(),
             peer_uploads: Vec::new(),
             next_answer: 0,
             peer_limit,
@@ -253,7 +256,7 @@ impl HubMachine {
     pub fn begin(&mut self, kind: CallKind) -> u64 {
         let id = self.number();
         self.pending_plain += usize::from(kind == CallKind::Plain);
-        self.calls.push(id, kind);
+        self.calls.push(id, (kind, 0));
         id
     }
 
@@ -285,8 +288,8 @@ impl HubMachine {
     /// Otherwise a cancellation has to be sent, and a completion with an error for each upload: a server may know no
     /// cancellation of plain calls, and would wait for the rest.
     pub fn cancel(&mut self, id: u64) -> Option<Vec<u64>> {
-        self.take(id)?;
-        Some(self.end_uploads_of(id))
+        let (_, uploads) = self.take(id)?;
+        Some(self.end_uploads_of(id, uploads))
     }
 
     /// Registers streams that are uploaded with a call, or with an invocation that has no id and so no end. Their ids
@@ -295,7 +298,10 @@ impl HubMachine {
         let first = self.next_id;
         for _ in 0..count {
             let id = self.number();
-            self.uploads.push((id, call));
+            self.uploads.push(id, call);
+        }
+        if let Some((_, uploads)) = call.and_then(|call| self.calls.get_mut(call)) {
+            *uploads += count;
         }
         first..self.next_id
     }
@@ -303,19 +309,22 @@ impl HubMachine {
     /// Whether the next item of an upload is still wanted.
     #[must_use]
     pub fn is_uploading(&self, id: u64) -> bool {
-        self.uploads.iter().any(|upload| upload.0 == id)
+        self.uploads.get(id).is_some()
     }
 
     /// An upload has come to its end. Whether the peer has to be told.
     pub fn end_upload(&mut self, id: u64) -> bool {
-        let at = self.uploads.iter().position(|upload| upload.0 == id);
-        at.map(|at| self.uploads.remove(at)).is_some()
+        let Some(call) = self.uploads.take(id) else { return false };
+        if let Some((_, uploads)) = call.and_then(|call| self.calls.get_mut(call)) {
+            *uploads -= 1;
+        }
+        true
     }
 
     /// The id of a peer's call that is not answered yet.
     #[must_use]
     pub fn peer_call(&self, call: u64) -> Option<&str> {
-        self.peer_calls.get(call).map(|id| &**id)
+        self.peer_calls.get(call).map(|(id, _)| &**id)
     }
 
     /// How many of the peer's calls are not answered yet.
@@ -333,8 +342,14 @@ impl HubMachine {
     /// A peer's call ends: returns the id that its completion has to carry, or `None` when no answer is
     /// expected any more. Its uploads end with it.
     pub fn end_answer(&mut self, call: u64) -> Option<Box<str>> {
-        let id = self.peer_calls.take(call)?;
-        self.peer_uploads.retain(|(_, of)| *of != Some(call));
+        let at = self.find_call(self.peer_call(call)?);
+        let (id, has_uploads) = self.peer_calls.take(call)?;
+        if let Ok(at) = at {
+            self.peer_ids.remove(at);
+        }
+        if has_uploads {
+            self.peer_uploads.retain(|(_, of)| *of != Some(call));
+        }
         Some(id)
     }
 
@@ -356,8 +371,8 @@ impl HubMachine {
         match head {
             Head::Call { id, uploads, .. } => self.called(id, uploads),
             Head::Cancellation { id } => {
-                let call = self.peer_calls.iter().find(|(_, known)| ***known == *id);
-                call.map_or(Meaning::None, |(call, _)| Meaning::Cancelled(call))
+                let call = self.find_call(id).ok().and_then(|at| self.peer_ids.get(at));
+                call.map_or(Meaning::None, |call| Meaning::Cancelled(*call))
             }
             Head::End { id, has_value } => self.completed(id, has_value),
             Head::Item { id } => self.item(id),
@@ -370,8 +385,9 @@ impl HubMachine {
     pub fn close(&mut self) {
         self.pending_plain = 0;
         self.calls = Table::default();
-        self.uploads.clear();
+        self.uploads = Table::default();
         self.peer_calls = Table::default();
+        self.peer_ids.clear();
         self.peer_uploads.clear();
     }
 
@@ -388,7 +404,9 @@ impl HubMachine {
         let call = id.map(|id| {
             let number = self.next_answer;
             self.next_answer += 1;
-            self.peer_calls.push(number, id.into());
+            let (Ok(at) | Err(at)) = self.find_call(id);
+            self.peer_ids.insert(at, number);
+            self.peer_calls.push(number, (id.into(), !uploads.is_empty()));
             number
         });
         for id in uploads {
@@ -400,19 +418,22 @@ impl HubMachine {
     }
 
     fn admit(&self, id: Option<&str>, uploads: &[Cow<'_, str>]) -> Result<(), &'static str> {
-        let (calls, count) = (&self.peer_calls, self.peer_uploads.len() + uploads.len());
-        if id.is_some() && calls.len() >= self.peer_limit || count > self.peer_limit {
+        let (calls, count) = (self.peer_calls(), self.peer_uploads.len() + uploads.len());
+        if id.is_some() && calls >= self.peer_limit || count > self.peer_limit {
             return Err("Too many invocations or streams are in progress.");
         }
-        if let Some(id) = id
-            && calls.iter().any(|(_, known)| **known == *id)
-        {
+        if id.is_some_and(|id| self.find_call(id).is_ok()) {
             return Err("The invocation ID is already in use.");
         }
         if uploads.iter().any(|id| self.find_upload(id).is_ok()) {
             return Err("The stream ID is already in use.");
         }
         Ok(())
+    }
+
+    /// Where a peer's call stands among the ids, or would stand.
+    fn find_call(&self, id: &str) -> Result<usize, usize> {
+        self.peer_ids.binary_search_by(|call| self.peer_call(*call).cmp(&Some(id)))
     }
 
     fn find_upload(&self, stream_id: &str) -> Result<usize, usize> {
@@ -446,7 +467,7 @@ impl HubMachine {
             return Meaning::Uploaded;
         }
         let Some(id) = self.own_id(id) else { return Meaning::None };
-        match self.calls.get(id) {
+        match self.calls.get(id).map(|(kind, _)| kind) {
             Some(CallKind::Stream) => Meaning::Item(id),
             Some(CallKind::Plain) => {
                 self.complete(id);
@@ -458,26 +479,24 @@ impl HubMachine {
 
     /// The peer has ended a call: it takes no more uploads for it either.
     fn complete(&mut self, id: u64) -> Option<CallKind> {
-        let kind = self.take(id)?;
-        self.end_uploads_of(id);
+        let (kind, uploads) = self.take(id)?;
+        self.end_uploads_of(id, uploads);
         Some(kind)
     }
 
-    fn take(&mut self, id: u64) -> Option<CallKind> {
-        let kind = self.calls.take(id)?;
+    fn take(&mut self, id: u64) -> Option<(CallKind, usize)> {
+        let (kind, uploads) = self.calls.take(id)?;
         self.pending_plain -= usize::from(kind == CallKind::Plain);
-        Some(kind)
+        Some((kind, uploads))
     }
 
-    fn end_uploads_of(&mut self, call: u64) -> Vec<u64> {
-        let mut ended = Vec::new();
-        self.uploads.retain(|(id, of)| {
-            let ends = *of == Some(call);
-            if ends {
-                ended.push(*id);
-            }
-            !ends
-        });
+    /// So many are in progress. They follow their call, and mostly at once.
+    fn end_uploads_of(&mut self, call: u64, count: usize) -> Vec<u64> {
+        let uploads = self.uploads.iter_after(call).filter(|(_, of)| **of == Some(call));
+        let ended: Vec<u64> = uploads.take(count).map(|(id, _)| id).collect();
+        for id in &ended {
+            self.uploads.take(*id);
+        }
         ended
     }
 

@@ -32,7 +32,7 @@ impl Room {
     }
 
     pub(super) fn wait(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
-        let known = ticket.and_then(|ticket| self.waiting.iter_mut().find(|(known, _)| *known == ticket));
+        let known = ticket.and_then(|ticket| self.find(ticket)).and_then(|at| self.waiting.get_mut(at));
         match known {
             Some((_, known)) => known.clone_from(waker),
             None => {
@@ -44,6 +44,13 @@ impl Room {
     }
 
     pub(super) fn leave(&mut self, ticket: u64) {
-        self.waiting.retain(|(known, _)| *known != ticket);
+        if let Some(at) = self.find(ticket) {
+            self.waiting.remove(at);
+        }
+    }
+
+    /// Tickets ascend.
+    fn find(&self, ticket: u64) -> Option<usize> {
+        self.waiting.binary_search_by_key(&ticket, |(known, _)| *known).ok()
     }
 }
