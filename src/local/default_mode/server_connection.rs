@@ -41,6 +41,10 @@ pub(in crate::local) const MAX_FRAME: usize = 2 * MAX_MESSAGE;
 /// How long an app server may take nothing.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// An app server that sends so many pings of the WebSocket protocol is not read any further until it has taken the answers,
+/// which wait in the write buffer.
+const PING_LIMIT: u32 = 1024;
+
 /// How long an app server may take to answer that the server connection closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -97,7 +101,9 @@ impl ServerConnection {
         // What was to be said last, such as why the handshake is refused.
         let goodbye = async {
             while let Ok(Queued { bytes, .. }) = queue.try_recv() {
-                sink.feed(Message::Binary(bytes)).await?;
+                if !bytes.is_empty() {
+                    sink.feed(Message::Binary(bytes)).await?;
+                }
             }
             sink.send(goodbye()).await?;
             sink.close().await
@@ -117,7 +123,7 @@ async fn write(
         to_server.released().await;
         let size: usize = batch.iter().map(|queued| queued.bytes.len()).sum();
         let sending = async {
-            for queued in batch.drain(..) {
+            for queued in batch.drain(..).filter(|queued| !queued.bytes.is_empty()) {
                 sink.feed(Message::Binary(queued.bytes)).await?;
             }
             sink.flush().await
@@ -145,7 +151,12 @@ impl Reader<'_> {
 
     /// Reads until the end, and gives its reason. `number` is what the hub knows the server connection by.
     async fn run(mut self, mut stream: SplitStream<WebSocket>, number: &mut Option<Number>) -> String {
+        let mut pings = 0;
         loop {
+            if pings == PING_LIMIT {
+                self.to_server.flushed().await;
+                pings = 0;
+            }
             let timeout = self.epoch + self.link.poll_timeout().since_epoch();
             let received = tokio::select! {
                 received = stream.next() => received,
@@ -163,7 +174,11 @@ impl Reader<'_> {
             let bytes = match received {
                 Some(Ok(Message::Binary(bytes))) => bytes,
                 Some(Ok(Message::Text(text))) => text.into(),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                Some(Ok(Message::Ping(_))) => {
+                    pings += 1;
+                    continue;
+                }
+                Some(Ok(Message::Pong(_))) => continue,
                 Some(Ok(Message::Close(_))) | None => return "the app server has closed it".to_owned(),
                 Some(Err(error)) => return format!("it has failed: {}", ErrorChain::new(&error)),
             };

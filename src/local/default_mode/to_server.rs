@@ -114,6 +114,15 @@ impl ToServer {
         }
     }
 
+    /// Waits until something was sent, whether there is anything to send or not: what the WebSocket itself has to say, such
+    /// as the answers to pings, has left then as well.
+    pub(super) async fn flushed(&self) {
+        let sent = self.sent.notified();
+        // An error means that the server connection has just ended.
+        let _ = self.queue.send(Queued { bytes: Bytes::new(), _room: None });
+        sent.await;
+    }
+
     /// So many bytes were sent.
     pub(super) fn sent(&self, size: usize) {
         self.waiting.fetch_sub(size, Ordering::Relaxed);

@@ -8,6 +8,7 @@ use hubwire::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, time::timeout};
 
 use super::{
     Server, builder, call, connect, data, handshake, m, marked, open, ping, server_token, stateful_handshake,
@@ -45,6 +46,24 @@ async fn who_may_open_a_server_connection() {
 
     let serverless = Wire::start(LocalService::builder()).await;
     assert_eq!(Server::request(&serverless, "hub=chat", &good, "s").await.err(), Some(403));
+}
+
+/// More than both ends' socket buffers hold, and far less than the service would answer in some seconds.
+const MORE_THAN_SOCKETS_HOLD: usize = 128 * 1024 * 1024;
+
+#[tokio::test]
+async fn an_app_server_that_sends_pings_and_does_not_read_is_held_back() {
+    let wire = Wire::start(builder()).await;
+    let mut server = Server::connect(&wire, "s").await;
+    // Pings of the WebSocket protocol, with a mask of zeros.
+    let pings = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat().repeat(1000);
+    let (stream, mut sent) = (server.stream.get_mut(), 0);
+    // A write may take a part of a ping, which the next one has to go on with.
+    while let Ok(written) = timeout(Duration::from_secs(1), stream.write(&pings[sent % pings.len()..])).await
+    {
+        sent += written.expect("it is held back, not cut off");
+        assert!(sent < MORE_THAN_SOCKETS_HOLD, "the service reads on without end");
+    }
 }
 
 #[tokio::test]
