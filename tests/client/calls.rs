@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt, poll, stream};
 use hubwire::{CallError, ConnectionError, Upload};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 /// A connection nobody sets up specially.
@@ -331,6 +332,35 @@ async fn calls_that_are_given_up_leave_nothing_behind() {
     sent.unwrap();
     // A quarter of a MiB, and what was in the sockets' buffers, of 128 MiB.
     assert!((1..400).contains(&big), "{big} calls were written");
+}
+
+/// ASP.NET Core takes a close frame as the end of a connection, and a socket that is silent may still deliver one.
+#[tokio::test]
+async fn a_silent_socket_of_a_stateful_connection_is_dropped_without_a_close_frame() {
+    const ANSWER: &str = r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"t","useStatefulReconnect":true,
+        "availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let builder = hubwire::HubConnection::builder(format!("http://{}/hub", listener.local_addr().unwrap()));
+    let builder = builder.with_stateful_reconnect().with_server_timeout(Duration::from_millis(200));
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(stream.read_u8().await.unwrap());
+        }
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length";
+        let answer = format!("{head}: {}\r\n\r\n{ANSWER}", ANSWER.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        drop(stream);
+        crate::peer::accept(&listener, &["{}"]).await
+    };
+    let (hub, (mut hear, _speak)) = soon(futures_util::future::join(builder.connect(), server)).await;
+    let _hub = hub.unwrap();
+    assert!(!hear.ends_with_close_frame().await);
+
+    let (hub, mut hear, _speak) = plain().await;
+    let (ends_with_close_frame, ()) = futures_util::join!(hear.ends_with_close_frame(), hub.stop());
+    assert!(ends_with_close_frame);
 }
 
 /// Those who wait for room go on in the order in which they came.

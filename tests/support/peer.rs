@@ -60,6 +60,17 @@ impl Hear {
         }
     }
 
+    /// Whether the client ends the socket by a close frame, and does not just drop it.
+    pub(crate) async fn ends_with_close_frame(&mut self) -> bool {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.messages.next()).await.expect("the socket ends") {
+                Some(Ok(Message::Close(_))) => return true,
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return false,
+            }
+        }
+    }
+
     pub(crate) async fn next(&mut self) -> Value {
         self.try_next().await.expect("a message")
     }
