@@ -454,6 +454,14 @@ fn a_connection_is_cut_in_every_phase() {
 }
 
 #[test]
+fn a_clients_text_is_short() {
+    let mut bench = Bench::connected(|_| {});
+    bench.receive(&format!("{{\"type\":7,\"error\":\"{}\"}}\u{1e}", "x".repeat(10_000)));
+    let DisconnectReason::ClientClosed { error: Some(text) } = bench.end(false) else { panic!() };
+    assert!(text.len() <= 4096, "{}", text.len());
+}
+
+#[test]
 fn the_end_of_a_transport_ends_the_connection() {
     for mut bench in [Bench::new(Transport::WebSockets, |_| {}), Bench::connected(|_| {})] {
         bench.lose_transport();
