@@ -7,6 +7,8 @@
 
 use std::{fmt, sync::Arc};
 
+#[cfg(feature = "server")]
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use reqwest::Url;
 
@@ -88,7 +90,7 @@ impl Cors {
     }
 
     /// Whether a request comes from a page of an origin that is not allowed, and not of the server's own. Browsers let any
-    /// page open a WebSocket, cookies and all, so that it is the server who has to look.
+    /// page open a WebSocket, cookies and all, so the server has to check.
     #[cfg(feature = "server")]
     pub(crate) fn is_foreign(&self, request: &HeaderMap, host: Option<&str>) -> bool {
         let own = |origin: &HeaderValue| {
@@ -125,6 +127,13 @@ impl Cors {
         }
         Some(response)
     }
+}
+
+/// The host that a request names, by its URI or by its header.
+#[cfg(feature = "server")]
+pub(crate) fn host_of(request: &Parts) -> Option<&str> {
+    let header = || request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    request.uri.authority().map(http::uri::Authority::as_str).or_else(header)
 }
 
 impl fmt::Debug for Cors {

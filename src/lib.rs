@@ -59,7 +59,7 @@
 )]
 
 #[cfg(any(feature = "client", feature = "service"))]
-#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "the npm package locks mutexes only"))]
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "a wasm build has no services"))]
 mod lock;
 mod platform;
 

@@ -18,7 +18,9 @@ use crate::{
         secret::SecretSource,
         value::printable,
     },
-    core::token::{ClientToken, TokenExpectation, claim_meaning},
+    core::token::{
+        ClientToken, SERVICE_LIMIT, TokenExpectation, TokenProblem, claim_meaning, without_scheme,
+    },
     platform::unix_now,
     service::{
         jwt::{Key, Token, verify::TokenError},
@@ -160,7 +162,7 @@ fn read(arguments: &Arguments, contexts: &Contexts, output: &Output) -> Result<E
             .advise("give one of them as env:NAME or file:PATH"));
     }
     let text = source.read()?;
-    let text = text.expose().strip_prefix("Bearer ").unwrap_or(text.expose());
+    let text = without_scheme(text.expose());
     let token = ClientToken::parse(text).map_err(|error| {
         Failure::new("the text is not a token that can be read").because(error).advise(
             "a client token has three parts with dots between them, and begins with eyJ; give the token alone, without quotes",
@@ -203,8 +205,7 @@ fn judge(
     let expected = TokenExpectation { now: now(), hub: hub.as_deref(), endpoint: endpoint.as_deref() };
     let found = if arguments.other { token.problems_of_time(now()) } else { token.problems(&expected) };
     let (warnings, problems): (Vec<_>, Vec<_>) = found.into_iter().partition(|problem| problem.is_warning());
-    let text_of =
-        |list: Vec<crate::core::token::TokenProblem>| list.iter().map(ToString::to_string).collect();
+    let text_of = |list: Vec<TokenProblem>| list.iter().map(ToString::to_string).collect();
     let mut verdict = Verdict {
         problems: text_of(problems),
         warnings: text_of(warnings),
@@ -213,7 +214,7 @@ fn judge(
     if verdict.signature == Signature::Wrong {
         let other = match token.key_id() {
             Some(_) => {
-                ": its key has an id, so that it may be a temporary one of Microsoft Entra, which is nowhere to be seen"
+                ": its key has an id, so that it may be a temporary one of Microsoft Entra, which cannot be checked here"
             }
             None => ": take the current key; the resource has two, and either is good",
         };
@@ -289,7 +290,7 @@ fn print(token: &ClientToken, verdict: &Verdict, output: &Output) {
             fact("expired", &format_args!("{BAD}{} ago{BAD:#}", words(seconds.max(Duration::from_secs(1)))));
         }
     }
-    fact("length", &format_args!("{} of at most 4096 characters", token.length()));
+    fact("length", &format_args!("{} of at most {SERVICE_LIMIT} characters", token.length()));
     match verdict.signature {
         Signature::Valid => fact("signature", &format_args!("{GOOD}valid{GOOD:#}")),
         Signature::Wrong => fact("signature", &format_args!("{BAD}of another key{BAD:#}")),

@@ -22,7 +22,7 @@ pub enum CallError {
     #[error("an argument cannot be serialized")]
     Arguments(#[source] SerializeError),
     /// The result, or an item of a stream, is not what was asked for. To ignore a result, ask for a `serde::de::IgnoredAny`.
-    #[error("the result is of another type than asked for")]
+    #[error("the result is not of the type that was asked for")]
     Result(#[source] PayloadError),
     /// The result did not come in time; the call was cancelled.
     #[error("the call took longer than {} ms", .limit.as_millis())]

@@ -307,7 +307,7 @@ impl<'f> Iterator for Messages<'f> {
 }
 
 /// The width of the length that the bytes begin with, and the length; `None` if it has no end yet.
-fn length(bytes: &[u8], limit: usize) -> Result<Option<(usize, usize)>, ProtocolError> {
+pub(crate) fn length(bytes: &[u8], limit: usize) -> Result<Option<(usize, usize)>, ProtocolError> {
     let mut length = 0;
     for (n, &byte) in bytes.iter().take(MAX_PREFIX).enumerate() {
         length |= u64::from(byte & 0x7f) << (7 * n);

@@ -66,7 +66,7 @@ impl Head {
     /// what it is counts as one.
     #[must_use]
     pub fn is_event_stream(&self) -> bool {
-        self.content_type.as_deref().is_none_or(|kind| is_media_type(kind, "text/event-stream"))
+        self.content_type.as_deref().is_none_or(|kind| is_media_type(kind, EVENT_STREAM))
     }
 
     /// An answer that is not what was asked for: `message` says what failed.
@@ -88,6 +88,17 @@ impl Head {
         TransportError { status, kind, ..TransportError::new(message) }
     }
 }
+
+/// The media type of JSON.
+#[cfg(all(native, feature = "service"))]
+pub const JSON: &str = "application/json";
+/// The media type of MessagePack, which is not registered, as Azure SignalR Service writes it.
+#[cfg(all(native, feature = "service", feature = "msgpack"))]
+pub const MESSAGE_PACK: &str = "application/x-msgpack";
+/// The media type of bytes.
+pub const OCTETS: &str = "application/octet-stream";
+/// The media type of Server-Sent Events.
+pub const EVENT_STREAM: &str = "text/event-stream";
 
 /// Whether a `Content-Type` (RFC 9110, 8.3) names this media type, whatever its parameters and its case.
 ///
@@ -150,6 +161,14 @@ pub fn value_fault(value: &str) -> Option<&'static str> {
         0..=0x7f => Some("contains a control character"),
         _ => Some("contains a character that is not ASCII"),
     })
+}
+
+/// The token in the value of an `Authorization` header of the scheme `Bearer` (RFC 6750, 2.1).
+#[cfg(all(native, any(feature = "server", feature = "service")))]
+#[must_use]
+pub fn bearer_token(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_ascii())
 }
 
 /// Whether a text can be the name of a header (RFC 9110, 5.1).

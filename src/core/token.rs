@@ -3,6 +3,8 @@
 //! Nothing here is verified: a client has no key to verify with. It is for showing a user who they are, for
 //! renewing a token before it expires, and for finding out why one was rejected.
 
+#[cfg(all(native, feature = "service"))]
+pub(crate) mod claims;
 mod reading;
 
 pub use self::reading::{SERVICE_LIMIT, TokenExpectation, TokenProblem, TokenPurpose, claim_meaning};
@@ -75,7 +77,7 @@ impl fmt::Display for TokenPart {
 #[non_exhaustive]
 pub enum TokenError {
     /// It is longer than [`LIMIT`].
-    #[error("the token has {length} bytes; more than {LIMIT} are not looked at")]
+    #[error("the token has {length} bytes; tokens of more than {LIMIT} are not read")]
     TooLong {
         /// Its length in bytes.
         length: usize,
@@ -194,6 +196,12 @@ pub struct ClientToken {
     not_before: Option<i64>,
 }
 
+/// A token as it stands in a header or is pasted: without `Bearer ` and the blanks around it.
+pub(crate) fn without_scheme(text: &str) -> &str {
+    let text = text.trim_ascii();
+    text.strip_prefix("Bearer ").unwrap_or(text).trim_ascii()
+}
+
 /// The members of a JSON object, in order; values as JSON text.
 type Object = Vec<(String, String)>;
 
@@ -203,8 +211,7 @@ impl ClientToken {
     /// # Errors
     /// A [`TokenError`] for each way in which a text can fail to be one.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
-        let text = text.trim_ascii();
-        let text = text.strip_prefix("Bearer ").unwrap_or(text);
+        let text = without_scheme(text);
         if text.len() > LIMIT {
             return Err(TokenError::TooLong { length: text.len() });
         }

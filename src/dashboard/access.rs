@@ -7,7 +7,7 @@ use http::{HeaderMap, header, request::Parts};
 
 use crate::{
     core::url::is_this_machine,
-    cors::{Cors, InvalidOrigin},
+    cors::{Cors, InvalidOrigin, host_of},
 };
 
 type Rule = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
@@ -70,7 +70,7 @@ impl Access {
     /// Why a request is refused, if it is.
     pub(super) fn check(&self, parts: &Parts) -> Result<(), &'static str> {
         // A page of another site could use the dashboard with the cookies, or from the machine, of who looks at it.
-        if self.cors.is_foreign(&parts.headers, host(parts)) || is_cross_site(&parts.headers) {
+        if self.cors.is_foreign(&parts.headers, host_of(parts)) || is_cross_site(&parts.headers) {
             return Err(
                 "The dashboard takes no requests of other pages than its own: name their origin with allow_origin.",
             );
@@ -82,12 +82,6 @@ impl Access {
             Who::SameMachine => is_from_this_machine(parts),
         }
     }
-}
-
-/// The host that a request names.
-fn host(parts: &Parts) -> Option<&str> {
-    let host = || parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    parts.uri.authority().map(http::uri::Authority::as_str).or_else(host)
 }
 
 /// Whether a browser says that another site asks for something else than a page to look at, which needs no `Origin`.
@@ -112,7 +106,7 @@ fn is_from_this_machine(parts: &Parts) -> Result<(), &'static str> {
     };
     let is_passed_on =
         ["forwarded", "x-forwarded-for", "x-real-ip"].iter().any(|name| parts.headers.contains_key(*name));
-    let host = host(parts).map(without_port);
+    let host = host_of(parts).map(without_port);
     if peer.ip().to_canonical().is_loopback() && !is_passed_on && host.is_some_and(is_this_machine) {
         Ok(())
     } else {

@@ -7,12 +7,11 @@ use super::{
     source::Source,
 };
 use crate::{
-    core::token::{ClientToken, TokenError, TokenParts},
+    core::token::{
+        ClientToken, TokenError, TokenExpectation, TokenParts, TokenProblem, claim_meaning, without_scheme,
+    },
     platform::unix_now,
 };
-
-/// Azure SignalR Service refuses longer client tokens.
-const AZURE_LIMIT: usize = 4096;
 
 /// How many claims are shown.
 const MAX_CLAIMS: usize = 200;
@@ -22,12 +21,11 @@ const MAX_VALUE: usize = 1_000;
 
 /// Reads a token. An error says why it cannot be read.
 pub(super) fn read(text: &str, source: &dyn Source) -> Result<TokenRead, TokenError> {
-    let text = text.trim_ascii();
-    let text = text.strip_prefix("Bearer ").unwrap_or(text).trim_ascii();
+    let text = without_scheme(text);
     let token = ClientToken::parse(text)?;
     let now = i64::try_from(unix_now().as_secs()).unwrap_or(i64::MAX);
     let (signature, refusals) = source.judge(text, &token);
-    let mut problems = problems(text, &token, now);
+    let mut problems = problems(&token, now);
     for refusal in refusals {
         if !problems.contains(&refusal) {
             problems.push(refusal);
@@ -36,7 +34,7 @@ pub(super) fn read(text: &str, source: &dyn Source) -> Result<TokenRead, TokenEr
     let claim = |name: &str| Claim {
         name: name.to_owned(),
         value: shown(token.claim(name).unwrap_or_default()),
-        meaning: meaning(name),
+        meaning: claim_meaning(name),
     };
     Ok(TokenRead {
         header: header(text),
@@ -73,75 +71,25 @@ fn shown(json: &str) -> String {
     }
 }
 
-/// What is wrong with it, wherever it is used.
-fn problems(text: &str, token: &ClientToken, now: i64) -> Vec<String> {
-    let mut problems = Vec::new();
-    if text.len() > AZURE_LIMIT {
-        problems.push(format!(
-            "It has {} bytes; Azure SignalR Service refuses client tokens of more than {AZURE_LIMIT}. Give it fewer \
-             claims.",
-            text.len()
-        ));
-    }
-    match token.algorithm().as_deref() {
-        None => problems.push("Its header does not say how it is signed (alg).".to_owned()),
-        Some("none") => problems.push("It is not signed (alg is none).".to_owned()),
-        Some(_) => {}
-    }
-    match token.expires_at() {
-        None => problems.push("It has no expiry (exp).".to_owned()),
-        Some(at) if at <= now => {
-            problems.push(format!("It expired {} ago.", duration(now.saturating_sub(at))))
-        }
-        Some(_) => {}
-    }
-    if let Some(at) = token.not_before().filter(|at| *at > now) {
-        problems.push(format!("It is not valid yet, but in {} (nbf).", duration(at.saturating_sub(now))));
-    }
-    if token.audience().is_none() {
-        problems.push("It has no audience (aud), the address that it is for.".to_owned());
-    }
-    problems
-}
-
-/// A time in words, in the unit that fits.
-fn duration(seconds: i64) -> String {
-    let (count, unit) = match seconds {
-        0..120 => (seconds, "second"),
-        120..7_200 => (seconds / 60, "minute"),
-        7_200..172_800 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
+/// What is wrong with it, wherever it is used. What Azure SignalR Service alone would refuse is the source's to say.
+fn problems(token: &ClientToken, now: i64) -> Vec<String> {
+    let of_any = |problem: &TokenProblem| match problem {
+        TokenProblem::Algorithm { algorithm } => algorithm.as_deref().is_none_or(|name| name == "none"),
+        TokenProblem::TooLong { .. }
+        | TokenProblem::NoExpiry
+        | TokenProblem::Expired { .. }
+        | TokenProblem::NotYetValid { .. }
+        | TokenProblem::NoAudience => true,
+        _ => false,
     };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+    let problems = token.problems(&TokenExpectation { now, ..TokenExpectation::default() });
+    problems.iter().filter(|problem| of_any(problem)).map(sentence).collect()
 }
 
-/// What a claim means to a hub or to Azure SignalR Service.
-fn meaning(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "aud" => "the address that the token is for",
-        "exp" => "when it expires, in seconds since 1970",
-        "iat" => "when it was issued, in seconds since 1970",
-        "nbf" => "from when on it is valid, in seconds since 1970",
-        "iss" => "who issued it",
-        "jti" => "the id of the token",
-        "nameid" | "sub" => "the user, unless a claim before it names one",
-        "role" | "roles" => "roles of the user",
-        "tid" => "the Entra tenant",
-        "appid" | "azp" => "the Entra application",
-        "oid" => "the object id of the user or application in Entra",
-        "asrs.s.uid" => "the user",
-        "asrs.s.aeo" => "when the authentication ends, in seconds since 1970",
-        "asrs.s.coae" => "whether the connection closes when the authentication ends",
-        "asrs.s.cht" => "seconds that the client has for its handshake",
-        "asrs.s.ttl" => "seconds that a poll waits",
-        "asrs.s.htt" => "the transports that the client may use, as a bit mask",
-        "asrs.s.sn" => "the app server that the client wants",
-        "asrs.s.ssticky" => "whether it has to be that app server",
-        "asrs.s.aut" => "the type of authentication",
-        "asrs.s.nt" => "the claim that is the user's name",
-        "asrs.s.rt" => "the claim that is the user's roles",
-        _ if name.starts_with("asrs.u.") => "a claim of the user whose name the service has itself",
-        _ if name.starts_with("asrs.s.") => "a setting of Azure SignalR Service",
-        _ => return None,
-    })
+/// A problem as the page shows it: with a capital, and a full stop.
+fn sentence(problem: &TokenProblem) -> String {
+    let text = problem.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(['.']).collect()
 }

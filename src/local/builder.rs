@@ -83,7 +83,7 @@ impl LocalServiceBuilder {
         self
     }
 
-    /// The address to listen on. Default: 127.0.0.1. In a container it is `0.0.0.0` or `::`, which let in whoever can reach
+    /// The address to listen on. Default: 127.0.0.1. In a container it is `0.0.0.0` or `::`, which let in everything that can reach
     /// the container.
     pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
         self.address = address.into();
@@ -91,8 +91,8 @@ impl LocalServiceBuilder {
     }
 
     /// What clients call the service, such as `http://signalr:8888` in a network of containers: what
-    /// [`endpoint`](LocalService::endpoint) and the connection string say. Without it they say the address. What the service
-    /// answers with addresses in it has the one that the request has asked.
+    /// [`endpoint`](LocalService::endpoint) and the connection string say. Without it they have the address. Answers that
+    /// contain the service's address use the one that the request was sent to.
     pub fn public_endpoint(mut self, url: impl Into<String>) -> Self {
         self.public_endpoint = Some(url.into());
         self
@@ -105,7 +105,7 @@ impl LocalServiceBuilder {
     }
 
     /// Lets the pages of an origin call, such as `https://app.example.com`. Those of this machine may: `localhost`, names
-    /// that end in `.localhost`, 127.0.0.0/8 and `[::1]`, with any port. It can be called for several. `null` lets in pages
+    /// that end in `.localhost`, 127.0.0.0/8 and `[::1]`, with any port. Call it once for each. `null` lets in pages
     /// from files, those of Electron among them; sandboxed frames of any foreign page come in with them.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
@@ -113,19 +113,19 @@ impl LocalServiceBuilder {
     }
 
     /// Lets the service be called by a name with dots, such as `signalr.default.svc.cluster.local`. Names without dots and
-    /// addresses need not be allowed. It can be called for several.
+    /// addresses need not be allowed. Call it once for each.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.hosts.push(host.into());
         self
     }
 
-    /// Registers an application with the Entra authority. It can be called for several.
+    /// Registers an application with the Entra authority. Call it once for each.
     pub fn application(mut self, application: EntraApplication) -> Self {
         self.applications.push(application);
         self
     }
 
-    /// Gives the machine a managed identity. It can be called for several.
+    /// Gives the machine a managed identity. Call it once for each.
     pub fn managed_identity(mut self, identity: LocalManagedIdentity) -> Self {
         self.identities.push(identity);
         self
@@ -137,7 +137,7 @@ impl LocalServiceBuilder {
         self
     }
 
-    /// Listens on another port as well, any free one, over TLS. Credentials for Microsoft Entra of other languages want
+    /// Listens on another port as well, any free one, over TLS. The Entra credentials of other languages need
     /// an `https` authority, while app servers may go on with plain `http`; [`tls`](Self::tls) is for the service's own port.
     /// Both texts are PEM: the certificate for `127.0.0.1` with the chain behind it, and its key.
     pub fn https(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<String>) -> Self {
@@ -153,7 +153,7 @@ impl LocalServiceBuilder {
     }
 
     /// How many connections there may be, those of app servers among them. Further ones are refused with status 429, at
-    /// negotiate and when they connect. Default: as many as the machine bears; the free tier of Azure has 20.
+    /// negotiate and when they connect. Default: as many as the machine can hold; the free tier of Azure has 20.
     pub fn max_connections(mut self, limit: usize) -> Self {
         self.max_connections = limit;
         self
@@ -178,9 +178,9 @@ impl LocalServiceBuilder {
         self
     }
 
-    /// Serves the [dashboard](crate::dashboard) at `/dashboard/`: who is connected, what was asked lately and how it ended,
-    /// and a form to send to anyone. It shows the connection string, and has no login, so there is none at an
-    /// [address](Self::address) that other machines reach unless the access key is the public one of the emulator. Pages other
+    /// Serves the [dashboard](crate::dashboard) at `/dashboard/`: who is connected, recent requests and their outcome,
+    /// and a form to send messages. It shows the connection string, and has no login, so it is off at an
+    /// [address](Self::address) that other machines reach, unless the access key is the public one of the emulator. Pages other
     /// than its own are refused. Default: no.
     #[cfg(feature = "dashboard")]
     pub fn dashboard(mut self, serves: bool) -> Self {

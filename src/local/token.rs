@@ -8,15 +8,21 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::{
-    core::{token::USER_ID_CLAIMS, url::HubUrl},
+    core::{
+        http::bearer_token,
+        token::{
+            USER_ID_CLAIMS,
+            claims::{CLOSES_ON_EXPIRY, EXPIRY},
+        },
+        url::HubUrl,
+    },
     local::guard::Guard,
     server::{claims::Claims, query::Query},
 };
 
 /// The bearer token of a request.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    bearer_token(headers.get(AUTHORIZATION)?.to_str().ok()?)
 }
 
 /// The user id by the service's rule: `asrs.s.uid`, else the name identifier. A claim that occurs more than once is an
@@ -27,6 +33,18 @@ pub(super) fn user_of(claims: &Claims) -> Option<&str> {
         Value::Array(list) => list.first().and_then(Value::as_str),
         _ => None,
     })
+}
+
+/// Gives a connection other claims, where there are some, and the end of its authentication, where it has one: a token
+/// that is made of the claims ends with it.
+pub(super) fn renew(known: &mut Claims, claims: Option<&Claims>, ends: Option<u64>) {
+    if let Some(claims) = claims {
+        known.clone_from(claims);
+    }
+    if let Some(ends) = ends {
+        known.insert(CLOSES_ON_EXPIRY.to_owned(), "true".into());
+        known.insert(EXPIRY.to_owned(), ends.to_string().into());
+    }
 }
 
 /// Whether a client token with this audience opens the hub. The official SDK writes the host without its port, some

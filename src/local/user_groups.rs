@@ -2,10 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
+use crate::lock::lock;
 use crate::server::connections::Connections;
 
 /// Of the groups that a user is in without a time limit, Azure keeps the latest of this many.
@@ -31,7 +32,7 @@ impl Subscription {
 
 impl UserGroups {
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Vec<Subscription>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Adds a new connection to the groups of its user.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Frame;
+use crate::core::http::OCTETS;
 use crate::core::url::HubUrl;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl fmt::Debug for HttpRequest {
 impl Frame {
     /// How a body of this kind is labelled.
     pub(super) fn content_type(&self) -> &'static str {
-        if self.is_text() { "text/plain;charset=UTF-8" } else { "application/octet-stream" }
+        if self.is_text() { "text/plain;charset=UTF-8" } else { OCTETS }
     }
 }
 

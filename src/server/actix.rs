@@ -1,6 +1,6 @@
 //! Hubs in an application of [`actix-web`](https://docs.rs/actix-web).
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -19,11 +19,8 @@ use tower_service::Service as _;
 use super::host::{HubServer, open_pipe};
 use crate::{
     platform::{Pipe, PipeReceiver, PipeSender},
-    server::transport::MAX_FRAME,
+    server::{session::CLOSE_TIMEOUT, transport::MAX_FRAME},
 };
-
-/// How long a client may take to answer that the connection closes.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A hub at `path`, for `App::configure`: negotiate, all transports, and the refresh of authentications.
 ///

@@ -1,9 +1,10 @@
 //! The claims of a client, which a refresh of its authentication changes. They mean something to the host alone.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde_json::{Map, Value};
 
+use crate::lock::lock;
 use crate::server::traffic::Described;
 
 /// By name. A claim that occurs more than once is an array.
@@ -19,12 +20,12 @@ impl SharedClaims {
     }
 
     pub(crate) fn get(&self) -> Claims {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 
     /// Changes them, and gives what they are then.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Claims)) -> Claims {
-        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claims = lock(&self.0);
         change(&mut claims);
         claims.clone()
     }

@@ -8,11 +8,12 @@ pub(crate) mod listing;
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use crate::lock::{read, write};
 use crate::server::{calls::PendingCall, message::Message, outbox::Outbox, traffic::Totals};
 
 /// Connections that a call addresses.
@@ -60,13 +61,13 @@ struct Member {
 
 impl Connections {
     fn read(&self) -> RwLockReadGuard<'_, Hubs> {
-        self.hubs.read().unwrap_or_else(PoisonError::into_inner)
+        read(&self.hubs)
     }
 
     /// Who takes it changes something.
     fn write(&self) -> RwLockWriteGuard<'_, Hubs> {
         self.version.fetch_add(1, Ordering::Relaxed);
-        self.hubs.write().unwrap_or_else(PoisonError::into_inner)
+        write(&self.hubs)
     }
 
     /// Adds a connection.

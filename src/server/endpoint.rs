@@ -28,7 +28,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
-    core::negotiate::{TransferFormat, Transport as Kind, Transports},
+    core::{
+        http::{EVENT_STREAM, OCTETS},
+        negotiate::{TransferFormat, Transport as Kind, Transports},
+    },
     platform::Pipe,
     server::{
         claims::SharedClaims,
@@ -181,16 +184,23 @@ pub(crate) struct Opening<'r> {
     pub(crate) upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 }
 
+/// Whether a request wants Server-Sent Events.
+pub(crate) fn accepts_events(headers: &HeaderMap) -> bool {
+    headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|kinds| kinds.contains(EVENT_STREAM))
+}
+
 /// The transport that a request of the method GET is for.
 pub(crate) fn transport_of(
     headers: &HeaderMap,
     upgrade: &Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Kind, Refusal> {
-    let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     match upgrade {
         Ok(_) => Ok(Kind::WebSockets),
         Err(_) if headers.contains_key(UPGRADE) => Err(Refusal::Upgrade),
-        Err(_) if accepted.contains("text/event-stream") => Ok(Kind::ServerSentEvents),
+        Err(_) if accepts_events(headers) => Ok(Kind::ServerSentEvents),
         Err(_) => Ok(Kind::LongPolling),
     }
 }
@@ -282,7 +292,7 @@ impl Entry<'_> {
         let (transport, exchange, body) = exchange::server_sent_events();
         let session = session(self.negotiated(Some(exchange))?);
         tokio::spawn(session.run(Transport::Http(transport)));
-        let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache, no-store")];
+        let headers = [(CONTENT_TYPE, EVENT_STREAM), (CACHE_CONTROL, "no-cache, no-store")];
         Ok((headers, body).into_response())
     }
 
@@ -308,7 +318,7 @@ impl Entry<'_> {
             Polled::Nothing => (StatusCode::OK, Bytes::new()),
             Polled::End => (StatusCode::NO_CONTENT, Bytes::new()),
         };
-        let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-cache, no-store")];
+        let headers = [(CONTENT_TYPE, OCTETS), (CACHE_CONTROL, "no-cache, no-store")];
         Ok((status, headers, body).into_response())
     }
 
@@ -358,7 +368,7 @@ fn exchange_of(room: &Room, client: &Admission, query: &Query) -> Result<Option<
     Ok(room.negotiated.exchange(id, &client.hub, client.user.as_deref()))
 }
 
-/// Who takes what a client sends that has no WebSocket.
+/// The exchange that takes what a client without a WebSocket sends.
 pub(crate) fn receiver(room: &Room, client: &Admission, query: &Query) -> Result<Arc<Exchange>, Refusal> {
     exchange_of(room, client, query)?.ok_or(Refusal::Unknown)
 }

@@ -1,12 +1,12 @@
 //! Server-Sent Events and long polling: a connection made of HTTP requests.
 //!
 //! The connection's task has the [`HttpTransport`], the requests meet it through the [`Exchange`]. Each way has room
-//! for one chunk, so whoever is quicker waits.
+//! for one chunk, so the quicker side waits.
 //!
 //! Source: [TransportProtocols.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/TransportProtocols.md).
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use tokio::{
     time::{self, Instant},
 };
 
+use crate::lock::lock;
 use crate::server::message::Frame;
 
 /// The client takes nothing any more.
@@ -119,10 +120,10 @@ impl HttpTransport {
         self.exchange.is_polled()
     }
 
-    /// Whoever polls is there; an event stream says nothing of its reader.
+    /// A client that polls is there; an event stream says nothing of its reader.
     pub(crate) fn last_seen(&self) -> Option<Instant> {
         self.exchange.is_polled().then(|| {
-            let presence = self.exchange.presence.lock().unwrap_or_else(PoisonError::into_inner);
+            let presence = lock(&self.exchange.presence);
             if presence.open_polls > 0 { Instant::now() } else { presence.last }
         })
     }
@@ -222,14 +223,14 @@ struct Present<'e>(&'e Exchange);
 
 impl<'e> Present<'e> {
     fn of(exchange: &'e Exchange) -> Self {
-        exchange.presence.lock().unwrap_or_else(PoisonError::into_inner).open_polls += 1;
+        lock(&exchange.presence).open_polls += 1;
         Self(exchange)
     }
 }
 
 impl Drop for Present<'_> {
     fn drop(&mut self) {
-        let mut presence = self.0.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut presence = lock(&self.0.presence);
         presence.open_polls -= 1;
         presence.last = Instant::now();
     }

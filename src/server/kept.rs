@@ -5,10 +5,11 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use crate::{
+    lock::lock,
     platform::lowercase,
     server::{message::Frame, slow::Slow},
 };
@@ -32,7 +33,7 @@ struct Waiting {
 
 impl Kept {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// The message for a place of the queue whose turn has come.
@@ -72,7 +73,7 @@ impl KeptTargets {
         frame: Frame,
         slow: Option<Slow>,
     ) -> (Option<Arc<Kept>>, Dropped) {
-        let mut targets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut targets = lock(&self.0);
         if targets.len() >= SWEEP_AT {
             targets.retain(|_, kept| kept.lock().places > 0);
         }

@@ -114,7 +114,7 @@
 //!
 //! - `&self` is the hub, one for all connections and at the same time: behind it are what it shares and its locks. What a
 //!   connection has for itself is its `Session`, which [`Caller::session`] shows to every method.
-//! - [`Caller<Chat, User>`](Caller) is by whom and for whom a method runs. It may be kept, and moved into a task.
+//! - [`Caller<Chat, User>`](Caller) is the client that has called a method, and its session. It may be kept, and moved into a task.
 //! - What the contract borrows, the server owns: `&str` is a `String`, `&[T]` a `Vec<T>`, `&T` a `T`, and an
 //!   [`Upload<T>`](crate::Upload) an [`Incoming<T>`](Incoming).
 //! - `Chat::serve` gives a [`HubServerBuilder`], with all options; methods without a contract may be added by
@@ -174,7 +174,7 @@
 //!
 //! | what | how | in ASP.NET Core |
 //! | --- | --- | --- |
-//! | code around calls, beginnings and ends | [`filter`](HubServerBuilder::filter), [`HubFilter`] | `IHubFilter`, which misses unknown methods |
+//! | code around calls, beginnings and ends | [`filter`](HubServerBuilder::filter), [`HubFilter`](filter::HubFilter) | `IHubFilter`, which misses unknown methods |
 //! | calls of methods that do not exist | [`fallback`](HubServerBuilder::fallback) | – |
 //! | who may connect and call what | [`policy`](HubServerBuilder::policy), [`authorize_hub`](HubServerBuilder::authorize_hub), [`authorize_methods`](HubServerBuilder::authorize_methods) | `[Authorize("…")]` |
 //! | how often | [`rate_limit`](HubServerBuilder::rate_limit) | – |
@@ -267,7 +267,7 @@
 //!
 //! # How it is made
 //!
-//! What a server of hubs is made of, whoever its clients are and whatever is done with their messages.
+//! The parts of a server of hubs, which do not depend on what is done with the messages of its clients.
 //!
 //! A `Room` has the connections of one server. How a client gets in and what happens to it:
 //!
@@ -317,4 +317,40 @@ mod wire;
 mod woken;
 
 #[doc(inline)]
-pub use {host::*, slow::SlowConsumers};
+pub use {
+    host::{
+        AuthenticationRefresh, Authorizing, Caller, Client, Clients, Groups, HubContext, HubError,
+        HubInvocation, HubRequest, HubResult, HubServer, HubServerBuilder, Identity, Incoming, RateLimit,
+        Receivers, Recipients, Rejection, Reply, SlowConsumerCounts,
+    },
+    slow::SlowConsumers,
+};
+
+/// What can go wrong in a hub, beside the [`HubError`] that its own methods return.
+pub mod error {
+    #[doc(inline)]
+    pub use super::host::{ClientResultError, InvalidOrigin, SendError, UploadError};
+}
+
+/// Code around calls, connections and outgoing messages.
+pub mod filter {
+    #[doc(inline)]
+    pub use super::host::{
+        Deliver, DeliveredMessage, HubFilter, Next, NextConnected, NextDisconnected, OutgoingMessage,
+        Recipient,
+    };
+}
+
+/// What the types of methods have to be, with and without a contract.
+pub mod method {
+    #[doc(inline)]
+    pub use super::host::{
+        HubArgument, HubContract, HubMethod, HubStreamMethod, SentAs, TypedClients, Untyped,
+    };
+}
+
+/// Who is online.
+pub mod presence {
+    #[doc(inline)]
+    pub use super::host::{Presence, PresenceChange};
+}

@@ -3,12 +3,13 @@
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use tokio::sync::{mpsc, watch};
 
+use crate::lock::lock;
 use crate::server::{
     claims::{Claims, SharedClaims},
     exchange::Exchange,
@@ -102,7 +103,7 @@ impl Negotiated {
         address: Option<IpAddr>,
         now: Instant,
     ) -> bool {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = lock(&self.0);
         table.expire(now);
         let waiting = address.and_then(|address| table.at.get(&address)).copied().unwrap_or_default();
         let has_room = table.deadlines.len() < MAX_WAITING && waiting < MAX_WAITING_AT_ADDRESS;
@@ -125,7 +126,7 @@ impl Negotiated {
         ways: &Ways,
         now: Instant,
     ) -> Result<(Negotiation, Lease), OpenError> {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = lock(&self.0);
         table.expire(now);
         let state = table.states.get_mut(token).ok_or(OpenError::Unknown)?;
         match state {
@@ -147,7 +148,7 @@ impl Negotiated {
     /// Keeps what a client sends before its connection is opened: some say their handshake before the first poll. Whether
     /// the connection waits, and there is room for it.
     pub(crate) fn keep(&self, token: &str, hub: &str, user: Option<&str>, bytes: &[u8]) -> bool {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get_mut(token) {
+        match lock(&self.0).states.get_mut(token) {
             Some(State::Waiting(known, early))
                 if known.is_for(hub, user) && early.len() + bytes.len() <= MAX_EARLY =>
             {
@@ -160,13 +161,13 @@ impl Negotiated {
 
     /// Whether a negotiated connection is to be opened.
     pub(crate) fn is_waiting(&self, token: &str) -> bool {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = lock(&self.0);
         matches!(table.states.get(token), Some(State::Waiting(..)))
     }
 
     /// Whether a negotiated connection that is to be opened will be a stateful one.
     pub(crate) fn is_stateful(&self, token: &str) -> bool {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = lock(&self.0);
         matches!(table.states.get(token), Some(State::Waiting(known, _)) if known.is_stateful)
     }
 
@@ -177,7 +178,7 @@ impl Negotiated {
         hub: &str,
         user: Option<&str>,
     ) -> Option<mpsc::Sender<Transport>> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get(token)? {
+        match lock(&self.0).states.get(token)? {
             State::Open(known, ways) if known.is_stateful && known.is_for(hub, user) => ways.resume.clone(),
             _ => None,
         }
@@ -185,7 +186,7 @@ impl Negotiated {
 
     /// Where the requests of an open connection go.
     pub(crate) fn exchange(&self, token: &str, hub: &str, user: Option<&str>) -> Option<Arc<Exchange>> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).states.get(token)? {
+        match lock(&self.0).states.get(token)? {
             State::Open(known, ways) if known.is_for(hub, user) => ways.exchange.clone(),
             _ => None,
         }
@@ -201,7 +202,7 @@ impl Negotiated {
         expiry: Option<u64>,
         change: impl FnOnce(&mut Claims, Option<u64>),
     ) -> Result<Claims, RefreshError> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = lock(&self.0);
         let (known, ways) = table.opened(token, hub).ok_or(RefreshError::Unknown)?;
         if user.is_some_and(|user| user != known.user.as_deref()) {
             return Err(RefreshError::OtherUser);
@@ -215,7 +216,7 @@ impl Negotiated {
 
     /// Moves the end of a connection, whose client has come with an authentication that ends later, to that.
     pub(crate) fn prolong(&self, token: &str, expiry: u64) {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = lock(&self.0);
         if let Some(State::Open(_, ways)) = table.states.get(token) {
             let is_later = |ends: &mut Option<u64>| match ends {
                 Some(ends) if *ends < expiry => {
@@ -237,7 +238,7 @@ impl Negotiated {
         user: Option<&str>,
         expiry: Option<u64>,
     ) -> Result<(), RefreshError> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = lock(&self.0);
         let (known, ways) = table.opened(token, hub).ok_or(RefreshError::Unknown)?;
         if user != known.user.as_deref() {
             return Err(RefreshError::OtherUser);
@@ -246,21 +247,21 @@ impl Negotiated {
         Ok(())
     }
 
-    /// Who an open connection with a secret token is for: its id and its user.
+    /// The id and the user of an open connection, by its secret token.
     pub(crate) fn owner(&self, token: &str, hub: &str) -> Option<(String, Option<String>)> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = lock(&self.0);
         table.opened(token, hub).map(|(known, _)| (known.connection_id.clone(), known.user.clone()))
     }
 
     /// The claims of an open connection.
     pub(crate) fn claims(&self, token: &str, hub: &str) -> Option<Claims> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = lock(&self.0);
         table.opened(token, hub).map(|(_, ways)| ways.claims.get())
     }
 
     /// Forgets a connection.
     fn close(&self, token: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).states.remove(token);
+        lock(&self.0).states.remove(token);
     }
 }
 
@@ -278,8 +279,8 @@ impl Drop for Lease {
 }
 
 impl Table {
-    /// An open connection with a secret token. Clients of negotiate version 0 have none: their connection id, which
-    /// others know, is no proof.
+    /// An open connection with a secret token. Clients of negotiate version 0 do not have one, and their connection id
+    /// proves nothing, since others know it.
     fn opened(&self, token: &str, hub: &str) -> Option<(&Negotiation, &Ways)> {
         match self.states.get(token)? {
             State::Open(known, ways) if known.hub == hub && known.connection_id != token => {

@@ -6,7 +6,7 @@ use std::{
     borrow::Cow,
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
@@ -14,6 +14,7 @@ use std::{
 
 use serde::Serialize;
 
+use crate::lock::lock;
 use crate::server::traffic::{next_number, now_ms};
 
 /// How many requests are kept.
@@ -174,7 +175,7 @@ impl Drop for Watching {
 
 impl Observer {
     fn lock(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ring)
     }
 
     pub(crate) fn watch(self: &Arc<Self>) -> Watching {

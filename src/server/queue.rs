@@ -5,16 +5,18 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
 };
 
 use tokio::sync::Notify;
 
+use crate::lock::lock;
+
 /// An empty queue keeps so much room.
 const KEPT: usize = 8;
 
-/// A queue without a bound: who sends has to count.
+/// A queue without a bound: the sender has to count.
 pub(crate) fn queue<T>() -> (Sender<T>, Receiver<T>) {
     let state = State { waiting: VecDeque::new(), has_sender: true, has_receiver: true, receiver: None };
     let shared = Arc::new(Shared { state: Mutex::new(state), closed: Notify::new() });
@@ -45,7 +47,7 @@ struct State<T> {
 
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -22,3 +22,8 @@ pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
     }
     bytes
 }
+
+/// Bytes as text, two digits each.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

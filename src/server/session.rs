@@ -1,4 +1,10 @@
 //! One client's connection: moves bytes between its transport and the machine, and waits.
+//!
+//! ```text
+//!   transport ──frames──▶ machine ──events──▶ hub (`Run`)
+//!             ◀─frames───         ◀─answers── hub
+//!                                 ◀─messages─ outbox
+//! ```
 
 use std::{
     future::poll_fn,
@@ -41,7 +47,7 @@ use crate::{
 const BATCH: usize = 64;
 
 /// How long a client may take to answer that the connection closes.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 const MALFORMED: ProtocolError = ProtocolError::Message("a WebSocket message was malformed");
 
@@ -274,7 +280,7 @@ impl<D: Dispatcher> Driver<D> {
             }
         };
         self.disconnect(&reason);
-        // Who hears nothing any more hears no goodbye.
+        // A client that gets nothing any more gets no Close message either.
         if !abort && !self.room.disturbed(&self.negotiation).is_lost {
             let Self { wire, .. } = *self;
             let _ = Box::pin(time::timeout(CLOSE_TIMEOUT, wire.close())).await;
@@ -367,7 +373,7 @@ impl<D: Dispatcher> Driver<D> {
             Input::Cut => self.wire.machine.abort(),
             Input::Drains => {
                 self.drains = true;
-                // Who has not said hello yet has nothing in progress.
+                // A client before its handshake has nothing in progress.
                 if self.client.is_none() {
                     self.wire.machine.close(None, true);
                 }

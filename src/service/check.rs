@@ -35,6 +35,7 @@ use crate::service::{
     negotiate::options::NegotiateOptions,
     random,
     rest::{
+        exchange::is_page,
         keys::SigningKeys,
         payload::Payload,
         request::{Request, RestCredential},
@@ -121,8 +122,8 @@ pub enum CheckProblem {
     NetworkRule,
     /// The clocks of this machine and of the service are apart.
     #[error(
-        "the clock of this machine is {seconds} seconds {} that of the service, so tokens are not valid yet or not \
-         any more. Synchronize it (NTP)",
+        "the clock of this machine is {seconds} seconds {} that of the service, so tokens are not valid yet or no \
+         longer valid. Synchronize it (NTP)",
         .ahead.then_some("ahead of").unwrap_or("behind")
     )]
     ClockSkew {
@@ -502,12 +503,6 @@ async fn health(shared: &ConnectedEndpoint) -> Result<Health, CheckProblem> {
         }
     }
     Ok(Health::Well)
-}
-
-/// Whether it is a page of a proxy, a portal or a web server.
-fn is_page(response: &Response) -> bool {
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }
 
 async fn token(shared: &ConnectedEndpoint) -> Result<Identity, CheckProblem> {

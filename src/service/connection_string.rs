@@ -75,7 +75,7 @@ pub enum ConnectionStringWarning {
         used: AuthKind,
     },
     /// A property has nearly the name of one that is defined, so it is not used.
-    #[error("a property that is nearly called {meant} is not used; correct its name")]
+    #[error("a property with a name close to {meant} is not used; correct its name")]
     MisspeltProperty {
         /// The name that was most likely meant.
         meant: &'static str,
@@ -127,9 +127,7 @@ pub enum ConnectionStringError {
     #[error("the connection string has no Endpoint; copy the whole string from the Azure portal")]
     MissingEndpoint,
     /// A property is missing, and another one has nearly its name. Correct that.
-    #[error(
-        "the connection string has no {meant}, but a property that is nearly called so; correct its name"
-    )]
+    #[error("the connection string has no {meant}, but a property with a name close to it; correct the name")]
     Misspelt {
         /// The name that was most likely meant.
         meant: &'static str,

@@ -6,7 +6,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    core::ErrorChain,
+    core::{ErrorChain, token::claims::USER},
     serialize::SerializeError,
     service::credentials::error::{Cause, CredentialError},
 };
@@ -248,7 +248,7 @@ pub enum ServiceError {
     /// A message is larger than the service takes by its REST API, which is 1 MB, in the encoding that it is sent in.
     /// Nothing was sent. Send less at once, or a link to it.
     #[error(
-        "the request would have {length} bytes, of which the REST API of Azure SignalR Service takes 1 MB (1048576 bytes); \
+        "the request would have {length} bytes, and the REST API of Azure SignalR Service takes 1 MB (1048576 bytes); \
          send less at once"
     )]
     MessageTooLarge {
@@ -259,8 +259,8 @@ pub enum ServiceError {
     /// reason for closing, a user id. The service takes request lines of up to 12 K, percent-encoded. Nothing was sent.
     /// Shorten it, exclude fewer ids, or put their clients into a group.
     #[error(
-        "the parameter {parameter} is too long for {operation}: the request line would have {length} bytes, of which \
-         Azure SignalR Service takes 12 K (12288 bytes)"
+        "the parameter {parameter} is too long for {operation}: the request line would have {length} bytes, and \
+         Azure SignalR Service takes up to 12 K (12288 bytes)"
     )]
     ParameterTooLong {
         /// What was being done.
@@ -527,7 +527,7 @@ impl fmt::Display for Roles {
 
 /// The user id is a claim of the token, under a name that applications do not know.
 fn is_user_id(name: &str) -> bool {
-    name == "asrs.s.uid"
+    name == USER
 }
 
 struct ClaimName<'a>(&'a str);

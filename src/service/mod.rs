@@ -53,6 +53,7 @@ pub mod functions;
 pub(crate) mod http;
 pub mod hub;
 pub(crate) mod jwt;
+pub(crate) mod limits;
 pub mod negotiate;
 mod random;
 mod rest;
@@ -77,4 +78,4 @@ pub use rest::retry::RetryOptions;
 pub use web::{rejection::NegotiateRejection, tower::NegotiateService};
 
 #[cfg(feature = "local")]
-pub(crate) use clock::unix_now;
+pub(crate) use {clock::unix_now, credentials::credential::DEFAULT_SCOPE};

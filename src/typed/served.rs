@@ -90,7 +90,7 @@ macro_rules! __hub_server {
                 }
             }
 
-            impl $crate::server::HubContract for $Hub {
+            impl $crate::server::method::HubContract for $Hub {
                 type Receivers<'h> = TypedReceivers<'h>;
                 type Client<'h> = TypedClient<'h>;
             }
@@ -145,8 +145,8 @@ macro_rules! __hub_served_method {
     ) => {
         $($kept)*
         $visible async fn $method(
-            &self $(, $argument: impl $crate::server::SentAs<$Argument>)*
-        ) -> ::std::result::Result<(), $crate::server::SendError> {
+            &self $(, $argument: impl $crate::server::method::SentAs<$Argument>)*
+        ) -> ::std::result::Result<(), $crate::server::error::SendError> {
             self.0.send($crate::__hub_name!($name $method), ($($argument,)*)).await
         }
     };
@@ -157,8 +157,8 @@ macro_rules! __hub_served_method {
     ) => {
         $($kept)*
         $visible async fn $method(
-            &self $(, $argument: impl $crate::server::SentAs<$Argument>)*
-        ) -> ::std::result::Result<(), $crate::server::SendError> {
+            &self $(, $argument: impl $crate::server::method::SentAs<$Argument>)*
+        ) -> ::std::result::Result<(), $crate::server::error::SendError> {
             self.0.send($crate::__hub_name!($name $method), ($($argument,)*)).await
         }
     };
@@ -167,8 +167,8 @@ macro_rules! __hub_served_method {
     ) => {
         $($kept)*
         $visible async fn $method(
-            &self $(, $argument: impl $crate::server::SentAs<$Argument>)*
-        ) -> ::std::result::Result<$Result, $crate::server::ClientResultError> {
+            &self $(, $argument: impl $crate::server::method::SentAs<$Argument>)*
+        ) -> ::std::result::Result<$Result, $crate::server::error::ClientResultError> {
             self.0.invoke($crate::__hub_name!($name $method), ($($argument,)*)).await
         }
     };

@@ -79,7 +79,7 @@ impl DescribedMethod<'_, '_> {
 
     /// The result.
     pub fn result<T: TS + 'static>(mut self) -> Self {
-        // `null` to ts-rs, which is what it is within other types. As a result it is that there is none.
+        // `null` to ts-rs, which is what it is within other types. As the result of a method it means that there is no result.
         if TypeId::of::<T>() != TypeId::of::<()>() {
             self.method.result = self.types.name::<T>();
         }

@@ -22,7 +22,9 @@ pub enum TypeScriptError {
         name: String,
     },
     /// A trait describes two methods of one name on the wire. In TypeScript a name has one type.
-    #[error("`{interface}` has two methods of the name `{method}`, which can have one type in TypeScript")]
+    #[error(
+        "`{interface}` has two methods of the name `{method}`, which can have only one type in TypeScript"
+    )]
     DuplicateMethod {
         /// The trait.
         interface: String,

@@ -247,8 +247,8 @@ async fn it_reads_tokens() {
     let of = |claims: Value| sign(crate::wire::KEY, None, &claims);
     let audience = "http://127.0.0.1/client/?hub=chat";
     for (token, signature, problem) in [
-        (of(json!({"aud": audience, "exp": 1})), "valid", "It expired"),
-        (of(json!({"aud": audience})), "valid", "no expiry"),
+        (of(json!({"aud": audience, "exp": 1})), "valid", "It has expired"),
+        (of(json!({"aud": audience})), "valid", "It has no `exp`"),
         (
             of(json!({"aud": "http://else.example/client/?hub=chat", "exp": crate::wire::now() + 60})),
             "valid",
@@ -267,7 +267,7 @@ async fn it_reads_tokens() {
         (
             of(json!({"aud": audience, "exp": crate::wire::now() + 60, "x": "y".repeat(5_000)})),
             "valid",
-            "more than 4096",
+            "the service takes 4096",
         ),
     ] {
         let read = page.ask("ReadToken", json!(token)).await;

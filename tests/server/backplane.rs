@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use hubwire::server::{
-    Caller, ClientResultError, HubServer, HubServerBuilder, SendError,
+    Caller, HubServer, HubServerBuilder,
     backplane::{Backplane, Emitter, InMemoryBackplane},
+    error::{ClientResultError, SendError},
 };
 use hubwire::{HubConnection, HubProtocol};
 use serde_json::{Value, json};

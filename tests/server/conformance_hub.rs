@@ -14,7 +14,8 @@ use futures_util::{Stream, StreamExt as _, stream};
 use hubwire::{
     Binary, Timestamp,
     server::{
-        Caller, ClientResultError, HubError, HubServer, HubServerBuilder, Identity, Incoming, Rejection,
+        Caller, HubError, HubServer, HubServerBuilder, Identity, Incoming, Rejection,
+        error::ClientResultError,
     },
 };
 use serde_json::json;
@@ -291,7 +292,7 @@ fn uploads(hub: HubServerBuilder) -> HubServerBuilder {
     })
     .on("UploadOutcome", |_: Caller, mut numbers: Incoming<i64>| async move {
         while let Some(number) = numbers.next().await {
-            if let Err(hubwire::server::UploadError::Failed(text)) = number {
+            if let Err(hubwire::server::error::UploadError::Failed(text)) = number {
                 return Ok(format!("HubException: {text}"));
             }
         }

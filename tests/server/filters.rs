@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use hubwire::server::{
-    Caller, HubError, HubFilter, HubInvocation, HubServer, HubServerBuilder, Identity, Incoming, Next,
-    NextConnected, NextDisconnected, RateLimit, Rejection, Reply,
+    Caller, HubError, HubInvocation, HubServer, HubServerBuilder, Identity, Incoming, RateLimit, Rejection,
+    Reply,
+    filter::{HubFilter, Next, NextConnected, NextDisconnected},
 };
 use hubwire::{ConnectionEvent, ConnectionEvents, HubConnection, HubProtocol, Upload};
 use serde_json::{Value, json};

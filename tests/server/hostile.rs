@@ -9,7 +9,9 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use hubwire::server::{Caller, HubError, HubServer, HubServerBuilder, Identity, Incoming, UploadError};
+use hubwire::server::{
+    Caller, HubError, HubServer, HubServerBuilder, Identity, Incoming, error::UploadError,
+};
 use hubwire::{HubConnection, Upload};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures_util::stream;
 use hubwire::server::{
-    Caller, ClientResultError, Deliver, HubError, HubServer, HubServerBuilder, Identity, OutgoingMessage,
-    Recipients, Rejection, SlowConsumers,
+    Caller, HubError, HubServer, HubServerBuilder, Identity, Recipients, Rejection, SlowConsumers,
+    error::ClientResultError,
+    filter::{Deliver, OutgoingMessage},
 };
 use hubwire::{HubConnection, HubProtocol, TraceContext, Transport};
 use serde_json::{Value, json};

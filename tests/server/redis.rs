@@ -5,8 +5,8 @@ use std::{path::Path, process::Child, time::Duration};
 use hubwire::{
     HubProtocol,
     server::{
-        ClientResultError,
         backplane::{Emitter, RedisBackplane},
+        error::ClientResultError,
     },
 };
 use serde_json::{Value, json};

@@ -12,8 +12,8 @@ use std::{
 use hubwire::{
     HubProtocol,
     server::{
-        ClientResultError, SendError,
         backplane::{BackplaneEvent, Emitter, RedisBackplane, RedisCredentials},
+        error::{ClientResultError, SendError},
     },
 };
 use serde_json::json;

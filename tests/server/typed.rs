@@ -8,7 +8,8 @@ use std::{
 
 use futures_util::{Stream, StreamExt as _, stream};
 use hubwire::server::{
-    Caller, ClientResultError, HubContext, HubError, HubResult, HubServer, Identity, Incoming, Rejection,
+    Caller, HubContext, HubError, HubResult, HubServer, Identity, Incoming, Rejection,
+    error::ClientResultError,
 };
 use hubwire::{HubConnection, HubProtocol, Upload};
 use serde::{Deserialize, Serialize};

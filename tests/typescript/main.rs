@@ -192,7 +192,7 @@ fn one_name_stands_for_one_thing() {
     let twice = error::<TwoMethods>();
     assert_eq!(
         twice.to_string(),
-        "`TwoMethods` has two methods of the name `Echo`, which can have one type in TypeScript"
+        "`TwoMethods` has two methods of the name `Echo`, which can have only one type in TypeScript"
     );
 }
 

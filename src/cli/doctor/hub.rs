@@ -171,7 +171,7 @@ fn clock(section: &mut Section, walk: &Walk) {
     } else {
         let side = if ours > theirs { "ahead of" } else { "behind" };
         Outcome::Limited(format!(
-            "this machine's is {} {side} the server's: tokens may be not valid yet, or not any more; synchronize it (NTP)",
+            "this machine's is {} {side} the server's: tokens may not be valid yet, or no longer; synchronize it (NTP)",
             words(Duration::from_secs(apart))
         ))
     };

@@ -81,7 +81,7 @@ pub enum ConnectionError {
     #[error("the server broke the hub protocol")]
     Protocol(#[source] ProtocolError),
     /// Nothing came from the server for too long; it or the network is gone.
-    #[error("nothing came from the server for {}; it or the network is gone", Seconds(*.limit))]
+    #[error("nothing came from the server for {}; the server or the network is gone", Seconds(*.limit))]
     ServerTimeout {
         /// The limit (`server_timeout`).
         limit: Duration,

@@ -35,11 +35,11 @@ pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// How often this end says that it is there. The official SDK does so when something comes from the service, at most so
 /// often; then a service that waits for its ping, in silence, waits in vain.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// A service that is silent for so long is given up.
-const SERVICE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const SERVICE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the service may take to answer the handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often the end is announced until the service answers, and how many times at most.
 const FIN_INTERVAL: Duration = Duration::from_secs(5);
 const FIN_ATTEMPTS: u32 = 24;

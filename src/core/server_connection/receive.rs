@@ -2,15 +2,12 @@
 
 use super::{ERROR_TIMEOUT, Effect, KEY_INTERVAL, Phase, ServerConnection, Status};
 use crate::core::Moment;
-use crate::core::service_protocol::{ServiceMessage, Text, parse};
+use crate::core::service_protocol::{ServiceMessage, Text, codes::INSTANCE, parse};
 use crate::core::text::clipped;
 
 /// The longest name of an instance, and the longest ping that is sent back.
 const MAX_NAME: usize = 1024;
 const MAX_ECHO: usize = 4096;
-
-/// The header of a client that names the instance of the service.
-const INSTANCE: &str = "Asrs-Instance-Id";
 
 /// What type 39 means in its two numbers.
 const SERVER_CONNECTION: i32 = 2;

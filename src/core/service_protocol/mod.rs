@@ -12,6 +12,7 @@
 //! Source: [ServiceProtocol.md](https://github.com/Azure/azure-signalr/blob/dev/specs/ServiceProtocol.md), and where the
 //! two differ, the SDK's code.
 
+pub mod codes;
 mod element;
 mod extensions;
 mod messages;

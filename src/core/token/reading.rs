@@ -25,14 +25,14 @@ const LONG_LIFETIME: i64 = 24 * 60 * 60;
 #[must_use]
 pub fn claim_meaning(name: &str) -> Option<&'static str> {
     Some(match name {
-        "aud" => "what the token is for",
+        "aud" => "the address that the token is for",
         "exp" => "when it expires",
         "iat" => "when it was issued",
         "nbf" => "from when on it is valid",
-        "iss" => "who has issued it",
+        "iss" => "what issued it",
         "jti" => "its own id",
-        "sub" => "whom it is about; the user's id if nothing before says it",
-        "nameid" => "the user's id, unless asrs.s.uid says it",
+        "sub" => "the user's id, unless asrs.s.uid or nameid has it",
+        "nameid" => "the user's id, unless asrs.s.uid has it",
         "role" | "roles" => "the user's roles",
         "scp" => "what the application may do for the user",
         "tid" => "the Entra tenant",
@@ -54,7 +54,7 @@ pub fn claim_meaning(name: &str) -> Option<&'static str> {
         }
         "asrs.s.coae" => "the connection is closed when the authentication ends",
         "asrs.s.aeo" => "when the authentication ends",
-        "asrs.s.id" => "an id of the service's own",
+        "asrs.s.id" => "an id that the service sets",
         "asrs.s.apn" => "the name of the application",
         "asrs.s.vn" => "the version of what made the token",
         name if name.starts_with("asrs.s.") => "for the service itself; hubs do not see it",
@@ -136,7 +136,7 @@ pub enum TokenProblem {
     #[error("its header has `crit`, extensions that the service does not know")]
     Critical,
     /// There is no `exp`.
-    #[error("it has no `exp`: the service wants to know when it expires")]
+    #[error("it has no `exp`: say when it expires")]
     NoExpiry,
     /// It has expired.
     #[error("it has expired: get a new one, and keep it no longer than it lasts")]
@@ -193,11 +193,13 @@ pub enum TokenProblem {
     /// It outlives the temporary access key of Entra that signed it.
     #[error(
         "it is signed with a key that has an id, and lasts longer than 90 minutes: if that is a temporary key of Microsoft Entra, the \
-         token may stop to work with it"
+         token may stop working before it expires"
     )]
     OutlivesKey,
     /// It lasts for longer than a day.
-    #[error("it lasts for more than a day: whoever finds it can use it for as long; an hour is usual")]
+    #[error(
+        "it lasts for more than a day, and works that long for anybody who finds it; give it an hour, as is usual"
+    )]
     LongLifetime,
 }
 
@@ -258,7 +260,7 @@ impl ClientToken {
         problems
     }
 
-    /// What is wrong with its times, whoever it is for.
+    /// What is wrong with its times, whatever service it is for.
     #[must_use]
     pub fn problems_of_time(&self, now: i64) -> Vec<TokenProblem> {
         let mut problems = Vec::new();

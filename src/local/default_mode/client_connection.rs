@@ -31,7 +31,7 @@ use crate::{
         outbox::{Outbox, Outgoing},
         queue::Receiver,
         room::Room,
-        session::{Admitted, Run},
+        session::{Admitted, CLOSE_TIMEOUT, Run},
         traffic::About,
         transport::{Broken, Transport},
     },
@@ -39,9 +39,6 @@ use crate::{
 
 /// How many queued messages are taken at once.
 const BATCH: usize = 64;
-
-/// How long a client may take to answer that the connection closes.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What Azure answers to the handshake of a client that no app server is there for.
 const NO_SERVER: &str = "SignalR Service is now in 'Default' service mode. Current mode works as a proxy that routes \
@@ -145,7 +142,7 @@ impl Run for RelayedClient {
         hubs.with(&hub, |hub| hub.client_gone(&connection_id));
         let (reason, is_error) = ended.reason();
         room.record_disconnected(&negotiation, reason, is_error);
-        // Who hears nothing any more hears no goodbye.
+        // A client that gets nothing any more gets no Close message either.
         let is_lost = room.disturbed(&negotiation).is_lost;
         match (ended, connection.transport.filter(|_| !is_lost)) {
             (End::Left, Some(transport)) => close(transport, Vec::new()).await,

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    core::service_protocol::{Extensions, ServiceMessage},
+    core::service_protocol::{Extensions, ServiceMessage, codes::data::INVOCATION},
     local::{
         default_mode::{
             invocations::Invocations,
@@ -26,9 +26,6 @@ use crate::{
         outbox::{Outbox, Relayed},
     },
 };
-
-/// The bytes are one hub message that stateful reconnect counts.
-const INVOCATION: i32 = 2;
 
 /// There is no app server for a client.
 #[derive(Debug, PartialEq, Eq)]

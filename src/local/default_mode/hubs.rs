@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use crate::{
@@ -10,10 +10,11 @@ use crate::{
         default_mode::hub::{Hub, Place},
         user_groups::UserGroups,
     },
+    lock::lock,
     server::room::Room,
 };
 
-/// All hubs, by name. Whoever changes one has the lock until everything is queued that follows from it, so that no
+/// All hubs, by name. A change holds the lock until everything that follows from it is queued, so that no
 /// message overtakes another.
 #[derive(Debug)]
 pub(in crate::local) struct Hubs {
@@ -40,21 +41,21 @@ impl Hubs {
     /// How many server connections each hub has, for a dashboard.
     #[cfg(feature = "dashboard")]
     pub(in crate::local) fn server_counts(&self) -> Vec<(String, usize)> {
-        let hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        let hubs = lock(&self.hubs);
         hubs.iter().map(|(name, hub)| (name.clone(), hub.servers.len())).collect()
     }
 
     /// The app server that a client is with.
     #[cfg(feature = "dashboard")]
     pub(in crate::local) fn server_of(&self, hub: &str, client: &str) -> Option<String> {
-        let hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        let hubs = lock(&self.hubs);
         let hub = hubs.get(hub)?;
         Some(hub.servers.get(hub.clients.get(client)?.server)?.id.clone())
     }
 
     /// Does something in a hub. One that nobody is in is forgotten.
     pub(super) fn with<T>(&self, name: &str, act: impl FnOnce(&mut Hub) -> T) -> T {
-        let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hubs = lock(&self.hubs);
         let new = || Hub::new(name.to_owned(), self.place.clone());
         let hub = hubs.entry(name.to_owned()).or_insert_with(new);
         let done = act(hub);

@@ -1,34 +1,15 @@
 //! One server connection without its socket: where messages end, the handshake, pings and silence.
 
-use std::time::Duration;
-
 use crate::core::{
     Moment, ProtocolError,
     framing::{BinaryFraming, Messages},
     keepalive::{Due, KeepAlive},
+    server_connection::{HANDSHAKE_TIMEOUT, PING_INTERVAL, SERVICE_TIMEOUT},
     service_protocol::ServiceMessage,
 };
 
-/// The largest message of an app server: more than may wait for a client could not be delivered.
-pub(super) const MAX_MESSAGE: usize = 16 * 1024 * 1024;
-
-/// The service pings so often.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-
-/// An app server that is silent for so long is given up; it does the same.
-const SERVICE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// An app server waits so long for the answer to its handshake, and so does the service for the request.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// What an app server wants of a server connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Default,
-    OnDemand,
-    /// Carries no clients.
-    Weak,
-}
+/// Both ends of a server connection have the same limits.
+pub(super) use crate::core::server_connection::{Kind, MAX_MESSAGE};
 
 /// What the handshake has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +107,8 @@ pub(super) fn unreadable(error: &ProtocolError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::core::service_protocol::Extensions;
 

@@ -7,18 +7,12 @@ use std::time::{Duration, Instant};
 use crate::{
     core::service_protocol::{
         Extensions, GroupMember, GroupMembers, ServiceMessage, ServiceMessage as M, Text,
+        codes::outcome::{NOT_FOUND, OK},
     },
-    local::default_mode::{
-        hub::Hub,
-        link::Kind,
-        payloads,
-        servers::{NOT_FOUND, Number, OK},
-    },
+    local::default_mode::{hub::Hub, link::Kind, payloads, servers::Number},
     server::connections::Target,
+    service::limits,
 };
-
-/// The most members of a group in one answer.
-const MAX_PAGE: usize = 200;
 
 /// How many clients the service says that it has room for; app servers compare services by it.
 const CAPACITY: usize = 1000;
@@ -26,7 +20,7 @@ const CAPACITY: usize = 1000;
 /// The Unix epoch as .NET counts, in tenths of a microsecond since the year 1.
 const UNIX_EPOCH_TICKS: u128 = 621_355_968_000_000_000;
 
-/// What time it is, for what was sent and for whoever reads it elsewhere.
+/// The time at which something is sent, for a reader elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
     pub(super) instant: Instant,
@@ -208,7 +202,8 @@ impl Hub {
     fn members(&self, group: &str, top: Option<i32>, after: Option<&str>, page: Option<i32>) -> Vec<u8> {
         let wanted = |number: Option<i32>| number.map(|number| usize::try_from(number).unwrap_or(0).max(1));
         let top = wanted(top);
-        let count = wanted(page).unwrap_or(MAX_PAGE).min(MAX_PAGE).min(top.unwrap_or(MAX_PAGE));
+        let largest = usize::from(limits::PAGE);
+        let count = wanted(page).unwrap_or(largest).min(largest).min(top.unwrap_or(largest));
         let (members, more) = self.place.connections.list(&self.name, group, after, count);
         let is_enough = top == Some(members.len());
         let last = members.last().filter(|_| more && !is_enough).map(|(id, _)| id.to_string());

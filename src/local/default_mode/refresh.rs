@@ -1,14 +1,17 @@
 //! New credentials for clients, which app servers have checked.
 
 use crate::{
-    core::service_protocol::{Claims as WireClaims, Extensions, InstantUtc, ServiceMessage},
+    core::service_protocol::{
+        Claims as WireClaims, Extensions, InstantUtc, ServiceMessage,
+        codes::outcome::{FORBIDDEN, NOT_FOUND, OK},
+    },
     local::{
         default_mode::{
             claims::{by_type, listed, on_the_wire, payload},
             hub::Hub,
-            servers::{FORBIDDEN, NOT_FOUND, Number, OK},
+            servers::Number,
         },
-        token::user_of,
+        token::{renew, user_of},
     },
     server::{claims::Claims, negotiated::RefreshError},
 };
@@ -39,14 +42,7 @@ impl Hub {
         let mut changed = false;
         let change = |known: &mut Claims, ends: Option<u64>| {
             let before = known.clone();
-            if let Some(claims) = &claims {
-                known.clone_from(claims);
-            }
-            // A token that is made of them ends with the connection.
-            if let Some(ends) = ends {
-                known.insert("asrs.s.coae".to_owned(), "true".into());
-                known.insert("asrs.s.aeo".to_owned(), ends.to_string().into());
-            }
+            renew(known, claims.as_ref(), ends);
             changed = before != *known;
         };
         match self.place.negotiated.refresh(token, &self.name, user, expiry, change) {

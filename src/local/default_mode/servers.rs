@@ -16,12 +16,6 @@ use crate::{
     server::claims::Claims,
 };
 
-/// Outcomes of what app servers ask for.
-pub(super) const OK: i32 = 1;
-pub(super) const NOT_FOUND: i32 = 2;
-/// That of a refresh for another user.
-pub(super) const FORBIDDEN: i32 = 5;
-
 /// A server connection, by the order in which they came.
 pub(super) type Number = u64;
 
@@ -119,7 +113,7 @@ impl Servers {
         carriers.peek().is_some() && carriers.all(|server| server.terms.allows_stateful_reconnect)
     }
 
-    /// Answers what has an ack id; 0 is none.
+    /// Answers a message that has an ack id; 0 means that it has none.
     pub(super) fn ack(&self, to: Number, ack_id: i32, status: i32, payload: Option<&[u8]>) {
         if ack_id != 0
             && let Some(server) = self.get(to)

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use crate::core::service_protocol::{self, ServiceMessage};
+use crate::lock::lock;
 
 /// So many bytes of clients may wait; then clients are not read until the app server has taken some.
 pub(super) const ROOM: usize = 8 * 1024 * 1024;
@@ -68,13 +69,13 @@ impl ToServer {
     pub(super) fn hold(&self) {
         if !self.late_to_wait.is_zero() {
             let until = Instant::now() + self.late_to_wait;
-            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+            *lock(&self.held) = Some(until);
         }
     }
 
     /// Waits until messages may be sent.
     pub(super) async fn released(&self) {
-        let held = || *self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = || *lock(&self.held);
         while let Some(until) = held().filter(|until| *until > Instant::now()) {
             time::sleep_until(until).await;
         }

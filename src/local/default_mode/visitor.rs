@@ -5,23 +5,19 @@ use std::{fmt, sync::Arc};
 use axum::http::{HeaderMap, HeaderValue};
 
 use crate::{
-    core::service_protocol::{Extensions, Headers, ServiceMessage},
+    core::service_protocol::{
+        Extensions, Headers, ServiceMessage,
+        codes::{self, MIGRATE_FROM, MIGRATE_TO, data::HANDSHAKE},
+    },
     local::default_mode::{
         claims::{listed, on_the_wire},
         to_server::ToServer,
     },
-    server::claims::SharedClaims,
+    server::{claims::SharedClaims, query::without_token},
 };
 
 /// What the service is called where it says which of its instances has a client. There is only one.
 pub(super) const INSTANCE: &str = "local";
-
-/// The bytes are a client's handshake request.
-const HANDSHAKE: i32 = 1;
-
-/// Which app server a client comes from, and which it goes to.
-const MIGRATE_FROM: &str = "Asrs-Migrate-From";
-const MIGRATE_TO: &str = "Asrs-Migrate-To";
 
 /// A client, as its app server gets to know it.
 #[derive(Default)]
@@ -64,9 +60,8 @@ impl Visitor {
         if !headers.iter().any(|(name, _)| name == "x-forwarded-for") {
             headers.push(("x-forwarded-for".to_owned(), vec!["127.0.0.1".to_owned()]));
         }
-        // The token is the service's business alone.
-        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.starts_with("access_token="));
-        let query = format!("?{}", pairs.collect::<Vec<_>>().join("&"));
+        // The token is for the service alone.
+        let query = without_token(query);
         let token = token.map(str::to_owned);
         Self { claims: claims.clone(), headers, query, token, ..Self::default() }
     }
@@ -88,7 +83,7 @@ impl Visitor {
             let values = values.iter().map(|value| Some(value.as_str().into())).collect();
             headers.push((name.as_str().into(), values));
         }
-        for (name, value) in [("Asrs-Instance-Id", Some(INSTANCE)), (MIGRATE_FROM, migrated_from)] {
+        for (name, value) in [(codes::INSTANCE, Some(INSTANCE)), (MIGRATE_FROM, migrated_from)] {
             headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
             headers.extend(value.map(|value| (name.into(), vec![Some(value.into())])));
         }

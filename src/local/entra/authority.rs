@@ -24,6 +24,7 @@ use crate::{
     },
     server::query::Query,
     service::{
+        DEFAULT_SCOPE,
         jwt::{
             Validity,
             verify::{self, TokenError},
@@ -36,7 +37,7 @@ use crate::{
 const DEFAULT_TENANT: &str = "00000000-0000-4000-8000-000000000001";
 const SERVICE_IDENTITY: &str = "00000000-0000-4000-8000-000000000002";
 
-const SCOPE: &str = "https://signalr.azure.com/.default";
+/// What tokens of [`DEFAULT_SCOPE`] are for.
 const AUDIENCE: &str = "https://signalr.azure.com";
 
 /// Why an Entra token is refused by the service.
@@ -169,7 +170,7 @@ impl Authority {
             }
         }
         let scope = parameter("scope")?;
-        if scope != SCOPE {
+        if scope != DEFAULT_SCOPE {
             return Err(OAuthError::WrongScope(scope.to_owned()));
         }
         let issuer = issuer_of_v1(&application.tenant_id);
@@ -285,7 +286,7 @@ pub(crate) enum OAuthError {
     )]
     WrongClientSecret(String),
     #[error(
-        "The provided value for the input parameter 'scope' is not valid. The scope '{0}' must be {SCOPE}."
+        "The provided value for the input parameter 'scope' is not valid. The scope '{0}' must be {DEFAULT_SCOPE}."
     )]
     WrongScope(String),
     #[error(transparent)]

@@ -6,7 +6,7 @@ use axum::{
     extract::Request,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
-        header::{ACCEPT, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE},
+        header::{RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     core::token::ClientToken,
     local::token::bearer,
-    server::{query::Query, room::Room},
+    server::{endpoint::accepts_events, query::Query, room::Room},
 };
 
 /// What `/_hubwire/` is in the path of whatever controls the service, which has no faults.
@@ -82,11 +82,8 @@ fn kind_of(room: &Room, method: &Method, path: &str, headers: &HeaderMap, query:
     match path.trim_end_matches('/') {
         "/client/negotiate" => FaultKind::Negotiate,
         "/client" if *method == Method::GET => {
-            let accepts_events = headers.get(ACCEPT).is_some_and(|accept| {
-                accept.to_str().is_ok_and(|accept| accept.contains("text/event-stream"))
-            });
             let is_new = query.first("id").is_none_or(|id| room.negotiated.is_waiting(id));
-            if headers.contains_key(UPGRADE) || accepts_events || is_new {
+            if headers.contains_key(UPGRADE) || accepts_events(headers) || is_new {
                 FaultKind::Connect
             } else {
                 FaultKind::Poll

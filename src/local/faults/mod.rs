@@ -5,7 +5,7 @@ mod rule;
 
 use std::{
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,6 +19,7 @@ use rule::Met;
 
 use crate::{
     core::HubProtocol,
+    lock::{read, write},
     server::{
         connections::{Connections, Target},
         disturbance::{Disturb, Disturbed},
@@ -181,7 +182,7 @@ impl Faults {
         let armed = |rule| Arc::new(Armed { rule, met: AtomicU64::new(0), hits: AtomicU64::new(0) });
         let rules: Vec<_> = rules.into_iter().map(armed).collect();
         let is_any = !rules.is_empty();
-        *self.0.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+        *write(&self.0.rules) = rules;
         self.0.is_any.store(is_any, Ordering::Release);
         self.0.changed.send_replace(());
         Ok(())
@@ -196,7 +197,7 @@ impl Faults {
     /// The rules, each with how often it has held.
     #[must_use]
     pub fn rules(&self) -> Vec<(FaultRule, u64)> {
-        let rules = self.0.rules.read().unwrap_or_else(PoisonError::into_inner);
+        let rules = read(&self.0.rules);
         rules.iter().map(|armed| (armed.rule.clone(), armed.hits.load(Ordering::Relaxed))).collect()
     }
 
@@ -232,7 +233,7 @@ impl Faults {
         if !self.0.is_any.load(Ordering::Acquire) {
             return fault;
         }
-        let rules = self.0.rules.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let rules = read(&self.0.rules).clone();
         for armed in rules.iter().filter(|armed| wanted(&armed.rule) && armed.rule.when.matches(&met)) {
             if !armed.holds() {
                 continue;

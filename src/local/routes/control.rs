@@ -54,7 +54,7 @@ impl IntoResponse for Refusal {
         let (status, message) = match self {
             Self::Key => (
                 StatusCode::UNAUTHORIZED,
-                "The access key of the service belongs into the header X-Hubwire-Key, or behind Bearer into Authorization."
+                "Give the access key of the service in the header X-Hubwire-Key, or in Authorization after Bearer."
                     .to_owned(),
             ),
             Self::Request(message) => (StatusCode::BAD_REQUEST, message),

@@ -23,6 +23,7 @@ use crate::{
         service::Service,
     },
     server::observe::Reason,
+    service::limits,
 };
 
 const METHODS: &str = "GET,HEAD,POST,PUT,DELETE,QUERY";
@@ -33,8 +34,7 @@ const METHODS: &str = "GET,HEAD,POST,PUT,DELETE,QUERY";
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
-/// The longest request line, and the most that all headers may have, as in Azure.
-const MAX_REQUEST_LINE: usize = 12 * 1024;
+/// The most that all headers may have, as in Azure.
 const MAX_HEADERS: usize = 16 * 1024;
 
 /// A port that the service listens on.
@@ -116,7 +116,7 @@ fn is_embedded(headers: &HeaderMap) -> bool {
 
 fn too_large(request: &Request) -> Option<Response> {
     let line = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
-    if line > MAX_REQUEST_LINE {
+    if line > limits::REQUEST_LINE {
         let text = "The request line is longer than 12 KB. A token in it has at most 4096 characters; give it fewer claims.";
         return Some((StatusCode::URI_TOO_LONG, text).into_response());
     }

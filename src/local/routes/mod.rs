@@ -21,7 +21,7 @@ use axum::{
     middleware::{from_fn, from_fn_with_state, map_request},
 };
 
-use crate::local::service::Service;
+use crate::{local::service::Service, service::limits};
 
 pub(super) use identity::APP_SERVICE_PATH as IDENTITY_ENDPOINT;
 #[cfg(feature = "cli")]
@@ -42,7 +42,7 @@ pub(super) fn router() -> Router<Arc<Service>> {
     ] {
         router = add(router);
     }
-    router.layer(DefaultBodyLimit::max(rest::MAX_BODY))
+    router.layer(DefaultBodyLimit::max(limits::BODY))
 }
 
 /// Puts the gate in front of the routes of a port.

@@ -53,12 +53,18 @@ async fn open(
         return Err(ApiError::forbidden(message));
     };
     let upgrade = upgrade.map_err(|_| {
-        ApiError::bad_request("upgrade", "A server connection is a WebSocket: the request is no handshake.")
+        ApiError::bad_request(
+            "upgrade",
+            "A server connection is a WebSocket, and this request does not open one.",
+        )
     })?;
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let server_id = header("x-asrs-server-id").or_else(|| query.first("cid")).unwrap_or_default();
     if server_id.len() > MAX_SERVER_ID {
-        return Err(ApiError::bad_request("X-ASRS-Server-Id", "The name of the app server is too long."));
+        return Err(ApiError::bad_request(
+            "X-ASRS-Server-Id",
+            "The name of the app server has at most 1024 characters.",
+        ));
     }
     let user_agent = header("asrs-user-agent").unwrap_or_default().to_owned();
     let (server_id, connection_id) = (server_id.to_owned(), random_text()?);

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::server::{claims::SharedClaims, negotiated::Negotiation};
+use crate::{
+    core::token::claims::name_of_user,
+    server::{claims::SharedClaims, negotiated::Negotiation, query::without_token},
+};
 
 /// A client whose events are told.
 #[derive(Debug, Clone)]
@@ -16,23 +19,20 @@ pub(in crate::local) struct Client {
 }
 
 impl Client {
-    /// The token is no business of the upstream's, so it is not in the query.
+    /// The token is for the service alone, so it is not in the query.
     pub(in crate::local) fn new(
         negotiation: Negotiation,
         claims: Arc<SharedClaims>,
         query: Option<&str>,
     ) -> Self {
-        let pairs = query.unwrap_or_default().split('&');
-        let query: Vec<&str> = pairs.filter(|pair| !pair.starts_with("access_token=")).collect();
-        Self { negotiation, claims, query: format!("?{}", query.join("&")) }
+        Self { negotiation, claims, query: without_token(query) }
     }
 
     /// The claims that it has now as `type: value, type: value`, without escapes, and without those of the service.
     pub(super) fn claims(&self) -> String {
         let claims = self.claims.get();
-        let own = claims.iter().filter(|(name, _)| !name.starts_with("asrs.s."));
+        let own = claims.iter().filter_map(|(name, value)| Some((name_of_user(name)?, value)));
         let texts = own.flat_map(|(name, value)| {
-            let name = name.strip_prefix("asrs.u.").unwrap_or(name);
             let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
             values.iter().map(move |value| match value {
                 Value::String(text) => format!("{name}: {text}"),

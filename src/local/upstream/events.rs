@@ -9,12 +9,13 @@ use tokio::sync::mpsc;
 use crate::{
     core::{
         HubProtocol,
+        http::{JSON, MESSAGE_PACK},
         message::{Invocation, Outcome},
     },
     local::upstream::{
         answer::{answer, body},
         client::Client,
-        request::{Answered, CONNECTED, CONNECTIONS, DISCONNECTED, JSON, MESSAGE_PACK, MESSAGES},
+        request::{Answered, CONNECTED, CONNECTIONS, DISCONNECTED, MESSAGES},
         rule::Target,
         upstreams::Upstreams,
     },

@@ -8,6 +8,7 @@ use axum::http::{
 };
 
 use crate::{
+    core::url::HubUrl,
     local::upstream::{client::Client, rule::Target, upstreams::Upstreams},
     server::{
         negotiated::Negotiation,
@@ -26,9 +27,6 @@ pub(super) const CONNECTIONS: &str = "connections";
 pub(super) const MESSAGES: &str = "messages";
 pub(super) const CONNECTED: &str = "connected";
 pub(super) const DISCONNECTED: &str = "disconnected";
-
-pub(super) const JSON: &str = "application/json";
-pub(super) const MESSAGE_PACK: &str = "application/x-msgpack";
 
 /// What an upstream has answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,7 +52,7 @@ impl Upstreams {
             .resource
             .map(|resource| format!("Bearer {}", self.entra.issue_to_service(&resource, unix_now())));
         let Some(http) = self.client.get() else { return Answered::With(500, Vec::new()) };
-        let (begun, path) = (Instant::now(), path_of(&target.url).to_owned());
+        let (begun, path) = (Instant::now(), path_of(&target.url));
         let mut request = http.post(target.url).timeout(TIMEOUT);
         for (name, value) in [
             ("x-asrs-connection-id", Some(connection_id.as_str())),
@@ -67,7 +65,7 @@ impl Upstreams {
             ("x-asrs-client-query", Some(client.query.as_str())),
             (AUTHORIZATION.as_str(), token.as_deref()),
         ] {
-            // What is no header's value, such as a user id with a line break, is left out.
+            // What cannot be the value of a header, such as a user id with a line break, is left out.
             if let Some(Ok(value)) = value.map(|value| HeaderValue::from_bytes(value.as_bytes())) {
                 request = request.header(HeaderName::from_static(name), value);
             }
@@ -100,11 +98,11 @@ impl Upstreams {
 }
 
 /// The path of an address, without the query, which may be a secret.
-fn path_of(url: &str) -> &str {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let authority = url.find("://").map_or(0, |scheme| scheme + 3);
-    let rest = url.get(authority..).unwrap_or_default();
-    rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/")
+fn path_of(url: &str) -> String {
+    match HubUrl::parse(url) {
+        Ok(url) if !url.path().is_empty() => url.path().to_owned(),
+        _ => "/".to_owned(),
+    }
 }
 
 async fn answered(request: reqwest::RequestBuilder) -> Result<Answered, reqwest::Error> {

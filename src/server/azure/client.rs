@@ -18,23 +18,20 @@ use super::{connections::ServerConnections, event::Via};
 use crate::{
     core::{
         HubProtocol,
-        service_protocol::{Extensions, ServiceMessage},
+        service_protocol::{Extensions, ServiceMessage, codes::data::HANDSHAKE},
     },
     lock::lock,
     server::{
-        azure::pieces::{HANDSHAKE, Pieces},
+        azure::pieces::Pieces,
         exchange::Closed,
         message::Frame,
-        outbox,
+        outbox::{self, OVERHEAD},
     },
 };
 
 /// How many bytes of one client may wait for the hub. The service cannot be asked to hold back one client of many, so one
 /// that sends more than the hub takes ends, rather than those who share its server connection wait.
 const LIMIT: usize = outbox::LIMIT;
-
-/// What a chunk that waits takes besides its bytes.
-const OVERHEAD: usize = 64;
 
 /// What a client sends while it has nothing to say.
 const PINGS: [&[u8]; 2] = [b"{\"type\":6}\x1e", b"\x02\x91\x06"];
@@ -61,7 +58,7 @@ pub(super) struct Client {
     waiting: AtomicUsize,
     /// The beginning of something whose rest follows (stateful reconnect).
     partial: Mutex<Vec<u8>>,
-    /// Whoever has it writes. While the client is moved, nobody may.
+    /// Held while writing. While the client is moved, nothing may be written.
     gate: Arc<tokio::sync::Mutex<()>>,
     /// Ends the pause that the service has asked for.
     pause: Mutex<Option<Arc<Notify>>>,

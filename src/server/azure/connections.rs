@@ -19,7 +19,10 @@ use super::{
 use crate::{
     core::{
         server_connection::Fin,
-        service_protocol::{self, ServiceMessage},
+        service_protocol::{
+            self, ServiceMessage,
+            codes::outcome::{FORBIDDEN, OK},
+        },
     },
     service::server_access::EndpointAccess,
 };
@@ -33,10 +36,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the ends of server connections may take when the server stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What the service answers when it has done what it was asked for.
-const OK: i32 = 1;
-const FORBIDDEN: i32 = 5;
 
 /// No server connection could take the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,21 +3,11 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::OnceLock;
 
-/// Random bytes; zeros where the system has none to give.
-fn bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    // They tell apart, and protect nothing.
-    let _ = getrandom::fill(&mut bytes);
-    bytes
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use crate::server::random::{hexadecimal, random_bytes};
 
 /// A random number.
 pub(super) fn random() -> u64 {
-    u64::from_le_bytes(bytes())
+    u64::from_le_bytes(random_bytes())
 }
 
 /// A random number from 0 to 1.
@@ -33,7 +23,7 @@ pub(super) fn hash(text: &str) -> u64 {
 
 /// A random UUID (RFC 9562, version 4), which the service knows an attempt to connect by.
 pub(super) fn guid() -> String {
-    let mut bytes = bytes::<16>();
+    let mut bytes = random_bytes::<16>();
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let digits = hexadecimal(&bytes);
@@ -43,7 +33,7 @@ pub(super) fn guid() -> String {
 /// The name of this process to the service: the machine's, and 32 hexadecimal digits. The same for all hubs.
 pub(crate) fn server_id() -> &'static str {
     static ID: OnceLock<String> = OnceLock::new();
-    ID.get_or_init(|| format!("{}_{}", machine_name(), hexadecimal(&bytes::<16>())))
+    ID.get_or_init(|| format!("{}_{}", machine_name(), hexadecimal(&random_bytes::<16>())))
 }
 
 /// The machine's name, as far as a header may have it.

@@ -15,22 +15,19 @@ use crate::{
         HubProtocol,
         codec::Payload,
         message::Outcome,
-        service_protocol::{Extensions, GroupMembers, Payloads, ServiceMessage, Text},
+        service_protocol::{
+            Extensions, GroupMembers, Payloads, ServiceMessage, Text,
+            codes::outcome::{NOT_FOUND, OK},
+        },
     },
     server::{
-        ClientResultError, SendError,
         calls::Answer,
+        error::{ClientResultError, SendError},
         host::lifetime::{ClientCall, Doing, Lifetime, Member, Recipients, Sending, ask},
         message::{Frame, Message},
     },
+    service::limits,
 };
-
-/// Outcomes of questions.
-const OK: i32 = 1;
-const NOT_FOUND: i32 = 2;
-
-/// How many members of a group are asked for at once.
-const PAGE: i32 = 200;
 
 /// A message in the protocols that there are for it.
 struct Encoded(Vec<(HubProtocol, Frame)>);
@@ -78,7 +75,7 @@ impl From<AskError> for SendError {
     }
 }
 
-/// Whether a question was answered with yes or no; anything else is no answer.
+/// Whether a question was answered with yes or no; anything else is an error.
 fn yes_or_no(ack: &Ack) -> Result<bool, SendError> {
     match ack.status {
         OK => Ok(true),
@@ -194,7 +191,7 @@ impl Azure {
                     ack_id,
                     top: None,
                     continuation_token: token.as_deref().map(Into::into),
-                    max_page_size: Some(PAGE),
+                    max_page_size: Some(limits::PAGE.into()),
                 };
                 let ack = self.connections.ask_at(endpoint, Some(group), query).await?;
                 if !yes_or_no(&ack)? {
@@ -243,7 +240,7 @@ impl Lifetime for Arc<Azure> {
         tokio::spawn(async move {
             let server_id = azure.connections.server_id();
             let message = results::client_completion(&call_id, &client.id, server_id, protocol, &payload);
-            // Without its server connection the client is gone, and whoever asks hears of that.
+            // Without its server connection the client is gone, and its caller is told so.
             let _ = azure.connections.send(client.via, &message).await;
         });
     }

@@ -3,31 +3,19 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
-    core::{HubProtocol, service_protocol::Claims},
+    core::{
+        HubProtocol,
+        service_protocol::{
+            Claims,
+            codes::{INSTANCE, MIGRATE_FROM},
+        },
+        token::claims,
+    },
     server::{Identity, query::Query},
 };
 
-/// The user, in a token that an app server has made.
-const USER: &str = "asrs.s.uid";
-
-/// What the service itself is told in a token.
-const OF_SERVICE: &str = "asrs.s.";
-
-/// Claims of a user whose names a token has for itself.
-const OF_USER: &str = "asrs.u.";
-
-/// What a token says of itself.
-const OF_TOKEN: [&str; 11] =
-    ["aud", "exp", "iat", "nbf", "iss", "actort", "acr", "azp", "c_hash", "jti", "nonce"];
-
-/// Whose connection it is, where the token does not say it otherwise: ASP.NET Core's default.
+/// The claim with the user id, where the token does not have the service's own: ASP.NET Core's default.
 const NAME_IDENTIFIER: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier";
-
-/// Which instance of the service has the client's socket.
-const INSTANCE: &str = "Asrs-Instance-Id";
-
-/// The server that has had the client before.
-const MIGRATE_FROM: &str = "Asrs-Migrate-From";
 
 /// What is known of a client before its handshake.
 pub(super) struct Opening {
@@ -70,20 +58,17 @@ impl Opening {
 }
 
 /// Who the claims of a token say a client is.
-pub(super) fn identity(claims: &Claims<'_>) -> Identity {
+pub(super) fn identity(said: &Claims<'_>) -> Identity {
     let mut identity = Identity::anonymous();
-    let user = claims.iter().find(|(name, _)| name == USER);
-    let user = user.or_else(|| claims.iter().find(|(name, _)| name == NAME_IDENTIFIER));
+    let user = said.iter().find(|(name, _)| name == claims::USER);
+    let user = user.or_else(|| said.iter().find(|(name, _)| name == NAME_IDENTIFIER));
     if let Some((_, user)) = user {
         identity = Identity::user(&**user);
     }
-    for (name, value) in claims {
-        let name = match name.strip_prefix(OF_USER) {
-            Some(name) => name,
-            None if name.starts_with(OF_SERVICE) || OF_TOKEN.contains(&&**name) => continue,
-            None => name,
-        };
-        identity = identity.claim(name, &**value);
+    for (name, value) in said {
+        if let Some(name) = claims::name_in_hub(name) {
+            identity = identity.claim(name, &**value);
+        }
     }
     identity
 }

@@ -1,13 +1,13 @@
 //! Cuts what goes to a client into single hub messages, and says what kind each is: stateful reconnect, which the service
 //! does, counts some of them.
 
-use crate::{core::framing::RECORD_SEPARATOR, server::message::Frame};
-
-/// Kinds of data in the service protocol.
-pub(super) const HANDSHAKE: i32 = 1;
-const INVOCATION: i32 = 2;
-const OTHER: i32 = 3;
-const CLOSE: i32 = 4;
+use crate::{
+    core::{
+        framing::{RECORD_SEPARATOR, length},
+        service_protocol::codes::data::{CLOSE, INVOCATION, OTHER},
+    },
+    server::message::Frame,
+};
 
 /// The messages of a frame that this program has written: whole ones.
 pub(super) struct Pieces<'f> {
@@ -33,25 +33,14 @@ impl<'f> Iterator for Pieces<'f> {
             let number = self.rest.strip_prefix(b"{\"type\":").and_then(|rest| rest.first());
             (end, number.map(|digit| digit.wrapping_sub(b'0')))
         } else {
-            let (prefix, body) = length_of(self.rest);
+            let whole = (0, self.rest.len());
+            let (prefix, body) = length(self.rest, usize::MAX).ok().flatten().unwrap_or(whole);
             (prefix + body, self.rest.get(prefix + 1).copied())
         };
         let (piece, rest) = self.rest.split_at(length.min(self.rest.len()));
         self.rest = rest;
         Some((piece, kind.map_or(OTHER, kind_of)))
     }
-}
-
-/// The length of a MessagePack message, and of the prefix that says it: seven bits a byte, the lowest first.
-fn length_of(bytes: &[u8]) -> (usize, usize) {
-    let mut length = 0;
-    for (at, &byte) in bytes.iter().take(5).enumerate() {
-        length |= usize::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return (at + 1, length);
-        }
-    }
-    (0, bytes.len())
 }
 
 /// Calls, their items, ends and cancellations count.

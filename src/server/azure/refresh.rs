@@ -17,19 +17,22 @@ use crate::{
     core::{
         ErrorChain,
         refresh::CONNECTION_TOKEN_HEADER,
-        service_protocol::{Claims, Extensions, InstantUtc, ServiceMessage, read_claims},
+        service_protocol::{
+            Claims, Extensions, InstantUtc, ServiceMessage,
+            codes::outcome::{FORBIDDEN, NOT_FOUND, OK},
+            read_claims,
+        },
     },
     server::{
         Identity,
-        host::{AuthenticationRefresh, refresh, state::Hub},
+        host::{
+            AuthenticationRefresh,
+            refresh::{self, refused},
+            state::Hub,
+        },
     },
     service::app_server,
 };
-
-/// Outcomes of questions.
-const OK: i32 = 1;
-const NOT_FOUND: i32 = 2;
-const FORBIDDEN: i32 = 5;
 
 /// Why there is no new authentication.
 enum Refused {
@@ -53,10 +56,6 @@ impl From<AskError> for Refused {
         tracing::warn!(%error, "an authentication is not refreshed");
         Self::Failed
     }
-}
-
-fn refused(status: StatusCode, error: &str) -> Response {
-    (status, Json(json!({ "error": error }))).into_response()
 }
 
 /// Answers a request for another authentication, by a client that has one.

@@ -1,4 +1,4 @@
-//! Results of clients, where the one who asks and the one who has the client are two servers.
+//! Results of clients, where one server asks for them and another one has the client.
 //!
 //! ```text
 //!   server that asks ──34──▶ service ──the call itself──▶ client
@@ -20,7 +20,7 @@ use crate::{
     core::{
         HubProtocol,
         codec::Payload,
-        framing::RECORD_SEPARATOR,
+        framing::{RECORD_SEPARATOR, length},
         json,
         message::{HubMessage, Outcome},
         msgpack,
@@ -28,8 +28,8 @@ use crate::{
     },
     lock::lock,
     server::{
-        ClientResultError,
         calls::{self, Answer},
+        error::ClientResultError,
     },
 };
 
@@ -187,7 +187,7 @@ fn read(id: &str, protocol: Option<&str>, payload: &[u8]) -> Option<(HubProtocol
             completion(id, message.map(|value| Payload::new(protocol, value.as_bytes())))?
         }
         HubProtocol::MessagePack => {
-            let prefix = payload.iter().take(5).position(|byte| byte & 0x80 == 0)? + 1;
+            let (prefix, _) = length(payload, usize::MAX).ok()??;
             let message = msgpack::parse(payload.get(prefix..)?).ok()??;
             completion(id, message.map(|value| Payload::new(protocol, value)))?
         }

@@ -9,7 +9,7 @@ use std::{
     fmt,
     future::ready,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, Weak,
         atomic::{AtomicI32, Ordering},
     },
     time::Duration,
@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     core::{ErrorChain, HubProtocol, message::Outcome},
+    lock::lock,
     server::{
         calls::Answer,
         connections::{Connections, Target},
@@ -58,7 +59,7 @@ pub(crate) struct Settings {
     pub(super) bus: Box<dyn AnyBackplane>,
     pub(super) ack_timeout: Duration,
     pub(super) on_event: Option<Arc<dyn Fn(BackplaneEvent) + Send + Sync>>,
-    /// Whether there are clients here. Who has none needs to hear less.
+    /// Whether there are clients here. A server without clients needs to hear less.
     pub(super) has_clients: bool,
 }
 
@@ -127,7 +128,7 @@ impl Node {
     }
 
     pub(super) fn homes(&self) -> MutexGuard<'_, HashMap<String, HashSet<String>>> {
-        self.homes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.homes)
     }
 
     /// Connects, the first time, and waits until what concerns the whole server is subscribed to.
@@ -135,7 +136,7 @@ impl Node {
         let start = || async {
             let _ = self.runtime.set(Handle::current());
             let node = Arc::downgrade(self);
-            let commands = self.waiting_commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let commands = lock(&self.waiting_commands).take();
             tokio::spawn(change_groups(node.clone(), commands));
             self.bus().start(BackplaneSink::new(move |arrival| {
                 if let Some(node) = node.upgrade() {
@@ -437,7 +438,7 @@ fn server_name() -> String {
     let machine = machine.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
     let machine = machine.unwrap_or_default();
     let machine = machine.trim();
-    let number: String = random::random_bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let number = random::hexadecimal(&random::random_bytes::<16>());
     format!("{}_{number}", if machine.is_empty() { "hubwire" } else { machine })
 }
 

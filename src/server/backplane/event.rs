@@ -1,11 +1,12 @@
 //! What the owner of a hub is told about its backplane.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use crate::Cause;
+use crate::lock::lock;
 
 /// Something that happened to the connection of a hub with its backplane.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ pub(super) struct Outage(Mutex<(Option<Instant>, u64)>);
 impl Outage {
     /// Whether there was a connection before.
     pub(super) fn begin(&self) -> bool {
-        let mut outage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outage = lock(&self.0);
         let is_new = outage.0.is_none();
         if is_new {
             *outage = (Some(Instant::now()), outage.1);
@@ -46,12 +47,12 @@ impl Outage {
     /// A message was not published, or it is not known whether it was. What breaks with the connection is often known
     /// before the loss itself, so it counts for the outage that follows.
     pub(super) fn refuse(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 += 1;
+        lock(&self.0).1 += 1;
     }
 
     /// How long it was and how many messages were refused, if there was one.
     pub(super) fn end(&self) -> Option<(Duration, u64)> {
-        let (since, refused) = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let (since, refused) = std::mem::take(&mut *lock(&self.0));
         since.map(|since| (since.elapsed(), refused))
     }
 }

@@ -2,10 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use super::carrier::{Backplane, BackplaneError, BackplaneSink};
+
+use crate::lock::lock;
 
 type Subscribers = HashMap<String, Vec<BackplaneSink>>;
 
@@ -47,7 +49,7 @@ impl Backplane for InMemoryBackplane {
 
     async fn publish(&self, channel: &str, message: &[u8]) -> Result<Option<u64>, BackplaneError> {
         let subscribers = {
-            let broker = self.broker.lock().unwrap_or_else(PoisonError::into_inner);
+            let broker = lock(&self.broker);
             broker.get(channel).cloned().unwrap_or_default()
         };
         for sink in &subscribers {
@@ -58,7 +60,7 @@ impl Backplane for InMemoryBackplane {
 
     async fn subscribe(&self, channel: &str) -> Result<(), BackplaneError> {
         if let Some(sink) = self.sink.get() {
-            let mut broker = self.broker.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut broker = lock(&self.broker);
             broker.entry(channel.to_owned()).or_default().push(sink.clone());
         }
         Ok(())
@@ -66,7 +68,7 @@ impl Backplane for InMemoryBackplane {
 
     async fn unsubscribe(&self, channel: &str) -> Result<(), BackplaneError> {
         if let Some(sink) = self.sink.get() {
-            let mut broker = self.broker.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut broker = lock(&self.broker);
             leave(&mut broker, channel, sink);
         }
         Ok(())
@@ -76,7 +78,7 @@ impl Backplane for InMemoryBackplane {
 impl Drop for InMemoryBackplane {
     fn drop(&mut self) {
         let Some(sink) = self.sink.get() else { return };
-        let mut broker = self.broker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut broker = lock(&self.broker);
         let channels: Vec<String> = broker.keys().cloned().collect();
         for channel in channels {
             leave(&mut broker, &channel, sink);

@@ -3,16 +3,18 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use tokio::sync::oneshot;
 
 use super::carrier::BackplaneError;
 
+use crate::lock::lock;
+
 type Sender<T> = oneshot::Sender<Result<T, BackplaneError>>;
 
-/// Who waits, by what the answer is known by.
+/// Answers that are waited for, by their keys.
 #[derive(Debug)]
 pub(super) struct Pending<K: Eq + Hash + Clone, T>(Mutex<HashMap<K, Sender<T>>>);
 
@@ -32,7 +34,7 @@ impl<K: Eq + Hash + Clone, T> Default for Pending<K, T> {
 
 impl<K: Eq + Hash + Clone, T> Pending<K, T> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Sender<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Begins to wait.

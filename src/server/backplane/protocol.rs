@@ -15,7 +15,7 @@ use axum::body::Bytes;
 
 use crate::core::{
     HubProtocol, ProtocolError,
-    framing::RECORD_SEPARATOR,
+    framing::{RECORD_SEPARATOR, length},
     json,
     message::{HubMessage, Invocation, Outcome},
     msgpack::{self, reader::Reader, write_array, write_binary, write_integer, write_map, write_text},
@@ -23,10 +23,6 @@ use crate::core::{
 use crate::server::{calls::Answer, message::Message};
 
 type Result<T> = std::result::Result<T, ProtocolError>;
-
-/// How the protocols are called in messages.
-const JSON: &str = "json";
-const MESSAGE_PACK: &str = "messagepack";
 
 /// Names of channels.
 #[derive(Debug)]
@@ -124,7 +120,7 @@ impl<'a> Delivery<'a> {
         write_array(&mut out, if self.asks.is_some() { 4 } else { 2 });
         write_array(&mut out, self.excluded.len());
         self.excluded.iter().for_each(|id| write_text(&mut out, id));
-        let parts = [(JSON, self.json), (MESSAGE_PACK, self.msgpack)];
+        let parts = [(json::NAME, self.json), (msgpack::NAME, self.msgpack)];
         let parts = parts.iter().filter_map(|(name, part)| Some((name, (*part)?)));
         write_map(&mut out, parts.clone().count());
         for (name, part) in parts {
@@ -149,8 +145,8 @@ impl<'a> Delivery<'a> {
             let name = reader.text()?;
             let part = Some(reader.binary()?);
             match name {
-                Some(JSON) => delivery.json = part,
-                Some(MESSAGE_PACK) => delivery.msgpack = part,
+                Some(json::NAME) => delivery.json = part,
+                Some(msgpack::NAME) => delivery.msgpack = part,
                 // A protocol that no client of ours speaks.
                 _ => {}
             }
@@ -233,11 +229,11 @@ pub(super) fn write_return(protocol: HubProtocol, id: &str, answer: &Answer) -> 
     let name = match protocol {
         HubProtocol::Json => {
             json::write(&mut bytes, &completion);
-            JSON
+            json::NAME
         }
         HubProtocol::MessagePack => {
             msgpack::write(&mut bytes, &completion);
-            MESSAGE_PACK
+            msgpack::NAME
         }
     };
     let mut out = Vec::with_capacity(bytes.len() + 16);
@@ -254,8 +250,8 @@ pub(super) fn read_return(message: &[u8]) -> Result<(String, HubProtocol, Answer
     let name = reader.text()?;
     let bytes = reader.binary()?;
     match name {
-        Some(JSON) => completion(HubProtocol::Json, json::parse(json_record(bytes)?)?),
-        Some(MESSAGE_PACK) => completion(HubProtocol::MessagePack, msgpack::parse(msgpack_message(bytes)?)?),
+        Some(json::NAME) => completion(HubProtocol::Json, json::parse(json_record(bytes)?)?),
+        Some(msgpack::NAME) => completion(HubProtocol::MessagePack, msgpack::parse(msgpack_message(bytes)?)?),
         _ => malformed("unknown hub protocol"),
     }
 }
@@ -340,10 +336,9 @@ fn json_record(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(record).or_else(|_| malformed("a JSON message is not UTF-8"))
 }
 
-/// Takes away the length before a message, in up to five bytes of seven bits.
+/// Takes away the length before a message.
 fn msgpack_message(bytes: &[u8]) -> Result<&[u8]> {
-    let end = bytes.iter().take(5).position(|byte| byte & 0x80 == 0);
-    match end.and_then(|end| bytes.get(end + 1..)) {
+    match length(bytes, usize::MAX)?.and_then(|(width, _)| bytes.get(width..)) {
         Some(message) => Ok(message),
         None => malformed("a message has no length"),
     }

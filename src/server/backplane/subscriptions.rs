@@ -4,12 +4,14 @@ use std::{
     collections::HashMap,
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use super::carrier::{AnyBackplane, BackplaneError};
+
+use crate::lock::lock;
 
 /// Subscribes when the first connection needs a channel, and ends the subscription when the last one no longer does.
 #[derive(Debug, Default)]
@@ -32,7 +34,7 @@ impl Entry {
 
 impl Subscriptions {
     fn change(&self, channel: &str, change: impl FnOnce(usize) -> usize) -> Arc<Entry> {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.0);
         let entry = entries.entry(channel.to_owned()).or_default();
         entry.users.store(change(entry.users()), Ordering::Relaxed);
         entry.clone()
@@ -58,7 +60,7 @@ impl Subscriptions {
         async move {
             let settled = self.settle(bus, &channel, &entry).await;
             drop(entry);
-            let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut entries = lock(&self.0);
             let is_unused = |entry: &Arc<Entry>| entry.users() == 0 && Arc::strong_count(entry) == 1;
             if entries.get(&channel).is_some_and(is_unused) {
                 entries.remove(&channel);

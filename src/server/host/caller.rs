@@ -4,7 +4,7 @@ use std::{
     any::Any,
     fmt,
     marker::PhantomData,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use http::HeaderMap;
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     core::negotiate::Transport,
+    lock::lock,
     server::{outbox::Outbox, query::Query, room::Slot},
 };
 
@@ -61,7 +62,7 @@ pub(super) struct Connection {
 impl Connection {
     /// The hub has been told of its end.
     pub(super) fn leave(&self) {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.slot).take();
     }
 }
 
@@ -91,7 +92,7 @@ impl<C, S> Caller<C, S> {
         &self.connection.id
     }
 
-    /// Whose connection it is.
+    /// The user id of the client; `None` if it is anonymous.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.identity.user_id.as_deref()

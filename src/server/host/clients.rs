@@ -19,7 +19,7 @@ use crate::{
 /// The clients of a hub: whom to call.
 ///
 /// ```no_run
-/// # async fn run(hub: hubwire::server::HubServer) -> Result<(), hubwire::server::SendError> {
+/// # async fn run(hub: hubwire::server::HubServer) -> Result<(), hubwire::server::error::SendError> {
 /// hub.clients().all().send("ReceiveMessage", ("system", "welcome")).await?;
 /// hub.clients().group("admins").except(["a-connection-id"]).send("Alarm", ()).await?;
 /// # Ok(())

@@ -12,7 +12,7 @@
 use std::{
     collections::HashMap,
     marker::PhantomData,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, Weak},
     task::{Context, Poll},
     time::Instant,
 };
@@ -50,6 +50,7 @@ use crate::{
         server::DisconnectReason,
         text::clip,
     },
+    lock::lock,
     server::{
         calls::Answer,
         observe::{Kind, Observed},
@@ -64,7 +65,7 @@ use crate::{
 /// What an upload takes, in bytes, while its call waits.
 const UPLOAD: usize = 1024;
 
-/// Who is at the door.
+/// A client that wants to be let in.
 pub(in crate::server) struct Guest {
     pub(in crate::server) connection_id: String,
     pub(in crate::server) identity: Identity,
@@ -106,7 +107,7 @@ struct CallTable {
 
 impl Calls {
     fn lock(&self) -> MutexGuard<'_, CallTable> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -455,7 +456,7 @@ async fn perform(work: Work, turn: Turn<Work>) -> Performed {
         call.map(|call| calls.cancels.remove(&call));
     }
     if call.is_some() {
-        // Whoever has kept the caller hears that its call has ended.
+        // Code that has kept the caller is told that its call has ended.
         caller.cancelled.cancel();
     }
     Performed { answer: call.map(|call| (call, answer)), place }

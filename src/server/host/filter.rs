@@ -13,7 +13,10 @@ use crate::platform::BoxFuture;
 /// ```
 /// use std::time::Instant;
 ///
-/// use hubwire::server::{Caller, HubError, HubFilter, HubInvocation, HubServer, Next, NextConnected, Reply};
+/// use hubwire::server::{
+///     Caller, HubError, HubInvocation, HubServer, Reply,
+///     filter::{HubFilter, Next, NextConnected},
+/// };
 ///
 /// struct Audit;
 ///

@@ -1,7 +1,7 @@
 //! Who a client is.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -15,7 +15,11 @@ use http::{
     request::Parts,
 };
 
-use crate::server::{observe::Reason, query::Query};
+use crate::{
+    core::http::bearer_token,
+    lock::lock,
+    server::{observe::Reason, query::Query},
+};
 
 /// Who a client is, as [`HubServerBuilder::authenticate`](super::HubServerBuilder::authenticate) finds out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,7 +48,7 @@ impl Identity {
         self
     }
 
-    /// Whose connections they are; nobody's, of an anonymous client.
+    /// The user id; `None` for an anonymous client.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.user_id.as_deref()
@@ -122,11 +126,7 @@ impl<'r> HubRequest<'r> {
     #[must_use]
     pub fn access_token(&self) -> Option<&str> {
         let header = self.parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = header.and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-        });
-        bearer.or_else(|| self.query("access_token"))
+        header.and_then(bearer_token).or_else(|| self.query("access_token"))
     }
 }
 
@@ -140,11 +140,11 @@ impl CurrentIdentity {
     }
 
     pub(super) fn get(&self) -> Arc<Identity> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 
     pub(super) fn set(&self, identity: Arc<Identity>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+        *lock(&self.0) = identity;
     }
 }
 

@@ -97,7 +97,7 @@ impl Recipient {
         &self.connection_id
     }
 
-    /// Whose connection it is.
+    /// The user id of the client; `None` if it is anonymous.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.identity.user_id.as_deref()

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt,
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     lifetime::HUB,
     sender::HubSender,
 };
+use crate::lock::lock;
 use crate::{client::guarded, platform::BoxFuture, server::connections::Target};
 
 /// Who is connected to this server. With several servers each knows its own clients; the members of a group are known as far
@@ -118,7 +119,7 @@ struct State {
 }
 
 impl State {
-    /// The next change that the handler is to be told of. What was undone meanwhile is none.
+    /// The next change that the handler is to be told of; a change that was undone meanwhile is left out.
     fn next(&mut self) -> Option<(String, bool)> {
         while let Some(user) = self.changed.pop_front() {
             self.is_changed.remove(&user);
@@ -152,7 +153,7 @@ impl State {
 
 impl Watch {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// A connection of a user has been let in, or one that was has gone.

@@ -1,14 +1,11 @@
 //! How many calls clients may make in a time.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{caller::Caller, error::HubError};
+use crate::lock::lock;
 use crate::platform::lowercase;
 
 /// How many calls may be made in a time. Calls of methods that do not exist count as well.
@@ -144,7 +141,7 @@ impl Limiter {
     fn take(&self, key: String, now: Instant) -> Result<(), Duration> {
         let RateLimit { calls, time, .. } = self.rule;
         let each = time / calls;
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = lock(&self.counted);
         let paid = counted.paid.get(&key).copied().unwrap_or(now).max(now) + each;
         if let Some(wait) = (paid - now).checked_sub(time).filter(|wait| !wait.is_zero()) {
             return Err(wait);

@@ -21,7 +21,8 @@ use super::{
 };
 use crate::{client::guarded, core::refresh::CONNECTION_TOKEN_HEADER, server::negotiated::RefreshError};
 
-fn refused(status: StatusCode, error: &str) -> Response {
+/// A refusal by the name that clients know it by.
+pub(in crate::server) fn refused(status: StatusCode, error: &str) -> Response {
     (status, Json(json!({ "error": error }))).into_response()
 }
 

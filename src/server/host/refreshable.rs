@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     cancel::Cancel,
     identity::Identity,
 };
+use crate::lock::lock;
 use crate::platform::BoxFuture;
 
 pub(super) type OnRefresh = Arc<dyn Fn(AuthenticationRefresh) -> BoxFuture<bool> + Send + Sync>;
@@ -67,7 +68,7 @@ impl fmt::Debug for Known {
 
 impl Refreshable {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     pub(super) fn insert(&self, connection: &Arc<Connection>, closed: Arc<Cancel>) {

@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::StreamExt as _;
-use http::{Method, Request, StatusCode, Uri, header, request::Parts};
+use http::{Method, Request, StatusCode, Uri, request::Parts};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -26,6 +26,7 @@ use super::{
     refresh,
     state::Hub,
 };
+use crate::cors::host_of;
 #[cfg(feature = "service")]
 use crate::server::azure;
 use crate::server::{
@@ -79,7 +80,7 @@ async fn serve(hub: &Arc<Hub>, request: Request<Body>) -> Response {
     let negotiates = path.trim_end_matches('/').ends_with("/negotiate");
     let mut response = respond(hub, request).await;
     let status = response.status().as_u16();
-    // Whoever connects is seen there, and polls are many.
+    // Connections are seen elsewhere, and polls are many.
     if negotiates || status >= 400 {
         let kind = if negotiates { Kind::Negotiate } else { Kind::Refused };
         let who = response.extensions_mut().remove::<Who>();
@@ -109,9 +110,7 @@ async fn respond(hub: &Arc<Hub>, request: Request<Body>) -> Response {
 /// What is answered to a page of another origin before anybody looks at its request.
 fn checked(hub: &Hub, parts: &Parts) -> Option<Response> {
     let cors = &hub.front.cors;
-    let host = || parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = parts.uri.authority().map(http::uri::Authority::as_str).or_else(host);
-    if cors.is_foreign(&parts.headers, host) {
+    if cors.is_foreign(&parts.headers, host_of(parts)) {
         return Some(Rejection::forbidden().into_response());
     }
     let asks = parts.method == Method::OPTIONS;
@@ -241,7 +240,7 @@ fn is_elsewhere(hub: &Hub) -> bool {
     is_elsewhere
 }
 
-/// Whether a connection is open, whoever it belongs to.
+/// Whether a connection is open, whichever client it belongs to.
 fn is_open(hub: &Hub, query: &Query) -> bool {
     query.first("id").is_some_and(|id| hub.room.negotiated.owner(id, HUB).is_some())
 }

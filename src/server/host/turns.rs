@@ -7,13 +7,14 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
 };
 
 use tokio::runtime::Handle;
 
 use crate::client::caught;
+use crate::lock::lock;
 
 /// A call that waits, which takes its turn along.
 pub(super) trait Waits: Send + Sized + 'static {
@@ -52,7 +53,7 @@ impl<W: Waits> Turns<W> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<W>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// A turn, if one is free: who waits has none to give away.
@@ -121,7 +122,7 @@ pub(super) fn begin(future: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-/// Runs something up to where it waits. Whoever polls it next is told of what it waits for. `None` if it panics.
+/// Runs something up to where it waits. It is woken by what it waits for once it has been polled again. `None` if it panics.
 pub(super) fn poll_once<F: Future>(future: &mut Pin<Box<F>>) -> Option<Poll<F::Output>> {
     caught(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop())))
 }

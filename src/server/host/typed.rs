@@ -6,9 +6,11 @@ use std::{
     future::{Future, poll_fn},
     marker::PhantomData,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll},
 };
+
+use crate::lock::lock;
 
 pub use futures_core::Stream;
 use serde::Serialize;
@@ -101,7 +103,7 @@ impl HubServer {
     /// #     trait Chat: Hub<ChatClient> + Served<ChatHub> {}
     /// #     trait ChatClient { fn receive_message(user: String, text: String); }
     /// # }
-    /// # async fn run(server: hubwire::server::HubServer) -> Result<(), hubwire::server::SendError> {
+    /// # async fn run(server: hubwire::server::HubServer) -> Result<(), hubwire::server::error::SendError> {
     /// let chat = server.context::<Chat>();
     /// chat.clients().user("ann").receive_message("system", "hello, Ann").await?;
     /// # Ok(())
@@ -284,8 +286,8 @@ impl<T> Taker<T> {
     }
 
     fn give(&self, item: HubResult<T>) -> impl Future<Output = ()> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(item);
-        // Whoever polls this takes the item, and polls again when it wants the next.
+        *lock(&self.0) = Some(item);
+        // What polls this takes the item, and polls again when it wants the next.
         let mut is_given = false;
         poll_fn(move |_| if std::mem::replace(&mut is_given, true) { Poll::Ready(()) } else { Poll::Pending })
     }
@@ -313,7 +315,7 @@ impl<T, R: Future<Output = ()>> Stream for Items<T, R> {
         let this = self.get_mut();
         let Some(block) = &mut this.block else { return Poll::Ready(None) };
         let polled = block.as_mut().poll(cx);
-        let item = this.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let item = lock(&this.slot).take();
         match (item, polled) {
             (Some(item), _) => Poll::Ready(Some(item)),
             (None, Poll::Pending) => Poll::Pending,

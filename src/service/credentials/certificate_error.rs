@@ -17,7 +17,7 @@ pub enum CertificateError {
         source: Arc<io::Error>,
     },
     /// The text is not PEM, or the bytes are not a PKCS#12 archive. Check that it is the right file, and whole.
-    #[error("the certificate is neither PEM nor PKCS#12 (PFX); check that it is the right file, and whole")]
+    #[error("the certificate is neither PEM nor PKCS#12 (PFX); check that it is the right file and complete")]
     Malformed,
     /// The PKCS#12 archive or the encrypted private key does not open with this password.
     #[error("the password of the PKCS#12 archive or of the private key is wrong")]

@@ -14,7 +14,7 @@ use crate::service::{
 };
 
 /// The scope of Azure SignalR Service, the same in every cloud.
-pub(in crate::service) const DEFAULT_SCOPE: &str = "https://signalr.azure.com/.default";
+pub(crate) const DEFAULT_SCOPE: &str = "https://signalr.azure.com/.default";
 
 /// How a [`ServiceEndpoint`](crate::service::ServiceEndpoint) authenticates: an [`AccessKey`], any of the Entra
 /// credentials of [this module](crate::service::credentials), or an `Arc<dyn TokenCredential>`: a credential of

@@ -184,7 +184,7 @@ impl CredentialError {
 #[non_exhaustive]
 pub enum InvalidCredential {
     /// A part of the credential is empty or has characters that it cannot have. Check the part that the text names.
-    #[error("the {what} of the credential is not valid; check that it is there, and whole")]
+    #[error("the {what} of the credential is not valid; check that it is there and complete")]
     Part {
         /// The part.
         what: &'static str,

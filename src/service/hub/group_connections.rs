@@ -17,11 +17,9 @@ use crate::service::{
     endpoints::connected::ConnectedEndpoint,
     error::{Operation, ServiceError},
     hub::requests::Hub,
+    limits,
     rest::scope::Scope,
 };
-
-/// A page of the service has up to this many connections.
-const MAX_PAGE: u32 = 200;
 
 /// A connection in a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -57,7 +55,7 @@ pub struct GroupConnections {
 impl GroupConnections {
     pub(super) fn new(hub: Hub, group: Result<Scope, ServiceError>) -> Self {
         let state = State::Ask(Place::Token(None));
-        let pages = ConnectionPages { hub, group, page_size: MAX_PAGE, left: None, state };
+        let pages = ConnectionPages { hub, group, page_size: limits::PAGE.into(), left: None, state };
         Self { pages, ready: VecDeque::new() }
     }
 
@@ -145,7 +143,7 @@ impl ConnectionPages {
 
     /// How many connections a page has at most: 1 to 200, 200 by default.
     pub fn page_size(self, count: u32) -> Self {
-        Self { page_size: count.clamp(1, MAX_PAGE), ..self }
+        Self { page_size: count.clamp(1, limits::PAGE.into()), ..self }
     }
 
     /// Begins where an earlier page said that the next one does.

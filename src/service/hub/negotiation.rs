@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::core::token::SERVICE_LIMIT;
 use crate::platform;
 use crate::service::{
     clock::unix_now,
@@ -242,7 +243,7 @@ impl Request<'_> {
         }
         let answer: Answer = self.shared.rest.json(&request).await?;
         let is_token = |text: &str| {
-            (1..=token::MAX_LENGTH).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+            (1..=SERVICE_LIMIT).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
         };
         if !is_token(answer.token.expose()) {
             return Err(ServiceError::InvalidResponse { operation, reason: "there is no token in it" });

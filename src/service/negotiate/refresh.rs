@@ -9,7 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{
-    core::token::USER_ID_CLAIMS,
+    core::token::{
+        USER_ID_CLAIMS,
+        claims::{EXPIRY, is_of_token, name_in_hub},
+    },
     service::{
         clock::unix_now,
         error::ServiceError,
@@ -146,9 +149,7 @@ impl ConnectionClaims {
     /// The claims that the application has given, in the service's order; a name may occur several times. Those that
     /// say something to the service are not among them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let own =
-            self.0.iter().filter(|claim| !claim.name.starts_with("asrs.s.") && !is_of_token(&claim.name));
-        own.map(|Claim { name, value }| (name.strip_prefix("asrs.u.").unwrap_or(name), value.as_str()))
+        self.0.iter().filter_map(|Claim { name, value }| Some((name_in_hub(name)?, value.as_str())))
     }
 
     /// One by one, those that say something to the service among them.
@@ -183,18 +184,13 @@ impl ConnectionClaims {
 
     /// When the connection closes with its authentication, in seconds since the Unix epoch, if it does.
     pub(in crate::service) fn expiry(&self) -> Option<u64> {
-        self.0.iter().find(|claim| claim.name == "asrs.s.aeo")?.value.parse().ok()
+        self.0.iter().find(|claim| claim.name == EXPIRY)?.value.parse().ok()
     }
 
     /// Whether they say more than who the user is.
     pub(in crate::service) fn are_beyond_user(&self) -> bool {
         self.0.iter().any(|claim| !is_of_token(&claim.name) && !USER_ID_CLAIMS.contains(&claim.name.as_str()))
     }
-}
-
-/// Whether a claim is about the token that it stood in, and not about the client.
-fn is_of_token(name: &str) -> bool {
-    matches!(name, "aud" | "exp" | "iat" | "iss" | "nbf")
 }
 
 impl<'de> Deserialize<'de> for ConnectionClaims {

@@ -5,21 +5,19 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use crate::{
-    core::negotiate::Transports,
+    core::{
+        negotiate::Transports,
+        token::{
+            SERVICE_LIMIT,
+            claims::{CLOSES_ON_EXPIRY, EXPIRY, LAST_SECOND, USER, is_of_token, is_reserved, renamed},
+        },
+    },
     service::{
         error::ServiceError,
         jwt::{self, Validity},
         negotiate::options::NegotiateOptions,
     },
 };
-
-/// The longest token that the service takes: it travels in headers and in URLs.
-pub(in crate::service) const MAX_LENGTH: usize = 4096;
-/// The end of the year 9999, the last that .NET can express.
-const LAST_SECOND: u64 = 253_402_300_799;
-/// Claims that a token has of its own. The service gives them back to hubs under their names.
-const TOKEN_CLAIMS: [&str; 11] =
-    ["aud", "exp", "iat", "nbf", "iss", "actort", "acr", "azp", "c_hash", "jti", "nonce"];
 
 pub(in crate::service) type Claims = Vec<(String, Value)>;
 
@@ -31,7 +29,7 @@ pub(in crate::service) fn sign(
     validity: Validity,
 ) -> Result<String, ServiceError> {
     let token = key.sign(claims.iter().map(|(n, v)| (n, v)), validity, audience);
-    if token.len() > MAX_LENGTH {
+    if token.len() > SERVICE_LIMIT {
         let mut largest: Vec<_> =
             claims.into_iter().map(|(name, value)| (name, value.to_string().chars().count())).collect();
         largest.sort_by_key(|&(_, length)| std::cmp::Reverse(length));
@@ -73,38 +71,38 @@ pub(in crate::service) fn claims(
     expires_at: u64,
 ) -> Result<Claims, ServiceError> {
     let mut claims: Claims = Vec::with_capacity(options.claims.len() + 1);
-    let mut own = |name: &str, value: String| claims.push((format!("asrs.s.{name}"), Value::from(value)));
+    let mut own = |name: &str, value: String| claims.push((name.to_owned(), Value::from(value)));
     if let Some(user_id) = &options.user_id {
         if user_id.trim().is_empty() {
             return Err(ServiceError::EmptyUserId);
         }
-        check("asrs.s.uid", user_id, options)?;
-        own("uid", user_id.clone());
+        check(USER, user_id, options)?;
+        own(USER, user_id.clone());
     }
     if let Some((server_id, mode)) = &options.sticky {
-        own("sn", server_id.clone());
-        own("ssticky", (*mode).to_owned());
+        own("asrs.s.sn", server_id.clone());
+        own("asrs.s.ssticky", (*mode).to_owned());
     }
     if options.diagnostic {
-        own("dc", "true".to_owned());
+        own("asrs.s.dc", "true".to_owned());
     }
     if let Some(timeout) = options.handshake_timeout {
         let seconds = whole_seconds(timeout, 30, "handshake timeout", "1 to 30 seconds")?;
         // What is the default anyway is not said.
         if seconds != 15 {
-            own("cht", seconds.to_string());
+            own("asrs.s.cht", seconds.to_string());
         }
     }
     if let Some(count) = options.endpoint_count.filter(|&count| count > 1) {
-        own("secn", count.to_string());
+        own("asrs.s.secn", count.to_string());
     }
     if options.detailed_errors {
         // Written as .NET writes it.
-        own("derror", "True".to_owned());
+        own("asrs.s.derror", "True".to_owned());
     }
     if let Some(interval) = options.long_poll_interval {
         let seconds = whole_seconds(interval, 300, "long-poll interval", "1 to 300 seconds")?;
-        own("ttl", seconds.to_string());
+        own("asrs.s.ttl", seconds.to_string());
     }
     if let Some(transports) = options.transports {
         if transports == Transports::NONE {
@@ -113,21 +111,21 @@ pub(in crate::service) fn claims(
                 range: "at least one of the three",
             });
         }
-        own("htt", transports.mask().to_string());
+        own("asrs.s.htt", transports.mask().to_string());
     }
     if options.close_on_expiry {
-        own("coae", "true".to_owned());
-        own("aeo", deadline(options, expires_at).unwrap_or(expires_at).to_string());
+        own(CLOSES_ON_EXPIRY, "true".to_owned());
+        own(EXPIRY, deadline(options, expires_at).unwrap_or(expires_at).to_string());
     }
     for (name, value) in &options.claims {
-        if name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("asrs.s.")) {
+        if is_reserved(name) {
             return Err(ServiceError::ReservedClaim { name: name.clone() });
         }
         check(name, value, options)?;
         // Only the first `sub` is the token's subject.
         let taken = name == "sub" && claims.iter().any(|(known, _)| known == "sub");
-        let renamed = taken || TOKEN_CLAIMS.contains(&name.as_str());
-        let name = if renamed { format!("asrs.u.{name}") } else { name.clone() };
+        let is_renamed = taken || is_of_token(name);
+        let name = if is_renamed { renamed(name) } else { name.clone() };
         add(&mut claims, name, value);
     }
     Ok(claims)

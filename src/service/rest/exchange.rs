@@ -7,7 +7,7 @@ use reqwest::{RequestBuilder, Response, header};
 use serde::Deserialize;
 
 use crate::{
-    core::Cause,
+    core::{Cause, http::is_web_page},
     service::{
         error::{Operation, Refusal, ServiceError},
         http::body::read_body,
@@ -70,10 +70,9 @@ pub(super) fn transport_error(
 }
 
 /// Whether it is HTML, which the service never answers with: that of a portal, a gateway or another web server.
-fn is_page(response: &Response) -> bool {
+pub(in crate::service) fn is_page(response: &Response) -> bool {
     let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-    ["text/html", "application/xhtml+xml"].iter().any(|page| media_type.eq_ignore_ascii_case(page))
+    is_web_page(content_type)
 }
 
 async fn refusal(response: Response, operation: Operation, token: Option<&str>) -> Refusal {

@@ -19,7 +19,7 @@ use crate::{
         error::{Operation, ServiceError},
         http::body::read_body,
         jwt::{self, Validity},
-        random,
+        limits, random,
         rest::{
             exchange::{MAX_ANSWER, send, transport_error},
             payload::Payload,
@@ -35,10 +35,6 @@ pub(in crate::service) const API_VERSION: &str = "2024-12-01";
 
 /// The longest answer to a question: a client's result may have some megabytes.
 const MAX_RESULT: usize = 16 * 1024 * 1024;
-/// The largest body that the service takes: 1 MB by its documentation, which does not say which MB it means.
-pub(in crate::service) const MAX_BODY: usize = 1024 * 1024;
-/// The longest request line that the service takes over HTTP/1.1: 12 K.
-const MAX_REQUEST_LINE: usize = 12 * 1024;
 const TRACING_ID: &str = "x-asrs-message-tracing-id";
 /// How long the token of one request is valid, as with the official SDK.
 const TOKEN_LIFETIME: u64 = 3600;
@@ -161,7 +157,7 @@ impl Request {
     fn check_line(&self, url: &Url) -> Result<(), ServiceError> {
         let target = url.path().len() + url.query().map_or(0, |query| 1 + query.len());
         let length = self.method.as_str().len() + " ".len() + target + " HTTP/1.1\r\n".len();
-        if length <= MAX_REQUEST_LINE {
+        if length <= limits::REQUEST_LINE {
             return Ok(());
         }
         let longest = self.lengths.iter().copied().max_by_key(|(_, length)| *length);
@@ -199,7 +195,7 @@ impl Request {
     /// Gives it a body, of a size that the service takes.
     pub(in crate::service) fn payload(self, payload: Payload) -> Result<Self, ServiceError> {
         match payload.body.len() {
-            ..=MAX_BODY => Ok(Self { payload: Some(payload), ..self }),
+            ..=limits::BODY => Ok(Self { payload: Some(payload), ..self }),
             length => Err(ServiceError::MessageTooLarge { length }),
         }
     }

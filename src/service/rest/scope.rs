@@ -1,8 +1,9 @@
 //! What a request addresses. It decides on the path of the request and, of several endpoints, on those that get it.
 
-use crate::{core::url::encode_data, service::error::ServiceError};
-
-const MAX_NAME: usize = 1024;
+use crate::{
+    core::url::encode_data,
+    service::{error::ServiceError, limits},
+};
 
 /// The connections of a hub that a request addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Name {
         let reason = match name {
             "." | ".." => "it would be resolved as a step in the path",
             _ if name.trim().is_empty() => "it is empty",
-            _ if name.chars().count() > MAX_NAME => "it is longer than 1024 characters",
+            _ if name.chars().count() > limits::NAME => "it is longer than 1024 characters",
             _ => return Ok(Self(name.to_owned())),
         };
         Err(ServiceError::InvalidName { what, reason })

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::{
-    core::{Cause, ErrorChain},
+    core::{Cause, ErrorChain, http::bearer_token},
     lock::lock,
     platform::Network,
     service::{
@@ -174,9 +174,7 @@ impl EntraTokenValidator {
     /// The documentation names the header `Authentication` in one place.
     pub(crate) async fn check_headers(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let value = headers.get("authorization").or_else(|| headers.get("authentication"));
-        let token = value
-            .and_then(|value| value.to_str().ok()?.split_once(' '))
-            .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()));
+        let token = value.and_then(|value| bearer_token(value.to_str().ok()?));
         match self.check(token.unwrap_or_default()).await {
             Ok(true) => Ok(()),
             Ok(false) => {

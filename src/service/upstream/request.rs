@@ -5,18 +5,16 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 #[cfg(feature = "msgpack")]
-use crate::core::msgpack;
+use crate::core::{http::MESSAGE_PACK, msgpack};
 use crate::{
     core::{
-        HubProtocol, json,
+        HubProtocol,
+        http::{JSON, is_media_type},
+        json,
         message::{HubMessage, Outcome},
     },
     service::upstream::event::{UpstreamClient, UpstreamError, UpstreamMessage, parse_claims},
 };
-
-const JSON: &str = "application/json";
-#[cfg(feature = "msgpack")]
-const MESSAGE_PACK: &str = "application/x-msgpack";
 
 /// A refusal, answered in JSON.
 #[derive(Debug)]
@@ -57,13 +55,12 @@ impl Head {
             return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "The method must be POST."));
         }
         let kind = text(&parts.headers, "content-type").unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
         let protocol = match kind {
-            _ if kind.eq_ignore_ascii_case(JSON) => HubProtocol::Json,
+            _ if is_media_type(kind, JSON) => HubProtocol::Json,
             #[cfg(feature = "msgpack")]
-            _ if kind.eq_ignore_ascii_case(MESSAGE_PACK) => HubProtocol::MessagePack,
+            _ if is_media_type(kind, MESSAGE_PACK) => HubProtocol::MessagePack,
             _ => {
-                let text = "The content type must be one that upstream requests have.";
+                let text = "The content type must be application/json or application/x-msgpack.";
                 return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
             }
         };

@@ -13,7 +13,11 @@ use crate::service::{
     http::body::within,
     hub::hub_client::HubClient,
     upstream::router::{BodyError, MAX_BODY, READ_TIMEOUT, UpstreamRouter},
-    web::{endpoint::answer_for, handler::NegotiateAnswer, tower::NegotiateService},
+    web::{
+        endpoint::{answer_for, error},
+        handler::NegotiateAnswer,
+        tower::NegotiateService,
+    },
 };
 
 /// `POST {path}/negotiate` for a hub at `path`, and `POST {path}/refresh` for services
@@ -85,7 +89,7 @@ pub fn upstream(path: &str, router: UpstreamRouter) -> impl FnOnce(&mut ServiceC
             let router = router.clone();
             async move {
                 let Some(head) = converted(&request, ()) else { return refused(400) };
-                // Nothing of a body is read for somebody who is not let in.
+                // The body of a request that is refused is not read.
                 let admitted = match router.admit(&head.into_parts().0).await {
                     Ok(admitted) => admitted,
                     Err(response) => return answered(response.map(Bytes::from)),
@@ -125,9 +129,8 @@ fn answered(response: Response<Bytes>) -> HttpResponse {
 }
 
 fn refused(status: u16) -> HttpResponse {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-    let reason = status.canonical_reason().unwrap_or_default();
-    HttpResponse::build(status).content_type("application/json").body(format!(r#"{{"error":"{reason}"}}"#))
+    let status = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::BAD_REQUEST);
+    answered(error(status, status.canonical_reason().unwrap_or_default()).map(Bytes::from))
 }
 
 /// Lets a handler use `?` on calls of the service. The caller is told nothing about addresses, identities and causes, which go

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use serde_json::json;
 
 use crate::{
-    core::{ErrorChain, refresh::CONNECTION_TOKEN_HEADER},
+    core::{ErrorChain, http::JSON, refresh::CONNECTION_TOKEN_HEADER},
     cors::Cors,
     service::{
         error::ServiceError,
@@ -237,7 +237,8 @@ pub(super) fn answer_for(failure: &ServiceError) -> Response<String> {
     response
 }
 
-fn error(status: StatusCode, message: &str) -> Response<String> {
+/// A refusal in JSON.
+pub(super) fn error(status: StatusCode, message: &str) -> Response<String> {
     json_response(status, &json!({ "error": message }))
 }
 
@@ -245,7 +246,7 @@ fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Strin
     let mut response = Response::new(body.to_string());
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     // The answer holds a token.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

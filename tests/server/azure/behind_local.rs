@@ -12,8 +12,9 @@ use hubwire::{
     ConnectionError, HubConnection, HubProtocol, RefreshError, Transport, Upload,
     local::{EntraApplication, LocalService, Role, ServiceMode},
     server::{
-        Caller, ClientResultError, HubServer, Identity, Rejection, SendError,
+        Caller, HubServer, Identity, Rejection,
         azure::{AzureSignalR, AzureSignalRError, GracefulShutdown, ServerStickyMode},
+        error::{ClientResultError, SendError},
     },
     service::{ServiceEndpoint, credentials::ClientSecret},
 };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::endpoint::Endpoint;
+use crate::core::http::EVENT_STREAM;
 use crate::core::sse::EventStream;
 use crate::core::{Cause, TransportError};
 use crate::platform::{Frame, HttpBody, HttpRequest, Method};
@@ -18,7 +19,7 @@ pub(super) struct ServerSentEvents {
 
 impl ServerSentEvents {
     pub(super) async fn open(endpoint: &Arc<Endpoint>) -> Result<Self, TransportError> {
-        let request = HttpRequest { accept: Some("text/event-stream"), ..endpoint.request(Method::Get) };
+        let request = HttpRequest { accept: Some(EVENT_STREAM), ..endpoint.request(Method::Get) };
         let answer = Arc::clone(endpoint).send(request).await?;
         if answer.head.status != 200 || !answer.head.is_event_stream() {
             return Err(answer.head.refusal("the server refused to open an event stream"));

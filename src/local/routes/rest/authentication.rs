@@ -15,7 +15,12 @@ use super::{
     connections::not_found,
 };
 use crate::{
-    local::{api_error::ApiError, roles::Action, token::user_of},
+    core::token::claims::LAST_SECOND,
+    local::{
+        api_error::ApiError,
+        roles::Action,
+        token::{renew, user_of},
+    },
     server::{claims::Claims, negotiated::RefreshError},
     service::unix_now,
 };
@@ -47,25 +52,13 @@ struct Claim {
     value: Value,
 }
 
-/// The end of the year 9999, `DateTimeOffset.MaxValue` in .NET: how SDKs write that nothing is said of the end.
-const NO_END: u64 = 253_402_300_799;
-
 pub(super) async fn refresh(call: Call, body: Result<JsonBody, ApiError>) -> Result<Json<Value>, ApiError> {
     let hub = call.hub(Action::ConnectionWrite)?;
     let RefreshBody { connection_token, expire_time, claims } = of_connection(&body?.0)?;
     let expiry = expire_time.as_deref().map(deadline).transpose()?.flatten();
     let claims = claims.filter(|claims| !claims.is_empty()).map(by_name);
     let user = claims.as_ref().map(user_of);
-    let change = |known: &mut Claims, ends: Option<u64>| {
-        if let Some(claims) = &claims {
-            known.clone_from(claims);
-        }
-        // A token that is made of them ends with the connection.
-        if let Some(ends) = ends {
-            known.insert("asrs.s.coae".to_owned(), "true".into());
-            known.insert("asrs.s.aeo".to_owned(), ends.to_string().into());
-        }
-    };
+    let change = |known: &mut Claims, ends| renew(known, claims.as_ref(), ends);
     match call.service.room.negotiated.refresh(&connection_token, &hub, user, expiry, change) {
         Ok(claims) => {
             if let Some(hubs) = call.service.mode.hubs() {
@@ -104,7 +97,7 @@ fn deadline(text: &str) -> Result<Option<u64>, ApiError> {
     let invalid = |what: &str| Err(ApiError::bad_request("expireTime", format!("expireTime {what}.")));
     let Ok(time) = parse_rfc3339(text) else { return invalid("is not a time in the form of RFC 3339") };
     match u64::try_from(time.unix_timestamp()) {
-        Ok(NO_END..) => Ok(None),
+        Ok(LAST_SECOND..) => Ok(None),
         Ok(seconds) if seconds > unix_now() => Ok(Some(seconds)),
         _ => invalid("has passed"),
     }

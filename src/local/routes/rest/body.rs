@@ -9,6 +9,7 @@ use axum::{
 use crate::{
     core::{
         HubProtocol, ProtocolError,
+        http::{JSON, MESSAGE_PACK, OCTETS, is_media_type},
         json::{
             self,
             reader::{Reader, as_string},
@@ -23,9 +24,10 @@ use crate::{
     server::message::Message,
 };
 
-const JSON: [&str; 2] = ["application/json", "text/json"];
-pub(super) const OCTETS: &str = "application/octet-stream";
-const BINARY: [&str; 2] = [OCTETS, "application/x-msgpack"];
+/// The media types of a body in JSON.
+const TEXTS: [&str; 2] = [JSON, "text/json"];
+/// Those of a message that its sender has encoded.
+const BINARY: [&str; 2] = [OCTETS, MESSAGE_PACK];
 
 /// A message for clients, which calls one of their methods.
 #[derive(Debug)]
@@ -97,7 +99,7 @@ impl<S: Send + Sync> FromRequest<S> for ItemBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        if is_media_type(request.headers(), &CONTENT_TYPE, &BINARY) {
+        if is_one_of(request.headers(), &CONTENT_TYPE, &BINARY) {
             return read_body(request, state).await.map(Self::Binary);
         }
         let JsonBody(body) = JsonBody::from_request(request, state).await?;
@@ -113,21 +115,16 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let headers = request.headers();
-        if headers.contains_key(CONTENT_TYPE) && !is_media_type(headers, &CONTENT_TYPE, &JSON) {
+        if headers.contains_key(CONTENT_TYPE) && !is_one_of(headers, &CONTENT_TYPE, &TEXTS) {
             return Err(ApiError::unsupported_media_type());
         }
         read_body(request, state).await.map(Self)
     }
 }
 
-fn is_media_type(headers: &HeaderMap, name: &HeaderName, types: &[&str]) -> bool {
+fn is_one_of(headers: &HeaderMap, name: &HeaderName, types: &[&str]) -> bool {
     let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    types.iter().any(|kind| kind.eq_ignore_ascii_case(media_type(value)))
-}
-
-/// A media type without its parameters.
-pub(super) fn media_type(text: &str) -> &str {
-    text.split(';').next().unwrap_or_default().trim()
+    types.iter().any(|kind| is_media_type(value, kind))
 }
 
 async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {

@@ -15,13 +15,11 @@ use crate::{
         user_groups::UserGroups,
     },
     server::{connections::Connections, query::Query},
+    service::limits,
 };
 
 /// What an operation answers that has nothing to say.
 pub(super) type Answer = Result<StatusCode, ApiError>;
-
-/// The longest name of a group, a user or a connection, in characters.
-const MAX_NAME: usize = 1024;
 
 /// A call with its parameters. Who makes it is known by then; what they may do is checked by [`Call::hub`] and
 /// [`Call::plain_hub`], the only ways to the hub.
@@ -123,15 +121,15 @@ impl Call {
     }
 
     pub(super) fn connection(&self) -> Result<&str, ApiError> {
-        self.name("connection", MAX_NAME)
+        self.name("connection", limits::NAME)
     }
 
     pub(super) fn user(&self) -> Result<&str, ApiError> {
-        self.name("user", MAX_NAME)
+        self.name("user", limits::NAME)
     }
 
     pub(super) fn group(&self) -> Result<&str, ApiError> {
-        self.visible_name("group", MAX_NAME)
+        self.visible_name("group", limits::NAME)
     }
 
     pub(super) fn stream(&self) -> Result<&str, ApiError> {
@@ -167,7 +165,7 @@ fn not_a_name(target: &'static str, what: &str) -> ApiError {
 
 /// Whether a text can be the name of a group, which a command names in its body.
 pub(super) fn check_group(group: &str) -> Result<(), ApiError> {
-    if group.trim().is_empty() || group.chars().count() > MAX_NAME {
+    if group.trim().is_empty() || group.chars().count() > limits::NAME {
         return Err(ApiError::bad_request(
             "group",
             "The name of a group has 1 to 1024 characters, not only blanks.",

@@ -11,10 +11,8 @@ use super::{
 use crate::{
     local::{api_error::ApiError, roles::Action},
     server::connections::Target,
+    service::limits,
 };
-
-/// How many connections a page has at most, and if nothing else is said.
-const MAX_PAGE: i32 = 200;
 
 pub(super) async fn exists(call: Call) -> Answer {
     let hub = call.hub(Action::GroupRead)?;
@@ -47,7 +45,8 @@ pub(super) async fn leave_all(call: Call) -> Answer {
 pub(super) async fn list(call: Call) -> Result<Json<Value>, ApiError> {
     let hub = call.hub(Action::GroupRead)?;
     let size = |number: Option<i32>| number.and_then(|number| usize::try_from(number).ok());
-    let page_size = size(call.number("maxpagesize", 1, MAX_PAGE)?.or(Some(MAX_PAGE))).unwrap_or_default();
+    let largest = limits::PAGE.into();
+    let page_size = size(call.number("maxpagesize", 1, largest)?.or(Some(largest))).unwrap_or_default();
     let top = size(call.number("top", 1, i32::MAX)?);
     let count = top.map_or(page_size, |top| top.min(page_size));
     let group = call.group()?;

@@ -14,14 +14,12 @@ use axum::{
 };
 use tokio::time;
 
-use super::{
-    body::{OCTETS, Payload, media_type},
-    call::Call,
-    connections::not_found,
-};
+use super::{body::Payload, call::Call, connections::not_found};
 use crate::{
     core::{
-        HubProtocol, json,
+        HubProtocol,
+        http::{JSON, OCTETS, is_media_type},
+        json,
         message::{HubMessage, Outcome},
         msgpack,
     },
@@ -58,7 +56,7 @@ pub(super) async fn invoke(
     let protocol = invocation.protocol;
     if !payload.is_for(protocol) {
         let message =
-            format!("The payload has no message in the protocol of the client, {}.", name(protocol));
+            format!("The payload has no message in the protocol of the client, {}.", protocol.name());
         return Err(ApiError::bad_request("body", message));
     }
     let answer = match time::timeout(ANSWER_TIMEOUT, invocation.answer()).await {
@@ -70,26 +68,19 @@ pub(super) async fn invoke(
     if wants_completion(&headers) {
         let id = own_id.or_else(|| given_id.get().cloned()).unwrap_or_default();
         let bytes = completion(protocol, &id, answer);
-        return Ok(([(CONTENT_TYPE.as_str(), OCTETS), (PROTOCOL, name(protocol))], bytes).into_response());
+        return Ok(([(CONTENT_TYPE.as_str(), OCTETS), (PROTOCOL, protocol.name())], bytes).into_response());
     }
     let result = answer_to_json(protocol, answer).map_err(ApiError::client_error)?;
-    Ok(([(CONTENT_TYPE, "application/json")], format!("{{\"result\":{result}}}")).into_response())
+    Ok(([(CONTENT_TYPE, JSON)], format!("{{\"result\":{result}}}")).into_response())
 }
 
 /// Whether a caller accepts a completion, and would not rather have JSON.
 fn wants_completion(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = accepted.flat_map(|value| value.split(',')).map(media_type);
+    let mut types = accepted.flat_map(|value| value.split(','));
     types
-        .find(|kind| [OCTETS, "application/json", "*/*"].iter().any(|known| known.eq_ignore_ascii_case(kind)))
-        .is_some_and(|kind| kind.eq_ignore_ascii_case(OCTETS))
-}
-
-fn name(protocol: HubProtocol) -> &'static str {
-    match protocol {
-        HubProtocol::Json => json::NAME,
-        HubProtocol::MessagePack => msgpack::NAME,
-    }
+        .find(|kind| [OCTETS, JSON, "*/*"].iter().any(|known| is_media_type(kind, known)))
+        .is_some_and(|kind| is_media_type(kind, OCTETS))
 }
 
 fn completion(protocol: HubProtocol, id: &str, outcome: Answer) -> Vec<u8> {

@@ -31,9 +31,6 @@ use crate::local::{api_error::ApiError, service::Service};
 
 pub(super) use path::canonical;
 
-/// Azure takes bodies of 1 MB.
-pub(super) const MAX_BODY: usize = 1024 * 1024;
-
 #[rustfmt::skip]
 pub(super) fn add_routes(router: Router<Arc<Service>>) -> Router<Arc<Service>> {
     // axum has to be told that the colon of `:send` is not one of its old captures.

@@ -3,12 +3,13 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use base64ct::{Base64UrlUnpadded, Encoding as _};
-
 use super::{RedisBackplane, RedisCredentials, RedisSettingsError};
 use crate::{
     Cause,
-    service::credentials::{Credential, EntraTokens},
+    service::{
+        credentials::{Credential, EntraTokens},
+        jwt::Token,
+    },
 };
 
 /// The scope of both services, the same in every cloud.
@@ -57,8 +58,5 @@ impl RedisBackplane {
 
 /// Whom a token is for: its claim `oid`.
 fn object_id(token: &str) -> Option<String> {
-    let claims = token.split('.').nth(1)?;
-    let claims = Base64UrlUnpadded::decode_vec(claims).ok()?;
-    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
-    Some(claims.get("oid")?.as_str()?.to_owned())
+    Some(Token::parse(token)?.claims.get("oid")?.as_str()?.to_owned())
 }

@@ -13,7 +13,7 @@ use std::{
     collections::HashSet,
     fmt,
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -26,6 +26,7 @@ use self::{
     settings::Settings,
 };
 use super::carrier::{Backplane, BackplaneError, BackplaneSink};
+use crate::lock::lock;
 use crate::{Cause, ErrorChain, platform::BoxFuture};
 
 /// A user of Redis, and the password, which may be a token that expires.
@@ -117,7 +118,7 @@ struct Line {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Waits for the first attempt to connect.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::{Stream, stream};
-use hubwire::server::{Caller, HubError, HubResult, SendError};
+use hubwire::server::{Caller, HubError, HubResult, error::SendError};
 use hubwire_board_contract::{Board, BoardHub, Task};
 use tokio::sync::watch;
 
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct Lists(Mutex<HashMap<String, Arc<List>>>);
 
-/// One list. Whoever watches it sees the newest state, and may miss some in between.
+/// One list. Those who watch it see the newest state, and may miss some in between.
 #[derive(Debug)]
 struct List {
     name: String,
@@ -55,7 +55,7 @@ impl BoardHub for Lists {
     }
 
     async fn disconnected(&self, who: Caller<Board, Visitor>) {
-        // Who is still there can do without it.
+        // The visitors who are still there can do without it.
         let _ = show_visitors(&who, &who.session().list).await;
     }
 
