@@ -49,12 +49,13 @@ impl<C: WireCodec> Connection<C> {
         }
     }
 
-    /// Takes a frame from the transport.
-    pub(super) fn receive(self: &Arc<Self>, now: Moment, frame: Frame) {
+    /// Takes a frame from the transport. Returns how many calls it has ended.
+    pub(super) fn receive(self: &Arc<Self>, now: Moment, frame: Frame) -> usize {
         tracing::trace!(text = frame.is_text(), "received a frame");
         let (held, mut spare) = (C::hold(frame), Vec::new());
         let messages = self.lock().machine.handle_frame(now, C::view(&held), &mut spare);
-        let Some(mut messages) = messages else { return };
+        let Some(mut messages) = messages else { return 0 };
+        let mut ended = 0;
         loop {
             let (mut deliveries, mut calls) = (Vec::new(), Vec::new());
             let goes_on = self.lock().collect(now, &mut messages, &mut deliveries, &mut calls);
@@ -66,7 +67,10 @@ impl<C: WireCodec> Connection<C> {
                 self.call_back(&held, std::mem::replace(&mut calls, rest));
                 self.callee.flush();
                 match delivery {
-                    Delivery::End(call, end) => call.end(end),
+                    Delivery::End(call, end) => {
+                        ended += 1;
+                        call.end(end);
+                    }
                     Delivery::Item(id, stream, item) => {
                         if !stream.item(item) {
                             self.cancel(id);
@@ -76,10 +80,11 @@ impl<C: WireCodec> Connection<C> {
             }
             self.call_back(&held, calls);
             if self.backlog.is_too_long() {
-                return self.lock().machine.handle_slow_consumer(now);
+                self.lock().machine.handle_slow_consumer(now);
+                return ended;
             }
             if !goes_on {
-                return;
+                return ended;
             }
         }
     }
