@@ -41,7 +41,63 @@ pub const NAME: &str = "messagepack";
 /// # #[cfg(not(feature = "unstable-machines"))]
 /// # fn main() {}
 /// ```
+#[inline]
 pub fn parse(message: &[u8]) -> Result<Option<HubMessage<'_, &[u8]>>, ProtocolError> {
+    match parse_usual(message) {
+        Some(message) => Ok(Some(message)),
+        None => parse_any(message),
+    }
+}
+
+/// Reads calls and results as ASP.NET Core writes them, which are most of what comes: without headers, and with short
+/// names. `None` for all others.
+#[inline]
+fn parse_usual(message: &[u8]) -> Option<HubMessage<'_, &[u8]>> {
+    match message {
+        [0x96, 1, 0x80, rest @ ..] => {
+            let (invocation_id, rest) = match rest {
+                [0xc0, rest @ ..] => (None, rest),
+                _ => short_text(rest).map(|(id, rest)| (Some(Cow::Borrowed(id)), rest))?,
+            };
+            let (target, rest) = short_text(rest)?;
+            // No stream ids.
+            let (arguments @ [0x90..=0x9f, ..], [0x90]) = first_value(rest)? else { return None };
+            Some(HubMessage::Invocation(Invocation {
+                headers: Headers::new(),
+                invocation_id,
+                target: Cow::Borrowed(target),
+                arguments,
+                stream_ids: Vec::new(),
+            }))
+        }
+        [0x95, 3, 0x80, rest @ ..] => {
+            let (id, rest) = short_text(rest)?;
+            let (value, []) = first_value(rest.strip_prefix(&[3])?)? else { return None };
+            Some(HubMessage::Completion {
+                headers: Headers::new(),
+                invocation_id: Cow::Borrowed(id),
+                outcome: Outcome::Value(value),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// A text of at most 31 bytes that is not empty, and what follows it.
+fn short_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (&length @ 0xa1..=0xbf, rest) = bytes.split_first()? else { return None };
+    let (text, rest) = rest.split_at_checked(usize::from(length & 0x1f))?;
+    Some((std::str::from_utf8(text).ok()?, rest))
+}
+
+/// A value, and what follows it.
+fn first_value(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = Reader::new(bytes).value().ok()?.len();
+    bytes.split_at_checked(length)
+}
+
+/// Reads elements of any width, and says what is wrong with them.
+fn parse_any(message: &[u8]) -> Result<Option<HubMessage<'_, &[u8]>>, ProtocolError> {
     let mut reader = Reader::new(message);
     let left = reader.array()?;
     let mut elements = Elements { reader, left };

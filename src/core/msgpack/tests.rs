@@ -260,3 +260,34 @@ fn what_is_nil_is_absent() {
         assert!(parse(message).is_err(), "{message:x?}");
     }
 }
+
+/// The short cut and the long way read alike, whatever is wrong with a message.
+#[test]
+fn usual_messages_are_read_as_any_others() {
+    let mut usual = 0;
+    for message in [
+        &b"\x96\x01\x80\xc0\xa3Say\x93\xa1x\x81\xa1k\xc0\xcd\x01\x02\x90"[..],
+        b"\x96\x01\x80\xa2s1\xa3Say\x90\x90",
+        b"\x96\x01\x80\xc0\xa3S\xc3\xa4\xdc\x00\x01\x01\x90",
+        b"\x96\x01\x81\xa1h\xa1v\xc0\xa3Say\x90\x90",
+        b"\x96\x01\x80\xc0\xa3Say\x90\x91\xa11",
+        b"\x95\x03\x80\xa217\x03\x92\xc0\xcb\0\0\0\0\0\0\0\0",
+        b"\x95\x03\x80\xa217\x03\xc0",
+        b"\x95\x03\x80\xa217\x01\xa2no",
+    ] {
+        let mut variants = vec![message.to_vec()];
+        for at in 0..message.len() {
+            let (head, tail) = message.split_at(at);
+            variants.extend([head.to_vec(), [head, &tail[1..]].concat()]);
+            let more = [0, 1, 3, 0x80, 0x90, 0x91, 0x95, 0x96, 0xa0, 0xa1, 0xc0, 0xc3, 0xd9, 0xdc, 0xff];
+            variants.extend(more.map(|byte| [head, &[byte], tail].concat()));
+            variants.extend(more.map(|byte| [head, &[byte], &tail[1..]].concat()));
+        }
+        for variant in variants {
+            let Some(message) = parse_usual(&variant) else { continue };
+            assert_eq!(parse_any(&variant), Ok(Some(message)), "{variant:x?}");
+            usual += 1;
+        }
+    }
+    assert!(usual > 100, "{usual}");
+}
