@@ -1,34 +1,38 @@
 //! Reads a socket in large pieces without a large buffer for each: a connection that is idle takes none.
 //!
 //! tungstenite allocates its read buffer when it begins to wait, so that a thousand idle connections hold a thousand
-//! buffers. It gets a small one here; what a read brings beyond that is kept until it is asked for.
+//! buffers. It gets a small one here; what a read brings beyond that is kept until it is asked for, in a buffer that goes
+//! from one connection of a thread to the next.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
+use std::mem;
+use std::ops::Range;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::tungstenite::Bytes;
 
 /// How much is read from a socket at a time.
-const READ: usize = 32 * 1024;
+const READ: usize = 64 * 1024;
 
 thread_local! {
-    /// Where a thread reads into.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+    /// A buffer of a thread that no connection holds anything in.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// A connection that is read ahead.
 pub(super) struct ReadAhead<S> {
     inner: S,
-    /// What was read and not asked for yet.
-    ahead: Bytes,
+    /// Empty while nothing is read ahead.
+    buffer: Vec<u8>,
+    /// What in it was not asked for yet.
+    ahead: Range<usize>,
 }
 
 impl<S> ReadAhead<S> {
     pub(super) fn new(inner: S) -> Self {
-        Self { inner, ahead: Bytes::new() }
+        Self { inner, buffer: Vec::new(), ahead: 0..0 }
     }
 }
 
@@ -38,28 +42,27 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() && buf.remaining() >= READ {
-            return Pin::new(&mut self.inner).poll_read(cx, buf);
+        let this = &mut *self;
+        if this.ahead.is_empty() {
+            if buf.remaining() >= READ {
+                return Pin::new(&mut this.inner).poll_read(cx, buf);
+            }
+            let mut buffer = SPARE.take();
+            buffer.resize(READ, 0);
+            let mut read = ReadBuf::new(&mut buffer);
+            let polled = Pin::new(&mut this.inner).poll_read(cx, &mut read);
+            this.ahead = 0..read.filled().len();
+            if !matches!(polled, Poll::Ready(Ok(()))) || this.ahead.is_empty() {
+                SPARE.set(buffer);
+                return polled;
+            }
+            this.buffer = buffer;
         }
-        if self.ahead.is_empty() {
-            let inner = Pin::new(&mut self.inner);
-            let rest = ready!(SCRATCH.with(|scratch| -> Poll<io::Result<Bytes>> {
-                let mut scratch = scratch.borrow_mut();
-                let mut read = ReadBuf::new(&mut scratch);
-                ready!(inner.poll_read(cx, &mut read))?;
-                let (now, later) = read.filled().split_at(read.filled().len().min(buf.remaining()));
-                buf.put_slice(now);
-                Poll::Ready(Ok(Bytes::copy_from_slice(later)))
-            }))?;
-            self.ahead = rest;
-            return Poll::Ready(Ok(()));
-        }
-        let length = self.ahead.len().min(buf.remaining());
-        let now = self.ahead.split_to(length);
-        buf.put_slice(&now);
-        if self.ahead.is_empty() {
-            // Its memory as well.
-            self.ahead = Bytes::new();
+        let asked = this.ahead.start..this.ahead.end.min(this.ahead.start + buf.remaining());
+        this.ahead.start = asked.end;
+        buf.put_slice(this.buffer.get(asked).unwrap_or_default());
+        if this.ahead.is_empty() {
+            SPARE.set(mem::take(&mut this.buffer));
         }
         Poll::Ready(Ok(()))
     }
@@ -106,7 +109,7 @@ mod tests {
             };
             let (got, ()) = futures_util::join!(reading, writing);
             assert!(got == sent, "{asked} at a time");
-            assert!(ours.ahead.is_empty());
+            assert!(ours.ahead.is_empty() && ours.buffer.is_empty());
         }
     }
 }
