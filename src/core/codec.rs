@@ -224,6 +224,7 @@ impl RawDecoder {
 impl<'f> Iterator for RawMessages<'f> {
     type Item = Result<HubMessage<'f, Payload<'f>>, ProtocolError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             // Messages of unknown types are skipped.

@@ -161,6 +161,7 @@ impl<'f> Chunk<'f> {
 impl<'f> Iterator for Records<'f> {
     type Item = Result<&'f str, ProtocolError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let record = match self.first.take() {
             Some(first) => Chunk::Bytes(first),
@@ -293,6 +294,7 @@ pub struct Messages<'f> {
 impl<'f> Iterator for Messages<'f> {
     type Item = Result<&'f [u8], ProtocolError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(first) = self.first.take() {
             return Some(Ok(first));

@@ -147,6 +147,7 @@ pub enum Meaning {
 
 impl<'a, P> HubEvent<'a, P> {
     /// A message, with what it means.
+    #[inline]
     pub(crate) fn new(message: HubMessage<'a, P>, meaning: Meaning) -> Self {
         let streams = matches!(message, HubMessage::StreamInvocation(_));
         match (meaning, message) {

@@ -120,6 +120,7 @@ pub enum Head<'m> {
 impl<'a, P> HubMessage<'a, P> {
     /// What the machines decide by.
     #[must_use]
+    #[inline]
     pub fn head(&self) -> Head<'_> {
         match self {
             Self::Invocation(call) => call.head(false),
@@ -139,6 +140,7 @@ impl<'a, P> HubMessage<'a, P> {
     }
 
     /// The same message with another kind of payload.
+    #[inline]
     pub fn map<Q>(self, payload: impl FnOnce(P) -> Q) -> HubMessage<'a, Q> {
         match self {
             Self::Invocation(call) => HubMessage::Invocation(call.map(payload)),
@@ -185,6 +187,7 @@ impl<'a, P> Invocation<'a, P> {
         Head::Call { id: self.invocation_id.as_deref(), streams, uploads: &self.stream_ids }
     }
 
+    #[inline]
     fn map<Q>(self, payload: impl FnOnce(P) -> Q) -> Invocation<'a, Q> {
         Invocation {
             headers: self.headers,

@@ -78,6 +78,7 @@ impl<C: Codec> ClientMachine<C> {
 
     /// A message came. What does not concern the owner is dealt with here: Close, numbers of stateful reconnect, what
     /// clients do not do. Payloads are only passed on, so that they may be of any type.
+    #[inline]
     pub fn handle_message<'a, P>(&mut self, now: Moment, message: HubMessage<'a, P>) -> HubEvent<'a, P> {
         let meaning = self.handle_head(now, message.head());
         HubEvent::new(message, meaning)
