@@ -42,6 +42,37 @@ async fn completions_without_a_result_are_results() {
     soon(futures_util::future::join(server, client)).await;
 }
 
+/// tokio runs next what was woken last: a driver that the first caller wakes would write the call of that one alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn callers_that_go_on_together_write_one_frame() {
+    const CALLERS: usize = 8;
+    let (hub, mut hear, mut speak) = plain().await;
+    let call_twice = |_| {
+        let hub = hub.clone();
+        tokio::spawn(async move {
+            for _ in 0..2 {
+                hub.invoke::<()>("Again", ()).await.unwrap();
+            }
+        })
+    };
+    let callers: Vec<_> = (0..CALLERS).map(call_twice).collect();
+    for is_second in [false, true] {
+        let mut ends = Vec::new();
+        for _ in 0..CALLERS {
+            let id = soon(hear.next()).await["invocationId"].clone();
+            ends.push(format!(r#"{{"type":3,"invocationId":{id}}}"#));
+            if is_second {
+                assert_eq!(hear.more_in_frame(), CALLERS - ends.len());
+            }
+        }
+        let ends: Vec<_> = ends.iter().map(String::as_str).collect();
+        speak.say(&ends).await;
+    }
+    for caller in callers {
+        soon(caller).await.unwrap();
+    }
+}
+
 /// `signalr-client` only logs that the server closes, and pending calls wait for ever.
 #[tokio::test]
 async fn a_close_message_ends_pending_calls_and_streams() {

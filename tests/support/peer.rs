@@ -71,6 +71,11 @@ impl Hear {
         }
     }
 
+    /// How many more messages came in the frame of the last one.
+    pub(crate) fn more_in_frame(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) async fn next(&mut self) -> Value {
         self.try_next().await.expect("a message")
     }
