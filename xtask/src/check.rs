@@ -11,6 +11,7 @@ use crate::{
     report::Report,
     sources,
     tools::{self, WASM},
+    workflows,
 };
 
 /// What the tests that run as wasm are built with: one build of the crate for all of them.
@@ -34,6 +35,7 @@ pub(crate) fn check(report: &mut Report) {
     report.check("the core alone has no HTTP client, TLS or runtime", checks::core_dependencies);
     report.check("the package of the crate", checks::crate_package);
     report.check("the README's links", checks::readme_links);
+    report.check("what workflows and the container file name exists", workflows::names_exist);
     report.check("the dashboard's bundle is of its sources", dashboard::is_current);
     dependencies(report);
     lints(report);

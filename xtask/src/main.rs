@@ -25,6 +25,7 @@ mod step;
 mod test;
 mod tools;
 mod wasm;
+mod workflows;
 
 use std::process::ExitCode;
 
