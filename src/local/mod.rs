@@ -31,7 +31,9 @@
 //! **Keys.** There are a primary and a secondary access key, which can be [regenerated](LocalService::regenerate_key) while
 //! the service runs, or be [refused](LocalServiceBuilder::local_auth) for good. Temporary keys, the key of the authority and
 //! the identity header are derived from the primary access key that the service is started with: what app servers and
-//! applications have of an earlier run stays good. With the emulator's key, which is public, anyone can derive them.
+//! applications have of an earlier run stays good. With the emulator's key, which is public, anyone can derive them. A
+//! regenerated key lasts as long as the service runs, so that every run of the tests begins with the keys that it names;
+//! Azure keeps it.
 //!
 //! Limits are those of Azure: a client token has up to 4096 characters (413), a request line 12 KB (414), all headers
 //! of a request 16 KB (431). A client has 5 seconds to connect after it has negotiated (404), and 15 seconds for its

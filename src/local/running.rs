@@ -123,7 +123,8 @@ impl LocalService {
     }
 
     /// Puts a new random key in the place of an access key, and gives it; it is a secret. From now on the old one is
-    /// refused. Clients that are connected stay, and so do app servers. The keys of app servers with Entra stay good.
+    /// refused. Clients that are connected stay, and so do app servers. The keys of app servers with Entra stay good. A restart
+    /// has the keys of its builder again.
     ///
     /// ```
     /// use hubwire::local::{KeyType, LocalService};
@@ -168,9 +169,10 @@ impl LocalService {
         (&identity.application.tenant_id, &identity.object_id)
     }
 
-    /// Stops: no client and no request of the REST API gets in any more (503), calls in progress end, and every client gets a
-    /// Close message that allows it to reconnect. It waits until all have left, for fifteen seconds at most. The port is free
-    /// afterwards.
+    /// Stops: no client, no app server and no request of the REST API gets in any more (503), and every client gets a Close
+    /// message that allows it to reconnect, as soon as no call between it and its upstream or app server is in progress, and
+    /// after five seconds at the latest; then app servers are let go. It waits until all have left, for fifteen seconds at
+    /// most. The port is free afterwards.
     pub async fn stop(self) {
         let Self { service, stop, .. } = self;
         stop.send_replace(Stop::Soon);

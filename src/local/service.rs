@@ -23,12 +23,13 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Waits until nothing is in progress: no request of the REST API, and in serverless mode no client's call. What app
-    /// servers have in progress with their clients is not known here.
+    /// Waits until nothing is in progress: no request of the REST API, and no call between clients and who answers them, so
+    /// that all have left. Server connections, which are in slots as well, go last.
     pub(super) async fn drained(&self) {
         self.requests.empty().await;
-        if let Mode::Serverless(_) = self.mode {
-            self.room.slots.empty().await;
+        match &self.mode {
+            Mode::Default(hubs) => hubs.drained().await,
+            Mode::Serverless(_) => self.room.slots.empty().await,
         }
     }
 }

@@ -72,11 +72,6 @@ impl PendingCall {
 pub(crate) struct Calls(HashMap<u64, oneshot::Sender<Answer>>);
 
 impl Calls {
-    /// Whether no answer is waited for.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether somebody waits for an answer.
     pub(crate) fn is_waited_for(&self) -> bool {
         self.0.values().any(|answer| !answer.is_closed())

@@ -50,6 +50,8 @@ pub(crate) enum Outgoing {
 pub(crate) enum Relayed {
     /// It sends these bytes, which are a message that counts in stateful reconnect, or not.
     Data { bytes: Bytes, counts: bool },
+    /// It calls a method of the client, by this id, and waits for the result.
+    Asks(Box<str>),
     /// It has ended the connection, because of an error if there is one.
     Ended(Option<Box<str>>),
     /// It is gone, and has said nothing to the client.
@@ -100,6 +102,7 @@ impl Outgoing {
                 error.as_ref().map_or(0, |error| error.len())
             }
             Self::Relayed(Relayed::Data { bytes, .. }) => bytes.len(),
+            Self::Relayed(Relayed::Asks(id)) => id.len(),
             Self::Relayed(Relayed::Lost) => 0,
             // It is counted where it is kept.
             Self::Kept(_) => return 0,

@@ -54,14 +54,22 @@ async fn whoever_closes_gets_an_answer_with_code_1000() {
 
 #[tokio::test]
 async fn a_stop_drains() {
-    let world = World::start(ServiceMode::Serverless, LocalService::builder()).await;
+    for mode in MODES {
+        for protocol in [HubProtocol::Json, HubProtocol::MessagePack] {
+            Box::pin(drains(mode, protocol)).await;
+        }
+    }
+}
+
+async fn drains(mode: ServiceMode, protocol: HubProtocol) {
+    let world = World::start(mode, LocalService::builder()).await;
     let mut clients = Vec::new();
     for transport in TRANSPORTS {
         clients.push(world.client("bob", transport, HubProtocol::Json).connect().await.unwrap());
     }
     let held = world.held.clone();
     let asked = world
-        .client("alice", Transport::WebSockets, HubProtocol::Json)
+        .client("alice", Transport::WebSockets, protocol)
         .on_invoke("Ask", {
             let held = held.clone();
             move || {
@@ -120,21 +128,55 @@ async fn a_stop_drains() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_for_what_an_app_server_asks_a_client() {
+    let world = World::start(ServiceMode::Default, LocalService::builder()).await;
+    let held = world.held.clone();
+    let asked = world.client("alice", Transport::WebSockets, HubProtocol::Json).on_invoke("Ask", {
+        let held = held.clone();
+        move || {
+            let held = held.clone();
+            async move {
+                held.wait().await;
+                Ok::<_, String>(7)
+            }
+        }
+    });
+    let asked = asked.connect().await.unwrap();
+    let idle = world.client("bob", Transport::WebSockets, HubProtocol::Json).connect().await.unwrap();
+    let (hub, id) = (world.app.clone().expect("default mode has one"), asked.connection_id().unwrap());
+    let client = hub.clients().client(&id);
+    let answering = client.invoke::<u32>("Ask", ());
+    let local = world.wire.local;
+    let stopping = async {
+        held.begun(1).await;
+        local.stop().await;
+    };
+    let watching = async {
+        idle.closed().await;
+        held.release();
+    };
+    let (answer, (), ()) = tokio::join!(answering, stopping, watching);
+    assert_eq!(answer, Ok(7), "it comes before the connection ends");
+}
+
+#[tokio::test]
 async fn a_stop_has_an_end() {
-    for mode in MODES {
-        let world = World::start(mode, LocalService::builder()).await;
-        let client = world.client("alice", Transport::WebSockets, HubProtocol::Json).connect().await.unwrap();
-        let calling = client.invoke::<bool>("Hold", ());
-        let local = world.wire.local;
-        let held = world.held.clone();
-        let stopping = async {
-            held.begun(1).await;
-            let begun = Instant::now();
-            local.stop().await;
-            begun.elapsed()
-        };
-        let (called, took) = tokio::join!(calling, stopping);
-        assert!(called.is_err(), "{mode:?}: nobody answers");
-        assert!(took < Duration::from_secs(10), "{mode:?}: {took:?}");
-    }
+    futures_util::future::join_all(MODES.map(|mode| Box::pin(stops_in_time(mode)))).await;
+}
+
+async fn stops_in_time(mode: ServiceMode) {
+    let world = World::start(mode, LocalService::builder()).await;
+    let client = world.client("alice", Transport::WebSockets, HubProtocol::Json).connect().await.unwrap();
+    let calling = client.invoke::<bool>("Hold", ());
+    let local = world.wire.local;
+    let held = world.held.clone();
+    let stopping = async {
+        held.begun(1).await;
+        let begun = Instant::now();
+        local.stop().await;
+        begun.elapsed()
+    };
+    let (called, took) = tokio::join!(calling, stopping);
+    assert!(called.is_err(), "{mode:?}: nobody answers");
+    assert!(took < Duration::from_secs(10), "{mode:?}: {took:?}");
 }

@@ -65,7 +65,8 @@ pub(crate) struct World {
     pub(crate) wire: Wire,
     /// What the method `Hold` waits for.
     pub(crate) held: Arc<Held>,
-    _app: Option<HubServer>,
+    /// The app server of default mode.
+    pub(crate) app: Option<HubServer>,
 }
 
 impl World {
@@ -93,7 +94,7 @@ impl World {
                 });
             let app = axum::Router::new().route_service("/upstream", upstream);
             tokio::spawn(async move { axum::serve(listener, app).await });
-            return Self { wire: Wire::start(builder.upstream(url)).await, held, _app: None };
+            return Self { wire: Wire::start(builder.upstream(url)).await, held, app: None };
         }
         let wire = Wire::start(builder).await;
         let azure = AzureSignalR::from_connection_string("chat", &wire.local.connection_string());
@@ -110,7 +111,7 @@ impl World {
             .unwrap()
             .build();
         timeout(PATIENCE, app.ready()).await.expect("a server connection");
-        Self { wire, held, _app: Some(app) }
+        Self { wire, held, app: Some(app) }
     }
 
     /// A client of ours for a user, to be connected.

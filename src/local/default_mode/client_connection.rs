@@ -84,11 +84,10 @@ impl Run for RelayedClient {
         let Negotiation { connection_id, hub, user, .. } = negotiation.clone();
         (visitor.id, visitor.user) = (connection_id.clone(), user);
 
-        let stop = room.stopped();
-        tokio::pin!(stop);
+        let _client = hubs.clients.take();
         let greeted = tokio::select! {
             greeted = time::timeout(handshake_timeout, handshake(&mut transport)) => greeted,
-            () = &mut stop => return close(transport, Vec::new()).await,
+            () = room.drained() => return close(transport, Vec::new()).await,
         };
         let (record, rest) = match greeted {
             Ok(Ok(Some(read))) => read,
@@ -133,7 +132,7 @@ impl Run for RelayedClient {
             tokio::pin!(expiry);
             let ends = async {
                 tokio::select! {
-                    () = &mut stop => {}
+                    () = room.stopped() => {}
                     () = expiry => {}
                 }
             };
@@ -220,13 +219,18 @@ struct Connection<'c> {
 impl Connection<'_> {
     /// Runs the connection until it ends. `ends` says that the service wants it to, and that the client may come back.
     async fn run(&mut self, first: &[u8], ends: impl Future<Output = ()>) -> End {
-        tokio::pin!(ends);
+        let drained = self.room.drained();
+        tokio::pin!(ends, drained);
+        let mut drains = false;
         // What the client has sent and the app server has no room for yet. Until it has, the client is not read.
         let mut waiting = match self.receive(first) {
             Ok(bytes) => bytes,
             Err(end) => return end,
         };
         loop {
+            if drains && waiting.is_empty() && self.relay.is_idle() {
+                return self.goodbye(None, true);
+            }
             let (timeout, place, mut batch) = (self.poll_timeout(), self.place, Vec::new());
             let done = tokio::select! {
                 received = receive(&mut self.transport), if waiting.is_empty() => match received {
@@ -248,6 +252,10 @@ impl Connection<'_> {
                 () = self.outbox.was_cut() => Err(End::Gone),
                 () = until(timeout) => self.handle_timeout().await,
                 () = &mut ends => Err(self.goodbye(None, true)),
+                () = &mut drained, if !drains => {
+                    drains = true;
+                    Ok(())
+                }
             };
             if let Err(end) = done {
                 return end;

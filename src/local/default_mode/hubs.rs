@@ -11,7 +11,7 @@ use crate::{
         user_groups::UserGroups,
     },
     lock::lock,
-    server::room::Room,
+    server::room::{Room, Slots},
 };
 
 /// All hubs, by name. A change holds the lock until everything that follows from it is queued, so that no
@@ -19,13 +19,17 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::local) struct Hubs {
     place: Place,
+    /// The clients, which leave a service that is about to stop when nothing that they or app servers have called is in
+    /// progress.
+    pub(super) clients: Arc<Slots>,
     hubs: Mutex<HashMap<String, Hub>>,
 }
 
 impl Hubs {
     pub(in crate::local) fn new(room: &Room, user_groups: Arc<UserGroups>) -> Self {
         let (connections, negotiated) = (room.connections.clone(), room.negotiated.clone());
-        Self { place: Place { connections, user_groups, negotiated }, hubs: Mutex::default() }
+        let place = Place { connections, user_groups, negotiated };
+        Self { place, clients: Arc::new(Slots::new(usize::MAX)), hubs: Mutex::default() }
     }
 
     /// Whether app servers of the hub are there, and all allow clients to go on with another socket.
@@ -36,6 +40,11 @@ impl Hubs {
     /// The REST API has refreshed a connection.
     pub(in crate::local) fn refreshed(&self, hub: &str, token: &str) {
         self.with(hub, |hub| hub.claims_changed(token));
+    }
+
+    /// Waits until all clients have left.
+    pub(in crate::local) async fn drained(&self) {
+        self.clients.empty().await;
     }
 
     /// How many server connections each hub has, for a dashboard.

@@ -10,7 +10,7 @@ use crate::{
         codes::outcome::{NOT_FOUND, OK},
     },
     local::default_mode::{hub::Hub, link::Kind, payloads, servers::Number},
-    server::connections::Target,
+    server::{connections::Target, outbox::Relayed},
     service::limits,
 };
 
@@ -137,9 +137,12 @@ impl Hub {
             M::RefreshAuth { connection_token, claims, expire_time, ack_id, .. } => {
                 self.refresh(from, connection_token, claims, *expire_time, *ack_id);
             }
-            M::ClientInvocation { connection_id, payloads, .. } => {
+            M::ClientInvocation { invocation_id, connection_id, payloads, .. } => {
                 let host = self.clients.get(&**connection_id).map(|client| client.server);
                 if self.invocations.begin(&self.servers, from, host, message, instant) {
+                    if let Some(client) = self.clients.get(&**connection_id) {
+                        client.outbox.relay(Relayed::Asks(invocation_id.as_ref().into()));
+                    }
                     let (target, call) = (Target::Connection(connection_id), payloads::message(payloads));
                     self.place.connections.send(&self.name, target, &[], &call);
                 }

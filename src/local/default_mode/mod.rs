@@ -19,6 +19,7 @@
 //! | `servers` | the server connections of a hub, and whose turn it is |
 //! | `visitor`, `claims`, `payloads` | what app servers hear of clients, and what clients get |
 //! | `relay` | the stream of one client |
+//! | `progress` | the calls of one client that a stop waits for |
 //! | `link`, `to_server` | one server connection: handshake, pings, silence; what waits for it |
 
 mod access_key;
@@ -30,6 +31,7 @@ mod invocations;
 mod link;
 mod messages;
 mod payloads;
+mod progress;
 mod refresh;
 mod relay;
 mod sends;

@@ -15,7 +15,7 @@ use crate::{
         msgpack,
         stateful::{MessageBuffer, Receipt},
     },
-    local::default_mode::payloads::BLAZORPACK,
+    local::default_mode::{payloads::BLAZORPACK, progress::Progress},
     server::{
         calls::{Answer, Calls},
         message::Frame,
@@ -74,6 +74,9 @@ pub(super) struct Relay {
     protocol: HubProtocol,
     limit: usize,
     framing: Framing,
+    /// Where messages of the app server end, for `progress`.
+    from_server: Framing,
+    progress: Progress,
     /// What the client has not acknowledged, if it may go on with another socket.
     buffer: Option<MessageBuffer<Frame>>,
     /// Whether the client has said that it ends the connection.
@@ -99,6 +102,8 @@ impl Relay {
             protocol,
             limit,
             framing: Framing::new(protocol, limit),
+            from_server: Framing::new(protocol, outbox::LIMIT),
+            progress: Progress::default(),
             buffer: is_stateful.then(|| MessageBuffer::new(KEPT)),
             is_leaving: false,
             is_answered: false,
@@ -119,8 +124,8 @@ impl Relay {
     /// Takes what a client sends, and gives the whole messages in it that are the app server's.
     pub(super) fn handle_received(&mut self, now: Moment, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         let (mut passed_on, mut spare) = (Vec::with_capacity(bytes.len()), Vec::new());
-        let Self { calls, buffer, is_leaving, framing, received, .. } = self;
-        let mut reader = Reader { now, calls, buffer: buffer.as_mut(), is_leaving };
+        let Self { calls, progress, buffer, is_leaving, framing, received, .. } = self;
+        let mut reader = Reader { now, calls, progress, buffer: buffer.as_mut(), is_leaving };
         match framing {
             Framing::Text(framing) => {
                 for record in framing.take(bytes, &mut spare) {
@@ -161,6 +166,7 @@ impl Relay {
                 }
             }
             Outgoing::Relayed(Relayed::Data { bytes, counts }) => {
+                self.server_says(&bytes);
                 if let Some(frame) = self.stream_frame(bytes) {
                     self.put(frame, counts && self.is_answered, out);
                 }
@@ -170,6 +176,7 @@ impl Relay {
                 }
                 self.held_size = 0;
             }
+            Outgoing::Relayed(Relayed::Asks(id)) => self.progress.server_asks(&id),
             Outgoing::Relayed(Relayed::Ended(error)) => {
                 out.extend(error.map(|error| self.goodbye(Some(&error), false)));
                 return ControlFlow::Break(());
@@ -186,6 +193,42 @@ impl Relay {
             Outgoing::Item(..) | Outgoing::Answer(..) | Outgoing::Kept(_) => {}
         }
         ControlFlow::Continue(())
+    }
+
+    /// Looks for the ends of the client's calls. The answer to the handshake is framed as text in every protocol.
+    fn server_says(&mut self, bytes: &[u8]) {
+        if !self.is_answered || self.progress.is_blind() {
+            return;
+        }
+        let (progress, mut spare) = (&mut self.progress, Vec::new());
+        let read = match &mut self.from_server {
+            Framing::Text(framing) => framing.take(bytes, &mut spare).try_for_each(|record| {
+                let record = record?;
+                if progress.is_answer_due()
+                    && let Ok(Some(message)) = json::parse(record)
+                {
+                    progress.server_says(message.head());
+                }
+                Ok::<_, ProtocolError>(())
+            }),
+            Framing::Binary(framing) => framing.take(bytes, &mut spare).try_for_each(|message| {
+                let message = message?;
+                if progress.is_answer_due()
+                    && let Ok(Some(message)) = msgpack::parse(message)
+                {
+                    progress.server_says(message.head());
+                }
+                Ok(())
+            }),
+        };
+        if read.is_err() {
+            progress.give_up();
+        }
+    }
+
+    /// Whether nobody waits for anything: no call of the client, of its app server or of the REST API is in progress.
+    pub(super) fn is_idle(&self) -> bool {
+        self.progress.is_idle() && !self.calls.is_waited_for()
     }
 
     fn send(&mut self, frame: Frame, out: &mut Vec<Frame>) -> ControlFlow<()> {
@@ -278,6 +321,7 @@ impl Relay {
 struct Reader<'r> {
     now: Moment,
     calls: &'r mut Calls,
+    progress: &'r mut Progress,
     buffer: Option<&'r mut MessageBuffer<Frame>>,
     is_leaving: &'r mut bool,
 }
@@ -288,15 +332,13 @@ impl Reader<'_> {
         &mut self,
         parse: impl FnOnce() -> Option<HubMessage<'m, P>>,
     ) -> Result<bool, ProtocolError> {
-        if self.buffer.is_none() && self.calls.is_empty() {
-            return Ok(true);
-        }
         let Some(message) = parse() else { return Ok(true) };
         if let Some(buffer) = &mut self.buffer
             && buffer.handle_message(self.now, message.head())? != Receipt::New
         {
             return Ok(false);
         }
+        self.progress.client_says(message.head());
         *self.is_leaving |= matches!(message, HubMessage::Close { .. });
         Ok(!is_answer(self.calls, message))
     }
