@@ -50,9 +50,8 @@ impl Board {
     /// Answers a request; `path` is what is left of its path behind that of the dashboard.
     pub(crate) async fn answer(self, path: &str, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        if let Err(reason) = self.access.check(&parts) {
-            tracing::debug!(reason, "the dashboard refused a request");
-            return secured(plain(StatusCode::FORBIDDEN, reason));
+        if let Some(refusal) = self.refusal(&parts) {
+            return refusal;
         }
         let Some(path) = path.strip_prefix('/') else { return with_slash(&parts) };
         if path == "hub" || path.starts_with("hub/") {
@@ -64,7 +63,14 @@ impl Board {
         files::answer(path, &parts.method, &parts.headers)
     }
 
-    #[cfg(test)]
+    /// The answer to who may not see it.
+    pub(super) fn refusal(&self, parts: &Parts) -> Option<Response<Body>> {
+        let reason = self.access.check(parts).err()?;
+        tracing::debug!(reason, "the dashboard refused a request");
+        Some(secured(plain(StatusCode::FORBIDDEN, reason)))
+    }
+
+    #[cfg(any(test, feature = "actix"))]
     pub(super) fn hub(&self) -> &HubServer {
         &self.hub
     }
@@ -115,7 +121,7 @@ fn with_slash(parts: &Parts) -> Response<Body> {
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct DashboardLayer {
-    path: String,
+    pub(super) path: String,
     hubs: Vec<Named>,
     access: Access,
     rights: Rights,
@@ -239,7 +245,7 @@ impl DashboardLayer {
         Self { board: Arc::default(), ..self }
     }
 
-    fn board(&self) -> &Board {
+    pub(super) fn board(&self) -> &Board {
         self.board.get_or_init(|| {
             let source = Hosted::new(self.hubs.clone());
             Board::new(Arc::new(source), self.rights, self.access.clone(), self.patience)

@@ -39,10 +39,48 @@
 //! - **Several servers**: with a [`backplane`](crate::server::backplane), or behind Azure SignalR Service, it shows the
 //!   connections of this server, and says so.
 //!
-//! In a stack without axum, put the address of the peer as a `SocketAddr` into the extensions of requests, or say who may see
-//! it.
+//! # Without axum
+//!
+//! In a stack of hyper alone, the layer is put around the hub, or around whatever else answers, and the address of the peer
+//! goes into the extensions of requests, unless [`authorize`](DashboardLayer::authorize) says who may see it:
+//!
+//! ```no_run
+//! use hyper_util::{rt::{TokioExecutor, TokioIo}, server::conn::auto};
+//! use hubwire::{dashboard::DashboardLayer, server::HubServer};
+//! use tower_layer::Layer as _;
+//! use tower_service::Service as _;
+//!
+//! # async fn run() -> std::io::Result<()> {
+//! let hub = HubServer::builder().build();
+//! let app = DashboardLayer::new().hub_as("chat", &hub).layer(hub);
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! loop {
+//!     let (socket, peer) = listener.accept().await?;
+//!     let app = app.clone();
+//!     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+//!         request.extensions_mut().insert(peer);
+//!         app.clone().call(request)
+//!     });
+//!     tokio::spawn(async move {
+//!         let server = auto::Builder::new(TokioExecutor::new());
+//!         server.serve_connection_with_upgrades(TokioIo::new(socket), service).await
+//!     });
+//! }
+//! # }
+//! ```
+//!
+#![cfg_attr(
+    feature = "actix",
+    doc = "actix-web takes no layers of tower: there it is [`DashboardLayer::actix`], with the feature `actix`."
+)]
+#![cfg_attr(
+    not(feature = "actix"),
+    doc = "actix-web takes no layers of tower: there it is `DashboardLayer::actix`, with the feature `actix`."
+)]
 
 mod access;
+#[cfg(feature = "actix")]
+mod actix;
 pub(crate) mod contract;
 mod files;
 mod hosted;

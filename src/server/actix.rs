@@ -53,18 +53,8 @@ pub fn hub(path: &str, hub: HubServer) -> impl FnOnce(&mut ServiceConfig) + Clon
 
 async fn answer(mut hub: HubServer, request: HttpRequest, payload: Payload) -> HttpResponse {
     let Some(head) = converted(&request) else { return HttpResponse::BadRequest().finish() };
-    if request.headers().contains_key(actix_web::http::header::UPGRADE) {
-        let (response, session, messages) = match actix_ws::handle(&request, payload) {
-            Ok(handshake) => handshake,
-            Err(error) => return error.error_response(),
-        };
-        return match open_pipe(&hub, head.into_parts().0).await {
-            Ok(pipe) => {
-                rt::spawn(carry(pipe, session, messages));
-                response
-            }
-            Err(refusal) => answered(refusal).await,
-        };
+    if is_upgrade(&request) {
+        return upgrade(&hub, head, &request, payload).await;
     }
     let response = match hub.call(head.map(|()| body(payload))).await {
         Ok(response) => response,
@@ -73,8 +63,33 @@ async fn answer(mut hub: HubServer, request: HttpRequest, payload: Payload) -> H
     answered(response).await
 }
 
+/// Whether a request is one for a WebSocket.
+pub(crate) fn is_upgrade(request: &HttpRequest) -> bool {
+    request.headers().contains_key(actix_web::http::header::UPGRADE)
+}
+
+/// Opens a WebSocket, which is actix-web's. `head` is the request's.
+pub(crate) async fn upgrade(
+    hub: &HubServer,
+    head: Request<()>,
+    request: &HttpRequest,
+    payload: Payload,
+) -> HttpResponse {
+    let (response, session, messages) = match actix_ws::handle(request, payload) {
+        Ok(handshake) => handshake,
+        Err(error) => return error.error_response(),
+    };
+    match open_pipe(hub, head.into_parts().0).await {
+        Ok(pipe) => {
+            rt::spawn(carry(pipe, session, messages));
+            response
+        }
+        Err(refusal) => answered(refusal).await,
+    }
+}
+
 /// actix-web has types of its own for what a request is made of.
-fn converted(request: &HttpRequest) -> Option<Request<()>> {
+pub(crate) fn converted(request: &HttpRequest) -> Option<Request<()>> {
     let mut builder = Request::builder().method(request.method().as_str()).uri(request.uri().to_string());
     for (name, value) in request.headers() {
         builder = builder.header(name.as_str(), value.as_bytes());
@@ -86,7 +101,7 @@ fn converted(request: &HttpRequest) -> Option<Request<()>> {
 }
 
 /// A body that is read as the hub reads it. That of actix-web stays on its thread.
-fn body(mut payload: Payload) -> Body {
+pub(crate) fn body(mut payload: Payload) -> Body {
     let (sender, mut chunks) = mpsc::channel(1);
     rt::spawn(async move {
         // Nothing is read before the hub wants it.
@@ -98,7 +113,7 @@ fn body(mut payload: Payload) -> Body {
     Body::from_stream(stream::poll_fn(move |cx| chunks.poll_recv(cx)))
 }
 
-async fn answered(response: Response) -> HttpResponse {
+pub(crate) async fn answered(response: Response) -> HttpResponse {
     let (parts, body) = response.into_parts();
     let status = StatusCode::from_u16(parts.status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut builder = HttpResponseBuilder::new(status);

@@ -2,7 +2,7 @@
 
 use std::{sync::mpsc, thread};
 
-use actix_web::{App, HttpServer, dev::ServerHandle, rt::System};
+use actix_web::{App, HttpServer, dev::ServerHandle, rt::System, web::ServiceConfig};
 use futures_util::StreamExt as _;
 use hubwire::server::{HubServer, Identity};
 use hubwire::{HubConnection, HubProtocol, Transport};
@@ -13,12 +13,18 @@ use crate::node::run_official_client;
 
 /// Serves a hub at `/chat` on two workers. Its address.
 fn serve(hub: HubServer) -> (String, ServerHandle) {
+    let (url, server) = serve_with(hubwire::server::actix::hub("/chat/", hub));
+    (url + "/chat", server)
+}
+
+/// Serves an app on two workers. Its address.
+fn serve_with(configure: impl FnOnce(&mut ServiceConfig) + Clone + Send + 'static) -> (String, ServerHandle) {
     let (ready, is_ready) = mpsc::channel();
     thread::spawn(move || {
         System::new().block_on(async move {
-            let app = move || App::new().configure(hubwire::server::actix::hub("/chat/", hub.clone()));
+            let app = move || App::new().configure(configure.clone());
             let server = HttpServer::new(app).workers(2).disable_signals().bind(("127.0.0.1", 0)).unwrap();
-            let url = format!("http://{}/chat", server.addrs()[0]);
+            let url = format!("http://{}", server.addrs()[0]);
             let server = server.run();
             ready.send((url, server.handle())).unwrap();
             server.await.unwrap();
@@ -70,5 +76,37 @@ async fn every_transport_works() {
     assert_eq!(status(upgrade(http.get(format!("{url}?access_token=refused")))).await, 401);
     assert_eq!(status(upgrade(http.get(format!("{url}?id=unknown")))).await, 404);
     in_time(async { tokio::join!(there.closed(), hub.shut_down()) }).await;
+    in_time(server.stop(false)).await;
+}
+
+#[cfg(feature = "dashboard")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dashboard_is_there() {
+    use hubwire::dashboard::DashboardLayer;
+
+    let hub = crate::dashboard::chat().build();
+    let layer = DashboardLayer::new().hub_as("chat", &hub);
+    let (url, server) = serve_with(move |config| {
+        config.configure(layer.actix()).configure(hubwire::server::actix::hub("/chat", hub));
+    });
+    let http = http_client();
+    let status = async |path: &str, header: (&str, &str)| {
+        let request = http.get(format!("{url}{path}")).header("accept-encoding", "gzip");
+        request.header(header.0, header.1).send().await.unwrap().status().as_u16()
+    };
+    // The first leads to the second.
+    for path in ["/dashboard", "/dashboard/", "/dashboard/page.js"] {
+        assert_eq!(status(path, ("accept", "*/*")).await, 200, "{path}");
+        assert_eq!(status(path, ("origin", "https://evil.example")).await, 403, "{path}");
+    }
+    for path in ["/dashboardx", "/dashboard/nowhere"] {
+        assert_eq!(status(path, ("accept", "*/*")).await, 404, "{path}");
+    }
+    let foreign = http.get(format!("{url}/dashboard/hub")).header("origin", "https://evil.example");
+    let foreign = foreign.header("connection", "upgrade").header("upgrade", "websocket");
+    let foreign = foreign.header("sec-websocket-version", "13");
+    let foreign = foreign.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==").send().await.unwrap();
+    assert_eq!(foreign.status(), 403);
+    crate::dashboard::shows_a_client(&url, &format!("{url}/chat"), "selfHosted").await;
     in_time(server.stop(false)).await;
 }

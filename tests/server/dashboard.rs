@@ -13,6 +13,11 @@ use hubwire::{
     dashboard::DashboardLayer,
     server::{Caller, HubError, HubServer, HubServerBuilder, Identity, Rejection, backplane},
 };
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::{
@@ -20,11 +25,13 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use tower_layer::Layer as _;
+use tower_service::Service as _;
 
 use crate::{conformance_hub::in_time, plain_http::plain_http};
 
 /// A hub whose clients are who they say in the query.
-fn chat() -> HubServerBuilder {
+pub(crate) fn chat() -> HubServerBuilder {
     HubServer::builder()
         .authenticate(|request| {
             let user = request.query("user").map(str::to_owned);
@@ -43,7 +50,7 @@ fn chat() -> HubServerBuilder {
 }
 
 /// Serves an app, with the address of the peer.
-async fn serve(app: Router) -> String {
+pub(crate) async fn serve(app: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
@@ -71,6 +78,66 @@ async fn request(live: &mut HubStream<Value>, matches: impl Fn(&Value) -> bool) 
         }
     };
     in_time(found).await
+}
+
+/// What a page does with the hub of [`chat`], which has no client yet: it sees one come, what it calls, and that it goes, and
+/// reaches it in every way.
+pub(crate) async fn shows_a_client(url: &str, hub_url: &str, mode: &str) {
+    let files = plain_http().build().expect("a client").get(format!("{url}/dashboard/"));
+    let files = files.header("accept-encoding", "gzip").send().await.expect("an answer");
+    assert_eq!(files.status(), 200);
+    let page = connect(&format!("{url}/dashboard/hub")).await;
+    let info: Value = page.invoke("Info", ()).await.expect("it says what it is");
+    assert_eq!(info["mode"], mode);
+    let mut live = page.stream::<Value>("Watch", ()).await.expect("it can be watched");
+
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let ann = HubConnection::builder(format!("{hub_url}?user=ann"))
+        .on("Said", move |text: String| told.send(text).unwrap_or_default());
+    let ann = in_time(ann.connect()).await.expect("it connects");
+    let id = ann.connection_id().expect("an id");
+    request(&mut live, |request| request["kind"] == "connect" && request["user"] == "ann").await;
+    ann.invoke::<()>("Join", ("g",)).await.expect("it joins");
+    ann.invoke::<()>("Fail", ("",)).await.expect_err("it fails");
+    let failed = request(&mut live, |request| request["kind"] == "call" && request["target"] == "Fail").await;
+    assert_eq!((&failed["connection"], &failed["outcome"]), (&json!(id), &json!("error")), "{failed}");
+    let all = ask(&page, "Connections", json!({})).await;
+    assert_eq!((&all["total"], &all["items"][0]["id"]), (&json!(1), &json!(id)), "{all}");
+
+    for (to, name) in [("all", None), ("user", Some("ann")), ("group", Some("g")), ("connection", Some(&*id))]
+    {
+        let form = json!({"hub": "chat", "to": to, "name": name, "target": "Said", "arguments": [to]});
+        ask(&page, "Send", form).await;
+        assert_eq!(in_time(heard.recv()).await.as_deref(), Some(to));
+    }
+    let form = json!({"hub": "chat", "connection": id, "allowReconnect": false});
+    assert_eq!(ask(&page, "Close", form).await, json!({"closed": true}));
+    in_time(ann.closed()).await;
+    request(&mut live, |request| request["kind"] == "disconnect" && request["connection"] == id).await;
+    assert_eq!(ask(&page, "Connections", json!({})).await["total"], 0);
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn it_is_there_without_axum() {
+    let hub = chat().build();
+    let app = DashboardLayer::new().hub_as("chat", &hub).layer(hub);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((socket, peer)) = listener.accept().await {
+            let app = app.clone();
+            let service = service_fn(move |mut request: http::Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                app.clone().call(request)
+            });
+            tokio::spawn(async move {
+                let server = auto::Builder::new(TokioExecutor::new());
+                server.serve_connection_with_upgrades(TokioIo::new(socket), service).await
+            });
+        }
+    });
+    shows_a_client(&url, &format!("{url}/"), "selfHosted").await;
 }
 
 #[tokio::test]

@@ -4,3 +4,5 @@ mod support;
 
 mod behind_local;
 mod behind_reference;
+#[cfg(feature = "dashboard")]
+mod dashboard;
