@@ -41,6 +41,10 @@
     doc = "- [An app server with Microsoft Entra](service::entra_guide), from an empty subscription to a running program."
 )]
 #![cfg_attr(
+    all(native, feature = "local"),
+    doc = "- [Tests in other languages](local::testing_guide) against the local service."
+)]
+#![cfg_attr(
     feature = "unstable-machines",
     doc = "- [The machines of a connection](core::client), for a client on a platform of your own."
 )]

@@ -47,11 +47,16 @@
 //! `localhost`, addresses, names without dots as container networks have them, names that end in `.internal`, and those
 //! that [`allow_host`](LocalServiceBuilder::allow_host) names. Programs are not asked for an origin.
 //!
-//! It is a service for development and tests, and keeps everything in memory. To outgrow one machine, put the
+//! It is a service for development and tests, and keeps everything in memory. [Tests in other
+//! languages](testing_guide) start it as a program. To outgrow one machine, put the
 //! connection string of an [Azure SignalR Service](https://learn.microsoft.com/azure/azure-signalr/signalr-overview)
 //! where this one's is.
 //!
 #![doc = include_str!("emulator.md")]
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("testing_guide.md")]
+pub mod testing_guide {}
 
 mod access;
 mod api_error;

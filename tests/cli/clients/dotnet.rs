@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::app::App;
+use super::app::{App, MODES};
 use crate::support::{dotnet::Dotnet, reference_dir, skipped};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -10,10 +10,12 @@ async fn the_official_clients_of_dotnet() {
     if reference_dir().is_none() {
         return skipped("the official .NET clients at `hubwire local`", "HUBWIRE_REFERENCE_DIR is not set");
     }
-    let app = App::start(&[]).await;
-    tokio::join!(calls(&app, "net", Dotnet::spawn()), async {
-        Box::pin(calls(&app, "net11", Dotnet::spawn_11())).await
-    });
+    for mode in MODES {
+        let app = App::start(mode, &[]).await;
+        tokio::join!(calls(&app, "net", Dotnet::spawn()), async {
+            Box::pin(calls(&app, "net11", Dotnet::spawn_11())).await
+        });
+    }
 }
 
 async fn calls(app: &App, name: &str, mut client: Dotnet) {

@@ -1,4 +1,4 @@
-//! Clients of others, all through one list of calls, against `hubwire local` started as a program.
+//! Clients of others, all through one list of calls, against `hubwire local` started as a program, in either mode.
 //!
 //! | client | transports | protocols | what it lacks |
 //! | --- | --- | --- | --- |
@@ -10,7 +10,7 @@
 mod app;
 mod app_server;
 mod dotnet;
-mod python;
+pub(crate) mod python;
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -18,7 +18,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::process::Command;
 
 use crate::support::skipped;
-use app::App;
+use app::{App, MODES};
 
 /// How long one client may take for all its transports and protocols.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,8 +36,10 @@ async fn content(what: &str, mut command: Command) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_version_of_the_official_client_in_node() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let app = App::start(&[]).await;
-    let versions = ["", "9", "8", "7", "6", "5", "3"].into_iter().map(|version| {
+    let [serverless, default] = [App::start(MODES[0], &[]).await, App::start(MODES[1], &[]).await];
+    let versions = ["", "9", "8", "7", "6", "5", "3"].into_iter();
+    let versions = versions.flat_map(|version| [(version, &serverless), (version, &default)]);
+    let runs = versions.map(|(version, app)| {
         let (client, msgpack) = match version {
             "" => ("@microsoft/signalr".to_owned(), "@microsoft/signalr-protocol-msgpack".to_owned()),
             version => (format!("signalr-{version}"), format!("signalr-{version}-msgpack")),
@@ -52,5 +54,5 @@ async fn every_version_of_the_official_client_in_node() {
             content(&client, node).await;
         }
     });
-    stream::iter(versions).for_each_concurrent(2, |run| run).await;
+    stream::iter(runs).for_each_concurrent(2, |run| run).await;
 }

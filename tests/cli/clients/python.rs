@@ -7,13 +7,17 @@ use std::{
 
 use tokio::{process::Command, sync::OnceCell};
 
-use super::{app::App, content};
+use super::{
+    app::{App, MODES, Mode},
+    content,
+};
 use crate::support::skipped;
 
-const PACKAGES: [&str; 2] = ["pysignalr==1.3.3", "signalrcore==1.0.2"];
+const PACKAGES: [&str; 5] =
+    ["pysignalr==1.3.3", "signalrcore==1.0.2", "pytest==9.2.0", "pyjwt==2.15.1", "requests==2.34.2"];
 
 /// The interpreter of an environment with the packages, or why there is none.
-async fn python() -> Result<&'static PathBuf, &'static String> {
+pub(crate) async fn python() -> Result<&'static PathBuf, &'static String> {
     static PYTHON: OnceCell<Result<PathBuf, String>> = OnceCell::const_new();
     PYTHON.get_or_init(install).await.as_ref()
 }
@@ -41,12 +45,16 @@ async fn calls(client: &str) {
         Ok(python) => python,
         Err(error) => return skipped(&format!("{client} at `hubwire local`"), error),
     };
+    futures_util::future::join_all(MODES.map(|mode| calls_in(mode, python, client))).await;
+}
+
+async fn calls_in(mode: Mode, python: &Path, client: &str) {
     // signalrcore stops where it hears something: at the next ping.
-    let app = App::start(&["--keep-alive-interval", "500ms"]).await;
+    let app = App::start(mode, &["--keep-alive-interval", "500ms"]).await;
     let mut command = Command::new(python);
     let script = format!("{}/tests/cli/clients/{client}.py", env!("CARGO_MANIFEST_DIR"));
     command.args(["-B", "-W", "error::RuntimeWarning", &script, &app.url]);
-    content(client, command).await;
+    content(&format!("{client} in {mode:?} mode"), command).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

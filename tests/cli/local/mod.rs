@@ -2,6 +2,8 @@
 
 mod functions;
 mod once;
+#[cfg(unix)]
+mod recipes;
 mod settings;
 
 use std::{
