@@ -72,8 +72,12 @@ pub(super) async fn run(arguments: &Arguments, output: &Output) -> Result<ExitCo
 
 /// How whatever listens there answers the question for the service's health.
 pub(super) async fn ask(address: IpAddr, port: u16, scheme: &str) -> Result<StatusCode, Failure> {
-    let network = Network { proxy: Proxy::none(), ..Network::default() };
-    let client = network.http_client_builder()?.timeout(TIMEOUT).build()?;
+    let client = match scheme {
+        "https" => Network { proxy: Proxy::none(), ..Network::default() }.http_client_builder()?,
+        // A container need not have certificates.
+        _ => Network::plain_http_client_builder()?,
+    };
+    let client = client.timeout(TIMEOUT).build()?;
     // Where it listens everywhere, it listens on the loopback interface.
     let address = match address {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
