@@ -21,12 +21,7 @@ use crate::{
         service_protocol::{Extensions, ServiceMessage, codes::data::HANDSHAKE},
     },
     lock::lock,
-    server::{
-        azure::pieces::Pieces,
-        exchange::Closed,
-        message::Frame,
-        outbox::{self, OVERHEAD},
-    },
+    server::{azure::pieces::Pieces, exchange::Closed, kept::OVERHEAD, message::Frame, outbox},
 };
 
 /// How many bytes of one client may wait for the hub. The service cannot be asked to hold back one client of many, so one

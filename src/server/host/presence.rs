@@ -2,8 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    fmt,
-    mem,
+    fmt, mem,
     sync::{Arc, Mutex, MutexGuard},
 };
 
