@@ -35,12 +35,12 @@ use super::{
     state::{Authenticate, Hub},
 };
 #[cfg(feature = "service")]
-use crate::server::azure as service;
+use crate::server::azure::{Prepared, listen, start};
 use crate::{
     HubProtocol, Transports,
     core::server::ServerOptions,
     server::{
-        backplane as several,
+        backplane::Options as BackplaneOptions,
         room::{Room, Stop},
     },
 };
@@ -74,8 +74,8 @@ pub struct HubServerBuilder {
     parallel_calls: usize,
     detailed_errors: bool,
     #[cfg(feature = "service")]
-    pub(in crate::server) azure: Option<service::Prepared>,
-    pub(in crate::server) backplane: several::Options,
+    pub(in crate::server) azure: Option<Prepared>,
+    pub(in crate::server) backplane: BackplaneOptions,
 }
 
 impl Default for HubServerBuilder {
@@ -98,7 +98,7 @@ impl Default for HubServerBuilder {
             detailed_errors: false,
             #[cfg(feature = "service")]
             azure: None,
-            backplane: several::Options::default(),
+            backplane: BackplaneOptions::default(),
         }
     }
 }
@@ -308,14 +308,14 @@ impl HubServerBuilder {
         let room = Room::new(options, self.maximum_connections, stopped);
         let room = Arc::new(room.with_protocols(self.protocols));
         #[cfg(feature = "service")]
-        let (azure, events) = prepared.map(|prepared| service::start(prepared, room.clone())).unzip();
+        let (azure, events) = prepared.map(|prepared| start(prepared, room.clone())).unzip();
         let backplane = self.backplane;
         let by_ourselves = || -> Arc<dyn Lifetime> {
             let lifetime = backplane.into_lifetime(&room.connections);
             lifetime.unwrap_or_else(|| Arc::new(Local(room.connections.clone())))
         };
         #[cfg(feature = "service")]
-        let lifetime = match &azure {
+        let lifetime: Arc<dyn Lifetime> = match &azure {
             Some(azure) => Arc::new(azure.clone()),
             None => by_ourselves(),
         };
@@ -344,7 +344,7 @@ impl HubServerBuilder {
         let hub = Arc::new(hub);
         #[cfg(feature = "service")]
         if let (Some(azure), Some(events)) = (hub.azure.clone(), events) {
-            tokio::spawn(service::listen(hub.clone(), azure, events));
+            tokio::spawn(listen(hub.clone(), azure, events));
         }
         HubServer { hub, stop: Arc::new(stop) }
     }
