@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::{
     checks,
     command::{cargo, run},
-    dashboard, deny, features, format,
+    dashboard, deny, features, format, imports,
     report::Report,
     sources,
     tools::{self, WASM},
@@ -31,6 +31,8 @@ pub(crate) fn check(report: &mut Report) {
     report.check("conditions on the target are the aliases of build.rs", sources::target_conditions);
     report.check("every file says what it is", sources::headings);
     report.check("no file is too long", sources::lengths);
+    report.check("no files import each other in a circle", imports::circles);
+    report.check("rooms use those below them only", imports::rooms);
     report.check("the wasm build has none of the server's crates", checks::wasm_dependencies);
     report.check("the core alone has no HTTP client, TLS or runtime", checks::core_dependencies);
     report.check("the package of the crate", checks::crate_package);

@@ -15,6 +15,7 @@ mod features;
 mod format;
 mod framework;
 mod fuzz;
+mod imports;
 mod package;
 mod program;
 mod report;
