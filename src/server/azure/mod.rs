@@ -223,7 +223,7 @@ impl Azure {
     }
 }
 
-/// Connects a hub that is about to be built. What the service says then, [`listen`] hears.
+/// Connects a hub that is about to be built. What the service says then, [`listen()`] hears.
 pub(crate) fn start(prepared: Prepared, room: Arc<Room>) -> (Arc<Azure>, mpsc::Receiver<Event>) {
     match Azure::start(prepared, room) {
         Ok(started) => started,
