@@ -63,7 +63,7 @@ impl HubConnectionBuilder {
     pub(crate) fn in_memory(server: Arc<dyn InMemory>) -> Self {
         let mut builder = Self::new("http://localhost/");
         builder.settings.in_memory = Some(server);
-        builder.with_transports(crate::Transport::WebSockets)
+        builder.with_transports(crate::core::negotiate::Transport::WebSockets)
     }
 
     fn set(mut self, change: impl FnOnce(&mut ClientOptions)) -> Self {
@@ -273,7 +273,7 @@ impl HubConnectionBuilder {
     /// # run().unwrap();
     /// ```
     #[cfg(native)]
-    pub fn with_proxy(mut self, proxy: crate::Proxy) -> Self {
+    pub fn with_proxy(mut self, proxy: platform::proxy::Proxy) -> Self {
         self.settings.network.proxy = proxy;
         self
     }

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use reqwest::Method;
 
 use crate::{
-    Proxy,
     core::{ErrorChain, hub_name},
+    platform::proxy::Proxy,
     service::{
         configuration::{error::ConfigurationError, settings::Configuration},
         credentials::access_key::AccessKey,

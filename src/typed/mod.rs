@@ -14,11 +14,11 @@ pub use self::names::{text, wire_name, wire_name_length};
 /// one too, of names that nothing checks.
 pub trait TypedHub: 'static {
     /// Over a connection, which may or may not be up yet.
-    fn over(connection: crate::HubConnection) -> Self;
+    fn over(connection: crate::client::HubConnection) -> Self;
 }
 
-impl TypedHub for crate::HubConnection {
-    fn over(connection: crate::HubConnection) -> Self {
+impl TypedHub for crate::client::HubConnection {
+    fn over(connection: crate::client::HubConnection) -> Self {
         connection
     }
 }

@@ -125,7 +125,7 @@ impl UpstreamMessage {
             #[cfg(feature = "msgpack")]
             HubProtocol::MessagePack => {
                 let arguments = crate::core::codec::Payload::MessagePack(&self.arguments);
-                crate::payload::Decode::decode(arguments, crate::PropertyNames::AsDeclared)
+                crate::payload::Decode::decode(arguments, crate::property_names::PropertyNames::AsDeclared)
                     .map_err(|error| error.to_string())
             }
         };
