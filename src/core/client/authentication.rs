@@ -88,14 +88,11 @@ impl<C: Codec> ClientMachine<C> {
             return Renewal::Refused;
         }
         self.renewed = true;
-        if let Some(link) = self.link_mut() {
-            link.renewals += 1;
-        }
         Renewal::Ask
     }
 
     /// The provider has answered [`Renewal::Ask`]: later sockets and reconnects use its token. Returns the one for the
-    /// request; there is none for a request of an earlier connection. `unix_now` is the wall clock, which the token's
+    /// request; there is none where it came too late. `unix_now` is the wall clock, which the token's
     /// `exp` counts by: the time since 1970.
     ///
     /// # Errors
@@ -106,9 +103,11 @@ impl<C: Codec> ClientMachine<C> {
         unix_now: Duration,
         token: Result<Option<AccessToken>, Cause>,
     ) -> Result<Option<AccessToken>, Cause> {
-        // A new connection may have another token by now, such as one that came with a redirect to another server.
-        let Some(link) = self.link_mut().filter(|link| link.renewals > 0) else { return Ok(None) };
-        link.renewals -= 1;
+        // The request may have been one of an earlier connection. The present one's token came with a redirect, and the
+        // provider's is for another server.
+        if self.link().is_none_or(|link| link.redirected_token) {
+            return Ok(None);
+        }
         let token = provided(token)?;
         self.use_token(now, unix_now, token.clone());
         Ok(token)

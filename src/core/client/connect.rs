@@ -92,7 +92,7 @@ impl<C: Codec> ClientMachine<C> {
                 stateful: false,
                 token_lifetime: None,
             };
-            let link = Link { info, url, connection_token: None, redirected_token: false, renewals: 0 };
+            let link = Link { info, url, connection_token: None, redirected_token: false };
             return self.open(now, None, link);
         }
         let negotiation = Negotiation::new(url, token, self.options.use_stateful_reconnect);
@@ -159,8 +159,7 @@ impl<C: Codec> ClientMachine<C> {
             token_lifetime: negotiation.token_lifetime(),
         };
         let redirected_token = negotiation.has_redirected_token();
-        let connection_token = response.connection_token.take();
-        let link = Link { info, url, connection_token, redirected_token, renewals: 0 };
+        let link = Link { info, url, connection_token: response.connection_token.take(), redirected_token };
         // There is nothing to fall back to from the driver's own.
         self.open(now, Some(negotiation).filter(|_| !custom), link);
     }

@@ -40,8 +40,6 @@ pub(super) struct Link {
     pub(super) connection_token: Option<AccessToken>,
     /// Whether the token came with a redirect, so that the provider has no newer one.
     pub(super) redirected_token: bool,
-    /// How many of its transport's requests wait for the provider to renew a rejected token.
-    pub(super) renewals: u32,
 }
 
 impl Link {
