@@ -147,7 +147,6 @@ pub enum Meaning {
 
 impl<'a, P> HubEvent<'a, P> {
     /// A message, with what it means.
-    #[inline]
     pub(crate) fn new(message: HubMessage<'a, P>, meaning: Meaning) -> Self {
         let streams = matches!(message, HubMessage::StreamInvocation(_));
         match (meaning, message) {
@@ -218,16 +217,14 @@ pub enum CallKind {
 #[derive(Debug)]
 pub struct HubMachine {
     role: Role,
-    /// Own calls, and how many uploads of each are in progress.
-    calls: Table<(CallKind, usize)>,
+    /// Own calls.
+    calls: Table<CallKind>,
     pending_plain: usize,
     /// Own uploads, with the call that they belong to.
-    uploads: Table<Option<u64>>,
+    uploads: Vec<(u64, Option<u64>)>,
     next_id: u64,
-    /// The ids of the peer's calls, and whether they came with uploads.
-    peer_calls: Table<(Box<str>, bool)>,
-    /// The numbers of the peer's calls, by their ids.
-    peer_ids: Vec<u64>,
+    /// The ids of the peer's calls.
+    peer_calls: Table<Box<str>>,
     /// The peer's uploads by id, with the call that they belong to.
     peer_uploads: Vec<(Box<str>, Option<u64>)>,
     next_answer: u64,
@@ -242,10 +239,9 @@ impl HubMachine {
             role,
             calls: Table::default(),
             pending_plain: 0,
-            uploads: Table::default(),
+            uploads: Vec::new(),
             next_id: 0,
             peer_calls: Table::default(),
-            peer_ids: Vec::new(),
             peer_uploads: Vec::new(),
             next_answer: 0,
             peer_limit,
@@ -257,7 +253,7 @@ impl HubMachine {
     pub fn begin(&mut self, kind: CallKind) -> u64 {
         let id = self.number();
         self.pending_plain += usize::from(kind == CallKind::Plain);
-        self.calls.push(id, (kind, 0));
+        self.calls.push(id, kind);
         id
     }
 
@@ -289,8 +285,8 @@ impl HubMachine {
     /// Otherwise a cancellation has to be sent, and a completion with an error for each upload: a server may know no
     /// cancellation of plain calls, and would wait for the rest.
     pub fn cancel(&mut self, id: u64) -> Option<Vec<u64>> {
-        let (_, uploads) = self.take(id)?;
-        Some(self.end_uploads_of(id, uploads))
+        self.take(id)?;
+        Some(self.end_uploads_of(id))
     }
 
     /// Registers streams that are uploaded with a call, or with an invocation that has no id and so no end. Their ids
@@ -299,10 +295,7 @@ impl HubMachine {
         let first = self.next_id;
         for _ in 0..count {
             let id = self.number();
-            self.uploads.push(id, call);
-        }
-        if let Some((_, uploads)) = call.and_then(|call| self.calls.get_mut(call)) {
-            *uploads += count;
+            self.uploads.push((id, call));
         }
         first..self.next_id
     }
@@ -310,22 +303,19 @@ impl HubMachine {
     /// Whether the next item of an upload is still wanted.
     #[must_use]
     pub fn is_uploading(&self, id: u64) -> bool {
-        self.uploads.get(id).is_some()
+        self.uploads.iter().any(|upload| upload.0 == id)
     }
 
     /// An upload has come to its end. Whether the peer has to be told.
     pub fn end_upload(&mut self, id: u64) -> bool {
-        let Some(call) = self.uploads.take(id) else { return false };
-        if let Some((_, uploads)) = call.and_then(|call| self.calls.get_mut(call)) {
-            *uploads -= 1;
-        }
-        true
+        let at = self.uploads.iter().position(|upload| upload.0 == id);
+        at.map(|at| self.uploads.remove(at)).is_some()
     }
 
     /// The id of a peer's call that is not answered yet.
     #[must_use]
     pub fn peer_call(&self, call: u64) -> Option<&str> {
-        self.peer_calls.get(call).map(|(id, _)| &**id)
+        self.peer_calls.get(call).map(|id| &**id)
     }
 
     /// How many of the peer's calls are not answered yet.
@@ -343,14 +333,8 @@ impl HubMachine {
     /// A peer's call ends: returns the id that its completion has to carry, or `None` when no answer is
     /// expected any more. Its uploads end with it.
     pub fn end_answer(&mut self, call: u64) -> Option<Box<str>> {
-        let at = self.find_call(self.peer_call(call)?);
-        let (id, has_uploads) = self.peer_calls.take(call)?;
-        if let Ok(at) = at {
-            self.peer_ids.remove(at);
-        }
-        if has_uploads {
-            self.peer_uploads.retain(|(_, of)| *of != Some(call));
-        }
+        let id = self.peer_calls.take(call)?;
+        self.peer_uploads.retain(|(_, of)| *of != Some(call));
         Some(id)
     }
 
@@ -372,8 +356,8 @@ impl HubMachine {
         match head {
             Head::Call { id, uploads, .. } => self.called(id, uploads),
             Head::Cancellation { id } => {
-                let call = self.find_call(id).ok().and_then(|at| self.peer_ids.get(at));
-                call.map_or(Meaning::None, |call| Meaning::Cancelled(*call))
+                let call = self.peer_calls.iter().find(|(_, known)| ***known == *id);
+                call.map_or(Meaning::None, |(call, _)| Meaning::Cancelled(call))
             }
             Head::End { id, has_value } => self.completed(id, has_value),
             Head::Item { id } => self.item(id),
@@ -386,9 +370,8 @@ impl HubMachine {
     pub fn close(&mut self) {
         self.pending_plain = 0;
         self.calls = Table::default();
-        self.uploads = Table::default();
+        self.uploads.clear();
         self.peer_calls = Table::default();
-        self.peer_ids.clear();
         self.peer_uploads.clear();
     }
 
@@ -405,9 +388,7 @@ impl HubMachine {
         let call = id.map(|id| {
             let number = self.next_answer;
             self.next_answer += 1;
-            let (Ok(at) | Err(at)) = self.find_call(id);
-            self.peer_ids.insert(at, number);
-            self.peer_calls.push(number, (id.into(), !uploads.is_empty()));
+            self.peer_calls.push(number, id.into());
             number
         });
         for id in uploads {
@@ -419,22 +400,19 @@ impl HubMachine {
     }
 
     fn admit(&self, id: Option<&str>, uploads: &[Cow<'_, str>]) -> Result<(), &'static str> {
-        let (calls, count) = (self.peer_calls(), self.peer_uploads.len() + uploads.len());
-        if id.is_some() && calls >= self.peer_limit || count > self.peer_limit {
+        let (calls, count) = (&self.peer_calls, self.peer_uploads.len() + uploads.len());
+        if id.is_some() && calls.len() >= self.peer_limit || count > self.peer_limit {
             return Err("Too many invocations or streams are in progress.");
         }
-        if id.is_some_and(|id| self.find_call(id).is_ok()) {
+        if let Some(id) = id
+            && calls.iter().any(|(_, known)| **known == *id)
+        {
             return Err("The invocation ID is already in use.");
         }
         if uploads.iter().any(|id| self.find_upload(id).is_ok()) {
             return Err("The stream ID is already in use.");
         }
         Ok(())
-    }
-
-    /// Where a peer's call stands among the ids, or would stand.
-    fn find_call(&self, id: &str) -> Result<usize, usize> {
-        self.peer_ids.binary_search_by(|call| self.peer_call(*call).cmp(&Some(id)))
     }
 
     fn find_upload(&self, stream_id: &str) -> Result<usize, usize> {
@@ -468,7 +446,7 @@ impl HubMachine {
             return Meaning::Uploaded;
         }
         let Some(id) = self.own_id(id) else { return Meaning::None };
-        match self.calls.get(id).map(|(kind, _)| kind) {
+        match self.calls.get(id) {
             Some(CallKind::Stream) => Meaning::Item(id),
             Some(CallKind::Plain) => {
                 self.complete(id);
@@ -480,24 +458,26 @@ impl HubMachine {
 
     /// The peer has ended a call: it takes no more uploads for it either.
     fn complete(&mut self, id: u64) -> Option<CallKind> {
-        let (kind, uploads) = self.take(id)?;
-        self.end_uploads_of(id, uploads);
+        let kind = self.take(id)?;
+        self.end_uploads_of(id);
         Some(kind)
     }
 
-    fn take(&mut self, id: u64) -> Option<(CallKind, usize)> {
-        let (kind, uploads) = self.calls.take(id)?;
+    fn take(&mut self, id: u64) -> Option<CallKind> {
+        let kind = self.calls.take(id)?;
         self.pending_plain -= usize::from(kind == CallKind::Plain);
-        Some((kind, uploads))
+        Some(kind)
     }
 
-    /// So many are in progress. They follow their call, and mostly at once.
-    fn end_uploads_of(&mut self, call: u64, count: usize) -> Vec<u64> {
-        let uploads = self.uploads.iter_after(call).filter(|(_, of)| **of == Some(call));
-        let ended: Vec<u64> = uploads.take(count).map(|(id, _)| id).collect();
-        for id in &ended {
-            self.uploads.take(*id);
-        }
+    fn end_uploads_of(&mut self, call: u64) -> Vec<u64> {
+        let mut ended = Vec::new();
+        self.uploads.retain(|(id, of)| {
+            let ends = *of == Some(call);
+            if ends {
+                ended.push(*id);
+            }
+            !ends
+        });
         ended
     }
 

@@ -26,11 +26,6 @@ impl<T> Table<T> {
         self.entries.get(self.find(number)?)?.1.as_ref()
     }
 
-    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
-        let at = self.find(number)?;
-        self.entries.get_mut(at)?.1.as_mut()
-    }
-
     pub(crate) fn take(&mut self, number: u64) -> Option<T> {
         let at = self.find(number)?;
         let value = self.entries.get_mut(at)?.1.take()?;
@@ -46,11 +41,8 @@ impl<T> Table<T> {
         self.count
     }
 
-    /// The entries whose numbers are greater.
-    pub(crate) fn iter_after(&self, number: u64) -> impl Iterator<Item = (u64, &T)> {
-        let start = self.entries.partition_point(|(known, _)| *known <= number);
-        let rest = self.entries.get(start..).unwrap_or_default();
-        rest.iter().filter_map(|(number, value)| Some((*number, value.as_ref()?)))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+        self.entries.iter().filter_map(|(number, value)| Some((*number, value.as_ref()?)))
     }
 
     /// Takes all entries, in order.
@@ -81,11 +73,8 @@ mod tests {
             assert_eq!(table.take(2 * number + 1), None);
         }
         assert_eq!((table.len(), table.get(2), table.get(0)), (66, Some(&1), None));
-        assert_eq!(table.get_mut(2), Some(&mut 1));
-        assert_eq!(table.get_mut(0), None);
-        assert!(table.iter_after(1).all(|(key, value)| key == 2 * value));
-        assert_eq!(table.iter_after(1).count(), 66);
-        assert_eq!(table.iter_after(190).map(|(key, _)| key).collect::<Vec<_>>(), [194, 196]);
+        assert!(table.iter().all(|(key, value)| key == 2 * value));
+        assert_eq!(table.iter().count(), 66);
         assert_eq!(table.drain().count(), 66);
         assert_eq!(table.len(), 0);
         table.push(7, 1);
