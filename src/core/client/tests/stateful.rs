@@ -94,6 +94,19 @@ fn acknowledgements_and_duplicates_are_no_signs_of_life() {
     assert_eq!(bench.end(), (ConnectionError::ServerTimeout { limit: 30 * SECOND }, true));
 }
 
+/// A driver may be in the midst of a frame when its socket is given up.
+#[test]
+fn what_is_left_of_a_frame_of_a_lost_socket_is_not_counted() {
+    let mut bench = stateful();
+    bench.machine.handle_transport_closed(bench.now, lost());
+    let left = HubMessage::CancelInvocation::<&str> { headers: Vec::new(), invocation_id: "1".into() };
+    assert_eq!(bench.machine.handle_message(bench.now, left), HubEvent::None);
+    bench.effects();
+    bench.open();
+    let first = "{\"type\":9,\"sequenceId\":1}\u{1e}{\"type\":1,\"target\":\"M\",\"arguments\":[]}\u{1e}";
+    assert_eq!(bench.frame(first), ["None M"]);
+}
+
 #[test]
 fn a_silent_socket_is_replaced_without_a_close_frame() {
     let mut bench = stateful();
