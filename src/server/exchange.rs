@@ -6,6 +6,7 @@
 //! Source: [TransportProtocols.md](https://github.com/dotnet/aspnetcore/blob/main/src/SignalR/docs/specs/TransportProtocols.md).
 
 use std::{
+    iter,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -19,6 +20,10 @@ use tokio::{
 
 use crate::lock::lock;
 use crate::server::message::Frame;
+
+/// A request gets so much at a time, unless a message is larger. What it has got does not count any more among what waits
+/// for the client.
+const CHUNK: usize = 64 * 1024;
 
 /// The client takes nothing any more.
 #[derive(Debug)]
@@ -137,17 +142,24 @@ impl HttpTransport {
     }
 
     pub(crate) async fn write(&self, frames: Vec<Frame>) -> Result<(), Closed> {
-        let mut frames = frames.into_iter().map(Bytes::from);
-        let bytes = match (frames.next(), frames.next()) {
-            (None, _) => return Ok(()),
-            (Some(only), None) => only,
-            (Some(first), Some(second)) => {
-                let rest: Vec<Bytes> = frames.collect();
-                let rest = rest.iter().map(|frame| &**frame);
-                [&*first, &second].into_iter().chain(rest).collect::<Vec<_>>().concat().into()
-            }
-        };
-        self.hand_over(Chunk::Messages(bytes)).await
+        let mut frames = frames.into_iter().map(Bytes::from).peekable();
+        while let Some(only) = frames.next() {
+            let mut length = only.len();
+            let mut fits = |next: &Bytes| {
+                length += next.len();
+                length <= CHUNK
+            };
+            let bytes = match frames.next_if(&mut fits) {
+                None => only,
+                Some(second) => {
+                    let mut all = vec![only, second];
+                    all.extend(iter::from_fn(|| frames.next_if(&mut fits)));
+                    all.concat().into()
+                }
+            };
+            self.hand_over(Chunk::Messages(bytes)).await?;
+        }
+        Ok(())
     }
 
     /// Waits until a request has taken the chunk. A client that has left makes no more of them.
@@ -259,6 +271,19 @@ mod tests {
         let two = vec![Frame::Text("2".into()), Frame::Text("3".into()), Frame::Text("4".into())];
         let (polled, written) = tokio::join!(exchange.poll(Duration::from_secs(9)), transport.write(two));
         assert!(polled == Polled::Messages("234".into()) && written.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_request_gets_little_at_a_time() {
+        let (transport, exchange) = long_polling();
+        let frames =
+            [CHUNK / 2, CHUNK / 2, 1, 2 * CHUNK, 1].map(|length| Frame::Binary(vec![0; length].into()));
+        let mut writing = pin!(transport.write(frames.into()));
+        for length in [CHUNK, 1, 2 * CHUNK, 1] {
+            assert!(poll!(&mut writing).is_pending(), "what is not taken still counts");
+            assert_eq!(exchange.poll(Duration::ZERO).await, Polled::Messages(vec![0; length].into()));
+        }
+        assert!(matches!(poll!(&mut writing), Poll::Ready(Ok(()))));
     }
 
     #[tokio::test]

@@ -26,9 +26,14 @@ mod roles;
 mod service;
 mod specification;
 mod stuck;
+#[path = "../support/stuck.rs"]
+mod stuck_clients;
+mod stuck_memory;
 #[path = "../support/mod.rs"]
 mod support;
 mod transports;
 mod upstream;
 #[path = "../wire/mod.rs"]
 mod wire;
+
+use wire::plain_http;

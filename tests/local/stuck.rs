@@ -6,35 +6,28 @@ use std::time::Duration;
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use hubwire::{HubProtocol, Transport, local::LocalService};
-use reqwest::{Method, Response};
-use serde_json::{Value, json};
+use reqwest::Method;
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
     modes::{MODES, World, until},
+    stuck_clients::{Door, TRANSPORTS, open},
     wire::{Wire, user_token},
 };
-
-const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\u{1e}";
 
 /// Together more than what may wait for a client, and what the buffers on the way to it hold.
 const MESSAGES: u32 = 1_000;
 const SIZE: usize = 40_000;
 
-/// A client of requests that reads nothing behind its handshake.
-async fn without_socket(wire: &Wire, accepts: &str) -> Response {
-    let token = user_token("stuck");
-    let answer: Value = wire.negotiate("chat", &token).await.json().await.unwrap();
-    let path = format!("/client/?hub=chat&id={}", answer["connectionToken"].as_str().unwrap());
-    let request = |method| wire.request(method, &path).bearer_auth(&token).header("accept", accepts);
-    let mut opened = request(Method::GET).send().await.unwrap();
-    assert_eq!(request(Method::POST).body(HANDSHAKE).send().await.unwrap().status(), 200);
-    if accepts == "text/event-stream" {
-        assert!(opened.chunk().await.unwrap().is_some());
-    } else {
-        opened = request(Method::GET).send().await.unwrap();
+/// Where users come in at a local service.
+pub(crate) fn door(wire: &Wire) -> Door {
+    Door {
+        port: wire.local.port(),
+        negotiate: "/client/negotiate?hub=chat&negotiateVersion=1".to_owned(),
+        connect: "/client/?hub=chat&".to_owned(),
+        token: Some(user_token("stuck")),
     }
-    opened
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,9 +44,10 @@ async fn clients_that_do_not_read_harm_nobody() {
             .connect()
             .await
             .unwrap();
-        let _socket = wire.connect_user("stuck").await;
-        let _events = without_socket(wire, "text/event-stream").await;
-        let _polled = without_socket(wire, "*/*").await;
+        let mut stuck = Vec::new();
+        for transport in TRANSPORTS {
+            stuck.push(open(&door(wire), transport).await.unwrap());
+        }
         let exists = async || wire.status(Method::HEAD, "/api/hubs/chat/users/stuck").await.0 == 200;
         assert!(exists().await);
         let text = "x".repeat(SIZE);
