@@ -1,12 +1,19 @@
-//! The local service with 10 000 idle clients, and a message for all of them: `cargo xtask bench --local`.
+//! The local service with 10 000 idle clients, and a message for all of them; and with clients that read nothing:
+//! `cargo xtask bench --local`. Arguments are `crowd` and `stuck`, for one of the two.
 //!
 //! The service is a process of its own, whose memory and CPU time are read from the kernel; the clients speak the JSON
 //! protocol over bare WebSockets. Each process has 10 000 files open: `ulimit -n` has to allow it, which `cargo xtask` sees to
 //! where the system lets it.
 
+#[path = "../tests/support/http.rs"]
+mod plain_http;
 #[allow(dead_code, reason = "another benchmark uses all of it")]
 #[path = "server/process.rs"]
 mod process;
+#[path = "server/stuck.rs"]
+mod stuck;
+#[path = "../tests/support/stuck.rs"]
+mod stuck_clients;
 
 use std::{
     io::Read as _,
@@ -28,11 +35,14 @@ use tokio_tungstenite::{
 };
 
 use process::Server;
+use stuck_clients::{Door, TRANSPORTS};
 
 /// What goes wrong here is told, and is the end.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const CLIENTS: usize = 10_000;
+
+const MODES: [&str; 2] = ["serverless", "default"];
 
 /// How many messages go to all.
 const BROADCASTS: usize = 5;
@@ -84,26 +94,57 @@ fn measure() -> Result<()> {
     // reqwest wants one, though nothing here is encrypted.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let this = std::env::current_exe()?;
-    println!(
-        "{:<12} {:>12} {:>14} {:>14} {:>12} {:>12}",
-        "", "kB each", "connects/CPU s", "connects/s", "first, ms", "last, ms"
-    );
-    for mode in ["serverless", "default"] {
-        let server = Server::start(&this, &["--serve", mode])?;
-        runtime()?.block_on(crowd(&server, mode))?;
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
+    if wants("crowd") {
+        println!(
+            "{:<12} {:>12} {:>14} {:>14} {:>12} {:>12}",
+            "", "kB each", "connects/CPU s", "connects/s", "first, ms", "last, ms"
+        );
+        for mode in MODES {
+            let server = Server::start(&this, &["--serve", mode])?;
+            runtime()?.block_on(crowd(&server, mode))?;
+        }
+    }
+    if wants("stuck") {
+        println!("{:<32} {:>16} {:>16}", "clients that do not read", "MB each, at most", "when cut off");
+        for mode in MODES {
+            for transport in TRANSPORTS {
+                let server = Server::start(&this, &["--serve", mode])?;
+                runtime()?.block_on(stuck(&server, mode, transport))?;
+            }
+        }
     }
     Ok(())
 }
 
-async fn crowd(server: &Server, mode: &str) -> Result<()> {
-    let (port, key) = (server.port, LocalService::EMULATOR_ACCESS_KEY);
+fn service(port: u16) -> Result<HubClient> {
+    let key = LocalService::EMULATOR_ACCESS_KEY;
     let endpoint = format!("Endpoint=http://127.0.0.1;Port={port};AccessKey={key};Version=1.0;");
-    let service =
-        ServiceClient::builder().endpoint(ServiceEndpoint::from_connection_string(&endpoint)?).build()?;
-    let hub = service.hub("chat")?;
+    let endpoint = ServiceEndpoint::from_connection_string(&endpoint)?;
+    Ok(ServiceClient::builder().endpoint(endpoint).build()?.hub("chat")?)
+}
+
+async fn stuck(server: &Server, mode: &str, transport: &str) -> Result<()> {
+    let hub = service(server.port)?;
+    let door = Door {
+        port: server.port,
+        negotiate: "/client/negotiate?hub=chat&negotiateVersion=1".to_owned(),
+        connect: "/client/?hub=chat&".to_owned(),
+        token: Some(hub.negotiate(NegotiateOptions::anonymous()).await?.access_token),
+    };
+    let send = async |id: &str, text: &str| Ok(hub.connection(id).send("News", (text,)).await?);
+    let (most, left) = stuck::measure(server, &door, transport, send).await?;
+    println!("{:<32} {most:>16.1} {left:>16.1}", format!("{mode}, {transport}"));
+    Ok(())
+}
+
+async fn crowd(server: &Server, mode: &str) -> Result<()> {
+    let (port, hub) = (server.port, service(server.port)?);
     // What the service needs for its first clients is not theirs.
     let mut clients = connect(port, &hub, 100).await?;
-    let (memory, cpu, begun) = (settled(server).await?, server.cpu()?, Instant::now());
+    let (memory, cpu, begun) = (server.settled().await?, server.cpu()?, Instant::now());
     let mut pinged = Instant::now();
     while clients.len() < CLIENTS {
         clients.extend(connect(port, &hub, 100).await?);
@@ -116,7 +157,7 @@ async fn crowd(server: &Server, mode: &str) -> Result<()> {
     let (took, cpu) = (begun.elapsed(), server.cpu()? - cpu);
     ping(&mut clients).await?;
     let opened = (CLIENTS - 100) as f64;
-    let each = settled(server).await?.saturating_sub(memory) as f64 / opened / 1000.0;
+    let each = server.settled().await?.saturating_sub(memory) as f64 / opened / 1000.0;
     ping(&mut clients).await?;
 
     let (mut first, mut last) = (Duration::MAX, Duration::ZERO);
@@ -180,17 +221,4 @@ async fn news(client: &mut Socket) -> Result<()> {
         }
     };
     time::timeout(Duration::from_secs(60), waiting).await?
-}
-
-/// What is resident when it no longer changes much.
-async fn settled(server: &Server) -> Result<u64> {
-    let mut last = server.resident()?;
-    loop {
-        time::sleep(Duration::from_secs(2)).await;
-        let now = server.resident()?;
-        if now.abs_diff(last) < 256 * 1024 {
-            return Ok(now);
-        }
-        last = now;
-    }
 }

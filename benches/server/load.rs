@@ -17,7 +17,12 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, sync::Notify, task::JoinSet, time};
+use tokio::{
+    net::TcpStream,
+    sync::{Mutex, Notify},
+    task::JoinSet,
+    time,
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Message, protocol::WebSocketConfig},
@@ -27,6 +32,8 @@ use crate::{
     Result,
     figures::{Better::Less, Better::More, Figures},
     process::Server,
+    stuck,
+    stuck_clients::{Door, TRANSPORTS},
 };
 
 /// How many connections stay silent.
@@ -141,7 +148,7 @@ pub(crate) async fn idle(server: &Server, figures: &mut Figures<'_>) -> Result<(
         return Ok(());
     }
     let mut clients = Client::join_all(server.port, "/hub", 100).await?;
-    let (before, cpu) = (settled(server).await?, server.cpu()?);
+    let (before, cpu) = (server.settled().await?, server.cpu()?);
     let mut pinged = Instant::now();
     while clients.len() < IDLE {
         clients.extend(Client::join_all(server.port, "/hub", 500).await?);
@@ -156,7 +163,7 @@ pub(crate) async fn idle(server: &Server, figures: &mut Figures<'_>) -> Result<(
     }
     let opened = clients.len() - 100;
     let cpu = server.cpu()? - cpu;
-    let after = settled(server).await?;
+    let after = server.settled().await?;
     let each = after.saturating_sub(before) as f64 / opened as f64;
     figures.add("idle: 10 000 connections, kB each", Less, each / 1000.0);
     figures.add("connect: with negotiate, per CPU second", More, opened as f64 / cpu.as_secs_f64());
@@ -167,19 +174,6 @@ pub(crate) async fn idle(server: &Server, figures: &mut Figures<'_>) -> Result<(
         while !client.read().await?.contains("News") {}
     }
     Ok(())
-}
-
-/// What is resident when it no longer changes much.
-async fn settled(server: &Server) -> Result<u64> {
-    let mut last = server.resident()?;
-    loop {
-        time::sleep(Duration::from_secs(2)).await;
-        let now = server.resident()?;
-        if now.abs_diff(last) < 256 * 1024 {
-            return Ok(now);
-        }
-        last = now;
-    }
 }
 
 /// A workload of calls.
@@ -447,6 +441,32 @@ async fn ask(clients: &mut [Client], count: usize) -> Result<usize> {
     });
     futures_util::future::try_join_all(asking).await?;
     Ok(clients.len() * count)
+}
+
+/// What waits for clients that read nothing, which is each's own.
+pub(crate) async fn stuck(server: &Server, figures: &mut Figures<'_>) -> Result<()> {
+    for transport in TRANSPORTS {
+        let name = format!("stuck: {transport}, MB each at most");
+        if !figures.wants(&name) {
+            continue;
+        }
+        let door = Door {
+            port: server.port,
+            negotiate: "/large/negotiate?negotiateVersion=1".to_owned(),
+            connect: "/large?".to_owned(),
+            token: None,
+        };
+        let mut clients = Client::join_all(server.port, "/large", 1).await?;
+        let sender = Mutex::new(clients.swap_remove(0));
+        let send = async |id: &str, text: &str| {
+            let call = sender.lock().await.invoke("ToConnection", json!([id, "News", text])).await;
+            call.map(drop)
+        };
+        let (most, left) = stuck::measure(server, &door, transport, send).await?;
+        figures.add(&name, Less, most);
+        figures.add(&format!("stuck: {transport}, MB each when cut off"), Less, left);
+    }
+    Ok(())
 }
 
 /// The same calls as the official .NET client makes them, each in a write of its own, in both protocols.

@@ -14,8 +14,14 @@
 mod conformance_hub;
 mod figures;
 mod load;
+#[path = "../../tests/support/http.rs"]
+mod plain_http;
+#[allow(dead_code, reason = "other benchmarks use all of it")]
 mod process;
 mod servers;
+mod stuck;
+#[path = "../../tests/support/stuck.rs"]
+mod stuck_clients;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -59,14 +65,17 @@ fn measure() -> Result<()> {
     let mut table = Table::default();
 
     let ours = Server::start(&this, &["--serve"])?;
-    runtime.block_on(hub(&ours, reference.as_deref(), table.column("hubwire", &wanted)))?;
+    let mut figures = table.column("hubwire", &wanted);
+    runtime.block_on(hub(&ours, reference.as_deref(), &mut figures))?;
+    // ASP.NET Core would not answer who sends to them: its calls wait until a client has read enough.
+    runtime.block_on(load::stuck(&ours, &mut figures))?;
     drop(ours);
     if std::env::args().any(|argument| argument == "--alone") {
         // For a comparison of this crate with itself.
     } else if let Some(reference) = &reference {
         for (name, program) in [("Core 10", "hub"), ("Core 11", "hub11")] {
             let theirs = Server::start(&reference.join("run"), &[program])?;
-            runtime.block_on(hub(&theirs, Some(reference), table.column(name, &wanted)))?;
+            runtime.block_on(hub(&theirs, Some(reference), &mut table.column(name, &wanted)))?;
         }
     } else {
         println!(
@@ -80,16 +89,16 @@ fn measure() -> Result<()> {
 }
 
 /// All that is measured of one server.
-async fn hub(server: &Server, reference: Option<&std::path::Path>, mut figures: Figures<'_>) -> Result<()> {
+async fn hub(server: &Server, reference: Option<&std::path::Path>, figures: &mut Figures<'_>) -> Result<()> {
     // Before anything else, so that what others leave behind does not count.
-    load::idle(server, &mut figures).await?;
-    load::calls(server, &mut figures).await?;
-    load::echo(server, &mut figures).await?;
-    load::broadcast(server, &mut figures).await?;
-    load::groups(server, &mut figures).await?;
-    load::client_results(server, &mut figures).await?;
+    load::idle(server, figures).await?;
+    load::calls(server, figures).await?;
+    load::echo(server, figures).await?;
+    load::broadcast(server, figures).await?;
+    load::groups(server, figures).await?;
+    load::client_results(server, figures).await?;
     match reference {
-        Some(reference) => load::official_client(server, reference, &mut figures),
+        Some(reference) => load::official_client(server, reference, figures),
         None => Ok(()),
     }
 }

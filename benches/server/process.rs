@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::time;
+
 use crate::Result;
 
 /// How often a second the kernel counts in `/proc/PID/stat`: `USER_HZ`, which is part of its interface to programs.
@@ -29,9 +31,11 @@ impl Server {
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         let said: serde_json::Value = serde_json::from_str(&line)?;
-        let port = said["url"].as_str().and_then(|url| url.rsplit(':').next()?.parse().ok());
-        let pid = said["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
-        Ok(Self { child, port: port.ok_or("an address without a port")?, pid: pid.ok_or("no process id")? })
+        let url = said["url"].as_str().or(said["endpoint"].as_str());
+        let port = url.and_then(|url| url.rsplit(':').next()?.parse().ok());
+        // A program that does not say so is the process itself.
+        let pid = said["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(child.id());
+        Ok(Self { child, port: port.ok_or("an address without a port")?, pid })
     }
 
     /// The CPU time of all its threads so far, those included that have ended.
@@ -51,6 +55,19 @@ impl Server {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kilobytes * 1024)
+    }
+
+    /// What is resident when it no longer changes much.
+    pub(crate) async fn settled(&self) -> Result<u64> {
+        let mut last = self.resident()?;
+        loop {
+            time::sleep(Duration::from_secs(2)).await;
+            let now = self.resident()?;
+            if now.abs_diff(last) < 256 * 1024 {
+                return Ok(now);
+            }
+            last = now;
+        }
     }
 }
 

@@ -12,8 +12,10 @@ use crate::conformance_hub::conformance_hub;
 pub(crate) fn hub() -> ExitCode {
     run(async {
         let parallel = conformance_hub().maximum_parallel_invocations_per_client(16);
+        let large = conformance_hub().maximum_receive_message_size(1024 * 1024);
         let app = axum::Router::new()
             .nest_service("/hub", conformance_hub().build())
+            .nest_service("/large", large.build())
             .nest_service("/parallel", parallel.build());
         let (listener, url) = listener().await;
         // As ASP.NET Core does. Small messages would wait for one another otherwise.

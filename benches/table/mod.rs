@@ -1,6 +1,6 @@
 //! What the benchmarks share: the table they print, and the CPU time they count by.
 
-use std::time::Duration;
+use std::{collections::HashMap, ffi::OsString, time::Duration};
 
 /// Whether this is a benchmark. `cargo test` runs benches as well; there they need only compile.
 pub(crate) fn is_wanted() -> bool {
@@ -28,7 +28,7 @@ pub(crate) fn row(name: &str, ours: f64, theirs: Option<f64>) {
 /// Counts the CPU time of a process, this one or another.
 pub(crate) struct Clock {
     process: String,
-    start: Duration,
+    start: HashMap<OsString, u64>,
 }
 
 impl Clock {
@@ -37,7 +37,7 @@ impl Clock {
     }
 
     pub(crate) fn of(process: String) -> Self {
-        let start = cpu_time(&process);
+        let start = threads(&process);
         Self { process, start }
     }
 
@@ -46,19 +46,24 @@ impl Clock {
         f64::from(count) / self.cpu().as_secs_f64()
     }
 
-    /// The CPU time since the start.
+    /// The CPU time since the start. A thread that has ended since is not counted.
     pub(crate) fn cpu(&self) -> Duration {
-        cpu_time(&self.process) - self.start
+        let now = threads(&self.process);
+        let spent = |(thread, time): (&OsString, &u64)| {
+            time.saturating_sub(self.start.get(thread).copied().unwrap_or(0))
+        };
+        Duration::from_nanos(now.iter().map(spent).sum())
     }
 }
 
-/// The CPU time of all threads, in nanoseconds: the first number of each `schedstat`.
-fn cpu_time(process: &str) -> Duration {
+/// The CPU time of each thread, in nanoseconds: the first number of its `schedstat`.
+fn threads(process: &str) -> HashMap<OsString, u64> {
     let threads = std::fs::read_dir(format!("/proc/{process}/task"));
     let threads = threads.expect("Linux, which counts CPU time by thread");
-    let nanoseconds = threads.filter_map(|thread| {
-        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
+    let times = threads.filter_map(|thread| {
+        let thread = thread.ok()?;
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        Some((thread.file_name(), text.split(' ').next()?.parse().ok()?))
     });
-    Duration::from_nanos(nanoseconds.sum())
+    times.collect()
 }
