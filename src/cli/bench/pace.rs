@@ -91,29 +91,28 @@ impl Pace {
     /// In an open loop that is the moment at which it was due, if nobody was free to begin it then: otherwise an answer that
     /// takes long would hide how long others would have taken (coordinated omission).
     pub(super) async fn next(&self) -> Option<Instant> {
-        let number = self.taken.fetch_add(1, Ordering::Relaxed);
-        if number >= self.count {
+        if self.taken.fetch_add(1, Ordering::Relaxed) >= self.count {
             return None;
         }
-        let mut due_at = None;
-        if let Some(Schedule { interval, due }) = &self.schedule {
-            let is_late = match due.try_acquire() {
+        let mut is_late = false;
+        if let Some(Schedule { due, .. }) = &self.schedule {
+            match due.try_acquire() {
                 Ok(permit) => {
                     permit.forget();
-                    true
+                    is_late = true;
                 }
-                Err(_) => {
-                    due.acquire().await.ok()?.forget();
-                    false
-                }
-            };
-            due_at = is_late.then(|| self.begun + interval.mul_f64(number as f64));
+                Err(_) => due.acquire().await.ok()?.forget(),
+            }
         }
         if self.is_over() {
             return None;
         }
-        self.done.fetch_add(1, Ordering::Relaxed);
-        Some(due_at.unwrap_or_else(Instant::now))
+        // Counted behind the permit: whoever has one of so many permits has one that was due by then.
+        let begun_before = self.done.fetch_add(1, Ordering::Relaxed);
+        let due_at = self.schedule.as_ref().filter(|_| is_late);
+        Some(due_at.map_or_else(Instant::now, |schedule| {
+            self.begun + schedule.interval.mul_f64(begun_before as f64)
+        }))
     }
 
     /// How much of the phase is over, of 1.
