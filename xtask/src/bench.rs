@@ -17,7 +17,7 @@ use crate::{
 
 /// Runs the benchmarks; the arguments are theirs. `--browser` and `--node` run those of the npm package instead,
 /// `--browser-rust` those of Rust in a browser, `--server` those of hosted hubs, `--local` those of the local service,
-/// `--against` those of two commits.
+/// `--cli` whether `hubwire bench` says the same as the .NET client, `--against` those of two commits.
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((option, rest)) if option == "--browser" => npm("browser.mjs", rest),
@@ -25,6 +25,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
         Some((option, rest)) if option == "--browser-rust" => browser_rust(rest),
         Some((option, rest)) if option == "--server" => many_connections("server", rest),
         Some((option, rest)) if option == "--local" => many_connections("local", rest),
+        Some((option, rest)) if option == "--cli" => cli(rest),
         Some((option, rest)) if option == "--against" => {
             let (commit, parts) = rest.split_first().context("--against wants a commit")?;
             compare::against(commit, parts)
@@ -87,6 +88,18 @@ fn many_connections(name: &str, arguments: &[String]) -> Result<()> {
         let mut program = cargo();
         program.args(bench).arg("--").args(arguments);
         run(&mut with_many_files(program))
+    })
+}
+
+/// `hubwire bench` beside the .NET client, at each kind of server. One of them is an example, which lies beside the program.
+fn cli(arguments: &[String]) -> Result<()> {
+    let features = ["--features", "cli"];
+    step("build", || {
+        run(cargo().args(["build", "--release", "--example", "conformance"]).args(features))?;
+        run(cargo().args(["bench", "--bench", "cli", "--no-run"]).args(features))
+    })?;
+    step("the program's figures beside those of the .NET client", || {
+        run(cargo().args(["bench", "--bench", "cli"]).args(features).arg("--").args(arguments))
     })
 }
 
