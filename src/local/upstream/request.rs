@@ -8,8 +8,12 @@ use axum::http::{
 };
 
 use crate::{
-    core::url::HubUrl,
-    local::upstream::{client::Client, rule::Target, upstreams::Upstreams},
+    core::{ErrorChain, url::HubUrl},
+    local::upstream::{
+        client::Client,
+        rule::{Target, public},
+        upstreams::Upstreams,
+    },
     server::{
         negotiated::Negotiation,
         observe::{Kind, Observed},
@@ -53,6 +57,7 @@ impl Upstreams {
             .map(|resource| format!("Bearer {}", self.entra.issue_to_service(&resource, unix_now())));
         let Some(http) = self.client.get() else { return Answered::With(500, Vec::new()) };
         let (begun, path) = (Instant::now(), path_of(&target.url));
+        let url = public(&target.url).to_owned();
         let mut request = http.post(target.url).timeout(TIMEOUT);
         for (name, value) in [
             ("x-asrs-connection-id", Some(connection_id.as_str())),
@@ -85,13 +90,28 @@ impl Upstreams {
                 Err(_) => observed.failed("the upstream gave no answer"),
             });
         }
+        let is_answered = result.is_ok();
         let answered = result.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the upstream gave no answer");
+            let error = ErrorChain::new(&error);
+            tracing::warn!(url, hub, category, event, %error, "the upstream gave no answer");
             Answered::With(500, Vec::new())
         });
-        if !matches!(answered, Answered::With(200 | 204, _)) {
-            let status = if let Answered::With(status, _) = answered { Some(status) } else { None };
-            tracing::warn!(hub, category, event, status, "the upstream refused an event");
+        match answered {
+            Answered::With(200 | 204, _) => {}
+            Answered::With(status, _) if is_answered => {
+                tracing::warn!(url, hub, category, event, status, "the upstream refused an event");
+            }
+            Answered::With(..) => {}
+            Answered::TooLarge => {
+                tracing::warn!(
+                    url,
+                    hub,
+                    category,
+                    event,
+                    limit = MAX_ANSWER,
+                    "the upstream's answer is too large"
+                );
+            }
         }
         answered
     }

@@ -96,10 +96,8 @@ impl UpstreamRule {
         crate::dashboard::contract::Upstream { url: self.public_url().to_owned(), hubs, categories, events }
     }
 
-    /// Without what may be a secret.
     fn public_url(&self) -> &str {
-        let url = self.template.split('?').next().unwrap_or_default();
-        url.rsplit_once('@').map_or(url, |(_, public)| public)
+        public(&self.template)
     }
 
     pub(super) fn has_identity(&self) -> bool {
@@ -133,6 +131,12 @@ impl fmt::Debug for UpstreamRule {
             .field("resource", resource)
             .finish()
     }
+}
+
+/// An address without what may be a secret: its query, and a user with a password.
+pub(super) fn public(url: &str) -> &str {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    url.rsplit_once('@').map_or(url, |(_, public)| public)
 }
 
 /// Where an event goes.
