@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         context::{Contexts, Target, TargetOptions, service},
-        duration::{self, milliseconds},
-        failure::Failure,
+        duration::milliseconds,
+        failure::{Failure, in_flags},
         output::{BAD, FAINT, GOOD, NAME, Output, WARNING},
     },
-    core::ErrorChain,
-    service::check::{CheckOutcome, CheckReport},
+    core::{ErrorChain, url::HubUrl},
+    platform::explain_tls,
+    service::check::{CheckOutcome, CheckProblem, CheckReport},
 };
 
 /// Check a hub or a service, step by step
@@ -31,9 +32,6 @@ Examples:
 pub(super) struct Arguments {
     /// The hub's URL; without it, and without a context, the service of the environment is checked
     url: Option<String>,
-    /// How long each step may take, at most 20 s with the service
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
-    timeout: Duration,
     #[command(flatten)]
     target: TargetOptions,
 }
@@ -78,18 +76,18 @@ pub(super) async fn run(
     contexts: &Contexts,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let Arguments { url, timeout, target } = arguments;
+    let Arguments { url, target } = arguments;
     let options = contexts.options(url, target)?;
     let mut sections = Vec::new();
     if options.url.is_none() {
-        let service = service(&options, Some(timeout))?;
+        let service = service(&options)?;
         let report = progress(output, "checking the service", service.check()).await;
         sections.extend(of_service(&report));
     }
     let reaches = sections.iter().all(Section::is_ok);
     if reaches && (options.url.is_some() || options.hub.is_some()) {
         let target = Target::new(options)?;
-        sections.push(progress(output, "checking the hub", Box::pin(hub::check(&target, timeout))).await?);
+        sections.push(progress(output, "checking the hub", Box::pin(hub::check(&target))).await?);
     }
     let ok = sections.iter().all(Section::is_ok);
     if output.is_json() {
@@ -125,13 +123,30 @@ fn of_service(report: &CheckReport) -> impl Iterator<Item = Section> {
             name: finding.step.to_string(),
             outcome: match &finding.outcome {
                 CheckOutcome::Passed(found) => Outcome::Ok(found.clone()),
-                CheckOutcome::Limited(problem) => Outcome::Limited(ErrorChain::new(problem).to_string()),
-                CheckOutcome::Failed(problem) => Outcome::Problem(ErrorChain::new(problem).to_string()),
+                CheckOutcome::Limited(problem) => {
+                    Outcome::Limited(in_flags(&ErrorChain::new(problem).to_string()))
+                }
+                CheckOutcome::Failed(problem) => Outcome::Problem(told(problem, endpoint.endpoint())),
             },
             took: finding.took,
         });
         Section { place: endpoint.endpoint().to_owned(), steps: steps.collect() }
     })
+}
+
+/// A problem of the service's, where this program knows better what to do about it.
+fn told(problem: &CheckProblem, endpoint: &str) -> String {
+    if let Some((_, text)) = explain_tls(problem) {
+        return in_flags(&text);
+    }
+    let is_here = HubUrl::parse(endpoint).is_ok_and(|url| url.is_loopback());
+    match problem {
+        CheckProblem::Unreachable(error) if is_here => format!(
+            "nothing answers at {endpoint}: is the service running? `hubwire local` starts one; {}",
+            ErrorChain::new(error)
+        ),
+        problem => in_flags(&ErrorChain::new(problem).to_string()),
+    }
 }
 
 /// `{ok, checked: [{place, ok, steps: [{step, outcome: "ok"|"limited"|"problem", text, milliseconds}]}]}`.

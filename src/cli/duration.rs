@@ -1,6 +1,9 @@
 //! Times as people write them.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::Value;
 
 /// Reads a time: a number with `ms`, `s`, `m`, `h` or `d`, such as `90s` or `1.5h`; seconds where no unit is given.
 pub(super) fn parse(text: &str) -> Result<Duration, &'static str> {
@@ -17,6 +20,48 @@ pub(super) fn parse(text: &str) -> Result<Duration, &'static str> {
     };
     let number: f64 = number.parse().map_err(|_| FORM)?;
     Duration::try_from_secs_f64(number * seconds).map_err(|_| "it is too long")
+}
+
+/// A length of time as people write it, in arguments and in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+impl FromStr for Span {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text).map(Self)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.subsec_millis() {
+            0 => write!(f, "{}s", self.0.as_secs()),
+            _ => write!(f, "{}ms", self.0.as_millis()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match Value::deserialize(deserializer)? {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Reads a time above zero.
+pub(super) fn parse_positive(text: &str) -> Result<Duration, &'static str> {
+    parse(text).and_then(|time| if time.is_zero() { Err("it has to be longer than 0s") } else { Ok(time) })
 }
 
 /// A time in words, in its two largest units: `1 h 5 min`.

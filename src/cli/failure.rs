@@ -1,27 +1,41 @@
-//! What went wrong, and what to do about it.
+//! What went wrong, and what to do about it: for people, or with `--json` as one JSON object on standard error:
+//! `{code, message, advice}`. The codes:
+//!
+//! | code | exit code | meaning |
+//! | --- | --- | --- |
+//! | `usage` | 2 | the arguments are wrong |
+//! | `output` | 1 | standard output cannot be written |
+//! | `failed` | 1 | anything else |
 
 use std::{error::Error, fmt, process::ExitCode};
-
-use serde_json::json;
 
 use crate::{cli::output::Output, core::ErrorChain};
 
 /// Why a command has failed.
 #[derive(Debug)]
 pub(super) struct Failure {
+    code: &'static str,
     message: String,
     advice: Option<String>,
 }
 
+const FAILED: &str = "failed";
+
 impl Failure {
     /// What did not work.
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), advice: None }
+        Self { code: FAILED, message: message.into(), advice: None }
+    }
+
+    /// Says which kind of failure it is, for programs that read it.
+    pub(super) fn coded(mut self, code: &'static str) -> Self {
+        self.code = code;
+        self
     }
 
     /// Adds why, with every cause behind it.
     pub(super) fn because(mut self, error: impl Error + 'static) -> Self {
-        self.message = format!("{}: {}", self.message, ErrorChain::new(&error));
+        self.message = format!("{}: {}", self.message, in_flags(&ErrorChain::new(&error).to_string()));
         self
     }
 
@@ -39,13 +53,19 @@ impl Failure {
 
     /// Tells the user, and gives the exit code.
     pub(super) fn print(&self, output: &Output) -> ExitCode {
-        if output.is_json() {
-            output.json(&json!({ "error": self.message, "advice": self.advice }));
-        } else {
-            output.error(self);
-        }
+        self.show(output);
         ExitCode::FAILURE
     }
+
+    /// Tells the user.
+    pub(super) fn show(&self, output: &Output) {
+        output.error(self.code, &self.message, self.advice.as_deref());
+    }
+}
+
+/// An error of the library names its options, which here are flags.
+pub(super) fn in_flags(text: &str) -> String {
+    text.replace("to `with_root_certificate` (PEM)", "with --root-certificate FILE")
 }
 
 impl fmt::Display for Failure {
@@ -61,6 +81,6 @@ impl fmt::Display for Failure {
 /// An error whose text says enough.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { message: ErrorChain::new(&error).to_string(), advice: None }
+        Self::new(in_flags(&ErrorChain::new(&error).to_string()))
     }
 }

@@ -91,29 +91,3 @@ impl Drop for TerminalMode {
         let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &self.mode);
     }
 }
-
-/// Waits until the user wants the program to end: Ctrl-C, or what service managers and containers send.
-pub(super) async fn end_asked() {
-    let interrupted = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(posix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-
-        let terminated = async {
-            match signal(SignalKind::terminate()) {
-                Ok(mut signals) => signals.recv().await,
-                Err(_) => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = interrupted => {}
-            _ = terminated => {}
-        }
-    }
-    #[cfg(not(posix))]
-    interrupted.await;
-}

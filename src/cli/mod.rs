@@ -6,11 +6,13 @@
 //! ```
 //!
 //! What a command was asked for goes to standard output, as text for people or, with `--json`, as one JSON value a line;
-//! everything else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! everything else goes to standard error, a failure with `--json` as a JSON object. Exit codes: 0 done, 1 failed, 2 wrong
+//! usage; 141, as after SIGPIPE, where nobody reads standard output any more.
 
 #![allow(rustdoc::bare_urls, reason = "the help shows the texts of arguments as they are")]
 
 mod bench;
+mod close;
 mod completions;
 mod connect;
 mod context;
@@ -24,16 +26,15 @@ mod output;
 mod publish;
 mod recipient;
 mod secret;
+mod signals;
 mod token;
 mod upstream;
+mod usage;
 mod value;
 
 use std::{io, process::ExitCode};
 
-use clap::{
-    CommandFactory as _, Parser, Subcommand,
-    error::{ContextKind, ContextValue},
-};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::ArgValueCandidates;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -43,7 +44,20 @@ use output::{Color, Output};
 
 /// SignalR from the command line: hubs, Azure SignalR Service, and a local service for development and tests.
 #[derive(Debug, Parser)]
-#[command(name = "hubwire", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "hubwire",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "\
+A TIME is a number with ms, s, m, h or d, such as 500ms or 1.5h; without a unit
+it is in seconds. A SOURCE is where a secret stands: env:NAME, file:PATH, or -
+for standard input.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 141 when nobody reads the output
+any more. With --json a failure is a JSON object on standard error: code,
+message and advice."
+)]
 struct Arguments {
     #[command(flatten)]
     global: Global,
@@ -90,7 +104,7 @@ enum Command {
     Token(token::Arguments),
     Publish(publish::Arguments),
     Group(publish::GroupArguments),
-    Close(publish::CloseArguments),
+    Close(close::Arguments),
     Doctor(doctor::Arguments),
     Bench(Box<bench::Arguments>),
     Upstream(upstream::Arguments),
@@ -103,8 +117,10 @@ enum Command {
 pub fn main() -> ExitCode {
     // A shell that wants something completed asks by an environment variable, and gets no further than this.
     clap_complete::CompleteEnv::with_factory(Arguments::command).complete();
-    let Arguments { global, command } =
-        Arguments::try_parse().unwrap_or_else(|error| without_secrets(error).exit());
+    let Arguments { global, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(told) => return usage::tell(told),
+    };
     let output = Output::new(global.json, global.color);
     if let Err(failure) = start_log(global.log.as_deref(), &command, output) {
         return failure.print(&output);
@@ -115,7 +131,7 @@ pub fn main() -> ExitCode {
             return Failure::new("the program cannot start its threads").because(error).print(&output);
         }
     };
-    let contexts = Contexts::new(global.context);
+    let contexts = Contexts::new(global.context, output);
     let done = runtime.block_on(async {
         match command {
             Command::Context(arguments) => context::run(arguments, &output),
@@ -124,7 +140,7 @@ pub fn main() -> ExitCode {
             Command::Local(arguments) => local::run(arguments, &output).await,
             Command::Publish(arguments) => publish::run(arguments, &contexts, &output).await,
             Command::Group(arguments) => publish::group(arguments, &contexts, &output).await,
-            Command::Close(arguments) => publish::close(arguments, &contexts, &output).await,
+            Command::Close(arguments) => close::run(arguments, &contexts, &output).await,
             Command::Doctor(arguments) => doctor::run(arguments, &contexts, &output).await,
             Command::Completions(arguments) => completions::run(&arguments, &output),
             Command::Token(arguments) => token::run(arguments, &contexts, &output).await,
@@ -135,19 +151,6 @@ pub fn main() -> ExitCode {
     // A thread that reads standard input cannot be ended.
     runtime.shutdown_background();
     done.unwrap_or_else(|failure| failure.print(&output))
-}
-
-/// An error quotes a value that is wrong: one in the place of a secret's source is most likely the secret.
-fn without_secrets(mut error: clap::Error) -> clap::Error {
-    let is_secret = matches!(
-        error.get(ContextKind::InvalidArg),
-        Some(ContextValue::String(argument))
-            if ["SOURCE", "NAME: VALUE", "NAME=VALUE", "ADDRESS"].iter().any(|name| argument.contains(name))
-    );
-    if is_secret {
-        error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
-    }
-    error
 }
 
 /// A service that runs says what happens in it, with or without a log.
@@ -178,5 +181,25 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// What is written in lines, such as examples, is not wrapped well by others.
+    #[test]
+    fn every_help_fits_a_terminal_of_80_columns() {
+        fn check(mut command: clap::Command) {
+            for help in [command.render_long_help(), command.render_help()].map(|help| help.to_string()) {
+                for line in help.lines() {
+                    assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+                }
+            }
+            let own = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
+            for line in own.unwrap_or_default().lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+            command.get_subcommands().cloned().for_each(|command| check(command.term_width(80)));
+        }
+        let mut all = Arguments::command().term_width(80);
+        all.build();
+        check(all);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{
     fmt::Display,
-    io::{self, IsTerminal as _, Write},
+    io::{self, ErrorKind, IsTerminal as _, Write},
+    process,
 };
 
 use anstream::{AutoStream, ColorChoice};
@@ -11,6 +12,11 @@ use clap::{
     builder::styling::{AnsiColor, Effects, Style},
 };
 use serde::Serialize;
+use serde_json::json;
+
+/// The exit code of a program whose reader is gone, such as `| head`: that of one that SIGPIPE has ended, as coreutils, curl,
+/// gh and kubectl are.
+const NOBODY_READS: i32 = 141;
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
@@ -69,17 +75,29 @@ impl Output {
 
     /// A line for people, to standard output. Its styles are left out where nobody sees them.
     pub(super) fn line(&self, text: impl Display) {
-        // A program that stops reading, such as `head`, misses nothing.
-        let _ = writeln!(AutoStream::new(io::stdout().lock(), self.choice), "{text}");
+        let mut out = AutoStream::new(io::stdout().lock(), self.choice);
+        let written = writeln!(out, "{text}").and_then(|()| out.flush());
+        self.check_written(written);
     }
 
     /// A value as one line of JSON, to standard output.
     pub(super) fn json(&self, value: &impl Serialize) {
         let mut out = io::stdout().lock();
-        if serde_json::to_writer(&mut out, value).is_ok() {
-            let _ = out.write_all(b"\n");
-            let _ = out.flush();
+        let written = serde_json::to_writer(&mut out, value).map_err(io::Error::from);
+        self.check_written(written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()));
+    }
+
+    /// Ends the program when what was asked for cannot be written: without a word where nobody reads on, and otherwise with
+    /// an error, since whoever asked does not have all of it.
+    pub(super) fn check_written(&self, written: io::Result<()>) {
+        let Err(error) = written else { return };
+        if error.kind() == ErrorKind::BrokenPipe {
+            process::exit(NOBODY_READS);
         }
+        let advice =
+            (error.kind() == ErrorKind::StorageFull).then_some("make room on the disk, or write elsewhere");
+        self.error("output", &format!("standard output cannot be written: {error}"), advice);
+        process::exit(1);
     }
 
     /// A remark that was not asked for, to standard error.
@@ -87,8 +105,14 @@ impl Output {
         let _ = writeln!(AutoStream::new(io::stderr().lock(), self.choice), "{text}");
     }
 
-    /// What went wrong, to standard error.
-    pub(super) fn error(&self, text: impl Display) {
-        self.note(format_args!("{BAD}error:{BAD:#} {text}"));
+    /// What went wrong, and what to do about it, to standard error: with `--json` as a JSON object.
+    pub(super) fn error(&self, code: &str, message: &str, advice: Option<&str>) {
+        if self.json {
+            let error = json!({ "code": code, "message": message, "advice": advice });
+            let _ = writeln!(io::stderr().lock(), "{error}");
+            return;
+        }
+        let advice = advice.map_or(String::new(), |advice| format!("\n{advice}"));
+        self.note(format_args!("{BAD}error:{BAD:#} {message}{advice}"));
     }
 }

@@ -1,4 +1,4 @@
-//! `hubwire publish`, `hubwire group` and `hubwire close`: what an app server does without one.
+//! `hubwire publish` and `hubwire group`: what an app server does without one.
 
 use std::{
     process::ExitCode,
@@ -10,8 +10,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 
 use crate::{
     cli::{
-        context::{Contexts, RedisAddress, TargetOptions, service},
-        duration::{self, milliseconds},
+        context::{Contexts, RedisAddress, TargetOptions, Timeout, service},
+        duration::{self, milliseconds, words},
         failure::Failure,
         output::{FAINT, GOOD, NAME, Output},
         recipient::{Recipient, line, values},
@@ -27,14 +27,15 @@ use crate::{
 /// hosted hubs share. That it was accepted does not mean that a client was there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-An argument is a JSON value, or else a text; @FILE is what a file has, and - what standard input has.
+An argument is a JSON value, or else a text; @FILE is what a file has, and - is
+what standard input has.
 
 Examples:
   hubwire publish all ReceiveMessage system 'hello, everybody' --hub chat
   hubwire publish user:alice Notify '{\"count\": 3}' --hub chat
   hubwire publish group:admins Load @report.json --hub chat
   tail -f log | hubwire publish all Log --lines --hub logs
-  hubwire publish all Notify --hub Contoso.Hubs.ChatHub --redis redis://localhost")]
+  hubwire publish all Notify --hub Contoso.ChatHub --redis redis://localhost")]
 pub(super) struct Arguments {
     /// The recipients: all, user:ID, group:NAME or connection:ID
     #[arg(value_name = "TO")]
@@ -60,7 +61,7 @@ pub(super) struct Arguments {
 /// What names a hub of the service.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Target")]
-struct ServiceArguments {
+pub(super) struct ServiceArguments {
     /// The hub; with Redis the name that its servers give to it, in .NET the full name of its type
     #[arg(long, value_name = "NAME")]
     hub: Option<String>,
@@ -74,25 +75,29 @@ struct ServiceArguments {
     /// The application name of the service's hubs
     #[arg(long, value_name = "NAME")]
     application_name: Option<String>,
+    #[command(flatten)]
+    timeout: Timeout,
 }
 
 impl ServiceArguments {
     fn options(self, redis: Option<RedisAddress>, contexts: &Contexts) -> Result<TargetOptions, Failure> {
-        let Self { hub, connection_string, endpoint, application_name } = self;
+        let Self { hub, connection_string, endpoint, application_name, timeout } = self;
         let flags = TargetOptions {
             hub,
             connection_string,
             endpoint,
             application_name,
             redis,
+            timeout,
             ..TargetOptions::default()
         };
         contexts.options(None, flags)
     }
 
-    /// The hub at the service, and the addresses of all its endpoints.
-    fn hub(self, contexts: &Contexts) -> Result<(HubClient, Vec<String>), Failure> {
-        of_service(&self.options(None, contexts)?)
+    /// The hub at the service, and how long it may take for a request.
+    pub(super) fn hub(self, contexts: &Contexts) -> Result<(HubClient, Duration), Failure> {
+        let options = self.options(None, contexts)?;
+        Ok((of_service(&options)?.0, options.timeout.or_default()))
     }
 }
 
@@ -105,15 +110,29 @@ fn hub_name(options: &TargetOptions) -> Result<&str, Failure> {
 
 fn of_service(options: &TargetOptions) -> Result<(HubClient, Vec<String>), Failure> {
     let hub = hub_name(options)?;
-    let service = service(options, None)?;
+    let service = service(options)?;
     let addresses = service.endpoints().iter().map(|status| status.endpoint().to_owned()).collect();
     Ok((service.hub(hub)?, addresses))
 }
 
-fn refused(error: ServiceError) -> Failure {
-    Failure::new("the service has not done it")
-        .because(error)
-        .advise("`hubwire doctor` goes through the setup step by step")
+/// What the service answers to a request, with those that are made again where nothing came.
+pub(super) async fn asked<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, ServiceError>>,
+) -> Result<T, Failure> {
+    let answer = in_time("the service", limit, work).await?;
+    answer.map_err(|error| {
+        Failure::new("the service has not done it")
+            .because(error)
+            .advise("`hubwire doctor` goes through the setup step by step")
+    })
+}
+
+async fn in_time<T>(who: &str, limit: Duration, work: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::time::timeout(limit, work).await.map_err(|_| {
+        Failure::new(format!("{who} did not answer within {}", words(limit)))
+            .advise("check its address and the network between; --timeout TIME waits longer")
+    })
 }
 
 /// Where messages go.
@@ -129,27 +148,36 @@ impl Publisher {
         except: &[String],
         method: &str,
         arguments: &[Value],
+        limit: Duration,
     ) -> Result<(), Failure> {
         let except = except.iter().map(String::as_str);
         match self {
-            Self::Service(hub, _) => match to {
-                Recipient::All => hub.all().excluding(except).send(method, arguments).await,
-                Recipient::User(id) => hub.user(id).send(method, arguments).await,
-                Recipient::Group(name) => hub.group(name).excluding(except).send(method, arguments).await,
-                Recipient::Connection(id) => hub.connection(id).send(method, arguments).await,
+            Self::Service(hub, _) => {
+                let sent = async {
+                    match to {
+                        Recipient::All => hub.all().excluding(except).send(method, arguments).await,
+                        Recipient::User(id) => hub.user(id).send(method, arguments).await,
+                        Recipient::Group(name) => {
+                            hub.group(name).excluding(except).send(method, arguments).await
+                        }
+                        Recipient::Connection(id) => hub.connection(id).send(method, arguments).await,
+                    }
+                };
+                asked(limit, sent).await
             }
-            .map_err(refused),
             Self::Redis(emitter) => {
                 let clients = emitter.clients();
-                match to {
-                    Recipient::All => clients.all().except(except).send(method, arguments).await,
-                    Recipient::User(id) => clients.user(id).send(method, arguments).await,
-                    Recipient::Group(name) => {
-                        clients.group(name).except(except).send(method, arguments).await
+                let sent = async {
+                    match to {
+                        Recipient::All => clients.all().except(except).send(method, arguments).await,
+                        Recipient::User(id) => clients.user(id).send(method, arguments).await,
+                        Recipient::Group(name) => {
+                            clients.group(name).except(except).send(method, arguments).await
+                        }
+                        Recipient::Connection(id) => clients.client(id).send(method, arguments).await,
                     }
-                    Recipient::Connection(id) => clients.client(id).send(method, arguments).await,
-                }
-                .map_err(|error| {
+                };
+                in_time("the Redis server", limit, sent).await?.map_err(|error| {
                     Failure::new("the message could not be published")
                         .because(error)
                         .advise("is the Redis server running, and is its address right?")
@@ -178,6 +206,7 @@ pub(super) async fn run(
     }
     let names_service = service.connection_string.is_some() || service.endpoint.is_some();
     let options = service.options(redis, contexts)?;
+    let limit = options.timeout.or_default();
     let publisher = match &options.redis {
         Some(address) if !names_service => {
             let hub = hub_name(&options)?;
@@ -191,7 +220,7 @@ pub(super) async fn run(
     if !lines {
         let arguments = values(&words)?;
         let asked = Instant::now();
-        publisher.send(&to, &except, &method, &arguments).await?;
+        publisher.send(&to, &except, &method, &arguments, limit).await?;
         report(&publisher, &to, &method, arguments.len(), asked.elapsed(), output);
         return Ok(ExitCode::SUCCESS);
     }
@@ -204,7 +233,7 @@ pub(super) async fn run(
         }
         let before = |failure: Failure| failure.after(format!("{sent} messages were sent before"));
         let arguments = line(&text).map_err(|error| before(Failure::new(error)))?;
-        publisher.send(&to, &except, &method, &arguments).await.map_err(before)?;
+        publisher.send(&to, &except, &method, &arguments, limit).await.map_err(before)?;
         sent += 1;
     }
     if output.is_json() {
@@ -289,6 +318,15 @@ enum GroupAction {
     },
 }
 
+/// Refuses a connection that is not there: most requests about it are accepted nevertheless.
+pub(super) async fn check_connection(hub: &HubClient, id: &str, limit: Duration) -> Result<(), Failure> {
+    if asked(limit, hub.connection(id).exists()).await? {
+        return Ok(());
+    }
+    Err(Failure::new(format!("there is no connection {id} in this hub"))
+        .advise("it may have closed; `hubwire connect` shows the ids of its connections"))
+}
+
 fn no_member() -> Failure {
     Failure::new("a member of a group is a user or a connection").advise("give user:ID or connection:ID")
 }
@@ -300,19 +338,15 @@ pub(super) async fn group(
 ) -> Result<ExitCode, Failure> {
     let (done, group, member) = match arguments.action {
         GroupAction::Add { group, member, ttl, service } => {
-            let (hub, _) = service.hub(contexts)?;
+            let (hub, limit) = service.hub(contexts)?;
             let target = hub.group(&group);
             match (&member, ttl) {
-                (Recipient::User(id), None) => target.add_user(id).await,
-                (Recipient::User(id), Some(ttl)) => target.add_user_for(id, ttl).await,
+                (Recipient::User(id), None) => asked(limit, target.add_user(id)).await?,
+                (Recipient::User(id), Some(ttl)) => asked(limit, target.add_user_for(id, ttl)).await?,
                 (Recipient::Connection(id), None) => {
                     // The service's client takes one that is gone for added, as the official SDK does.
-                    if !hub.connection(id).exists().await.map_err(refused)? {
-                        return Err(Failure::new(format!("there is no connection {id} in this hub")).advise(
-                            "it may have closed; `hubwire connect` shows the ids of its connections",
-                        ));
-                    }
-                    target.add_connection(id).await
+                    check_connection(&hub, id, limit).await?;
+                    asked(limit, target.add_connection(id)).await?;
                 }
                 (Recipient::Connection(_), Some(_)) => {
                     return Err(Failure::new("--ttl is for users")
@@ -320,28 +354,38 @@ pub(super) async fn group(
                 }
                 _ => return Err(no_member()),
             }
-            .map_err(refused)?;
             ("added", Some(group), member)
         }
         GroupAction::Remove { group, member, service } => {
-            let (hub, _) = service.hub(contexts)?;
+            let (hub, limit) = service.hub(contexts)?;
             let target = hub.group(&group);
             match &member {
-                Recipient::User(id) => target.remove_user(id).await,
-                Recipient::Connection(id) => target.remove_connection(id).await,
+                Recipient::User(id) => {
+                    if !asked(limit, target.contains_user(id)).await? {
+                        return Err(Failure::new(format!("the user {id} is not in the group {group}"))
+                            .advise("nothing was changed; the names of users and groups have upper and lower case"));
+                    }
+                    asked(limit, target.remove_user(id)).await?;
+                }
+                Recipient::Connection(id) => {
+                    check_connection(&hub, id, limit).await?;
+                    asked(limit, target.remove_connection(id)).await?;
+                }
                 _ => return Err(no_member()),
             }
-            .map_err(refused)?;
             ("removed", Some(group), member)
         }
         GroupAction::RemoveFromAll { member, service } => {
-            let (hub, _) = service.hub(contexts)?;
+            let (hub, limit) = service.hub(contexts)?;
             match &member {
-                Recipient::User(id) => hub.user(id).remove_from_all_groups().await,
-                Recipient::Connection(id) => hub.connection(id).remove_from_all_groups().await,
+                // A user may be in groups without a connection, and the service does not say in which.
+                Recipient::User(id) => asked(limit, hub.user(id).remove_from_all_groups()).await?,
+                Recipient::Connection(id) => {
+                    check_connection(&hub, id, limit).await?;
+                    asked(limit, hub.connection(id).remove_from_all_groups()).await?;
+                }
                 _ => return Err(no_member()),
             }
-            .map_err(refused)?;
             ("removed", None, member)
         }
     };
@@ -354,52 +398,6 @@ pub(super) async fn group(
             (Some(group), _) => format!("from the group {group}"),
         };
         output.line(format_args!("{GOOD}{done}{GOOD:#} {NAME}{member}{NAME:#} {group}"));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Close connections of clients of the service
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  hubwire close user:alice --reason 'signed out' --hub chat
-  hubwire close all --except 7auMgcO_7jJsZG7cDGrpLA --hub chat")]
-pub(super) struct CloseArguments {
-    /// Which ones: all, user:ID, group:NAME or connection:ID
-    #[arg(value_name = "WHOSE")]
-    to: Recipient,
-    /// The reason that the clients are told
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Leave a connection open, by its id; not with connection:ID; repeatable
-    #[arg(long = "except", value_name = "ID")]
-    except: Vec<String>,
-    #[command(flatten)]
-    service: ServiceArguments,
-}
-
-pub(super) async fn close(
-    arguments: CloseArguments,
-    contexts: &Contexts,
-    output: &Output,
-) -> Result<ExitCode, Failure> {
-    let CloseArguments { to, reason, except, service } = arguments;
-    let (hub, _) = service.hub(contexts)?;
-    let reason = reason.as_deref();
-    match &to {
-        Recipient::All => hub.all().excluding(except).close_connections(reason).await,
-        Recipient::User(id) => hub.user(id).excluding(except).close_connections(reason).await,
-        Recipient::Group(name) => hub.group(name).excluding(except).close_connections(reason).await,
-        Recipient::Connection(_) if !except.is_empty() => {
-            return Err(Failure::new("--except is not for a single connection").advise("leave it out"));
-        }
-        Recipient::Connection(id) => hub.connection(id).close(reason).await,
-    }
-    .map_err(refused)?;
-    if output.is_json() {
-        output.json(&json!({ "closed": to.to_string() }));
-    } else {
-        output.line(format_args!("{GOOD}closed{GOOD:#} what is connected of {NAME}{to}{NAME:#}"));
     }
     Ok(ExitCode::SUCCESS)
 }

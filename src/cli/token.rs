@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     cli::{
-        context::{Contexts, Pair, Target, TargetOptions, endpoint_and_key},
+        context::{Contexts, Pair, Target, TargetOptions, Timeout, endpoint_and_key},
         duration::{self, words},
         failure::Failure,
         output::{BAD, FAINT, GOOD, NAME, Output, STRONG, WARNING},
@@ -77,6 +77,8 @@ pub(super) struct Arguments {
     /// Check the times alone: the token is one of an app server, not of the service
     #[arg(long, conflicts_with_all = ["make", "key", "connection_string", "endpoint", "hub"])]
     other: bool,
+    #[command(flatten)]
+    timeout: Timeout,
 }
 
 pub(super) async fn run(
@@ -88,7 +90,8 @@ pub(super) async fn run(
 }
 
 async fn make(arguments: Arguments, contexts: &Contexts, output: &Output) -> Result<ExitCode, Failure> {
-    let Arguments { ttl, user, claims, hub, connection_string, endpoint, application_name, .. } = arguments;
+    let Arguments { ttl, user, claims, hub, connection_string, endpoint, application_name, timeout, .. } =
+        arguments;
     if ttl < Duration::from_secs(1) {
         return Err(Failure::new("a token that lasts for less than a second cannot be used")
             .advise("give a longer --ttl, such as 1h"));
@@ -100,6 +103,7 @@ async fn make(arguments: Arguments, contexts: &Contexts, output: &Output) -> Res
         application_name,
         user,
         claims,
+        timeout,
         ..TargetOptions::default()
     };
     let target: Target = contexts.target(None, flags)?;

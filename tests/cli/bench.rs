@@ -143,4 +143,33 @@ fn wrong_plans_are_explained() {
     assert!(text(&output.stderr).contains("--rate"), "{}", text(&output.stderr));
     let output = run(["bench", "http://127.0.0.1:9/hub", "--duration", "5 apples"]);
     assert_eq!(output.status.code(), Some(2));
+    for (arguments, says) in [
+        (["--duration", "0s"], "up to 30d and above 0s"),
+        (["--duration", "400d"], "up to 30d"),
+        (["--connections", "0"], "at least 1"),
+        (["--connections", "18446744073709551615"], "at most 1000000"),
+        (["--in-flight", "0"], "at least 1"),
+        (["--at-once", "0"], "at least 1"),
+        (["--count", "0"], "at least 1"),
+        (["--rate", "0"], "from 0.001 to 1000000"),
+        (["--rate", "1e-300"], "from 0.001 to 1000000"),
+        (["--payload", "9999999999999"], "up to 67108864"),
+    ] {
+        let output = run(["bench", "http://127.0.0.1:9/hub"].iter().chain(&arguments));
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+        assert!(told.contains(arguments[0]) && told.contains(says), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_told_before_it_measures() {
+    let output = run(["bench", "http://127.0.0.1:9/hub", "--report", "/no/such/folder/report.json"]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told.contains("/no/such/folder/report.json") && !told.contains("127.0.0.1"), "{told}");
+    // Nor is one left behind that was never written.
+    let path = std::env::temp_dir().join(format!("hubwire-no-report-{}.json", std::process::id()));
+    let output = run(["bench", "http://127.0.0.1:9/hub", "--report", &path.display().to_string()]);
+    assert_eq!((output.status.code(), path.exists()), (Some(1), false));
 }

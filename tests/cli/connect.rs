@@ -131,60 +131,122 @@ fn a_hub_that_is_not_there_is_a_failure() {
     assert!(error.contains("http://127.0.0.1:9/hub") && error.contains("hubwire negotiate"), "{error}");
 }
 
-/// In a terminal: `script` of util-linux has one.
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_terminal_lines_are_edited_and_kept() {
-    let version = Command::new("script").arg("--version").output();
-    if !version.is_ok_and(|output| text(&output.stdout).contains("util-linux")) {
-        eprintln!("SKIPPED: there is no `script` of util-linux");
-        return;
-    }
-    let state = std::env::temp_dir().join(format!("hubwire-state-{}", std::process::id()));
-    let program = format!("{} connect {}", env!("CARGO_BIN_EXE_hubwire"), hub().await);
-    let mut command = Command::new("timeout");
-    command
-        .args(["60", "script", "-qefc", &program, "/dev/null"])
-        .env("TERM", "xterm")
-        .env("HUBWIRE_STATE", &state);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script starts");
-    let (mut input, mut screen) = (child.stdin.take().expect("it is piped"), String::new());
-    let mut shown = BufReader::new(child.stdout.take().expect("it is piped"));
-    let mut wait_for = |part: &str, typed: &str, input: &mut std::process::ChildStdin| {
-        while !screen.contains(part) {
-            let mut byte = [0];
-            shown.read_exact(&mut byte).unwrap_or_else(|_| panic!("{part} in {screen}"));
-            screen.push(char::from(byte[0]));
+async fn a_call_is_cancelled() {
+    let url = hub().await;
+    let input = "invoke Slow 600000\nstream Counter 1000000 600000\ncancel #1\ncancel\ncancel 7\n";
+    let command = hubwire(["connect", &url, "--json"]);
+    let ended = tokio::task::spawn_blocking(move || run_with(command, input));
+    let output =
+        tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it ends").expect("it runs");
+    let all = lines(&output.stdout);
+    let cancelled = [json!({"call": 1, "target": "Slow"}), json!({"call": 2, "target": "Counter"})];
+    assert_eq!(of_kind(&all, "cancelled"), cancelled, "{all:?}");
+    assert_eq!(of_kind(&all, "mistake"), [json!({"error": "the call #7 is not under way"})]);
+    // A mistake is one, but a call that was given up is no failure.
+    assert_eq!((of_kind(&all, "failed"), output.status.code()), (Vec::new(), Some(1)));
+}
+
+/// The program in a terminal, which `script` of util-linux has.
+struct Terminal {
+    child: std::process::Child,
+    input: std::process::ChildStdin,
+    shown: BufReader<std::process::ChildStdout>,
+    screen: String,
+}
+
+impl Terminal {
+    /// `None`, and a loud line, where there is no `script`.
+    fn start(arguments: &str, state: &std::path::Path) -> Option<Self> {
+        let version = Command::new("script").arg("--version").output();
+        if !version.is_ok_and(|output| text(&output.stdout).contains("util-linux")) {
+            eprintln!("SKIPPED: there is no `script` of util-linux");
+            return None;
         }
-        screen.clear();
-        input.write_all(typed.as_bytes()).expect("it reads");
-        input.flush().expect("it reads");
-    };
-    // As a person types: each key is seen before the next one. Tab completes a command, the backspace takes a digit away, and
-    // the line before, by the arrow, is not the one with a secret.
-    wait_for("lists the commands", "", &mut input);
-    let add = ["i", "n", "v", "\t", "A", "d", "d", " ", "4", "0", " ", "2", "3", "\x7f", "\r"];
-    let login = "send Login {\"password\": 1}".chars().map(String::from).chain(["\r".to_owned()]);
-    let again = ["\x1b[A", "\r"].map(str::to_owned);
-    for (keys, answer) in
-        [(add.map(str::to_owned).to_vec(), " ms"), (login.collect(), "sent"), (again.to_vec(), " ms")]
-    {
+        let program = format!("{} {arguments}", env!("CARGO_BIN_EXE_hubwire"));
+        let mut command = Command::new("timeout");
+        command
+            .args(["60", "script", "-qefc", &program, "/dev/null"])
+            .env("TERM", "xterm")
+            .env("HUBWIRE_STATE", state);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script starts");
+        let input = child.stdin.take().expect("it is piped");
+        let shown = BufReader::new(child.stdout.take().expect("it is piped"));
+        Some(Self { child, input, shown, screen: String::new() })
+    }
+
+    /// Waits until this is shown.
+    fn wait_for(&mut self, part: &str) {
+        while !self.screen.contains(part) {
+            let mut byte = [0];
+            self.shown.read_exact(&mut byte).unwrap_or_else(|_| panic!("{part} in {}", self.screen));
+            self.screen.push(char::from(byte[0]));
+        }
+        self.screen.clear();
+    }
+
+    fn press(&mut self, key: &str) {
+        self.input.write_all(key.as_bytes()).expect("it reads");
+        self.input.flush().expect("it reads");
+    }
+
+    /// As a person types: each key is seen before the next one.
+    fn type_keys(&mut self, keys: impl IntoIterator<Item = String>) {
         let mut seen = "> ".to_owned();
         for key in keys {
-            wait_for(&seen, &key, &mut input);
+            self.wait_for(&seen);
+            self.press(&key);
             seen = match &*key {
                 "\t" => "invoke ".to_owned(),
                 "\x7f" => "\x1b[K".to_owned(),
                 "\x1b[A" => "Add 40 2".to_owned(),
-                key => key.to_owned(),
+                _ => key,
             };
         }
-        wait_for(answer, "", &mut input);
     }
-    wait_for("> ", "\x04", &mut input);
-    wait_for("disconnected", "", &mut input);
-    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+
+    fn exit_code(mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+fn keys(text: &str) -> impl Iterator<Item = String> {
+    text.chars().map(String::from)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_terminal_lines_are_edited_and_kept() {
+    let state = std::env::temp_dir().join(format!("hubwire-state-{}", std::process::id()));
+    let Some(mut terminal) = Terminal::start(&format!("connect {}", hub().await), &state) else { return };
+    terminal.wait_for("lists the commands");
+    // Tab completes a command, the backspace takes a digit away, and the line before, by the arrow, is not the one with a
+    // secret.
+    terminal.type_keys(keys("inv\tAdd 40 23\x7f\r"));
+    terminal.wait_for(" ms");
+    terminal.type_keys(keys("send Login {\"password\": 1}\r"));
+    terminal.wait_for("sent");
+    terminal.type_keys(["\x1b[A", "\r"].map(str::to_owned));
+    terminal.wait_for(" ms");
+    terminal.type_keys(["\x04".to_owned()]);
+    terminal.wait_for("disconnected");
+    assert_eq!(terminal.exit_code(), Some(0));
     let history = std::fs::read_to_string(state.join("history")).expect("there is a history");
     assert_eq!(history, "invoke Add 40 2\n");
+    std::fs::remove_dir_all(&state).expect("it is removed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_drops_a_line_before_it_ends() {
+    let state = std::env::temp_dir().join(format!("hubwire-state-of-ctrl-c-{}", std::process::id()));
+    let Some(mut terminal) = Terminal::start(&format!("connect {}", hub().await), &state) else { return };
+    terminal.wait_for("lists the commands");
+    terminal.type_keys(keys("invo\x03"));
+    // What was typed is gone: otherwise this would be no command.
+    terminal.type_keys(keys("invoke Add 1 2\r"));
+    terminal.wait_for(" ms");
+    terminal.type_keys(["\x03".to_owned()]);
+    terminal.wait_for("disconnected");
+    assert_eq!(terminal.exit_code(), Some(0));
     std::fs::remove_dir_all(&state).expect("it is removed");
 }
 

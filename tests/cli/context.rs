@@ -125,6 +125,53 @@ fn no_secret_gets_into_the_file() {
 }
 
 #[test]
+fn a_broken_file_keeps_nobody_from_what_needs_no_context() {
+    let settings = Settings::new("unneeded");
+    fs::create_dir_all(&settings.0).expect("a folder");
+    for broken in ["{", "{\"current\": \"gone\"}"] {
+        fs::write(settings.0.join("contexts.json"), broken).expect("it can be written");
+        for arguments in [
+            &["negotiate", "http://127.0.0.1:1/chat"][..],
+            &["doctor", "http://127.0.0.1:1/chat"],
+            &["connect", "http://127.0.0.1:1/chat", "--exit"],
+            &["bench", "http://127.0.0.1:1/chat", "--count", "1"],
+        ] {
+            let output = run_with(settings.command(arguments), "");
+            let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+            assert!(told.contains("127.0.0.1:1") && told.contains("refused"), "{arguments:?}: {told}");
+            assert_eq!(told.matches("warning: no context is used").count(), 1, "{arguments:?}: {told}");
+        }
+        // These need what the file says.
+        for arguments in [
+            &["connect"][..],
+            &["publish", "all", "x"],
+            &["negotiate", "http://127.0.0.1:1/", "--context", "a"],
+        ] {
+            let refused = settings.refused(arguments);
+            assert!(
+                refused.starts_with("error: ") && !refused.contains("127.0.0.1"),
+                "{arguments:?}: {refused}"
+            );
+        }
+    }
+    let output = run_with(settings.command(&["completions", "bash"]), "");
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_timeout_is_saved() {
+    let settings = Settings::new("timeout");
+    settings.done(&["context", "add", "slow", "http://127.0.0.1:1/", "--timeout", "1500ms"]);
+    let target = json!({ "url": "http://127.0.0.1:1/", "timeout": "1500ms" });
+    assert_eq!(settings.done(&["context", "show", "slow"])[0]["target"], target);
+    assert!(
+        settings
+            .refused(&["context", "add", "a", "http://127.0.0.1:1/", "--timeout", "0"])
+            .contains("longer than 0s")
+    );
+}
+
+#[test]
 fn a_broken_file_is_named_with_the_place() {
     let settings = Settings::new("broken");
     fs::create_dir_all(&settings.0).expect("a folder");

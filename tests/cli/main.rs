@@ -1,9 +1,11 @@
 //! The command line program, started as its users start it.
 
 mod bench;
+mod bench_ends;
 mod clients;
 mod connect;
 mod context;
+mod doctor;
 mod hub;
 mod local;
 #[path = "../support/http.rs"]
@@ -16,5 +18,6 @@ mod redis_server;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;
+mod trouble;
 mod upstream;
 mod usage;

@@ -36,6 +36,11 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("it prints UTF-8")
 }
 
+#[cfg(unix)]
+pub(crate) fn kill(signal: &str, id: u32) {
+    assert!(Command::new("kill").args([signal, &id.to_string()]).status().expect("kill is there").success());
+}
+
 /// A `hubwire local` that stops when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Local {

@@ -1,4 +1,4 @@
-//! `hubwire negotiate`, `token`, `publish`, `group`, `close`, `doctor` and `completions`.
+//! `hubwire negotiate`, `token`, `publish`, `group`, `close` and `completions`.
 
 use std::process::Command;
 
@@ -14,10 +14,10 @@ use crate::{
     program::{Local, hubwire, run_with, text},
 };
 
-/// What one value it printed, and its exit code.
-fn answer(command: Command, input: &str) -> (Value, Option<i32>) {
+/// What one value it printed, or else its failure, and its exit code.
+pub(crate) fn answer(command: Command, input: &str) -> (Value, Option<i32>) {
     let output = run_with(command, input);
-    let printed = text(&output.stdout);
+    let printed = text(if output.stdout.is_empty() { &output.stderr } else { &output.stdout });
     let value = serde_json::from_str(printed).unwrap_or_else(|error| {
         panic!("{error}: {printed} {}", text(&output.stderr));
     });
@@ -25,13 +25,13 @@ fn answer(command: Command, input: &str) -> (Value, Option<i32>) {
 }
 
 /// Runs it with `--json` while the runtime goes on serving.
-async fn json_of(arguments: &[&str]) -> (Value, Option<i32>) {
+pub(crate) async fn json_of(arguments: &[&str]) -> (Value, Option<i32>) {
     let command = hubwire(["--json"].iter().chain(arguments));
     tokio::task::spawn_blocking(move || answer(command, "")).await.expect("it does not panic")
 }
 
 /// With the connection string of a service in the environment.
-fn with_service(local: &Local, arguments: &[&str]) -> Command {
+pub(crate) fn with_service(local: &Local, arguments: &[&str]) -> Command {
     let mut command = hubwire(["--json"].iter().chain(arguments));
     command.env("AzureSignalRConnectionString", local.connection_string());
     command
@@ -152,7 +152,7 @@ fn what_is_not_a_client_token_is_refused() {
 }
 
 /// A client of the service that tells what it hears.
-async fn listener(local: &Local, user: &str) -> (HubConnection, mpsc::UnboundedReceiver<Value>) {
+pub(crate) async fn listener(local: &Local, user: &str) -> (HubConnection, mpsc::UnboundedReceiver<Value>) {
     let endpoint = ServiceEndpoint::from_connection_string(local.connection_string()).expect("it is valid");
     let service = ServiceClient::builder().endpoint(endpoint).build().expect("it is complete");
     let chat = service.hub("chat").expect("it is a name");
@@ -217,7 +217,7 @@ async fn messages_are_published_and_connections_closed() {
 
     let close = ["close", "user:alice", "--reason", "enough", "--hub", "chat"];
     let (done, code) = answer(with_service(&local, &close), "");
-    assert_eq!((code, &done), (Some(0), &json!({ "closed": "user:alice" })));
+    assert_eq!((code, &done), (Some(0), &json!({ "accepted": "user:alice", "existed": true })));
     let reason = format!("{:?}", alice.closed().await);
     assert!(reason.contains("enough"), "{reason}");
 }
@@ -250,52 +250,35 @@ fn what_cannot_be_published_says_why() {
     );
 }
 
-/// The steps of the first place, and how each went.
-fn steps(report: &Value) -> Vec<(&str, &str)> {
-    let steps = report["checked"][0]["steps"].as_array().expect("a list");
-    steps
-        .iter()
-        .map(|step| Some((step["step"].as_str()?, step["outcome"].as_str()?)))
-        .map(|step| step.expect("both are texts"))
-        .collect()
-}
-
+/// What is not there is not said to be closed or removed.
 #[tokio::test(flavor = "multi_thread")]
-async fn doctor_goes_the_way_of_a_client() {
-    let url = hub().await;
-    let (report, code) = json_of(&["doctor", &url]).await;
-    assert_eq!((code, &report["ok"]), (Some(0), &json!(true)), "{report}");
-    let found: Vec<_> = steps(&report).into_iter().filter(|(step, _)| *step != "clocks").collect();
-    assert_eq!(
-        found,
-        [
-            ("address", "ok"),
-            ("connection", "ok"),
-            ("negotiate", "ok"),
-            ("WebSockets", "ok"),
-            ("ServerSentEvents", "ok"),
-            ("LongPolling", "ok"),
-        ]
-    );
-    let (report, code) = json_of(&["doctor", "http://127.0.0.1:1/hub"]).await;
-    assert_eq!((code, &report["ok"]), (Some(1), &json!(false)), "{report}");
-    assert_eq!(steps(&report), [("address", "ok"), ("connection", "problem")]);
-}
-
-#[test]
-fn doctor_checks_the_service_and_a_hub_of_it() {
+async fn nobody_is_not_closed() {
     let local = Local::start(&[]);
-    let (report, code) = answer(with_service(&local, &["doctor", "--hub", "chat"]), "");
-    assert_eq!((code, &report["ok"]), (Some(0), &json!(true)), "{report}");
-    assert_eq!(steps(&report), [("health", "ok"), ("REST API", "ok"), ("negotiation", "ok")]);
-    assert_eq!(report["checked"].as_array().map(Vec::len), Some(2), "{report}");
+    for (arguments, says) in [
+        (&["close", "user:bob"][..], "the user bob has no connection"),
+        (&["close", "group:red"], "the group red has no connection"),
+        (&["close", "connection:gone"], "there is no connection gone"),
+        (&["group", "remove", "red", "user:bob"], "bob is not in the group red"),
+        (&["group", "remove", "red", "connection:gone"], "there is no connection gone"),
+        (&["group", "remove-from-all", "connection:gone"], "there is no connection gone"),
+    ] {
+        let all = [arguments, &["--hub", "chat"]].concat();
+        let (failure, code) = answer(with_service(&local, &all), "");
+        assert_eq!(code, Some(1), "{arguments:?}: {failure}");
+        assert!(failure["message"].as_str().is_some_and(|text| text.contains(says)), "{failure}");
+    }
+    // Who is there, the service does not say: neither does this.
+    let (done, code) = answer(with_service(&local, &["close", "all", "--hub", "chat"]), "");
+    assert_eq!((code, done), (Some(0), json!({ "accepted": "all", "existed": null })));
 
-    let mut command = hubwire(["--json", "doctor"]);
-    let (address, _) = local.connection_string().split_once(";AccessKey=").expect("there is a key");
-    command.env("AzureSignalRConnectionString", format!("{address};AccessKey=d3Jvbmc=;Version=1.0;"));
-    let (report, code) = answer(command, "");
-    assert_eq!(code, Some(1), "{report}");
-    assert!(report.to_string().contains("does not accept the access key"), "{report}");
+    let (bob, _) = listener(&local, "bob").await;
+    for arguments in [["group", "add", "red", "user:bob"], ["group", "remove", "red", "user:bob"]] {
+        let (done, code) = answer(with_service(&local, &[&arguments[..], &["--hub", "chat"]].concat()), "");
+        assert_eq!(code, Some(0), "{done}");
+    }
+    let (_, code) = answer(with_service(&local, &["close", "user:bob", "--hub", "chat"]), "");
+    assert_eq!(code, Some(0));
+    bob.closed().await;
 }
 
 #[test]

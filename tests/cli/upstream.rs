@@ -21,8 +21,14 @@ struct Upstream {
 
 impl Upstream {
     fn start(arguments: &[&str]) -> Self {
-        let all = ["upstream", "--json", "--until-input-ends", "--port", "0"].iter().chain(arguments);
+        Self::start_at("0", arguments, &[])
+    }
+
+    /// On a port of its own, and with more in the environment.
+    fn start_at(port: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let all = ["upstream", "--json", "--until-input-ends", "--port", port].iter().chain(arguments);
         let mut command = hubwire(all);
+        command.envs(environment.iter().copied());
         // The emulator's, which the local service has by default.
         command.env("KEY", hubwire::local::LocalService::EMULATOR_ACCESS_KEY).env("WRONG", "d3Jvbmc=");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -120,6 +126,42 @@ async fn what_another_key_has_signed_is_refused() {
     assert_eq!((&request["signature"], &answer["status"]), (&json!("invalid"), &json!(401)));
     assert!(hub.invoke::<()>("Add", ()).await.is_err());
     upstream.pair();
+}
+
+/// Each needs the other's address: the service where the upstream is, the upstream who issues the service's tokens.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_the_service_is_checked() {
+    const TENANT: &str = "00000000-0000-4000-8000-0000000000aa";
+
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-upstream-entra");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    // Free now, and not given to others soon.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("an address").port().to_string();
+    drop(free);
+    let file = format!(
+        r#"{{ "entra": true, "serviceIdentity": {{ "tenantId": "{TENANT}", "clientId": "service" }},
+            "upstream": [{{ "url": "http://127.0.0.1:{port}/{{hub}}/{{category}}/{{event}}", "managedIdentity": "api://it" }}] }}"#
+    );
+    std::fs::write(folder.join("hubwire.json"), file).expect("it can be written");
+    let local = Local::start_in(&folder, &["--write-certificate", "local.pem"], &[]);
+    let authority = local.started["settings"]["AZURE_AUTHORITY_HOST"].as_str().expect("there is one");
+    let trust = folder.join("local.pem").display().to_string();
+    for (identity, audience, token, status) in [
+        ("service", "api://it", "valid", 200),
+        ("another", "api://it", "invalid", 401),
+        ("service", "api://other", "invalid", 401),
+    ] {
+        let arguments =
+            ["--tenant", TENANT, "--audience", audience, "--identity", identity, "--authority", authority];
+        let mut upstream = Upstream::start_at(&port, &arguments, &[("SSL_CERT_FILE", &trust)]);
+        let hub = client(&local, HubProtocol::Json).await;
+        let (request, answer) = upstream.pair();
+        assert_eq!((&request["token"], &answer["status"]), (&json!(token), &json!(status)), "{request}");
+        hub.stop().await;
+        assert_eq!(upstream.pair().0["event"], "disconnected");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ use crate::{
     cli::{
         bench::{
             figures::{Figures, Latencies, Tally, Usage},
-            load::{PATIENCE, Run, close},
+            load::{PATIENCE, Run},
             pace::Pace,
             plan::{Length, Publisher},
         },
@@ -126,7 +126,7 @@ pub(super) async fn measure(run: &Run<'_>) -> Result<Figures, Failure> {
         (Publisher::Hub, _, Some(hub)) => Sender::Hub(hub.clone()),
         (Publisher::Hub, _, None) => return Err(Failure::new("there is no connection to publish by")),
     };
-    let mut phases = Phases { run, board: &board, sender, receivers: hubs.len() as u64, number: 0 };
+    let mut phases = Phases { run, board: &board, sender, hubs: &hubs, number: 0 };
     phases.phase(scenario.warm_up, true).await;
     *lock(&board.latencies) = Latencies::default();
     let usage = Usage::start();
@@ -143,7 +143,7 @@ pub(super) async fn measure(run: &Run<'_>) -> Result<Figures, Failure> {
             serde_json::json!({ "p50": median.1, "max": worst.1 }),
         );
     }
-    close(hubs).await;
+    run.close(hubs).await;
     Ok(figures)
 }
 
@@ -151,7 +151,7 @@ struct Phases<'p> {
     run: &'p Run<'p>,
     board: &'p Board,
     sender: Sender,
-    receivers: u64,
+    hubs: &'p [HubConnection],
     number: u64,
 }
 
@@ -159,32 +159,40 @@ impl Phases<'_> {
     /// Publishes; in a closed loop one message after everybody has the one before. Returns what was delivered, and what was
     /// published, with the times until the last one had it.
     async fn phase(&mut self, length: Length, warm_up: bool) -> (Tally, Tally) {
-        let (scenario, board) = (self.run.scenario, self.board);
-        let (mut tally, mut complete) = (Tally::default(), Tally::default());
+        let (run, board, hubs) = (self.run, self.board, self.hubs);
+        let (scenario, receivers) = (run.scenario, hubs.len() as u64);
+        let (mut tally, mut complete, mut is_complete) = (Tally::default(), Tally::default(), true);
         board.first.store(self.number, Ordering::Relaxed);
         board.received.store(0, Ordering::Relaxed);
         if length != Length::Count(0) && length != Length::Time(Duration::ZERO) {
-            let pace = Pace::start(length, scenario.rate, self.run.stopped);
-            let _shown = self.run.on_pace.measuring(&pace, warm_up);
-            while let Some(due) = pace.next().await {
-                board.publish(self.number, due);
-                let text = text(self.number, scenario.payload);
-                self.number += 1;
-                if let Err(error) = self.send(text).await {
-                    tally.fail(&error);
-                    continue;
-                }
-                complete.count += 1;
-                if scenario.rate.is_none() {
-                    if !board.have(complete.count * self.receivers).await {
-                        break;
+            let pace = Pace::start(length, scenario.rate, run.stop);
+            let _shown = run.on_pace.measuring(&pace, warm_up);
+            let publish = async {
+                while let Some(due) = pace.next().await {
+                    board.publish(self.number, due);
+                    let text = text(self.number, scenario.payload);
+                    self.number += 1;
+                    if let Err(error) = self.send(text).await {
+                        tally.fail(&error);
+                        continue;
                     }
-                    complete.latencies.record(due.elapsed());
+                    complete.count += 1;
+                    if scenario.rate.is_none() {
+                        if !board.have(complete.count * receivers).await {
+                            return false;
+                        }
+                        complete.latencies.record(due.elapsed());
+                    }
                 }
-            }
+                true
+            };
+            is_complete = run.bounded(hubs, Some(&pace), publish).await.unwrap_or(false);
         }
-        let expected = complete.count * self.receivers;
-        board.have(expected).await;
+        let expected = complete.count * receivers;
+        // What was waited for in vain does not come any more.
+        if is_complete {
+            run.bounded(hubs, None, board.have(expected)).await;
+        }
         tally.count = board.received.load(Ordering::Relaxed);
         tally.fail_often("a message did not arrive", expected.saturating_sub(tally.count));
         (tally, complete)

@@ -2,8 +2,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -18,7 +18,7 @@ use crate::{
     cli::{
         bench::{
             figures::{Figures, Tally, Usage},
-            pace::Pace,
+            pace::{Pace, Stop},
             plan::{Kind, Length, Scenario},
         },
         context::Target,
@@ -26,18 +26,22 @@ use crate::{
         value::AnyValue,
     },
     core::ErrorChain,
+    lock::lock,
 };
 
 /// How long to wait for what the hub has still to send.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// The same, when the user wants an end, or nobody is there any more.
+const GRACE: Duration = Duration::from_millis(500);
+/// The error of calls that were under way at the end.
+const UNANSWERED: &str = "there was no answer when the measurement ended";
 
 /// A scenario on its way.
 #[derive(Debug)]
 pub(super) struct Run<'r> {
     pub(super) scenario: &'r Scenario,
     pub(super) target: &'r Target,
-    /// Whether the user wants it to end.
-    pub(super) stopped: &'r Arc<AtomicBool>,
+    pub(super) stop: &'r Arc<Stop>,
     /// Shown while it is measured.
     pub(super) on_pace: &'r dyn ShowPace,
 }
@@ -67,8 +71,50 @@ impl Drop for Shown {
 }
 
 impl Run<'_> {
-    pub(super) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+    /// Waits for work until it is done, and no longer than it makes sense: until the user wants an end, all connections are
+    /// lost, or the time of a phase is over by far.
+    pub(super) async fn bounded<T>(
+        &self,
+        hubs: &[HubConnection],
+        pace: Option<&Pace>,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let lost = async {
+            for hub in hubs {
+                hub.closed().await;
+            }
+            if hubs.is_empty() {
+                std::future::pending().await
+            }
+        };
+        let hopeless = async {
+            tokio::select! {
+                () = self.stop.wait() => {}
+                () = lost => {}
+            }
+            tokio::time::sleep(GRACE).await;
+        };
+        let late = async {
+            if let Some(pace) = pace {
+                pace.over().await;
+            }
+            tokio::time::sleep(PATIENCE).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = hopeless => None,
+            () = late => None,
+        }
+    }
+
+    /// Disconnects.
+    pub(super) async fn close(&self, hubs: Vec<HubConnection>) {
+        let mut stopping = JoinSet::new();
+        for hub in hubs {
+            stopping.spawn(async move { hub.stop().await });
+        }
+        self.bounded(&[], None, stopping.join_all()).await;
     }
 
     /// A connection that is not started yet.
@@ -90,10 +136,10 @@ impl Run<'_> {
         let _shown = self.on_pace.opening(&opened, self.scenario.connections);
         let (mut starting, mut open) = (JoinSet::new(), Vec::with_capacity(self.scenario.connections));
         let (mut begun, mut last) = (0, None);
-        while begun < self.scenario.connections && !self.is_stopped() || !starting.is_empty() {
+        while begun < self.scenario.connections && !self.stop.is_set() || !starting.is_empty() {
             while starting.len() < self.scenario.at_once
                 && begun < self.scenario.connections
-                && !self.is_stopped()
+                && !self.stop.is_set()
             {
                 begun += 1;
                 let hub = self.build(&prepare).await?;
@@ -103,7 +149,13 @@ impl Run<'_> {
                     (hub, started, at.elapsed())
                 });
             }
-            match starting.join_next().await {
+            let next = tokio::select! {
+                biased;
+                next = starting.join_next() => next,
+                // Those that are on their way are given up.
+                () = self.stop.wait() => break,
+            };
+            match next {
                 Some(Ok((hub, Ok(()), took))) => {
                     tally.latencies.record(took);
                     opened.fetch_add(1, Ordering::Relaxed);
@@ -152,7 +204,7 @@ impl Run<'_> {
         tally.add(&opening);
         let mut figures = usage.finish(tally);
         figures.connected = hubs.len();
-        close(hubs).await;
+        self.close(hubs).await;
         Ok(figures)
     }
 
@@ -160,27 +212,34 @@ impl Run<'_> {
         if length == Length::Count(0) || length == Length::Time(Duration::ZERO) {
             return Tally::default();
         }
-        let pace = Pace::start(length, self.scenario.rate, self.stopped);
+        let pace = Pace::start(length, self.scenario.rate, self.stop);
         let _shown = self.on_pace.measuring(&pace, warm_up);
         let in_flight = match (self.scenario.kind, self.scenario.rate) {
             // What is sent waits for nothing but the socket.
             (Kind::Send, None) => 1,
             _ => self.scenario.in_flight,
         };
-        let mut workers = JoinSet::new();
+        let (mut workers, mut tallies) = (JoinSet::new(), Vec::new());
         for hub in hubs {
             for _ in 0..in_flight {
-                let worker = Worker::new(self.scenario, hub);
-                workers.spawn(worker.work(Arc::clone(&pace)));
+                let tally = Arc::<Mutex<Tally>>::default();
+                tallies.push(Arc::clone(&tally));
+                workers.spawn(Worker::new(self.scenario, hub).work(Arc::clone(&pace), tally));
             }
         }
+        let mut panicked = 0;
+        let work = async {
+            while let Some(done) = workers.join_next().await {
+                panicked += u64::from(done.is_err());
+            }
+        };
+        self.bounded(hubs, Some(&pace), work).await;
+        let unanswered = workers.len() as u64;
+        workers.shutdown().await;
         let mut all = Tally::default();
-        while let Some(done) = workers.join_next().await {
-            match done {
-                Ok(tally) => all.add(&tally),
-                Err(_) => all.fail("a worker panicked"),
-            }
-        }
+        tallies.iter().for_each(|tally| all.add(&lock(tally)));
+        all.fail_often("a worker panicked", panicked);
+        all.fail_often(UNANSWERED, unanswered);
         all
     }
 
@@ -199,7 +258,7 @@ impl Run<'_> {
                 }
             }
         };
-        if tokio::time::timeout(PATIENCE, settled).await.is_err() {
+        if self.bounded(hubs, None, settled).await.is_none() {
             tally.fail("the hub did not say in time that it has everything");
         }
     }
@@ -215,23 +274,25 @@ impl Run<'_> {
     }
 
     async fn connect_phase(&self, length: Length, warm_up: bool) -> Result<Tally, Failure> {
-        let pace = Pace::start(length, self.scenario.rate, self.stopped);
+        let pace = Pace::start(length, self.scenario.rate, self.stop);
         let _shown = self.on_pace.measuring(&pace, warm_up);
+        let (tally, under_way) = (Mutex::<Tally>::default(), AtomicU64::new(0));
         let worker = async || {
-            let mut tally = Tally::default();
             while let Some(begun) = pace.next().await {
                 let hub = self.build(|builder| builder).await?;
+                under_way.fetch_add(1, Ordering::Relaxed);
                 let started = hub.start().await;
-                tally.call(started.map_err(CallError::Connection), begun.elapsed());
+                under_way.fetch_sub(1, Ordering::Relaxed);
+                lock(&tally).call(started.map_err(CallError::Connection), begun.elapsed());
                 hub.stop().await;
             }
-            Ok::<_, Failure>(tally)
+            Ok::<_, Failure>(())
         };
-        let mut all = Tally::default();
-        for tally in futures_util::future::join_all((0..self.scenario.at_once).map(|_| worker())).await {
-            all.add(&tally?);
-        }
-        Ok(all)
+        let all = futures_util::future::try_join_all((0..self.scenario.at_once).map(|_| worker()));
+        self.bounded(&[], Some(&pace), all).await.transpose()?;
+        let mut tally = tally.into_inner().unwrap_or_default();
+        tally.fail_often(UNANSWERED, under_way.into_inner());
+        Ok(tally)
     }
 
     /// Counts what comes.
@@ -262,7 +323,7 @@ impl Run<'_> {
         if self.scenario.until.is_none() {
             // Nobody knows when it begins: what is on its way already is the warm-up.
             if let Length::Time(warm_up) = self.scenario.warm_up {
-                tokio::time::sleep(warm_up).await;
+                let _ = tokio::time::timeout(warm_up, self.stop.wait()).await;
             }
             seen.store(0, Ordering::Relaxed);
             usage = Usage::start();
@@ -273,7 +334,7 @@ impl Run<'_> {
             Length::Time(_) if by_message => Length::Count(u64::MAX),
             length => length,
         };
-        let pace = Pace::start(length, None, self.stopped);
+        let pace = Pace::start(length, None, self.stop);
         let shown = self.on_pace.measuring(&pace, false);
         let ended = async {
             for _ in &hubs {
@@ -302,7 +363,7 @@ impl Run<'_> {
         drop(shown);
         let mut figures = usage.finish(opening);
         figures.connected = hubs.len();
-        close(hubs).await;
+        self.close(hubs).await;
         Ok(figures)
     }
 
@@ -331,7 +392,7 @@ impl Run<'_> {
             Length::Count(_) => Length::Time(Duration::from_secs(10)),
         };
         let cpu = crate::cli::machine::cpu_seconds();
-        let pace = Pace::start(held, None, self.stopped);
+        let pace = Pace::start(held, None, self.stop);
         let shown = self.on_pace.measuring(&pace, false);
         pace.over().await;
         drop(shown);
@@ -346,17 +407,9 @@ impl Run<'_> {
         more("residentBytesPerConnection", grown.map(|bytes| (bytes / hubs.len().max(1) as f64).round()));
         let spent = cpu.zip(crate::cli::machine::cpu_seconds()).map(|(before, after)| after - before);
         more("idleCpuSeconds", spent);
-        close(hubs).await;
+        self.close(hubs).await;
         Ok(figures)
     }
-}
-
-pub(super) async fn close(hubs: Vec<HubConnection>) {
-    let mut stopping = JoinSet::new();
-    for hub in hubs {
-        stopping.spawn(async move { hub.stop().await });
-    }
-    stopping.join_all().await;
 }
 
 /// One call after the other on a connection.
@@ -376,8 +429,8 @@ impl Worker {
         Self { hub: hub.clone(), kind: scenario.kind, method: scenario.method.clone(), arguments }
     }
 
-    async fn work(self, pace: Arc<Pace>) -> Tally {
-        let mut tally = Tally::default();
+    /// What is counted stays when this is dropped within a call that is never answered.
+    async fn work(self, pace: Arc<Pace>, tally: Arc<Mutex<Tally>>) {
         while let Some(begun) = pace.next().await {
             let (hub, method) = (&self.hub, &self.method);
             let arguments = &self.arguments[..];
@@ -386,7 +439,7 @@ impl Worker {
                 Kind::Stream => match self.stream().await {
                     Ok(items) => {
                         // The stream itself is counted below.
-                        tally.count += items.saturating_sub(1);
+                        lock(&tally).count += items.saturating_sub(1);
                         Ok(())
                     }
                     Err(error) => Err(error),
@@ -394,12 +447,11 @@ impl Worker {
                 _ => hub.invoke::<IgnoredAny>(method, arguments).await.map(drop),
             };
             let is_closed = matches!(&done, Err(error) if error.is_closed());
-            tally.call(done, begun.elapsed());
+            lock(&tally).call(done, begun.elapsed());
             if is_closed {
                 break;
             }
         }
-        tally
     }
 
     async fn stream(&self) -> Result<u64, CallError> {

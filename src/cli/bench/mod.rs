@@ -12,13 +12,11 @@ mod plan;
 mod report;
 
 use std::{
-    fs,
-    path::PathBuf,
+    fs::{self, OpenOptions},
+    io::ErrorKind,
+    path::{Path, PathBuf},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use serde_json::json;
@@ -27,13 +25,15 @@ use crate::cli::{
     bench::{
         figures::Figures,
         load::Run,
+        pace::Stop,
         plan::{Kind, Length, Options, plan},
         report::{Progress, Report},
     },
     context::{Contexts, TargetOptions},
     failure::Failure,
-    machine::{end_asked, raise_file_limit},
+    machine::raise_file_limit,
     output::{Output, WARNING},
+    signals::Signals,
 };
 
 /// Files that a process has open besides its connections.
@@ -85,28 +85,37 @@ pub(super) async fn run(
         ))
         .advise("raise the hard limit (`ulimit -Hn`, LimitNOFILE of a service), or take fewer connections"));
     }
-    let stopped = Arc::<AtomicBool>::default();
-    let stop = Arc::clone(&stopped);
+    if let Some(path) = &path {
+        check_report(path)?;
+    }
+    let (stop, mut signals) = (Arc::<Stop>::default(), Signals::new()?);
+    let asked = Arc::clone(&stop);
     tokio::spawn(async move {
-        end_asked().await;
-        stop.store(true, Ordering::Relaxed);
+        signals.next().await;
+        asked.set();
         // The second time at once.
-        end_asked().await;
+        signals.next().await;
         std::process::exit(130);
     });
     let progress = Progress::new(output);
-    let (mut report, mut failed) = (Report::default(), false);
+    let (mut report, mut failed, mut broken) = (Report::default(), false, None);
     for scenario in &scenarios {
         let mut options = scenario.target.clone();
         if let (Some(url), Length::Count(count)) = (&mut options.url, scenario.length) {
             *url = url.replace("{count}", &count.to_string());
         }
         let target = contexts.target(None, options)?;
-        let run = Run { scenario, target: &target, stopped: &stopped, on_pace: &progress };
-        let figures = measure(&run).await?;
+        let run = Run { scenario, target: &target, stop: &stop, on_pace: &progress };
+        let figures = match measure(&run).await {
+            Ok(figures) => figures,
+            Err(failure) => {
+                broken = Some(failure);
+                break;
+            }
+        };
         failed |= figures.error_count() > 0;
         report.add(scenario, &target, &figures, output);
-        if stopped.load(Ordering::Relaxed) {
+        if stop.is_set() {
             output.note(format_args!(
                 "{WARNING}stopped early{WARNING:#}: the figures are of what was done until then"
             ));
@@ -114,12 +123,34 @@ pub(super) async fn run(
         }
     }
     report.summary(output);
-    if let Some(path) = path {
+    // What was measured before something went wrong is not lost.
+    if let Some(path) = path.filter(|_| !report.is_empty()) {
         let text = json!({ "program": format!("hubwire {}", env!("CARGO_PKG_VERSION")), "scenarios": report.into_json() });
-        fs::write(&path, format!("{text:#}\n"))
-            .map_err(|error| Failure::new(format!("{} cannot be written", path.display())).because(error))?;
+        fs::write(&path, format!("{text:#}\n")).map_err(|error| not_written(&path, error))?;
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    match broken {
+        Some(failure) => Err(failure),
+        None => Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }),
+    }
+}
+
+/// Whether the report can be written: better known before than after a measurement. Nothing is left behind.
+fn check_report(path: &Path) -> Result<(), Failure> {
+    let created = OpenOptions::new().write(true).create_new(true).open(path);
+    let checked = match created {
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            OpenOptions::new().append(true).open(path).map(drop)
+        }
+        Err(error) => Err(error),
+    };
+    checked.map_err(|error| not_written(path, error))
+}
+
+fn not_written(path: &Path, error: std::io::Error) -> Failure {
+    Failure::new(format!("the report cannot be written to {}", path.display()))
+        .because(error)
+        .advise("give another file with --report")
 }
 
 /// Warms up, measures, and disconnects.

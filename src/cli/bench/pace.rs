@@ -9,9 +9,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::cli::bench::plan::Length;
+
+/// Whether the user wants it to end.
+#[derive(Debug, Default)]
+pub(super) struct Stop {
+    is_wanted: AtomicBool,
+    told: Notify,
+}
+
+impl Stop {
+    pub(super) fn set(&self) {
+        self.is_wanted.store(true, Ordering::Relaxed);
+        self.told.notify_waiters();
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the user wants it.
+    pub(super) async fn wait(&self) {
+        // It hears what is told from now on.
+        let told = self.told.notified();
+        if !self.is_set() {
+            told.await;
+        }
+    }
+}
 
 /// The pace of a phase, which all workers share.
 #[derive(Debug)]
@@ -22,7 +49,7 @@ pub(super) struct Pace {
     taken: AtomicU64,
     /// How many are done, for the progress bar.
     pub(super) done: AtomicU64,
-    stopped: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     schedule: Option<Schedule>,
 }
 
@@ -34,7 +61,7 @@ struct Schedule {
 }
 
 impl Pace {
-    pub(super) fn start(length: Length, rate: Option<f64>, stopped: &Arc<AtomicBool>) -> Arc<Self> {
+    pub(super) fn start(length: Length, rate: Option<f64>, stop: &Arc<Stop>) -> Arc<Self> {
         let begun = Instant::now();
         let (until, count) = match length {
             Length::Time(time) => (Some(begun + time), u64::MAX),
@@ -52,7 +79,7 @@ impl Pace {
             count,
             taken: AtomicU64::new(0),
             done: AtomicU64::new(0),
-            stopped: Arc::clone(stopped),
+            stop: Arc::clone(stop),
             schedule,
         });
         if let Some(due) = due {
@@ -83,7 +110,7 @@ impl Pace {
     }
 
     fn is_over(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed) || self.until.is_some_and(|until| Instant::now() >= until)
+        self.stop.is_set() || self.until.is_some_and(|until| Instant::now() >= until)
     }
 
     /// Waits until the next call has to begin. Returns from when on its time counts; `None` when the phase is over.
@@ -157,12 +184,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_loop_ends_after_its_count_or_when_it_is_stopped() {
-        let stopped = Arc::default();
-        let pace = Pace::start(Length::Count(2), None, &stopped);
+        let stop = Arc::default();
+        let pace = Pace::start(Length::Count(2), None, &stop);
         assert!(pace.next().await.is_some() && pace.next().await.is_some());
         assert!(pace.next().await.is_none());
-        let pace = Pace::start(Length::Count(2), None, &stopped);
-        stopped.store(true, Ordering::Relaxed);
+        let pace = Pace::start(Length::Count(2), None, &stop);
+        stop.set();
+        stop.wait().await;
         assert!(pace.next().await.is_none());
     }
 }

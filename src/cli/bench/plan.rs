@@ -4,11 +4,11 @@ use std::{path::Path, time::Duration};
 
 use clap::ValueEnum;
 use jsonc_parser::{CollectOptions, ast, parse_to_ast};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    cli::{context::TargetOptions, duration, failure::Failure, value::typed},
+    cli::{context::TargetOptions, duration::Span, failure::Failure, value::typed},
     service::configuration::json,
 };
 
@@ -16,6 +16,12 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 const DEFAULT_WARM_UP: Duration = Duration::from_secs(2);
 /// How many calls of a connection may wait in an open loop, so that a slow answer does not hold up the next call.
 const OPEN_LOOP_IN_FLIGHT: usize = 64;
+
+const LONGEST_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
+/// More than one machine can have or keep up with.
+const MOST: u64 = 1_000_000;
+const LARGEST_PAYLOAD: u64 = 64 << 20;
+const RATES: std::ops::RangeInclusive<f64> = 0.001..=1e6;
 
 /// What a scenario does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
@@ -60,28 +66,6 @@ impl Kind {
             Self::Idle | Self::Connect => "connections",
             Self::Stream => "items",
         }
-    }
-}
-
-/// A length of time as people write it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span(pub(super) Duration);
-
-impl std::str::FromStr for Span {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        duration::parse(text).map(Self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = match Value::deserialize(deserializer)? {
-            Value::String(text) => text,
-            other => other.to_string(),
-        };
-        text.parse().map_err(D::Error::custom)
     }
 }
 
@@ -210,21 +194,37 @@ pub(super) struct Scenario {
 impl Scenario {
     fn new(options: Options) -> Result<Self, Failure> {
         let kind = options.scenario.unwrap_or_default();
-        let positive =
-            |what: &str, value: usize| match value {
-                0 => Err(Failure::new(format!("{what} is 0"))
-                    .advise(format!("give {what} a number of at least 1"))),
-                value => Ok(value),
-            };
-        if options.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-            return Err(Failure::new("the rate is not a number above 0"));
+        let number = |what: &str, value: usize| within(what, value as u64, MOST).map(|_| value);
+        if options.rate.is_some_and(|rate| !RATES.contains(&rate)) {
+            return Err(Failure::new("--rate is not a rate that can be kept").advise(format!(
+                "give it a number of calls a second from {} to {}",
+                RATES.start(),
+                RATES.end()
+            )));
+        }
+        if options.payload.is_some_and(|length| length as u64 > LARGEST_PAYLOAD) {
+            return Err(Failure::new("--payload is too large")
+                .advise(format!("give it a number of bytes up to {LARGEST_PAYLOAD}")));
+        }
+        let spans = [("--duration", options.duration, true), ("--warm-up", options.warm_up, false)];
+        for (what, span, is_needed) in spans {
+            let Some(Span(span)) = span else { continue };
+            if span > LONGEST_DURATION || is_needed && span.is_zero() {
+                return Err(Failure::new(format!("{what} is {}", Span(span))).advise(format!(
+                    "give it a time such as 10s or 2m, up to 30d{}",
+                    if is_needed { " and above 0s" } else { "" }
+                )));
+            }
+        }
+        if let Some(count) = options.count {
+            within("--count", count, u64::MAX)?;
         }
         if options.rate.is_some() && matches!(kind, Kind::Receive | Kind::Idle | Kind::Stream) {
             return Err(Failure::new(format!("`{}` has no rate of its own", kind.name()))
                 .advise("leave out --rate, or take echo, send, broadcast or connect"));
         }
         let length = match (options.count, options.duration) {
-            (Some(count), _) => Length::Count(count.max(1)),
+            (Some(count), _) => Length::Count(count),
             (None, Some(Span(duration))) => Length::Time(duration),
             (None, None) => Length::Time(DEFAULT_DURATION),
         };
@@ -240,8 +240,8 @@ impl Scenario {
             name: options.name.unwrap_or_else(|| kind.name().to_owned()),
             target: options.target,
             kind,
-            connections: positive("--connections", options.connections.unwrap_or(1))?,
-            in_flight: positive("--in-flight", options.in_flight.unwrap_or(open))?,
+            connections: number("--connections", options.connections.unwrap_or(1))?,
+            in_flight: number("--in-flight", options.in_flight.unwrap_or(open))?,
             rate: options.rate,
             length,
             warm_up,
@@ -258,13 +258,22 @@ impl Scenario {
             message,
             until: options.until,
             publish: options.publish.unwrap_or(if of_service { Publisher::Rest } else { Publisher::Hub }),
-            at_once: positive(
+            at_once: number(
                 "--at-once",
                 options.at_once.unwrap_or(if kind == Kind::Connect { 1 } else { 32 }),
             )?,
             skip_negotiation: options.skip_negotiation,
         })
     }
+}
+
+/// Refuses 0, and more than there can be.
+fn within(what: &str, value: u64, most: u64) -> Result<(), Failure> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    let up_to = if most == u64::MAX { String::new() } else { format!(" and at most {most}") };
+    Err(Failure::new(format!("{what} is {value}")).advise(format!("give it a number of at least 1{up_to}")))
 }
 
 /// The scenarios of a file, or the one that the flags describe. Flags win over the file.

@@ -142,6 +142,10 @@ impl Report {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     pub(super) fn into_json(self) -> Value {
         self.all.into()
     }

@@ -1,7 +1,7 @@
 //! Calls of the hub, and what becomes of them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     future::{Future, poll_fn},
     pin::Pin,
     sync::{Arc, Mutex},
@@ -11,7 +11,7 @@ use std::{
 
 use futures_channel::mpsc;
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{
     CallError, HubConnection, Subscription, Upload,
@@ -37,6 +37,8 @@ pub(super) struct Calls {
     hub: HubConnection,
     screen: Arc<Screen>,
     running: JoinSet<bool>,
+    /// The calls that may be under way, by their numbers.
+    handles: BTreeMap<u64, (Named, AbortHandle)>,
     last: u64,
     answers: HashMap<String, Answer>,
     /// Whether a call has failed.
@@ -52,8 +54,8 @@ struct Answer {
 
 impl Calls {
     pub(super) fn new(hub: HubConnection, screen: Arc<Screen>) -> Self {
-        let (running, answers) = (JoinSet::new(), HashMap::new());
-        Self { hub, screen, running, last: 0, answers, any_failed: false }
+        let (running, handles, answers) = (JoinSet::new(), BTreeMap::new(), HashMap::new());
+        Self { hub, screen, running, handles, last: 0, answers, any_failed: false }
     }
 
     /// Begins a call, and returns once it is on its way: what follows it on the input also follows it to the server.
@@ -73,6 +75,7 @@ impl Calls {
         self.screen.remember(&call.method);
         let named = Named { id: self.last, method: call.method };
         let arguments = ArgumentList { values: call.arguments, uploads };
+        let called = named.clone();
         let (hub, screen) = (self.hub.clone(), Arc::clone(&self.screen));
         let mut running: Pin<Box<dyn Future<Output = bool> + Send>> = Box::pin(async move {
             let done = match call.kind {
@@ -85,7 +88,9 @@ impl Calls {
         match poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
             Poll::Ready(succeeded) => self.any_failed |= !succeeded,
             Poll::Pending => {
-                self.running.spawn(running);
+                self.handles.retain(|_, (_, handle)| !handle.is_finished());
+                let handle = self.running.spawn(running);
+                self.handles.insert(called.id, (called, handle));
             }
         }
     }
@@ -94,8 +99,26 @@ impl Calls {
     pub(super) async fn one_is_over(&mut self) {
         match self.running.join_next().await {
             // A panic was told to standard error.
+            Some(Err(error)) if error.is_cancelled() => {}
             Some(succeeded) => self.any_failed |= !succeeded.unwrap_or(false),
             None => std::future::pending().await,
+        }
+    }
+
+    /// Gives up a call by its number, or the last one that is under way: the server is told, and its result is not shown.
+    pub(super) fn cancel(&mut self, number: Option<u64>) -> Result<(), String> {
+        self.handles.retain(|_, (_, handle)| !handle.is_finished());
+        let number = number.or_else(|| self.handles.keys().next_back().copied());
+        match number.and_then(|number| self.handles.remove(&number)) {
+            Some((call, handle)) => {
+                handle.abort();
+                self.screen.cancelled(&call);
+                Ok(())
+            }
+            None => Err(number.map_or_else(
+                || "no call is under way".to_owned(),
+                |number| format!("the call #{number} is not under way"),
+            )),
         }
     }
 

@@ -29,16 +29,30 @@ pub(super) enum Command {
     On(Option<String>),
     Off(Option<String>),
     Answer(String, Value),
+    /// A call by its number; `None`: the last one.
+    Cancel(Option<u64>),
     State,
     Help,
     Quit,
     Nothing,
 }
 
-pub(super) const COMMANDS: [&str; 11] =
-    ["answer", "help", "invoke", "off", "on", "quit", "send", "state", "stream", "upload", "upload-stream"];
+pub(super) const COMMANDS: [&str; 12] = [
+    "answer",
+    "cancel",
+    "help",
+    "invoke",
+    "off",
+    "on",
+    "quit",
+    "send",
+    "state",
+    "stream",
+    "upload",
+    "upload-stream",
+];
 
-pub(super) const HELP: [(&str, &str); 10] = [
+pub(super) const HELP: [(&str, &str); 11] = [
     ("invoke METHOD [VALUE…]", "call a method and wait for its result"),
     ("send METHOD [VALUE…]", "call a method without waiting"),
     ("stream METHOD [VALUE…]", "call a method and show the items of its stream"),
@@ -50,6 +64,7 @@ pub(super) const HELP: [(&str, &str); 10] = [
     ("on [METHOD]", "show the messages of a method, or all"),
     ("off [METHOD]", "hide the messages of a method, or all"),
     ("answer METHOD VALUE", "what the server gets when it asks for a result"),
+    ("cancel [NUMBER]", "give up a call, as #3 by its number, or the last one that is under way"),
     ("state", "what the connection is doing"),
     ("help, quit", "this list; the end"),
 ];
@@ -84,6 +99,11 @@ impl Command {
                 Ok([value]) => Ok(Self::Answer(method.clone(), value)),
                 Err(_) => Err("`answer` wants a method and one value: answer METHOD VALUE".to_owned()),
             },
+            "cancel" => match (method.as_str(), method.trim_start_matches('#').parse()) {
+                ("", _) => Ok(Self::Cancel(None)),
+                (_, Ok(number)) if values_of.trim().is_empty() => Ok(Self::Cancel(Some(number))),
+                _ => Err("`cancel` wants the number of a call, such as 3, or nothing".to_owned()),
+            },
             "state" => Ok(Self::State),
             "help" | "?" => Ok(Self::Help),
             "quit" | "exit" => Ok(Self::Quit),
@@ -112,8 +132,12 @@ mod tests {
         assert_eq!(read("on"), Ok(Command::On(None)));
         assert_eq!(read("off News"), Ok(Command::Off(Some("News".into()))));
         assert_eq!(read("answer Ask {\"a\": 1}"), Ok(Command::Answer("Ask".into(), json!({"a": 1}))));
+        assert_eq!(
+            (read("cancel"), read("cancel #3")),
+            (Ok(Command::Cancel(None)), Ok(Command::Cancel(Some(3))))
+        );
         assert_eq!((read(""), read("# a remark")), (Ok(Command::Nothing), Ok(Command::Nothing)));
-        for wrong in ["invoke", "answer Ask", "answer Ask 1 2", "nonsense", "invoke Add {"] {
+        for wrong in ["invoke", "answer Ask", "answer Ask 1 2", "cancel Add", "nonsense", "invoke Add {"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }
@@ -121,7 +145,7 @@ mod tests {
     #[test]
     fn every_command_is_known_and_explained() {
         for name in COMMANDS {
-            let line = format!("{name} Method 1");
+            let line = if name == "cancel" { name.to_owned() } else { format!("{name} Method 1") };
             assert!(Command::parse(&line).is_ok(), "{name}");
             let words = |(form, _): &(&str, &str)| form.split([' ', ',']).any(|word| word == name);
             assert!(HELP.iter().any(words), "{name}");

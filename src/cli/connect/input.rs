@@ -90,7 +90,8 @@ fn editor(screen: &Arc<Screen>) -> Result<Terminal, Failure> {
     let failed = |error: ReadlineError| Failure::new("the terminal cannot be used").because(error);
     let config = Config::builder().auto_add_history(false).build();
     let mut editor = Editor::with_history(config, MemHistory::new()).map_err(failed)?;
-    editor.set_helper(Some(Words { screen: Arc::clone(screen), prompt: String::new() }));
+    let helper = Words { screen: Arc::clone(screen), prompt: String::new(), is_empty: AtomicBool::new(true) };
+    editor.set_helper(Some(helper));
     // A terminal that cannot move the cursor has none; then lines are torn.
     if let Ok(printer) = editor.create_external_printer() {
         screen.print_by(printer);
@@ -108,8 +109,18 @@ fn edit(mut editor: Terminal, screen: &Screen, sender: &mpsc::Sender<Line>, uplo
         let style = if uploading.load(Ordering::Relaxed) { FAINT } else { NAME };
         if let Some(helper) = editor.helper_mut() {
             helper.prompt = screen.styled(format_args!("{style}{prompt}{style:#}"));
+            helper.is_empty.store(true, Ordering::Relaxed);
         }
-        let Ok(line) = editor.readline(prompt) else { return };
+        let line = match editor.readline(prompt) {
+            Ok(line) => line,
+            // As in a shell: a line that was begun is dropped.
+            Err(ReadlineError::Interrupted)
+                if editor.helper().is_some_and(|helper| !helper.is_empty.load(Ordering::Relaxed)) =>
+            {
+                continue;
+            }
+            Err(_) => return,
+        };
         if !uploading.load(Ordering::Relaxed) && history.add(&line) {
             let _ = editor.add_history_entry(&line);
         }
@@ -123,6 +134,8 @@ fn edit(mut editor: Terminal, screen: &Screen, sender: &mpsc::Sender<Line>, uplo
 struct Words {
     screen: Arc<Screen>,
     prompt: String,
+    /// Whether nothing is typed yet. The editor does not give away a line that is interrupted.
+    is_empty: AtomicBool,
 }
 
 impl Completer for Words {
@@ -156,6 +169,12 @@ impl Highlighter for Words {
 
 impl Hinter for Words {
     type Hint = String;
+
+    /// It is asked with every change of the line, and here only looks at it.
+    fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<String> {
+        self.is_empty.store(line.is_empty(), Ordering::Relaxed);
+        None
+    }
 }
 
 impl Validator for Words {}

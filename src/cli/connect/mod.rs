@@ -33,8 +33,8 @@ use crate::{
         },
         context::{Contexts, TargetOptions},
         failure::Failure,
-        machine::end_asked,
         output::{FAINT, Output},
+        signals::Signals,
         value::{typed, values},
     },
     core::ErrorChain,
@@ -46,7 +46,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Connect to a hub, show what it sends, and call its methods
 ///
 /// In a terminal it reads commands, with history and completion; otherwise the lines of standard input are commands, and
-/// it ends with them, once every answer is there. `help` lists the commands.
+/// it ends with them, once every answer is there. `help` lists the commands. Ctrl-C drops a line that was begun, and on an empty
+/// line ends the program, as Ctrl-D does.
 ///
 /// An argument of a method is a JSON value; what is not JSON is a text. The exit code is 1 when the connection or a call
 /// fails.
@@ -54,7 +55,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 #[command(after_help = "Examples:
   hubwire connect http://localhost:5000/chat
   hubwire connect http://localhost:5000/chat --invoke Add 1 2 --exit
-  echo 'send Say \"good morning\"' | hubwire connect http://localhost:5000/chat --json")]
+  echo 'send Say hello' | hubwire connect http://localhost:5000/chat --json")]
 pub(super) struct Arguments {
     /// The hub's URL, such as https://example.com/chat
     #[arg(value_name = "URL")]
@@ -163,7 +164,10 @@ pub(super) async fn run(
     answers.into_iter().for_each(|(method, value)| calls.answer(&method, value));
 
     // One and the same from here on: a signal that comes while nobody listens is lost.
-    let mut asked = pin!(end_asked());
+    let mut signals = Signals::new()?;
+    let mut asked = pin!(async move {
+        signals.next().await;
+    });
     screen.connecting(target.label());
     tokio::select! {
         started = hub.start() => started.map_err(failed_to_connect)?,
@@ -260,7 +264,9 @@ impl Session<'_> {
     async fn run(mut self, mut input: Option<Input>, mut asked: Pin<&mut impl Future<Output = ()>>) -> End {
         let interactive = input.as_ref().is_some_and(|input| input.is_interactive);
         if interactive {
-            self.screen.line(format_args!("{FAINT}`help` lists the commands, Ctrl-D ends{FAINT:#}"));
+            self.screen.line(format_args!(
+                "{FAINT}`help` lists the commands, Ctrl-C clears the line, Ctrl-D ends{FAINT:#}"
+            ));
         }
         let (closed, mut upload) = (self.hub.closed(), None);
         let mut closed = pin!(closed);
@@ -312,17 +318,24 @@ impl Session<'_> {
             Ok(Command::On(method)) => self.screen.show(method.as_deref(), true),
             Ok(Command::Off(method)) => self.screen.show(method.as_deref(), false),
             Ok(Command::Answer(method, value)) => self.calls.answer(&method, value),
+            Ok(Command::Cancel(number)) => {
+                if let Err(mistake) = self.calls.cancel(number) {
+                    self.mistake(&mistake);
+                }
+            }
             Ok(Command::State) => {
                 self.screen.remark("state", &format!("{:?}", self.hub.state()).to_lowercase())
             }
             Ok(Command::Help) => self.screen.help(),
             Ok(Command::Quit) => return true,
             Ok(Command::Nothing) => {}
-            Err(mistake) => {
-                self.screen.mistake(&mistake);
-                self.calls.any_failed = true;
-            }
+            Err(mistake) => self.mistake(&mistake),
         }
         false
+    }
+
+    fn mistake(&mut self, text: &str) {
+        self.screen.mistake(text);
+        self.calls.any_failed = true;
     }
 }

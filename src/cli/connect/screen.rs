@@ -8,7 +8,7 @@
 //! | `message` | `target`, `arguments` |
 //! | `question` (the server waits for a result) | the same, and `answer` |
 //! | `unreadable` | `target`, `error` |
-//! | `sent`, `failed` | `call` (its number), `target`; `error` |
+//! | `sent`, `cancelled`, `failed` | `call` (its number), `target`; `error` |
 //! | `result` | `call`, `target`, `result`, `milliseconds` |
 //! | `item`, `end` | `call`, `target`; `item`, or how many `items` there were |
 //! | `refreshed`, `refreshFailed`, `state` | `text` |
@@ -257,6 +257,10 @@ impl Screen {
 
     pub(super) fn sent(&self, call: &Named) {
         self.of("sent", call, json!({}), format_args!("{FAINT}sent{FAINT:#}"));
+    }
+
+    pub(super) fn cancelled(&self, call: &Named) {
+        self.of("cancelled", call, json!({}), format_args!("{FAINT}cancelled{FAINT:#}"));
     }
 
     pub(super) fn failed(&self, call: &Named, error: &str) {

@@ -21,8 +21,15 @@ use crate::cli::{
 ///
 /// A context has a hub's URL, or the name of a hub of Azure SignalR Service, and how to connect to it. No secret is saved, only
 /// where it stands. The current context fills in what the flags of any command leave out; `--context NAME` takes another one.
-/// Its token and headers never go to another origin than its own: scheme, host and port.
+///
+/// Its token and headers never go to another origin than its own: scheme, host and port. Within it they go to every path, as
+/// those of curl, gh and browsers do; where one path must not have them, name another context, or leave its token out.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hubwire context add shop https://shop.example/chat --token env:SHOP_TOKEN
+  hubwire context add live --hub chat --connection-string env:LIVE --timeout 5s
+  hubwire context use live")]
 pub(in crate::cli) struct Arguments {
     #[command(subcommand)]
     action: Action,

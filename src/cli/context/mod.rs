@@ -15,28 +15,35 @@ mod options;
 mod store;
 mod target;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use clap_complete::CompletionCandidate;
 
-use crate::cli::failure::Failure;
+use crate::cli::{
+    failure::Failure,
+    output::{Output, WARNING},
+};
 
 use options::Chosen;
 use store::{Saved, Store};
 
 pub(super) use command::{Arguments, run};
 pub(super) use named::Pair;
-pub(super) use options::{RedisAddress, TargetOptions};
+pub(super) use options::{RedisAddress, TargetOptions, Timeout};
 pub(super) use target::{Place, Target, endpoint_and_key, service};
 
 /// The saved contexts, and which one the user wants.
 #[derive(Debug)]
 pub(super) struct Contexts {
     name: Option<String>,
+    output: Output,
+    has_warned: AtomicBool,
 }
 
 impl Contexts {
     /// The context of `--context`, else the current one.
-    pub(super) fn new(name: Option<String>) -> Self {
-        Self { name: name.filter(|name| !name.is_empty()) }
+    pub(super) fn new(name: Option<String>, output: Output) -> Self {
+        Self { name: name.filter(|name| !name.is_empty()), output, has_warned: AtomicBool::new(false) }
     }
 
     /// Whether the user has named a context for this command.
@@ -51,8 +58,20 @@ impl Contexts {
         flags: TargetOptions,
     ) -> Result<TargetOptions, Failure> {
         let flags = TargetOptions { url: url.or(flags.url), ..flags };
-        let Some((saved, chosen)) = self.saved()? else { return Ok(flags) };
-        Ok(flags.or(saved, chosen))
+        match self.saved() {
+            Ok(Some((saved, chosen))) => Ok(flags.or(saved, chosen)),
+            Ok(None) => Ok(flags),
+            // Who says where to go, and has asked for no context, gets there without one.
+            Err(failure) if self.name.is_none() && flags.names_target() => {
+                if !self.has_warned.swap(true, Ordering::Relaxed) {
+                    let failure = failure.to_string().replace('\n', "; ");
+                    self.output
+                        .note(format_args!("{WARNING}warning:{WARNING:#} no context is used: {failure}"));
+                }
+                Ok(flags)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// The target of a command.

@@ -1,6 +1,6 @@
 //! What describes a target: as flags of a command, as a saved context, and both in one.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use crate::{
     HubProtocol, Transport,
     cli::{
         context::named::{HeaderValue, Pair, is_secretive},
+        duration::{self, Span},
         failure::Failure,
         secret::SecretSource,
     },
@@ -114,6 +115,40 @@ impl fmt::Display for RedisAddress {
     }
 }
 
+/// How long to wait for a server: one and the same option of every command that speaks to one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(in crate::cli) struct Timeout {
+    /// How long each step of connecting, and each request, may take: 5 (seconds), 500ms, 1m [default: 15s]
+    #[arg(long, value_name = "TIME", value_parser = span, help_heading = "Target")]
+    timeout: Option<Span>,
+}
+
+fn span(text: &str) -> Result<Span, &'static str> {
+    duration::parse_positive(text).map(Span)
+}
+
+impl Timeout {
+    const DEFAULT: Duration = Duration::from_secs(15);
+
+    pub(in crate::cli) fn or_default(self) -> Duration {
+        self.given().unwrap_or(Self::DEFAULT)
+    }
+
+    /// Unless it is left to the default.
+    pub(in crate::cli) fn given(self) -> Option<Duration> {
+        self.timeout.map(|Span(time)| time)
+    }
+
+    pub(in crate::cli) fn or(self, other: Self) -> Self {
+        Self { timeout: self.timeout.or(other.timeout) }
+    }
+
+    fn is_default(&self) -> bool {
+        self.timeout.is_none()
+    }
+}
+
 /// What describes a target. No secret is in it: only where secrets stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Target")]
@@ -161,11 +196,11 @@ pub(in crate::cli) struct TargetOptions {
     #[arg(long = "query", value_name = "NAME=VALUE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::cli) query: Vec<Pair>,
-    /// Allow only these transports, by comma
+    /// Allow only these transports, with commas between them [default: all]
     #[arg(long, value_name = "NAME", value_enum, value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::cli) transport: Vec<TransportName>,
-    /// How messages are encoded
+    /// How messages are encoded [default: json]
     #[arg(long, value_name = "NAME", value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) protocol: Option<ProtocolName>,
@@ -177,6 +212,9 @@ pub(in crate::cli) struct TargetOptions {
     #[arg(long)]
     #[serde(skip_serializing_if = "is_false")]
     pub(in crate::cli) insecure_http: bool,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "Timeout::is_default")]
+    pub(in crate::cli) timeout: Timeout,
     /// Which commands that publish take by a flag of their own.
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -225,7 +263,13 @@ impl TargetOptions {
         fill(&mut all.transport, saved.transport);
         all.protocol = all.protocol.or(saved.protocol);
         all.redis = all.redis.or(saved.redis);
+        all.timeout = all.timeout.or(saved.timeout);
         all
+    }
+
+    /// Whether they say by themselves where to go.
+    pub(super) fn names_target(&self) -> bool {
+        self.url.is_some() || self.redis.is_some() || self.names_service()
     }
 
     /// Whether these flags, if they name a target, name that of the context.

@@ -48,6 +48,7 @@ pub(in crate::cli) struct Target {
     claims: Vec<(String, String)>,
     root_certificate: Option<Vec<u8>>,
     insecure_http: bool,
+    timeout: Duration,
 }
 
 impl Target {
@@ -85,6 +86,7 @@ impl Target {
             claims: options.claims.iter().map(Pair::read).collect::<Result<_, _>>()?,
             root_certificate,
             insecure_http: options.insecure_http,
+            timeout: options.timeout.or_default(),
             place,
         })
     }
@@ -110,6 +112,11 @@ impl Target {
 
     pub(in crate::cli) fn protocol(&self) -> HubProtocol {
         self.protocol
+    }
+
+    /// How long each step of connecting, and each request, may take.
+    pub(in crate::cli) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// A PEM text of certificates to trust besides those of the system.
@@ -167,6 +174,8 @@ impl Target {
         let mut builder = HubConnection::builder(url.to_text())
             .with_transports(self.transports)
             .with_protocol(self.protocol)
+            .with_handshake_timeout(self.timeout)
+            .with_request_timeout(self.timeout)
             .with_insecure_http(true);
         for (name, value) in &self.headers {
             builder = builder.with_header(name, value);
@@ -226,7 +235,9 @@ fn place(options: &TargetOptions) -> Result<(Place, String), Failure> {
     let endpoints = described(&configuration)?;
     let settings = clients_endpoint(&endpoints).ok_or_else(|| no_service(options))?.clone();
     let label = format!("hub {name} of {}", settings.endpoint());
-    let mut builder = ServiceClient::builder().endpoint(ServiceEndpoint::try_from(settings)?);
+    let limit = options.timeout.or_default();
+    let builder = ServiceClient::builder().timeout(limit).credential_timeout(limit);
+    let mut builder = builder.endpoint(ServiceEndpoint::try_from(settings)?);
     if let Some(application) = &options.application_name {
         builder = builder.application_name(application);
     }
@@ -302,17 +313,17 @@ pub(in crate::cli) fn endpoint_and_key(options: &TargetOptions) -> Result<(Strin
     Ok((settings.endpoint(), key))
 }
 
-/// The service of a target, at all of its endpoints: to publish, and to check. `limit` is for each request.
-pub(in crate::cli) fn service(
-    options: &TargetOptions,
-    limit: Option<Duration>,
-) -> Result<ServiceClient, Failure> {
+/// The service of a target, at all of its endpoints: to publish, and to check.
+pub(in crate::cli) fn service(options: &TargetOptions) -> Result<ServiceClient, Failure> {
     let configuration = configuration(options)?;
     if described(&configuration)?.is_empty() {
         return Err(no_service(options));
     }
-    let mut builder = ServiceClient::builder().configuration(&configuration)?;
-    if let Some(limit) = limit {
+    let limit = options.timeout.or_default();
+    let builder = ServiceClient::builder().timeout(limit).credential_timeout(limit);
+    // It may have a limit of its own, which a flag changes.
+    let mut builder = builder.configuration(&configuration)?;
+    if let Some(limit) = options.timeout.given() {
         builder = builder.timeout(limit);
     }
     if let Some(application) = &options.application_name {

@@ -10,16 +10,16 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    Transport,
+    ConnectionError, Transport, TransportErrorKind,
     cli::{
         context::Target,
         doctor::{Outcome, Section},
         duration::words,
-        failure::Failure,
+        failure::{Failure, in_flags},
         negotiate::{Walk, choose, explain, header_of, http_client, network, walk},
     },
     core::{ErrorChain, url::HubUrl},
-    platform::{Network, unix_now},
+    platform::{Network, explain_tls, unix_now},
 };
 
 /// What differs by less is a rounded second and the way of the answer.
@@ -27,7 +27,8 @@ const TOLERATED_SKEW: u64 = 60;
 /// A certificate that ends within these days is worth a word.
 const SOON: i64 = 14;
 
-pub(super) async fn check(target: &Target, limit: Duration) -> Result<Section, Failure> {
+pub(super) async fn check(target: &Target) -> Result<Section, Failure> {
+    let limit = target.timeout();
     let mut section = Section { place: target.label().to_owned(), steps: Vec::new() };
     let start = target.start().await?;
     target.check_scheme(&start.0)?;
@@ -127,11 +128,10 @@ async fn tls(
     });
     let outcome = match done.await {
         Err(_) => Outcome::Problem(format!("the server did not answer within {}", words(limit))),
-        Ok(Err(error)) => {
-            let explained = crate::platform::explain_tls(&error);
-            let text = explained.map_or_else(|| ErrorChain::new(&error).to_string(), |(_, text)| text);
-            Outcome::Problem(format!("{text}; --root-certificate FILE trusts another authority"))
-        }
+        Ok(Err(error)) => Outcome::Problem(in_flags(&explain_tls(&error).map_or_else(
+            || format!("{}; does the server speak TLS at this port?", ErrorChain::new(&error)),
+            |(_, text)| text,
+        ))),
         Ok(Ok(stream)) => {
             let (_, session) = stream.get_ref();
             let version = match session.protocol_version() {
@@ -178,6 +178,58 @@ fn clock(section: &mut Section, walk: &Walk) {
     section.add("clocks", Duration::ZERO, outcome);
 }
 
+/// What to do about a transport that was not opened. Where the server itself has answered, nothing on the way is to blame.
+fn advice(transport: Transport, error: &ConnectionError) -> Option<&'static str> {
+    match (error, error.status(), error.kind()) {
+        // The words of Azure SignalR Service in default mode.
+        (ConnectionError::Handshake(text), ..)
+            if text.to_lowercase().contains("app servers are not connected") =>
+        {
+            Some(
+                "start the app server of this hub, with this connection string and the same application name; or set the service \
+             mode to Serverless, if there is to be none",
+            )
+        }
+        (ConnectionError::Handshake(_), ..) => {
+            Some("the transport works; if the protocol is refused, try another with --protocol")
+        }
+        (ConnectionError::ServerClosed { .. } | ConnectionError::Protocol(_), ..) => {
+            Some("the transport works; the server's log says why it has closed the connection")
+        }
+        (_, _, TransportErrorKind::Proxy { .. }) => {
+            Some("let the proxy of this machine pass it, or name the host in NO_PROXY")
+        }
+        (_, Some(401), _) => Some(
+            "the transports need the token too: does the server read it from `access_token` in the query?",
+        ),
+        (_, Some(403), _) => Some("the user may not use this hub, or the page's origin is not allowed"),
+        // Its text says it all.
+        (_, Some(404), _) => None,
+        (_, Some(429), _) => Some("the limit of connections is reached"),
+        (_, Some(500), _) => Some("the server's log says what has failed"),
+        (
+            ConnectionError::Transport(_)
+            | ConnectionError::NoTransport { .. }
+            | ConnectionError::Timeout { .. },
+            ..,
+        ) => Some(on_the_way(transport)),
+        _ => None,
+    }
+}
+
+/// What keeps a transport back between client and server.
+fn on_the_way(transport: Transport) -> &'static str {
+    match transport {
+        Transport::WebSockets => {
+            "let proxies pass on the Upgrade header, and switch WebSockets on in the web server"
+        }
+        Transport::ServerSentEvents => "a proxy may hold the answer back: switch its buffering off",
+        Transport::LongPolling => {
+            "a proxy may end requests that take long, or spread them over several servers"
+        }
+    }
+}
+
 /// Opens a connection over each transport that the server offers.
 async fn transports(
     section: &mut Section,
@@ -206,17 +258,13 @@ async fn transports(
                 works = true;
                 continue;
             }
-            Ok(Err(error)) => ErrorChain::new(&error).to_string(),
-            Err(_) => format!("it was not open within {}", words(limit)),
-        };
-        let advice = match transport {
-            Transport::WebSockets => {
-                "; let proxies pass on the Upgrade header, and switch WebSockets on in the web server"
+            Ok(Err(error)) => {
+                let advice = advice(transport, &error).map_or(String::new(), |advice| format!("; {advice}"));
+                format!("{}{advice}", ErrorChain::new(&error))
             }
-            Transport::ServerSentEvents => "; a proxy may hold the answer back: switch its buffering off",
-            Transport::LongPolling => "",
+            Err(_) => format!("it was not open within {}; {}", words(limit), on_the_way(transport)),
         };
-        section.add(name, began.elapsed(), Outcome::Limited(format!("{outcome}{advice}")));
+        section.add(name, began.elapsed(), Outcome::Limited(outcome));
     }
     if !works {
         for step in section.steps.iter_mut().skip(first) {

@@ -1,6 +1,10 @@
 //! What the command line and the environment say of a local service: more than a settings file does.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::builder::BoolishValueParser;
 
@@ -47,10 +51,10 @@ pub(super) struct Flags {
     /// What clients call the service, where that is not its address: http://signalr:8888
     #[arg(long, env = "HUBWIRE_LOCAL_PUBLIC_ENDPOINT", value_name = "URL")]
     public_endpoint: Option<String>,
-    /// Lets the pages of an origin call, besides those of this machine; `null` for files, as in Electron
+    /// Let the pages of an origin call, besides those of this machine; `null` for files, as in Electron
     #[arg(long, env = "HUBWIRE_LOCAL_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
-    /// Lets the service be called by a name with dots
+    /// Let the service be called by a name with dots
     #[arg(long, env = "HUBWIRE_LOCAL_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',')]
     allow_host: Vec<String>,
     /// Where to tell what clients do, in serverless mode; {hub}, {category} and {event} may stand in it
@@ -69,25 +73,25 @@ pub(super) struct Flags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!(),
           env = "HUBWIRE_LOCAL_DASHBOARD", value_name = "true|false")]
     dashboard: Option<bool>,
-    /// Makes an application and a managed identity that may do everything, and serves their authority over https
+    /// Make an application and a managed identity that may do everything, and serve their authority over https
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!(),
           env = "HUBWIRE_LOCAL_ENTRA", value_name = "true|false", help_heading = "Microsoft Entra")]
     entra: Option<bool>,
-    /// Registers an application that may do everything; SOURCE is where its secret stands: env:NAME, file:PATH or -
+    /// Register an application that may do everything; SOURCE is where its secret stands: env:NAME, file:PATH or -
     #[arg(long, value_name = "TENANT/CLIENT=SOURCE", value_parser = application, help_heading = "Microsoft Entra")]
     application: Vec<Application>,
-    /// Gives the machine a managed identity with this client id, which may do everything
+    /// Give the machine a managed identity with this client id, which may do everything
     #[arg(long, value_name = "CLIENT", help_heading = "Microsoft Entra")]
     identity: Vec<String>,
     /// How long Entra tokens are valid [default: 1h]
     #[arg(long, value_name = "TIME", value_parser = duration::parse, env = "HUBWIRE_LOCAL_TOKEN_LIFETIME",
           help_heading = "Microsoft Entra")]
     token_lifetime: Option<Duration>,
-    /// Listens over https as well, on another port, with a certificate made for this run
+    /// Listen over https as well, on another port, with a certificate made for this run
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!(),
           env = "HUBWIRE_LOCAL_HTTPS", value_name = "true|false", help_heading = "Https")]
     https: Option<bool>,
-    /// Speaks https on the port of the service, and no http
+    /// Speak https on the port of the service, and no http
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch!(),
           env = "HUBWIRE_LOCAL_TLS", value_name = "true|false", help_heading = "Https")]
     tls: Option<bool>,
@@ -152,20 +156,22 @@ fn application(text: &str) -> Result<Application, String> {
     })
 }
 
+/// The settings file that counts: the one that is named, or else one in this folder.
+pub(super) fn document(named: Option<&Path>) -> Result<Option<Document>, Failure> {
+    if let Some(path) = named {
+        return Document::open(path).map(Some);
+    }
+    let own = Path::new(FILE);
+    if own.is_file() {
+        return Document::open(own).map(Some);
+    }
+    // Other programs have files of this name.
+    Ok(Document::open(Path::new(EMULATOR_FILE)).ok().filter(|file| file.mentions("UpstreamSettings")))
+}
+
 impl Flags {
-    /// The settings file that counts.
     pub(super) fn document(&self) -> Result<Option<Document>, Failure> {
-        if let Some(path) = &self.settings {
-            return Document::open(path).map(Some);
-        }
-        let own = PathBuf::from(FILE);
-        if own.is_file() {
-            return Document::open(&own).map(Some);
-        }
-        let emulator = PathBuf::from(EMULATOR_FILE);
-        // Other programs have files of this name.
-        let document = Document::open(&emulator).ok().filter(|file| file.mentions("UpstreamSettings"));
-        Ok(document)
+        document(self.settings.as_deref())
     }
 
     /// Lays what the flags say over what a file says.

@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     /// The file
     #[arg(default_value = "hubwire.json")]
     file: PathBuf,
-    /// Writes over a file that is there
+    /// Write over a file that is there
     #[arg(long)]
     force: bool,
 }

@@ -9,6 +9,7 @@
 //! the program at once.
 
 mod certificate;
+mod check;
 mod document;
 mod events;
 mod flags;
@@ -16,7 +17,6 @@ mod health;
 mod init;
 mod once;
 mod settings;
-mod signals;
 mod started;
 
 use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
@@ -28,7 +28,8 @@ use crate::{
     cli::{
         failure::Failure,
         machine::raise_file_limit,
-        output::{FAINT, Output},
+        output::{FAINT, Output, WARNING},
+        signals::Signals,
     },
     core::url::HubUrl,
     local::{EntraApplication, LocalError, LocalManagedIdentity, LocalService, LocalServiceBuilder, Role},
@@ -39,7 +40,6 @@ use certificate::Certificate;
 pub(super) use events::Events;
 use flags::Flags;
 use settings::{Application, GivenSecret, Https, Identity, Mode, Settings};
-use signals::Signals;
 use started::{Credentials, Started};
 
 /// The tenant, application and identity of `--entra`, and the tenant of identities that name none. SDKs want GUIDs.
@@ -55,27 +55,39 @@ const STOP_AFTER_COMMAND: Duration = Duration::from_secs(1);
 #[command(
     args_conflicts_with_subcommands = true,
     after_long_help = "\
+A TIME is a number with ms, s, m, h or d, such as 90s; without a unit it is in
+seconds.
+
 Faults on demand, by HTTP and with an access key in the header X-Hubwire-Key:
-  PUT  /_hubwire/faults        [{\"when\": {\"kind\": \"negotiate\"}, \"do\": {\"status\": 503}, \"times\": 2}]
-  POST /_hubwire/cut           {\"when\": {\"user\": \"alice\"}, \"how\": \"silently\"}
-  POST /_hubwire/keys/primary  regenerates the key
-The README has all members."
+  PUT /_hubwire/faults
+    [{\"when\": {\"kind\": \"negotiate\"}, \"do\": {\"status\": 503}, \"times\": 2}]
+  POST /_hubwire/cut
+    {\"when\": {\"user\": \"alice\"}, \"how\": \"silently\"}
+  POST /_hubwire/keys/primary
+    regenerates the key
+The README has all members.
+
+Examples:
+  hubwire local
+  hubwire local --upstream http://localhost:7071/runtime/webhooks/signalr
+  hubwire local --mode default --entra
+  hubwire local --once -- npm test"
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
     flags: Flags,
-    /// Writes the certificate of https to a file, to be trusted
+    /// Write the certificate of https to a file, to be trusted
     #[arg(long, value_name = "FILE", help_heading = "Https")]
     write_certificate: Option<PathBuf>,
-    /// Prints a line for each request, and for what clients and app servers do
+    /// Print a line for each request, and for what clients and app servers do
     #[arg(long, short, env = "HUBWIRE_LOCAL_VERBOSE", value_parser = clap::builder::FalseyValueParser::new())]
     verbose: bool,
-    /// Stops when standard input ends
+    /// Stop when standard input ends
     #[arg(long, conflicts_with = "once")]
     until_input_ends: bool,
-    /// Runs a command with the service's settings in its environment, stops the service, and ends with the exit code of the
+    /// Run a command with the service's settings in its environment, stop the service, and end with the exit code of the
     /// command; the port is any free one unless --port says another
     #[arg(long, requires = "command")]
     once: bool,
@@ -125,6 +137,9 @@ async fn serve(arguments: Arguments, output: &Output) -> Result<ExitCode, Failur
     if settings.secrets_from_standard_input() + usize::from(until_input_ends) > 1 {
         return Err(Failure::new("standard input cannot be read twice")
             .advise("give secrets as `env:NAME` or `file:PATH`"));
+    }
+    for useless in check::check(&settings)? {
+        output.note(format_args!("{WARNING}warning:{WARNING:#} {useless}"));
     }
     // Before there is something to stop.
     let mut signals = Signals::new()?;
@@ -336,7 +351,7 @@ async fn not_started(error: LocalError) -> Failure {
     let kind = source.kind();
     let failure = Failure::from(error);
     match kind {
-        io::ErrorKind::AddrInUse if health::ask(address, port, "http").await.is_ok_and(|status| status.is_success()) => failure.advise(format!(
+        io::ErrorKind::AddrInUse if health::is_service(address, port).await => failure.advise(format!(
             "a SignalR service listens there already: the official emulator or another `hubwire local`; use that one, stop it, \
              or give another port with `--port`, such as `--port 0` for any that is free (not {port})"
         )),

@@ -10,11 +10,9 @@ use tokio::process::{Child, Command};
 
 use crate::cli::{
     failure::Failure,
-    local::{
-        signals::{Signal, Signals},
-        started::Started,
-    },
+    local::started::Started,
     output::Output,
+    signals::{Signal, Signals},
 };
 
 /// What shells answer where a command is not there, or is not a program.

@@ -4,12 +4,18 @@ use crate::{
     cli::{
         context::{Place, Target},
         duration,
+        failure::in_flags,
         negotiate::{
             answer::header_of,
             walk::{Hop, Obstacle, Walk},
         },
     },
-    core::{ErrorChain, TransportErrorKind, negotiate::NegotiateError},
+    core::{
+        ErrorChain, TransportErrorKind,
+        negotiate::NegotiateError,
+        token::{ClientToken, TokenProblem},
+    },
+    platform::unix_now,
 };
 
 /// What it is, and what to do about it.
@@ -18,10 +24,11 @@ pub(in crate::cli) fn explain(target: &Target, walk: &Walk) -> Option<(String, O
     Some(match walk.obstacle.as_ref()? {
         Obstacle::Request(error) => {
             let advice = match error.kind {
-                TransportErrorKind::Proxy { .. } => None,
+                // The text says what is wrong with it.
+                TransportErrorKind::Proxy { .. } | TransportErrorKind::Certificate => None,
                 _ => hop.map(unanswered),
             };
-            (format!("there was no answer: {}", ErrorChain::new(error)), advice)
+            (in_flags(&format!("there was no answer: {}", ErrorChain::new(error))), advice)
         }
         Obstacle::Answer(error) => {
             let page = hop.and_then(|hop| hop.page.as_ref()).map(|title| format!(" The page is called \"{title}\"."));
@@ -38,7 +45,11 @@ pub(in crate::cli) fn explain(target: &Target, walk: &Walk) -> Option<(String, O
         ),
         Obstacle::Timeout(limit) => (
             format!("there was no answer within {}", duration::words(*limit)),
-            Some("try again with a longer --timeout; if it stays so, a firewall may drop the requests, or the server hangs".to_owned()),
+            Some(format!(
+                "try again with a longer --timeout; if it stays so, the server hangs, does not speak {} there, or a firewall drops the \
+                 requests",
+                hop.map_or("http", scheme)
+            )),
         ),
     })
 }
@@ -67,12 +78,24 @@ fn authority(hop: &Hop) -> String {
     }
 }
 
+/// What is wrong with the times of a token, if it is refused for them.
+fn out_of_time(token: &ClientToken) -> Option<String> {
+    let now = i64::try_from(unix_now().as_secs()).unwrap_or(i64::MAX);
+    let is_of_now = |problem: &TokenProblem| {
+        matches!(problem, TokenProblem::Expired { .. } | TokenProblem::NotYetValid { .. })
+    };
+    let problem = token.problems_of_time(now).into_iter().find(is_of_now)?;
+    Some(format!("as for the token, {problem}"))
+}
+
 fn advice(error: &NegotiateError, target: &Target, walk: &Walk) -> Option<String> {
     let hop = walk.hops.last()?;
     let is_first = walk.hops.len() == 1;
     Some(match error {
         NegotiateError::Status { status: 401, .. } => {
-            if !hop.bore_token {
+            if let Some(problem) = hop.token.as_ref().and_then(out_of_time) {
+                problem
+            } else if !hop.bore_token {
                 "give a token with `--token env:NAME` or `--token file:PATH`, or a cookie with `-H 'Cookie: env:NAME'`".to_owned()
             } else if is_first && matches!(target.place(), Place::Hub(_)) {
                 "`hubwire token env:NAME` shows what the token says; its audience and issuer have to be those that the server expects"
@@ -105,6 +128,9 @@ fn advice(error: &NegotiateError, target: &Target, walk: &Walk) -> Option<String
             Some(after) => format!("try again in {after} seconds"),
             None => "the service may have reached its limit of connections; add units, or try later".to_owned(),
         },
+        NegotiateError::Status { status: 503, .. } if matches!(target.place(), Place::Service(_)) => {
+            "in default mode the service needs an app server: is one connected for this hub? Otherwise try again in a minute".to_owned()
+        }
         NegotiateError::Status { status: 502..=504, .. } => {
             "a proxy or load balancer answered in the server's place: is the app behind it up?".to_owned()
         }

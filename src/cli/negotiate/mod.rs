@@ -6,11 +6,10 @@ mod explain;
 mod report;
 mod walk;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use crate::cli::{
     context::{Contexts, TargetOptions},
-    duration,
     failure::Failure,
     output::Output,
 };
@@ -28,8 +27,8 @@ pub(super) use walk::{Walk, http_client, network, walk};
 #[command(after_help = "\
 Examples:
   hubwire negotiate https://example.com/chat
-  hubwire negotiate https://example.com/chat --token env:TOKEN --protocol messagepack
-  hubwire negotiate https://api.example.com/chat --origin https://app.example.com
+  hubwire negotiate https://example.com/chat --token env:TOKEN --timeout 5s
+  hubwire negotiate https://api.example.com/chat --origin https://example.com
   hubwire negotiate --hub chat --user alice")]
 pub(super) struct Arguments {
     /// The hub's URL, without /negotiate
@@ -37,9 +36,6 @@ pub(super) struct Arguments {
     /// Check as well what a browser would say for a page of this origin (CORS)
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
-    /// How long all of it may take
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration::parse)]
-    timeout: Duration,
     #[command(flatten)]
     target: TargetOptions,
 }
@@ -49,7 +45,7 @@ pub(super) async fn run(
     contexts: &Contexts,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let Arguments { url, origin, timeout, target } = arguments;
+    let Arguments { url, origin, target } = arguments;
     let origin = origin.map(|origin| origin.trim_end_matches('/').to_owned());
     if origin.as_deref().is_some_and(|origin| !origin.contains("://")) {
         return Err(Failure::new("the origin has no scheme").advise("write it as https://app.example.com"));
@@ -58,7 +54,7 @@ pub(super) async fn run(
     let start = target.start().await?;
     target.check_scheme(&start.0)?;
     let http = http_client(&target)?;
-    let walk = walk(&target, &http, start, origin.as_deref(), timeout).await;
+    let walk = walk(&target, &http, start, origin.as_deref(), target.timeout()).await;
     let choice = choose(&target, &walk);
     if output.is_json() {
         output.json(&report::json(&target, &walk, &choice));

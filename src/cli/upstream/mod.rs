@@ -31,9 +31,9 @@ use tokio::{
 use crate::{
     cli::{
         failure::Failure,
-        machine::end_asked,
         output::{FAINT, NAME, Output},
         secret::SecretSource,
+        signals::Signals,
         upstream::{
             answer::{Answers, Forward},
             check::Checks,
@@ -53,6 +53,11 @@ const DEFAULT_PORT: u16 = 8889;
 /// a tunnel to it. A call that a client waits for is answered with an empty result, unless --answer or --fail gives
 /// another; with --forward an app answers.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hubwire upstream --answer Add=3 --fail 'Divide=by zero'
+  hubwire upstream --key env:AzureSignalRConnectionString
+  hubwire upstream --forward http://localhost:7071")]
 pub(super) struct Arguments {
     /// The port to listen on; 0 takes any free one
     #[arg(long, default_value_t = DEFAULT_PORT)]
@@ -136,6 +141,7 @@ pub(super) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCod
         output.line(format_args!("Upstream: {NAME}{pattern}{NAME:#}"));
         output.line(format_args!("{FAINT}Ctrl-C ends{FAINT:#}"));
     }
+    let mut signals = Signals::new()?;
     let router = Router::new().fallback(handle).with_state(Arc::new(app));
     let until_input_ends = arguments.until_input_ends;
     let stop = async move {
@@ -146,7 +152,7 @@ pub(super) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCod
             let _ = stdin().read_to_end(&mut Vec::new()).await;
         };
         tokio::select! {
-            () = end_asked() => {}
+            _ = signals.next() => {}
             () = input_ends => {}
         }
     };

@@ -55,6 +55,85 @@ fn health_is_an_exit_code() {
     assert!(text(&output.stderr).contains("start one with `hubwire local"), "{}", text(&output.stderr));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn health_is_asked_where_the_settings_say() {
+    let folder = settings::folder("health");
+    let health = |arguments: &[&str]| {
+        let mut command = hubwire(["local", "health"].iter().chain(arguments));
+        command.current_dir(&folder);
+        let output = crate::program::run_with(command, "");
+        (output.status.success(), text(&output.stderr).to_owned())
+    };
+    let http = Local::start(&[]);
+    let tls = Local::start_in(&folder, &["--tls", "--write-certificate", "local.pem"], &[]);
+    let (plain, secure) = (http.port(), tls.port());
+    let file = |text: String| std::fs::write(folder.join("hubwire.json"), text).unwrap();
+
+    file(format!("{{ \"port\": {plain} }}"));
+    assert_eq!(health(&[]), (true, String::new()));
+    let (well, told) = health(&["--tls"]);
+    assert!(!well && told.contains("speaks http, and was asked over https"), "{told}");
+
+    let (well, told) = health(&["--port", &secure]);
+    assert!(
+        !well && told.contains("speaks https, and was asked over http") && told.contains("--tls"),
+        "{told}"
+    );
+    let (well, told) = health(&["--port", &secure, "--tls"]);
+    assert!(!well && told.contains("is not trusted") && told.contains("--certificate"), "{told}");
+    assert!(!told.contains("hubwire local --port"), "it is running: {told}");
+    assert_eq!(health(&["--port", &secure, "--tls", "--certificate", "local.pem"]), (true, String::new()));
+
+    // The settings name the certificate as well. Nobody needs its key for this.
+    file(format!(
+        "{{ \"port\": {secure}, \"tls\": true, \"https\": {{ \"certificate\": \"local.pem\", \"key\": \"none\" }} }}"
+    ));
+    assert_eq!(health(&[]), (true, String::new()));
+    file("{ \"port\": 0 }".to_owned());
+    assert!(health(&[]).1.contains("--port"));
+}
+
+/// The warnings of a service whose upstream is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_does_not_answer_is_named_with_the_reason() {
+    let arguments = [
+        "local",
+        "--port",
+        "0",
+        "--json",
+        "--until-input-ends",
+        "--upstream",
+        "http://127.0.0.1:1/{event}?code=c2VjcmV0",
+    ];
+    let mut child = hubwire(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let started: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let connection_string = started["settings"]["AzureSignalRConnectionString"].as_str().unwrap();
+    let endpoint = ServiceEndpoint::from_connection_string(connection_string).unwrap();
+    let service = ServiceClient::builder().endpoint(endpoint).build().unwrap();
+    let access = service.hub("chat").unwrap().negotiate(NegotiateOptions::for_user("ann")).await.unwrap();
+    let token = access.access_token;
+    let hub = HubConnection::builder(&access.url)
+        .with_access_token(move || std::future::ready(Ok::<_, std::convert::Infallible>(token.clone())))
+        .connect()
+        .await
+        .unwrap();
+    assert!(hub.invoke::<()>("Add", ()).await.is_err());
+    drop(child.stdin.take());
+    let output = child.wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    let warning = told.lines().find(|line| line.contains("the upstream gave no answer")).expect(told);
+    assert!(warning.contains("http://127.0.0.1:1/connected") && warning.contains("refused"), "{told}");
+    assert!(warning.contains("hub=chat") && !told.contains("c2VjcmV0"), "{told}");
+}
+
 #[test]
 fn a_port_that_is_taken_is_explained() {
     let local = Local::start(&[]);
@@ -103,7 +182,7 @@ async fn a_signal_lets_clients_go_before_it_ends() {
     for signal in ["-TERM", "-INT"] {
         let mut local = Local::start(&[]);
         let connection = connect(&local).await;
-        once::kill(signal, local.id());
+        crate::program::kill(signal, local.id());
         let closed = connection.closed().await;
         assert!(
             matches!(closed, ConnectionError::ServerClosed { allow_reconnect: true, .. }),

@@ -7,11 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::program::{hubwire, run, run_with, text};
-
-pub(super) fn kill(signal: &str, id: u32) {
-    assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
-}
+use crate::program::{hubwire, kill, run, run_with, text};
 
 #[test]
 fn a_command_gets_the_service_and_gives_its_exit_code() {

@@ -7,7 +7,7 @@ use hubwire::service::{ServiceClient, ServiceEndpoint, credentials::ClientSecret
 use crate::program::{Local, hubwire, run, run_with, text};
 
 /// An empty folder of this test.
-fn folder(name: &str) -> PathBuf {
+pub(super) fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cli-local-settings").join(name);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("a folder");
@@ -108,7 +108,7 @@ fn where_it_listens_and_who_may_come_in_is_set() {
     let folder = folder("front");
     let file = r#"{ "publicEndpoint": "http://signalr:8888", "allowedOrigins": "https://app.example.com", "localAuth": false,
         "upstream": [{ "url": "http://127.0.0.1:1/{event}", "hubs": "chat, news", "managedIdentity": "api://it" }, "http://127.0.0.1:2"],
-        "serviceIdentity": { "clientId": "service" } }"#;
+        "managedIdentities": [{ "clientId": "mine" }], "serviceIdentity": { "clientId": "service" } }"#;
     fs::write(folder.join("hubwire.json"), file).unwrap();
     let local =
         Local::start_in(&folder, &["--address", "0.0.0.0", "--allow-host", "signalr.example.com"], &[]);
@@ -142,6 +142,61 @@ fn its_own_port_speaks_tls_when_told_to() {
     command.env("SSL_CERT_FILE", folder.join("local.pem"));
     let output = run_with(command, "");
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused() {
+    for (arguments, says, advice) in [
+        (&["--local-auth", "false"][..], "nobody could get in", "--entra"),
+        (&["--max-connections", "0"], "no client could connect", "--max-connections"),
+        (&["--handshake-timeout", "0s"], "--handshake-timeout is 0s", "15s"),
+        (&["--token-lifetime", "0"], "--token-lifetime is 0s", "15s"),
+        (&["--upstream", "http://127.0.0.1:1/{Hub}"], "has {Hub} in it", "{hub}, {category} and {event}"),
+        (&["--upstream", "http://127.0.0.1:1/{hubs}?code=c2VjcmV0"], "has {hubs} in it", "{hub}"),
+        (&["--upstream", "http://127.0.0.1:1/{hub/{event}"], "braces that do not fit", "{hub}"),
+        (&["--upstream", "http://127.0.0.1:1/hub}"], "braces that do not fit", "{hub}"),
+    ] {
+        let output = run(["local", "--port", "0", "--until-input-ends"].iter().chain(arguments));
+        let told = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""), "{arguments:?}: {told}");
+        assert!(told.contains(says) && told.contains(advice), "{arguments:?}: {told}");
+        assert!(!told.contains("c2VjcmV0"), "{told}");
+    }
+    let output = run(["local", "--port", "0", "--until-input-ends", "--certificate", "local.pem"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--key"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn settings_that_are_useless_are_told() {
+    for (arguments, says) in [
+        (
+            &["--mode", "default", "--upstream", "http://127.0.0.1:1/{hub}"][..],
+            "the upstream is never called",
+        ),
+        (&["--token-lifetime", "2h"], "--token-lifetime is not used"),
+        (&["--client-timeout", "10s"], "--client-timeout is not longer"),
+        (&["--keep-alive-interval", "1m"], "--keep-alive-interval is not shorter"),
+    ] {
+        let output = run(["local", "--port", "0", "--until-input-ends"].iter().chain(arguments));
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {told}");
+        let warnings: Vec<_> = told.lines().filter(|line| line.starts_with("warning: ")).collect();
+        assert!(warnings.len() == 1 && warnings[0].contains(says), "{arguments:?}: {told}");
+    }
+    // What makes sense is no reason to say anything.
+    let output = run([
+        "local",
+        "--port",
+        "0",
+        "--until-input-ends",
+        "--entra",
+        "--local-auth",
+        "false",
+        "--token-lifetime",
+        "2h",
+    ]);
+    assert!(output.status.success() && !text(&output.stderr).contains("warning: "), "{output:?}");
 }
 
 #[test]

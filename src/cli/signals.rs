@@ -20,28 +20,44 @@ mod system {
     use super::{Signal, io};
 
     #[derive(Debug)]
-    pub(in crate::cli::local) struct Signals {
+    pub(in crate::cli) struct Signals {
         interrupt: unix::Signal,
         terminate: unix::Signal,
-        hang_up: unix::Signal,
+        /// None where the program is to outlive its terminal.
+        hang_up: Option<unix::Signal>,
+    }
+
+    /// Whether it was started so that it outlives its terminal, as `nohup` does it: with SIGHUP, the first signal, ignored.
+    /// To listen to it would undo that.
+    fn ignores_hang_up() -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask & 1 == 1)
     }
 
     impl Signals {
         /// From now on signals do not end the program by themselves.
-        pub(in crate::cli::local) fn new() -> io::Result<Self> {
+        pub(in crate::cli) fn new() -> io::Result<Self> {
             use unix::{SignalKind, signal};
             Ok(Self {
                 interrupt: signal(SignalKind::interrupt())?,
                 terminate: signal(SignalKind::terminate())?,
-                hang_up: signal(SignalKind::hangup())?,
+                hang_up: (!ignores_hang_up()).then(|| signal(SignalKind::hangup())).transpose()?,
             })
         }
 
-        pub(in crate::cli::local) async fn next(&mut self) -> Signal {
+        pub(in crate::cli) async fn next(&mut self) -> Signal {
+            let hung_up = async {
+                match &mut self.hang_up {
+                    Some(signal) => signal.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 Some(()) = self.interrupt.recv() => Signal::Interrupt,
                 Some(()) = self.terminate.recv() => Signal::Terminate,
-                Some(()) = self.hang_up.recv() => Signal::HangUp,
+                Some(()) = hung_up => Signal::HangUp,
             }
         }
     }
@@ -54,7 +70,7 @@ mod system {
     use super::{Signal, io};
 
     #[derive(Debug)]
-    pub(in crate::cli::local) struct Signals {
+    pub(in crate::cli) struct Signals {
         interrupt: windows::CtrlC,
         stop: windows::CtrlBreak,
         close: windows::CtrlClose,
@@ -62,7 +78,7 @@ mod system {
 
     impl Signals {
         /// From now on signals do not end the program by themselves.
-        pub(in crate::cli::local) fn new() -> io::Result<Self> {
+        pub(in crate::cli) fn new() -> io::Result<Self> {
             Ok(Self {
                 interrupt: windows::ctrl_c()?,
                 stop: windows::ctrl_break()?,
@@ -70,7 +86,7 @@ mod system {
             })
         }
 
-        pub(in crate::cli::local) async fn next(&mut self) -> Signal {
+        pub(in crate::cli) async fn next(&mut self) -> Signal {
             tokio::select! {
                 Some(()) = self.interrupt.recv() => Signal::Interrupt,
                 Some(()) = self.stop.recv() => Signal::Terminate,
