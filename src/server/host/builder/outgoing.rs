@@ -15,7 +15,7 @@ use crate::server::{
 impl HubServerBuilder {
     /// Shows each message for clients, once however many get it, before it is written: it may be changed and, by returning
     /// `false`, dropped. Calls that want a result are shown as well; a dropped one fails with
-    /// [`ClientResultError::Dropped`](crate::server::ClientResultError::Dropped).
+    /// [`ClientResultError::Dropped`](crate::server::error::ClientResultError::Dropped).
     ///
     /// ```
     /// use hubwire::server::{HubServer, Recipients};
