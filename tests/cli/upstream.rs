@@ -26,7 +26,7 @@ impl Upstream {
 
     /// On a port of its own, and with more in the environment.
     fn start_at(port: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let all = ["upstream", "--json", "--until-input-ends", "--port", port].iter().chain(arguments);
+        let all = [&["upstream", "--json", "--until-input-ends", "--port", port], arguments].concat();
         let mut command = hubwire(all);
         command.envs(environment.iter().copied());
         // The emulator's, which the local service has by default.

@@ -62,7 +62,7 @@ fn health_is_asked_where_the_settings_say() {
     let health = |arguments: &[&str]| {
         let mut command = hubwire(["local", "health"].iter().chain(arguments));
         command.current_dir(&folder);
-        let output = crate::program::run_with(command, "");
+        let output = run_with(command, "");
         (output.status.success(), text(&output.stderr).to_owned())
     };
     let http = Local::start(&[]);

@@ -4,7 +4,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use crate::program::{hubwire, kill, run, run_with, text};
