@@ -22,11 +22,6 @@ impl Progress {
         self.by_client.is_empty() && self.by_server.is_empty()
     }
 
-    /// Whether the app server has anything to answer.
-    pub(super) fn is_answer_due(&self) -> bool {
-        !self.by_client.is_empty()
-    }
-
     pub(super) fn client_says(&mut self, message: Head<'_>) {
         match message {
             Head::Call { id: Some(id), .. } if !self.is_blind => begin(&mut self.by_client, id),
@@ -36,12 +31,14 @@ impl Progress {
     }
 
     pub(super) fn server_says(&mut self, message: Head<'_>) {
-        if let Head::End { id, .. } = message {
-            self.by_client.remove(id);
+        match message {
+            Head::Call { id: Some(id), .. } => begin(&mut self.by_server, id),
+            Head::End { id, .. } => drop(self.by_client.remove(id)),
+            _ => {}
         }
     }
 
-    /// The app server calls a method of the client, whose result it waits for.
+    /// The service calls a method of the client for an app server, which waits for the result.
     pub(super) fn server_asks(&mut self, id: &str) {
         begin(&mut self.by_server, id);
     }
@@ -83,10 +80,14 @@ mod tests {
         progress.client_says(call("1"));
         progress.server_asks("1");
         progress.client_says(end("1"));
-        assert!(progress.is_answer_due() && !progress.is_idle(), "the client's own is another one");
+        assert!(!progress.is_idle(), "the client's own is another one");
         progress.server_says(end("2"));
         assert!(!progress.is_idle());
         progress.server_says(end("1"));
+        assert!(progress.is_idle());
+        progress.server_says(call("2"));
+        assert!(!progress.is_idle());
+        progress.client_says(end("2"));
         assert!(progress.is_idle());
     }
 

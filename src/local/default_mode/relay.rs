@@ -195,7 +195,7 @@ impl Relay {
         ControlFlow::Continue(())
     }
 
-    /// Looks for the ends of the client's calls. The answer to the handshake is framed as text in every protocol.
+    /// Looks for calls of the client and the ends of its own. The answer to the handshake is framed as text in every protocol.
     fn server_says(&mut self, bytes: &[u8]) {
         if !self.is_answered || self.progress.is_blind() {
             return;
@@ -204,18 +204,14 @@ impl Relay {
         let read = match &mut self.from_server {
             Framing::Text(framing) => framing.take(bytes, &mut spare).try_for_each(|record| {
                 let record = record?;
-                if progress.is_answer_due()
-                    && let Ok(Some(message)) = json::parse(record)
-                {
+                if let Ok(Some(message)) = json::parse(record) {
                     progress.server_says(message.head());
                 }
                 Ok::<_, ProtocolError>(())
             }),
             Framing::Binary(framing) => framing.take(bytes, &mut spare).try_for_each(|message| {
                 let message = message?;
-                if progress.is_answer_due()
-                    && let Ok(Some(message)) = msgpack::parse(message)
-                {
+                if let Ok(Some(message)) = msgpack::parse(message) {
                     progress.server_says(message.head());
                 }
                 Ok(())

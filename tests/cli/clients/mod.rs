@@ -21,7 +21,7 @@ use crate::support::skipped;
 use app::{App, MODES};
 
 /// How long one client may take for all its transports and protocols.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs a program that prints `done` when it is content.
 async fn content(what: &str, mut command: Command) {
