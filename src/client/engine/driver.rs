@@ -13,8 +13,8 @@ use crate::client::engine::codec::WireCodec;
 use crate::client::engine::connection::{Connection, Waiting};
 use crate::client::engine::jobs::{Done, Job, Jobs};
 use crate::client::engine::wire::{Brought, Timer, Wire, poll_once};
+use crate::core::Moment;
 use crate::core::client::{ConnectionError, Effect};
-use crate::core::{ErrorChain, Moment};
 use crate::platform::{self, Wake, WakeSignal};
 
 /// It lives from one start to the end that follows, through all reconnects.
@@ -155,23 +155,10 @@ impl<C: WireCodec> Driver<C> {
         match effect {
             Effect::FetchToken => self.step = Some(self.jobs.token()),
             Effect::FetchRefreshToken => self.refresh = Some(self.jobs.refresh_token()),
-            Effect::Negotiate(request) => {
-                tracing::debug!(url = %request.url, "negotiating");
-                self.step = Some(self.jobs.negotiate(request));
-            }
+            Effect::Negotiate(request) => self.step = Some(self.jobs.negotiate(request)),
             Effect::Refresh(request) => self.refresh = Some(self.jobs.refresh(request)),
-            Effect::Open { transport, url } => {
-                tracing::debug!(%transport, %url, "opening the transport");
-                let options = self.connection.lock().machine.options().clone();
-                let format = options.transports.format;
-                self.step = Some(self.jobs.open(transport, format, url, options.request_timeout));
-            }
-            Effect::AskRetryPolicy(context) => {
-                if context.previous_retry_count > 0 {
-                    tracing::info!(attempt = context.previous_retry_count, reason = %ErrorChain::new(&*context.reason), "an attempt to connect failed");
-                }
-                self.step = Some(self.jobs.retry_delay(context));
-            }
+            Effect::Open { transport, url } => self.step = Some(self.jobs.open(transport, url)),
+            Effect::AskRetryPolicy(context) => self.step = Some(self.jobs.retry_delay(context)),
             Effect::CloseTransport { abort } => self.close(abort),
             Effect::Connected { .. } => {
                 self.jobs.rest();

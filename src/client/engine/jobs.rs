@@ -12,13 +12,11 @@ use crate::client::engine::transport::{Authorization, Link};
 use crate::client::engine::wire::Wire;
 use crate::core::client::{ClientMachine, RefreshRequest, Renewal, RetryContext, TransportError};
 use crate::core::codec::Codec;
-use crate::core::negotiate::{
-    NegotiateAnswer, NegotiateRequest, RESPONSE_LIMIT, TransferFormat, Transport, user_agent,
-};
+use crate::core::negotiate::{NegotiateAnswer, NegotiateRequest, RESPONSE_LIMIT, Transport, user_agent};
 use crate::core::refresh::{CONNECTION_TOKEN_HEADER, RefreshError};
 use crate::core::token::AccessToken;
 use crate::core::url::HubUrl;
-use crate::core::{Cause, Moment};
+use crate::core::{Cause, ErrorChain, Moment};
 use crate::platform::{self, BoxFuture, Cookies, HttpClient, HttpResponse};
 
 /// How a job has ended.
@@ -102,6 +100,7 @@ impl<C: WireCodec> Jobs<C> {
     }
 
     pub(super) fn negotiate(&mut self, request: NegotiateRequest) -> Job {
+        tracing::debug!(url = %request.url, "negotiating");
         let posted = self.post(request.url, request.token, None);
         Box::pin(async move { Done::Negotiated(posted.await) })
     }
@@ -111,13 +110,10 @@ impl<C: WireCodec> Jobs<C> {
         Box::pin(async move { Done::Refreshed(posted.await) })
     }
 
-    pub(super) fn open(
-        &mut self,
-        transport: Transport,
-        format: TransferFormat,
-        url: HubUrl,
-        timeout: Duration,
-    ) -> Job {
+    pub(super) fn open(&mut self, transport: Transport, url: HubUrl) -> Job {
+        tracing::debug!(%transport, %url, "opening the transport");
+        let options = self.connection.lock().machine.options().clone();
+        let (format, timeout) = (options.transports.format, options.request_timeout);
         #[cfg(all(native, feature = "server"))]
         if let Some(server) = &self.connection.settings.in_memory {
             let opened = server.open(url.clone(), self.headers(&url));
@@ -135,6 +131,9 @@ impl<C: WireCodec> Jobs<C> {
     }
 
     pub(super) fn retry_delay(&self, context: RetryContext) -> Job {
+        if context.previous_retry_count > 0 {
+            tracing::info!(attempt = context.previous_retry_count, reason = %ErrorChain::new(&*context.reason), "an attempt to connect failed");
+        }
         let policy = self.connection.settings.retry_policy.clone();
         Box::pin(async move { Done::RetryDelay(guarded(policy.decide(context)).await.flatten()) })
     }
