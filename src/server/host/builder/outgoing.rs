@@ -41,7 +41,7 @@ impl HubServerBuilder {
     /// deals out messages itself.
     ///
     /// ```
-    /// use hubwire::server::{Deliver, HubServer, OutgoingMessage};
+    /// use hubwire::server::{HubServer, filter::{Deliver, OutgoingMessage}};
     ///
     /// let hub = HubServer::builder().filter_delivery(|message, to| match message.method() {
     ///     "Audit" if !to.has_claim("role", "admin") => Deliver::Nothing,
