@@ -49,6 +49,7 @@ async fn it_ends_when_its_service_was_killed() {
         local.wait();
         let (figures, took) = ended(bench).await;
         assert_eq!(figures["scenario"], arguments[1], "{figures}");
+        assert!(figures["errors"].as_object().is_some_and(|errors| !errors.is_empty()), "{figures}");
         // It would go on for ten minutes; a busy machine needs more than the second that it takes.
         assert!(took < Duration::from_secs(15), "{arguments:?}: {took:?}");
     }

@@ -186,7 +186,11 @@ impl Phases<'_> {
                 }
                 true
             };
-            is_complete = run.bounded(hubs, Some(&pace), publish).await.unwrap_or(false);
+            let ended = run.bounded(hubs, Some(&pace), publish).await;
+            is_complete = ended.unwrap_or(false);
+            if ended.is_none() && !run.stop.is_set() {
+                tally.fail("the connections were lost, or the hub had stopped answering");
+            }
         }
         let expected = complete.count * receivers;
         // What was waited for in vain does not come any more.
