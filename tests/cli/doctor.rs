@@ -79,7 +79,7 @@ fn a_service_without_app_servers_is_not_the_fault_of_proxies() {
     assert_eq!(code, Some(1), "{report}");
     let told = complaints(&report);
     assert!(told.contains("start the app server of this hub") && told.contains("Serverless"), "{told}");
-    assert!(!told.contains("prox") && !told.contains("Upgrade"), "{told}");
+    assert!(!told.contains("proxies") && !told.contains("Upgrade"), "{told}");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn what_is_not_a_hub_is_told_apart() {
             "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 24\r\nconnection: close\r\n\r\n<title>A web app</title>",
             None,
             &["A web app", "index.html"],
-            &["proxy"],
+            &["Upgrade"],
         ),
         (
             "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",

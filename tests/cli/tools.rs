@@ -233,13 +233,13 @@ fn what_cannot_be_published_says_why() {
     let shown = refused(&["publish", "all", "Say"]);
     assert!(shown["advice"].as_str().is_some_and(|text| text.contains("--hub NAME")), "{shown}");
     let shown = refused(&["publish", "connection:nobody", "Say", "--hub", "chat", "--except", "x"]);
-    assert!(shown["error"].as_str().is_some_and(|text| text.contains("--except")), "{shown}");
+    assert!(shown["message"].as_str().is_some_and(|text| text.contains("--except")), "{shown}");
     let shown = refused(&["publish", "all", "Say", "{\"a\":", "--hub", "chat"]);
-    assert!(shown["error"].as_str().is_some_and(|text| text.contains("is not JSON")), "{shown}");
+    assert!(shown["message"].as_str().is_some_and(|text| text.contains("is not JSON")), "{shown}");
     let shown = refused(&["publish", "all", "Say", "@/dev/zero", "--hub", "chat"]);
-    assert!(shown["error"].as_str().is_some_and(|text| text.contains("more than 16 MiB")), "{shown}");
+    assert!(shown["message"].as_str().is_some_and(|text| text.contains("more than 16 MiB")), "{shown}");
     let shown = refused(&["group", "add", "red", "connection:nobody", "--hub", "chat"]);
-    assert!(shown["error"].as_str().is_some_and(|text| text.contains("no connection nobody")), "{shown}");
+    assert!(shown["message"].as_str().is_some_and(|text| text.contains("no connection nobody")), "{shown}");
     let shown = refused(&["group", "add", "red", "all", "--hub", "chat"]);
     assert!(shown["advice"].as_str().is_some_and(|text| text.contains("user:ID")), "{shown}");
     let (shown, code) = answer(hubwire(["--json", "publish", "all", "Say", "--hub", "chat"]), "");

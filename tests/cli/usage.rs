@@ -34,7 +34,7 @@ fn with_json_every_failure_is_an_object_on_standard_error() {
             &["publish", "all", "Say", "--hub", "chat", "--json"],
             "failed",
             1,
-            "connection string",
+            "no connection to Azure SignalR Service",
             Some("AzureSignalRConnectionString"),
         ),
         (&["--json", "bench", "http://127.0.0.1:1/hub"], "failed", 1, "refused", Some("hubwire negotiate")),

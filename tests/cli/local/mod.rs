@@ -52,7 +52,7 @@ fn health_is_an_exit_code() {
     drop(local);
     let output = run(["local", "health", "--port", &port]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("start one with `hubwire local"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("start a service with `hubwire local"), "{}", text(&output.stderr));
 }
 
 #[cfg(target_os = "linux")]

@@ -153,7 +153,7 @@ fn settings_that_cannot_work_are_refused() {
         (&["--token-lifetime", "0"], "--token-lifetime is 0s", "15s"),
         (&["--upstream", "http://127.0.0.1:1/{Hub}"], "has {Hub} in it", "{hub}, {category} and {event}"),
         (&["--upstream", "http://127.0.0.1:1/{hubs}?code=c2VjcmV0"], "has {hubs} in it", "{hub}"),
-        (&["--upstream", "http://127.0.0.1:1/{hub/{event}"], "braces that do not fit", "{hub}"),
+        (&["--upstream", "http://127.0.0.1:1/{hub/{event}"], "has {hub/{event} in it", "{hub}"),
         (&["--upstream", "http://127.0.0.1:1/hub}"], "braces that do not fit", "{hub}"),
     ] {
         let output = run(["local", "--port", "0", "--until-input-ends"].iter().chain(arguments));
