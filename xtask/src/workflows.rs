@@ -53,7 +53,7 @@ impl Names {
         let profiles = manifest.lines().filter_map(|line| line.strip_prefix("[profile.")?.strip_suffix(']'));
         let commands = crate::USAGE.lines().filter_map(|line| line.strip_prefix("  "));
         let mut sources = String::new();
-        for file in tracked(&["src/cli/*.rs", "src/local/mod.rs"])? {
+        for file in tracked(&["src/cli/*.rs", "src/local/*.rs"])? {
             sources += &fs::read_to_string(root().join(file))?;
         }
         Ok(Self {
