@@ -8,7 +8,8 @@ const load = (file) => import(new URL(`src/${file}.js`, folder));
 
 export const { LogLevel, TransferFormat } = await load("enums");
 export const { AbortError, HttpError, TimeoutError } = await load("errors");
-export const { DefaultHttpClient, HttpClient, HttpResponse, nodeOnly, requestHeaders } = await load("http");
+export const { DefaultHttpClient, HttpClient, HttpResponse, nodeOnly } = await load("http");
+export const { requestHeaders } = await load("headers");
 export const { CookieJar } = await nodeOnly();
 export const { eventReader, LongPollingTransport, ServerSentEventsTransport, WebSocketTransport } = await load("transports");
 
