@@ -89,7 +89,7 @@ pub(crate) fn local_service(reference: &Path) -> Result<Place> {
     let begun = Instant::now();
     // It says where it listens before it is connected with the service.
     for hub in ["/hub", "/parallel"] {
-        while let Err(error) = Client::connect(&place, &place.url(hub), "json") {
+        while let Err(error) = Client::connect(reference, &place.url(hub), "json") {
             if begun.elapsed() > PATIENCE {
                 return Err(error);
             }

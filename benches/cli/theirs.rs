@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     io::{BufRead as _, BufReader, Write as _},
+    path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc,
     thread,
@@ -14,7 +15,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{Result, servers::Place};
+use crate::Result;
 
 /// Nothing takes longer than this where all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -55,8 +56,8 @@ pub(crate) struct Client {
 
 impl Client {
     /// A client that is connected.
-    pub(crate) fn connect(place: &Place, url: &str, protocol: &str) -> Result<Self> {
-        let mut child = Command::new(place.reference.join("run"))
+    pub(crate) fn connect(reference: &Path, url: &str, protocol: &str) -> Result<Self> {
+        let mut child = Command::new(reference.join("run"))
             .args(["client", "drive"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -171,10 +172,10 @@ impl Drop for Client {
     }
 }
 
-/// A workload of the .NET client's own; what it is is defined there.
-pub(crate) fn bench(place: &Place, workload: &str, options: &[(&str, &str)]) -> Result<Value> {
-    let mut command = Command::new(place.reference.join("run"));
-    command.args(["client", "bench", workload, "--url", &place.url("")]);
+/// A workload of the .NET client's own, at the server with this address; what it does is defined there.
+pub(crate) fn bench(reference: &Path, url: &str, workload: &str, options: &[(&str, &str)]) -> Result<Value> {
+    let mut command = Command::new(reference.join("run"));
+    command.args(["client", "bench", workload, "--url", url]);
     for (name, value) in options {
         command.args([format!("--{name}"), (*value).to_owned()]);
     }

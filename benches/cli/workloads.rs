@@ -126,7 +126,7 @@ impl Workload {
             _ => ("/hub", "json"),
         };
         // Connected, so that both begin together.
-        let mut client = Client::connect(place, &place.url(path), protocol)?;
+        let mut client = Client::connect(&place.reference, &place.url(path), protocol)?;
         client.ask("on", json!({ "target": "News" }))?;
         // The first message to a .NET client takes long.
         client.say("send", json!({ "target": "ToAll", "arguments": ["News", ""] }))?;
@@ -183,7 +183,9 @@ impl Calls {
 
     fn run(&self, url: &str, place: &Place, side: Side, count: usize) -> Result<Vec<Figure>> {
         match side {
-            Side::Theirs => self.theirs(&mut Client::connect(place, url, self.protocol)?, count, false),
+            Side::Theirs => {
+                self.theirs(&mut Client::connect(&place.reference, url, self.protocol)?, count, false)
+            }
             Side::Ours => self.ours(url, count, false),
         }
     }
@@ -247,7 +249,7 @@ fn sends(
     let url = place.url("/hub");
     match side {
         Side::Theirs => {
-            let mut client = Client::connect(place, &url, protocol)?;
+            let mut client = Client::connect(&place.reference, &url, protocol)?;
             client.calls("send", "Record", &json!([series, 7]), Pace::Open(rate), count)?;
             // It comes after everything before it.
             client.ask("invoke", json!({ "target": "Echo", "arguments": [""] }))?;
@@ -266,7 +268,7 @@ fn sends(
             ours::bench(&url, &options)?;
         }
     }
-    let mut asking = Client::connect(place, &url, "json")?;
+    let mut asking = Client::connect(&place.reference, &url, "json")?;
     let counted = asking.ask("invoke", json!({ "target": "Recorded", "arguments": [series] }))?;
     Ok(vec![figure("messages that the hub counted", number(&counted, "/count")?)])
 }
@@ -312,7 +314,8 @@ fn connects(place: &Place, side: Side, count: u32) -> Result<Vec<Figure>> {
     let before = seen()?;
     let connected = match side {
         Side::Theirs => {
-            let report = theirs::bench(place, "connect", &[("count", &count.to_string())])?;
+            let report =
+                theirs::bench(&place.reference, &place.url(""), "connect", &[("count", &count.to_string())])?;
             number(&report, "/figures/count")? + f64::from(WARM_UP_CONNECTS)
         }
         Side::Ours => {
@@ -334,7 +337,7 @@ fn receive(place: &Place, side: Side, protocol: &'static str, count: u32) -> Res
     let came = match side {
         Side::Theirs => {
             let options = [("protocol", protocol), ("count", &count), ("batch", batch)];
-            number(&theirs::bench(place, "receive", &options)?, "/figures/count")?
+            number(&theirs::bench(&place.reference, &place.url(""), "receive", &options)?, "/figures/count")?
         }
         Side::Ours => {
             let path = format!("/firehose?protocol={protocol}&payload=small&count={{count}}&batch={batch}");
