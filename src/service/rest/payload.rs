@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     arguments::{ArgumentWriter, Arguments},
-    core::{HubProtocol, http::OCTETS},
+    core::HubProtocol,
     serialize::SerializeError,
     service::error::ServiceError,
 };
@@ -65,7 +65,7 @@ impl Payload {
             msgpack::write_text(&mut body, name);
             msgpack::write_binary(&mut body, &message);
         }
-        Ok(Self { content_type: OCTETS, body: body.into() })
+        Ok(Self { content_type: crate::core::http::OCTETS, body: body.into() })
     }
 
     /// A value in JSON.
