@@ -83,6 +83,12 @@ fn the_example_file_starts_a_service() {
     assert!(init(&["--force"]).status.success());
     let local = Local::start_in(&folder, &[], &[]);
     assert_eq!(local.started["settingsFile"], "hubwire.json");
+    // Nothing in it is useless.
+    let program = env!("CARGO_BIN_EXE_hubwire");
+    let mut once = hubwire(["local", "--port", "0", "--once", "--", program, "--version"]);
+    once.current_dir(&folder);
+    let once = run_with(once, "");
+    assert!(once.status.success() && !text(&once.stderr).contains("warning"), "{}", text(&once.stderr));
 }
 
 #[tokio::test]
