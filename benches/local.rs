@@ -17,7 +17,6 @@ mod stuck_clients;
 
 use std::{
     io::Read as _,
-    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -37,7 +36,7 @@ use tokio_tungstenite::{
 use process::Server;
 use stuck_clients::{Door, TRANSPORTS};
 
-/// What goes wrong here is told, and is the end.
+/// An error is printed, and ends the program.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const CLIENTS: usize = 10_000;
@@ -49,20 +48,13 @@ const BROADCASTS: usize = 5;
 
 type Socket = WebSocketStream<TcpStream>;
 
-fn main() -> ExitCode {
-    // `cargo test` runs benches as well; there they need only compile.
+fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let done = match arguments.first().map(String::as_str) {
+    match arguments.first().map(String::as_str) {
         Some("--serve") => serve(arguments.get(1).is_some_and(|mode| mode == "default")),
         _ if arguments.iter().any(|argument| argument == "--bench") => measure(),
+        // `cargo test` runs benches as well; there they need only compile.
         _ => Ok(()),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
     }
 }
 

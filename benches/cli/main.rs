@@ -20,28 +20,22 @@ mod table;
 mod theirs;
 mod workloads;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::path::PathBuf;
 
 use crate::{agreement::Agreement, servers::Place};
 
-/// What goes wrong here is told, and is the end.
+/// An error is printed, and ends the program.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// How often each workload is run on each side.
 const ROUNDS: usize = 3;
 
-fn main() -> ExitCode {
+fn main() -> Result<()> {
     // `cargo test` runs benches as well; there they need only compile.
     if !table::is_wanted() {
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
-    match measure() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    measure()
 }
 
 /// Who is measured.
