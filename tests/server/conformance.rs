@@ -75,6 +75,24 @@ async fn outcome(client: &mut Dotnet, name: &str, fields: &Value) -> Value {
     outcome
 }
 
+/// A method that takes three items of an upload of so many.
+fn take(sent: usize) -> Value {
+    json!({"target": "UploadTake", "uploads": [(0..sent).collect::<Vec<_>>()], "arguments": [3], "uploadsFirst": true})
+}
+
+/// A method may return before its upload has ended, which harms nothing. Only here: ASP.NET Core (10.0.12, 11.0.0) now and then
+/// ends the connection by a `ChannelClosedException`, when it is writing an item while the method returns.
+async fn take_less_than_is_sent(client: &mut Dotnet, base: &str, transport: &str, protocol: &str) {
+    let options = json!({"url": format!("{base}/detailed"), "transport": transport, "protocol": protocol});
+    client.command("build", options).await;
+    client.command("start", json!({})).await;
+    for _ in 0..20 {
+        assert_eq!(outcome(client, "invoke", &take(300)).await, json!({"ok": 3}));
+        assert_eq!(client.command("invoke", json!({"target": "Add", "arguments": [1, 2]})).await, json!(3));
+    }
+    client.command("stop", json!({})).await;
+}
+
 fn script(path: &str) -> Vec<(&'static str, Value)> {
     let call = |target: &str, arguments: Value| json!({"target": target, "arguments": arguments});
     let mut script = vec![
@@ -103,10 +121,7 @@ fn script(path: &str) -> Vec<(&'static str, Value)> {
         ),
         ("invoke", json!({"target": "UploadOutcome", "uploads": [[1, 2]]})),
         ("invoke", json!({"target": "UploadOutcome", "uploads": [[1, {"$error": "client broke"}]]})),
-        (
-            "invoke",
-            json!({"target": "UploadTake", "uploads": [(0..300).collect::<Vec<_>>()], "arguments": [3], "uploadsFirst": true}),
-        ),
+        ("invoke", take(3)),
         ("stream", json!({"target": "EchoStream", "uploads": [[1, "two", null]]})),
         ("invoke", call("Header", json!(["X-Colour"]))),
         ("invoke", call("Query", json!(["colour"]))),
@@ -157,6 +172,7 @@ pub(crate) async fn compare_at(ours: &str, client: fn() -> Dotnet, transport: &s
         }
     }
     assert!(differences.is_empty(), "{transport}, {protocol}:\n{}", differences.join("\n"));
+    take_less_than_is_sent(&mut other, ours, transport, protocol).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -156,8 +156,8 @@ pub(crate) async fn uploads_next_to_each_other(base: &str, setup: Setup) {
 /// An upload stops with what it belongs to, and its stream is dropped.
 pub(crate) async fn uploads_stop_with_their_call(base: &str, setup: Setup) {
     let hub = setup.connect(format!("{base}{}", setup.path())).await;
-    // The server has enough.
-    let (endless, gone) = watched(stream::iter(0..3).chain(stream::pending()));
+    // The server has enough. (No item more than it takes: ASP.NET Core may end the connection over one that comes late.)
+    let (endless, gone) = watched(stream::iter(0..2).chain(stream::pending()));
     assert_eq!(hub.invoke::<i32>("UploadTake", (Upload::new(endless), 2)).await.unwrap(), 2);
     assert!(gone.await.is_err());
 
