@@ -33,7 +33,10 @@ async function compileFiles(name, files, options = STRICT) {
     await symlink(packaged, join(folder, "node_modules/hubwire"));
     await symlink(join(tools, "@microsoft"), join(folder, "node_modules/@microsoft"));
     await writeFile(join(folder, "package.json"), '{ "type": "module" }');
-    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    for (const [name, text] of Object.entries(files)) {
+      await mkdir(dirname(join(folder, name)), { recursive: true });
+      await writeFile(join(folder, name), text);
+    }
     const all = ["--ignoreConfig", "--noEmit", "--target", "es2022", "--module", "nodenext", ...options];
     const tsc = [join(tools, "typescript/bin/tsc"), ...all, name];
     const compiled = promisify(execFile)(process.execPath, tsc, { cwd: folder });
@@ -99,21 +102,27 @@ test("types: a hub that was described in Rust", async () => {
 }, { seconds: 60 });
 
 test("types: the demo's page keeps to the hub's description", async () => {
-  const source = resolve(here, "../../www-demo/page/src");
-  const names = (await readdir(source)).filter((name) => /\.[jt]s$/.test(name));
-  const texts = await Promise.all(names.map(async (name) => [name, await readFile(join(source, name), "utf8")]));
-  const files = Object.fromEntries(texts);
-  assert.equal(await compileFiles("main.js", files, JAVASCRIPT), "");
-  for (const [name, right, wrong] of [
+  const page = "www-demo/page/src/";
+  const files = {};
+  for (const folder of [page, "src/dashboard/look/"]) {
+    const source = resolve(here, "../..", folder);
+    for (const name of (await readdir(source)).filter((name) => /\.[jt]s$/.test(name))) {
+      files[`${folder}${name}`] = await readFile(join(source, name), "utf8");
+    }
+  }
+  const main = `${page}main.js`;
+  assert.equal(await compileFiles(main, files, JAVASCRIPT), "");
+  for (const [file, right, wrong] of [
     ["main.js", 'invoke("Say", said)', 'invoke("Say", 1)'],
     ["main.js", "Tick: () => {}", "Tock: () => {}"],
     ["main.js", "showFigures(figures)", "showFigures(figures.size)"],
     ["files.js", "name: file.name, ", ""],
     ["files.js", 'invoke("Part", id, index', 'invoke("Part", id'],
   ]) {
+    const name = `${page}${file}`;
     assert.equal(files[name].split(right).length, 2, right);
     const mistaken = { ...files, [name]: files[name].replace(right, wrong) };
-    const said = await compileFiles("main.js", mistaken, JAVASCRIPT);
+    const said = await compileFiles(main, mistaken, JAVASCRIPT);
     assert.ok(said.startsWith(`${name}(`), `${wrong}: ${said}`);
   }
 }, { seconds: 120 });

@@ -43,7 +43,7 @@ try {
   const filled = html.replaceAll("@version@", clients.hubwire.version).replaceAll("@official@", clients.official.version);
   await writeFile(join(dist, "index.html"), filled);
   await writeFile(join(dist, "clients.json"), `${JSON.stringify(clients, undefined, 2)}\n`);
-  await cp(join(here, "src/icon.svg"), join(dist, "icon.svg"));
+  await cp(join(here, "../../src/dashboard/look/icon.svg"), join(dist, "icon.svg"));
 } finally {
   await rm(modules, { recursive: true, force: true });
 }

@@ -47,7 +47,7 @@ impl Framework {
         for file in ["start.js", "style.css"] {
             fs::copy(shared.join(file), out.join(file)).with_context(|| file.to_owned())?;
         }
-        fs::copy(root().join("www-demo/page/src/icon.svg"), out.join("icon.svg")).context("icon.svg")?;
+        fs::copy(root().join("src/dashboard/look/icon.svg"), out.join("icon.svg")).context("icon.svg")?;
         let page = fs::read_to_string(shared.join("index.html"))?.replace("@name@", self.name);
         Ok(fs::write(out.join("index.html"), page)?)
     }

@@ -15,7 +15,8 @@ const dist = join(here, "dist");
 const record = join(dist, "sources.json");
 // All files together, compressed, in bytes: most of it is the npm package's engine.
 const LIMIT = 80_000;
-const demo = join(root, "www-demo/page/src");
+// Shared with the demo's page.
+const icon = join(here, "../look/icon.svg");
 
 const digest = (bytes) => createHash("sha256").update(bytes).digest("hex");
 // A checkout may have other line ends.
@@ -69,10 +70,10 @@ async function bundle(given) {
       "index.html": Buffer.from(html),
       "page.js": output(".js"),
       "page.css": output(".css"),
-      "icon.svg": await readFile(join(demo, "icon.svg")),
+      "icon.svg": await readFile(icon),
     };
     const inputs = Object.keys(metafile.inputs).filter((path) => !path.startsWith("..") && !path.includes("node_modules"));
-    const others = [join(here, "index.html"), join(here, "build.mjs"), join(demo, "icon.svg")];
+    const others = [join(here, "index.html"), join(here, "build.mjs"), icon];
     const paths = [...inputs, ...others.map((path) => relative(root, path).replaceAll(sep, "/"))].sort();
 
     await rm(dist, { recursive: true, force: true });

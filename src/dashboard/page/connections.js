@@ -1,5 +1,5 @@
 // The connections, and one of them in a dialog.
-import { bytes } from "../../../www-demo/page/src/elements.js";
+import { bytes } from "../look/elements.js";
 import { copyButton } from "./copy.js";
 import { byId, element, filled, link, pairs, say } from "./dom.js";
 import { clock, duration, number } from "./format.js";

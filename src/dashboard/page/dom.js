@@ -1,5 +1,5 @@
 // Elements, made and filled. Everything that comes from the service goes in as text.
-import { byId, element } from "../../../www-demo/page/src/elements.js";
+import { byId, element } from "../look/elements.js";
 
 export { byId, element };
 

@@ -1,6 +1,6 @@
 // Figures, traffic, hubs, what failed lately, and what the service says of itself.
-import { bytes } from "../../../www-demo/page/src/elements.js";
-import { paths, SAMPLES } from "../../../www-demo/page/src/chart.js";
+import { bytes } from "../look/elements.js";
+import { paths, SAMPLES } from "../look/chart.js";
 import { byId, element, filled, pairs, say } from "./dom.js";
 import { clock, duration, number } from "./format.js";
 import { call } from "./hub.js";

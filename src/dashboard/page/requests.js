@@ -1,5 +1,5 @@
 // The requests that the service has had: the last ones, the newest first.
-import { milliseconds } from "../../../www-demo/page/src/elements.js";
+import { milliseconds } from "../look/elements.js";
 import { byId, options, say, settled } from "./dom.js";
 import { clock, number, plural } from "./format.js";
 import { address, current, replace } from "./route.js";

@@ -1,7 +1,7 @@
 // Both clients on the same hub, with the same lines of code.
 import * as official from "@microsoft/signalr";
 import * as hubwire from "hubwire";
-import { byId, bytes, microseconds, milliseconds } from "./elements.js";
+import { byId, bytes, microseconds, milliseconds } from "../../../src/dashboard/look/elements.js";
 import { showFeatures } from "./features.js";
 import { alone, byTurns, median } from "./measure.js";
 import { makeTrouble, RETRY_DELAYS } from "./room.js";

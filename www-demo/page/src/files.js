@@ -1,6 +1,6 @@
 // Files: sent in parts, put together and checked where they arrive.
 // @ts-check
-import { bytes as inBytes, element, milliseconds } from "./elements.js";
+import { bytes as inBytes, element, milliseconds } from "../../../src/dashboard/look/elements.js";
 import { RoomError } from "./room.js";
 
 const PART = 256 * 1024;

@@ -1,7 +1,7 @@
 // The page: who is in the room, and what the buttons do.
 // @ts-check
 import { enableComparing, setUpComparing, stopComparing } from "./compare.js";
-import { byId, milliseconds } from "./elements.js";
+import { byId, milliseconds } from "../../../src/dashboard/look/elements.js";
 import { Incoming, sendFile } from "./files.js";
 import { addMessage, addNotice } from "./messages.js";
 import { clearFigures, sample, showFigures } from "./metrics.js";

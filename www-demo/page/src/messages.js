@@ -1,5 +1,5 @@
 // The list of messages.
-import { avatar, byId, element, time } from "./elements.js";
+import { avatar, byId, element, time } from "../../../src/dashboard/look/elements.js";
 
 const log = byId("log");
 const list = byId("messages");

@@ -1,6 +1,6 @@
 // Figures, and charts of the last minute.
-import { axis, paths, SAMPLES } from "./chart.js";
-import { byId, milliseconds } from "./elements.js";
+import { axis, paths, SAMPLES } from "../../../src/dashboard/look/chart.js";
+import { byId, milliseconds } from "../../../src/dashboard/look/elements.js";
 
 const [WIDTH, HEIGHT, BARS] = [600, 180, 48];
 /** The chart, and beside the switch that delays a small one, which says the same. */

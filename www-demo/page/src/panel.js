@@ -1,5 +1,5 @@
 // What is known of the connection: its state, what was negotiated, the token; and the drawing at the top.
-import { byId } from "./elements.js";
+import { byId } from "../../../src/dashboard/look/elements.js";
 import { PROTOCOL } from "./room.js";
 
 const [life, lifeText, lifeLeft, lifeBar, lifeFill] = ["life", "life-text", "life-left", "life-bar", "life-fill"].map(byId);

@@ -1,5 +1,5 @@
 // Who is in the room.
-import { avatar, byId, element } from "./elements.js";
+import { avatar, byId, element } from "../../../src/dashboard/look/elements.js";
 
 export function showPeople(people, me) {
   const items = people.map(({ name, connections }) => {

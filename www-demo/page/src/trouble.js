@@ -1,5 +1,5 @@
 // The switches that trouble the network, and the list of what happened.
-import { byId, element, time } from "./elements.js";
+import { byId, element, time } from "../../../src/dashboard/look/elements.js";
 import { makeTrouble } from "./room.js";
 
 const KEPT = 60;

@@ -1,4 +1,4 @@
-// What the parts of the page have in common.
+// What the parts of the dashboard's page and of the demo's have in common.
 
 /** The element of this id, of whatever kind it is. @returns {any} */
 export const byId = (id) => document.getElementById(id);
