@@ -8,6 +8,7 @@ mod context;
 mod doctor;
 mod hub;
 mod local;
+mod no_roots;
 #[path = "../support/http.rs"]
 mod plain_http;
 mod program;

@@ -1,5 +1,7 @@
 //! TLS for everything native: rustls with ring, the operating system's roots, and the caller's own certificates.
 
+mod no_roots;
+
 #[cfg(feature = "client")]
 use std::error::Error;
 use std::fmt;
@@ -9,11 +11,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 #[cfg(feature = "client")]
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use rustls_platform_verifier::Verifier;
+
+use self::no_roots::NoRoots;
 
 use super::proxy::Proxy;
 #[cfg(feature = "client")]
@@ -34,6 +40,15 @@ impl Network {
     /// The crypto provider is passed in explicitly: which one is the process-wide default is the application's choice.
     pub(crate) fn http_client_builder(&self) -> Result<reqwest::ClientBuilder, rustls::Error> {
         Ok(self.proxy.apply(client_builder(self.certificates.config()?)))
+    }
+
+    /// Fails where no server can be trusted, which otherwise is found out when one is connected to.
+    #[cfg(feature = "service")]
+    pub(crate) fn require_roots(&self) -> Result<(), rustls::Error> {
+        match &self.certificates.config {
+            Some(_) => Ok(()),
+            None => shared()?.missing.clone().map_or(Ok(()), Err),
+        }
     }
 
     /// The same for plain http alone: without a proxy, which would see tokens in clear text, and without the system's roots,
@@ -113,21 +128,35 @@ impl Certificates {
     pub(crate) fn config(&self) -> Result<ClientConfig, rustls::Error> {
         match &self.config {
             Some(config) => Ok(ClientConfig::clone(config)),
-            None => shared_config(),
+            None => shared().map(|shared| shared.config.clone()),
         }
     }
 }
 
-/// Without certificates of the caller's own. Reads the roots once: they take milliseconds to load and some hundred
-/// kilobytes to keep.
-fn shared_config() -> Result<ClientConfig, rustls::Error> {
-    static CONFIG: OnceLock<Result<ClientConfig, rustls::Error>> = OnceLock::new();
+/// What all share who have no certificates of their own.
+struct Shared {
+    config: ClientConfig,
+    /// Why no server is trusted, where the system has no roots.
+    #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "only a client of the service asks first"))]
+    missing: Option<rustls::Error>,
+}
+
+/// Reads the roots once: they take milliseconds to load and some hundred kilobytes to keep. Where there are none, every
+/// server is refused in its handshake, so that plain http, which needs no roots, works.
+fn shared() -> Result<&'static Shared, rustls::Error> {
+    static SHARED: OnceLock<Result<Shared, rustls::Error>> = OnceLock::new();
     let load = || {
         let builder = builder()?;
-        let verifier = Verifier::new(Arc::clone(builder.crypto_provider()))?;
-        Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+        let provider = Arc::clone(builder.crypto_provider());
+        let (verifier, missing): (Arc<dyn ServerCertVerifier>, _) = match Verifier::new(Arc::clone(&provider))
+        {
+            Ok(verifier) => (Arc::new(verifier), None),
+            Err(reason) => (Arc::new(NoRoots::new(reason.clone(), provider)), Some(reason)),
+        };
+        let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        Ok(Shared { config, missing })
     };
-    CONFIG.get_or_init(load).clone()
+    SHARED.get_or_init(load).as_ref().map_err(Clone::clone)
 }
 
 fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, rustls::Error> {
@@ -139,7 +168,7 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
 #[cfg(not(android))]
 fn verifier(
     roots: Vec<CertificateDer<'static>>,
-    provider: &Arc<rustls::crypto::CryptoProvider>,
+    provider: &Arc<CryptoProvider>,
 ) -> Result<Verifier, rustls::Error> {
     Verifier::new_with_extra_roots(roots, Arc::clone(provider))
 }
@@ -148,7 +177,7 @@ fn verifier(
 #[cfg(android)]
 fn verifier(
     roots: Vec<CertificateDer<'static>>,
-    provider: &Arc<rustls::crypto::CryptoProvider>,
+    provider: &Arc<CryptoProvider>,
 ) -> Result<Verifier, rustls::Error> {
     match roots.is_empty() {
         true => Verifier::new(Arc::clone(provider)),
@@ -244,6 +273,7 @@ fn explain_certificate(error: &rustls::Error) -> Option<String> {
             }
             _ => "the server's certificate is not accepted".to_owned(),
         },
+        rustls::Error::Other(other) if other.0.is::<NoRoots>() => UNAVAILABLE.to_owned(),
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
             "the server requires a client certificate; give one to `with_client_certificate`".to_owned()
         }
@@ -268,6 +298,6 @@ mod tests {
     fn a_client_is_built_without_a_process_wide_provider() {
         let client = Network::default().http_client_builder().map(reqwest::ClientBuilder::build);
         assert!(matches!(client, Ok(Ok(_))), "{client:?}");
-        assert!(rustls::crypto::CryptoProvider::get_default().is_none());
+        assert!(CryptoProvider::get_default().is_none());
     }
 }

@@ -25,7 +25,10 @@ impl HttpClients {
         let plain = build(Network::plain_http_client_builder().map_err(failed)?)?;
         let secure = match only_plain {
             true => plain.clone(),
-            false => build(network.http_client_builder().map_err(failed)?)?,
+            false => {
+                network.require_roots().map_err(failed)?;
+                build(network.http_client_builder().map_err(failed)?)?
+            }
         };
         Ok(Self { secure, plain })
     }
