@@ -137,7 +137,10 @@ impl Certificates {
 struct Shared {
     config: ClientConfig,
     /// Why no server is trusted, where the system has no roots.
-    #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "only a client of the service asks first"))]
+    #[cfg_attr(
+        not(feature = "service"),
+        expect(dead_code, reason = "only a client of the service asks first")
+    )]
     missing: Option<rustls::Error>,
 }
 
