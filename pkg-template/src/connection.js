@@ -269,7 +269,7 @@ class Core {
     let cancel;
     const stream = new HubStream(this.logger, {
       cancel: () => cancel(),
-      hold: (items) => session?.inner?.hold(items),
+      hold: (items, hungry) => session?.inner?.hold(items, hungry),
       release: (items) => session?.inner?.release(items),
     });
     const call = {

@@ -53,9 +53,10 @@ export class Driver {
   #unlisten;
   #inbox;
   #reader;
-  /** How many items of streams wait for their consumers, and how many no longer do. */
+  /** How many items of streams wait for their consumers, how many no longer do, and how many consumers wait for items. */
   #held = 0;
   #taken = 0;
+  #hungry = 0;
   #isHeld;
   /** Those who wait until there is room. */
   #waiting = [];
@@ -153,9 +154,11 @@ export class Driver {
     this.later();
   }
 
-  /** So many items of streams wait. */
-  hold(items) {
+  /** So many more items of streams wait, and so many more of their consumers. */
+  hold(items, hungry) {
     this.#held += items;
+    this.#hungry += hungry;
+    if (this.#isHeld) this.later();
   }
 
   /** So many items wait no longer. */
@@ -524,7 +527,7 @@ export class Driver {
   #read() {
     if (!this.#isOpen || this.#inbox.count === 0) return false;
     if (this.#isHeld || this.#held >= HELD) {
-      this.#isHeld = !this.machine.mayRead(this.clock.now(), this.#held >= HELD, this.#taken);
+      this.#isHeld = !this.machine.mayRead(this.clock.now(), this.#held >= HELD, this.#taken, this.#hungry);
       this.#transport[this.#isHeld ? "pause" : "resume"]?.();
       if (this.#isHeld) return false;
     }

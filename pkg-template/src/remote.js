@@ -210,10 +210,14 @@ class RemoteConnection {
   #isProbing = false;
   #asked = new Map();
   #nextQuestion = 0;
-  /** How many items wait in loops, how many the worker knows of, and how many were taken since it heard of them. */
+  /**
+   * How many items wait in loops, and how many the worker knows of. Since it heard of them: how many were taken, and how many
+   * more loops wait for items.
+   */
   #held = 0;
   #known = 0;
   #taken = 0;
+  #hungry = 0;
   /** How many items have come since the worker heard of some. */
   #received = 0;
 
@@ -297,22 +301,24 @@ class RemoteConnection {
     this.#post("lose", plain(error));
   }
 
-  hold(items) {
-    this.#tally(items, 0);
+  hold(items, hungry) {
+    this.#hungry += hungry;
+    this.#tally(items, 0, hungry);
   }
 
   release(items) {
     this.#tally(-items, items);
   }
 
-  #tally(more, taken) {
+  #tally(more, taken, hungry) {
     this.#held += more;
     this.#taken += taken;
     const news = this.#held - this.#known;
-    if (Math.abs(news) < HELD && (this.#held > 0 || news === 0)) return;
-    this.#post("hold", news, this.#taken);
+    // Who waits matters where the server is held back.
+    if (Math.abs(news) < HELD && (this.#held > 0 || news === 0) && !(hungry && this.#known >= HELD)) return;
+    this.#post("hold", news, this.#taken, this.#hungry);
     this.#known = this.#held;
-    this.#taken = 0;
+    this.#taken = this.#hungry = 0;
   }
 
   send(id, message, uploads) {
@@ -396,7 +402,7 @@ class RemoteConnection {
       this.#received += 1;
       if (this.#received === HELD) {
         this.#received = 0;
-        this.#post("hold", -HELD * ON_THE_WAY, 0);
+        this.#post("hold", -HELD * ON_THE_WAY, 0, 0);
       }
       this.#callbacks.item(number, message, length);
     } else this.#callbacks.end(number, message);

@@ -12,7 +12,7 @@ const LENGTH = 2048;
  * one has gone, the stream is cancelled. A loop that is slower than the server makes the server wait.
  */
 export class HubStream {
-  /** `source`: `cancel`, and `hold` and `release`, which are told how many items wait in loops. */
+  /** `source`: `cancel`; `hold` and `release`, which are told how many items wait in loops; and `hold`, of how many more loops wait for items. */
   constructor(logger, source) {
     hide(this, new Items(logger, source));
   }
@@ -103,6 +103,7 @@ class Items {
     const finish = (error) => {
       end ??= { error };
       for (const { resolve, reject } of waiting.splice(0)) {
+        this.#source.hold(0, -1);
         if (end.error === undefined) resolve({ done: true, value: undefined });
         else reject(end.error);
         // An error is told once.
@@ -112,8 +113,10 @@ class Items {
     const subscription = this.subscribe({
       next: (value) => {
         const next = waiting.shift();
-        if (next) next.resolve({ done: false, value });
-        else if (this.#keep(items, value)) this.#source.hold(this.#count);
+        if (next) {
+          this.#source.hold(0, -1);
+          next.resolve({ done: false, value });
+        } else if (this.#keep(items, value)) this.#source.hold(this.#count, 0);
         else drop();
       },
       error: finish,
@@ -127,6 +130,7 @@ class Items {
             return release([items.shift()]);
           }
           waiting.push({ resolve, reject });
+          this.#source.hold(0, 1);
           if (end) finish();
         }),
       return: async (value) => {
@@ -146,7 +150,7 @@ class Items {
       return items.push([item, count]);
     }
     this.#stop();
-    this.end(new HubwireError(`More than ${LIMIT} items of a stream, or 64 MiB, waited to be taken.`, { code: "SlowConsumer" }));
+    this.end(new HubwireError(`More than ${LIMIT} items of a stream, or 64 MiB waited.`, { code: "SlowConsumer" }));
     return 0;
   }
 

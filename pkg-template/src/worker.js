@@ -148,7 +148,7 @@ class Hosted {
       join: (messages) => wire.join(messages),
       invocation: (message, answer) => this.#message(Told.Invocation, answer ?? -1, message, true),
       item: (id, message) => {
-        this.inner.hold(ON_THE_WAY);
+        this.inner.hold(ON_THE_WAY, 0);
         this.#message(Told.Item, id, message, true);
       },
       end: (id, message) => this.#message(Told.End, id, message, false),
@@ -183,9 +183,9 @@ class Hosted {
     }
   }
 
-  /** So many more items wait in the page's loops, or fewer, after so many were taken. */
-  hold(more, taken) {
-    this.inner.hold(more + taken);
+  /** So many more items wait in the page's loops, or fewer, after so many were taken, and so many more loops wait for items. */
+  hold(more, taken, hungry) {
+    this.inner.hold(more + taken, hungry);
     this.inner.release(taken);
   }
 

@@ -170,10 +170,11 @@ impl Machine {
         deadline.map_or(f64::INFINITY, |at| at.as_micros() as f64 / 1000.0)
     }
 
-    /// Whether to read what comes next: `taken` messages were taken in all while there was no room for more.
+    /// Whether to read what comes next: `taken` messages were taken in all while there was no room for more, and so
+    /// many loops wait for items.
     #[wasm_bindgen(js_name = mayRead)]
-    pub fn may_read(&mut self, now: f64, is_full: bool, taken: u32) -> bool {
-        self.machine.may_read(at(now), Load { is_full, taken: taken as usize, is_hungry: false })
+    pub fn may_read(&mut self, now: f64, is_full: bool, taken: u32, hungry: u32) -> bool {
+        self.machine.may_read(at(now), Load { is_full, taken: taken as usize, is_hungry: hungry > 0 })
     }
 
     /// The provider has answered: 0 to connect, 1 for a refresh, 2 for `rejected`, which gets the token to use.

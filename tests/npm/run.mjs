@@ -475,10 +475,13 @@ test("wire: messages that make no sense are refused", () => {
 
 /** What a stream asks of its connection. */
 function source() {
-  const asked = { cancelled: 0, held: 0 };
+  const asked = { cancelled: 0, held: 0, hungry: 0 };
   return Object.assign(asked, {
     cancel: () => (asked.cancelled += 1),
-    hold: (items) => (asked.held += items),
+    hold: (items, hungry = 0) => {
+      asked.held += items;
+      asked.hungry += hungry;
+    },
     release: (items) => (asked.held -= items),
   });
 }
@@ -535,22 +538,26 @@ test("streams: a loop gets what came before, one by one, and leaving ends it", a
   assert.equal(asked.held, 0);
   const third = loop.next();
   const fourth = loop.next();
+  assert.equal(asked.hungry, 2);
   stream.item(3);
+  assert.equal(asked.hungry, 1);
   assert.deepEqual(await third, { done: false, value: 3 });
   assert.deepEqual(await loop.return("left"), { done: true, value: "left" });
   assert.deepEqual(await fourth, { done: true, value: undefined });
   assert.deepEqual(await loop.next(), { done: true, value: undefined });
-  assert.deepEqual([asked.cancelled, asked.held], [1, 0]);
+  assert.deepEqual([asked.cancelled, asked.held, asked.hungry], [1, 0, 0]);
 });
 
 test("streams: an error ends a loop, once", async () => {
-  const stream = new HubStream(logger, source());
+  const asked = source();
+  const stream = new HubStream(logger, asked);
   const loop = stream[Symbol.asyncIterator]();
   stream.item(1);
   stream.end(new Error("torn"));
   assert.deepEqual(await loop.next(), { done: false, value: 1 });
   await assert.rejects(loop.next(), /torn/);
   assert.deepEqual(await loop.next(), { done: true, value: undefined });
+  assert.equal(asked.hungry, 0);
 });
 
 test("subjects: hand on to whoever has subscribed", () => {

@@ -85,6 +85,12 @@ impl Backlog {
         // A message may have been taken in between, by a task that saw no pause.
         self.exceeds(&SOFT)
     }
+
+    /// Has the figures asked for again.
+    fn wake(&self) {
+        let wakers = std::mem::take(&mut *lock(&self.wakers));
+        wakers.into_iter().for_each(Waker::wake);
+    }
 }
 
 impl Backlog {
@@ -112,6 +118,9 @@ impl Backlog {
     /// An empty stream is awaited until the guard is dropped.
     pub(crate) fn hunger(self: &Arc<Self>) -> Hungry {
         self.hungry.fetch_add(1, Ordering::SeqCst);
+        if self.paused.load(Ordering::SeqCst) {
+            self.wake();
+        }
         Hungry(Arc::clone(self))
     }
 }
@@ -144,8 +153,7 @@ impl Drop for Waiting {
         backlog.taken.fetch_add(messages, Ordering::SeqCst);
         if !SOFT.is_exceeded_by(left) {
             backlog.paused.store(false, Ordering::SeqCst);
-            let wakers = std::mem::take(&mut *lock(&backlog.wakers));
-            wakers.into_iter().for_each(Waker::wake);
+            backlog.wake();
         }
     }
 }

@@ -1,5 +1,6 @@
 // Much at once: slow readers, floods, large frames, and time that jumps.
 import assert from "node:assert/strict";
+import { mock } from "node:test";
 import { test } from "../../harness.mjs";
 import { connect, END, hubwire, negotiates, ownTransport, pending, settled, transports, until, withHub } from "./hub.mjs";
 
@@ -69,6 +70,49 @@ test("a loop that takes nothing holds the server back by how much waits, not onl
   await until(() => asked.at(-1) === "resume");
   await connection.stop();
 });
+
+for (const isFirst of [true, false]) {
+  test(`a loop that nobody reads does not keep another one waiting for ever, ${isFirst ? "which waits already" : "which waits then"}`, async () => {
+    const turn = () => new Promise((done) => setImmediate(done));
+    // The time limit of the test is not one of them.
+    await turn();
+    mock.timers.enable({ apis: ["setTimeout"] });
+    try {
+      const pass = async (seconds) => {
+        for (let n = 0; n < seconds; n += 1) {
+          mock.timers.tick(1000);
+          await turn();
+        }
+      };
+      const asked = [];
+      const transport = ownTransport({ pause: () => asked.push("pause"), resume: () => asked.push("resume") });
+      const endless = (builder) => builder.withServerTimeout(Infinity);
+      const connection = connect("http://127.0.0.1:1/hub", { transport, httpClient: negotiates }, endless);
+      await connection.start();
+      const [unread, other] = [0, 1].map(() => connection.stream("Count")[Symbol.asyncIterator]());
+      while (transport.sent.join().split("Count").length < 3) await turn();
+      let next = isFirst ? other.next() : undefined;
+      for (let n = 0; n < 1024; n += 1) transport.onreceive(JSON.stringify(item("0", n)) + END);
+      transport.onreceive(JSON.stringify(item("1", "there")) + END);
+      assert.equal(asked.at(-1), "pause");
+      next ??= other.next();
+      let told;
+      next.then(({ value }) => (told = value));
+      await pass(29);
+      assert.equal(told, undefined);
+      // The clock is a real one, and a little ahead of the timers.
+      for (let n = 0; told === undefined && n < 10; n += 1) await pass(1);
+      assert.equal(told, "there");
+      // What nobody has read is there.
+      for (let n = 0; n < 1024; n += 1) assert.equal((await unread.next()).value, n);
+      await turn();
+      assert.equal(asked.at(-1), "resume");
+      await connection.stop();
+    } finally {
+      mock.timers.reset();
+    }
+  });
+}
 
 test("a million messages in one frame, and one message of 30 MiB", async () => {
   const transport = ownTransport();

@@ -85,7 +85,9 @@ fn those_who_wait_for_an_empty_stream_are_told() {
     let bench = Bench::new();
     let _waiting = bench.fill(2000, 1);
     assert!(!bench.load().is_hungry);
+    assert!(!bench.is_woken());
     let hungry = bench.backlog.hunger();
+    assert!(bench.is_woken(), "otherwise the machine would learn of it with the next stall only");
     assert!(bench.load().is_hungry);
     drop(hungry);
     assert!(!bench.load().is_hungry);
