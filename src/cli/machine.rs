@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io::{self, Write as _},
     path::Path,
 };
 
@@ -61,33 +61,76 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// How the terminal of standard input is set. It is set so again when this is dropped: a program that ends while it reads a
-/// line would leave the terminal without echo.
+/// The terminal of standard input, which gives every key at once and shows none by itself. It is set as it was when this is
+/// dropped: a program that ends while it reads a line would leave the terminal without echo.
 #[derive(Debug)]
-pub(super) struct TerminalMode {
-    #[cfg(posix)]
-    mode: nix::sys::termios::Termios,
-}
+pub(super) struct RawTerminal(());
 
-impl TerminalMode {
-    #[cfg(posix)]
-    pub(super) fn keep() -> Option<Self> {
-        let mode = nix::sys::termios::tcgetattr(io::stdin()).ok()?;
-        Some(Self { mode })
+impl RawTerminal {
+    pub(super) fn enter() -> io::Result<Self> {
+        let entered = Self(());
+        Self::set()?;
+        Ok(entered)
     }
 
-    #[cfg(not(posix))]
-    pub(super) fn keep() -> Option<Self> {
-        None
+    fn set() -> io::Result<()> {
+        crossterm::terminal::enable_raw_mode()?;
+        #[cfg(posix)]
+        {
+            use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
+
+            // Whatever else is written, such as the log, still begins its lines at the left.
+            let mut mode = tcgetattr(io::stdin())?;
+            mode.output_flags.insert(OutputFlags::OPOST);
+            tcsetattr(io::stdin(), SetArg::TCSANOW, &mode)?;
+        }
+        #[cfg(not(posix))]
+        let _ = crossterm::ansi_support::supports_ansi();
+        paste_as_one(true);
+        Ok(())
+    }
+
+    fn unset() -> io::Result<()> {
+        paste_as_one(false);
+        crossterm::terminal::disable_raw_mode()
+    }
+
+    /// Does something with the terminal as it was.
+    pub(super) fn leave_for_a_while(act: impl FnOnce()) -> io::Result<()> {
+        Self::unset()?;
+        act();
+        Self::set()
+    }
+
+    /// Whether the terminal can move its cursor.
+    pub(super) fn is_capable() -> bool {
+        let term = std::env::var("TERM").unwrap_or_default();
+        cfg!(not(posix)) || !["", "dumb", "cons25", "emacs"].contains(&term.as_str())
     }
 }
 
-#[cfg(posix)]
-impl Drop for TerminalMode {
+impl Drop for RawTerminal {
     fn drop(&mut self) {
-        use nix::sys::termios::{SetArg, tcsetattr};
-
         // It fails when the terminal is gone.
-        let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &self.mode);
+        let _ = Self::unset();
+    }
+}
+
+/// Has the terminal mark what is pasted. One that cannot do it passes over this.
+fn paste_as_one(mark: bool) {
+    let mut out = io::stdout().lock();
+    let _ = write!(out, "\x1b[?2004{}", if mark { 'h' } else { 'l' }).and_then(|()| out.flush());
+}
+
+/// Stops this program and all that the terminal runs with it, as Ctrl-Z does, until the user has it continue.
+pub(super) fn suspend() {
+    #[cfg(posix)]
+    {
+        use nix::{
+            sys::signal::{Signal, kill},
+            unistd::Pid,
+        };
+
+        let _ = kill(Pid::from_raw(0), Signal::SIGTSTP);
     }
 }

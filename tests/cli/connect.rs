@@ -147,109 +147,6 @@ async fn a_call_is_cancelled() {
     assert_eq!((of_kind(&all, "failed"), output.status.code()), (Vec::new(), Some(1)));
 }
 
-/// The program in a terminal, which `script` of util-linux has.
-struct Terminal {
-    child: std::process::Child,
-    input: std::process::ChildStdin,
-    shown: BufReader<std::process::ChildStdout>,
-    screen: String,
-}
-
-impl Terminal {
-    /// `None`, and a loud line, where there is no `script`.
-    fn start(arguments: &str, state: &std::path::Path) -> Option<Self> {
-        let version = Command::new("script").arg("--version").output();
-        if !version.is_ok_and(|output| text(&output.stdout).contains("util-linux")) {
-            eprintln!("SKIPPED: there is no `script` of util-linux");
-            return None;
-        }
-        let program = format!("{} {arguments}", env!("CARGO_BIN_EXE_hubwire"));
-        let mut command = Command::new("timeout");
-        command
-            .args(["60", "script", "-qefc", &program, "/dev/null"])
-            .env("TERM", "xterm")
-            .env("HUBWIRE_STATE", state);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script starts");
-        let input = child.stdin.take().expect("it is piped");
-        let shown = BufReader::new(child.stdout.take().expect("it is piped"));
-        Some(Self { child, input, shown, screen: String::new() })
-    }
-
-    /// Waits until this is shown.
-    fn wait_for(&mut self, part: &str) {
-        while !self.screen.contains(part) {
-            let mut byte = [0];
-            self.shown.read_exact(&mut byte).unwrap_or_else(|_| panic!("{part} in {}", self.screen));
-            self.screen.push(char::from(byte[0]));
-        }
-        self.screen.clear();
-    }
-
-    fn press(&mut self, key: &str) {
-        self.input.write_all(key.as_bytes()).expect("it reads");
-        self.input.flush().expect("it reads");
-    }
-
-    /// As a person types: each key is seen before the next one.
-    fn type_keys(&mut self, keys: impl IntoIterator<Item = String>) {
-        let mut seen = "> ".to_owned();
-        for key in keys {
-            self.wait_for(&seen);
-            self.press(&key);
-            seen = match &*key {
-                "\t" => "invoke ".to_owned(),
-                "\x7f" => "\x1b[K".to_owned(),
-                "\x1b[A" => "Add 40 2".to_owned(),
-                _ => key,
-            };
-        }
-    }
-
-    fn exit_code(mut self) -> Option<i32> {
-        self.child.wait().expect("it ends").code()
-    }
-}
-
-fn keys(text: &str) -> impl Iterator<Item = String> {
-    text.chars().map(String::from)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn in_a_terminal_lines_are_edited_and_kept() {
-    let state = std::env::temp_dir().join(format!("hubwire-state-{}", std::process::id()));
-    let Some(mut terminal) = Terminal::start(&format!("connect {}", hub().await), &state) else { return };
-    terminal.wait_for("lists the commands");
-    // Tab completes a command, the backspace takes a digit away, and the line before, by the arrow, is not the one with a
-    // secret.
-    terminal.type_keys(keys("inv\tAdd 40 23\x7f\r"));
-    terminal.wait_for(" ms");
-    terminal.type_keys(keys("send Login {\"password\": 1}\r"));
-    terminal.wait_for("sent");
-    terminal.type_keys(["\x1b[A", "\r"].map(str::to_owned));
-    terminal.wait_for(" ms");
-    terminal.type_keys(["\x04".to_owned()]);
-    terminal.wait_for("disconnected");
-    assert_eq!(terminal.exit_code(), Some(0));
-    let history = std::fs::read_to_string(state.join("history")).expect("there is a history");
-    assert_eq!(history, "invoke Add 40 2\n");
-    std::fs::remove_dir_all(&state).expect("it is removed");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_drops_a_line_before_it_ends() {
-    let state = std::env::temp_dir().join(format!("hubwire-state-of-ctrl-c-{}", std::process::id()));
-    let Some(mut terminal) = Terminal::start(&format!("connect {}", hub().await), &state) else { return };
-    terminal.wait_for("lists the commands");
-    terminal.type_keys(keys("invo\x03"));
-    // What was typed is gone: otherwise this would be no command.
-    terminal.type_keys(keys("invoke Add 1 2\r"));
-    terminal.wait_for(" ms");
-    terminal.type_keys(["\x03".to_owned()]);
-    terminal.wait_for("disconnected");
-    assert_eq!(terminal.exit_code(), Some(0));
-    std::fs::remove_dir_all(&state).expect("it is removed");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn it_stays_until_it_is_interrupted() {
     let url = hub().await;
@@ -279,5 +176,46 @@ async fn exit_ends_where_nothing_is_awaited() {
         let output = tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it ends");
         let output = output.expect("it runs");
         assert!(output.status.success(), "{calls:?}: {}", text(&output.stdout));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_of_an_upload_that_has_ended_are_no_commands() {
+    let url = hub().await;
+    // The second item is no number: the call fails while others are still to come.
+    let mut command = hubwire(["connect", &url, "--json"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut input = child.stdin.take().expect("it is piped");
+    let mut shown = BufReader::new(child.stdout.take().expect("it is piped"));
+    input.write_all(b"upload UploadSum\n{\n[1]\n").expect("it reads");
+    let mut all = Vec::new();
+    while all.last().is_none_or(|event: &Value| event["type"] != "uploadEnded") {
+        let mut line = String::new();
+        assert_ne!(shown.read_line(&mut line).expect("it prints lines"), 0, "{all:?}");
+        all.push(serde_json::from_str(&line).expect("each line is JSON"));
+    }
+    input.write_all(b"invoke Add 1 2\n.\ninvoke Add 3 4\n").expect("it reads");
+    drop(input);
+    let mut rest = String::new();
+    shown.read_to_string(&mut rest).expect("it prints text");
+    all.extend(lines(rest.as_bytes()));
+    assert_eq!(of_kind(&all, "uploadEnded"), [json!({"call": 1, "target": "UploadSum"})]);
+    let mistakes = of_kind(&all, "mistake");
+    assert!(
+        mistakes.len() == 1 && mistakes[0]["error"].as_str().is_some_and(|text| text.contains("goes on"))
+    );
+    assert_eq!(of_kind(&all, "result"), [json!({"call": 2, "target": "Add", "result": 7})], "{all:?}");
+    assert_eq!(child.wait().expect("it ends").code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_follows_the_end_of_the_connection() {
+    let url = hub().await;
+    for _ in 0..20 {
+        for input in ["invoke Close\n", "send Close\ninvoke Slow 60000\n", "invoke Slow 1\nsend Close\n"] {
+            let output = run_with(hubwire(["connect", &url, "--json"]), input);
+            let all = lines(&output.stdout);
+            assert_eq!(all.last().expect("there are lines")["type"], "disconnected", "{all:?}");
+        }
     }
 }

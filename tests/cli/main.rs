@@ -18,6 +18,7 @@ mod redis;
 mod redis_server;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;
 mod tools;
 mod trouble;
 mod upstream;

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::Poll,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_channel::mpsc;
@@ -28,8 +28,19 @@ use crate::{
     lock::lock,
 };
 
-/// The items of an upload that is being typed.
-pub(super) type Items = mpsc::UnboundedSender<Value>;
+/// An upload that is being typed.
+#[derive(Debug)]
+pub(super) struct Items {
+    pub(super) call: Named,
+    sender: mpsc::UnboundedSender<Value>,
+}
+
+impl Items {
+    /// Returns whether somebody takes it.
+    pub(super) fn send(&self, item: Value) -> bool {
+        self.sender.unbounded_send(item).is_ok()
+    }
+}
 
 /// A connection, its calls that are not over yet, and what the server gets for its own.
 #[derive(Debug)]
@@ -66,11 +77,11 @@ impl Calls {
     /// Begins a call with an upload, whose items are still to come.
     pub(super) async fn begin_upload(&mut self, call: Call) -> Items {
         let (sender, items) = mpsc::unbounded();
-        self.start(call, vec![Upload::new(items)]).await;
-        sender
+        let call = self.start(call, vec![Upload::new(items)]).await;
+        Items { call, sender }
     }
 
-    async fn start(&mut self, call: Call, uploads: Vec<Upload<Value>>) {
+    async fn start(&mut self, call: Call, uploads: Vec<Upload<Value>>) -> Named {
         self.last += 1;
         self.screen.remember(&call.method);
         let named = Named { id: self.last, method: call.method };
@@ -85,6 +96,7 @@ impl Calls {
             };
             done.inspect_err(|error| screen.failed(&named, &ErrorChain::new(error).to_string())).is_ok()
         });
+        let begun = called.clone();
         match poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
             Poll::Ready(succeeded) => self.any_failed |= !succeeded,
             Poll::Pending => {
@@ -93,6 +105,28 @@ impl Calls {
                 self.handles.insert(called.id, (called, handle));
             }
         }
+        begun
+    }
+
+    /// Whether a call is under way.
+    pub(super) fn is_under_way(&self, call: &Named) -> bool {
+        self.handles.get(&call.id).is_some_and(|(_, handle)| !handle.is_finished())
+    }
+
+    /// Waits for the calls that a lost connection ends, so that each tells its end.
+    pub(super) async fn end(&mut self) {
+        let all = async {
+            while !self.are_over() {
+                self.one_is_over().await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(5), all).await;
+        self.give_up().await;
+    }
+
+    /// Gives up all calls that are under way.
+    pub(super) async fn give_up(&mut self) {
+        self.running.shutdown().await;
     }
 
     /// Waits until a call is over. It never ends while there is none.

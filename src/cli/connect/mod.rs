@@ -7,6 +7,7 @@
 
 mod calls;
 mod command;
+mod editor;
 mod history;
 mod input;
 mod screen;
@@ -47,10 +48,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 ///
 /// In a terminal it reads commands, with history and completion; otherwise the lines of standard input are commands, and
 /// it ends with them, once every answer is there. `help` lists the commands. Ctrl-C drops a line that was begun, and on an empty
-/// line ends the program, as Ctrl-D does.
+/// line ends the program, as Ctrl-D does. In an upload, Ctrl-D ends the upload.
 ///
-/// An argument of a method is a JSON value; what is not JSON is a text. The exit code is 1 when the connection or a call
-/// fails.
+/// An argument of a method is a JSON value; what is not JSON is a text.
+///
+/// The exit code is 1 when the connection fails or is lost for good. It is also 1 when a call fails or a line is not
+/// understood, except where commands are typed in a terminal: there it is told at once, and the exit code is 0.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hubwire connect http://localhost:5000/chat
@@ -183,6 +186,10 @@ pub(super) async fn run(
     }
     let input = if exit { None } else { Some(Input::open(&screen)?) };
     let ended = Session { hub: &hub, screen: &screen, calls: &mut calls, stay }.run(input, asked).await;
+    match ended {
+        End::Asked { .. } => calls.give_up().await,
+        End::Lost(_) => calls.end().await,
+    }
     catch_up(&hub).await;
     hub.stop().await;
     match ended {
@@ -251,6 +258,23 @@ enum End {
     Lost(String),
 }
 
+/// Whose the lines of the input are.
+enum Upload {
+    /// They are commands.
+    None,
+    Open(Items),
+    /// They were meant for an upload that has ended.
+    PassedOver,
+}
+
+/// The item that a line is: JSON, or else a text.
+fn item(line: &str) -> Result<Value, String> {
+    match &values(line)?[..] {
+        [value] => Ok(value.clone()),
+        _ => Ok(line.into()),
+    }
+}
+
 /// A connection that is up, and who uses it.
 struct Session<'s> {
     hub: &'s HubConnection,
@@ -268,7 +292,7 @@ impl Session<'_> {
                 "{FAINT}`help` lists the commands, Ctrl-C clears the line, Ctrl-D ends{FAINT:#}"
             ));
         }
-        let (closed, mut upload) = (self.hub.closed(), None);
+        let (closed, mut upload) = (self.hub.closed(), Upload::None);
         let mut closed = pin!(closed);
         while input.is_some() || !interactive && (self.stay || !self.calls.are_over()) {
             let next = async {
@@ -282,17 +306,24 @@ impl Session<'_> {
                 biased;
                 error = &mut closed => return End::Lost(ErrorChain::new(&error).to_string()),
                 () = &mut asked => return End::Asked { interactive },
-                () = self.calls.one_is_over() => {}
+                () = self.calls.one_is_over() => {
+                    self.look_after(&mut upload, interactive);
+                    if let Some(input) = &input {
+                        input.set_uploading(matches!(upload, Upload::Open(_)));
+                    }
+                }
                 line = next => match line {
                     Some(line) => {
                         if self.line(&line.text, &mut upload).await {
                             return End::Asked { interactive };
                         }
+                        self.look_after(&mut upload, interactive);
+                        // Before the line is dropped, which asks for the next one.
                         if let Some(input) = &input {
-                            input.set_uploading(upload.is_some());
+                            input.set_uploading(matches!(upload, Upload::Open(_)));
                         }
                     }
-                    None => (input, upload) = (None, None),
+                    None => (input, upload) = (None, Upload::None),
                 },
             }
         }
@@ -300,21 +331,28 @@ impl Session<'_> {
     }
 
     /// Carries out a line. Returns whether it is the last one.
-    async fn line(&mut self, line: &str, upload: &mut Option<Items>) -> bool {
-        if let Some(items) = upload {
+    async fn line(&mut self, line: &str, upload: &mut Upload) -> bool {
+        if !matches!(upload, Upload::None) {
             let line = line.trim();
-            let value = match &values(line).unwrap_or_default()[..] {
-                [value] => value.clone(),
-                _ => line.into(),
-            };
-            if line == "." || items.unbounded_send(value).is_err() {
-                *upload = None;
+            match (&*upload, item(line)) {
+                _ if line == "." => *upload = Upload::None,
+                (Upload::Open(items), Ok(item)) => {
+                    // If nobody takes it, the call is over, which is told as soon as that is known.
+                    items.send(item);
+                }
+                (Upload::Open(_), Err(mistake)) => {
+                    self.mistake(&format!("{mistake}; this item is left out, and the upload goes on"));
+                }
+                _ => {}
             }
             return false;
         }
         match Command::parse(line) {
             Ok(Command::Call(call)) => self.calls.begin(call).await,
-            Ok(Command::Upload(call)) => *upload = Some(self.calls.begin_upload(call).await),
+            Ok(Command::Upload(call)) => {
+                *upload = Upload::Open(self.calls.begin_upload(call).await);
+                self.screen.upload_begins();
+            }
             Ok(Command::On(method)) => self.screen.show(method.as_deref(), true),
             Ok(Command::Off(method)) => self.screen.show(method.as_deref(), false),
             Ok(Command::Answer(method, value)) => self.calls.answer(&method, value),
@@ -332,6 +370,21 @@ impl Session<'_> {
             Err(mistake) => self.mistake(&mistake),
         }
         false
+    }
+
+    /// Ends an upload whose call is over. A person gets the prompt back; the items that a pipe still has are no commands.
+    fn look_after(&self, upload: &mut Upload, interactive: bool) {
+        let Upload::Open(items) = &*upload else { return };
+        if self.calls.is_under_way(&items.call) {
+            return;
+        }
+        let (then, next) = if interactive {
+            ("lines are commands again", Upload::None)
+        } else {
+            ("lines are passed over up to the next `.`", Upload::PassedOver)
+        };
+        self.screen.upload_ended(&items.call, then);
+        *upload = next;
     }
 
     fn mistake(&mut self, text: &str) {

@@ -11,24 +11,26 @@
 //! | `sent`, `cancelled`, `failed` | `call` (its number), `target`; `error` |
 //! | `result` | `call`, `target`, `result`, `milliseconds` |
 //! | `item`, `end` | `call`, `target`; `item`, or how many `items` there were |
+//! | `uploadEnded` (by its call, before all items were there) | `call`, `target` |
 //! | `refreshed`, `refreshFailed`, `state` | `text` |
 //! | `mistake` (in a line that was read) | `error` |
+//!
+//! Nothing follows `disconnected`.
 
 use std::{
     collections::{BTreeSet, HashSet},
     fmt,
-    sync::Mutex,
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
-use rustyline::ExternalPrinter;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
     ConnectionInfo, HubProtocol,
     cli::{
-        connect::command::HELP,
+        connect::{command::HELP, editor::Prompt},
         output::{BAD, FAINT, GOOD, NAME, Output, STRONG, WARNING},
         value::{printable, rfc3339},
     },
@@ -51,9 +53,11 @@ struct Shown {
 /// Where everything about a connection is shown.
 pub(super) struct Screen {
     output: Output,
-    /// Writes above the line that is being typed.
-    printer: Mutex<Option<Box<dyn ExternalPrinter + Send>>>,
+    /// The line that is being typed, with which all else is written.
+    prompt: OnceLock<Arc<Prompt>>,
     shown: Mutex<Shown>,
+    /// Whether the last event was shown.
+    is_over: Mutex<bool>,
     methods: Mutex<BTreeSet<String>>,
 }
 
@@ -74,8 +78,9 @@ impl Screen {
     pub(super) fn new(output: &Output) -> Self {
         Self {
             output: *output,
-            printer: Mutex::default(),
+            prompt: OnceLock::new(),
             shown: Mutex::default(),
+            is_over: Mutex::default(),
             methods: Mutex::default(),
         }
     }
@@ -85,8 +90,9 @@ impl Screen {
     }
 
     /// From now on lines go above the one that is being typed.
-    pub(super) fn print_by(&self, printer: impl ExternalPrinter + Send + 'static) {
-        *lock(&self.printer) = Some(Box::new(printer));
+    pub(super) fn print_above(&self, prompt: Arc<Prompt>) {
+        // There is one terminal.
+        let _ = self.prompt.set(prompt);
     }
 
     /// Shows a method's messages, or all, or hides them.
@@ -126,6 +132,12 @@ impl Screen {
 
     /// One event: as JSON with its time and kind, or as a line.
     fn put(&self, kind: &str, mut value: Value, line: impl fmt::Display) {
+        let mut is_over = lock(&self.is_over);
+        // The connection may have been lost just before it was stopped, and its handlers tell that when they come to it.
+        if *is_over {
+            return;
+        }
+        *is_over = kind == "disconnected";
         let time = OffsetDateTime::now_utc();
         if self.output.is_json() {
             let mut event = json!({ "time": rfc3339(milliseconds(time)), "type": kind });
@@ -145,11 +157,8 @@ impl Screen {
         if self.output.is_json() {
             return;
         }
-        match &mut *lock(&self.printer) {
-            Some(printer) => {
-                // It fails when the terminal is gone.
-                let _ = printer.print(self.output.styled(format_args!("{line}\n")));
-            }
+        match self.prompt.get() {
+            Some(prompt) => prompt.print_above(&self.output.styled(format_args!("{line}\n"))),
             None => self.output.line(line),
         }
     }
@@ -261,6 +270,21 @@ impl Screen {
 
     pub(super) fn cancelled(&self, call: &Named) {
         self.of("cancelled", call, json!({}), format_args!("{FAINT}cancelled{FAINT:#}"));
+    }
+
+    /// Tells a person who types what is wanted now.
+    pub(super) fn upload_begins(&self) {
+        if self.prompt.get().is_some() {
+            self.line(format_args!(
+                "{FAINT}every line is an item now; a single `.` or Ctrl-D ends the upload{FAINT:#}"
+            ));
+        }
+    }
+
+    /// A call is over, and with it its upload, which is still being typed.
+    pub(super) fn upload_ended(&self, call: &Named, then: &str) {
+        let line = format!("{WARNING}the call is over, and its upload with it{WARNING:#}; {then}");
+        self.of("uploadEnded", call, json!({}), line);
     }
 
     pub(super) fn failed(&self, call: &Named, error: &str) {
