@@ -42,7 +42,7 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     let Arguments { to, reason, except, service } = arguments;
     if matches!(to, Recipient::Connection(_)) && !except.is_empty() {
-        return Err(Failure::new("--except is not for a single connection").advise("leave it out"));
+        return Err(Failure::usage("--except is not for a single connection").advise("leave it out"));
     }
     let (hub, limit) = service.hub(contexts)?;
     let reason = reason.as_deref();

@@ -64,6 +64,23 @@ pub(super) fn parse_positive(text: &str) -> Result<Duration, &'static str> {
     parse(text).and_then(|time| if time.is_zero() { Err("it has to be longer than 0s") } else { Ok(time) })
 }
 
+/// Longer ones are mistakes: a token cannot be taken back.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Reads how long a token lasts.
+pub(super) fn parse_lifetime(text: &str) -> Result<Duration, &'static str> {
+    parse(text).and_then(check_lifetime)
+}
+
+/// Refuses what a token cannot last.
+pub(super) fn check_lifetime(time: Duration) -> Result<Duration, &'static str> {
+    if (Duration::from_secs(1)..=LONGEST_LIFETIME).contains(&time) {
+        Ok(time)
+    } else {
+        Err("a token lasts from 1s to 365d")
+    }
+}
+
 /// A time in words, in its two largest units: `1 h 5 min`.
 pub(super) fn words(time: Duration) -> String {
     let seconds = time.as_secs();

@@ -1,5 +1,5 @@
 //! What went wrong, and what to do about it: for people, or with `--json` as one JSON object on standard error:
-//! `{code, message, advice}`. The codes:
+//! `{code, message, advice}`, and what else a program may want to know of it. The codes:
 //!
 //! | code | exit code | meaning |
 //! | --- | --- | --- |
@@ -9,6 +9,8 @@
 
 use std::{error::Error, fmt, process::ExitCode};
 
+use serde_json::{Map, Value};
+
 use crate::{cli::output::Output, core::ErrorChain};
 
 /// Why a command has failed.
@@ -17,19 +19,35 @@ pub(super) struct Failure {
     code: &'static str,
     message: String,
     advice: Option<String>,
+    /// More members of the JSON object.
+    details: Map<String, Value>,
 }
 
 const FAILED: &str = "failed";
+const USAGE: &str = "usage";
+/// The exit code for wrong usage.
+const USAGE_EXIT: u8 = 2;
 
 impl Failure {
     /// What did not work.
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { code: FAILED, message: message.into(), advice: None }
+        Self { code: FAILED, message: message.into(), advice: None, details: Map::new() }
     }
 
-    /// Says which kind of failure it is, for programs that read it.
-    pub(super) fn coded(mut self, code: &'static str) -> Self {
-        self.code = code;
+    /// What is wrong with the arguments, or with environment variables that stand for them.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(message).of_usage()
+    }
+
+    /// The same, of the arguments.
+    pub(super) fn of_usage(mut self) -> Self {
+        self.code = USAGE;
+        self
+    }
+
+    /// Adds a member for programs that read it as JSON.
+    pub(super) fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(name.to_owned(), value.into());
         self
     }
 
@@ -53,13 +71,17 @@ impl Failure {
 
     /// Tells the user, and gives the exit code.
     pub(super) fn print(&self, output: &Output) -> ExitCode {
-        self.show(output);
-        ExitCode::FAILURE
+        output.error(self.code, &self.message, self.advice.as_deref(), &self.details);
+        self.exit_code()
     }
 
-    /// Tells the user.
-    pub(super) fn show(&self, output: &Output) {
-        output.error(self.code, &self.message, self.advice.as_deref());
+    pub(super) fn exit_code(&self) -> ExitCode {
+        if self.code == USAGE { ExitCode::from(USAGE_EXIT) } else { ExitCode::FAILURE }
+    }
+
+    /// What did not work, without the advice.
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 }
 

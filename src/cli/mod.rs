@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Arguments ─▶ a command ─▶ Output (what was asked for, to standard output)
-//!                  └──────▶ Failure (what went wrong and what to do, to standard error; exit code 1)
+//!                  └──────▶ Failure (what went wrong and what to do, to standard error; exit code 1 or 2)
 //! ```
 //!
 //! What a command was asked for goes to standard output, as text for people or, with `--json`, as one JSON value a line;
@@ -119,7 +119,7 @@ pub fn main() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(Arguments::command).complete();
     let Arguments { global, command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(told) => return usage::tell(told),
+        Err(told) => return usage::tell(told, Arguments::command()),
     };
     let output = Output::new(global.json, global.color);
     if let Err(failure) = start_log(global.log.as_deref(), &command, output) {
@@ -156,7 +156,8 @@ pub fn main() -> ExitCode {
 /// A service that runs says what happens in it, with or without a log.
 fn start_log(filter: Option<&str>, command: &Command, output: Output) -> Result<(), Failure> {
     let filter = filter.map(EnvFilter::try_new).transpose().map_err(|error| {
-        Failure::new("the log filter is not valid")
+        let given = usage::given("--log", "HUBWIRE_LOG");
+        Failure::usage(format!("the log filter of {given} is not valid"))
             .because(error)
             .advise("give a level such as `--log debug`, or a filter such as `--log hubwire=debug`")
     })?;

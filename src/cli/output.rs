@@ -12,7 +12,7 @@ use clap::{
     builder::styling::{AnsiColor, Effects, Style},
 };
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// The exit code of a program whose reader is gone, such as `| head`: that of one that SIGPIPE has ended, as coreutils, curl,
 /// gh and kubectl are.
@@ -96,7 +96,7 @@ impl Output {
         }
         let advice =
             (error.kind() == ErrorKind::StorageFull).then_some("make room on the disk, or write elsewhere");
-        self.error("output", &format!("standard output cannot be written: {error}"), advice);
+        self.error("output", &format!("standard output cannot be written: {error}"), advice, &Map::new());
         process::exit(1);
     }
 
@@ -105,10 +105,19 @@ impl Output {
         let _ = writeln!(AutoStream::new(io::stderr().lock(), self.choice), "{text}");
     }
 
-    /// What went wrong, and what to do about it, to standard error: with `--json` as a JSON object.
-    pub(super) fn error(&self, code: &str, message: &str, advice: Option<&str>) {
+    /// What went wrong, and what to do about it, to standard error: with `--json` as a JSON object, which has the details too.
+    pub(super) fn error(
+        &self,
+        code: &str,
+        message: &str,
+        advice: Option<&str>,
+        details: &Map<String, Value>,
+    ) {
         if self.json {
-            let error = json!({ "code": code, "message": message, "advice": advice });
+            let mut error = json!({ "code": code, "message": message, "advice": advice });
+            for (name, value) in details {
+                error[name] = value.clone();
+            }
             let _ = writeln!(io::stderr().lock(), "{error}");
             return;
         }

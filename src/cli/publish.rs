@@ -1,6 +1,7 @@
 //! `hubwire publish` and `hubwire group`: what an app server does without one.
 
 use std::{
+    io::ErrorKind,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -10,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 
 use crate::{
     cli::{
-        context::{Contexts, RedisAddress, TargetOptions, Timeout, service},
+        context::{Contexts, RedisAddress, TargetOptions, Timeout, named_hub, service},
         duration::{self, milliseconds, words},
         failure::Failure,
         output::{FAINT, GOOD, NAME, Output},
@@ -103,7 +104,7 @@ impl ServiceArguments {
 
 fn hub_name(options: &TargetOptions) -> Result<&str, Failure> {
     options.hub.as_deref().ok_or_else(|| {
-        Failure::new("it is not said which hub is meant")
+        Failure::usage("it is not said which hub is meant")
             .advise("give --hub NAME, or save it with `hubwire context add NAME --hub HUB`")
     })
 }
@@ -112,7 +113,7 @@ fn of_service(options: &TargetOptions) -> Result<(HubClient, Vec<String>), Failu
     let hub = hub_name(options)?;
     let service = service(options)?;
     let addresses = service.endpoints().iter().map(|status| status.endpoint().to_owned()).collect();
-    Ok((service.hub(hub)?, addresses))
+    Ok((named_hub(&service, hub)?, addresses))
 }
 
 /// What the service answers to a request, with those that are made again where nothing came.
@@ -202,7 +203,7 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     let Arguments { to, method, arguments: words, lines, except, redis, service } = arguments;
     if !except.is_empty() && !matches!(to, Recipient::All | Recipient::Group(_)) {
-        return Err(Failure::new("--except is for messages to all and to a group").advise("leave it out"));
+        return Err(Failure::usage("--except is for messages to all and to a group").advise("leave it out"));
     }
     let names_service = service.connection_string.is_some() || service.endpoint.is_some();
     let options = service.options(redis, contexts)?;
@@ -225,15 +226,29 @@ pub(super) async fn run(
         return Ok(ExitCode::SUCCESS);
     }
     let mut input = BufReader::new(stdin()).lines();
-    let mut sent = 0_u64;
-    let failed = |error| Failure::new("standard input cannot be read").because(error);
-    while let Some(text) = input.next_line().await.map_err(failed)? {
+    let (mut sent, mut number) = (0_u64, 0_u64);
+    loop {
+        number += 1;
+        let at_line = |failure: Failure| {
+            let before = if sent == 1 { "1 message was" } else { &format!("{sent} messages were") };
+            let failure = failure.after(format!("line {number}; {before} sent before"));
+            failure.detail("line", number).detail("sent", sent)
+        };
+        let text = match input.next_line().await {
+            Ok(Some(text)) => text,
+            Ok(None) => break,
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                return Err(at_line(Failure::new("a line of standard input is not UTF-8")));
+            }
+            Err(error) => {
+                return Err(at_line(Failure::new("standard input cannot be read").because(error)));
+            }
+        };
         if text.trim().is_empty() {
             continue;
         }
-        let before = |failure: Failure| failure.after(format!("{sent} messages were sent before"));
-        let arguments = line(&text).map_err(|error| before(Failure::new(error)))?;
-        publisher.send(&to, &except, &method, &arguments, limit).await.map_err(before)?;
+        let arguments = line(&text).map_err(|error| at_line(Failure::new(error)))?;
+        publisher.send(&to, &except, &method, &arguments, limit).await.map_err(at_line)?;
         sent += 1;
     }
     if output.is_json() {
@@ -328,7 +343,7 @@ pub(super) async fn check_connection(hub: &HubClient, id: &str, limit: Duration)
 }
 
 fn no_member() -> Failure {
-    Failure::new("a member of a group is a user or a connection").advise("give user:ID or connection:ID")
+    Failure::usage("a member of a group is a user or a connection").advise("give user:ID or connection:ID")
 }
 
 pub(super) async fn group(
@@ -349,7 +364,7 @@ pub(super) async fn group(
                     asked(limit, target.add_connection(id)).await?;
                 }
                 (Recipient::Connection(_), Some(_)) => {
-                    return Err(Failure::new("--ttl is for users")
+                    return Err(Failure::usage("--ttl is for users")
                         .advise("leave it out: a connection stays until it ends"));
                 }
                 _ => return Err(no_member()),

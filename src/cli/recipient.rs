@@ -56,7 +56,7 @@ pub(super) fn values(words: &[String]) -> Result<Vec<Value>, Failure> {
             })?;
             typed(text.trim()).map_err(Failure::new)
         }
-        None if word == "-" && read_input => Err(Failure::new("standard input can be one argument only")
+        None if word == "-" && read_input => Err(Failure::usage("standard input can be one argument only")
             .advise("a text `-` is written as JSON: '\"-\"'")),
         None if word == "-" => {
             read_input = true;
@@ -64,7 +64,7 @@ pub(super) fn values(words: &[String]) -> Result<Vec<Value>, Failure> {
                 .map_err(|error| Failure::new("standard input cannot be read").because(error))?;
             typed(text.trim()).map_err(Failure::new)
         }
-        None => typed(word).map_err(Failure::new),
+        None => typed(word).map_err(Failure::usage),
     };
     let mut read = read;
     words.iter().map(&mut read).collect()

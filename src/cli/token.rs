@@ -50,8 +50,8 @@ pub(super) struct Arguments {
     /// Make a token with the service's access key or identity, and print it
     #[arg(long)]
     make: bool,
-    /// How long the token that is made lasts
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration::parse, requires = "make")]
+    /// How long the token that is made lasts, up to 365d
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration::parse_lifetime, requires = "make")]
     ttl: Duration,
     /// The user of the token that is made
     #[arg(long, value_name = "ID", requires = "make")]
@@ -92,10 +92,6 @@ pub(super) async fn run(
 async fn make(arguments: Arguments, contexts: &Contexts, output: &Output) -> Result<ExitCode, Failure> {
     let Arguments { ttl, user, claims, hub, connection_string, endpoint, application_name, timeout, .. } =
         arguments;
-    if ttl < Duration::from_secs(1) {
-        return Err(Failure::new("a token that lasts for less than a second cannot be used")
-            .advise("give a longer --ttl, such as 1h"));
-    }
     let flags = TargetOptions {
         hub,
         connection_string,
@@ -162,7 +158,7 @@ fn read(arguments: &Arguments, contexts: &Contexts, output: &Output) -> Result<E
     if source == SecretSource::StandardInput
         && arguments.connection_string == Some(SecretSource::StandardInput)
     {
-        return Err(Failure::new("token and connection string cannot both come from standard input")
+        return Err(Failure::usage("token and connection string cannot both come from standard input")
             .advise("give one of them as env:NAME or file:PATH"));
     }
     let text = source.read()?;

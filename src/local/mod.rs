@@ -89,6 +89,8 @@ pub use builder::LocalServiceBuilder;
 pub use entra::{application::EntraApplication, identity::LocalManagedIdentity};
 pub use error::LocalError;
 pub use faults::{Cut, FaultKind, FaultRule, FaultScope, Faults, InvalidFault};
+#[cfg(feature = "cli")]
+pub(crate) use guard::check_names;
 pub use keys::KeyType;
 pub use mode::ServiceMode;
 pub use roles::Role;

@@ -132,7 +132,7 @@ impl LocalServiceBuilder {
 }
 
 /// A scheme, a host and possibly a port.
-fn public_url(text: &str) -> Result<HubUrl, LocalError> {
+pub(super) fn public_url(text: &str) -> Result<HubUrl, LocalError> {
     let url = HubUrl::parse(text)
         .ok()
         .filter(|url| url.query().is_empty() && matches!(url.path(), "" | "/") && !text.contains(['@', '#']));

@@ -157,7 +157,7 @@ fn wrong_plans_are_explained() {
     ] {
         let output = run(["bench", "http://127.0.0.1:9/hub"].iter().chain(&arguments));
         let told = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
         assert!(told.contains(arguments[0]) && told.contains(says), "{arguments:?}: {told}");
     }
 }

@@ -227,7 +227,8 @@ fn what_cannot_be_published_says_why() {
     let local = Local::start(&[]);
     let refused = |arguments: &[&str]| {
         let (shown, code) = answer(with_service(&local, arguments), "");
-        assert_eq!(code, Some(1), "{shown}");
+        let exit = if shown["code"] == "usage" { 2 } else { 1 };
+        assert_eq!(code, Some(exit), "{shown}");
         shown
     };
     let shown = refused(&["publish", "all", "Say"]);
@@ -248,6 +249,33 @@ fn what_cannot_be_published_says_why() {
         shown["advice"].as_str().is_some_and(|text| text.contains("AzureSignalRConnectionString")),
         "{shown}"
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_line_that_cannot_be_published_is_named() {
+    use std::{io::Write as _, process::Stdio};
+
+    let local = Local::start(&[]);
+    for (input, says, line, sent) in [
+        (&b"[1, 2]\n\n[broken\n[3, 4]\n"[..], "is not JSON", 3, 1),
+        (b"[1, 2]\n[3, 4]\n\"\xff\"\n", "is not UTF-8", 3, 2),
+        (b"{", "is not JSON", 1, 0),
+    ] {
+        let mut command = with_service(&local, &["publish", "all", "Say", "--lines", "--hub", "chat"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        child.stdin.take().expect("it is piped").write_all(input).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        let failure: Value = serde_json::from_slice(&output.stderr).expect("a failure");
+        assert_eq!((output.status.code(), &failure["code"]), (Some(1), &json!("failed")), "{failure}");
+        assert_eq!((&failure["line"], &failure["sent"]), (&json!(line), &json!(sent)), "{failure}");
+        let message = failure["message"].as_str().expect("a text");
+        assert!(
+            message.contains(says) && message.contains(&format!("line {line}; {sent} message")),
+            "{failure}"
+        );
+    }
 }
 
 /// What is not there is not said to be closed or removed.

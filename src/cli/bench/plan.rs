@@ -118,7 +118,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "METHOD")]
     method: Option<String>,
     /// An argument of the method instead of the text; JSON, or a text; repeatable
-    #[arg(long = "argument", value_name = "VALUE", value_parser = typed)]
+    #[arg(long = "argument", value_name = "VALUE", value_parser = typed, allow_negative_numbers = true)]
     arguments: Option<Vec<Value>>,
     /// The method by which messages come back; by default News, and any for `receive`
     #[arg(long, value_name = "METHOD")]
@@ -161,6 +161,41 @@ impl Options {
             skip_negotiation: self.skip_negotiation || other.skip_negotiation,
         }
     }
+
+    /// Refuses numbers and times that cannot be.
+    fn check(&self) -> Result<(), Failure> {
+        if self.rate.is_some_and(|rate| !RATES.contains(&rate)) {
+            return Err(Failure::new("--rate is not a rate that can be kept").advise(format!(
+                "give it a number of calls a second from {} to {}",
+                RATES.start(),
+                RATES.end()
+            )));
+        }
+        if self.payload.is_some_and(|length| length as u64 > LARGEST_PAYLOAD) {
+            return Err(Failure::new("--payload is too large")
+                .advise(format!("give it a number of bytes up to {LARGEST_PAYLOAD}")));
+        }
+        for (what, span, is_needed) in
+            [("--duration", self.duration, true), ("--warm-up", self.warm_up, false)]
+        {
+            let Some(Span(span)) = span else { continue };
+            if span > LONGEST_DURATION || is_needed && span.is_zero() {
+                return Err(Failure::new(format!("{what} is {}", Span(span))).advise(format!(
+                    "give it a time such as 10s or 2m, up to 30d{}",
+                    if is_needed { " and above 0s" } else { "" }
+                )));
+            }
+        }
+        for (what, value, most) in [
+            ("--count", self.count, u64::MAX),
+            ("--connections", self.connections.map(|value| value as u64), MOST),
+            ("--in-flight", self.in_flight.map(|value| value as u64), MOST),
+            ("--at-once", self.at_once.map(|value| value as u64), MOST),
+        ] {
+            value.map_or(Ok(()), |value| within(what, value, most))?;
+        }
+        Ok(())
+    }
 }
 
 /// When a phase is over.
@@ -194,31 +229,7 @@ pub(super) struct Scenario {
 impl Scenario {
     fn new(options: Options) -> Result<Self, Failure> {
         let kind = options.scenario.unwrap_or_default();
-        let number = |what: &str, value: usize| within(what, value as u64, MOST).map(|_| value);
-        if options.rate.is_some_and(|rate| !RATES.contains(&rate)) {
-            return Err(Failure::new("--rate is not a rate that can be kept").advise(format!(
-                "give it a number of calls a second from {} to {}",
-                RATES.start(),
-                RATES.end()
-            )));
-        }
-        if options.payload.is_some_and(|length| length as u64 > LARGEST_PAYLOAD) {
-            return Err(Failure::new("--payload is too large")
-                .advise(format!("give it a number of bytes up to {LARGEST_PAYLOAD}")));
-        }
-        let spans = [("--duration", options.duration, true), ("--warm-up", options.warm_up, false)];
-        for (what, span, is_needed) in spans {
-            let Some(Span(span)) = span else { continue };
-            if span > LONGEST_DURATION || is_needed && span.is_zero() {
-                return Err(Failure::new(format!("{what} is {}", Span(span))).advise(format!(
-                    "give it a time such as 10s or 2m, up to 30d{}",
-                    if is_needed { " and above 0s" } else { "" }
-                )));
-            }
-        }
-        if let Some(count) = options.count {
-            within("--count", count, u64::MAX)?;
-        }
+        options.check()?;
         if options.rate.is_some() && matches!(kind, Kind::Receive | Kind::Idle | Kind::Stream) {
             return Err(Failure::new(format!("`{}` has no rate of its own", kind.name()))
                 .advise("leave out --rate, or take echo, send, broadcast or connect"));
@@ -240,8 +251,8 @@ impl Scenario {
             name: options.name.unwrap_or_else(|| kind.name().to_owned()),
             target: options.target,
             kind,
-            connections: number("--connections", options.connections.unwrap_or(1))?,
-            in_flight: number("--in-flight", options.in_flight.unwrap_or(open))?,
+            connections: options.connections.unwrap_or(1),
+            in_flight: options.in_flight.unwrap_or(open),
             rate: options.rate,
             length,
             warm_up,
@@ -258,10 +269,7 @@ impl Scenario {
             message,
             until: options.until,
             publish: options.publish.unwrap_or(if of_service { Publisher::Rest } else { Publisher::Hub }),
-            at_once: number(
-                "--at-once",
-                options.at_once.unwrap_or(if kind == Kind::Connect { 1 } else { 32 }),
-            )?,
+            at_once: options.at_once.unwrap_or(if kind == Kind::Connect { 1 } else { 32 }),
             skip_negotiation: options.skip_negotiation,
         })
     }
@@ -282,7 +290,11 @@ pub(super) fn plan(
     flags: Options,
     target: TargetOptions,
 ) -> Result<Vec<Scenario>, Failure> {
-    let Some(path) = file else { return Ok(vec![Scenario::new(Options { target, ..flags })?]) };
+    let Some(path) = file else {
+        let scenario = Scenario::new(Options { target, ..flags }).map_err(Failure::of_usage)?;
+        return Ok(vec![scenario]);
+    };
+    flags.check().map_err(Failure::of_usage)?;
     let text = json::read(path)
         .map_err(|error| Failure::new(format!("{} cannot be read", path.display())).because(error))?;
     let all = read(&text).map_err(|mistake| {

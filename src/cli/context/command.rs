@@ -98,7 +98,7 @@ fn save(add: Add, store: &Store, output: &Output) -> Result<(), Failure> {
     let target = TargetOptions { url, redis, ..target };
     target.check_saved()?;
     if target == TargetOptions::default() {
-        return Err(Failure::new("there is nothing to save")
+        return Err(Failure::usage("there is nothing to save")
             .advise("give the hub's URL, or flags such as --hub and --connection-string"));
     }
     let _lock = store.lock()?;

@@ -30,7 +30,7 @@ use store::{Saved, Store};
 pub(super) use command::{Arguments, run};
 pub(super) use named::Pair;
 pub(super) use options::{RedisAddress, TargetOptions, Timeout};
-pub(super) use target::{Place, Target, endpoint_and_key, service};
+pub(super) use target::{Place, Target, endpoint_and_key, named_hub, service};
 
 /// The saved contexts, and which one the user wants.
 #[derive(Debug)]

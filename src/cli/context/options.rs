@@ -297,7 +297,7 @@ impl TargetOptions {
     pub(super) fn check_saved(&self) -> Result<(), Failure> {
         if let Some(url) = &self.url {
             let parsed = platform::absolute_url(url)
-                .map_err(|error| Failure::new("the URL cannot be used").because(error))?;
+                .map_err(|error| Failure::usage("the URL cannot be used").because(error))?;
             check_url(&parsed, url)?;
         }
         let sources = [
@@ -313,12 +313,12 @@ impl TargetOptions {
         ];
         for (name, source) in sources {
             if source.as_ref() == Some(&SecretSource::StandardInput) {
-                return Err(Failure::new(format!("{name} - cannot be saved"))
+                return Err(Failure::usage(format!("{name} - cannot be saved"))
                     .advise("a context says where a secret stands: give `env:NAME` or `file:PATH`"));
             }
         }
         if self.url.is_some() && self.names_service() {
-            return Err(Failure::new("a context is for a hub's URL or for a hub of a service, not for both")
+            return Err(Failure::usage("a context is for a hub's URL or for a hub of a service, not for both")
                 .advise("leave out the URL, or --hub, --connection-string and --endpoint; save two contexts if you need both"));
         }
         Ok(())
@@ -337,15 +337,15 @@ fn check_url(url: &HubUrl, text: &str) -> Result<(), Failure> {
     let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        return Err(Failure::new("the URL has a user name or a password in it, which is not saved")
+        return Err(Failure::usage("the URL has a user name or a password in it, which is not saved")
             .advise("leave it out, and give `--header 'Authorization: env:NAME'`"));
     }
     let names = url.query().split('&').filter_map(|pair| pair.split('=').next());
     match names.into_iter().find(|name| is_secretive(name)) {
-        Some(name) => {
-            Err(Failure::new(format!("the URL's parameter `{name}` looks like a secret, which is not saved"))
-                .advise(format!("leave it out of the URL, and give `--query {name}=env:VARIABLE`")))
-        }
+        Some(name) => Err(Failure::usage(format!(
+            "the URL's parameter `{name}` looks like a secret, which is not saved"
+        ))
+        .advise(format!("leave it out of the URL, and give `--query {name}=env:VARIABLE`"))),
         None => Ok(()),
     }
 }

@@ -163,7 +163,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     if is_valid {
         return Ok(());
     }
-    Err(Failure::new(format!("a context cannot be called `{name}`")).advise(format!(
+    Err(Failure::usage(format!("a context cannot be called `{name}`")).advise(format!(
         "take up to {LONGEST_NAME} letters, digits, `-`, `_` and `.`, and a letter or a digit first"
     )))
 }

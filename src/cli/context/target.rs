@@ -58,7 +58,7 @@ impl Target {
         let token = match (&options.token, &place) {
             (Some(source), Place::Hub(_)) => Some(Arc::new(source.read()?)),
             (Some(_), Place::Service(_)) => {
-                return Err(Failure::new(
+                return Err(Failure::usage(
                     "--token is for a hub's URL: the token for a hub of the service is made here",
                 )
                 .advise("leave out --token, and say with --user and --claim what the token says"));
@@ -66,7 +66,7 @@ impl Target {
             (None, _) => None,
         };
         if let (Place::Hub(_), true) = (&place, options.user.is_some() || !options.claims.is_empty()) {
-            return Err(Failure::new(
+            return Err(Failure::usage(
                 "--user and --claim are for a token that is made here, of a hub of the service",
             )
             .advise("give --hub NAME instead of a URL, or a token with --token"));
@@ -145,7 +145,7 @@ impl Target {
     /// A client token of the service that is made here.
     pub(in crate::cli) async fn access(&self, lifetime: Duration) -> Result<ClientAccess, Failure> {
         match &self.place {
-            Place::Hub(_) => Err(Failure::new("only the service's own tokens can be made here")
+            Place::Hub(_) => Err(Failure::usage("only the service's own tokens can be made here")
                 .advise("give --hub NAME, and the service's connection string in the environment or by --connection-string")),
             Place::Service(hub) => obtained(hub.negotiate(self.client().lifetime(lifetime)).await),
         }
@@ -161,7 +161,7 @@ impl Target {
         {
             return Ok(());
         }
-        Err(Failure::new(format!(
+        Err(Failure::usage(format!(
             "{url} is plain http to another machine: tokens and messages could be read on the way"
         ))
         .advise("take https, or give --insecure-http where that does not matter"))
@@ -214,7 +214,7 @@ fn obtained(access: Result<ClientAccess, ServiceError>) -> Result<ClientAccess, 
 fn place(options: &TargetOptions) -> Result<(Place, String), Failure> {
     if let Some(url) = &options.url {
         if options.hub.is_some() || options.connection_string.is_some() || options.endpoint.is_some() {
-            return Err(Failure::new("both a hub's URL and a service are given")
+            return Err(Failure::usage("both a hub's URL and a service are given")
                 .advise("leave out the URL, or --hub, --connection-string and --endpoint"));
         }
         let url = parse(url)?;
@@ -226,25 +226,31 @@ fn place(options: &TargetOptions) -> Result<(Place, String), Failure> {
         return Ok((Place::Hub(full), url.to_string()));
     }
     let Some(name) = &options.hub else {
-        return Err(Failure::new("it is not said which hub is meant").advise(
+        return Err(Failure::usage("it is not said which hub is meant").advise(
             "give its URL such as https://example.com/chat, or --hub NAME for one of Azure SignalR Service, or save one with \
              `hubwire context add`",
         ));
     };
     let configuration = configuration(options)?;
-    let endpoints = described(&configuration)?;
+    let endpoints = described(options, &configuration)?;
     let settings = clients_endpoint(&endpoints).ok_or_else(|| no_service(options))?.clone();
     let label = format!("hub {name} of {}", settings.endpoint());
     let limit = options.timeout.or_default();
     let builder = ServiceClient::builder().timeout(limit).credential_timeout(limit);
-    let mut builder = builder.endpoint(ServiceEndpoint::try_from(settings)?);
+    let endpoint = ServiceEndpoint::try_from(settings).map_err(|error| of_endpoint(options, error.into()))?;
+    let mut builder = builder.endpoint(endpoint);
     if let Some(application) = &options.application_name {
         builder = builder.application_name(application);
     }
     if let Some(path) = &options.root_certificate {
         builder = builder.root_certificate(read(path)?);
     }
-    Ok((Place::Service(builder.build()?.hub(name)?), label))
+    Ok((Place::Service(named_hub(&builder.build()?, name)?), label))
+}
+
+/// A hub of the service by its name.
+pub(in crate::cli) fn named_hub(service: &ServiceClient, name: &str) -> Result<HubClient, Failure> {
+    service.hub(name).map_err(|error| Failure::from(error).of_usage())
 }
 
 fn read(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
@@ -254,7 +260,7 @@ fn read(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
 
 fn parse(url: &str) -> Result<HubUrl, Failure> {
     platform::absolute_url(url).map_err(|error| {
-        let failure = Failure::new("the hub's URL cannot be used").because(error);
+        let failure = Failure::usage("the hub's URL cannot be used").because(error);
         if url.contains("://") {
             failure
         } else {
@@ -269,11 +275,38 @@ fn clients_endpoint(all: &[EndpointSettings]) -> Option<&EndpointSettings> {
 }
 
 /// The endpoints of the settings.
-fn described(configuration: &Configuration) -> Result<Vec<EndpointSettings>, Failure> {
+fn described(
+    options: &TargetOptions,
+    configuration: &Configuration,
+) -> Result<Vec<EndpointSettings>, Failure> {
     configuration.endpoints().map_err(|error| match error {
-        ConfigurationError::NoConnection { .. } => Failure::from(error).advise(NO_SERVICE),
-        error => error.into(),
+        ConfigurationError::NoConnection { .. } => match unreadable_variable() {
+            Some(failure) => failure,
+            None => Failure::from(error).advise(NO_SERVICE),
+        },
+        error => of_endpoint(options, error.into()),
     })
+}
+
+/// A failure that wrong usage is to blame for, where a flag names the endpoint.
+fn of_endpoint(options: &TargetOptions, failure: Failure) -> Failure {
+    if options.endpoint.is_none() {
+        return failure;
+    }
+    Failure::usage(failure.message().replace(&format!("the setting {CONNECTION}:serviceUri"), "--endpoint"))
+}
+
+/// A variable of the service whose value is no text is as good as none to the settings.
+fn unreadable_variable() -> Option<Failure> {
+    let (name, _) = env::vars_os().find(|(name, value)| {
+        let is_of_service =
+            name.to_str().is_some_and(|name| name.to_lowercase().contains(&CONNECTION.to_lowercase()));
+        is_of_service && value.to_str().is_none()
+    })?;
+    Some(
+        Failure::usage(format!("the environment variable {} is not UTF-8", name.display()))
+            .advise("set it to the connection string of the service as it is in the portal"),
+    )
 }
 
 fn no_service(options: &TargetOptions) -> Failure {
@@ -304,7 +337,7 @@ fn configuration(options: &TargetOptions) -> Result<Configuration, Failure> {
 
 /// The endpoint of a target that clients go to, and its access key if that is how it is used.
 pub(in crate::cli) fn endpoint_and_key(options: &TargetOptions) -> Result<(String, Option<Secret>), Failure> {
-    let endpoints = described(&configuration(options)?)?;
+    let endpoints = described(options, &configuration(options)?)?;
     let settings = clients_endpoint(&endpoints).ok_or_else(|| no_service(options))?;
     let key = match settings.credential() {
         CredentialSettings::AccessKey(key) => Some(Secret::new(key.secret())),
@@ -316,13 +349,14 @@ pub(in crate::cli) fn endpoint_and_key(options: &TargetOptions) -> Result<(Strin
 /// The service of a target, at all of its endpoints: to publish, and to check.
 pub(in crate::cli) fn service(options: &TargetOptions) -> Result<ServiceClient, Failure> {
     let configuration = configuration(options)?;
-    if described(&configuration)?.is_empty() {
+    if described(options, &configuration)?.is_empty() {
         return Err(no_service(options));
     }
     let limit = options.timeout.or_default();
     let builder = ServiceClient::builder().timeout(limit).credential_timeout(limit);
     // It may have a limit of its own, which a flag changes.
-    let mut builder = builder.configuration(&configuration)?;
+    let mut builder =
+        builder.configuration(&configuration).map_err(|error| of_endpoint(options, error.into()))?;
     if let Some(limit) = options.timeout.given() {
         builder = builder.timeout(limit);
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     cli::{
+        duration::check_lifetime,
         failure::Failure,
         local::settings::{Https, Mode, Rule, Settings},
     },
@@ -23,24 +24,28 @@ pub(super) fn check(settings: &Settings) -> Result<Vec<String>, Failure> {
     }
     if settings.max_connections == Some(0) {
         return Err(Failure::new("no client could connect: the limit of connections is 0")
-            .advise("give --max-connections a number of at least 1, or leave it out for any number"));
+            .advise("give \"maxConnections\" a number of at least 1, or leave it out for any number"));
     }
+    // Flags are checked where they are read.
     for (name, time) in [
-        ("--token-lifetime", settings.token_lifetime),
-        ("--handshake-timeout", settings.handshake_timeout),
-        ("--keep-alive-interval", settings.keep_alive_interval),
-        ("--client-timeout", settings.client_timeout),
+        ("handshakeTimeout", settings.handshake_timeout),
+        ("keepAliveInterval", settings.keep_alive_interval),
+        ("clientTimeout", settings.client_timeout),
     ] {
         if time.is_some_and(|time| time.is_zero()) {
-            return Err(Failure::new(format!("{name} is 0s")).advise("give a time above 0, such as 15s"));
+            return Err(Failure::new(format!("\"{name}\" is 0s")).advise("give a time above 0, such as 15s"));
         }
+    }
+    if let Some(Err(wrong)) = settings.token_lifetime.map(check_lifetime) {
+        return Err(Failure::new(format!("\"tokenLifetime\" cannot be kept: {wrong}"))
+            .advise("give a time such as 1h"));
     }
     settings.upstream.iter().try_for_each(check_template)?;
     Ok(useless(settings, has_entra))
 }
 
 /// A name in braces that is not replaced would be sent as it is.
-fn check_template(rule: &Rule) -> Result<(), Failure> {
+pub(super) fn check_template(rule: &Rule) -> Result<(), Failure> {
     // A reference to a secret in Azure Key Vault is told by the service itself, and a query may have secrets in it.
     let path = rule.url.split('?').next().unwrap_or_default();
     if path.contains("{@") {

@@ -1,6 +1,7 @@
 //! What the command line and the environment say of a local service: more than a settings file does.
 
 use std::{
+    env::VarError,
     net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -13,12 +14,13 @@ use crate::{
         duration,
         failure::Failure,
         local::{
+            check::check_template,
             document::Document,
             settings::{Application, GivenSecret, Https, Identity, Mode, Rule, Settings},
         },
         secret::SecretSource,
     },
-    local::Role,
+    local::{LocalError, Role, check_names},
     service::secret::Secret,
 };
 
@@ -49,17 +51,17 @@ pub(super) struct Flags {
     #[arg(long, value_enum, env = "HUBWIRE_LOCAL_MODE")]
     mode: Option<Mode>,
     /// What clients call the service, where that is not its address: http://signalr:8888
-    #[arg(long, env = "HUBWIRE_LOCAL_PUBLIC_ENDPOINT", value_name = "URL")]
+    #[arg(long, env = "HUBWIRE_LOCAL_PUBLIC_ENDPOINT", value_name = "URL", value_parser = public_endpoint)]
     public_endpoint: Option<String>,
     /// Let the pages of an origin call, besides those of this machine; `null` for files, as in Electron
-    #[arg(long, env = "HUBWIRE_LOCAL_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    #[arg(long, env = "HUBWIRE_LOCAL_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
     allow_origin: Vec<String>,
     /// Let the service be called by a name with dots
-    #[arg(long, env = "HUBWIRE_LOCAL_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, env = "HUBWIRE_LOCAL_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',', value_parser = host)]
     allow_host: Vec<String>,
     /// Where to tell what clients do, in serverless mode; {hub}, {category} and {event} may stand in it
-    #[arg(long, value_name = "URL", env = "HUBWIRE_LOCAL_UPSTREAM", hide_env_values = true)]
-    upstream: Option<String>,
+    #[arg(long, value_name = "URL", env = "HUBWIRE_LOCAL_UPSTREAM", hide_env_values = true, value_parser = upstream)]
+    upstream: Option<Rule>,
     /// Where the access key stands: env:NAME, file:PATH or - [env: HUBWIRE_LOCAL_ACCESS_KEY is the key itself]
     #[arg(long, value_name = "SOURCE")]
     access_key: Option<SecretSource>,
@@ -84,7 +86,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "CLIENT", help_heading = "Microsoft Entra")]
     identity: Vec<String>,
     /// How long Entra tokens are valid [default: 1h]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, env = "HUBWIRE_LOCAL_TOKEN_LIFETIME",
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_lifetime, env = "HUBWIRE_LOCAL_TOKEN_LIFETIME",
           help_heading = "Microsoft Entra")]
     token_lifetime: Option<Duration>,
     /// Listen over https as well, on another port, with a certificate made for this run
@@ -114,16 +116,17 @@ pub(super) struct Flags {
     )]
     key: Option<PathBuf>,
     /// How many clients there may be; more of them are refused with 429 [default: any number]
-    #[arg(long, value_name = "NUMBER", env = "HUBWIRE_LOCAL_MAX_CONNECTIONS", help_heading = "Clients")]
+    #[arg(long, value_name = "NUMBER", value_parser = at_least_one, env = "HUBWIRE_LOCAL_MAX_CONNECTIONS",
+          help_heading = "Clients")]
     max_connections: Option<usize>,
     /// How long a new client may take for its handshake [default: 15s]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, env = "HUBWIRE_LOCAL_HANDSHAKE_TIMEOUT", help_heading = "Clients")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_positive, env = "HUBWIRE_LOCAL_HANDSHAKE_TIMEOUT", help_heading = "Clients")]
     handshake_timeout: Option<Duration>,
     /// After how long in silence a client gets a ping [default: 15s]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, env = "HUBWIRE_LOCAL_KEEP_ALIVE_INTERVAL", help_heading = "Clients")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_positive, env = "HUBWIRE_LOCAL_KEEP_ALIVE_INTERVAL", help_heading = "Clients")]
     keep_alive_interval: Option<Duration>,
     /// After how long in silence a client is given up [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, env = "HUBWIRE_LOCAL_CLIENT_TIMEOUT", help_heading = "Clients")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_positive, env = "HUBWIRE_LOCAL_CLIENT_TIMEOUT", help_heading = "Clients")]
     client_timeout: Option<Duration>,
 }
 
@@ -132,9 +135,47 @@ const ACCESS_KEY: &str = "HUBWIRE_LOCAL_ACCESS_KEY";
 const SECONDARY_ACCESS_KEY: &str = "HUBWIRE_LOCAL_SECONDARY_ACCESS_KEY";
 
 /// A key from where a flag says, else from the environment.
-fn key(source: Option<SecretSource>, variable: &str) -> Option<GivenSecret> {
-    let text = || std::env::var(variable).ok().filter(|key| !key.is_empty());
-    source.map(GivenSecret::From).or_else(|| text().map(|text| GivenSecret::Text(Secret::new(text))))
+fn key(source: Option<SecretSource>, variable: &str) -> Result<Option<GivenSecret>, Failure> {
+    if let Some(source) = source {
+        return Ok(Some(GivenSecret::From(source)));
+    }
+    match std::env::var(variable) {
+        Ok(key) if !key.is_empty() => Ok(Some(GivenSecret::Text(Secret::new(key)))),
+        Ok(_) | Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => {
+            Err(Failure::usage(format!("the environment variable {variable} is not UTF-8"))
+                .advise("set it to the access key itself, or unset it"))
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("no client could connect; give a number of at least 1, or leave it out".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn public_endpoint(url: &str) -> Result<String, LocalError> {
+    check_names(Some(url), &[], Vec::new()).map(|()| url.to_owned())
+}
+
+fn origin(text: &str) -> Result<String, LocalError> {
+    check_names(None, &[text.to_owned()], Vec::new()).map(|()| text.to_owned())
+}
+
+fn host(text: &str) -> Result<String, LocalError> {
+    check_names(None, &[], vec![text.to_owned()]).map(|()| text.to_owned())
+}
+
+/// The text may have a secret in its query.
+fn upstream(url: &str) -> Result<Rule, String> {
+    let rule = Rule::everything(url.to_owned());
+    let one_line = |failure: Failure| failure.to_string().replace('\n', "; ");
+    rule.read().map(drop).map_err(one_line)?;
+    check_template(&rule).map_err(one_line)?;
+    Ok(rule)
 }
 
 fn application(text: &str) -> Result<Application, String> {
@@ -186,8 +227,8 @@ impl Flags {
         lay(&mut settings.public_endpoint, self.public_endpoint);
         lay(&mut settings.tls, self.tls);
         lay(&mut settings.mode, self.mode);
-        lay(&mut settings.access_key, key(self.access_key, ACCESS_KEY));
-        lay(&mut settings.secondary_access_key, key(self.secondary_access_key, SECONDARY_ACCESS_KEY));
+        lay(&mut settings.access_key, key(self.access_key, ACCESS_KEY)?);
+        lay(&mut settings.secondary_access_key, key(self.secondary_access_key, SECONDARY_ACCESS_KEY)?);
         lay(&mut settings.local_auth, self.local_auth);
         lay(&mut settings.entra, self.entra);
         lay(&mut settings.dashboard, self.dashboard);
@@ -208,8 +249,8 @@ impl Flags {
         lay(&mut settings.https, https);
         settings.allowed_origins.extend(self.allow_origin);
         settings.allowed_hosts.extend(self.allow_host);
-        if let Some(url) = self.upstream {
-            settings.upstream = vec![Rule::everything(url)];
+        if let Some(rule) = self.upstream {
+            settings.upstream = vec![rule];
         }
         for application in self.application {
             settings.applications.retain(|other| !other.is(&application));

@@ -131,7 +131,7 @@ impl Place {
         let settings = document.as_ref().map(Settings::of).transpose()?.unwrap_or_default();
         let port = arguments.port.or(settings.port).unwrap_or(LocalService::EMULATOR_PORT);
         if port == 0 {
-            return Err(Failure::new("the port is 0, so the service listens on any that was free")
+            return Err(Failure::usage("the port is 0, so the service listens on any that was free")
                 .advise("name the port that it has printed, with --port"));
         }
         let certificate = arguments.certificate.clone().or(match settings.https {

@@ -133,12 +133,15 @@ async fn serve(arguments: Arguments, output: &Output) -> Result<ExitCode, Failur
         // Nobody looks.
         settings.dashboard = Some(false);
     }
+    let has_file = document.is_some();
     let settings = flags.over(settings)?;
     if settings.secrets_from_standard_input() + usize::from(until_input_ends) > 1 {
-        return Err(Failure::new("standard input cannot be read twice")
+        return Err(Failure::usage("standard input cannot be read twice")
             .advise("give secrets as `env:NAME` or `file:PATH`"));
     }
-    for useless in check::check(&settings)? {
+    // What a file says is not the fault of the arguments.
+    let to_blame = |failure: Failure| if has_file { failure } else { failure.of_usage() };
+    for useless in check::check(&settings).map_err(to_blame)? {
         output.note(format_args!("{WARNING}warning:{WARNING:#} {useless}"));
     }
     // Before there is something to stop.
@@ -194,7 +197,7 @@ async fn start(
     let https = https.unwrap_or(if has_application || has_tls { Https::ThrowAway } else { Https::Off });
     let certificate = Certificate::of(&https, &names(&settings))?;
     if let Some(path) = &certificate_file {
-        let missing = || Failure::new("there is no certificate to write").advise("add `--https`");
+        let missing = || Failure::usage("there is no certificate to write").advise("add `--https`");
         certificate.as_ref().ok_or_else(missing)?.write(path)?;
     }
 

@@ -48,7 +48,7 @@ pub(super) async fn run(
     let Arguments { url, origin, target } = arguments;
     let origin = origin.map(|origin| origin.trim_end_matches('/').to_owned());
     if origin.as_deref().is_some_and(|origin| !origin.contains("://")) {
-        return Err(Failure::new("the origin has no scheme").advise("write it as https://app.example.com"));
+        return Err(Failure::usage("the origin has no scheme").advise("write it as https://app.example.com"));
     }
     let target = contexts.target(url, target)?;
     let start = target.start().await?;

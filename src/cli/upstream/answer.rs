@@ -122,7 +122,7 @@ pub(super) struct Forward {
 impl Forward {
     pub(super) fn new(url: &str) -> Result<Self, Failure> {
         let failed = || {
-            Failure::new("the URL of --forward cannot be used")
+            Failure::usage("the URL of --forward cannot be used")
                 .advise("write it in full, such as http://localhost:7071/runtime/webhooks/signalr?code=…")
         };
         let parsed: Uri = url.parse().map_err(|_| failed())?;

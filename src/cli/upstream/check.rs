@@ -82,7 +82,9 @@ impl Checks {
             Some(authority) => builder.authority(authority),
             None => builder,
         };
-        self.token = Some(builder.build()?);
+        // Whatever is wrong with it was in the arguments.
+        let built = builder.build().map_err(|error| Failure::from(error).of_usage());
+        self.token = Some(built?);
         Ok(())
     }
 

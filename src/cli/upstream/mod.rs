@@ -119,7 +119,7 @@ pub(super) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCod
     }
     let values = arguments.answers.into_iter().map(|(method, value)| Ok((method, typed(&value)?)));
     let values: Vec<(String, Value)> =
-        values.collect::<Result<_, _>>().map_err(|error: String| Failure::new(error))?;
+        values.collect::<Result<_, _>>().map_err(|error: String| Failure::usage(error))?;
     let app = App {
         view: View::new(output),
         checks,
