@@ -265,7 +265,7 @@ async fn five_thousand_uploads_are_too_many() {
 async fn an_upload_that_nobody_reads_waits() {
     let (gate, open) = tokio::sync::watch::channel(false);
     let hub = conformance_hub()
-        .client_timeout_interval(Duration::from_millis(400))
+        .client_timeout_interval(Duration::from_secs(1))
         .keep_alive_interval(Duration::from_millis(100))
         .on("Later", move |_: Caller, mut numbers: Incoming<u32>| {
             let mut open = open.clone();
@@ -282,7 +282,7 @@ async fn an_upload_that_nobody_reads_waits() {
     let url = hub_at(hub).await;
     let connect = || {
         let builder = HubConnection::builder(&url).with_keep_alive_interval(Duration::from_millis(100));
-        builder.with_server_timeout(Duration::from_millis(1_000)).build().expect("a connection")
+        builder.with_server_timeout(Duration::from_millis(2_500)).build().expect("a connection")
     };
     let (one, other) = (connect(), connect());
     one.start().await.expect("it starts");
@@ -297,7 +297,7 @@ async fn an_upload_that_nobody_reads_waits() {
         async move { one.invoke::<u32>("Later", (Upload::new(numbers),)).await }
     });
     // Longer than either side waits for a sign of life of the other.
-    let until = tokio::time::Instant::now() + Duration::from_millis(1_500);
+    let until = tokio::time::Instant::now() + Duration::from_millis(3_000);
     while tokio::time::Instant::now() < until {
         assert_eq!(other.invoke::<String>("Slow", (50,)).await.expect("an answer"), "slept");
     }
