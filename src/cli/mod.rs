@@ -98,7 +98,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Local(local::Arguments),
+    Local(Box<local::Arguments>),
     Connect(Box<connect::Arguments>),
     Negotiate(negotiate::Arguments),
     Token(token::Arguments),
@@ -137,7 +137,7 @@ pub fn main() -> ExitCode {
             Command::Context(arguments) => context::run(arguments, &output),
             Command::Bench(arguments) => bench::run(*arguments, &contexts, &output).await,
             Command::Connect(arguments) => connect::run(*arguments, &contexts, &output).await,
-            Command::Local(arguments) => local::run(arguments, &output).await,
+            Command::Local(arguments) => local::run(*arguments, &output).await,
             Command::Publish(arguments) => publish::run(arguments, &contexts, &output).await,
             Command::Group(arguments) => publish::group(arguments, &contexts, &output).await,
             Command::Close(arguments) => close::run(arguments, &contexts, &output).await,
