@@ -16,17 +16,6 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct Origin(pub(super) Arc<str>);
 
-/// Whether a service could be started with these names, for a program that checks its arguments one by one.
-#[cfg(feature = "cli")]
-pub(crate) fn check_names(
-    public_endpoint: Option<&str>,
-    origins: &[String],
-    hosts: Vec<String>,
-) -> Result<(), LocalError> {
-    let public = public_endpoint.map(super::start::public_url).transpose()?;
-    Guard::new(origins, hosts, public).map(drop)
-}
-
 /// What the service is called, and whose pages may call it.
 #[derive(Debug)]
 pub(super) struct Guard {

@@ -89,12 +89,12 @@ pub use builder::LocalServiceBuilder;
 pub use entra::{application::EntraApplication, identity::LocalManagedIdentity};
 pub use error::LocalError;
 pub use faults::{Cut, FaultKind, FaultRule, FaultScope, Faults, InvalidFault};
-#[cfg(feature = "cli")]
-pub(crate) use guard::check_names;
 pub use keys::KeyType;
 pub use mode::ServiceMode;
 pub use roles::Role;
 #[cfg(feature = "cli")]
 pub(crate) use routes::REQUESTS;
 pub use running::LocalService;
+#[cfg(feature = "cli")]
+pub(crate) use start::check_names;
 pub use upstream::rule::UpstreamRule;

@@ -131,8 +131,19 @@ impl LocalServiceBuilder {
     }
 }
 
+/// Whether a service could be started with these names, for a program that checks its arguments one by one.
+#[cfg(feature = "cli")]
+pub(crate) fn check_names(
+    public_endpoint: Option<&str>,
+    origins: &[String],
+    hosts: Vec<String>,
+) -> Result<(), LocalError> {
+    let public = public_endpoint.map(public_url).transpose()?;
+    Guard::new(origins, hosts, public).map(drop)
+}
+
 /// A scheme, a host and possibly a port.
-pub(super) fn public_url(text: &str) -> Result<HubUrl, LocalError> {
+fn public_url(text: &str) -> Result<HubUrl, LocalError> {
     let url = HubUrl::parse(text)
         .ok()
         .filter(|url| url.query().is_empty() && matches!(url.path(), "" | "/") && !text.contains(['@', '#']));

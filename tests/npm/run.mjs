@@ -478,10 +478,7 @@ function source() {
   const asked = { cancelled: 0, held: 0, hungry: 0 };
   return Object.assign(asked, {
     cancel: () => (asked.cancelled += 1),
-    hold: (items, hungry = 0) => {
-      asked.held += items;
-      asked.hungry += hungry;
-    },
+    hold: (items, hungry) => Object.assign(asked, { held: asked.held + items, hungry: asked.hungry + hungry }),
     release: (items) => (asked.held -= items),
   });
 }
