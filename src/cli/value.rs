@@ -5,7 +5,7 @@ use std::fmt;
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Number, Value};
 use time::OffsetDateTime;
@@ -152,8 +152,13 @@ pub(super) fn rfc3339(time: OffsetDateTime) -> String {
     format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z", u8::from(month))
 }
 
-/// A value as it is typed in a shell: JSON, or else the text itself. What begins as JSON is meant to be JSON.
+/// A value as it is typed in a shell: JSON, or else the text itself. What begins as JSON is meant to be JSON, and a number to
+/// be that number.
 pub(super) fn typed(word: &str) -> Result<Value, String> {
+    // Read without its values it is not refused for a number that is too large.
+    if serde_json::from_str::<IgnoredAny>(word).is_ok() {
+        check_numbers(word)?;
+    }
     match serde_json::from_str(word) {
         Ok(value) => Ok(value),
         Err(error) if word.starts_with(['{', '[', '"']) => Err(format!(
@@ -162,6 +167,47 @@ pub(super) fn typed(word: &str) -> Result<Value, String> {
         )),
         Err(_) => Ok(word.into()),
     }
+}
+
+/// Refuses the numbers of a JSON text that would be rounded to another whole number, or to infinity.
+fn check_numbers(json: &str) -> Result<(), String> {
+    let mut rest = json;
+    while let Some(start) = rest.find(|next: char| next == '"' || next == '-' || next.is_ascii_digit()) {
+        rest = rest.get(start..).unwrap_or_default();
+        if let Some(text) = rest.strip_prefix('"') {
+            rest = after_string(text);
+            continue;
+        }
+        let is_part = |next: char| next.is_ascii_digit() || matches!(next, '-' | '+' | '.' | 'e' | 'E');
+        let (number, after) = rest.split_at(rest.find(|next: char| !is_part(next)).unwrap_or(rest.len()));
+        let fits = if number.contains(['.', 'e', 'E']) {
+            number.parse::<f64>().is_ok_and(f64::is_finite)
+        } else {
+            number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok()
+        };
+        if !fits {
+            return Err(format!(
+                "the number {number} does not fit into 64 bits; a text of digits is given as a JSON string, in double quotes"
+            ));
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
+/// What follows a JSON string whose opening quote has been read.
+fn after_string(text: &str) -> &str {
+    let mut characters = text.chars();
+    while let Some(next) = characters.next() {
+        match next {
+            '"' => break,
+            '\\' => {
+                characters.next();
+            }
+            _ => {}
+        }
+    }
+    characters.as_str()
 }
 
 /// The values of a line: JSON values, or words, with blanks between them. A word that is not JSON is a text; so is what
@@ -174,7 +220,9 @@ pub(super) fn values(line: &str) -> Result<Vec<Value>, String> {
                 let mut read = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
                 let value = read.next().unwrap_or(Ok(Value::Null));
                 let value = value.map_err(|error| format!("`{rest}` does not begin with JSON: {error}"))?;
-                (value, read.byte_offset())
+                let width = read.byte_offset();
+                check_numbers(rest.get(..width).unwrap_or_default())?;
+                (value, width)
             }
             '\'' => {
                 let inner = rest.get(1..).unwrap_or_default();
@@ -226,6 +274,27 @@ mod tests {
         for wrong in [r#"{"a":1"#, r#""a"b"#, "'a", "[1]2"] {
             assert!(values(wrong).is_err(), "{wrong}");
         }
+    }
+
+    /// A double would stand for another number, and a text for something else than a number.
+    #[test]
+    fn numbers_that_do_not_fit_are_refused() {
+        for number in ["18446744073709551616", "-9223372036854775809", "1e400", "-1E+400"] {
+            for text in [number.to_owned(), format!("[1, {number}]"), format!(r#"{{"a\"": {number}}}"#)] {
+                let refused = typed(&text).expect_err(&text);
+                assert!(refused.contains(number), "{refused}");
+                assert!(values(&format!("1 {text} 2")).is_err(), "{text}");
+            }
+            let quoted = json!([number, {"a": [number]}]);
+            assert_eq!(typed(&quoted.to_string()), Ok(quoted));
+            assert_eq!(
+                values(&format!("'{number}' \"{number}\"")).map(Value::from),
+                Ok(json!([number, number]))
+            );
+        }
+        let fit = "[18446744073709551615, -9223372036854775808, 1e308, 0.1, -0]";
+        assert_eq!(typed(fit), Ok(json!([u64::MAX, i64::MIN, 1e308, 0.1, -0.0])));
+        assert_eq!(typed("1e400x"), Ok(json!("1e400x")));
     }
 
     #[test]

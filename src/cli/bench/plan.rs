@@ -337,27 +337,27 @@ fn read(text: &str) -> Result<Vec<Options>, String> {
             .map_err(|error| {
                 format!("line {}, column {} is not JSON", error.line_display(), error.column_display())
             })?;
-    let value = parsed.value.as_ref().map_or(Value::Null, plain);
+    let value = parsed.value.as_ref().map_or(Ok(Value::Null), plain)?;
     let scenarios = serde_json::from_value::<File>(value).map_err(|error| error.to_string())?.scenarios;
     Ok(scenarios)
 }
 
 /// A value without its comments.
-fn plain(value: &ast::Value<'_>) -> Value {
-    match value {
+fn plain(value: &ast::Value<'_>) -> Result<Value, String> {
+    Ok(match value {
         ast::Value::StringLit(text) => text.value.to_string().into(),
-        ast::Value::NumberLit(number) => typed(number.value).unwrap_or_else(|_| number.value.into()),
+        ast::Value::NumberLit(number) => typed(number.value)?,
         ast::Value::BooleanLit(flag) => flag.value.into(),
         ast::Value::NullKeyword(_) => Value::Null,
-        ast::Value::Array(items) => items.elements.iter().map(plain).collect(),
+        ast::Value::Array(items) => items.elements.iter().map(plain).collect::<Result<Vec<_>, _>>()?.into(),
         ast::Value::Object(object) => {
             let members = object.properties.iter();
             members
-                .map(|member| (member.name.as_str().to_owned(), plain(&member.value)))
-                .collect::<Map<_, _>>()
+                .map(|member| Ok((member.name.as_str().to_owned(), plain(&member.value)?)))
+                .collect::<Result<Map<_, _>, String>>()?
                 .into()
         }
-    }
+    })
 }
 
 #[cfg(test)]
@@ -396,6 +396,8 @@ mod tests {
             (r#"{"scenarios": [{"conections": 1}]}"#, "conections"),
             (r#"{"scenarios": [{"scenario": "eco"}]}"#, "eco"),
             (r#"{"scenarios": [{"duration": "10 apples"}]}"#, "90s"),
+            (r#"{"scenarios": [{"arguments": [18446744073709551616]}]}"#, "18446744073709551616"),
+            (r#"{"scenarios": [{"arguments": [1e400]}]}"#, "1e400"),
         ] {
             let error = read(text).expect_err(text);
             assert!(error.contains(part), "{error}");
