@@ -79,13 +79,14 @@ pub(super) async fn run(
     let Arguments { url, target } = arguments;
     let options = contexts.options(url, target)?;
     let mut sections = Vec::new();
+    let checks_hub = options.url.is_some() || options.hub.is_some();
     if options.url.is_none() {
         let service = service(&options)?;
         let report = progress(output, "checking the service", service.check()).await;
         sections.extend(of_service(&report));
     }
     let reaches = sections.iter().all(Section::is_ok);
-    if reaches && (options.url.is_some() || options.hub.is_some()) {
+    if reaches && checks_hub {
         let target = Target::new(options)?;
         sections.push(progress(output, "checking the hub", Box::pin(hub::check(&target))).await?);
     }
@@ -96,8 +97,13 @@ pub(super) async fn run(
         for section in &sections {
             print(section, output);
         }
-        if ok {
+        if ok && checks_hub {
             output.line(format_args!("\n{GOOD}Everything works.{GOOD:#}"));
+        } else if ok {
+            output.line(format_args!(
+                "\n{GOOD}The service works.{GOOD:#} Name a hub with --hub to check whether its clients can connect: in default \
+                 mode they can while an app server of the hub is connected."
+            ));
         } else {
             output.line(format_args!("\n{BAD}Something does not work{BAD:#}: begin with the first problem."));
         }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     hub::hub,
-    program::{Local, hubwire},
+    program::{Local, hubwire, run_with, text},
     tools::{answer, json_of, with_service},
 };
 
@@ -75,6 +75,12 @@ fn it_checks_the_service_and_a_hub_of_it() {
 #[test]
 fn a_service_without_app_servers_is_not_the_fault_of_proxies() {
     let local = Local::start(&["--mode", "default"]);
+    // Without a hub, nothing is known about clients.
+    let mut command = hubwire(["doctor"]);
+    command.env("AzureSignalRConnectionString", local.connection_string());
+    let output = run_with(command, "");
+    let told = text(&output.stdout);
+    assert!(output.status.success() && told.contains("--hub") && !told.contains("Everything"), "{told}");
     let (report, code) = answer(with_service(&local, &["doctor", "--hub", "chat"]), "");
     assert_eq!(code, Some(1), "{report}");
     let told = complaints(&report);
