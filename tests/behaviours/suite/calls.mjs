@@ -136,10 +136,10 @@ behaviour("streams: one that is no stream", true, async (run) => {
 behaviour("streams: what comes before anybody subscribes", ["complete"], async (run) => {
   const connection = run.direct(pieces([
     HANDSHAKE, frame({ type: 2, invocationId: "0", item: "early" }), frame({ type: 3, invocationId: "0" }),
-  ], { wait: 600 }));
+  ], { wait: 1500 }));
   await connection.start();
   const stream = connection.stream("Whatever");
-  await pause(1000);
+  await pause(2250);
   return collect(stream);
 });
 
