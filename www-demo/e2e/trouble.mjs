@@ -1,7 +1,7 @@
 // The switches: lost connections come back, refused tokens are replaced.
 import assert from "node:assert/strict";
 import { test } from "../../tests/harness.mjs";
-import { axis } from "../page/src/chart.js";
+import { axis } from "../../src/dashboard/look/chart.js";
 import { enter, events, field, happened, heard, joined, member, open, say, state } from "./pages.mjs";
 
 const id = (page) => field(page, "negotiated", "connectionId");
