@@ -38,6 +38,7 @@ pub(crate) fn check(report: &mut Report) {
     report.check("the package of the crate", checks::crate_package);
     report.check("the README's links", checks::readme_links);
     report.check("what workflows and the container file name exists", workflows::names_exist);
+    report.check("what scripts import is there", checks::script_imports);
     report.check("the dashboard's bundle is of its sources", dashboard::is_current);
     dependencies(report);
     lints(report);

@@ -6,8 +6,9 @@ use std::{collections::BTreeSet, fs, path::Path};
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    command::{cargo, output, root, run},
+    command::{cargo, output, root, run, target_dir},
     format::tracked,
+    package::esbuild,
     tools::WASM,
     wasm,
 };
@@ -132,6 +133,19 @@ pub(crate) fn crate_package() -> Result<()> {
     }
     // It is assembled as for the registry; that it compiles is known from the checks of the features.
     run(cargo().args(["package", "--quiet", "--package", "hubwire", "--allow-dirty", "--no-verify"]))
+}
+
+/// What the tests' scripts import is there, by path and by name: most of them begin after half an hour of other steps.
+pub(crate) fn script_imports() -> Result<()> {
+    let mut scripts = tracked(&["*.mjs"])?;
+    // These come to what they import when the test puts them into a project.
+    scripts.retain(|script| !script.starts_with("tests/packaging/"));
+    run(esbuild()
+        .args(scripts)
+        .args(["--bundle", "--platform=node", "--format=esm", "--packages=external"])
+        // As a test's server names the npm package to a page.
+        .args(["--external:/package/*", "--log-level=error"])
+        .arg(format!("--outdir={}", target_dir().join("scripts").display())))
 }
 
 /// The README's links work wherever it is shown: in the repository, on crates.io, on docs.rs. Pictures come from the

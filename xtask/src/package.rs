@@ -93,7 +93,7 @@ fn worker(folder: &Path) -> Result<()> {
     Ok(fs::write(folder.join("src/generated/worker.js"), format!("export const script = {text};\n"))?)
 }
 
-fn esbuild() -> Command {
+pub(crate) fn esbuild() -> Command {
     let mut esbuild = command("node");
     esbuild.arg(root().join("node_modules/esbuild/bin/esbuild"));
     esbuild
