@@ -33,8 +33,8 @@ pub(super) enum Typed {
 #[derive(Debug, Default)]
 pub(super) struct Editor {
     history: Vec<String>,
-    /// What was pasted and is not handled yet, the last first.
-    pasted: Vec<char>,
+    /// The lines that were pasted and are not handled yet, the last first. Behind that one there was no line end.
+    pasted: Vec<String>,
 }
 
 /// The line that is read, beyond its text.
@@ -78,11 +78,8 @@ impl Editor {
         let mut state = State::default();
         prompt.begin(&question);
         loop {
-            if let Some(c) = self.pasted.pop() {
-                if let Some(line) = pasted(prompt, c) {
-                    return Ok(Typed::Line(line));
-                }
-                continue;
+            if let Some(line) = self.paste(prompt) {
+                return Ok(Typed::Line(line));
             }
             match event::read()? {
                 Event::Key(key) if key.kind == KeyEventKind::Release => {}
@@ -104,12 +101,28 @@ impl Editor {
                 }
                 Event::Paste(text) => {
                     let text = text.replace("\r\n", "\n").replace('\r', "\n");
-                    self.pasted = text.chars().rev().collect();
+                    self.pasted = text.split('\n').rev().map(str::to_owned).collect();
                 }
                 Event::Resize(..) => prompt.resized(),
                 _ => {}
             }
         }
+    }
+
+    /// Handles what was pasted, up to a line that is whole: a line end is that of the line, except within JSON that has
+    /// several lines.
+    fn paste(&mut self, prompt: &Prompt) -> Option<String> {
+        while let Some(text) = self.pasted.pop() {
+            prompt.insert(&text);
+            if self.pasted.is_empty() {
+                break;
+            }
+            if !prompt.look(Line::is_open) {
+                return Some(prompt.finish(""));
+            }
+            prompt.insert("\n");
+        }
+        None
     }
 
     fn key(
@@ -237,15 +250,6 @@ impl Editor {
         }
         true
     }
-}
-
-/// A character that was pasted. A line end is that of the line, except within JSON that has several lines.
-fn pasted(prompt: &Prompt, c: char) -> Option<String> {
-    if c == '\n' && !prompt.look(Line::is_open) {
-        return Some(prompt.finish(""));
-    }
-    prompt.insert(c.encode_utf8(&mut [0; 4]));
-    None
 }
 
 /// The first candidate, and with every further key the next one.
