@@ -14,7 +14,7 @@ use std::{
 use axum::body::{Body, Bytes};
 use futures_util::stream;
 use tokio::{
-    sync::{self, Notify, mpsc},
+    sync::{self, Notify, mpsc, watch},
     time::{self, Instant},
 };
 
@@ -29,20 +29,12 @@ const CHUNK: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Closed;
 
-/// What goes to the client.
-#[derive(Debug)]
-enum Chunk {
-    Messages(Bytes),
-    /// Nothing follows.
-    End,
-}
-
 /// The connection's end.
 #[derive(Debug)]
 pub(crate) struct HttpTransport {
     exchange: Arc<Exchange>,
     received: mpsc::Receiver<Bytes>,
-    outgoing: mpsc::Sender<Chunk>,
+    outgoing: mpsc::Sender<Bytes>,
 }
 
 /// The requests' end.
@@ -52,10 +44,10 @@ pub(crate) struct Exchange {
     /// One POST after the other is read.
     turn: sync::Mutex<()>,
     /// Polls take it in turn. An event stream has it for itself.
-    outgoing: Option<sync::Mutex<mpsc::Receiver<Chunk>>>,
+    outgoing: Option<sync::Mutex<mpsc::Receiver<Bytes>>>,
     /// Ends the poll under way when another one begins.
     superseded: Notify,
-    left: Notify,
+    left: watch::Sender<bool>,
     presence: Mutex<Presence>,
 }
 
@@ -81,20 +73,18 @@ pub(crate) fn long_polling() -> (HttpTransport, Arc<Exchange>) {
 
 /// A connection of Server-Sent Events, and the body of its stream.
 pub(crate) fn server_sent_events() -> (HttpTransport, Arc<Exchange>, Body) {
-    let (outgoing, mut incoming) = mpsc::channel(1);
+    let (outgoing, mut incoming) = mpsc::channel::<Bytes>(1);
     let events = stream::poll_fn(move |cx| {
-        incoming.poll_recv(cx).map(|chunk| match chunk {
-            Some(Chunk::Messages(bytes)) => Some(Ok::<_, std::convert::Infallible>(event(&bytes))),
-            Some(Chunk::End) | None => None,
-        })
+        let chunk = incoming.poll_recv(cx);
+        chunk.map(|chunk| chunk.map(|bytes| Ok::<_, std::convert::Infallible>(event(&bytes))))
     });
     let (transport, exchange) = connection(outgoing, None);
     (transport, exchange, Body::from_stream(events))
 }
 
 fn connection(
-    outgoing: mpsc::Sender<Chunk>,
-    incoming: Option<sync::Mutex<mpsc::Receiver<Chunk>>>,
+    outgoing: mpsc::Sender<Bytes>,
+    incoming: Option<sync::Mutex<mpsc::Receiver<Bytes>>>,
 ) -> (HttpTransport, Arc<Exchange>) {
     let (sender, received) = mpsc::channel(1);
     let exchange = Arc::new(Exchange {
@@ -102,7 +92,7 @@ fn connection(
         turn: sync::Mutex::default(),
         outgoing: incoming,
         superseded: Notify::new(),
-        left: Notify::new(),
+        left: watch::Sender::new(false),
         presence: Mutex::new(Presence { open_polls: 0, last: Instant::now() }),
     });
     (HttpTransport { exchange: exchange.clone(), received, outgoing }, exchange)
@@ -136,7 +126,7 @@ impl HttpTransport {
     pub(crate) async fn receive(&mut self) -> Option<Bytes> {
         tokio::select! {
             chunk = self.received.recv() => chunk,
-            () = self.exchange.left.notified() => None,
+            () = self.exchange.has_left() => None,
             () = self.outgoing.closed() => None,
         }
     }
@@ -157,13 +147,13 @@ impl HttpTransport {
                     all.concat().into()
                 }
             };
-            self.hand_over(Chunk::Messages(bytes)).await?;
+            self.hand_over(bytes).await?;
         }
         Ok(())
     }
 
     /// Waits until a request has taken the chunk. A client that has left makes no more of them.
-    async fn hand_over(&self, chunk: Chunk) -> Result<(), Closed> {
+    async fn hand_over(&self, chunk: Bytes) -> Result<(), Closed> {
         let taken = async {
             self.outgoing.send(chunk).await.map_err(|_| Closed)?;
             self.outgoing.reserve().await.map(drop).map_err(|_| Closed)
@@ -171,13 +161,19 @@ impl HttpTransport {
         tokio::select! {
             biased;
             taken = taken => taken,
-            () = self.exchange.left.notified() => Err(Closed),
+            () = self.exchange.has_left() => Err(Closed),
         }
     }
 
-    /// Ends what the client reads.
+    /// Waits until the client leaves, as it does when it has read the last messages. What it has sent before that is taken,
+    /// and a poll waits: a client that is refused, or told that it is over, may tell its user of that instead of the messages.
     pub(crate) async fn close(self) {
-        let _ = self.hand_over(Chunk::End).await;
+        let Self { exchange, mut received, outgoing } = self;
+        tokio::select! {
+            () = exchange.has_left() => {}
+            () = outgoing.closed() => {}
+            () = async { while received.recv().await.is_some() {} } => {}
+        }
     }
 }
 
@@ -216,8 +212,8 @@ impl Exchange {
         tokio::select! {
             biased;
             chunk = outgoing.recv() => match chunk {
-                Some(Chunk::Messages(bytes)) => Polled::Messages(bytes),
-                Some(Chunk::End) | None => Polled::End,
+                Some(bytes) => Polled::Messages(bytes),
+                None => Polled::End,
             },
             () = time::sleep(patience) => Polled::Nothing,
             () = superseded => Polled::Nothing,
@@ -226,7 +222,12 @@ impl Exchange {
 
     /// The client ends the connection.
     pub(crate) fn leave(&self) {
-        self.left.notify_one();
+        self.left.send_replace(true);
+    }
+
+    async fn has_left(&self) {
+        // The sender is here.
+        let _ = self.left.subscribe().wait_for(|has_left| *has_left).await;
     }
 }
 
@@ -296,7 +297,10 @@ mod tests {
         assert_eq!(poll!(&mut first), Poll::Ready(Polled::Nothing));
         let polling = async {
             assert_eq!(second.await, Polled::Messages("bye".into()));
-            assert_eq!(exchange.poll(Duration::MAX).await, Polled::End);
+            let mut last = pin!(exchange.poll(Duration::MAX));
+            assert!(poll!(&mut last).is_pending(), "it has not left");
+            exchange.leave();
+            assert_eq!(last.await, Polled::End);
         };
         let closing = async {
             transport.write(frame("bye")).await.expect("it is polled");

@@ -162,15 +162,12 @@ impl Transport {
     /// Says goodbye, after the last messages if there are any. Reading a WebSocket until the client has closed its side,
     /// too, keeps the last message from being lost to a reset.
     pub(crate) async fn close(mut self, last: Vec<Frame>) {
-        let is_last_word = !last.is_empty();
         if self.write(last).await.is_err() {
             return;
         }
         let mut socket = match self {
             Self::WebSocket(socket) => socket,
-            // A client that has left reads nothing more.
-            Self::Http(http) if is_last_word => return http.close().await,
-            Self::Http(_) => return,
+            Self::Http(http) => return http.close().await,
             #[cfg(feature = "service")]
             Self::Service(_) => return,
             Self::Pipe(pipe) => return pipe.sender.leave().await,

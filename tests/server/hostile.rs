@@ -94,6 +94,56 @@ async fn hub_at(hub: HubServerBuilder) -> String {
     serve([("/hub", hub.build())]).await + "/hub"
 }
 
+/// The .NET client pings as soon as it is connected. A client that is refused tells its user of that, and not of the last
+/// messages, which are on their way: why the hub does not want it, or what was wrong with what it has sent.
+#[tokio::test]
+async fn what_is_sent_is_taken_until_the_last_messages_are_read() {
+    const PING: &str = "{\"type\":6}\u{1e}";
+    let refusing = HubServer::builder().on_connected(|_| async { Err(HubError::new("not today")) });
+    let too_long = call(1, "Echo", json!(["x".repeat(33_000)]));
+    for (hub, says) in [
+        (refusing, &[HANDSHAKE][..]),
+        (conformance_hub(), &[HANDSHAKE, "not JSON\u{1e}"]),
+        (conformance_hub(), &[HANDSHAKE, &too_long]),
+    ] {
+        let url = hub_at(hub).await;
+
+        let client = Poller::negotiate(&url).await;
+        let opened = client.http.get(&client.url).header("accept", "text/event-stream").send();
+        let mut events = opened.await.expect("an answer");
+        let saying = async |client: &Poller| {
+            for &said in says {
+                client.send(said.to_owned()).await;
+            }
+        };
+        saying(&client).await;
+        let mut read = Vec::new();
+        while !String::from_utf8_lossy(&read).contains("\"type\":7") {
+            let chunk = in_time(events.chunk()).await.expect("bytes");
+            read.extend(chunk.expect("it does not end before it has said why"));
+        }
+        for _ in 0..3 {
+            client.send(PING).await;
+        }
+        drop(events);
+        in_time(async { while client.request(Method::POST, PING).await.status() != 404 {} }).await;
+
+        let client = Poller::open(&url).await;
+        let reading = async {
+            while !client.poll().await.expect("messages").iter().any(|message| message["type"] == 7) {}
+        };
+        in_time(async { tokio::join!(reading, saying(&client)) }).await;
+        let leaving = async {
+            for _ in 0..3 {
+                client.send(PING).await;
+            }
+            client.request(Method::DELETE, "").await.status()
+        };
+        let (polled, left) = tokio::join!(client.poll(), leaving);
+        assert_eq!((polled, left.as_u16()), (None, 202));
+    }
+}
+
 /// Some clients say their handshake before they poll.
 #[tokio::test]
 async fn what_is_sent_before_the_first_poll_is_kept() {
