@@ -85,9 +85,16 @@ impl Failure {
     }
 }
 
+/// What errors of the library say of its options, and what says it of flags.
+const FLAGS: [(&str, &str); 3] = [
+    ("to `with_root_certificate` (PEM)", "with --root-certificate FILE"),
+    ("call allow_origin for each, or decide in allow_origin_if", "give --allow-origin for each"),
+    ("cannot be a pattern; decide in allow_origin_if", "cannot be a pattern; give --allow-origin for each"),
+];
+
 /// An error of the library names its options, which here are flags.
 pub(super) fn in_flags(text: &str) -> String {
-    text.replace("to `with_root_certificate` (PEM)", "with --root-certificate FILE")
+    FLAGS.iter().fold(text.to_owned(), |text, (option, flag)| text.replace(option, flag))
 }
 
 impl fmt::Display for Failure {

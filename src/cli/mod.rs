@@ -87,7 +87,7 @@ struct Global {
     /// Take this saved context instead of the current one; see `hubwire context`
     #[arg(
         long,
-        env = "HUBWIRE_CONTEXT",
+        env = context::VARIABLE,
         global = true,
         value_name = "NAME",
         help_heading = "Global options",

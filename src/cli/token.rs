@@ -16,7 +16,7 @@ use crate::{
         failure::Failure,
         output::{BAD, FAINT, GOOD, NAME, Output, STRONG, WARNING},
         secret::SecretSource,
-        value::printable,
+        value::{printable, shortened},
     },
     core::token::{
         ClientToken, SERVICE_LIMIT, TokenExpectation, TokenProblem, claim_meaning, without_scheme,
@@ -317,11 +317,7 @@ fn shown(json: Option<&str>) -> String {
 
 /// A text of the network, cut to a few lines.
 fn clean(text: &str) -> String {
-    let mut shown = printable(&text.chars().take(LONGEST_VALUE).collect::<String>());
-    if text.chars().nth(LONGEST_VALUE).is_some() {
-        shown.push('…');
-    }
-    shown
+    printable(&shortened(text, LONGEST_VALUE))
 }
 
 /// Seconds since 1970 as a date: `2026-11-30 18:05:00 UTC`.

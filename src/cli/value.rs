@@ -258,6 +258,14 @@ pub(super) fn printable(text: &str) -> String {
     shown
 }
 
+/// A text that may be of any length, with a sign where the rest is left out.
+pub(super) fn shortened(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", text[..end].trim_end()),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

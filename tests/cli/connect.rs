@@ -132,6 +132,31 @@ fn a_hub_that_is_not_there_is_a_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lines_that_cannot_be_read_whole_are_left_out() {
+    let url = hub().await;
+    let mut input = b"upload UploadSum\n4\n\"\xff\"\n5\n.\ninvoke Echo \"\xe9\"\ninvoke Echo ".to_vec();
+    input.resize(input.len() + (16 << 20), b'x');
+    input.extend_from_slice(b"\ninvoke Add 1 2\n");
+    let output = run_with(hubwire(["connect", &url, "--json"]), input);
+    let all = lines(&output.stdout);
+    let mistakes = of_kind(&all, "mistake");
+    let told: Vec<_> = mistakes.iter().filter_map(|mistake| mistake["error"].as_str()).collect();
+    let [item, call, long] = told[..] else { panic!("{mistakes:?}") };
+    assert!(item.contains("is not UTF-8") && item.contains("goes on"), "{item}");
+    assert!(call.contains("is not UTF-8") && long.contains("longer than 16 MiB"), "{call} {long}");
+    let mut results = of_kind(&all, "result");
+    results.sort_by_key(|result| result["call"].as_u64());
+    assert_eq!(
+        results,
+        [
+            json!({"call": 1, "target": "UploadSum", "result": 9}),
+            json!({"call": 2, "target": "Add", "result": 3}),
+        ]
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_cancelled() {
     let url = hub().await;
     let input = "invoke Slow 600000\nstream Counter 1000000 600000\ncancel #1\ncancel\ncancel 7\n";

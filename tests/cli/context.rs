@@ -79,6 +79,14 @@ fn contexts_are_saved_listed_used_and_removed() {
     assert!(settings.refused(&["context", "show"]).contains("no context is the current one"));
     let refused = settings.refused(&["context", "use", "live"]);
     assert!(refused.contains("there are: shop"), "{refused}");
+    let mut command = settings.command(&["connect", "--exit"]);
+    command.env("HUBWIRE_CONTEXT", "live");
+    let output = run_with(command, "");
+    let told = text(&output.stderr);
+    assert!(
+        !output.status.success() && told.contains("`live`") && told.contains("HUBWIRE_CONTEXT"),
+        "{told}"
+    );
 
     let refused = settings.refused(&["context", "add", "shop", "https://other.example/"]);
     assert!(refused.contains("--force"), "{refused}");

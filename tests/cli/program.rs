@@ -19,11 +19,11 @@ pub(crate) fn hubwire<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(arguments: 
 }
 
 /// Runs it to its end, with a text as its standard input.
-pub(crate) fn run_with(mut command: Command, input: &str) -> Output {
+pub(crate) fn run_with(mut command: Command, input: impl AsRef<[u8]>) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
     // A program that does not read its input may have ended by now.
-    let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+    let _ = child.stdin.take().expect("it is piped").write_all(input.as_ref());
     child.wait_with_output().expect("the program ends")
 }
 

@@ -8,7 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     CallError,
-    cli::machine::{cpu_seconds, resident_bytes},
+    cli::{
+        machine::{cpu_seconds, resident_bytes},
+        value::shortened,
+    },
     core::ErrorChain,
 };
 
@@ -80,7 +83,7 @@ impl Tally {
         if count == 0 {
             return;
         }
-        let kind: String = kind.chars().take(ERROR_LENGTH).collect();
+        let kind = shortened(kind, ERROR_LENGTH);
         let known = self.errors.contains_key(&kind) || self.errors.len() < ERROR_KINDS;
         *self.errors.entry(if known { kind } else { "others".to_owned() }).or_default() += count;
     }

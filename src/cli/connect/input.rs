@@ -29,7 +29,8 @@ const MAX_LINE: u64 = 16 << 20;
 /// A line, and what to drop when the next one is wanted.
 #[derive(Debug)]
 pub(super) struct Line {
-    pub(super) text: String,
+    /// It is what was read, or what is wrong with it.
+    pub(super) text: Result<String, String>,
     pub(super) _done: oneshot::Sender<()>,
 }
 
@@ -102,7 +103,7 @@ impl Questions {
 }
 
 /// Gives a line away, and waits until it is worked on. Returns whether there is somebody to take more.
-fn give(sender: &mpsc::Sender<Line>, text: String) -> bool {
+fn give(sender: &mpsc::Sender<Line>, text: Result<String, String>) -> bool {
     let (done, next) = oneshot::channel();
     let given = sender.blocking_send(Line { text, _done: done }).is_ok();
     // It ends with an error, when the line is dropped.
@@ -120,7 +121,15 @@ fn read(asks: Option<&Questions>, sender: &mpsc::Sender<Line>) {
         }
         let mut bytes = Vec::new();
         let read = input.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes);
-        if !matches!(read, Ok(1..)) || !give(sender, String::from_utf8_lossy(&bytes).into_owned()) {
+        // What is cut or replaced would reach the hub as if somebody had written it.
+        let is_cut = bytes.len() as u64 == MAX_LINE && !bytes.ends_with(b"\n");
+        let text = if is_cut {
+            let _ = input.skip_until(b'\n');
+            Err(format!("the line is longer than {} MiB", MAX_LINE >> 20))
+        } else {
+            String::from_utf8(bytes).map_err(|error| format!("the line is not UTF-8: {}", error.utf8_error()))
+        };
+        if !matches!(read, Ok(1..)) || !give(sender, text) {
             return;
         }
     }
@@ -142,7 +151,7 @@ fn edit(prompt: &Prompt, asks: &Questions, sender: &mpsc::Sender<Line>) {
         if !asks.is_for_item() && history.add(&line) {
             editor.remember(&line);
         }
-        if !give(sender, line) {
+        if !give(sender, Ok(line)) {
             return;
         }
     }

@@ -314,7 +314,7 @@ impl Session<'_> {
                 }
                 line = next => match line {
                     Some(line) => {
-                        if self.line(&line.text, &mut upload).await {
+                        if self.line(line.text, &mut upload).await {
                             return End::Asked { interactive };
                         }
                         self.look_after(&mut upload, interactive);
@@ -331,11 +331,11 @@ impl Session<'_> {
     }
 
     /// Carries out a line. Returns whether it is the last one.
-    async fn line(&mut self, line: &str, upload: &mut Upload) -> bool {
+    async fn line(&mut self, line: Result<String, String>, upload: &mut Upload) -> bool {
         if !matches!(upload, Upload::None) {
-            let line = line.trim();
-            match (&*upload, item(line)) {
-                _ if line == "." => *upload = Upload::None,
+            let line = line.as_deref().map(str::trim);
+            match (&*upload, line.map_err(Clone::clone).and_then(item)) {
+                _ if line == Ok(".") => *upload = Upload::None,
                 (Upload::Open(items), Ok(item)) => {
                     // If nobody takes it, the call is over, which is told as soon as that is known.
                     items.send(item);
@@ -347,7 +347,7 @@ impl Session<'_> {
             }
             return false;
         }
-        match Command::parse(line) {
+        match line.and_then(|line| Command::parse(&line)) {
             Ok(Command::Call(call)) => self.calls.begin(call).await,
             Ok(Command::Upload(call)) => {
                 *upload = Upload::Open(self.calls.begin_upload(call).await);

@@ -22,6 +22,7 @@ use clap_complete::CompletionCandidate;
 use crate::cli::{
     failure::Failure,
     output::{Output, WARNING},
+    usage,
 };
 
 use options::Chosen;
@@ -31,6 +32,9 @@ pub(super) use command::{Arguments, run};
 pub(super) use named::Pair;
 pub(super) use options::{RedisAddress, TargetOptions, Timeout};
 pub(super) use target::{Place, Target, endpoint_and_key, named_hub, service};
+
+/// What names a context where no flag does.
+pub(super) const VARIABLE: &str = "HUBWIRE_CONTEXT";
 
 /// The saved contexts, and which one the user wants.
 #[derive(Debug)]
@@ -82,7 +86,12 @@ impl Contexts {
     fn saved(&self) -> Result<Option<(TargetOptions, Chosen)>, Failure> {
         if let Some(name) = &self.name {
             let mut saved = Store::of_user()?.read()?;
-            let target = saved.contexts.remove(name).ok_or_else(|| unknown(name, &saved))?;
+            let missing = |saved: &Saved| {
+                let failure = unknown(name, saved);
+                let given = usage::given("--context", VARIABLE);
+                if given == VARIABLE { failure.after(format_args!("{VARIABLE} names it")) } else { failure }
+            };
+            let target = saved.contexts.remove(name).ok_or_else(|| missing(&saved))?;
             return Ok(Some((target, Chosen::Named)));
         }
         // A user without a folder for settings has no current context.

@@ -33,10 +33,9 @@ impl Events {
             targets = targets.with_target("hubwire", LevelFilter::WARN);
         }
         if verbose {
-            targets = match has_log {
-                true => targets.with_target(REQUESTS, LevelFilter::DEBUG),
-                false => targets.with_target("hubwire::local", LevelFilter::DEBUG),
-            };
+            let told: &[&str] =
+                if has_log { &[REQUESTS] } else { &["hubwire::local", "hubwire::server::session"] };
+            targets = targets.with_targets(told.iter().map(|target| (*target, LevelFilter::DEBUG)));
         }
         Self { output }.with_filter(targets)
     }

@@ -12,7 +12,7 @@ use clap::builder::BoolishValueParser;
 use crate::{
     cli::{
         duration,
-        failure::Failure,
+        failure::{Failure, in_flags},
         local::{
             check::check_template,
             document::Document,
@@ -161,8 +161,9 @@ fn public_endpoint(url: &str) -> Result<String, LocalError> {
     check_names(Some(url), &[], Vec::new()).map(|()| url.to_owned())
 }
 
-fn origin(text: &str) -> Result<String, LocalError> {
-    check_names(None, &[text.to_owned()], Vec::new()).map(|()| text.to_owned())
+fn origin(text: &str) -> Result<String, String> {
+    let checked = check_names(None, &[text.to_owned()], Vec::new());
+    checked.map(|()| text.to_owned()).map_err(|error| in_flags(&error.to_string()))
 }
 
 fn host(text: &str) -> Result<String, LocalError> {

@@ -1,6 +1,6 @@
 //! What the service gets for its requests: from options, or from an app.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, HeaderName, Response, StatusCode, Uri, header, request::Parts};
@@ -133,6 +133,14 @@ impl Forward {
         Ok(Self { client, url: parsed })
     }
 
+    /// Whether it would pass requests on to whoever listens at this address of the loopback interface.
+    pub(super) fn leads_to(&self, address: SocketAddr) -> bool {
+        let port =
+            self.url.port_u16().unwrap_or(if self.url.scheme_str() == Some("https") { 443 } else { 80 });
+        let ip = address.ip().to_string();
+        port == address.port() && self.url.host().is_some_and(|host| host == "localhost" || host == ip)
+    }
+
     /// The URL of a request: all of them have one, or each its path at the origin.
     fn url(&self, of_request: &Uri) -> String {
         let is_origin = self.url.path() == "/" && self.url.query().is_none();
@@ -180,5 +188,16 @@ mod tests {
         assert_eq!(url("http://localhost:7071/"), "http://localhost:7071/chat/messages/Say?a=1");
         assert_eq!(url("http://localhost:7071/hook?code=x"), "http://localhost:7071/hook?code=x");
         assert!(Forward::new("localhost:7071").is_err());
+    }
+
+    #[test]
+    fn a_circle_is_seen() {
+        let leads = |forward: &str, port| {
+            let forward = Forward::new(forward).expect("it is a URL");
+            forward.leads_to(SocketAddr::from(([127, 0, 0, 1], port)))
+        };
+        assert!(leads("http://localhost:8889/hook", 8889) && leads("http://127.0.0.1:8889", 8889));
+        assert!(leads("http://localhost", 80) && leads("https://localhost", 443));
+        assert!(!leads("http://localhost:7071", 8889) && !leads("http://example.com:8889", 8889));
     }
 }

@@ -128,6 +128,13 @@ pub(super) async fn run(arguments: Arguments, output: &Output) -> Result<ExitCod
         last: AtomicU64::new(0),
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
+    if app.forward.as_ref().is_some_and(|forward| forward.leads_to(address)) {
+        return Err(Failure::usage(format!(
+            "--forward leads back to port {}, where this program listens",
+            arguments.port
+        ))
+        .advise("give the URL of the app, or another port with --port"));
+    }
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::new(format!("port {} cannot be listened on", arguments.port))
             .because(error)

@@ -22,7 +22,7 @@ use crate::{
             answer::{Answered, Seen},
             check::{Check, Verdict},
         },
-        value::{AnyValue, printable, rfc3339},
+        value::{AnyValue, printable, rfc3339, shortened},
     },
     service::upstream::request::{Head, disconnect_reason},
 };
@@ -169,8 +169,8 @@ impl View {
                 put("error", error.clone().into());
             }
             None if !answer.body.is_empty() => {
-                let text: String = String::from_utf8_lossy(&answer.body).chars().take(SHOWN_BODY).collect();
-                let text = text.trim_end_matches('\u{1e}').to_owned();
+                let text = String::from_utf8_lossy(&answer.body);
+                let text = shortened(text.trim_end_matches('\u{1e}'), SHOWN_BODY);
                 line = format!("{line} {}", printable(&text));
                 put("body", text.into());
             }

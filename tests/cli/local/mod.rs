@@ -149,7 +149,7 @@ fn a_port_that_is_taken_is_explained() {
 }
 
 #[test]
-fn requests_are_lines_when_they_are_asked_for() {
+fn requests_and_clients_are_lines_when_they_are_asked_for() {
     let mut command = hubwire(["local", "--port", "0", "--json", "--until-input-ends", "--verbose"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -159,11 +159,20 @@ fn requests_are_lines_when_they_are_asked_for() {
     let url = started["endpoint"].as_str().unwrap();
     let port = url.rsplit(':').next().unwrap();
     assert!(run(["local", "health", "--port", port]).status.success());
+    let mut client = hubwire(["connect", "--hub", "chat", "--exit"]);
+    client.env(
+        "AzureSignalRConnectionString",
+        started["settings"]["AzureSignalRConnectionString"].as_str().unwrap(),
+    );
+    assert!(run_with(client, "").status.success());
     drop(child.stdin.take());
     let output = child.wait_with_output().unwrap();
     let lines: Vec<_> = text(&output.stderr).lines().filter(|line| line.starts_with("HEAD ")).collect();
     let [line] = lines[..] else { panic!("{}", text(&output.stderr)) };
     assert!(line.starts_with("HEAD /api/health 200 ") && line.ends_with(" ms"), "{line}");
+    for told in ["client connected hub=chat", "client disconnected hub=chat"] {
+        assert_eq!(text(&output.stderr).lines().filter(|line| line.contains(told)).count(), 1, "{output:?}");
+    }
 }
 
 /// A client of the hub `chat` that has gone through negotiate.
